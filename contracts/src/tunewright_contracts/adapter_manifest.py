@@ -1,0 +1,102 @@
+"""`manifest.json`: the commit mark of an adapter in S3 and everything that a reader must know before loading it.
+
+Layout: ``<output.uri>/sha256-<digest>/`` with the files named here; the manifest is written last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from tunewright_contracts.document import Document, Message, Sha256
+
+MANIFEST_NAME = "manifest.json"
+WEIGHTS_NAME = "adapter_model.safetensors"
+CONFIG_NAME = "adapter_config.json"
+MODEL_CARD_NAME = "README.md"
+CONTENT_NAMES = frozenset(
+    {
+        WEIGHTS_NAME,
+        CONFIG_NAME,
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "chat_template.jinja",
+    }
+)
+"""The file names that may be part of an adapter's content; anything else (a pickle, a script) is refused."""
+
+
+class ContentFile(Message):
+    """One file of the content: ``size`` in bytes."""
+
+    path: str
+    sha256: Sha256
+    size: int
+
+
+class BaseModelIdentity(Message):
+    """The weights that an adapter belongs to."""
+
+    name: str
+    repository: str = ""
+    revision: str = ""
+    digest: Sha256
+
+
+class JobReference(Message):
+    """The FineTuneJob that made something."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+class Score(Message):
+    """One metric on the held-out split, in [0, 1] (loss: any), with the adapter off (``base``) and on (``tuned``)."""
+
+    type: str
+    base: float | None = None
+    tuned: float
+    samples: int
+
+
+class AdapterManifest(Document):
+    """What an adapter is: content, base model, data, training configuration, scores and origin."""
+
+    digest: Sha256
+    files: tuple[ContentFile, ...]
+    base_model: BaseModelIdentity
+    rank: int
+    dataset_digest: Sha256
+    evaluation_dataset_uri: str
+    training: dict[str, Any]
+    packages: dict[str, str]
+    scores: tuple[Score, ...] = ()
+    job: JobReference | None = None
+    parent_digest: Sha256 | None = None
+    created_at: str
+
+
+def compute_adapter_digest(files: Mapping[str, str]) -> str:
+    """Return the content digest: SHA-256 over the lines ``<path>\\0<sha256>\\n`` sorted by path.
+
+    Args:
+        files: path → ``sha256:<hex>`` of each content file (manifest and model card carry times and are left out).
+    """
+    hasher = hashlib.sha256()
+    for path in sorted(files):
+        hasher.update(f"{path}\0{files[path]}\n".encode())
+    return f"sha256:{hasher.hexdigest()}"
+
+
+def adapter_folder(digest: str) -> str:
+    """Return the folder name of a digest: ``sha256-<hex>`` (a colon is awkward in keys and paths)."""
+    return digest.replace(":", "-", 1)
+
+
+def revision_name(model_name: str, digest: str) -> str:
+    """Return the name under which vLLM loads an adapter: ``<modelName>--<first 12 hexadecimal digits>``."""
+    return f"{model_name}--{digest.removeprefix('sha256:')[:12]}"

@@ -1,0 +1,74 @@
+"""The base of every contract: frozen, camelCase on the wire, tolerant of fields that a newer writer added."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic.alias_generators import to_camel
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+"""A content digest: ``sha256:`` and 64 hexadecimal digits."""
+
+Decimal = Annotated[str, StringConstraints(pattern=r"^-?[0-9]+(\.[0-9]+)?$", max_length=32)]
+"""A decimal number as a string: custom resources carry no floats (Kubernetes API conventions, "Primitive types")."""
+
+
+class ContractError(ValueError):
+    """A document that crossed a process boundary cannot be read; the message names the field and what is wrong."""
+
+
+class Message(BaseModel):
+    """A part of a document."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return JSON-ready data in camelCase, without unset optional fields."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def to_json(self) -> str:
+        """Return the compact JSON text of this message."""
+        return self.model_dump_json(by_alias=True, exclude_none=True)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Parse JSON text.
+
+        Raises:
+            ContractError: it is no JSON or breaks the schema; the message lists each field.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValueError as error:
+            raise ContractError(describe_validation_error(cls.__name__, error)) from error
+
+    @classmethod
+    def from_wire(cls, data: object) -> Self:
+        """Parse decoded JSON.
+
+        Raises:
+            ContractError: it breaks the schema; the message lists each field.
+        """
+        try:
+            return cls.model_validate(data)
+        except ValueError as error:
+            raise ContractError(describe_validation_error(cls.__name__, error)) from error
+
+
+class Document(Message):
+    """A whole file or message; ``schema_version`` says how to read it."""
+
+    schema_version: int = 1
+
+
+def describe_validation_error(subject: str, error: ValueError) -> str:
+    """Return one line that names each offending field of a pydantic error."""
+    errors = getattr(error, "errors", None)
+    if errors is None:
+        return f"{subject}: {error}"
+    parts: list[str] = []
+    for item in errors():
+        where = ".".join(str(part) for part in item["loc"]) or "document"
+        parts.append(f"{where}: {item['msg']}")
+    return f"{subject}: " + "; ".join(parts[:5])

@@ -1,0 +1,87 @@
+"""What an evaluation Job is told, and what it reports."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from tunewright_contracts.document import Decimal, Document, Message, Sha256
+from tunewright_contracts.run_spec import MetricSpec, MetricType
+
+EVALUATION_REQUEST_PATH = "/etc/tunewright/evaluation.json"
+TOKEN_PATH = "/etc/tunewright/token/token"  # noqa: S105 - a path
+REPORT_NAME = "evaluation.json"
+
+
+class Verdict(StrEnum):
+    """What evidence says; only Pass moves forward by itself, only Fail rolls back by itself."""
+
+    PASS = "Pass"
+    FAIL = "Fail"
+    INCONCLUSIVE = "Inconclusive"
+    ERROR = "Error"
+
+
+class EvaluationRequest(Document):
+    """Ask the same records of candidate, incumbent and base on the real servers, and compare.
+
+    Targets are revision names, or `serving_plan.BASE_MODEL_TARGET`. ``server_url`` is the Service's base address.
+    """
+
+    namespace: str
+    deployment: str
+    alias: str
+    server_url: str
+    candidate: str
+    candidate_digest: Sha256
+    incumbent: str | None = None
+    dataset_uri: str
+    """The held-out split: JSONL of ``{"messages": [...]}`` records whose last message is the reference answer."""
+    report_uri: str
+    max_samples: int = 400
+    max_tokens: int = 256
+    concurrency: int = 4
+    metrics: tuple[MetricSpec, ...] = Field(min_length=1)
+    confidence: Decimal = "0.95"
+
+
+class MetricResult(Message):
+    """One metric: mean scores in [0, 1] by arm, the verdict and the sentence that explains it."""
+
+    type: MetricType
+    candidate: float
+    incumbent: float | None = None
+    base: float | None = None
+    samples: int
+    verdict: Verdict
+    message: str
+    candidate_better: int | None = None
+    candidate_worse: int | None = None
+    records_needed: int | None = None
+
+
+class SampleAnswer(Message):
+    """One record's answers, for the report's reader."""
+
+    record: int
+    reference: str
+    candidate: str
+    incumbent: str | None = None
+    base: str | None = None
+
+
+class EvaluationReport(Document):
+    """The file in S3; without ``answers`` it is also the termination message."""
+
+    verdict: Verdict
+    reason: str
+    message: str
+    candidate: str
+    incumbent: str | None = None
+    metrics: tuple[MetricResult, ...] = ()
+    samples: int = 0
+    failed_requests: int = 0
+    seconds: float = 0.0
+    report_uri: str = ""
+    answers: tuple[SampleAnswer, ...] = ()

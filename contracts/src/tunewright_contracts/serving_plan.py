@@ -1,0 +1,182 @@
+"""The serving plan: how a decision reaches every replica, and the state that replicas report back.
+
+The operator writes a `SignedPlan` into a ConfigMap that server pods mount and pushes the same bytes over HTTP. Pods
+answer ``GET /tunewright/v1/state`` with a `PodState`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+
+from tunewright_contracts.document import Document, Message, Sha256
+
+PLAN_KEY = "plan.json"
+"""The key in the plan's ConfigMap; its value is a `SignedPlan`."""
+PLAN_DIRECTORY = "/etc/tunewright/plan"
+PUBLIC_KEY_PATH = "/etc/tunewright/keys/operator.pub"
+ADMIN_PREFIX = "/tunewright/v1"
+STATE_PATH = f"{ADMIN_PREFIX}/state"
+PLAN_PATH = f"{ADMIN_PREFIX}/plan"
+SERVER_PORT = 8000
+MAX_PLAN_BYTES = 900 * 1024
+BUCKETS = 64
+REVISION_HEADER = "x-tunewright-revision"
+EVALUATE_HEADER = "x-tunewright-evaluate"
+"""An authorised evaluation request names its revision (or `BASE_MODEL_TARGET`) here; it enters no live counter."""
+BASE_MODEL_TARGET = "base-model"
+
+
+class AdapterEntry(Message):
+    """An adapter that every replica loads under ``name`` (`adapter_manifest.revision_name`)."""
+
+    name: str
+    digest: Sha256
+    uri: str
+    rank: int
+    namespace: str
+    """The namespace that serves it, for the pod's own check of `adapter_sources`."""
+
+
+class AdapterSource(Message):
+    """A prefix from which a namespace may serve adapters."""
+
+    namespace: str
+    uri_prefix: str
+
+
+class StickyKey(Message):
+    """Where a request's sticky key is found; the first present one wins."""
+
+    header: str | None = None
+    body_field: str | None = None
+
+
+class OutputContract(Message):
+    """What every live answer must satisfy."""
+
+    json_schema: dict[str, Any] | None = None
+    max_tokens: int | None = None
+
+
+class Target(Message):
+    """A revision that answers for an alias; ``weight`` is a percentage."""
+
+    name: str
+    weight: int = Field(ge=0, le=100)
+
+
+class Route(Message):
+    """An alias: what clients send as ``model``. Weights sum to 100, or targets are empty (503)."""
+
+    alias: str
+    namespace: str
+    targets: tuple[Target, ...] = ()
+    sticky_by: tuple[StickyKey, ...] = ()
+    output_contract: OutputContract | None = None
+    slow_after_milliseconds: int | None = None
+    count_by_key_bucket: bool = False
+    salt: str = ""
+    """Names the rollout; enters the hash that chooses the arm, so that rollouts draw independent samples."""
+
+
+class ServingPlan(Document):
+    """What one ModelServer's replicas load and route, identified by (server UID, generation, hash)."""
+
+    server_uid: str
+    generation: int = Field(ge=1)
+    base_model_digest: Sha256
+    adapters: tuple[AdapterEntry, ...] = ()
+    routes: tuple[Route, ...] = ()
+    adapter_sources: tuple[AdapterSource, ...] = ()
+
+    def content_hash(self) -> str:
+        """Return ``sha256:<hex>`` over the plan without its generation: equal content writes nothing."""
+        content = self.model_copy(update={"generation": 1})
+        return f"sha256:{hashlib.sha256(content.to_json().encode()).hexdigest()}"
+
+
+class SignedPlan(Document):
+    """A plan's exact bytes with the operator's Ed25519 signature (RFC 8032) over them, both base64."""
+
+    payload: str
+    signature: str
+
+    def payload_bytes(self) -> bytes:
+        """Return the signed bytes: the UTF-8 JSON of a `ServingPlan`."""
+        return base64.b64decode(self.payload, validate=True)
+
+
+class AdapterPhase(StrEnum):
+    """Where an adapter stands in one pod."""
+
+    PENDING = "Pending"
+    FETCHING = "Fetching"
+    LOADED = "Loaded"
+    DRAINING = "Draining"
+    RETRYING = "Retrying"
+    """Failed for a passing reason; tried again with backoff."""
+    FAILED = "Failed"
+    """Failed for good: missing, digest, preflight."""
+
+
+class AdapterState(Message):
+    """One adapter in one pod; ``reason`` and ``message`` when it is not loaded."""
+
+    name: str
+    digest: Sha256
+    phase: AdapterPhase
+    reason: str = ""
+    message: str = ""
+    in_flight: int = 0
+
+
+class RevisionCounters(Message):
+    """Live counters of one (alias, revision) since boot; arrays are by key bucket, only where the route asks.
+
+    ``bad`` maps a live metric (ErrorRate, Latency, OutputContract) to the number of bad answers; `unchecked` counts
+    answers whose contract could not be checked in time. ``latency_milliseconds`` is a histogram: counts by upper
+    bound in `LATENCY_BOUNDS_MILLISECONDS`, the last one unbounded.
+    """
+
+    alias: str
+    revision: str
+    answers: int = 0
+    bad: dict[str, int] = Field(default_factory=dict)
+    unchecked: int = 0
+    answers_by_bucket: tuple[int, ...] = ()
+    bad_by_bucket: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    latency_milliseconds: tuple[int, ...] = ()
+
+
+LATENCY_BOUNDS_MILLISECONDS: tuple[int, ...] = tuple(round(5 * 1.25**step) for step in range(48))
+"""Upper bounds of the latency histogram, 5 ms to 179 s in steps of a quarter: p95 is known within 25 %."""
+
+
+class PlanStatus(StrEnum):
+    """How the last offered plan was received."""
+
+    APPLIED = "Applied"
+    NONE = "None"
+    CONFLICT = "PlanConflict"
+    REFUSED = "PlanRefused"
+
+
+class PodState(Document):
+    """What a server pod says of itself."""
+
+    pod_uid: str
+    boot_id: str
+    reads_schema_versions: tuple[int, ...] = (1,)
+    plan_generation: int = 0
+    plan_hash: str = ""
+    plan_status: PlanStatus = PlanStatus.NONE
+    plan_message: str = ""
+    settled: bool = False
+    adapters: tuple[AdapterState, ...] = ()
+    counters: tuple[RevisionCounters, ...] = ()
+    peak_memory_mebibytes: int | None = None

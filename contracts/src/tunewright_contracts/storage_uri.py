@@ -1,0 +1,66 @@
+"""`s3://bucket/prefix` addresses: parsing, joining and the containment check that tenancy rests on."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+_BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+_MAX_KEY_BYTES = 1024
+
+
+class StorageURIError(ValueError):
+    """An address is not a plain ``s3://bucket/key``; the message says which rule it breaks."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StorageURI:
+    """An object or a prefix in an S3 bucket.
+
+    ``key`` never begins or ends with a slash and is empty for the whole bucket.
+    """
+
+    bucket: str
+    key: str
+
+    @classmethod
+    def parse(cls, text: str) -> StorageURI:
+        """Parse an address and refuse everything that could mean two things.
+
+        Empty segments, ``.``, ``..``, percent escapes, backslashes, control characters, queries and fragments are
+        refused rather than normalised, since a check and a fetch may normalise differently.
+
+        Raises:
+            StorageURIError: with the rule that was broken.
+        """
+        if not text.startswith("s3://"):
+            raise StorageURIError(f"{text!r} must begin with s3://")
+        bucket, _, key = text.removeprefix("s3://").partition("/")
+        if not _BUCKET.match(bucket):
+            raise StorageURIError(f"{text!r}: {bucket!r} is not a bucket name (3 to 63 of a-z, 0-9, '.', '-')")
+        key = key.removesuffix("/")
+        if not key:
+            return cls(bucket, "")
+        if any(character in key for character in "%\\?#*") or any(
+            ord(character) < 32 or ord(character) == 127 for character in key
+        ):
+            raise StorageURIError(f"{text!r} must not contain any of % \\ ? # * or control characters")
+        if any(segment in ("", ".", "..") for segment in key.split("/")):
+            raise StorageURIError(f"{text!r} must not contain empty, '.' or '..' segments")
+        if len(key.encode()) > _MAX_KEY_BYTES:
+            raise StorageURIError(f"{text!r}: the key is over {_MAX_KEY_BYTES} bytes")
+        return cls(bucket, key)
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}" if self.key else f"s3://{self.bucket}"
+
+    def join(self, *parts: str) -> StorageURI:
+        """Return the address below this one; each part obeys the rules of `parse`."""
+        base = str(self)
+        return StorageURI.parse("/".join([base, *(part.strip("/") for part in parts)]))
+
+    def is_within(self, prefix: StorageURI) -> bool:
+        """Tell whether this lies at or below a prefix, by whole segments: ``a/bc`` is not within ``a/b``."""
+        if self.bucket != prefix.bucket:
+            return False
+        return not prefix.key or self.key == prefix.key or self.key.startswith(prefix.key + "/")
