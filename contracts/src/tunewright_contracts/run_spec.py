@@ -168,6 +168,8 @@ class AdapterSummary(Message):
     rank: int
     bytes: int
     base_model_digest: Sha256
+    evaluation_dataset_uri: str = ""
+    """The held-out split that the adapter never saw: a JSONL object."""
 
 
 class BaseModelSummary(Message):
