@@ -1,0 +1,99 @@
+"""Adapters in S3: read the manifest, fetch the files, and trust nothing that the digest does not cover."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tunewright_contracts.adapter_manifest import (
+    CONFIG_NAME,
+    CONTENT_NAMES,
+    MANIFEST_NAME,
+    WEIGHTS_NAME,
+    AdapterManifest,
+    adapter_folder,
+    compute_adapter_digest,
+)
+from tunewright_contracts.document import ContractError
+from tunewright_contracts.storage_uri import StorageURI
+
+from tunewright_storage.errors import StorageError, StorageReason
+from tunewright_storage.object_store import ObjectStore
+
+_MAX_MANIFEST_BYTES = 1 << 20
+
+
+def read_manifest(store: ObjectStore, uri: StorageURI) -> AdapterManifest:
+    """Read and check an adapter's manifest.
+
+    Raises:
+        StorageError: there is none, it is unreadable, lists a file that no adapter may have, or contradicts its digest.
+    """
+    manifest_uri = uri.join(MANIFEST_NAME)
+    try:
+        text = store.read(manifest_uri, _MAX_MANIFEST_BYTES)
+    except StorageError as error:
+        if error.reason is not StorageReason.NOT_FOUND:
+            raise
+        raise StorageError(
+            StorageReason.NO_MANIFEST,
+            f"{uri} has no {MANIFEST_NAME}, which is written last: the adapter is unfinished or was not made by Tunewright; name a folder sha256-… that a FineTuneJob published",
+        ) from error
+    try:
+        manifest = AdapterManifest.from_json(text)
+    except ContractError as error:
+        raise StorageError(
+            StorageReason.NOT_AN_ADAPTER, f"{manifest_uri} cannot be read: {error}; publish the adapter again"
+        ) from error
+    check_manifest(manifest, manifest_uri)
+    return manifest
+
+
+def check_manifest(manifest: AdapterManifest, where: StorageURI) -> None:
+    """Check a manifest against itself.
+
+    Raises:
+        StorageError: it names a forbidden file, lacks a needed one, or its digest is not that of its files.
+    """
+    names = {file.path for file in manifest.files}
+    forbidden = sorted(names - CONTENT_NAMES)
+    if forbidden:
+        raise StorageError(
+            StorageReason.FORBIDDEN_FILE,
+            f"{where} lists {', '.join(forbidden)}: an adapter holds safetensors, {CONFIG_NAME} and tokenizer files only (no pickle, no code, no folders)",
+        )
+    missing = sorted({WEIGHTS_NAME, CONFIG_NAME} - names)
+    if missing:
+        raise StorageError(
+            StorageReason.NOT_AN_ADAPTER, f"{where} lacks {', '.join(missing)}; publish the adapter again"
+        )
+    computed = compute_adapter_digest({file.path: file.sha256 for file in manifest.files})
+    if computed != manifest.digest:
+        raise StorageError(
+            StorageReason.DIGEST_MISMATCH,
+            f"{where} says digest {manifest.digest} but its files give {computed}; publish the adapter again",
+        )
+
+
+def fetch_adapter(store: ObjectStore, uri: StorageURI, folder: Path, expected_digest: str) -> AdapterManifest:
+    """Fetch an adapter's content files into a folder and verify every byte.
+
+    The folder's name holds the digest, so that a path never means two contents (vLLM caches by name and path).
+
+    Raises:
+        StorageError: a file is missing, larger than stated or different, or the digest is not the expected one.
+    """
+    manifest = read_manifest(store, uri)
+    if manifest.digest != expected_digest:
+        raise StorageError(
+            StorageReason.DIGEST_MISMATCH, f"{uri} holds {manifest.digest}, not {expected_digest} that was asked for"
+        )
+    target = folder / adapter_folder(manifest.digest)
+    for file in manifest.files:
+        digest = store.download(uri.join(file.path), target / file.path)
+        if digest != file.sha256:
+            (target / file.path).unlink()
+            raise StorageError(
+                StorageReason.DIGEST_MISMATCH,
+                f"{uri}/{file.path} has {digest} but the manifest says {file.sha256}: it was changed or truncated after publication; publish the adapter again",
+            )
+    return manifest

@@ -1,0 +1,212 @@
+"""A base model's files: fetched from S3 or the Hub, identified by one digest over config, tokenizer and weights."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import struct
+from pathlib import Path
+
+from tunewright_contracts.adapter_manifest import compute_adapter_digest
+from tunewright_contracts.run_spec import BaseModelSource, BaseModelSummary, HuggingFaceSource, S3Source
+from tunewright_contracts.storage_uri import StorageURI
+
+from tunewright_storage.errors import StorageError, StorageReason
+from tunewright_storage.object_store import ObjectStore, digest_file
+
+PATTERNS = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+    "*.safetensors",
+    "model.safetensors.index.json",
+)
+"""The files that make a model; anything else (a README, a pickle) is neither fetched nor part of the digest."""
+
+TOKENIZER_PATTERNS = tuple(pattern for pattern in PATTERNS if not pattern.endswith("safetensors"))
+
+
+def belongs(name: str, patterns: tuple[str, ...] = PATTERNS) -> bool:
+    """Tell whether a file in the model's top folder is part of the model."""
+    return "/" not in name and any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def digest_base_model(folder: Path, revision: str = "") -> BaseModelSummary:
+    """Return the digest over the model's files in a folder, by the same rule as an adapter's digest.
+
+    Raises:
+        StorageError: there is no config.json or no safetensors file.
+    """
+    files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file() and belongs(path.name)}
+    return _summarise(
+        {name: digest_file(path) for name, path in files.items()},
+        sum(path.stat().st_size for path in files.values()),
+        str(folder),
+        revision,
+    )
+
+
+def fetch_base_model(
+    source: BaseModelSource, folder: Path, store: ObjectStore, patterns: tuple[str, ...] = PATTERNS
+) -> BaseModelSummary | None:
+    """Fetch a model into a folder and verify it against the digest that inspection recorded.
+
+    Args:
+        source: exactly one of S3 and Hub.
+        folder: made when missing; files already there are kept when the whole verifies.
+        store: where S3 sources are read.
+        patterns: `PATTERNS`, or `TOKENIZER_PATTERNS` for the tokenizer alone, which cannot be verified.
+
+    Returns:
+        what was fetched, or None when only a part was asked for.
+
+    Raises:
+        StorageError: a file cannot be read, or the digest differs (the model changed since it was inspected).
+    """
+    whole = patterns == PATTERNS
+    if whole and (folder / "config.json").is_file():
+        try:
+            summary = digest_base_model(folder, source.revision)
+        except StorageError:
+            summary = None
+        if summary is not None and summary.digest == source.digest:
+            return summary
+    download_base_model(source.s3, source.hugging_face, folder, store, patterns)
+    if not whole:
+        return None
+    summary = digest_base_model(folder, source.revision)
+    if summary.digest != source.digest:
+        raise StorageError(
+            StorageReason.DIGEST_MISMATCH,
+            f"base model {source.name}: its files have digest {summary.digest} but BaseModel {source.name} was inspected as {source.digest}; "
+            "somebody changed the files: restore them, or create a new BaseModel for the new weights",
+        )
+    return summary
+
+
+def download_base_model(
+    s3: S3Source | None,
+    hugging_face: HuggingFaceSource | None,
+    folder: Path,
+    store: ObjectStore,
+    patterns: tuple[str, ...] = PATTERNS,
+) -> str:
+    """Download a model's files and return the resolved revision (a Hub commit; empty for S3).
+
+    Raises:
+        StorageError: a file cannot be read, or none belongs to a model.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if s3 is not None:
+        prefix = StorageURI.parse(s3.uri)
+        for item in model_objects(prefix, store, patterns):
+            store.download(item, folder / item.key.rpartition("/")[2])
+        return ""
+    if hugging_face is None:
+        raise StorageError(StorageReason.INVALID_URI, "a base model needs a source: s3 or huggingFace")
+    return _download_from_hub(hugging_face, folder, patterns)
+
+
+def model_objects(prefix: StorageURI, store: ObjectStore, patterns: tuple[str, ...] = PATTERNS) -> list[StorageURI]:
+    """List a model's objects below a prefix.
+
+    Raises:
+        StorageError: there is none.
+    """
+    found = [
+        item.uri for item in store.list(prefix) if belongs(item.uri.key.removeprefix(prefix.key).lstrip("/"), patterns)
+    ]
+    if not found:
+        raise StorageError(
+            StorageReason.NOT_FOUND,
+            f"{prefix} holds no model files (config.json, tokenizer.json, *.safetensors); check the URI: it names the folder that holds config.json",
+        )
+    return found
+
+
+def inspect_base_model(
+    s3: S3Source | None, hugging_face: HuggingFaceSource | None, scratch: Path, store: ObjectStore
+) -> BaseModelSummary:
+    """Resolve revision and digest. S3 objects are hashed as a stream; only a Hub model needs disk.
+
+    Raises:
+        StorageError: a file cannot be read, or it is no model.
+    """
+    if s3 is None:
+        revision = download_base_model(None, hugging_face, scratch, store)
+        return digest_base_model(scratch, revision)
+    prefix = StorageURI.parse(s3.uri)
+    digests: dict[str, str] = {}
+    size = 0
+    for uri in model_objects(prefix, store):
+        path = scratch / uri.key.rpartition("/")[2]
+        digests[path.name] = store.download(uri, path)
+        size += path.stat().st_size
+        if path.suffix == ".safetensors":
+            check_safetensors_header(path, str(uri))
+        path.unlink()
+    return _summarise(digests, size, str(prefix), "")
+
+
+def check_safetensors_header(path: Path, where: str) -> None:
+    """Check that a file begins like safetensors: an 8-byte little-endian length, then that much JSON, then all data.
+
+    Raises:
+        StorageError: it is truncated or something else.
+    """
+    size = path.stat().st_size
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > min(size, 100 << 20):
+                raise ValueError("the header is longer than the file")
+            header = json.loads(file.read(length))
+        end = max((entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0)
+        if 8 + length + end != size:
+            raise ValueError(f"it should have {8 + length + end} bytes and has {size}")
+    except (struct.error, ValueError, KeyError, TypeError) as error:
+        raise StorageError(
+            StorageReason.DIGEST_MISMATCH, f"{where} is not a whole safetensors file ({error}); upload it again"
+        ) from error
+
+
+def _summarise(digests: dict[str, str], size: int, where: str, revision: str) -> BaseModelSummary:
+    if "config.json" not in digests or not any(name.endswith(".safetensors") for name in digests):
+        raise StorageError(
+            StorageReason.NOT_FOUND,
+            f"{where} holds {', '.join(sorted(digests)) or 'nothing'} but a base model needs config.json and *.safetensors",
+        )
+    return BaseModelSummary(digest=compute_adapter_digest(digests), revision=revision, bytes=size, files=len(digests))
+
+
+def _download_from_hub(source: HuggingFaceSource, folder: Path, patterns: tuple[str, ...]) -> str:
+    try:
+        import huggingface_hub  # noqa: PLC0415 - only Hub models need it
+        from huggingface_hub import errors  # noqa: PLC0415
+    except ImportError as error:
+        raise StorageError(StorageReason.OTHER, "this image lacks huggingface_hub, which Hub models need") from error
+    where = f"huggingface.co/{source.repository}@{source.revision}"
+    try:
+        info = huggingface_hub.HfApi().model_info(source.repository, revision=source.revision)
+        huggingface_hub.snapshot_download(
+            source.repository, revision=info.sha, local_dir=folder, allow_patterns=list(patterns)
+        )
+    except errors.GatedRepoError as error:
+        raise StorageError(
+            StorageReason.ACCESS_DENIED,
+            f"{where} is gated: accept its licence and put HF_TOKEN into the storage secret",
+        ) from error
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
+        raise StorageError(StorageReason.NOT_FOUND, f"{where} does not exist or HF_TOKEN may not see it") from error
+    except (errors.HfHubHTTPError, OSError) as error:
+        raise StorageError(
+            StorageReason.UNREACHABLE, f"cannot read {where}: {error}; check the network and HF_ENDPOINT"
+        ) from error
+    return str(info.sha)
