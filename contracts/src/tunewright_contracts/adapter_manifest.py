@@ -81,7 +81,7 @@ class AdapterManifest(Document):
 
 
 def compute_adapter_digest(files: Mapping[str, str]) -> str:
-    """Return the content digest: SHA-256 over the lines ``<path>\\0<sha256>\\n`` sorted by path.
+    r"""Return the content digest: SHA-256 over the lines ``<path>\0<sha256>\n`` sorted by path.
 
     Args:
         files: path → ``sha256:<hex>`` of each content file (manifest and model card carry times and are left out).

@@ -12,7 +12,6 @@ from tunewright_contracts.document import ContractError
 from tunewright_contracts.inspection import AdapterInspection, BaseModelInspection
 from tunewright_contracts.run_spec import RUN_SPEC_PATH, AdapterSummary, Outcome, PhaseResult
 from tunewright_contracts.storage_uri import StorageURI, StorageURIError
-
 from tunewright_storage.adapter import read_manifest
 from tunewright_storage.base_model import inspect_base_model
 from tunewright_storage.errors import StorageError, StorageReason

@@ -15,7 +15,6 @@ from tunewright_contracts.adapter_manifest import (
 )
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.storage_uri import StorageURI
-
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.object_store import ObjectStore
 
