@@ -1,0 +1,347 @@
+"""The Kubernetes port: few verbs over plain dicts, and errors of our own.
+
+This module alone knows the Kubernetes client; no exception of it leaves. `KubernetesCluster` is the real thing; tests
+use the in-memory ``tests/loop/fake_cluster.py``, which obeys the same contract.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any, Final, Protocol
+
+import aiohttp
+import structlog
+from kubernetes.aio import client, config
+from kubernetes.aio.client.exceptions import ApiException
+
+from tunewright_operator.api.kinds import Kind, kind_of
+from tunewright_operator.manifests.events import EventType, build_event
+
+Body = dict[str, Any]
+"""A Kubernetes object as decoded JSON, with ``apiVersion``, ``kind`` and ``metadata``."""
+
+Bodies = list[Body]
+
+FIELD_MANAGER: Final = "tunewright-operator"
+REQUEST_TIMEOUT_SECONDS: Final = 30
+LIST_PAGE: Final = 500
+
+_METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_MERGE_PATCH = "application/merge-patch+json"
+_APPLY_PATCH = "application/apply-patch+yaml"
+
+log = structlog.get_logger(__name__)
+
+
+class ClusterError(Exception):
+    """A call to the API server failed; the message names verb, object and what the server said."""
+
+
+class NotFoundError(ClusterError):
+    """The object, or the namespace it should live in, does not exist."""
+
+
+class AlreadyExistsError(ClusterError):
+    """An object of that name is there already."""
+
+
+class ConflictError(ClusterError):
+    """The object changed since it was read, or is another one than the precondition names: observe again."""
+
+
+class ForbiddenError(ClusterError):
+    """RBAC, quota or an admission policy refused."""
+
+
+class InvalidError(ClusterError):
+    """The server rejected the body: schema, CEL or field validation."""
+
+
+class UnavailableError(ClusterError):
+    """The server did not answer, or asks to come back later."""
+
+
+class Propagation(StrEnum):
+    """What happens to an object's dependents when it is deleted."""
+
+    BACKGROUND = "Background"
+    FOREGROUND = "Foreground"
+    ORPHAN = "Orphan"
+
+
+class Cluster(Protocol):
+    """What a loop may do to the cluster. ``namespace`` is None for cluster-scoped kinds and for "all namespaces".
+
+    Every verb raises a `ClusterError`: `ForbiddenError`, `InvalidError` or `UnavailableError` always, others as said.
+    """
+
+    async def get(self, kind: Kind, namespace: str | None, name: str) -> Body | None:
+        """Read one object from the server (never from a cache); None when it does not exist."""
+
+    async def list(self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None) -> Bodies:
+        """Read all objects of a kind, in one namespace or in all, that carry all the labels."""
+
+    async def read_metadata(self, kind: Kind, namespace: str | None, name: str) -> Body | None:
+        """Read an object's metadata only (PartialObjectMetadata): how Secrets are looked at. None when absent."""
+
+    async def create(self, body: Body) -> Body:
+        """Create an object.
+
+        Raises:
+            AlreadyExistsError: the name is taken; whoever made it, the caller decides whether it is the wanted one.
+            NotFoundError: no such namespace.
+        """
+
+    async def apply(self, body: Body, field_manager: str = FIELD_MANAGER) -> Body:
+        """Apply an object server-side with force: the fields of ``body`` are ours, those once ours and gone are removed."""
+
+    async def replace(self, body: Body) -> Body:
+        """Replace an object; ``metadata.resourceVersion`` is the precondition and must be set.
+
+        Raises:
+            ConflictError: it changed since.
+            NotFoundError: it is gone.
+        """
+
+    async def replace_status(self, observed: Body, status: Mapping[str, Any]) -> Body:
+        """Replace the whole status of an object as it was observed; fields not named are removed.
+
+        Raises:
+            ConflictError: it changed since it was observed: what was decided may be stale.
+            NotFoundError: it is gone.
+        """
+
+    async def patch_metadata(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        name: str,
+        *,
+        annotations: Mapping[str, str | None] | None = None,
+        labels: Mapping[str, str | None] | None = None,
+        finalizers: Sequence[str] | None = None,
+        resource_version: str | None = None,
+    ) -> Body:
+        """Merge annotations and labels (None removes one) and replace the finalizers when given.
+
+        Raises:
+            ConflictError: ``resource_version`` is given and no longer true. Always give it with ``finalizers``.
+            NotFoundError: it is gone.
+        """
+
+    async def delete(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        name: str,
+        *,
+        uid: str | None = None,
+        propagation: Propagation = Propagation.BACKGROUND,
+        grace_seconds: int | None = None,
+    ) -> bool:
+        """Delete an object; False when there was none.
+
+        Raises:
+            ConflictError: the object's uid is another than ``uid``.
+        """
+
+    async def emit_event(self, regarding: Body, event_type: EventType, reason: str, message: str) -> None:
+        """Record an Event about an object; a failure is logged and raises nothing, since an Event is a courtesy."""
+
+
+class KubernetesCluster:
+    """The real API server, through the asyncio client's connection pool and credentials."""
+
+    def __init__(self, api_client: client.ApiClient, *, instance: str = "") -> None:
+        self._client = api_client
+        self._instance = instance or FIELD_MANAGER
+
+    @classmethod
+    async def connect(cls, *, instance: str = "") -> KubernetesCluster:
+        """Connect with the pod's service account, or else with the kubeconfig of the environment."""
+        configuration = client.Configuration()
+        try:
+            config.load_incluster_config(client_configuration=configuration)
+        except config.ConfigException:
+            await config.load_kube_config(client_configuration=configuration)
+        configuration.connection_pool_maxsize = 32
+        return cls(client.ApiClient(configuration), instance=instance)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def get(self, kind: Kind, namespace: str | None, name: str) -> Body | None:
+        """See `Cluster.get`."""
+        return await self._read(_path(kind, namespace, name))
+
+    async def read_metadata(self, kind: Kind, namespace: str | None, name: str) -> Body | None:
+        """See `Cluster.read_metadata`."""
+        return await self._read(_path(kind, namespace, name), accept=_METADATA_ONLY)
+
+    async def list(self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None) -> Bodies:
+        """See `Cluster.list`."""
+        query = [("limit", str(LIST_PAGE))]
+        if labels:
+            query.append(("labelSelector", ",".join(f"{key}={value}" for key, value in sorted(labels.items()))))
+        items: Bodies = []
+        token = ""
+        while True:
+            page = await self._request("GET", _path(kind, namespace), [*query, ("continue", token)] if token else query)
+            # A list's items leave out apiVersion and kind; a body without them could not be written back.
+            items += [{"apiVersion": kind.api_version, "kind": kind.name, **item} for item in page.get("items") or []]
+            token = page["metadata"].get("continue") or ""
+            if not token:
+                return items
+
+    async def create(self, body: Body) -> Body:
+        """See `Cluster.create`."""
+        kind, namespace, _ = _identify(body)
+        return await self._request("POST", _path(kind, namespace), [("fieldManager", FIELD_MANAGER)], body)
+
+    async def apply(self, body: Body, field_manager: str = FIELD_MANAGER) -> Body:
+        """See `Cluster.apply`."""
+        query = [("fieldManager", field_manager), ("force", "true")]
+        return await self._request("PATCH", _path(*_identify(body)), query, body, content_type=_APPLY_PATCH)
+
+    async def replace(self, body: Body) -> Body:
+        """See `Cluster.replace`."""
+        _require_resource_version(body)
+        return await self._request("PUT", _path(*_identify(body)), [("fieldManager", FIELD_MANAGER)], body)
+
+    async def replace_status(self, observed: Body, status: Mapping[str, Any]) -> Body:
+        """See `Cluster.replace_status`."""
+        _require_resource_version(observed)
+        path = _path(*_identify(observed)) + "/status"
+        body = {**observed, "status": dict(status)}
+        return await self._request("PUT", path, [("fieldManager", FIELD_MANAGER)], body)
+
+    async def patch_metadata(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        name: str,
+        *,
+        annotations: Mapping[str, str | None] | None = None,
+        labels: Mapping[str, str | None] | None = None,
+        finalizers: Sequence[str] | None = None,
+        resource_version: str | None = None,
+    ) -> Body:
+        """See `Cluster.patch_metadata`."""
+        wanted = {
+            "annotations": annotations and dict(annotations),
+            "labels": labels and dict(labels),
+            "finalizers": None if finalizers is None else [*finalizers],
+            "resourceVersion": resource_version,
+        }
+        body = {"metadata": {key: value for key, value in wanted.items() if value is not None}}
+        query = [("fieldManager", FIELD_MANAGER)]
+        return await self._request("PATCH", _path(kind, namespace, name), query, body, content_type=_MERGE_PATCH)
+
+    async def delete(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        name: str,
+        *,
+        uid: str | None = None,
+        propagation: Propagation = Propagation.BACKGROUND,
+        grace_seconds: int | None = None,
+    ) -> bool:
+        """See `Cluster.delete`."""
+        options: Body = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation.value}
+        if uid is not None:
+            options["preconditions"] = {"uid": uid}
+        if grace_seconds is not None:
+            options["gracePeriodSeconds"] = grace_seconds
+        try:
+            await self._request("DELETE", _path(kind, namespace, name), body=options)
+        except NotFoundError:
+            return False
+        return True
+
+    async def emit_event(self, regarding: Body, event_type: EventType, reason: str, message: str) -> None:
+        """See `Cluster.emit_event`."""
+        try:
+            await self.create(build_event(regarding, event_type, reason, message, instance=self._instance))
+        except ClusterError as error:
+            log.warning("event_not_recorded", reason=reason, error=str(error))
+
+    async def _read(self, path: str, accept: str = "application/json") -> Body | None:
+        try:
+            return await self._request("GET", path, accept=accept)
+        except NotFoundError:
+            return None
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        query: Sequence[tuple[str, str]] | None = None,
+        body: Body | None = None,
+        *,
+        accept: str = "application/json",
+        content_type: str = "application/json",
+    ) -> Body:
+        headers = {"Accept": accept, "Content-Type": content_type}
+        try:
+            serialized = await self._client.param_serialize(
+                method,
+                path,
+                query_params=[*(query or ())],
+                header_params=headers,
+                body=body,
+                auth_settings=["BearerToken"],
+            )
+            response = await self._client.call_api(*serialized, _request_timeout=REQUEST_TIMEOUT_SECONDS)
+            data = await response.read()
+        except (aiohttp.ClientError, ApiException, OSError, TimeoutError) as error:
+            raise UnavailableError(f"{method} {path}: the API server did not answer: {error!r}") from error
+        if response.status >= 300:
+            raise _to_error(method, path, response.status, data)
+        decoded = json.loads(data)
+        if not isinstance(decoded, dict):
+            raise UnavailableError(f"{method} {path}: the answer is no JSON object")
+        return decoded
+
+
+def _identify(body: Body) -> tuple[Kind, str | None, str]:
+    metadata = body["metadata"]
+    return kind_of(body), metadata.get("namespace"), metadata.get("name", "")
+
+
+def _path(kind: Kind, namespace: str | None, name: str = "") -> str:
+    root = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
+    scope = f"/namespaces/{namespace}" if kind.namespaced and namespace else ""
+    return f"{root}{scope}/{kind.plural}" + (f"/{name}" if name else "")
+
+
+def _require_resource_version(body: Body) -> None:
+    if not body["metadata"].get("resourceVersion"):
+        raise ValueError(
+            f"{body['kind']} {body['metadata'].get('name')}: metadata.resourceVersion must be set to replace it"
+        )
+
+
+def _to_error(method: str, path: str, status: int, data: bytes) -> ClusterError:
+    try:
+        answer = json.loads(data)
+        message, reason = answer.get("message", ""), answer.get("reason", "")
+    except (ValueError, AttributeError):
+        message, reason = data[:200].decode(errors="replace"), ""
+    text = f"{method} {path}: {status} {reason}: {message}"
+    match status, reason:
+        case 404, _:
+            return NotFoundError(text)
+        case 409, "AlreadyExists":
+            return AlreadyExistsError(text)
+        case 409, _:
+            return ConflictError(text)
+        case ((401 | 403), _):
+            return ForbiddenError(text)
+        case ((400 | 405 | 413 | 415 | 422), _):
+            return InvalidError(text)
+        case _:
+            return UnavailableError(text)

@@ -1,0 +1,1 @@
+"""Kopf decorators only: they start a loop or wake one."""

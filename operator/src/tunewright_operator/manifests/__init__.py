@@ -1,0 +1,1 @@
+"""PURE builders: each returns one Kubernetes object as a dict."""

@@ -1,0 +1,54 @@
+"""Events: what `kubectl describe` shows at the bottom, one for each transition."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Final
+
+from tunewright_operator.api.kinds import EVENT
+
+COMPONENT: Final = "tunewright-operator"
+MAX_EVENT_MESSAGE: Final = 1024
+"""The API server's limit on an Event's note."""
+
+
+class EventType(StrEnum):
+    """How loud an Event is."""
+
+    NORMAL = "Normal"
+    WARNING = "Warning"
+
+
+def build_event(
+    regarding: Mapping[str, Any], event_type: EventType, reason: str, message: str, *, instance: str
+) -> dict[str, Any]:
+    """Return a core Event about an object; one about a cluster-scoped object lives in the namespace ``default``."""
+    metadata = regarding["metadata"]
+    namespace = metadata.get("namespace") or "default"
+    now = dt.datetime.now(dt.UTC)
+    stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "apiVersion": EVENT.api_version,
+        "kind": EVENT.name,
+        "metadata": {"generateName": f"{metadata['name']}.", "namespace": namespace},
+        "involvedObject": {
+            "apiVersion": regarding["apiVersion"],
+            "kind": regarding["kind"],
+            "name": metadata["name"],
+            "namespace": metadata.get("namespace"),
+            "uid": metadata.get("uid"),
+            "resourceVersion": metadata.get("resourceVersion"),
+        },
+        "type": event_type.value,
+        "reason": reason,
+        "action": reason,
+        "message": message if len(message) <= MAX_EVENT_MESSAGE else message[: MAX_EVENT_MESSAGE - 1] + "…",
+        "firstTimestamp": stamp,
+        "lastTimestamp": stamp,
+        "count": 1,
+        "source": {"component": COMPONENT},
+        "reportingComponent": COMPONENT,
+        "reportingInstance": instance,
+    }

@@ -1,0 +1,1 @@
+"""What runs the loops: wake-ups, the runner, leadership, logging."""
