@@ -1,0 +1,133 @@
+"""ModelServer: a pool of vLLM replicas on one base model."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from tunewright_operator.api.conditions import Condition
+from tunewright_operator.api.resource import (
+    ApiModel,
+    LabelSelector,
+    NameReference,
+    Resource,
+    ResourceRequirements,
+    Scheduling,
+    Status,
+    Storage,
+)
+
+
+class ServerLora(ApiModel):
+    """vLLM's LoRA limits: ``max_adapters`` counts aliases, ``rolloutSlots`` the candidates beside them."""
+
+    max_rank: Literal[1, 8, 16, 32, 64, 128, 256, 320, 512] = 32
+    max_adapters: int = 64
+    rollout_slots: int = 4
+    max_active_adapters: int = 8
+
+
+class Vllm(ApiModel):
+    """Settings of the engine; an unset length means the base model's context length."""
+
+    max_model_length: int | None = None
+    dtype: Literal["Auto", "BFloat16", "Float16", "Float32"] = "Auto"
+
+
+class ServerNamespaces(ApiModel):
+    """Whose AdapterDeployments may use the server."""
+
+    from_: Literal["Same", "All", "Selector"] = Field(default="Same", alias="from")
+    selector: LabelSelector | None = None
+
+
+class AdapterSource(ApiModel):
+    """A prefix that adapters may come from; ``{namespace}`` stands for the deployment's namespace."""
+
+    uri_prefix: str
+
+
+class UpdateStrategy(ApiModel):
+    """How pods are replaced, in pods."""
+
+    max_surge: int = 0
+    max_unavailable: int = 1
+
+
+class ModelServerSpec(ApiModel):
+    """What to run."""
+
+    base_model_ref: NameReference
+    replicas: int = 1
+    lora: ServerLora = ServerLora()
+    vllm: Vllm = Vllm()
+    storage: Storage
+    allowed_namespaces: ServerNamespaces = ServerNamespaces()
+    adapter_sources: tuple[AdapterSource, ...] = ()
+    update_strategy: UpdateStrategy = UpdateStrategy()
+    resources: ResourceRequirements = ResourceRequirements()
+    scheduling: Scheduling = Scheduling()
+    adapter_load_timeout_seconds: int = 120
+
+
+class PlanReference(ApiModel):
+    """The plan in force: generation, and the hash of its content."""
+
+    generation: int
+    hash: str
+
+
+class FailedAdapter(ApiModel):
+    """An adapter that a pod could not load."""
+
+    name: str
+    reason: str
+    message: str = ""
+
+
+class PodStatus(ApiModel):
+    """What one replica reports; ``adapters`` is how many it has loaded."""
+
+    name: str
+    ready: bool = False
+    plan_generation: int = 0
+    adapters: int = 0
+    failed: tuple[FailedAdapter, ...] = ()
+
+
+class AdapterCount(ApiModel):
+    """Adapters that the plan names, and those that every answering replica has loaded."""
+
+    desired: int = 0
+    converged: int = 0
+
+
+class ModelServerStatus(Status):
+    """Everything durable about a server."""
+
+    observed_generation: int = 0
+    conditions: tuple[Condition, ...] = ()
+    endpoint: str = ""
+    selector: str = ""
+    replicas: int = 0
+    ready_replicas: int = 0
+    plan: PlanReference | None = None
+    pods: tuple[PodStatus, ...] = ()
+    adapters: AdapterCount | None = None
+
+
+class ModelServer(Resource):
+    """A ModelServer object."""
+
+    spec: ModelServerSpec
+    status: ModelServerStatus = ModelServerStatus()
+
+    def admits(self, namespace: str, namespace_labels: dict[str, str]) -> bool:
+        """Tell whether AdapterDeployments of a namespace with these labels may use the server; its own always may."""
+        allowed = self.spec.allowed_namespaces
+        if namespace == self.metadata.namespace or allowed.from_ == "All":
+            return True
+        return (
+            allowed.from_ == "Selector" and allowed.selector is not None and allowed.selector.matches(namespace_labels)
+        )

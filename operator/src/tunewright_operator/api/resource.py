@@ -1,0 +1,199 @@
+"""What all custom resources share: the base model, metadata and the parts that several kinds contain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+GROUP = "tunewright.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+MAX_NAME_LENGTH = 40
+"""Names of children are built from the resource's name and must fit the 63 characters of a label."""
+
+
+class ResourceError(ValueError):
+    """A body is not the custom resource that was asked for; the message names kind, object and each field."""
+
+
+class ApiModel(BaseModel):
+    """A part of a custom resource: frozen, camelCase on the wire."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return JSON-ready data in the names of the API, without unset optional fields."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class Status(ApiModel):
+    """The base of every kind's status."""
+
+    def to_status(self) -> dict[str, Any]:
+        """Return the whole status for a replacing write.
+
+        Unset optional fields are absent rather than null, so that a merge patch would keep their old values.
+        """
+        return self.to_wire()
+
+
+class OwnerReference(ApiModel):
+    """One entry of ``metadata.ownerReferences``."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+    controller: bool = False
+    block_owner_deletion: bool = False
+
+
+class Metadata(ApiModel):
+    """The part of ObjectMeta that decisions read; times are RFC 3339 strings."""
+
+    name: str
+    namespace: str | None = None
+    uid: str = ""
+    generation: int = 0
+    resource_version: str = ""
+    creation_timestamp: str = ""
+    deletion_timestamp: str | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+    finalizers: tuple[str, ...] = ()
+    owner_references: tuple[OwnerReference, ...] = ()
+
+
+class Resource(ApiModel):
+    """A custom resource as the API server returns it; kinds add ``spec`` and ``status``."""
+
+    metadata: Metadata
+
+    @classmethod
+    def from_body(cls, body: Mapping[str, Any]) -> Self:
+        """Parse an object of the API.
+
+        Raises:
+            ResourceError: a field is missing or of another type, which a CRD of another version would cause.
+        """
+        try:
+            return cls.model_validate(dict(body))
+        except ValueError as error:
+            metadata = body.get("metadata", {})
+            where = "/".join(part for part in (metadata.get("namespace"), metadata.get("name")) if part)
+            raise ResourceError(
+                f"{cls.__name__} {where} does not fit this operator's API ({error}); "
+                "install the CRDs of the operator's version"
+            ) from error
+
+
+class NameReference(ApiModel):
+    """A reference to an object by name: in the same namespace, or to a cluster-scoped one."""
+
+    name: str
+
+
+class Storage(ApiModel):
+    """Credentials of the object store: a Secret that carries the label ``tunewright.dev/use: allowed``."""
+
+    secret_ref: NameReference
+
+
+class S3Location(ApiModel):
+    """An object or a prefix in S3: ``s3://bucket/key``."""
+
+    uri: str
+
+
+class SelectorOperator(StrEnum):
+    """Operators of a label selector's expression."""
+
+    IN = "In"
+    NOT_IN = "NotIn"
+    EXISTS = "Exists"
+    DOES_NOT_EXIST = "DoesNotExist"
+
+
+class SelectorExpression(ApiModel):
+    """One requirement on one label."""
+
+    key: str
+    operator: SelectorOperator
+    values: tuple[str, ...] = ()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Tell whether labels satisfy this requirement, as apimachinery does: NotIn holds for an absent key."""
+        match self.operator:
+            case SelectorOperator.IN:
+                return labels.get(self.key) in self.values
+            case SelectorOperator.NOT_IN:
+                return labels.get(self.key) not in self.values
+            case SelectorOperator.EXISTS:
+                return self.key in labels
+            case SelectorOperator.DOES_NOT_EXIST:
+                return self.key not in labels
+
+
+class LabelSelector(ApiModel):
+    """A Kubernetes label selector: all requirements must hold, an empty one selects everything."""
+
+    match_labels: dict[str, str] = Field(default_factory=dict)
+    match_expressions: tuple[SelectorExpression, ...] = ()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Tell whether labels satisfy every requirement."""
+        equal = all(labels.get(key) == value for key, value in self.match_labels.items())
+        return equal and all(expression.matches(labels) for expression in self.match_expressions)
+
+
+class ResourceRequirements(ApiModel):
+    """Limits and requests of the container that does the work, as in a pod; quantities as written."""
+
+    limits: dict[str, int | str] = Field(default_factory=dict)
+    requests: dict[str, int | str] = Field(default_factory=dict)
+
+
+class Toleration(ApiModel):
+    """A toleration as in a pod."""
+
+    key: str = ""
+    operator: Literal["Exists", "Equal"] = "Equal"
+    value: str = ""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    toleration_seconds: int | None = None
+
+
+class Scheduling(ApiModel):
+    """Where pods may run, as in a pod; empty names are left to the cluster."""
+
+    node_selector: dict[str, str] = Field(default_factory=dict)
+    tolerations: tuple[Toleration, ...] = ()
+    priority_class_name: str = ""
+    runtime_class_name: str = ""
+
+
+class MetricType(StrEnum):
+    """Offline metrics: scorers of one answer against its reference."""
+
+    EXACT_MATCH = "ExactMatch"
+    JSON_SCHEMA = "JSONSchema"
+    CONTAINS = "Contains"
+
+
+class ScoreMetric(ApiModel):
+    """One offline metric: ``schema`` for JSONSchema, ``values`` for Contains, ``minimum`` in [0, 1]."""
+
+    type: MetricType
+    json_schema: dict[str, Any] | None = Field(default=None, alias="schema")
+    values: tuple[str, ...] = ()
+    minimum: str | None = None
+
+
+def plain_decimal(text: str) -> str:
+    """Return a decimal without an exponent, which contracts do not read: ``2e-4`` → ``0.0002``."""
+    return format(Decimal(text), "f")
