@@ -1,0 +1,88 @@
+"""The evaluation Job: `python -m tunewright_evaluator`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import structlog
+
+from tunewright_contracts.document import ContractError
+from tunewright_contracts.evaluation_report import (
+    EVALUATION_REQUEST_PATH,
+    TOKEN_PATH,
+    EvaluationReport,
+    EvaluationRequest,
+    Verdict,
+)
+from tunewright_contracts.run_spec import MAX_TERMINATION_MESSAGE_BYTES
+from tunewright_contracts.storage_uri import StorageURIError
+from tunewright_evaluator.evaluation import evaluate
+from tunewright_evaluator.scorers import ScorerError
+from tunewright_storage.errors import StorageError
+from tunewright_storage.object_store import ObjectStore
+
+
+def main() -> int:
+    """Run the mounted request, leave the report without its answers as the termination message, return the exit code.
+
+    A verdict of any kind exits 0: the Job did its work. Only Error exits 1.
+    """
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.JSONRenderer(),
+        ]
+    )
+    request_path = Path(os.environ.get("TUNEWRIGHT_EVALUATION_REQUEST", EVALUATION_REQUEST_PATH))
+    token_path = Path(os.environ.get("TUNEWRIGHT_TOKEN", TOKEN_PATH))
+    try:
+        request = EvaluationRequest.from_json(request_path.read_bytes())
+    except ContractError as error:
+        return _finish(
+            EvaluationReport(
+                verdict=Verdict.ERROR, reason="InvalidRequest", message=f"{request_path}: {error}", candidate=""
+            )
+        )
+    try:
+        report = asyncio.run(evaluate(request, ObjectStore.from_environment(), token_path))
+    except StorageError as error:
+        report = _error(request, str(error.reason), str(error))
+    except (ContractError, UnicodeDecodeError) as error:
+        report = _error(request, "InvalidDataset", str(error))
+    except ScorerError as error:
+        report = _error(request, "InvalidMetric", str(error))
+    except StorageURIError as error:
+        report = _error(request, "InvalidURI", str(error))
+    return _finish(report)
+
+
+def _error(request: EvaluationRequest, reason: str, message: str) -> EvaluationReport:
+    return EvaluationReport(
+        verdict=Verdict.ERROR, reason=reason, message=message, candidate=request.candidate, incumbent=request.incumbent
+    )
+
+
+def _finish(report: EvaluationReport) -> int:
+    text = to_termination_message(report)
+    Path(os.environ.get("TUNEWRIGHT_TERMINATION_LOG", "/dev/termination-log")).write_text(text)
+    print(text)  # noqa: T201 - the Job's log says the same as its termination message
+    return 1 if report.verdict is Verdict.ERROR else 0
+
+
+def to_termination_message(report: EvaluationReport) -> str:
+    """Return the report's JSON within 4 KiB: the answers stay in S3, long messages are shortened."""
+    brief = report.model_copy(update={"answers": ()})
+    while len(brief.to_json().encode()) > MAX_TERMINATION_MESSAGE_BYTES and brief.message:
+        metrics = tuple(
+            item.model_copy(update={"message": item.message[: len(item.message) // 2]}) for item in brief.metrics
+        )
+        brief = brief.model_copy(update={"message": brief.message[: len(brief.message) * 3 // 4], "metrics": metrics})
+    return brief.to_json()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

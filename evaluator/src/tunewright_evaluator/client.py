@@ -1,0 +1,68 @@
+"""Asks one arm on the real servers: an authorised request that names its revision and enters no live counter."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import httpx
+
+from tunewright_contracts.serving_plan import EVALUATE_HEADER
+from tunewright_evaluator.records import Record
+
+_ATTEMPTS = 5
+
+
+class AnswerError(Exception):
+    """A server did not answer; the message says which arm, what it said and how often it was asked."""
+
+
+class ServerClient:
+    """Asks for chat completions at temperature 0 (the default of 1.0 makes small models babble)."""
+
+    def __init__(self, http: httpx.AsyncClient, alias: str, token_path: Path, max_tokens: int) -> None:
+        self._http = http
+        self._alias = alias
+        self._token_path = token_path
+        self._max_tokens = max_tokens
+
+    async def ask(self, target: str, record: Record) -> str:
+        """Return an arm's answer to a record.
+
+        Args:
+            target: a revision name or `serving_plan.BASE_MODEL_TARGET`.
+            record: whose conversation is sent.
+
+        Raises:
+            AnswerError: after several attempts with growing pauses, or at once when asking again cannot help.
+        """
+        problem = ""
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                await asyncio.sleep(0.5 * 2**attempt)
+            try:
+                response = await self._http.post(
+                    "/v1/chat/completions",
+                    json={
+                        "model": self._alias,
+                        "messages": list(record.messages),
+                        "temperature": 0,
+                        "max_tokens": self._max_tokens,
+                    },
+                    headers={EVALUATE_HEADER: target, "Authorization": f"Bearer {self._token()}"},
+                )
+            except httpx.HTTPError as error:
+                problem = f"{type(error).__name__}: {error}"
+                continue
+            if response.status_code == httpx.codes.OK:
+                return str(response.json()["choices"][0]["message"]["content"] or "")
+            problem = f"HTTP {response.status_code}: {response.text[:200]}"
+            if response.status_code in {400, 404, 413, 415}:
+                break
+        raise AnswerError(
+            f"{target} did not answer record {record.index} ({problem}); is the ModelServer ready and {target} loaded?"
+        )
+
+    def _token(self) -> str:
+        # Read anew each time: the operator renews a short-lived token while the Job runs.
+        return self._token_path.read_text().strip()

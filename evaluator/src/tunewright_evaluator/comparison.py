@@ -1,0 +1,63 @@
+"""From answers to verdicts: each metric scored by arm, then judged by `statistics`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tunewright_contracts.evaluation_report import MetricResult, Verdict
+from tunewright_contracts.run_spec import MetricSpec
+from tunewright_evaluator import statistics
+from tunewright_evaluator.records import Record
+from tunewright_evaluator.scorers import build_scorer
+
+CANDIDATE, INCUMBENT, BASE = "candidate", "incumbent", "base"
+
+_SEVERITY = {Verdict.PASS: 0, Verdict.INCONCLUSIVE: 1, Verdict.ERROR: 2, Verdict.FAIL: 3}
+
+
+def compare_arms(
+    metric: MetricSpec, records: Sequence[Record], answers: Mapping[str, Sequence[str]], confidence: float
+) -> MetricResult:
+    """Score every arm on one metric and judge the candidate.
+
+    Args:
+        metric: what is scored, with its bounds.
+        records: n records.
+        answers: arm → n answers, in the records' order; `CANDIDATE` is needed, the others may be absent.
+        confidence: 1 - α, in (0, 1).
+
+    Raises:
+        ScorerError: the metric's settings are unusable.
+    """
+    scorer = build_scorer(metric)
+    scores = {
+        arm: np.array([scorer.score(answer, record.reference) for answer, record in zip(given, records, strict=True)])
+        for arm, given in answers.items()
+    }
+    candidate, incumbent = scores[CANDIDATE], scores.get(INCUMBENT)
+    judgements: list[statistics.Judgement] = []
+    if metric.minimum is not None:
+        judgements.append(statistics.judge_minimum(candidate, float(metric.minimum), confidence))
+    if metric.max_regression is not None and incumbent is not None:
+        judgements.append(statistics.judge_regression(candidate, incumbent, float(metric.max_regression), confidence))
+    verdict = worst_verdict([judgement.verdict for judgement in judgements])
+    needed = [judgement.records_needed for judgement in judgements if judgement.records_needed is not None]
+    return MetricResult(
+        type=metric.type,
+        candidate=float(candidate.mean()),
+        incumbent=None if incumbent is None else float(incumbent.mean()),
+        base=float(scores[BASE].mean()) if BASE in scores else None,
+        samples=len(records),
+        verdict=verdict,
+        message="; ".join(judgement.message for judgement in judgements) or "measured, no bound is set",
+        candidate_better=None if incumbent is None else int((candidate > incumbent).sum()),
+        candidate_worse=None if incumbent is None else int((candidate < incumbent).sum()),
+        records_needed=max(needed, default=None),
+    )
+
+
+def worst_verdict(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return the verdict of a whole: any Fail fails it, any doubt leaves it in doubt, nothing asked passes."""
+    return max(verdicts, key=_SEVERITY.__getitem__, default=Verdict.PASS)

@@ -1,0 +1,135 @@
+"""One evaluation from request to report: fetch the records, ask every arm, compare, write the report."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+import structlog
+
+from tunewright_contracts.evaluation_report import (
+    EvaluationReport,
+    EvaluationRequest,
+    MetricResult,
+    SampleAnswer,
+    Verdict,
+)
+from tunewright_contracts.serving_plan import BASE_MODEL_TARGET
+from tunewright_contracts.storage_uri import StorageURI
+from tunewright_evaluator.client import AnswerError, ServerClient
+from tunewright_evaluator.comparison import BASE, CANDIDATE, INCUMBENT, compare_arms, worst_verdict
+from tunewright_evaluator.records import Record, choose_records, parse_records
+from tunewright_evaluator.scorers import build_scorer
+from tunewright_storage.object_store import ObjectStore
+
+_MAX_DATASET_BYTES = 256 << 20
+_REQUEST_TIMEOUT_SECONDS = 120
+
+log = structlog.get_logger(__name__)
+
+
+async def evaluate(
+    request: EvaluationRequest,
+    store: ObjectStore,
+    token_path: Path,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> EvaluationReport:
+    """Evaluate a candidate and store the report.
+
+    Args:
+        request: what is compared.
+        store: where the records are read and the report is written.
+        token_path: the file that holds the current bearer token.
+        transport: how servers are reached; None for the network.
+
+    Raises:
+        StorageError: the records cannot be read or the report cannot be written.
+        ContractError: the held-out set is malformed.
+        ScorerError: a metric's settings are unusable (found before anything is asked).
+    """
+    started = time.monotonic()
+    for metric in request.metrics:
+        build_scorer(metric)
+    dataset = StorageURI.parse(request.dataset_uri)
+    report_uri = StorageURI.parse(request.report_uri)
+    text = await asyncio.to_thread(store.read, dataset, _MAX_DATASET_BYTES)
+    records = choose_records(parse_records(text.decode(), request.dataset_uri), request.max_samples)
+    if not records:
+        return _error(request, "NoRecords", f"{dataset} holds no records; name a held-out set with at least one")
+    arms = {CANDIDATE: request.candidate, BASE: BASE_MODEL_TARGET}
+    if request.incumbent is not None:
+        arms[INCUMBENT] = request.incumbent
+    try:
+        async with httpx.AsyncClient(
+            base_url=request.server_url,
+            timeout=_REQUEST_TIMEOUT_SECONDS,
+            follow_redirects=False,
+            trust_env=False,
+            transport=transport,
+        ) as http:
+            client = ServerClient(http, request.alias, token_path, request.max_tokens)
+            answers = {
+                arm: await _ask_all(client, arm, target, records, request.concurrency) for arm, target in arms.items()
+            }
+    except AnswerError as error:
+        return _error(request, "ServerUnavailable", str(error))
+    results = [compare_arms(metric, records, answers, float(request.confidence)) for metric in request.metrics]
+    verdict = worst_verdict([result.verdict for result in results])
+    report = EvaluationReport(
+        verdict=verdict,
+        reason={Verdict.PASS: "EvaluationPassed", Verdict.FAIL: "EvaluationFailed"}.get(
+            verdict, "EvaluationInconclusive"
+        ),
+        message=" | ".join(_describe(result) for result in results),
+        candidate=request.candidate,
+        incumbent=request.incumbent,
+        metrics=tuple(results),
+        samples=len(records),
+        seconds=round(time.monotonic() - started, 1),
+        report_uri=str(report_uri),
+        answers=tuple(
+            SampleAnswer(
+                record=record.index, reference=record.reference, **{arm: given[place] for arm, given in answers.items()}
+            )
+            for place, record in enumerate(records)
+        ),
+    )
+    await asyncio.to_thread(store.write, report_uri, report.to_json().encode())
+    return report
+
+
+async def _ask_all(
+    client: ServerClient, arm: str, target: str, records: Sequence[Record], concurrency: int
+) -> list[str]:
+    """Ask one arm every record, a few at a time: evaluation shares the servers with live users."""
+    limit = asyncio.Semaphore(concurrency)
+
+    async def ask(record: Record) -> str:
+        async with limit:
+            return await client.ask(target, record)
+
+    log.info("asking", arm=arm, target=target, records=len(records))
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(ask(record)) for record in records]
+    except* AnswerError as errors:
+        raise errors.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+def _describe(result: MetricResult) -> str:
+    parts = [f"candidate {result.candidate:.3f}"]
+    if result.incumbent is not None:
+        parts.append(f"incumbent {result.incumbent:.3f}")
+    if result.base is not None:
+        parts.append(f"base {result.base:.3f}")
+    return f"{result.type} ({', '.join(parts)}): {result.verdict}, {result.message}"
+
+
+def _error(request: EvaluationRequest, reason: str, message: str) -> EvaluationReport:
+    return EvaluationReport(
+        verdict=Verdict.ERROR, reason=reason, message=message, candidate=request.candidate, incumbent=request.incumbent
+    )

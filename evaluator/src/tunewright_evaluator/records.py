@@ -1,0 +1,55 @@
+"""The held-out records that every arm answers."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+
+from tunewright_contracts.document import ContractError
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Record:
+    """One question and the answer that a person approved: ``messages`` is the conversation up to the reference."""
+
+    index: int
+    messages: tuple[dict[str, str], ...]
+    reference: str
+
+
+def parse_records(text: str, where: str) -> list[Record]:
+    """Parse JSONL of ``{"messages": [..., {"role": "assistant", "content": reference}]}``.
+
+    Raises:
+        ContractError: a line is not such a record; the message names it.
+    """
+    records: list[Record] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            messages = json.loads(line)["messages"]
+            *conversation, last = ({"role": str(item["role"]), "content": str(item["content"])} for item in messages)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ContractError(
+                f"{where}:{number}: not a record of messages with roles and contents ({error!r})"
+            ) from error
+        if last["role"] != "assistant" or not conversation:
+            raise ContractError(
+                f"{where}:{number}: a held-out record ends with the assistant's reference answer after at least one message"
+            )
+        records.append(Record(number, tuple(conversation), last["content"]))
+    return records
+
+
+def choose_records(records: list[Record], maximum: int) -> list[Record]:
+    """Choose at most so many records by a hash of their content.
+
+    The choice is the same for each run over the same set, so that two rollouts are compared on the same records.
+    """
+
+    def rank(record: Record) -> bytes:
+        return hashlib.sha256(json.dumps(record.messages, sort_keys=True).encode()).digest()
+
+    return sorted(sorted(records, key=rank)[:maximum], key=lambda record: record.index)

@@ -1,0 +1,41 @@
+"""JSONSchema: the answer is one JSON document that a schema accepts (JSON Schema 2020-12)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Self
+
+import jsonschema_rs
+
+from tunewright_contracts.run_spec import MetricSpec
+from tunewright_evaluator.scorers.scorer import ScorerError
+
+
+class JSONSchemaScorer:
+    """1 when the whole answer is JSON and valid, else 0. Prose around the JSON makes it invalid."""
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        try:
+            self._validator = jsonschema_rs.validator_for(schema)
+        except ValueError as error:
+            first_line = str(error).partition("\n")[0]
+            raise ScorerError(
+                f"metric JSONSchema: its schema is not a JSON Schema: {first_line}; correct evaluation.metrics[].schema"
+            ) from error
+
+    @classmethod
+    def from_metric(cls, metric: MetricSpec) -> Self:
+        """Return the scorer for a metric's schema; without one, any JSON object or array will do.
+
+        Raises:
+            ScorerError: the schema is not a JSON Schema.
+        """
+        return cls(metric.json_schema or {"type": ["object", "array"]})
+
+    def score(self, answer: str, reference: str) -> float:  # noqa: ARG002 - the reference plays no part here
+        """Return 1.0 or 0.0."""
+        try:
+            document = json.loads(answer)
+        except (ValueError, RecursionError):
+            return 0.0
+        return float(self._validator.is_valid(document))

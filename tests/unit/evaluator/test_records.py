@@ -1,0 +1,50 @@
+"""Held-out records: parsed strictly, chosen by content."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tunewright_contracts.document import ContractError
+from tunewright_evaluator.records import Record, choose_records, parse_records
+
+
+def _line(question: str, answer: str = "a") -> str:
+    return json.dumps({"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]})
+
+
+def test_parse():
+    (record,) = parse_records(_line("q", "a") + "\n\n", "f")
+    assert record == Record(1, ({"role": "user", "content": "q"},), "a")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{",
+        "[]",
+        '{"messages": []}',
+        '{"messages": [{"role": "user", "content": "q"}]}',
+        '{"messages": [{"role": "assistant", "content": "a"}]}',
+    ],
+)
+def test_parse_names_the_line(line):
+    with pytest.raises(ContractError, match="^file:2: "):
+        parse_records(_line("q") + "\n" + line, "file")
+
+
+@given(st.integers(0, 30), st.randoms())
+def test_choice_depends_on_content_and_not_on_order(maximum, random):
+    records = [Record(number, ({"role": "user", "content": f"question {number}"},), "a") for number in range(20)]
+    chosen = choose_records(records, maximum)
+    shuffled = list(records)
+    random.shuffle(shuffled)
+    assert choose_records(shuffled, maximum) == chosen
+    assert len(chosen) == min(maximum, 20)
+
+
+def test_a_larger_choice_contains_the_smaller():
+    records = [Record(number, ({"role": "user", "content": f"question {number}"},), "a") for number in range(20)]
+    assert {record.index for record in choose_records(records, 5)} <= {
+        record.index for record in choose_records(records, 9)
+    }

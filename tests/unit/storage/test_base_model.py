@@ -1,0 +1,82 @@
+"""A base model is identified by its files, fetched once and verified."""
+
+import json
+import struct
+
+import pytest
+from tunewright_contracts.run_spec import BaseModelSource, S3Source
+from tunewright_contracts.storage_uri import StorageURI
+from tunewright_storage import base_model
+from tunewright_storage.errors import StorageError, StorageReason
+
+MODEL = StorageURI.parse("s3://bucket/models/tiny")
+
+
+def _safetensors() -> bytes:
+    header = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    return struct.pack("<Q", len(header)) + header + b"\0\0\0\0"
+
+
+FILES = {"config.json": b"{}", "tokenizer.json": b"{}", "model.safetensors": _safetensors()}
+
+
+@pytest.fixture
+def model(store):
+    for name, data in {**FILES, "README.md": b"hello", "pytorch_model.bin": b"pickle"}.items():
+        store.write(MODEL.join(name), data)
+    return store
+
+
+def _source(digest: str) -> BaseModelSource:
+    return BaseModelSource(name="tiny", s3=S3Source(uri=str(MODEL)), digest=digest, context_length=64)
+
+
+def test_inspection_and_fetch_agree(model, tmp_path):
+    summary = base_model.inspect_base_model(S3Source(uri=str(MODEL)), None, tmp_path, model)
+    assert summary.files == 3
+    assert summary.bytes == sum(len(data) for data in FILES.values())
+    fetched = base_model.fetch_base_model(_source(summary.digest), tmp_path / "model", model)
+    assert fetched.digest == summary.digest
+    assert {path.name for path in (tmp_path / "model").iterdir()} == set(FILES)
+
+
+def test_fetch_keeps_what_verifies(model, tmp_path):
+    digest = base_model.inspect_base_model(S3Source(uri=str(MODEL)), None, tmp_path, model).digest
+    base_model.fetch_base_model(_source(digest), tmp_path / "model", model)
+    model.delete_prefix(MODEL)
+    assert base_model.fetch_base_model(_source(digest), tmp_path / "model", model).digest == digest
+
+
+def test_changed_model_is_refused(model, tmp_path):
+    digest = base_model.inspect_base_model(S3Source(uri=str(MODEL)), None, tmp_path, model).digest
+    model.write(MODEL.join("config.json"), b'{"changed": true}')
+    with pytest.raises(StorageError, match="somebody changed the files") as error:
+        base_model.fetch_base_model(_source(digest), tmp_path / "model", model)
+    assert error.value.reason is StorageReason.DIGEST_MISMATCH
+
+
+def test_tokenizer_alone(model, tmp_path):
+    digest = "sha256:" + "0" * 64
+    patterns = base_model.TOKENIZER_PATTERNS
+    assert base_model.fetch_base_model(_source(digest), tmp_path, model, patterns) is None
+    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "tokenizer.json"}
+
+
+@pytest.mark.parametrize("missing", ["config.json", "model.safetensors"])
+def test_incomplete_model(model, tmp_path, missing):
+    model.delete_prefix(MODEL.join(missing))
+    with pytest.raises(StorageError, match=r"needs config\.json and \*\.safetensors"):
+        base_model.inspect_base_model(S3Source(uri=str(MODEL)), None, tmp_path, model)
+
+
+def test_no_model_at_all(store, tmp_path):
+    with pytest.raises(StorageError, match="holds no model files") as error:
+        base_model.inspect_base_model(S3Source(uri="s3://bucket/none"), None, tmp_path, store)
+    assert error.value.reason is StorageReason.NOT_FOUND
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04pickle..", _safetensors()[:-1], _safetensors() + b"x"])
+def test_broken_weights(model, tmp_path, data):
+    model.write(MODEL.join("model.safetensors"), data)
+    with pytest.raises(StorageError, match="not a whole safetensors file"):
+        base_model.inspect_base_model(S3Source(uri=str(MODEL)), None, tmp_path, model)
