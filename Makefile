@@ -1,0 +1,74 @@
+# One way in: every task of the project. `make help` lists them.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+# Warnings of our own programs are errors in tests; pip's and uv's progress bars have no place in a log.
+export UV_NO_PROGRESS := 1
+ARGS ?=
+
+.PHONY: help
+help: ## List every task
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: venv
+venv: ## Install the pinned Python packages into .venv
+	@dev/bootstrap
+
+.PHONY: check
+check: venv ## Format, lint, types, layers, generated files and unit tests
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-cache
+	$(PYTHON) -m tunewright_dev generate --check
+	$(PYTHON) -m pytest tests/unit tests/loop -q $(ARGS)
+
+.PHONY: format
+format: venv ## Format the code and mend what the linter can mend
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+.PHONY: generate
+generate: venv ## Write the generated files: the chart's CRDs and the reference documentation
+	$(PYTHON) -m tunewright_dev generate
+
+.PHONY: test
+test: check up images ## Run all tests, those on the real cluster included
+	$(PYTHON) -m pytest tests/chart tests/e2e $(ARGS)
+
+.PHONY: demo
+demo: venv ## Play the whole story: train, evaluate, canary, promote, roll back
+	$(PYTHON) -m tunewright_dev demo
+
+.PHONY: up
+up: venv ## Build what is missing and start the local cluster
+	$(PYTHON) -m tunewright_dev up
+
+.PHONY: images
+images: venv ## Build and push the images that changed
+	$(PYTHON) -m tunewright_dev images
+
+.PHONY: install
+install: up images ## Install or upgrade the chart on the cluster
+	$(PYTHON) -m tunewright_dev install
+
+.PHONY: status
+status: venv ## Show the local cluster's components and their logs
+	$(PYTHON) -m tunewright_dev status
+
+.PHONY: down
+down: venv ## Stop the local cluster and leave nothing of it running
+	$(PYTHON) -m tunewright_dev down
+
+.PHONY: clean
+clean: down ## Also delete build outputs; caches outside the clone stay
+	rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache
+
+.PHONY: hooks
+hooks: ## Run `make check` before each commit
+	git config core.hooksPath dev/hooks
+
+.PHONY: pins
+pins: venv ## Resolve the pinned requirements anew
+	printf 'uv\n' | .venv/bin/uv pip compile -q --upgrade --generate-hashes --no-annotate --no-header --python-version 3.11 - -o requirements/bootstrap.txt
+	.venv/bin/uv pip compile -q --upgrade --generate-hashes --no-annotate --no-header --python-version 3.11 pyproject.toml --all-extras --group dev -o requirements/dev.txt
