@@ -4,9 +4,7 @@
 proof that it is; no significant difference is never a Pass. `minimum` is a bound on the candidate's mean score, with
 the same three values. Scores lie in [0, 1]; 0/1 scores get exact tests, others the paired bootstrap.
 
-Sources: Tango 1998, "Equivalence test and confidence interval for the difference in proportions for the paired-sample
-design"; Hsueh, Liu and Chen 2001, "Unconditional exact tests for equivalence or noninferiority for paired binary
-endpoints"; Efron 1987, "Better bootstrap confidence intervals".
+Sources: Efron 1987, "Better bootstrap confidence intervals"; for the exact tests see `exact_tests`.
 """
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ import numpy as np
 from scipy import special
 
 from tunewright_contracts.evaluation_report import Verdict
+from tunewright_evaluator import exact_tests
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,11 +26,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-GRID_POINTS = 45
-"""Values of the nuisance parameter (the share of records that the two adapters score differently) that are tried."""
-
-TIE = 1e-9
-"""Statistics closer than this are equal: without it, rounding would drop the observed table from its own tail."""
+SAME = 1e-12
+"""A sum of squared deviations below this is rounding: all values are equal."""
 
 RESAMPLES = 4000
 FEWEST_RECORDS = 20
@@ -79,8 +75,8 @@ def assess_regression(
     records = int(new.size)
     if _is_binary(new) and _is_binary(old):
         verdict = _decide(
-            non_inferiority_p_value(better, worse, records, margin),
-            inferiority_p_value(better, worse, records, margin),
+            exact_tests.non_inferiority_p_value(better, worse, records, margin),
+            exact_tests.inferiority_p_value(better, worse, records, margin),
             alpha,
         )
         variance = (better + worse + 0.5) / (records + 1)
@@ -120,7 +116,9 @@ def assess_minimum(scores: Sequence[float], minimum: float, confidence: float = 
     elif _is_binary(values):
         good = int(np.sum(values))
         verdict = _decide(
-            binomial_upper_tail(good, records, minimum), binomial_lower_tail(good, records, minimum), alpha
+            exact_tests.binomial_upper_tail(good, records, minimum),
+            exact_tests.binomial_lower_tail(good, records, minimum),
+            alpha,
         )
     else:
         lower, upper = bca_bounds(values, alpha, seed=seed)
@@ -138,93 +136,6 @@ def assess_minimum(scores: Sequence[float], minimum: float, confidence: float = 
     return Outcome(verdict, message, mean - minimum, records, records_needed=needed)
 
 
-def tango_score(better: Floats | float, worse: Floats | float, records: int, margin: float) -> Floats:
-    """Return Tango's score statistic of "worse by `margin`": large when the candidate is better than that; 0 where
-    undefined.
-    """
-    b, c, n, m = np.asarray(better, dtype=np.float64), np.asarray(worse, dtype=np.float64), records, margin
-    linear = -b - c - (2 * n - b + c) * m
-    constant = c * m * (1 + m)
-    worse_rate = (np.sqrt(np.maximum(linear**2 - 8 * n * constant, 0)) - linear) / (4 * n)
-    variance = n * (2 * worse_rate - m * (1 + m))
-    numerator = b - c + n * m
-    safe = np.where(variance > TIE, variance, 1.0)
-    return np.where(variance > TIE, numerator / np.sqrt(safe), 0.0)
-
-
-def non_inferiority_p_value(better: int, worse: int, records: int, margin: float) -> float:
-    """Return the exact unconditional p-value of "the candidate is worse by `margin` or more": small proves that it is
-    not.
-    """
-    return _exact_p_value(better, worse, records, margin, sign=1)
-
-
-def inferiority_p_value(better: int, worse: int, records: int, margin: float) -> float:
-    """Return the exact unconditional p-value of "the candidate is worse by at most `margin`": small proves that it is
-    worse.
-    """
-    return _exact_p_value(better, worse, records, margin, sign=-1)
-
-
-def _exact_p_value(better: int, worse: int, records: int, margin: float, *, sign: int) -> float:
-    """Return the largest chance, at the boundary of the null hypothesis, of a table at least as extreme as the one
-    seen.
-
-    With the worse records given, the better ones are binomial, and the statistic grows with them: each row's tail is
-    one incomplete beta function. The nuisance parameter takes GRID_POINTS values, then as many around the worst of
-    them.
-    """
-    counts = np.arange(records + 1, dtype=np.float64)
-    table = sign * tango_score(counts[:, None], counts[None, :], records, margin)
-    observed = sign * float(tango_score(better, worse, records, margin))
-    possible = counts[:, None] + counts[None, :] <= records
-    extreme = (table >= observed - TIE) & possible
-    # The tail of a row: at least `first` better records (sign 1), or at most `last` (sign -1).
-    tail_size = extreme.sum(axis=0).astype(np.float64)
-    remaining = records - counts
-    first, last = remaining - tail_size + 1, tail_size - 1
-
-    def tail(discordance: Floats) -> Floats:
-        worse_rate, better_rate = (discordance + margin) / 2, (discordance - margin) / 2
-        rows = _binomial_pmf(counts[None, :], records, worse_rate[:, None])
-        conditional = np.clip(better_rate / np.maximum(1 - worse_rate, 1e-300), 0, 1)[:, None]
-        inside = _at_least(first, remaining, conditional) if sign > 0 else _at_most(last, remaining, conditional)
-        return np.asarray((rows * inside).sum(axis=1))
-
-    grid = np.linspace(max(margin, 1e-9), 1, GRID_POINTS)
-    values = tail(grid)
-    worst = int(np.argmax(values))
-    nearby = np.linspace(grid[max(worst - 1, 0)], grid[min(worst + 1, GRID_POINTS - 1)], GRID_POINTS)
-    return min(1.0, max(float(values[worst]), float(tail(nearby).max())))
-
-
-def _binomial_pmf(count: Floats, total: int, rate: Floats) -> Floats:
-    log_choose = special.gammaln(total + 1) - special.gammaln(count + 1) - special.gammaln(total - count + 1)
-    return np.asarray(np.exp(log_choose + special.xlogy(count, rate) + special.xlog1py(total - count, -rate)))
-
-
-def _at_least(first: Floats, total: Floats, rate: Floats) -> Floats:
-    """Return P(X >= first) of a binomial; 1 for first <= 0, 0 for first > total."""
-    inner = special.betainc(np.maximum(first, 1), np.maximum(total - first + 1, 1), rate)
-    return np.where(first <= 0, 1.0, np.where(first > total, 0.0, inner))
-
-
-def _at_most(last: Floats, total: Floats, rate: Floats) -> Floats:
-    """Return P(X <= last) of a binomial; 0 for last < 0, 1 for last >= total."""
-    inner = special.betaincc(np.maximum(last + 1, 1), np.maximum(total - last, 1), rate)
-    return np.where(last < 0, 0.0, np.where(last >= total, 1.0, inner))
-
-
-def binomial_upper_tail(good: int, records: int, rate: float) -> float:
-    """Return P(X >= good) of `records` trials at `rate`."""
-    return float(_at_least(np.float64(good), np.float64(records), np.float64(rate)))
-
-
-def binomial_lower_tail(good: int, records: int, rate: float) -> float:
-    """Return P(X <= good) of `records` trials at `rate`."""
-    return float(_at_most(np.float64(good), np.float64(records), np.float64(rate)))
-
-
 def bca_bounds(values: Floats, alpha: float, *, seed: int = 0, resamples: int = RESAMPLES) -> tuple[float, float]:
     """Return the lower and the upper one-sided bound of the mean, each at level `alpha`, by the BCa bootstrap.
 
@@ -233,7 +144,7 @@ def bca_bounds(values: Floats, alpha: float, *, seed: int = 0, resamples: int = 
     mean = float(values.mean())
     deviations = values - mean
     spread = float(np.sum(deviations**2))
-    if spread < TIE:
+    if spread < SAME:
         return mean, mean
     generator = np.random.default_rng(seed)
     means = np.sort(values[generator.integers(values.size, size=(resamples, values.size))].mean(axis=1))
@@ -290,7 +201,7 @@ def records_needed_for_minimum(
 
 def _round_up(value: float) -> int:
     """Round up to two figures: more would claim to know more than an estimate does."""
-    step = 10 ** max(math.floor(math.log10(max(value, 1))) - 1, 0)
+    step: int = 10 ** max(math.floor(math.log10(max(value, 1))) - 1, 0)
     return math.ceil(value / step) * step
 
 

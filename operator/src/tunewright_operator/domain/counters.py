@@ -1,0 +1,183 @@
+"""Counters of server processes: as read from a pod, and as the additive totals that an observation keeps.
+
+A process is (pod UID, boot ID); its counters only grow, and a new process starts from zero. Arrays hold one count for
+each bucket of the sticky key, so that sessions stay together and their dependence can be measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+
+from tunewright_contracts.document import Message
+from tunewright_contracts.serving_plan import BUCKETS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+
+class EvidenceError(ValueError):
+    """Counters that cannot be evidence: the message says which and why. Treat their pod as one that did not answer."""
+
+
+def encode_buckets(counts: Sequence[int]) -> str:
+    """Write counts by bucket as text, `3,0*62,1`: a list of integers would fill a screen of `kubectl describe` per
+    array.
+    """
+    parts: list[str] = []
+    index = 0
+    while index < len(counts):
+        end = index
+        while end < len(counts) and counts[end] == counts[index]:
+            end += 1
+        run = end - index
+        parts.append(f"{counts[index]}*{run}" if run > 1 else str(counts[index]))
+        index = end
+    return ",".join(parts)
+
+
+def decode_buckets(value: object) -> object:
+    """Read what `encode_buckets` wrote; pass anything else on to pydantic's own validation."""
+    if not isinstance(value, str):
+        return value
+    counts: list[int] = []
+    for part in value.split(","):
+        count, _, run = part.partition("*")
+        counts.extend([int(count)] * int(run or 1))
+    return tuple(counts)
+
+
+def _check_buckets(counts: tuple[int, ...]) -> tuple[int, ...]:
+    if len(counts) != BUCKETS or min(counts) < 0:
+        raise ValueError(
+            f"expected {BUCKETS} counts of at least 0, got {len(counts)}, the least {min(counts, default=0)}"
+        )
+    return counts
+
+
+Buckets = Annotated[
+    tuple[int, ...], BeforeValidator(decode_buckets), AfterValidator(_check_buckets), PlainSerializer(encode_buckets)
+]
+
+NO_ANSWERS = (0,) * BUCKETS
+
+
+@dataclass(frozen=True)
+class ArmCounters:
+    """Counters of one revision in one server process since its boot, by bucket of the sticky key.
+
+    `bad` maps each metric that the process counts to its bad answers. `judged` maps a metric that does not judge every
+    answer (a contract check that ran out of time is neither breach nor pass) to those it judged; any other metric
+    judges them all.
+    """
+
+    answers: tuple[int, ...] = NO_ANSWERS
+    bad: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    judged: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse counters of another shape.
+
+        Raises:
+            EvidenceError: an array has not one count of at least 0 for each bucket.
+        """
+        arrays = {"answers": self.answers}
+        arrays |= {f"bad[{name}]": counts for name, counts in self.bad.items()}
+        arrays |= {f"judged[{name}]": counts for name, counts in self.judged.items()}
+        for name, counts in arrays.items():
+            try:
+                _check_buckets(tuple(counts))
+            except ValueError as error:
+                raise EvidenceError(f"counters {name}: {error}") from error
+
+
+@dataclass(frozen=True)
+class PodReading:
+    """What one server process reported in one poll."""
+
+    pod_uid: str
+    boot_id: str
+    candidate: ArmCounters
+    incumbent: ArmCounters = field(default_factory=ArmCounters)
+
+
+class Tally(Message):
+    """Judged and bad answers of one metric by bucket."""
+
+    judged: Buckets = NO_ANSWERS
+    bad: Buckets = NO_ANSWERS
+
+    @property
+    def totals(self) -> tuple[int, int]:
+        """Return (judged, bad) over all buckets."""
+        return sum(self.judged), sum(self.bad)
+
+
+class ArmTotals(Message):
+    """Additive counts of one arm: all answers, and a tally for each metric."""
+
+    answers: int = Field(default=0, ge=0)
+    tallies: dict[str, Tally] = Field(default_factory=dict)
+
+    def tally(self, metric: str) -> Tally:
+        """Return the metric's tally, an empty one where nothing was counted."""
+        return self.tallies.get(metric) or Tally()
+
+
+class Baseline(Message):
+    """Where one server process' counters stood when they were last read."""
+
+    pod_uid: str = Field(alias="podUID")
+    boot_id: str = Field(alias="bootID")
+    candidate: ArmTotals
+    incumbent: ArmTotals
+
+
+def read_baseline(reading: PodReading, metrics: Iterable[str]) -> Baseline:
+    """Return a reading's counters of the watched metrics, as the point that later readings are compared with."""
+    names = list(metrics)
+    return Baseline(
+        pod_uid=reading.pod_uid,
+        boot_id=reading.boot_id,
+        candidate=_totals(reading.candidate, names),
+        incumbent=_totals(reading.incumbent, names),
+    )
+
+
+def _totals(counters: ArmCounters, metrics: Iterable[str]) -> ArmTotals:
+    """Return the counters of the watched metrics; one that the process does not count has judged nothing."""
+    tallies = {
+        name: Tally(judged=counters.judged.get(name, counters.answers), bad=counters.bad[name])
+        for name in metrics
+        if name in counters.bad
+    }
+    return ArmTotals(answers=sum(counters.answers), tallies=tallies)
+
+
+def gain(last: ArmTotals, current: ArmTotals) -> ArmTotals | None:
+    """Return current - last, or None where a count has fallen."""
+    tallies: dict[str, Tally] = {}
+    for name in last.tallies.keys() | current.tallies.keys():
+        then, now = last.tally(name), current.tally(name)
+        judged = tuple(b - a for a, b in zip(then.judged, now.judged, strict=True))
+        bad = tuple(b - a for a, b in zip(then.bad, now.bad, strict=True))
+        if min(judged) < 0 or min(bad) < 0:
+            return None
+        tallies[name] = Tally.model_construct(judged=judged, bad=bad)
+    if current.answers < last.answers:
+        return None
+    return ArmTotals.model_construct(answers=current.answers - last.answers, tallies=tallies)
+
+
+def add_totals(parts: Sequence[ArmTotals]) -> ArmTotals:
+    """Return the sum, bucket by bucket; the order of `parts` changes nothing."""
+    tallies: dict[str, Tally] = {}
+    for name in sorted({name for part in parts for name in part.tallies}):
+        found = [part.tallies[name] for part in parts if name in part.tallies]
+        tallies[name] = Tally.model_construct(
+            judged=tuple(map(sum, zip(*(tally.judged for tally in found), strict=True))),
+            bad=tuple(map(sum, zip(*(tally.bad for tally in found), strict=True))),
+        )
+    return ArmTotals.model_construct(answers=sum(part.answers for part in parts), tallies=tallies)

@@ -1,0 +1,283 @@
+"""The evidence of one live observation window: sufficient statistics that fit into a status and survive any restart.
+
+`open_observation` starts a window, `absorb` adds what the pods' counters gained since they were last read. The result
+is the same whatever the order of pods within a poll, and a missed poll only makes the next differences larger. Counters
+of a server process (pod UID, boot ID) only grow; a new process starts from zero, and what an old one counted after its
+last reading is lost, never guessed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field, PlainSerializer
+
+from tunewright_contracts.document import Message
+from tunewright_operator.domain import betting
+from tunewright_operator.domain.counters import ArmTotals, Baseline, PodReading, add_totals, gain, read_baseline
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+MAX_REGRESSION = 0.9
+"""The widest allowed rise: beyond it a bet has no room."""
+
+LATENCY_MAX_REGRESSION = 0.05
+"""The allowed rise of the rate of slow answers where the spec gives a latency ratio and nothing else."""
+
+RESTARTS = (250, 500, 1000, 2000, 4000)
+"""Candidate answers after which a restarting guard bets afresh, so that a regression that starts late is found as fast.
+"""
+
+ExactFloat = Annotated[float, PlainSerializer(repr)]
+"""A float as its shortest exact decimal string: custom resources carry no floats, and a restart must change no digit.
+"""
+
+
+class Test(StrEnum):
+    """What a guard compares the candidate's rate with."""
+
+    __test__ = False  # for pytest, which collects classes by this name
+
+    INCUMBENT = "Incumbent"
+    """The incumbent in the same window."""
+    LAST_WINDOW = "LastWindow"
+    """The incumbent's last window, in a bake."""
+    MINIMUM = "Minimum"
+    """An absolute limit."""
+
+
+class Comparison(StrEnum):
+    """Whom a window compares the candidate with."""
+
+    INCUMBENT = "Incumbent"
+    LAST_WINDOW = "LastWindow"
+    NONE = "None"
+
+
+class Mark(Message):
+    """The candidate's counts where a restart began to bet."""
+
+    judged: int
+    bad: int
+
+
+class Guard(Message):
+    """One sequential test of one metric, with the state that cannot be had from the window's totals.
+
+    Test.INCUMBENT: `limit` is the allowed rise over the incumbent; `log_wealth` holds a log for each of `betting.GAPS`,
+    `closed` the counts that are already in it, `before` the incumbent's counts before the window. Other tests: `limit`
+    is the highest allowed rate and `base` the rate it was derived from; the totals are all they need, and `marks` the
+    counts at each restart.
+    """
+
+    metric: str
+    test: Test
+    limit: ExactFloat
+    base: ExactFloat | None = None
+    share: ExactFloat = 1.0
+    """The share of the guard's error budget left to the bet (the rest went into the bound on the incumbent's last
+    window).
+    """
+    before: tuple[int, int] = (0, 0)
+    closed: tuple[int, int, int, int] = (0, 0, 0, 0)
+    log_wealth: tuple[ExactFloat, ...] = betting.NO_WEALTH_CHANGE
+    restarting: bool = False
+    marks: tuple[Mark, ...] = ()
+
+
+class Arms(Message):
+    """The window's totals."""
+
+    candidate: ArmTotals = Field(default_factory=ArmTotals)
+    incumbent: ArmTotals = Field(default_factory=ArmTotals)
+
+
+class Observation(Message):
+    """One window's evidence, as kept in `status.candidate.observation`."""
+
+    step_index: int
+    opened_at: datetime
+    comparison: Comparison
+    metrics: tuple[str, ...] = ()
+    polls: int = 0
+    """Polls in which at least one pod answered."""
+    lost: int = 0
+    """Server processes whose answers after their last reading are unknown."""
+    arms: Arms = Field(default_factory=Arms)
+    guards: tuple[Guard, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
+
+
+@dataclass(frozen=True)
+class LiveMetric:
+    """A live metric of the spec: bounds on the rate of bad answers.
+
+    `max_regression` is the allowed rise over the incumbent's rate (Latency: of answers slower than the plan's limit,
+    0.05 unless told), `minimum` the least share of good answers.
+    """
+
+    name: str
+    max_regression: float | None = None
+    minimum: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse bounds that no test can hold.
+
+        Raises:
+            ValueError: `max_regression` is outside [0, 0.9], or `minimum` outside [0, 1].
+        """
+        if self.max_regression is not None and not 0 <= self.max_regression <= MAX_REGRESSION:
+            raise ValueError(
+                f"metric {self.name}: maxRegression {self.max_regression} must be between 0 and {MAX_REGRESSION}"
+            )
+        if self.minimum is not None and not 0 <= self.minimum <= 1:
+            raise ValueError(f"metric {self.name}: minimum {self.minimum} must be between 0 and 1")
+
+
+@dataclass(frozen=True)
+class PastWindow:
+    """The incumbent's answers of one metric before this window, and how far they depend on each other."""
+
+    answers: int = 0
+    bad: int = 0
+    design_effect: float = 1.0
+
+
+def open_observation(
+    step_index: int,
+    metrics: Sequence[LiveMetric],
+    baselines: Iterable[PodReading],
+    incumbent_before: Mapping[str, PastWindow],
+    now: datetime,
+    *,
+    comparison: Comparison = Comparison.INCUMBENT,
+    guard_alpha: float = 0.01,
+    previous: Observation | None = None,
+) -> Observation:
+    """Open a window: counting starts at `baselines`, the pods' counters as they stand now.
+
+    `comparison` is INCUMBENT in an observe step, LAST_WINDOW in a bake (`incumbent_before` is then the incumbent's last
+    window) and NONE without an incumbent. `guard_alpha` is one guard's error budget
+    (`verdict.ErrorBudget.guard_alpha`), needed for LAST_WINDOW. A pod that does not answer now counts on from where
+    `previous` last read it.
+    """
+    names = tuple(metric.name for metric in metrics)
+    known: dict[str, Baseline] = {}
+    if previous is not None and previous.metrics == names:
+        known = {baseline.pod_uid: baseline for baseline in previous.baselines}
+    for reading in baselines:
+        known[reading.pod_uid] = read_baseline(reading, names)
+    guards: list[Guard] = []
+    for metric in metrics:
+        guards += _build_guards(metric, comparison, incumbent_before.get(metric.name, PastWindow()), guard_alpha)
+    return Observation(
+        step_index=step_index,
+        opened_at=now,
+        comparison=comparison,
+        metrics=names,
+        guards=tuple(guards),
+        baselines=tuple(known[uid] for uid in sorted(known)),
+    )
+
+
+def absorb(
+    observation: Observation, readings: Iterable[PodReading], existing_pods: Collection[str] | None = None
+) -> Observation:
+    """Add what the counters gained since they were last read, and let every guard bet on it.
+
+    `existing_pods` are the UIDs of all pods that still exist, answering or not; the others' baselines go and are
+    counted as lost. None: all exist. A pod that has not answered this time loses nothing. Raises no error: what cannot
+    be added is lost.
+    """
+    known = {baseline.pod_uid: baseline for baseline in observation.baselines}
+    gains: list[tuple[ArmTotals, ArmTotals]] = []
+    lost = observation.lost
+    answered: set[str] = set()
+    for reading in readings:
+        current = read_baseline(reading, observation.metrics)
+        last = known.get(reading.pod_uid)
+        if last is None or last.boot_id != current.boot_id:
+            lost += last is not None
+            gains.append((current.candidate, current.incumbent))
+        else:
+            gained = (gain(last.candidate, current.candidate), gain(last.incumbent, current.incumbent))
+            if gained[0] is None or gained[1] is None:
+                lost += 1  # counters of one process that ran backwards: nothing can be said of what happened in between
+            else:
+                gains.append((gained[0], gained[1]))
+        known[reading.pod_uid] = current
+        answered.add(reading.pod_uid)
+    if existing_pods is not None:
+        gone = set(known) - set(existing_pods) - answered
+        lost += len(gone)
+        known = {uid: baseline for uid, baseline in known.items() if uid not in gone}
+    arms = Arms(
+        candidate=add_totals([observation.arms.candidate, *(gain[0] for gain in gains)]),
+        incumbent=add_totals([observation.arms.incumbent, *(gain[1] for gain in gains)]),
+    )
+    return observation.model_copy(
+        update={
+            "polls": observation.polls + bool(answered),
+            "lost": lost,
+            "arms": arms,
+            "guards": tuple(_advance(guard, arms) for guard in observation.guards),
+            "baselines": tuple(known[uid] for uid in sorted(known)),
+        }
+    )
+
+
+def incumbent_window(observation: Observation) -> dict[str, PastWindow]:
+    """Return the incumbent's part of a window by metric: what a later step bets with, and what a bake compares with."""
+    windows: dict[str, PastWindow] = {}
+    for metric, tally in observation.arms.incumbent.tallies.items():
+        judged, bad = tally.totals
+        effect = betting.design_effect((tally.judged, tally.bad))
+        windows[metric] = PastWindow(answers=judged, bad=min(bad, judged), design_effect=effect)
+    return windows
+
+
+def _build_guards(metric: LiveMetric, comparison: Comparison, past: PastWindow, guard_alpha: float) -> list[Guard]:
+    guards: list[Guard] = []
+    restarting = comparison is Comparison.LAST_WINDOW
+    if metric.max_regression is not None and comparison is Comparison.INCUMBENT:
+        before = (past.answers, past.bad)
+        guards.append(Guard(metric=metric.name, test=Test.INCUMBENT, limit=metric.max_regression, before=before))
+    if metric.max_regression is not None and comparison is Comparison.LAST_WINDOW:
+        # The incumbent answers nothing now, and its last window is a sample, not the truth: half of the guard's budget
+        # pays for an upper bound on its rate, the other half for the bet against that bound.
+        bound = betting.upper_rate(past.answers, past.bad, past.design_effect, guard_alpha / 2)
+        base = past.bad / past.answers if past.answers else None
+        limit = min(bound + metric.max_regression, 1.0)
+        guards.append(
+            Guard(metric=metric.name, test=Test.LAST_WINDOW, limit=limit, base=base, share=0.5, restarting=True)
+        )
+    if metric.minimum is not None and metric.minimum > 0:
+        limit = 1 - metric.minimum
+        guards.append(Guard(metric=metric.name, test=Test.MINIMUM, limit=limit, base=limit, restarting=restarting))
+    return guards
+
+
+def _advance(guard: Guard, arms: Arms) -> Guard:
+    """Return the guard after this poll's counts; whether it bets depends on numbers of answers only, never on their
+    outcome.
+    """
+    judged, bad = arms.candidate.tally(guard.metric).totals
+    if guard.test is not Test.INCUMBENT:
+        if not guard.restarting:
+            return guard
+        due = sum(judged >= start for start in RESTARTS) - len(guard.marks)
+        return guard.model_copy(update={"marks": guard.marks + (Mark(judged=judged, bad=bad),) * due})
+    totals = (judged, bad, *arms.incumbent.tally(guard.metric).totals)
+    block = betting.Block(*(now - then for now, then in zip(totals, guard.closed, strict=True)))
+    if not block.closable:
+        return guard
+    guess = betting.guess_rate(guard.before[0] + guard.closed[2], guard.before[1] + guard.closed[3])
+    wealth = tuple(
+        log + betting.log_relative_factor(gap, guard.limit, guess, block)
+        for gap, log in zip(betting.GAPS, guard.log_wealth, strict=True)
+    )
+    return guard.model_copy(update={"log_wealth": wealth, "closed": totals})

@@ -1,0 +1,239 @@
+"""What a window's evidence says of the candidate: Pass, Fail, Inconclusive, Error, or nothing yet.
+
+`Fail` is evidence, valid however often one looks, that the candidate breaks a guardrail. `Pass` is enough answers
+without it: a guardrail that held, not a proof of equality; `detectable_drop` says how much would have been seen.
+`Inconclusive` is too few answers when the time is over, `Error` that no pod could be read.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tunewright_contracts.evaluation_report import Verdict
+from tunewright_operator.domain import betting
+from tunewright_operator.domain.evidence import RESTARTS, Comparison, Guard, LiveMetric, Observation, Test
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+FIRST_BET_WEIGHT = 0.5
+"""The share of a restarting guard's wealth that bets from the start; the restarts divide the rest equally."""
+
+
+@dataclass(frozen=True)
+class ErrorBudget:
+    """One chance of a false rollback, shared by every guard of every window of a rollout, its bake included."""
+
+    alpha: float
+    guards: int
+    windows: int
+
+    @classmethod
+    def share_out(cls, confidence: float, metrics: Sequence[LiveMetric], windows: int) -> ErrorBudget:
+        """Return the budget of a rollout: `windows` is its number of observe steps plus 1 for a bake.
+
+        Raises:
+            ValueError: `confidence` is not between 0 and 1, or `windows` below 1.
+        """
+        if not 0 < confidence < 1:
+            raise ValueError(f"confidence {confidence} must be between 0 and 1, as in 0.95")
+        if windows < 1:
+            raise ValueError(f"a rollout that is observed has at least 1 window, not {windows}")
+        guards = sum((metric.max_regression is not None) + (metric.minimum is not None) for metric in metrics)
+        return cls(alpha=1 - confidence, guards=max(guards, 1), windows=windows)
+
+    @property
+    def guard_alpha(self) -> float:
+        """The chance of a false alarm that one guard may have in one window."""
+        return self.alpha / (self.guards * self.windows)
+
+
+@dataclass(frozen=True)
+class ObservationSpec:
+    """When a window is over.
+
+    `full_window` is set for a bake: it passes only when `max_seconds` are over, whatever was seen before.
+    """
+
+    min_requests: int
+    max_seconds: float
+    budget: ErrorBudget
+    full_window: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one guard saw; rates are shares of bad answers, None without answers."""
+
+    metric: str
+    test: Test
+    candidate: tuple[int, int]
+    """Judged and bad answers."""
+    incumbent: tuple[int, int] | None
+    log_e_value: float
+    log_threshold: float
+    limit: float
+    base: float | None
+    detectable_drop: float | None
+    """The rise over `base` (the incumbent's rate, or the absolute limit) that would have been seen with about 80 %
+    chance.
+    """
+    design_effect: float
+
+    @property
+    def failed(self) -> bool:
+        """Whether the evidence reached the threshold."""
+        return self.log_e_value >= self.log_threshold
+
+    @property
+    def e_value(self) -> float:
+        """The evidence that the guardrail is broken; 1 is none."""
+        return math.exp(min(self.log_e_value, 700.0))
+
+    def describe(self) -> str:
+        """Return one sentence with the counts, the rule and the evidence."""
+        against = {
+            Test.INCUMBENT: f"the incumbent {_rate(self.incumbent)}; allowed is a rise of {self.limit:.3g}",
+            Test.LAST_WINDOW: f"at most {self.limit:.3g} follows from the incumbent's last window",
+            Test.MINIMUM: f"allowed is {self.limit:.3g}",
+        }[self.test]
+        return (
+            f"{self.metric}: the candidate answered badly {_rate(self.candidate)}, {against}"
+            f" (evidence {self.e_value:.3g}, rollback at {math.exp(self.log_threshold):.0f})"
+        )
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """A window's verdict; None while it still gathers evidence. `reasons` are sentences for a person."""
+
+    verdict: Verdict | None
+    reasons: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def e_values(self) -> dict[str, float]:
+        """The evidence against the candidate by metric, the strongest of its guards."""
+        values: dict[str, float] = {}
+        for finding in self.findings:
+            values[finding.metric] = max(finding.e_value, values.get(finding.metric, 0.0))
+        return values
+
+    @property
+    def detectable_drop(self) -> float | None:
+        """The smallest regression that every guard would have shown with about 80 % chance; None: not even the largest."""
+        drops = [finding.detectable_drop for finding in self.findings]
+        known = [drop for drop in drops if drop is not None]
+        return max(known) if known and len(known) == len(drops) else None
+
+
+def assess(observation: Observation, spec: ObservationSpec, now: datetime) -> Assessment:
+    """Return what the evidence says at `now`.
+
+    A Fail is final: record it together with the observation, since later answers may weaken the evidence again.
+    """
+    findings = tuple(_judge(guard, observation, spec.budget) for guard in observation.guards)
+    failed = [finding.describe() for finding in findings if finding.failed]
+    if failed:
+        return Assessment(Verdict.FAIL, tuple(failed), findings)
+    seconds = (now - observation.opened_at).total_seconds()
+    over = seconds >= spec.max_seconds
+    if over and observation.polls == 0:
+        reason = f"no server pod could be read in {seconds:.0f} s: see the ModelServer's status.pods"
+        return Assessment(Verdict.ERROR, (reason,), findings)
+    missing = _missing_answers(observation, findings, spec.min_requests)
+    if not missing and (over or not spec.full_window):
+        reasons = tuple(finding.describe() for finding in findings) or (
+            f"{_answers(observation)}, no live metric applies",
+        )
+        return Assessment(Verdict.PASS, reasons, findings)
+    if over:
+        return Assessment(Verdict.INCONCLUSIVE, tuple(f"{text} after {seconds:.0f} s" for text in missing), findings)
+    if not missing:
+        missing = [f"watched for {seconds:.0f} of {spec.max_seconds:.0f} s"]
+    return Assessment(None, tuple(missing), findings)
+
+
+def _judge(guard: Guard, observation: Observation, budget: ErrorBudget) -> Finding:
+    candidate_tally = observation.arms.candidate.tally(guard.metric)
+    incumbent_tally = observation.arms.incumbent.tally(guard.metric)
+    candidate, incumbent = candidate_tally.totals, incumbent_tally.totals
+    relative = guard.test is Test.INCUMBENT
+    effect = betting.design_effect(
+        (candidate_tally.judged, candidate_tally.bad),
+        (incumbent_tally.judged, incumbent_tally.bad) if relative else None,
+    )
+    alpha = budget.guard_alpha * guard.share
+    if relative:
+        evidence = betting.log_e_value(guard.log_wealth, effect)
+        base: float | None = betting.guess_rate(incumbent[0] + guard.before[0], incumbent[1] + guard.before[1])
+    else:
+        evidence = _log_absolute_evidence(guard, candidate, effect)
+        base = guard.base
+    drop = None
+    if base is not None and guard.limit < 1:
+        drop = betting.detectable_rise(
+            base,
+            guard.limit if relative else guard.limit - base,
+            candidate=candidate[0],
+            incumbent=incumbent[0] if relative else None,
+            effect=effect,
+            alpha=alpha,
+        )
+    return Finding(
+        metric=guard.metric,
+        test=guard.test,
+        candidate=candidate,
+        incumbent=incumbent if relative else None,
+        log_e_value=evidence,
+        log_threshold=-math.log(alpha),
+        limit=guard.limit,
+        base=base,
+        detectable_drop=drop,
+        design_effect=effect,
+    )
+
+
+def _log_absolute_evidence(guard: Guard, candidate: tuple[int, int], effect: float) -> float:
+    """Return the log E-value against a fixed limit: of one bet, or of the mixture of bets that started at each restart."""
+    judged, bad = candidate
+    first = betting.log_e_value(betting.log_absolute_wealth(guard.limit, judged, bad), effect)
+    if not guard.restarting:
+        return first
+    values = [first]
+    for mark in guard.marks:
+        wealth = betting.log_absolute_wealth(guard.limit, judged - mark.judged, bad - mark.bad)
+        values.append(betting.log_e_value(wealth, effect))
+    values += [0.0] * (len(RESTARTS) - len(guard.marks))  # not begun: its wealth is still 1
+    later = (1 - FIRST_BET_WEIGHT) / len(RESTARTS)
+    return betting.log_mean_exp(values, [FIRST_BET_WEIGHT] + [later] * len(RESTARTS))
+
+
+def _missing_answers(observation: Observation, findings: Sequence[Finding], required: int) -> list[str]:
+    """Return a sentence for each arm and metric with fewer judged answers than required."""
+    arms = {"candidate": observation.arms.candidate}
+    if observation.comparison is Comparison.INCUMBENT:
+        arms["incumbent"] = observation.arms.incumbent
+    missing: list[str] = []
+    for name, arm in arms.items():
+        if arm.answers < required:
+            missing.append(f"the {name} has {arm.answers} of {required} answers")
+            continue
+        for metric in sorted({finding.metric for finding in findings}):
+            judged, _ = arm.tally(metric).totals
+            if judged < required:
+                missing.append(f"{metric} has judged {judged} of {required} answers of the {name}")
+    return missing
+
+
+def _answers(observation: Observation) -> str:
+    return f"{observation.arms.candidate.answers} answers of the candidate"
+
+
+def _rate(counts: tuple[int, int] | None) -> str:
+    judged, bad = counts or (0, 0)
+    share = f" ({100 * bad / judged:.1f} %)" if judged else ""
+    return f"{bad} of {judged} times{share}"
