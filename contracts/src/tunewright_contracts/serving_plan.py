@@ -75,6 +75,8 @@ class Route(Message):
 
     alias: str
     namespace: str
+    owner_uid: str = ""
+    """The AdapterDeployment that owns the alias until it lets go; of no meaning to a pod."""
     targets: tuple[Target, ...] = ()
     sticky_by: tuple[StickyKey, ...] = ()
     output_contract: OutputContract | None = None

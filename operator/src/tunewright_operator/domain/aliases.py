@@ -1,0 +1,55 @@
+"""Who owns an alias: the name that clients send as ``model``.
+
+An alias belongs to the deployment that the last written plan names, until that one lets go of it (is deleted, or asks for another name
+or server). An unowned one goes to the lowest (creation time, namespace, name), so that every restart of the operator decides alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+REVISION_SEPARATOR = "--"
+
+
+@dataclass(frozen=True)
+class AliasClaim:
+    """One deployment's wish for an alias; ``created_at`` is an RFC 3339 time in UTC, which sorts as text."""
+
+    uid: str
+    namespace: str
+    name: str
+    created_at: str
+    alias: str
+
+    @property
+    def precedence(self) -> tuple[str, str, str]:
+        """Return what decides between claims: the lowest wins."""
+        return (self.created_at, self.namespace, self.name)
+
+
+def explain_bad_alias(alias: str, served_base_name: str) -> str | None:
+    """Return why no deployment may have an alias; None when one may."""
+    if alias == served_base_name:
+        return f"modelName {alias!r} is the base model's own name, which no client may call. Choose another name."
+    if REVISION_SEPARATOR in alias:
+        return (
+            f"modelName {alias!r} must not contain {REVISION_SEPARATOR!r}, which separates alias and digest in the"
+            " names of revisions. Choose another name."
+        )
+    return None
+
+
+def decide_owners(claims: Iterable[AliasClaim], last_owners: Mapping[str, str]) -> dict[str, AliasClaim]:
+    """Return alias → the claim that owns it.
+
+    Args:
+        claims: every deployment that may use the server, each once.
+        last_owners: alias → deployment UID of the last written plan.
+    """
+    owners: dict[str, AliasClaim] = {}
+    for claim in sorted(claims, key=lambda claim: claim.precedence):
+        holder = last_owners.get(claim.alias)
+        if claim.alias not in owners or claim.uid == holder:
+            owners[claim.alias] = claim
+    return owners

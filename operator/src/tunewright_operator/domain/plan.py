@@ -1,0 +1,350 @@
+"""The serving plan of one ModelServer, as a pure function of its deployments, the last written plan and its pods' reports.
+
+Order of change: load everywhere → shift weight → stop routing → drain → unload. Loading precedes weight since a rollout gives weight only to
+what is loaded; an adapter leaves the plan only when the plan before routes nothing to it, every pod has that plan, and nothing in
+flight uses it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tunewright_contracts.serving_plan import (
+    MAX_PLAN_BYTES,
+    AdapterEntry,
+    OutputContract,
+    Route,
+    ServingPlan,
+    StickyKey,
+    Target,
+)
+from tunewright_operator.domain.aliases import AliasClaim, decide_owners, explain_bad_alias
+from tunewright_operator.domain.reasons import Reason
+from tunewright_operator.domain.slots import SlotRequest, Standing, admit_aliases, grant_slots
+from tunewright_operator.domain.sources import SourcePolicy
+
+SIGNATURE_OVERHEAD_BYTES = 256
+
+
+@dataclass(frozen=True)
+class PlannedRevision:
+    """A revision that a deployment wants loaded; ``weight`` is its share of the alias' requests in percent."""
+
+    name: str
+    digest: str
+    uri: str
+    rank: int
+    base_model_digest: str
+    weight: int = 0
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """One AdapterDeployment as a plan sees it."""
+
+    claim: AliasClaim
+    namespace_allowed: bool = True
+    stable: PlannedRevision | None = None
+    candidate: PlannedRevision | None = None
+    sticky_by: tuple[StickyKey, ...] = ()
+    output_contract: OutputContract | None = None
+    slow_after_milliseconds: int | None = None
+    count_by_key_bucket: bool = False
+    salt: str = ""
+
+
+@dataclass(frozen=True)
+class ServerView:
+    """What a ModelServer offers."""
+
+    uid: str
+    namespace: str
+    served_base_name: str
+    base_model_digest: str
+    max_rank: int
+    max_adapters: int
+    rollout_slots: int
+    sources: SourcePolicy
+
+
+@dataclass(frozen=True)
+class PodReport:
+    """What one pod that answered says of plans."""
+
+    generation: int
+    conflict: bool = False
+    in_flight: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why something of a deployment is not in the plan."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """What a deployment was refused: the alias (nothing of it is served), or one of its revisions by name."""
+
+    alias: Refusal | None = None
+    revisions: Mapping[str, Refusal] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PlanDecision:
+    """The plan that pods should have. ``changed``: it is a new generation, to be written; else it is the last one again."""
+
+    plan: ServingPlan
+    changed: bool
+    refusals: Mapping[str, Refusals]
+    """By deployment UID; one without refusals is left out."""
+
+
+def build_plan(
+    server: ServerView,
+    tenants: Sequence[Tenant],
+    previous: ServingPlan | None,
+    pods: Sequence[PodReport],
+    status_generation: int = 0,
+) -> PlanDecision:
+    """Return the next plan: what to load and route, and what was refused to whom.
+
+    Args:
+        server: what the pool offers.
+        tenants: every deployment that names the server, allowed or not.
+        previous: the plan in the ConfigMap, just read.
+        pods: the reports of the pods that answered.
+        status_generation: the highest generation in the ModelServer's status.
+    """
+    admission = _admit(server, tenants, previous)
+    refusals = dict(admission.refusals)
+    admitted = list(admission.tenants)
+    while True:
+        content, slot_refusals = _compose(server, admitted, previous, pods)
+        if not admitted or _written_bytes(content) <= MAX_PLAN_BYTES:
+            break
+        newest = max(admitted, key=lambda tenant: (not _is_known(tenant, previous), tenant.claim.precedence))
+        admitted.remove(newest)
+        refusals[newest.claim.uid] = Refusals(
+            alias=Refusal(
+                Reason.PLAN_TOO_LARGE,
+                f"the server's plan would exceed {MAX_PLAN_BYTES // 1024} KiB with {newest.claim.alias!r}. Shorten"
+                " outputContract.jsonSchema, or use another ModelServer.",
+            )
+        )
+    for tenant in admitted:
+        found = {**admission.revisions.get(tenant.claim.uid, {}), **slot_refusals.get(tenant.claim.uid, {})}
+        if found:
+            refusals[tenant.claim.uid] = Refusals(revisions=found)
+    plan, changed = _number(content, previous, pods, status_generation)
+    return PlanDecision(plan=plan, changed=changed, refusals=refusals)
+
+
+def keep_loaded(previous: ServingPlan | None, pods: Sequence[PodReport]) -> frozenset[str]:
+    """Return the adapters of the last plan that a new plan must still name, wanted or not.
+
+    Those it routes to, those a pod with an older plan may still route to, and those with requests in flight.
+    """
+    if previous is None:
+        return frozenset()
+    routed = {target.name for route in previous.routes for target in route.targets}
+    lagging = any(pod.generation < previous.generation for pod in pods)
+    in_use = {name for pod in pods for name, count in pod.in_flight.items() if count > 0}
+    loaded = {adapter.name for adapter in previous.adapters}
+    return frozenset(name for name in loaded if lagging or name in routed or name in in_use)
+
+
+@dataclass(frozen=True)
+class _Admission:
+    tenants: tuple[Tenant, ...]
+    refusals: Mapping[str, Refusals]
+    revisions: Mapping[str, Mapping[str, Refusal]]
+
+
+def _admit(server: ServerView, tenants: Sequence[Tenant], previous: ServingPlan | None) -> _Admission:
+    """Decide whose alias is served, and drop the revisions that this server must not load."""
+    refusals: dict[str, Refusals] = {}
+    eligible: list[Tenant] = []
+    for tenant in tenants:
+        problem = _explain_ineligible(server, tenant)
+        if problem is None:
+            eligible.append(tenant)
+        else:
+            refusals[tenant.claim.uid] = Refusals(alias=problem)
+    last_owners = {route.alias: route.owner_uid for route in previous.routes} if previous else {}
+    owners = decide_owners([tenant.claim for tenant in eligible], last_owners)
+    owning: list[Tenant] = []
+    for tenant in eligible:
+        owner = owners[tenant.claim.alias]
+        if owner.uid == tenant.claim.uid:
+            owning.append(tenant)
+        else:
+            message = (
+                f"modelName {tenant.claim.alias!r} is served by AdapterDeployment {owner.namespace}/{owner.name} on this"
+                " server. Choose another modelName, or have that one deleted or renamed."
+            )
+            refusals[tenant.claim.uid] = Refusals(alias=Refusal(Reason.ALIAS_TAKEN, message))
+    owning.sort(key=lambda tenant: tenant.claim.precedence)
+    known = [tenant.claim.alias for tenant in owning if _is_known(tenant, previous)]
+    new = [tenant.claim.alias for tenant in owning if not _is_known(tenant, previous)]
+    served = admit_aliases(known, new, server.max_adapters)
+    admitted: list[Tenant] = []
+    revisions: dict[str, Mapping[str, Refusal]] = {}
+    for tenant in owning:
+        if tenant.claim.alias not in served:
+            message = (
+                f"the server's {server.max_adapters} aliases (spec.lora.maxAdapters) are taken. Raise it, free one, or"
+                " use another ModelServer."
+            )
+            refusals[tenant.claim.uid] = Refusals(alias=Refusal(Reason.CAPACITY_EXCEEDED, message))
+            continue
+        kept, refused = _check_revisions(server, tenant)
+        admitted.append(kept)
+        revisions[tenant.claim.uid] = refused
+    return _Admission(tuple(admitted), refusals, revisions)
+
+
+def _explain_ineligible(server: ServerView, tenant: Tenant) -> Refusal | None:
+    if not tenant.namespace_allowed:
+        message = (
+            f"the ModelServer does not allow AdapterDeployments of namespace {tenant.claim.namespace!r}"
+            " (spec.allowedNamespaces). Ask its owner, or use another server."
+        )
+        return Refusal(Reason.SERVER_NOT_ALLOWED, message)
+    problem = explain_bad_alias(tenant.claim.alias, server.served_base_name)
+    return None if problem is None else Refusal(Reason.INVALID_MODEL_NAME, problem)
+
+
+def explain_unservable(server: ServerView, namespace: str, revision: PlannedRevision) -> Refusal | None:
+    """Return why a server must not load a namespace's revision; None when it may."""
+    problem = server.sources.explain_refusal(namespace, revision.uri)
+    if problem is not None:
+        return Refusal(Reason.SOURCE_NOT_ALLOWED, problem)
+    if revision.rank > server.max_rank:
+        message = (
+            f"the adapter's rank {revision.rank} is over the server's spec.lora.maxRank {server.max_rank}. Train with a"
+            " lower rank, or ask the server's owner to raise it."
+        )
+        return Refusal(Reason.RANK_TOO_HIGH, message)
+    if revision.base_model_digest != server.base_model_digest:
+        message = (
+            f"the adapter was trained on base model {revision.base_model_digest}, the server runs"
+            f" {server.base_model_digest}. Serve it on a ModelServer of its own base model, or train it again on this one."
+        )
+        return Refusal(Reason.BASE_MODEL_MISMATCH, message)
+    return None
+
+
+def _check_revisions(server: ServerView, tenant: Tenant) -> tuple[Tenant, dict[str, Refusal]]:
+    refused: dict[str, Refusal] = {}
+    for revision in (tenant.stable, tenant.candidate):
+        problem = revision and explain_unservable(server, tenant.claim.namespace, revision)
+        if revision and problem:
+            refused[revision.name] = problem
+    kept = dataclasses.replace(
+        tenant,
+        stable=None if tenant.stable and tenant.stable.name in refused else tenant.stable,
+        candidate=None if tenant.candidate and tenant.candidate.name in refused else tenant.candidate,
+    )
+    return kept, refused
+
+
+def _is_known(tenant: Tenant, previous: ServingPlan | None) -> bool:
+    return previous is not None and any(route.owner_uid == tenant.claim.uid for route in previous.routes)
+
+
+def _compose(
+    server: ServerView, tenants: Sequence[Tenant], previous: ServingPlan | None, pods: Sequence[PodReport]
+) -> tuple[ServingPlan, dict[str, dict[str, Refusal]]]:
+    """Return the plan's content (its generation is 1) and the candidates that wait for a slot."""
+    kept = keep_loaded(previous, pods)
+    before = {entry.name: entry for entry in previous.adapters} if previous else {}
+    entries: dict[str, AdapterEntry] = {name: entry for name, entry in before.items() if name in kept}
+    requests = [SlotRequest(name, Standing.DRAINING) for name in entries]
+    for tenant in tenants:
+        for revision in (tenant.stable, tenant.candidate):
+            if revision is None:
+                continue
+            entries[revision.name] = _build_entry(tenant, revision)
+            standing = _stand(tenant, revision, before)
+            requests.append(SlotRequest(revision.name, standing, tenant.claim.precedence))
+    capacity = server.max_adapters + server.rollout_slots
+    granted = grant_slots(requests, capacity)
+    waiting: dict[str, dict[str, Refusal]] = {}
+    for tenant in tenants:
+        for revision in (tenant.stable, tenant.candidate):
+            if revision is not None and revision.name not in granted:
+                message = (
+                    f"all {capacity} adapter slots of the server are in use (spec.lora.maxAdapters + rolloutSlots);"
+                    " the candidate waits until another rollout ends."
+                )
+                waiting.setdefault(tenant.claim.uid, {})[revision.name] = Refusal(Reason.WAITING_FOR_SLOT, message)
+    used = {name: entry for name, entry in entries.items() if name in granted}
+    plan = ServingPlan(
+        server_uid=server.uid,
+        generation=1,
+        base_model_digest=server.base_model_digest,
+        adapters=tuple(used[name] for name in sorted(used)),
+        routes=tuple(sorted((_build_route(tenant) for tenant in tenants), key=lambda route: route.alias)),
+        adapter_sources=server.sources.list_for_plan([(entry.namespace, entry.uri) for entry in used.values()]),
+    )
+    return plan, waiting
+
+
+def _stand(tenant: Tenant, revision: PlannedRevision, before: Mapping[str, AdapterEntry]) -> Standing:
+    if revision is tenant.stable or revision.weight > 0:
+        return Standing.ROUTED
+    if revision.name in before:
+        return Standing.LOADED_CANDIDATE
+    return Standing.NEW if tenant.stable is None else Standing.CANDIDATE
+
+
+def _build_entry(tenant: Tenant, revision: PlannedRevision) -> AdapterEntry:
+    return AdapterEntry(
+        name=revision.name,
+        digest=revision.digest,
+        uri=revision.uri,
+        rank=revision.rank,
+        namespace=tenant.claim.namespace,
+    )
+
+
+def _build_route(tenant: Tenant) -> Route:
+    """Return the alias' route. A target without weight is left out: it would answer when the other one is not loaded."""
+    weighted = [revision for revision in (tenant.stable, tenant.candidate) if revision and revision.weight > 0]
+    if len(weighted) == 1 and weighted[0] is tenant.stable:
+        weighted = [dataclasses.replace(weighted[0], weight=100)]
+    elif sum(revision.weight for revision in weighted) != 100:
+        weighted = []  # The stable revision was refused: a candidate that is not proven must not answer everybody.
+    return Route(
+        alias=tenant.claim.alias,
+        namespace=tenant.claim.namespace,
+        owner_uid=tenant.claim.uid,
+        targets=tuple(Target(name=revision.name, weight=revision.weight) for revision in weighted),
+        sticky_by=tenant.sticky_by,
+        output_contract=tenant.output_contract,
+        slow_after_milliseconds=tenant.slow_after_milliseconds,
+        count_by_key_bucket=tenant.count_by_key_bucket,
+        salt=tenant.salt,
+    )
+
+
+def _number(
+    content: ServingPlan, previous: ServingPlan | None, pods: Sequence[PodReport], status_generation: int
+) -> tuple[ServingPlan, bool]:
+    """Give the content its generation: 1 + the highest that anybody knows, or the last one when nothing changed."""
+    highest = max([status_generation, previous.generation if previous else 0, *(pod.generation for pod in pods)])
+    if previous is not None and previous.content_hash() == content.content_hash():
+        conflict = any(pod.conflict for pod in pods)
+        if not conflict and previous.generation == highest:
+            return previous, False
+    return content.model_copy(update={"generation": highest + 1}), True
+
+
+def _written_bytes(plan: ServingPlan) -> int:
+    """Return how much the signed plan takes in its ConfigMap: base64 makes 4 bytes of 3."""
+    return len(plan.to_json().encode()) * 4 // 3 + SIGNATURE_OVERHEAD_BYTES

@@ -1,0 +1,108 @@
+"""The operator's one Ed25519 key: it signs serving plans, and short tokens for everything else that a server pod answers.
+
+Pods hold the public key only. A plan's signature (RFC 8032) is its authorisation; every other call carries a JSON Web Token
+(RFC 7519, algorithm EdDSA of RFC 8037) whose audience is the ModelServer's UID.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tunewright_contracts.serving_plan import ServingPlan, SignedPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ALGORITHM = "EdDSA"
+MAX_TOKEN_LIFETIME = timedelta(minutes=15)
+STATE_TOKEN_LIFETIME = timedelta(minutes=5)
+
+
+class Scope(StrEnum):
+    """What a token allows."""
+
+    STATE = "state"
+    """Read a pod's state."""
+    EVALUATE = "evaluate"
+    """Ask the named revisions, outside of the live counters."""
+
+
+class SigningKeyError(ValueError):
+    """A stored key cannot be used; the message says what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """An Ed25519 private key; nothing but `private_pem` lets it out."""
+
+    _key: Ed25519PrivateKey
+
+    @classmethod
+    def generate(cls) -> SigningKey:
+        """Return a new random key."""
+        return cls(Ed25519PrivateKey.generate())
+
+    @classmethod
+    def from_pem(cls, pem: bytes) -> SigningKey:
+        """Read an unencrypted PKCS#8 key.
+
+        Raises:
+            SigningKeyError: it is no PEM, or no Ed25519 key.
+        """
+        try:
+            key = serialization.load_pem_private_key(pem, password=None)
+        except (ValueError, TypeError) as error:
+            raise SigningKeyError(f"not an unencrypted PEM private key: {error}") from error
+        if not isinstance(key, Ed25519PrivateKey):
+            raise SigningKeyError(f"an Ed25519 key is needed, this is a {type(key).__name__}")
+        return cls(key)
+
+    def private_pem(self) -> bytes:
+        """Return the key as PKCS#8 PEM."""
+        return self._key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+
+    def public_pem(self) -> str:
+        """Return the public key as SubjectPublicKeyInfo PEM."""
+        public = self._key.public_key()
+        return public.public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        ).decode()
+
+    def sign_plan(self, plan: ServingPlan) -> SignedPlan:
+        """Return the plan's bytes with their signature; the same plan always gives the same bytes."""
+        payload = plan.to_json().encode()
+        return SignedPlan(
+            payload=base64.b64encode(payload).decode(), signature=base64.b64encode(self._key.sign(payload)).decode()
+        )
+
+    def issue_state_token(self, server_uid: str, now: datetime) -> str:
+        """Return a token that reads the state of the server's pods."""
+        return self._issue(server_uid, Scope.STATE, now, STATE_TOKEN_LIFETIME, {})
+
+    def issue_evaluation_token(self, server_uid: str, revisions: Iterable[str], now: datetime) -> str:
+        """Return a token that may ask the named revisions (or `BASE_MODEL_TARGET`) for `MAX_TOKEN_LIFETIME`."""
+        claims = {"revisions": sorted(revisions)}
+        return self._issue(server_uid, Scope.EVALUATE, now, MAX_TOKEN_LIFETIME, claims)
+
+    def _issue(self, audience: str, scope: Scope, now: datetime, lifetime: timedelta, extra: dict[str, Any]) -> str:
+        claims = {"aud": audience, "scope": scope.value, "iat": now, "exp": now + lifetime, **extra}
+        return jwt.encode(claims, self._key, algorithm=ALGORITHM)
+
+
+def read_plan(signed: SignedPlan) -> ServingPlan:
+    """Return the plan inside; the operator reads back only what it wrote itself, hence the signature is not checked.
+
+    Raises:
+        ContractError: the payload is no plan that this version can read.
+    """
+    return ServingPlan.from_json(signed.payload_bytes())
