@@ -38,7 +38,7 @@ POWER = 0.8
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Judgement:
     """A metric's verdict and the sentence that explains it.
 
     `difference` is the candidate's mean less the incumbent's (or less the bound); `better` and `worse` count records
@@ -54,13 +54,18 @@ class Outcome:
     records_needed: int | None = None
 
 
-def assess_regression(
-    candidate: Sequence[float], incumbent: Sequence[float], margin: float, confidence: float = 0.95, *, seed: int = 0
-) -> Outcome:
+def judge_regression(
+    candidate: Sequence[float] | Floats,
+    incumbent: Sequence[float] | Floats,
+    margin: float,
+    confidence: float = 0.95,
+    *,
+    seed: int = 0,
+) -> Judgement:
     """Compare two adapters' scores of the same records, in the same order, against a non-inferiority margin.
 
-    Raises: ValueError: the sequences differ in length or are empty, a score lies outside [0, 1], or `margin` outside
-    [0, 1).
+    Raises:
+        ValueError: the sequences differ in length or are empty, a score lies outside [0, 1], or `margin` outside [0, 1).
     """
     new, old = _scores("candidate", candidate), _scores("incumbent", incumbent)
     if new.size != old.size:
@@ -97,10 +102,12 @@ def assess_regression(
         Verdict.PASS: f"{counts}: not worse by {margin:g} or more, at {confidence:.0%} confidence",
         Verdict.FAIL: f"{counts}: worse by more than {margin:g}, at {confidence:.0%} confidence",
     }.get(verdict, f"{counts}: neither shown to be within {margin:g} nor to be worse; {_advice(records, needed)}")
-    return Outcome(verdict, message, difference, records, better, worse, needed)
+    return Judgement(verdict, message, difference, records, better, worse, needed)
 
 
-def assess_minimum(scores: Sequence[float], minimum: float, confidence: float = 0.95, *, seed: int = 0) -> Outcome:
+def judge_minimum(
+    scores: Sequence[float] | Floats, minimum: float, confidence: float = 0.95, *, seed: int = 0
+) -> Judgement:
     """Compare an adapter's mean score with a bound.
 
     Raises:
@@ -133,7 +140,7 @@ def assess_minimum(scores: Sequence[float], minimum: float, confidence: float = 
         Verdict.PASS: f"{seen}: at least {minimum:g}, at {confidence:.0%} confidence",
         Verdict.FAIL: f"{seen}: below {minimum:g}, at {confidence:.0%} confidence",
     }.get(verdict, f"{seen}: shown to be neither over nor under {minimum:g}; {_advice(records, needed)}")
-    return Outcome(verdict, message, mean - minimum, records, records_needed=needed)
+    return Judgement(verdict, message, mean - minimum, records, records_needed=needed)
 
 
 def bca_bounds(values: Floats, alpha: float, *, seed: int = 0, resamples: int = RESAMPLES) -> tuple[float, float]:
@@ -225,7 +232,7 @@ def _alpha(confidence: float) -> float:
     return 1 - confidence
 
 
-def _scores(whose: str, scores: Sequence[float]) -> Floats:
+def _scores(whose: str, scores: Sequence[float] | Floats) -> Floats:
     values = np.asarray(scores, dtype=np.float64)
     if values.size == 0:
         raise ValueError(f"no scores of the {whose}: nothing was evaluated")
