@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 GROUP = "tunewright.dev"
@@ -70,7 +71,7 @@ ALL_KINDS: tuple[Kind, ...] = (
 _BY_BODY = {(kind.api_version, kind.name): kind for kind in ALL_KINDS}
 
 
-def kind_of(body: dict[str, Any]) -> Kind:
+def kind_of(body: Mapping[str, Any]) -> Kind:
     """Return the kind of a body.
 
     Raises:

@@ -1,0 +1,57 @@
+"""Labels of children and the reference to their owner: how a child finds its loop and its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Final
+
+from tunewright_operator.api.kinds import GROUP, Kind, kind_of
+
+MANAGED_BY: Final = f"{GROUP}/managed-by"
+MANAGED_BY_VALUE: Final = "tunewright"
+KIND: Final = f"{GROUP}/kind"
+NAME: Final = f"{GROUP}/name"
+ROLE: Final = f"{GROUP}/role"
+ATTEMPT: Final = f"{GROUP}/attempt"
+USE: Final = f"{GROUP}/use"
+USE_ALLOWED: Final = "allowed"
+"""The label and value that a Secret must carry before jobs and servers may use it."""
+QUEUE_NAME: Final = "kueue.x-k8s.io/queue-name"
+OWNED_SELECTOR: Final = f"{MANAGED_BY}={MANAGED_BY_VALUE}"
+
+
+class Role(StrEnum):
+    """What a child does for its owner."""
+
+    PREPARE = "prepare"
+    TRAIN = "train"
+    EVALUATE = "evaluate"
+    SERVER = "server"
+    INSPECT = "inspect"
+
+
+def build_labels(kind: Kind, name: str, role: Role) -> dict[str, str]:
+    """Return the labels that every child carries."""
+    return {MANAGED_BY: MANAGED_BY_VALUE, KIND: kind.name, NAME: name, ROLE: role.value}
+
+
+def build_owner_reference(owner: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the controller reference to a custom resource: the garbage collector deletes the child with it."""
+    kind = kind_of(owner)
+    return {
+        "apiVersion": kind.api_version,
+        "kind": kind.name,
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        # No blockOwnerDeletion: it would need the right to update the owner's finalizers.
+        "controller": True,
+    }
+
+
+def controller_uid(body: Mapping[str, Any]) -> str | None:
+    """Return the uid of an object's controller, None when it has none."""
+    for reference in body["metadata"].get("ownerReferences") or []:
+        if reference.get("controller"):
+            return str(reference["uid"])
+    return None

@@ -1,0 +1,121 @@
+"""Leadership by a Lease: at most one replica runs the loops.
+
+The algorithm is client-go's (tools/leaderelection): the holder renews a Lease object; others take it over once they
+have seen it unchanged for its whole duration by their own monotonic clock, so that no two machines' clocks are compared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import time
+from collections.abc import Callable
+
+import structlog
+
+from tunewright_operator.api.kinds import LEASE
+from tunewright_operator.cluster import AlreadyExistsError, Body, Cluster, ClusterError, ConflictError
+from tunewright_operator.runtime import metrics
+
+LEASE_SECONDS = 15.0
+RENEW_SECONDS = 5.0
+"""A holder that could not renew for `LEASE_SECONDS` stops: by then another may lead."""
+
+log = structlog.get_logger(__name__)
+
+
+class Leadership:
+    """One replica's view of the Lease ``namespace/name``; ``identity`` must differ between replicas."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        namespace: str,
+        name: str,
+        identity: str,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cluster = cluster
+        self._namespace = namespace
+        self._name = name
+        self._identity = identity
+        self._monotonic = monotonic
+        self._seen: tuple[str, float] | None = None
+        self._renewed = 0.0
+
+    async def acquire(self) -> None:
+        """Wait until this replica leads."""
+        while True:
+            if await self._try_quietly():
+                break
+            await asyncio.sleep(RENEW_SECONDS)
+        metrics.LEADER.set(1)
+        log.info("leadership_acquired", identity=self._identity)
+
+    async def hold(self) -> None:
+        """Renew until leadership is lost, then return: the process must stop its loops."""
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            if await self._try_quietly():
+                continue
+            if self._monotonic() - self._renewed > LEASE_SECONDS - RENEW_SECONDS:
+                metrics.LEADER.set(0)
+                log.error("leadership_lost", identity=self._identity)
+                return
+
+    async def release(self) -> None:
+        """Let go, so that a successor need not wait for the Lease to run out."""
+        try:
+            lease = await self._cluster.get(LEASE, self._namespace, self._name)
+            if lease is not None and lease["spec"].get("holderIdentity") == self._identity:
+                await self._cluster.replace({**lease, "spec": {**lease["spec"], "holderIdentity": ""}})
+        except ClusterError as error:
+            log.warning("lease_not_released", error=str(error))
+        metrics.LEADER.set(0)
+
+    async def try_acquire(self) -> bool:
+        """Take or renew the Lease if that is allowed now; True when this replica holds it.
+
+        Raises:
+            ClusterError: the API server did not decide.
+        """
+        lease = await self._cluster.get(LEASE, self._namespace, self._name)
+        try:
+            if lease is None:
+                await self._cluster.create(self._build(None))
+            elif self._may_take(lease):
+                await self._cluster.replace(self._build(lease))
+            else:
+                return False
+        except (AlreadyExistsError, ConflictError):
+            return False
+        self._renewed = self._monotonic()
+        return True
+
+    async def _try_quietly(self) -> bool:
+        try:
+            return await self.try_acquire()
+        except ClusterError as error:
+            log.warning("lease_unreachable", error=str(error))
+            return False
+
+    def _may_take(self, lease: Body) -> bool:
+        holder = lease["spec"].get("holderIdentity")
+        if holder in {self._identity, "", None}:
+            return True
+        version = str(lease["metadata"]["resourceVersion"])
+        if self._seen is None or self._seen[0] != version:
+            self._seen = (version, self._monotonic())
+            return False
+        return self._monotonic() - self._seen[1] > float(lease["spec"].get("leaseDurationSeconds") or LEASE_SECONDS)
+
+    def _build(self, lease: Body | None) -> Body:
+        now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        spec = dict(lease["spec"]) if lease else {}
+        if spec.get("holderIdentity") != self._identity:
+            spec["acquireTime"] = now
+            spec["leaseTransitions"] = int(spec.get("leaseTransitions") or 0) + (1 if lease else 0)
+        spec |= {"holderIdentity": self._identity, "renewTime": now, "leaseDurationSeconds": int(LEASE_SECONDS)}
+        metadata = dict(lease["metadata"]) if lease else {"name": self._name, "namespace": self._namespace}
+        return {"apiVersion": LEASE.api_version, "kind": LEASE.name, "metadata": metadata, "spec": spec}

@@ -1,0 +1,125 @@
+"""The runner: one asyncio task per custom resource, each the loop wait → reconcile → wait.
+
+A reconciler is level-triggered and idempotent, so any failure is answered the same way: log it, wait longer, look again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+
+from tunewright_operator.api.kinds import Kind
+from tunewright_operator.cluster import ClusterError, ConflictError
+from tunewright_operator.runtime import metrics
+from tunewright_operator.runtime.wakeups import Key, Wakeups
+
+Reconcile = Callable[[Key], Awaitable[float | None]]
+"""Look once and act; return the seconds until the next look at the latest, None when only an event matters."""
+
+RESYNC_SECONDS = 600.0
+"""Every loop looks again after this time even without an event: a watch may have missed one."""
+FIRST_BACKOFF_SECONDS = 1.0
+MAX_BACKOFF_SECONDS = 60.0
+CONFLICT_BACKOFF_SECONDS = 0.1
+
+log = structlog.get_logger(__name__)
+
+
+class GoneError(Exception):
+    """Raised by a reconciler whose resource no longer exists: its loop ends."""
+
+
+def backoff_seconds(failures: int) -> float:
+    """Return the wait after the n-th failure in a row: doubling, capped, with jitter so that loops do not march."""
+    delay = min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** (failures - 1))
+    return delay * random.uniform(0.8, 1.2)  # noqa: S311 - not a secret
+
+
+class Runner:
+    """Starts, wakes and stops the loops; at most ``concurrency`` of them reconcile at the same time."""
+
+    def __init__(
+        self,
+        reconcilers: Mapping[Kind, Reconcile],
+        wakeups: Wakeups,
+        *,
+        concurrency: int = 16,
+        backoff: Callable[[int], float] = backoff_seconds,
+    ) -> None:
+        self._reconcilers = reconcilers
+        self._wakeups = wakeups
+        self._slots = asyncio.Semaphore(concurrency)
+        self._backoff = backoff
+        self._tasks: dict[Key, asyncio.Task[None]] = {}
+
+    def ensure(self, key: Key) -> None:
+        """Wake a resource's loop, starting it when there is none."""
+        task = self._tasks.get(key)
+        if task is None or task.done():
+            self._wakeups.register(key)
+            self._tasks[key] = asyncio.create_task(self._run_loop(key), name=str(key))
+            metrics.LOOPS.labels(key.kind.name).inc()
+        else:
+            self._wakeups.wake(key)
+
+    def stop(self, key: Key) -> None:
+        """End the loop of a resource that is gone."""
+        task = self._tasks.get(key)
+        if task is not None:
+            task.cancel()
+
+    async def close(self) -> None:
+        """Cancel every loop and wait for the last step of each to end."""
+        tasks = [*self._tasks.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run_loop(self, key: Key) -> None:
+        failures = 0
+        delay: float | None = None
+        try:
+            while True:
+                await self._wakeups.wait(key, RESYNC_SECONDS if delay is None else min(delay, RESYNC_SECONDS))
+                try:
+                    delay = await self._reconcile_once(key)
+                    failures = 0
+                except GoneError:
+                    return
+                except ConflictError:
+                    # Somebody wrote between our look and our act: no fault, look again.
+                    delay = CONFLICT_BACKOFF_SECONDS
+                except ClusterError as error:
+                    failures += 1
+                    delay = self._backoff(failures)
+                    log.warning("reconcile_failed", resource=str(key), error=str(error), retry_in=round(delay, 1))
+                except Exception:
+                    failures += 1
+                    delay = self._backoff(failures)
+                    log.exception("reconcile_failed", resource=str(key), retry_in=round(delay, 1))
+        finally:
+            self._wakeups.forget(key)
+            self._tasks.pop(key, None)
+            metrics.LOOPS.labels(key.kind.name).dec()
+
+    async def _reconcile_once(self, key: Key) -> float | None:
+        async with self._slots:
+            started = time.monotonic()
+            outcome = "error"
+            try:
+                delay = await self._reconcilers[key.kind](key)
+                outcome = "ok"
+            except GoneError:
+                outcome = "gone"
+                raise
+            except ConflictError:
+                outcome = "conflict"
+                raise
+            finally:
+                metrics.RECONCILES.labels(key.kind.name, outcome).inc()
+                metrics.RECONCILE_SECONDS.labels(key.kind.name).observe(time.monotonic() - started)
+        return delay
