@@ -11,12 +11,13 @@ import (
 	_ "github.com/coredns/coredns/plugin/errors"
 	_ "github.com/coredns/coredns/plugin/health"
 	_ "github.com/coredns/coredns/plugin/kubernetes"
-	_ "github.com/coredns/coredns/plugin/loop"
 	_ "github.com/coredns/coredns/plugin/ready"
+	_ "github.com/coredns/coredns/plugin/template"
 )
 
 func main() {
-	// The order is the order of the plugins in the chain, as in CoreDNS's own plugin.cfg.
-	dnsserver.Directives = []string{"health", "ready", "errors", "cache", "loop", "kubernetes"}
+	// The order of the plugins in the chain. As in CoreDNS's own plugin.cfg but for the last: here the template answers
+	// what the kubernetes plugin passes on, so that a name outside the cluster gets NXDOMAIN and not REFUSED.
+	dnsserver.Directives = []string{"ready", "health", "errors", "cache", "kubernetes", "template"}
 	coremain.Run()
 }

@@ -1,0 +1,67 @@
+"""The command line: `python -m tunewright_dev <command>`, as the Makefile calls it."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from tunewright_dev import cluster, console, images
+from tunewright_dev.errors import DevError
+from tunewright_dev.paths import find_paths
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+
+
+@app.command()
+def up() -> None:
+    """Build what is missing and start the local cluster."""
+    paths = find_paths()
+    console.say("Starting the local cluster")
+    with console.step("the local cluster"):
+        cluster.up(paths)
+    console.say(
+        f"The cluster is ready. To use it:\n  export KUBECONFIG={paths.kubeconfig} PATH={paths.build / 'bin'}:$PATH"
+    )
+
+
+@app.command()
+def down() -> None:
+    """Stop the local cluster and leave nothing of it running."""
+    cluster.down(find_paths())
+    console.say("The local cluster is gone.")
+
+
+@app.command()
+def status() -> None:
+    """Show the components and their logs; exit with 1 when one is not running."""
+    found = cluster.read_status(find_paths())
+    for one in found:
+        state = f"running, pid {one.pid}" if one.pid else "NOT RUNNING"
+        console.say(f"{one.name:<24} {state:<20} {one.log}")
+    if any(one.pid is None for one in found):
+        raise typer.Exit(1)
+
+
+@app.command(name="images")
+def build_images() -> None:
+    """Build and push the images that changed, and write build/images.json."""
+    paths = find_paths()
+    cluster.connect(paths)
+    with cluster.exclusive(paths):
+        images.ensure_images(paths)
+    console.say(f"All images are in the local registry; their names are in {paths.build / 'images.json'}")
+
+
+def main() -> int:
+    """Run a command; a foreseen failure is a message, not a traceback."""
+    try:
+        app()
+    except DevError as error:
+        console.warn(f"error: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

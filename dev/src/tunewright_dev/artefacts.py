@@ -1,0 +1,124 @@
+"""Files that images need and that no source folder holds: Go programs, the object store, a Debian root file system.
+
+Each has a key (the hash of what decides its content) that goes into the tag of the image that it is part of, and is made
+only when that image is built.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tunewright_dev import binaries, commands, console, gotoolchain, hashing
+from tunewright_dev.errors import DevError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tunewright_dev.paths import Paths
+
+# ensurepip comes in python3-venv; the CA bundle is for people's own HTTPS endpoints.
+DEBIAN_PACKAGES = ("ca-certificates", "python3", "python3-venv")
+DEBIAN_SUITE = "bookworm"
+# Raise it to build the root file system anew with Debian's updates since.
+DEBIAN_GENERATION = 1
+# Documentation and package lists: a third of the root file system.
+_UNWANTED = (
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/locale",
+    "usr/share/info",
+    "var/cache/apt",
+    "var/lib/apt/lists",
+    "var/log",
+)
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """How to name and how to make one file."""
+
+    key: Callable[[Paths], str]
+    make: Callable[[Paths], Path]
+
+
+def _program(program: binaries.Program) -> Artefact:
+    return Artefact(
+        key=lambda paths: binaries.program_key(program, paths.clone / "dev" / program.module),
+        make=lambda paths: binaries.ensure_program(paths, program),
+    )
+
+
+def _weed_requirements(paths: Paths) -> Path:
+    return paths.clone / "dev" / "requirements" / "seaweedfs.txt"
+
+
+def _weed_key(paths: Paths) -> str:
+    return hashing.hash_inputs({}, [("seaweedfs.txt", _weed_requirements(paths))])
+
+
+def _make_weed(paths: Paths) -> Path:
+    home = paths.cache / f"seaweedfs-{_weed_key(paths)}"
+    if not home.exists():
+        with console.step("fetching SeaweedFS"):
+            gotoolchain.install(paths, _weed_requirements(paths), home)
+    return home / "bin" / "weed"
+
+
+def _debian_key(_paths: Paths) -> str:
+    parameters = {
+        "suite": DEBIAN_SUITE,
+        "packages": " ".join(DEBIAN_PACKAGES),
+        "generation": str(DEBIAN_GENERATION),
+        "unwanted": " ".join(_UNWANTED),
+    }
+    return hashing.hash_inputs(parameters, [])
+
+
+def _make_debian(paths: Paths) -> Path:
+    archive = paths.cache / f"debian-{_debian_key(paths)}.tar"
+    if archive.exists():
+        return archive
+    root = paths.state / "debootstrap"
+    shutil.rmtree(root, ignore_errors=True)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    argv = ["debootstrap", "--variant=minbase", f"--include={','.join(DEBIAN_PACKAGES)}", DEBIAN_SUITE, str(root)]
+    with console.step("making a Debian root file system (once; about a minute)"):
+        commands.run_logged([*argv, find_mirror()], paths.cache / "logs" / "debootstrap.log")
+        for name in _UNWANTED:
+            shutil.rmtree(root / name, ignore_errors=True)
+            (root / name).mkdir(parents=True)
+        # The machine's mirror is its own business; builds that need packages are given its sources while they run.
+        (root / "etc/apt/sources.list").write_text("")
+        scratch = archive.with_suffix(".new")
+        commands.capture(
+            ["tar", "--create", "--numeric-owner", "--one-file-system", "--file", scratch, "-C", root, "."]
+        )
+        scratch.rename(archive)
+        shutil.rmtree(root)
+    return archive
+
+
+def find_mirror() -> str:
+    """Return the address of the Debian mirror that this machine's apt uses for the suite's main archive.
+
+    Raises:
+        DevError: apt has no sources, or its lists were never fetched.
+    """
+    query = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Component: main"]
+    found = commands.capture([*query, f"Release: {DEBIAN_SUITE}"]).split()
+    if found:
+        return found[0]
+    raise DevError(
+        f"apt on this machine knows no source of Debian {DEBIAN_SUITE} main: add one to /etc/apt/sources.list and run `apt-get update`."
+    )
+
+
+ARTEFACTS: dict[str, Artefact] = {
+    "pause": _program(binaries.PAUSE),
+    "coredns": _program(binaries.COREDNS),
+    "weed": Artefact(_weed_key, _make_weed),
+    "debian.tar": Artefact(_debian_key, _make_debian),
+}

@@ -1,0 +1,226 @@
+"""The local cluster as a whole: up, down, status.
+
+One cluster per machine, whichever clone started it. `up` makes the machine as it should be, from any state that an
+interruption may have left; `down` removes what runs and keeps what was costly to make (binaries, image layers).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunewright_dev import (
+    addons,
+    binaries,
+    cgroups,
+    commands,
+    components,
+    console,
+    containerd,
+    host,
+    images,
+    kubernetes,
+    mounts,
+    network,
+    processes,
+    registry,
+    topology,
+)
+from tunewright_dev.errors import DevError
+from tunewright_dev.kubectl import Kubectl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tunewright_dev.components import Component
+    from tunewright_dev.paths import Paths
+
+# In the order in which they start; they stop in the opposite one.
+COMPONENTS = (
+    registry.NAME,
+    containerd.NAME,
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+)
+_ADDRESSES = (
+    (topology.REGISTRY_ADDRESS.partition(":")[0], topology.REGISTRY_PORT),
+    ("127.0.0.1", topology.ETCD_PORT),
+    ("127.0.0.1", topology.ETCD_PEER_PORT),
+    (str(topology.NODE_ADDRESS), topology.API_PORT),
+    (str(topology.NODE_ADDRESS), topology.KUBELET_PORT),
+    *(("127.0.0.1", port) for port in (10248, 10249, 10256, 10257, 10259)),
+)
+# Folders of the state that describe this one cluster; image layers and the registry stay.
+_CLUSTER_STATE = ("etcd", "pki", "config", "kubelet", "object-store")
+_READY_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Status:
+    """One component: whether it runs, and its log."""
+
+    name: str
+    pid: int | None
+    log: Path
+
+
+@contextmanager
+def exclusive(paths: Paths) -> Iterator[None]:
+    """Hold the machine's lock, so that no two runs change the cluster at once; say so when another holds it."""
+    lock = paths.run.with_name("tunewright.lock")
+    with lock.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            console.say("Another run is changing the local cluster; waiting for it to end …")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def up(paths: Paths) -> Kubectl:
+    """Bring the cluster up and return a kubectl for it; what runs already is left alone.
+
+    Raises:
+        DevError: the machine is unsupported or in use, or a component failed; the message says what to do.
+    """
+    host.require_supported(paths)
+    host.install_packages()
+    built = binaries.ensure_all(paths)
+    programs = built["hyperkube"].parent
+    with exclusive(paths):
+        for folder in (paths.run, paths.state):
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o755)
+        if not any(components.find(paths, name) for name in COMPONENTS):
+            _clear_leftovers(paths)
+            _require_free()
+        network.prepare(paths)
+        credentials = kubernetes.ensure_credentials(paths)
+        references = _start(paths, programs, credentials)
+        _publish_kubeconfig(paths, credentials)
+        kubectl = Kubectl(programs / "kubectl", paths.kubeconfig)
+        _finish(kubectl, references["coredns"].in_cluster)
+    return kubectl
+
+
+def down(paths: Paths) -> None:
+    """Stop everything and remove every process, mount, namespace, interface and rule of the cluster."""
+    with exclusive(paths):
+        for name in reversed(COMPONENTS):
+            components.stop(paths, name)
+        _clear_leftovers(paths)
+        for name in _CLUSTER_STATE:
+            shutil.rmtree(paths.state / name, ignore_errors=True)
+        shutil.rmtree(paths.run, ignore_errors=True)
+        paths.kubeconfig.unlink(missing_ok=True)
+
+
+def read_status(paths: Paths) -> list[Status]:
+    """Return the state of every component."""
+    found = ((name, components.find(paths, name)) for name in COMPONENTS)
+    return [Status(name, process.pid if process else None, components.log_path(paths, name)) for name, process in found]
+
+
+def connect(paths: Paths) -> Kubectl:
+    """Return a kubectl for the running cluster, from any clone.
+
+    Raises:
+        DevError: a component is not running; the message names its log.
+    """
+    dead = [status for status in read_status(paths) if status.pid is None]
+    if len(dead) == len(COMPONENTS):
+        raise DevError("The local cluster is not running. Run `make up`.")
+    if dead:
+        lines = [f"  - {status.name}; its log is {status.log}" for status in dead]
+        raise DevError(
+            "\n".join(["Components of the local cluster are not running:", *lines, "`make up` starts them again."])
+        )
+    program = binaries.ensure_program(paths, binaries.HYPERKUBE).parent / "kubectl"
+    return Kubectl(program, paths.kubeconfig)
+
+
+def _start(paths: Paths, programs: Path, credentials: kubernetes.Credentials) -> dict[str, images.Reference]:
+    early = [registry.describe(paths), kubernetes.describe_etcd(paths, programs, credentials)]
+    api_server = kubernetes.describe_api_server(programs, credentials)
+    _launch(paths, [*early, api_server])
+    for component in early:
+        components.wait_ready(paths, component)
+    references = images.ensure_images(paths, cluster_only=True)
+    runtime = containerd.describe(paths, pause_image=references["pause"].in_cluster)
+    _launch(paths, [runtime])
+    components.wait_ready(paths, api_server)
+    components.wait_ready(paths, runtime)
+    late = [
+        kubernetes.describe_controller_manager(programs, credentials),
+        kubernetes.describe_scheduler(programs, credentials),
+        kubernetes.describe_kubelet(paths, programs, credentials),
+        kubernetes.describe_proxy(paths, programs, credentials),
+    ]
+    _launch(paths, late)
+    for component in late:
+        components.wait_ready(paths, component)
+    return references
+
+
+def _launch(paths: Paths, described: list[Component]) -> None:
+    started = [component.name for component in described if components.start(paths, component)]
+    if started:
+        console.say(f"  started {', '.join(started)} (logs in {paths.logs})")
+
+
+def _finish(kubectl: Kubectl, dns_image: str) -> None:
+    """Wait for the node and for the cluster's DNS."""
+    kubectl.apply(addons.build_dns(dns_image))
+    kubectl.run("wait", f"node/{topology.NODE_NAME}", "--for=create", f"--timeout={_READY_SECONDS}s")
+    kubectl.run("wait", f"node/{topology.NODE_NAME}", "--for=condition=Ready", f"--timeout={_READY_SECONDS}s")
+    kubectl.run("--namespace=kube-system", "rollout", "status", "deployment/coredns", f"--timeout={_READY_SECONDS}s")
+
+
+def _publish_kubeconfig(paths: Paths, credentials: kubernetes.Credentials) -> None:
+    paths.kubeconfig.parent.mkdir(parents=True, exist_ok=True)
+    paths.kubeconfig.unlink(missing_ok=True)
+    paths.kubeconfig.touch(mode=0o600)
+    paths.kubeconfig.write_text(credentials.kubeconfigs["admin"].read_text())
+
+
+def _require_free() -> None:
+    chains = commands.capture(["iptables-save", "-t", "nat"])
+    host.require_free(_ADDRESSES, chains, commands.capture(["ip", "-4", "-o", "route"]))
+
+
+def _clear_leftovers(paths: Paths) -> None:
+    """Remove what runs without a component that would look after it: pods, shims, strays, mounts, rules."""
+    cgroups.kill_pods()
+    for stray in processes.find_marked():
+        processes.stop(stray)
+    _remove_shim_sockets(paths)
+    mounts.unmount_all([paths.run, paths.state])
+    cgroups.remove_groups()
+    network.remove(paths)
+    for folder in ("containerd", "runc", "addresses", "components"):
+        shutil.rmtree(paths.run / folder, ignore_errors=True)
+    _remove_foreign_traces(paths)
+
+
+def _remove_shim_sockets(paths: Paths) -> None:
+    for address in paths.run.glob("containerd/io.containerd.runtime.v2.task/*/*/address"):
+        Path(address.read_text().removeprefix("unix://")).unlink(missing_ok=True)
+
+
+def _remove_foreign_traces(paths: Paths) -> None:
+    """Remove the few files that the kubelet and CNI put in folders that cannot be configured."""
+    for link in Path("/var/log/containers").glob("*.log"):
+        if link.is_symlink() and link.readlink().is_relative_to(paths.logs):
+            link.unlink()
+    for result in Path("/var/lib/cni/results").glob("tunewright-*"):
+        result.unlink()
+    for result in Path("/var/lib/cni/cache/results").glob("tunewright-*"):
+        result.unlink()

@@ -1,0 +1,75 @@
+"""Run other programs and turn their failures into messages."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from typing import TYPE_CHECKING
+
+from tunewright_dev.errors import DevError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+TAIL_LINES = 20
+
+
+def tail(text: str, lines: int = TAIL_LINES) -> str:
+    """Return the last lines of `text`, indented for a message."""
+    return "\n".join(f"    {line}" for line in text.strip().splitlines()[-lines:])
+
+
+def capture(
+    argv: Sequence[str | Path],
+    *,
+    stdin: str | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> str:
+    """Run `argv` to its end and return its standard output.
+
+    Raises:
+        DevError: it could not be started or failed; the message has the command and the end of its output.
+    """
+    words = [str(word) for word in argv]
+    try:
+        done = subprocess.run(
+            words, input=stdin, env={**os.environ, **(env or {})}, cwd=cwd, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError as error:
+        raise DevError(
+            f"{words[0]} is not installed: {error}. Run `make up`, which installs what is missing."
+        ) from error
+    if done.returncode != 0:
+        raise DevError(
+            f"`{shlex.join(words)}` failed with exit code {done.returncode}:\n{tail(done.stderr or done.stdout)}"
+        )
+    return done.stdout
+
+
+def run_logged(
+    argv: Sequence[str | Path], log: Path, *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> None:
+    """Run `argv` to its end with all its output in the file `log`.
+
+    Raises:
+        DevError: it failed; the message names the log and shows its end.
+    """
+    words = [str(word) for word in argv]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        try:
+            done = subprocess.run(
+                words, env={**os.environ, **(env or {})}, cwd=cwd, stdout=output, stderr=subprocess.STDOUT, check=False
+            )
+        except FileNotFoundError as error:
+            raise DevError(
+                f"{words[0]} is not installed: {error}. Run `make up`, which installs what is missing."
+            ) from error
+    if done.returncode != 0:
+        raise DevError(
+            f"`{shlex.join(words)}` failed with exit code {done.returncode}; its output is in {log} and ends with:\n"
+            f"{tail(log.read_text(errors='replace'))}"
+        )

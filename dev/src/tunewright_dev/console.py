@@ -1,0 +1,33 @@
+"""What the program tells the person who runs it.
+
+One line when something begins that may take long, one when it ends with its time; nothing for what was already there.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def say(message: str) -> None:
+    """Print one line at once, so that a pipe shows it when it happens."""
+    print(message, flush=True)
+
+
+def warn(message: str) -> None:
+    """Print one line to standard error."""
+    print(message, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def step(title: str) -> Iterator[None]:
+    """Announce `title`, run the block, and say how long it took."""
+    say(f"  {title} …")
+    started = time.monotonic()
+    yield
+    say(f"  {title}: {time.monotonic() - started:.1f} s")

@@ -1,0 +1,94 @@
+"""The packet filter of the local cluster: what pods may reach, and how every trace of it is removed.
+
+Pods reach pods and the API server, and nothing else: no address outside the machine and no other service on it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from tunewright_dev import commands, topology
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FORWARD_CHAIN = "TUNEWRIGHT-FORWARD"
+INPUT_CHAIN = "TUNEWRIGHT-INPUT"
+_HOOKS = {"FORWARD": FORWARD_CHAIN, "INPUT": INPUT_CHAIN}
+_COMMANDS = ("iptables", "ip6tables")
+_OWN_CHAIN = re.compile(r"(KUBE|TUNEWRIGHT)-\S+")
+_TARGET = re.compile(r" -[jg] (\S+)")
+
+
+def build_rules() -> str:
+    """Return the rules in the format of iptables-restore."""
+    pods = topology.POD_RANGE
+    return "\n".join(
+        [
+            "*filter",
+            f":{FORWARD_CHAIN} - [0:0]",
+            f":{INPUT_CHAIN} - [0:0]",
+            f"-A {FORWARD_CHAIN} -s {pods} -d {pods} -j ACCEPT",
+            f"-A {FORWARD_CHAIN} -s {pods} -j REJECT",
+            f"-A {FORWARD_CHAIN} -d {pods} -j REJECT",
+            # Answers to the kubelet's probes and to people who call pods and Services from the machine itself.
+            f"-A {INPUT_CHAIN} -s {pods} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+            f"-A {INPUT_CHAIN} -s {pods} -d {topology.NODE_ADDRESS} -p tcp --dport {topology.API_PORT} -j ACCEPT",
+            f"-A {INPUT_CHAIN} -s {pods} -j REJECT",
+            "COMMIT",
+            "",
+        ]
+    )
+
+
+def build_removal(saved: str) -> str:
+    """Return the script for `iptables-restore --noflush` that removes our and kube-proxy's chains.
+
+    Args:
+        saved: the output of iptables-save. Rules and chains of others stay as they are.
+    """
+    lines: list[str] = []
+    for table, body in _split_tables(saved):
+        chains = [line[1:].split()[0] for line in body if line.startswith(":")]
+        own = [chain for chain in chains if _OWN_CHAIN.fullmatch(chain)]
+        if not own:
+            continue
+        jumps = [line for line in body if line.startswith("-A ") and _leads_into(line, own)]
+        lines += [f"*{table}", *(f":{chain} - [0:0]" for chain in own)]
+        lines += [f"-D{jump.removeprefix('-A')}" for jump in jumps]
+        lines += [*(f"-X {chain}" for chain in own), "COMMIT"]
+    return "\n".join([*lines, ""]) if lines else ""
+
+
+def apply() -> None:
+    """Bring our chains in force, before all other rules."""
+    commands.capture(["iptables-restore", "--wait", "--noflush"], stdin=build_rules())
+    listed = commands.capture(["iptables-save", "-t", "filter"])
+    for hook, chain in _HOOKS.items():
+        if f"-A {hook} -j {chain}" not in listed.splitlines():
+            commands.capture(["iptables", "--wait", "-I", hook, "1", "-j", chain])
+
+
+def remove() -> None:
+    """Remove our chains and kube-proxy's, of both address families."""
+    for command in _COMMANDS:
+        script = build_removal(commands.capture([f"{command}-save"]))
+        if script:
+            commands.capture([f"{command}-restore", "--wait", "--noflush"], stdin=script)
+
+
+def _split_tables(saved: str) -> Iterator[tuple[str, list[str]]]:
+    table, body = "", list[str]()
+    for line in saved.splitlines():
+        if line.startswith("*"):
+            table, body = line[1:], []
+        elif line == "COMMIT":
+            yield table, body
+        elif not line.startswith("#"):
+            body.append(line)
+
+
+def _leads_into(rule: str, own: list[str]) -> bool:
+    target = _TARGET.search(rule)
+    return target is not None and target[1] in own and rule.split()[1] not in own

@@ -1,0 +1,206 @@
+"""What the machine must be and have before anything is started, and the one `apt-get install` that adds what lacks.
+
+A machine that is not supported is told everything that it misses at once, before anything was changed on it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import subprocess
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunewright_dev import commands, console, topology
+from tunewright_dev.errors import DevError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tunewright_dev.paths import Paths
+
+PACKAGES = (
+    "buildah",
+    "ca-certificates",
+    "conntrack",
+    "containerd",
+    "containernetworking-plugins",
+    "debootstrap",
+    "ethtool",
+    "iproute2",
+    "iptables",
+    "procps",
+    "runc",
+    "socat",
+)
+CORES = 2
+MEMORY_GIB = 20
+DISK_GIB = 40
+KEPT_DISK_GIB = 8
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+_ELSEWHERE = "On a machine with a cluster of its own use `CLUSTER=existing REGISTRY=host/path make demo`."
+_POLICY = Path("/usr/sbin/policy-rc.d")
+_POLICY_TEXT = (
+    "#!/bin/sh\n# Written by Tunewright while it installs packages: their services are not to start.\nexit 101\n"
+)
+
+
+@dataclass(frozen=True)
+class Host:
+    """What was found on the machine."""
+
+    system: str
+    architecture: str
+    distribution: str
+    is_root: bool
+    cores: int
+    memory_gib: float
+    free_disk_gib: float
+    filesystems: frozenset[str]
+
+
+def inspect(paths: Paths) -> Host:
+    """Look at the machine."""
+    existing = next(folder for folder in (paths.state, *paths.state.parents) if folder.exists())
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    release = platform.freedesktop_os_release() if Path("/etc/os-release").exists() else {}
+    filesystems = Path("/proc/filesystems")
+    return Host(
+        system=platform.system(),
+        architecture=platform.machine(),
+        distribution=f"{release.get('ID', 'unknown')} {release.get('VERSION_ID', '')}".strip(),
+        is_root=os.geteuid() == 0,
+        cores=os.cpu_count() or 1,
+        memory_gib=pages / 2**30,
+        free_disk_gib=shutil.disk_usage(existing).free / 2**30,
+        filesystems=frozenset(line.split()[-1] for line in filesystems.read_text().splitlines())
+        if filesystems.exists()
+        else frozenset(),
+    )
+
+
+def find_problems(host: Host, *, disk_gib: float) -> list[str]:
+    """Return what keeps the cluster from running on `host`, one sentence each; `disk_gib` must be free."""
+    problems = []
+    if host.system != "Linux" or host.architecture != "x86_64":
+        problems.append(f"needs Linux on x86_64, this is {host.system} on {host.architecture}")
+    if host.distribution != "debian 12":
+        problems.append(f"needs Debian 12 (its containerd, runc and buildah), this is {host.distribution}")
+    if not host.is_root:
+        problems.append("needs root (it makes network interfaces, mounts and cgroups)")
+    if host.cores < CORES:
+        problems.append(f"needs {CORES} cores, this has {host.cores}")
+    if host.memory_gib < MEMORY_GIB:
+        problems.append(f"needs {MEMORY_GIB} GiB of memory, this has {host.memory_gib:.0f}")
+    if host.free_disk_gib < disk_gib:
+        problems.append(
+            f"needs {disk_gib:.0f} GiB of free disk, this has {host.free_disk_gib:.0f} (TUNEWRIGHT_STATE names another folder)"
+        )
+    return problems
+
+
+def require_supported(paths: Paths) -> None:
+    """Refuse a machine on which the cluster cannot run.
+
+    Raises:
+        DevError: with everything that is missing.
+    """
+    # What an earlier run stored here is what the space was for.
+    disk = KEPT_DISK_GIB if paths.containerd_root.exists() else DISK_GIB
+    problems = find_problems(inspect(paths), disk_gib=disk)
+    if problems:
+        raise DevError(_list("The local cluster cannot run on this machine. It", problems))
+
+
+def require_free(addresses: Sequence[tuple[str, int]], chains: str, routes: str) -> None:
+    """Refuse a machine where another program holds what the cluster needs.
+
+    Args:
+        addresses: the addresses and ports that components will listen on.
+        chains: the output of iptables-save.
+        routes: the output of `ip -4 -o route`.
+
+    Raises:
+        DevError: with everything that is taken.
+    """
+    problems = [f"port {port} of {address} is in use" for address, port in addresses if not _is_free(address, port)]
+    if ":KUBE-SERVICES " in chains:
+        problems.append("the firewall has the rules of another Kubernetes (chain KUBE-SERVICES)")
+    for network in (topology.POD_RANGE, topology.SERVICE_RANGE, IPv4Network(f"{topology.NODE_ADDRESS}/32")):
+        problems += [f"the route `{route}` overlaps {network}" for route in find_overlapping(routes, network)]
+    if problems:
+        raise DevError(_list(f"Something else uses what the local cluster needs. {_ELSEWHERE} Found:", problems))
+
+
+def find_overlapping(routes: str, network: IPv4Network) -> list[str]:
+    """Return the lines of `ip -4 -o route` whose destination overlaps `network`; the default route does not count."""
+    found = []
+    for line in routes.splitlines():
+        words = [word for word in line.split() if word not in ("unreachable", "blackhole", "prohibit")]
+        if words and words[0][0].isdigit() and IPv4Network(words[0], strict=False).overlaps(network):
+            found.append(line.strip())
+    return found
+
+
+def install_packages() -> None:
+    """Install the Debian packages that are missing, without starting the services that come with them.
+
+    Raises:
+        DevError: apt could not install them.
+    """
+    missing = find_missing_packages()
+    if not missing:
+        return
+    with console.step(f"installing Debian packages: {' '.join(missing)}"), _no_services():
+        environment = {"DEBIAN_FRONTEND": "noninteractive"}
+        install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing]
+        try:
+            commands.capture(install, env=environment)
+        except DevError:
+            # A fresh machine has no package lists, an old one may name versions that are gone.
+            commands.capture(["apt-get", "update", "-q"], env=environment)
+            commands.capture(install, env=environment)
+
+
+def find_missing_packages() -> list[str]:
+    """Return those of our Debian packages that are not installed."""
+    query = ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Abbrev}\n", *PACKAGES]
+    listed = subprocess.run(query, capture_output=True, text=True, check=False).stdout
+    installed = {line.split()[0] for line in listed.splitlines() if line.split()[1:] == ["ii"]}
+    return [package for package in PACKAGES if package not in installed]
+
+
+@contextmanager
+def _no_services() -> Iterator[None]:
+    ours = _POLICY.exists() and _POLICY.read_text() == _POLICY_TEXT
+    if not _POLICY.exists():
+        _POLICY.write_text(_POLICY_TEXT)
+        _POLICY.chmod(0o755)
+        ours = True
+    try:
+        yield
+    finally:
+        if ours:
+            _POLICY.unlink(missing_ok=True)
+
+
+def _is_free(address: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # The node's own address need not exist yet; its port is free then.
+        probe.setsockopt(socket.IPPROTO_IP, 15, 1)  # IP_FREEBIND
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return False
+    return True
+
+
+def _list(head: str, items: Sequence[str]) -> str:
+    return "\n".join([head, *(f"  - {item}" for item in items)])

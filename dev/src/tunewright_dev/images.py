@@ -1,0 +1,225 @@
+"""Build the images that changed and push them to the local registry.
+
+The tag of an image is the hash of everything that goes into it, its base's tag included. So an image that the registry
+has under its tag is current, whoever built it, and a pod's image name changes when and only when its content does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tomllib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tunewright_dev import build_access, commands, console, hashing, registry, topology
+from tunewright_dev.artefacts import ARTEFACTS
+from tunewright_dev.errors import DevError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from tunewright_dev.paths import Paths
+
+TABLE = "dev/images/images.toml"
+LICENCE = "Apache-2.0"
+
+
+class Image(BaseModel):
+    """One entry of the table; its fields are explained there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    containerfile: str
+    base: str | None = None
+    inputs: tuple[str, ...] = ()
+    artefacts: tuple[str, ...] = ()
+    arguments: dict[str, str] = Field(default_factory=dict)
+    cluster: bool = False
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An image under its content's tag."""
+
+    name: str
+    tag: str
+
+    @property
+    def in_cluster(self) -> str:
+        """The name that pods use."""
+        return f"{topology.REGISTRY_NAME}/{topology.REPOSITORY}/{self.name}:{self.tag}"
+
+    @property
+    def on_host(self) -> str:
+        """The name by which buildah finds the same image."""
+        return f"{topology.REGISTRY_ADDRESS}/{topology.REPOSITORY}/{self.name}:{self.tag}"
+
+
+def read_table(clone: Path) -> list[Image]:
+    """Return the images of the table, bases before what is built on them.
+
+    Raises:
+        DevError: an entry names a base that does not come before it, or an unknown artefact.
+    """
+    images = [Image.model_validate(entry) for entry in tomllib.loads((clone / TABLE).read_text())["image"]]
+    seen: set[str] = set()
+    for image in images:
+        if image.base is not None and image.base not in seen:
+            raise DevError(f"{TABLE}: image {image.name!r} has the base {image.base!r}, which must come before it.")
+        unknown = sorted(set(image.artefacts) - set(ARTEFACTS))
+        if unknown:
+            raise DevError(f"{TABLE}: image {image.name!r} has the artefacts {unknown}; known are {sorted(ARTEFACTS)}.")
+        seen.add(image.name)
+    return images
+
+
+def name_images(paths: Paths, images: Iterable[Image]) -> dict[str, Reference]:
+    """Return the reference of each image by its name, from the content of its inputs alone.
+
+    Raises:
+        DevError: an input does not exist.
+    """
+    references: dict[str, Reference] = {}
+    for image in images:
+        parameters = {f"artefact {name}": ARTEFACTS[name].key(paths) for name in image.artefacts}
+        parameters |= {f"argument {name}": value for name, value in image.arguments.items()}
+        if image.base is not None:
+            parameters["base"] = references[image.base].tag
+        try:
+            files = [(str(path.relative_to(paths.clone)), path) for path in _list_inputs(paths.clone, image)]
+        except FileNotFoundError as error:
+            raise DevError(f"{TABLE}: image {image.name!r} has the input {error}, which does not exist.") from error
+        references[image.name] = Reference(image.name, hashing.hash_inputs(parameters, files))
+    return references
+
+
+def ensure_images(paths: Paths, *, cluster_only: bool = False) -> dict[str, Reference]:
+    """Build and push what the registry lacks; return all references and write them to build/images.json.
+
+    Raises:
+        DevError: a build or a push failed; the message names its log.
+    """
+    images = read_table(paths.clone)
+    references = name_images(paths, images)
+    for image in images:
+        if cluster_only and not image.cluster:
+            continue
+        reference = references[image.name]
+        if registry.has_image(reference.name, reference.tag):
+            continue
+        with console.step(f"building the image {image.name}"):
+            _build(paths, image, references)
+        with console.step(f"pushing the image {image.name}"):
+            _push(paths, reference)
+    if not cluster_only:
+        write_references(paths, references)
+    return references
+
+
+def write_references(paths: Paths, references: Mapping[str, Reference]) -> None:
+    """Write build/images.json: the name that pods use, by image."""
+    target = paths.build / "images.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    names = {name: reference.in_cluster for name, reference in references.items()}
+    target.write_text(json.dumps(names, indent=2) + "\n")
+
+
+def _list_inputs(clone: Path, image: Image) -> list[Path]:
+    return [path for name in (image.containerfile, *image.inputs) for path in hashing.list_files(clone / name)]
+
+
+def _build(paths: Paths, image: Image, references: Mapping[str, Reference]) -> None:
+    scratch = paths.cache / "contexts" / image.name
+    shutil.rmtree(scratch, ignore_errors=True)
+    context = scratch / "context"
+    _stage(paths, image, context)
+    argv: list[str | Path] = [
+        *_buildah(paths),
+        "build",
+        "--layers",
+        "--format=oci",
+        "--tls-verify=false",
+        "--pull=false",
+    ]
+    argv += ["--file", paths.clone / image.containerfile, "--tag", references[image.name].on_host]
+    for key, value in _labels(paths, image).items():
+        argv += ["--label", f"{key}={value}"]
+    arguments = dict(image.arguments)
+    if image.base is not None:
+        arguments["BASE_IMAGE"] = references[image.base].on_host
+        for mount in build_access.build_mounts(scratch / "access"):
+            argv += ["--volume", mount]
+    for key, value in arguments.items():
+        argv += ["--build-arg", f"{key}={value}"]
+    commands.run_logged([*argv, context], _log(paths, image.name, "build"), env=_environment(paths))
+    shutil.rmtree(scratch)
+
+
+def _push(paths: Paths, reference: Reference) -> None:
+    # zstd's fastest level: gzip takes minutes for the layers with torch.
+    argv = [
+        *_buildah(paths),
+        "push",
+        "--tls-verify=false",
+        "--format=oci",
+        "--compression-format=zstd",
+        "--compression-level=1",
+    ]
+    commands.run_logged([*argv, reference.on_host], _log(paths, reference.name, "push"), env=_environment(paths))
+
+
+def _stage(paths: Paths, image: Image, context: Path) -> None:
+    """Lay out a context that holds the declared inputs and nothing else, so that a build cannot use what no hash covers."""
+    context.mkdir(parents=True)
+    for path in _list_inputs(paths.clone, image):
+        target = context / path.relative_to(paths.clone)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target)
+        # Whatever the umask of the clone: a pod's user must be able to read it.
+        target.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
+    for name in image.artefacts:
+        _link(ARTEFACTS[name].make(paths), context / name)
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _labels(paths: Paths, image: Image) -> dict[str, str]:
+    """Return the OCI labels. They tell of a build and are no input: a commit that changes no input changes no tag."""
+    project = tomllib.loads((paths.clone / "pyproject.toml").read_text())["project"]
+    revision = subprocess.run(
+        ["git", "-C", str(paths.clone), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    return {
+        "org.opencontainers.image.title": f"tunewright-{image.name}",
+        "org.opencontainers.image.version": project["version"],
+        "org.opencontainers.image.revision": revision or "unknown",
+        "org.opencontainers.image.licenses": LICENCE,
+    }
+
+
+def _buildah(paths: Paths) -> list[str | Path]:
+    root, runroot = paths.buildah_root, paths.run / "buildah"
+    return ["buildah", "--root", root, "--runroot", runroot, "--storage-driver=overlay"]
+
+
+def _environment(paths: Paths) -> dict[str, str]:
+    temporary = paths.cache / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    # chroot: needs no working runc and no cgroups, and is what this is tested with.
+    return {"BUILDAH_ISOLATION": "chroot", "TMPDIR": str(temporary), "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+
+
+def _log(paths: Paths, name: str, action: str) -> Path:
+    return paths.cache / "logs" / f"image-{name}-{action}.log"

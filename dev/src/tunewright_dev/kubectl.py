@@ -1,0 +1,51 @@
+"""Talk to the local cluster with kubectl, as its administrator."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tunewright_dev import commands
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_MANAGER = "tunewright-dev"
+
+
+@dataclass(frozen=True)
+class Kubectl:
+    """A kubectl with a kubeconfig."""
+
+    program: Path
+    kubeconfig: Path
+
+    def run(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run kubectl and return what it prints.
+
+        Raises:
+            DevError: it failed.
+        """
+        return commands.capture([self.program, f"--kubeconfig={self.kubeconfig}", *arguments], stdin=stdin)
+
+    def apply(self, objects: Sequence[dict[str, Any]]) -> None:
+        """Apply objects server-side, as the field manager of this program."""
+        bundle = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+        self.run(
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            f"--field-manager={_MANAGER}",
+            "-f",
+            "-",
+            stdin=json.dumps(bundle),
+        )
+
+    def get(self, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
+        """Return one object, None when there is none of that name."""
+        scope = [f"--namespace={namespace}"] if namespace else []
+        text = self.run("get", kind, name, *scope, "--ignore-not-found", "-o", "json")
+        found: dict[str, Any] | None = json.loads(text) if text.strip() else None
+        return found

@@ -1,0 +1,301 @@
+"""How each Kubernetes program is started: certificates, configuration files, arguments and readiness.
+
+Every name and address comes from `topology`. Defaults stay unless a comment or the machine's size says why.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tunewright_dev import certificates, probes, topology
+from tunewright_dev.components import Component
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tunewright_dev.certificates import KeyPair
+    from tunewright_dev.paths import Paths
+
+_MASTERS = "system:masters"
+_ISSUER = f"https://kubernetes.default.svc.{topology.CLUSTER_DOMAIN}"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Who is who in this cluster."""
+
+    authority: KeyPair
+    signing_key: KeyPair
+    etcd: KeyPair
+    api_server: KeyPair
+    kubelet: KeyPair
+    admin: KeyPair
+    kubeconfigs: dict[str, Path]
+
+
+def ensure_credentials(paths: Paths) -> Credentials:
+    """Make what is missing of the cluster's certificates, keys and kubeconfigs."""
+    folder, address = paths.pki, str(topology.NODE_ADDRESS)
+    authority = certificates.ensure_authority(folder, "cluster-ca")
+
+    def issue(name: str, common_name: str, organization: str | None = None, hosts: tuple[str, ...] = ()) -> KeyPair:
+        return certificates.ensure_certificate(
+            folder, name, authority, common_name=common_name, organization=organization, hosts=hosts
+        )
+
+    service_names = (
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        f"kubernetes.default.svc.{topology.CLUSTER_DOMAIN}",
+    )
+    api_hosts = ("localhost", *service_names, address, "127.0.0.1", str(topology.KUBERNETES_SERVICE))
+    users = {
+        "admin": issue("admin", "admin", _MASTERS),
+        "kube-controller-manager": issue("kube-controller-manager", "system:kube-controller-manager"),
+        "kube-proxy": issue("kube-proxy", "system:kube-proxy"),
+        "kube-scheduler": issue("kube-scheduler", "system:kube-scheduler"),
+        "kubelet": issue(
+            "kubelet", f"system:node:{topology.NODE_NAME}", "system:nodes", hosts=(topology.NODE_NAME, address)
+        ),
+    }
+    kubeconfigs = {name: folder / f"{name}.kubeconfig" for name in users}
+    for name, pair in users.items():
+        _write_private(kubeconfigs[name], build_kubeconfig(authority, pair))
+    return Credentials(
+        authority=authority,
+        signing_key=certificates.ensure_signing_key(folder, "service-accounts"),
+        etcd=issue("etcd", "etcd", hosts=("127.0.0.1",)),
+        api_server=issue("kube-apiserver", "kube-apiserver", _MASTERS, hosts=api_hosts),
+        kubelet=users["kubelet"],
+        admin=users["admin"],
+        kubeconfigs=kubeconfigs,
+    )
+
+
+def build_kubeconfig(authority: KeyPair, user: KeyPair) -> str:
+    """Return a kubeconfig with everything in it, so that it can be copied."""
+
+    def embed(path: Path) -> str:
+        return base64.b64encode(path.read_bytes()).decode()
+
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [
+            {
+                "name": "tunewright",
+                "cluster": {
+                    "server": topology.API_URL,
+                    "certificate-authority-data": embed(authority.certificate),
+                },
+            }
+        ],
+        "users": [
+            {
+                "name": "tunewright",
+                "user": {
+                    "client-certificate-data": embed(user.certificate),
+                    "client-key-data": embed(user.key),
+                },
+            }
+        ],
+        "contexts": [{"name": "tunewright", "context": {"cluster": "tunewright", "user": "tunewright"}}],
+        "current-context": "tunewright",
+    }
+    return json.dumps(config, indent=2) + "\n"
+
+
+def describe_etcd(paths: Paths, programs: Path, credentials: Credentials) -> Component:
+    """Return etcd: loopback only, and only for holders of a certificate of this cluster."""
+    client = f"https://127.0.0.1:{topology.ETCD_PORT}"
+    pair, authority = credentials.etcd, credentials.authority.certificate
+    return Component(
+        name="etcd",
+        argv=(
+            str(programs / "etcd"),
+            f"--data-dir={paths.state}/etcd",
+            f"--listen-client-urls={client}",
+            f"--advertise-client-urls={client}",
+            f"--listen-peer-urls=http://127.0.0.1:{topology.ETCD_PEER_PORT}",
+            f"--cert-file={pair.certificate}",
+            f"--key-file={pair.key}",
+            "--client-cert-auth",
+            f"--trusted-ca-file={authority}",
+            # A throwaway cluster on one disk that builds images meanwhile: speed before survival of a power cut.
+            "--unsafe-no-fsync",
+            "--log-level=warn",
+        ),
+        is_ready=lambda: probes.answers(f"{client}/health", ca=authority, certificate=pair.certificate, key=pair.key),
+        files=(pair.certificate, authority),
+    )
+
+
+def describe_api_server(programs: Path, credentials: Credentials) -> Component:
+    """Return the API server with all default admission plugins (PodSecurity among them) and NodeRestriction."""
+    own, etcd, admin = credentials.api_server, credentials.etcd, credentials.admin
+    authority = credentials.authority.certificate
+    return Component(
+        name="kube-apiserver",
+        argv=(
+            str(programs / "kube-apiserver"),
+            f"--advertise-address={topology.NODE_ADDRESS}",
+            f"--bind-address={topology.NODE_ADDRESS}",
+            f"--secure-port={topology.API_PORT}",
+            f"--tls-cert-file={own.certificate}",
+            f"--tls-private-key-file={own.key}",
+            f"--client-ca-file={authority}",
+            f"--etcd-servers=https://127.0.0.1:{topology.ETCD_PORT}",
+            f"--etcd-cafile={authority}",
+            f"--etcd-certfile={etcd.certificate}",
+            f"--etcd-keyfile={etcd.key}",
+            f"--service-account-issuer={_ISSUER}",
+            f"--service-account-key-file={credentials.signing_key.certificate}",
+            f"--service-account-signing-key-file={credentials.signing_key.key}",
+            f"--service-cluster-ip-range={topology.SERVICE_RANGE}",
+            "--authorization-mode=Node,RBAC",
+            "--enable-admission-plugins=NodeRestriction",
+            "--allow-privileged=true",
+            f"--kubelet-client-certificate={own.certificate}",
+            f"--kubelet-client-key={own.key}",
+            f"--kubelet-certificate-authority={authority}",
+            # By address: the node's name then need not resolve on the machine for logs and exec.
+            "--kubelet-preferred-address-types=InternalIP",
+        ),
+        is_ready=lambda: probes.answers(
+            f"{topology.API_URL}/readyz", ca=authority, certificate=admin.certificate, key=admin.key
+        ),
+        files=(own.certificate, etcd.certificate, authority, credentials.signing_key.certificate),
+    )
+
+
+def describe_controller_manager(programs: Path, credentials: Credentials) -> Component:
+    """Return the controller manager."""
+    authority = credentials.authority
+    return Component(
+        name="kube-controller-manager",
+        argv=(
+            str(programs / "kube-controller-manager"),
+            f"--kubeconfig={credentials.kubeconfigs['kube-controller-manager']}",
+            "--bind-address=127.0.0.1",
+            "--leader-elect=false",
+            "--use-service-account-credentials",
+            f"--service-account-private-key-file={credentials.signing_key.key}",
+            f"--root-ca-file={authority.certificate}",
+            f"--cluster-signing-cert-file={authority.certificate}",
+            f"--cluster-signing-key-file={authority.key}",
+            f"--cluster-cidr={topology.POD_RANGE}",
+            f"--service-cluster-ip-range={topology.SERVICE_RANGE}",
+        ),
+        is_ready=lambda: probes.answers("https://127.0.0.1:10257/healthz"),
+        files=(credentials.kubeconfigs["kube-controller-manager"], credentials.signing_key.certificate),
+    )
+
+
+def describe_scheduler(programs: Path, credentials: Credentials) -> Component:
+    """Return the scheduler."""
+    return Component(
+        name="kube-scheduler",
+        argv=(
+            str(programs / "kube-scheduler"),
+            f"--kubeconfig={credentials.kubeconfigs['kube-scheduler']}",
+            "--bind-address=127.0.0.1",
+            "--leader-elect=false",
+        ),
+        is_ready=lambda: probes.answers("https://127.0.0.1:10259/healthz"),
+        files=(credentials.kubeconfigs["kube-scheduler"],),
+    )
+
+
+def describe_kubelet(paths: Paths, programs: Path, credentials: Credentials) -> Component:
+    """Return the kubelet of the one node."""
+    config = _write_config(paths, "kubelet.json", build_kubelet_config(paths, credentials))
+    return Component(
+        name="kubelet",
+        argv=(
+            str(programs / "kubelet"),
+            f"--config={config}",
+            f"--kubeconfig={credentials.kubeconfigs['kubelet']}",
+            f"--hostname-override={topology.NODE_NAME}",
+            f"--node-ip={topology.NODE_ADDRESS}",
+            f"--root-dir={paths.state}/kubelet",
+        ),
+        is_ready=lambda: probes.answers("http://127.0.0.1:10248/healthz"),
+        files=(config, credentials.kubelet.certificate),
+    )
+
+
+def build_kubelet_config(paths: Paths, credentials: Credentials) -> dict[str, Any]:
+    """Return the KubeletConfiguration."""
+    return {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "address": str(topology.NODE_ADDRESS),
+        "port": topology.KUBELET_PORT,
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "webhook": {"enabled": True},
+            "x509": {"clientCAFile": str(credentials.authority.certificate)},
+        },
+        "authorization": {"mode": "Webhook"},
+        "tlsCertFile": str(credentials.kubelet.certificate),
+        "tlsPrivateKeyFile": str(credentials.kubelet.key),
+        # Both cgroup versions: 1.34 still runs on the first, and this driver needs no systemd.
+        "cgroupDriver": "cgroupfs",
+        "failCgroupV1": False,
+        "failSwapOn": False,
+        "containerRuntimeEndpoint": f"unix://{paths.containerd_socket}",
+        "clusterDomain": topology.CLUSTER_DOMAIN,
+        "clusterDNS": [str(topology.DNS_SERVICE)],
+        # Pods learn nothing of the machine's own resolvers, which they could not reach.
+        "resolvConf": "",
+        "podLogsDir": str(paths.logs / "pods"),
+        "serializeImagePulls": False,
+        # A developer's disk is often nearly full, and large images would be thrown away and fetched in turn.
+        "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
+        "imageGCHighThresholdPercent": 100,
+    }
+
+
+def describe_proxy(paths: Paths, programs: Path, credentials: Credentials) -> Component:
+    """Return kube-proxy."""
+    config = _write_config(paths, "kube-proxy.json", build_proxy_config(credentials))
+    return Component(
+        name="kube-proxy",
+        argv=(str(programs / "kube-proxy"), f"--config={config}", f"--hostname-override={topology.NODE_NAME}"),
+        is_ready=lambda: probes.answers("http://127.0.0.1:10256/livez"),
+        files=(config, credentials.kubeconfigs["kube-proxy"]),
+    )
+
+
+def build_proxy_config(credentials: Credentials) -> dict[str, Any]:
+    """Return the KubeProxyConfiguration."""
+    return {
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "mode": "iptables",
+        "clusterCIDR": str(topology.POD_RANGE),
+        "clientConnection": {"kubeconfig": str(credentials.kubeconfigs["kube-proxy"])},
+        "healthzBindAddress": "127.0.0.1:10256",
+        "metricsBindAddress": "127.0.0.1:10249",
+        # Leave the machine's connection tracking as it is, and its loopback addresses unroutable.
+        "conntrack": {"maxPerCore": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
+        "iptables": {"localhostNodePorts": False},
+        "nodePortAddresses": ["primary"],
+    }
+
+
+def _write_config(paths: Paths, name: str, config: dict[str, Any]) -> Path:
+    path = paths.config / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(config, indent=2))
+    return path
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text(text)

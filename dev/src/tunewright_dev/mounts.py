@@ -1,0 +1,28 @@
+"""The mounts below our folders, and their end."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tunewright_dev import commands
+
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+def find_mounts(table: str, folders: list[Path]) -> list[Path]:
+    r"""Return the mount points at or below `folders`, the latest first.
+
+    Args:
+        table: the content of /proc/self/mountinfo (proc(5)), where a space in a path is written `\040`.
+        folders: absolute paths.
+    """
+    points = [Path(_OCTAL.sub(lambda match: chr(int(match[1], 8)), line.split()[4])) for line in table.splitlines()]
+    return [point for point in reversed(points) if any(point.is_relative_to(folder) for folder in folders)]
+
+
+def unmount_all(folders: list[Path]) -> None:
+    """Unmount everything at or below `folders`."""
+    for point in find_mounts(Path("/proc/self/mountinfo").read_text(), folders):
+        # Lazily: a process that is just ending may still hold it for an instant.
+        commands.capture(["umount", "--lazy", "--no-canonicalize", point])

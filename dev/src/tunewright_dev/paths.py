@@ -1,0 +1,93 @@
+"""Where the local cluster and its caches lie.
+
+Three lifetimes, three roots: the cache (built once, shared by clones, safe to delete), the state (one cluster per
+machine, survives a reboot) and the run folder (sockets, process records, mounts; worth nothing after a reboot).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The folders that the program may write in; it writes nowhere else but where `network` and `cgroups` say."""
+
+    clone: Path
+    cache: Path
+    state: Path
+    run: Path
+
+    @property
+    def build(self) -> Path:
+        """Outputs of this clone, ignored by git."""
+        return self.clone / "build"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig, as people of this clone use it."""
+        return self.build / "kubeconfig"
+
+    @property
+    def binaries(self) -> Path:
+        """Go programs, each in a folder named after the hash of its inputs."""
+        return self.cache / "bin"
+
+    @property
+    def logs(self) -> Path:
+        """One log per component; the one folder to look in when something is wrong."""
+        return self.state / "logs"
+
+    @property
+    def records(self) -> Path:
+        """One JSON record per running component."""
+        return self.run / "components"
+
+    @property
+    def pki(self) -> Path:
+        """Certificates, keys and kubeconfigs of the components."""
+        return self.state / "pki"
+
+    @property
+    def config(self) -> Path:
+        """Rendered configuration files."""
+        return self.state / "config"
+
+    @property
+    def containerd_root(self) -> Path:
+        """Images and snapshots of the kubelet's containerd; kept by `down`, so that the next `up` pulls nothing."""
+        return self.state / "containerd"
+
+    @property
+    def containerd_socket(self) -> Path:
+        """Where the kubelet and ctr reach our containerd."""
+        return self.run / "containerd.sock"
+
+    @property
+    def buildah_root(self) -> Path:
+        """Images as buildah sees them; kept by `down`."""
+        return self.state / "buildah"
+
+    @property
+    def registry_root(self) -> Path:
+        """The registry's blobs; kept by `down`."""
+        return self.state / "registry"
+
+    @property
+    def object_store(self) -> Path:
+        """The data of the object store's volume; deleted by `down` with the cluster that knows its credentials."""
+        return self.state / "object-store"
+
+
+def find_paths() -> Paths:
+    """Return the folders of this machine and this clone.
+
+    `TUNEWRIGHT_CACHE` and `TUNEWRIGHT_STATE` override the two large ones. The run folder is fixed, so that two clones
+    with different settings still see the same cluster.
+    """
+    cache = os.environ.get("TUNEWRIGHT_CACHE") or str(Path.home() / ".cache" / "tunewright")
+    state = os.environ.get("TUNEWRIGHT_STATE") or "/var/lib/tunewright"
+    clone = Path(__file__).resolve().parents[3]
+    return Paths(clone=clone, cache=Path(cache).resolve(), state=Path(state).resolve(), run=Path("/run/tunewright"))

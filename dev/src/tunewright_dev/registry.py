@@ -1,0 +1,60 @@
+"""The image registry on loopback that buildah pushes to and containerd pulls from."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from tunewright_dev import binaries, components, probes, topology
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tunewright_dev.paths import Paths
+
+NAME = "registry"
+_MANIFESTS = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
+
+
+def build_config(paths: Paths) -> str:
+    """Return the registry's configuration (JSON is YAML)."""
+    config = {
+        "version": "0.1",
+        "log": {"level": "warn", "accesslog": {"disabled": True}},
+        "storage": {
+            "filesystem": {"rootdirectory": str(paths.registry_root)},
+            "cache": {"blobdescriptor": "inmemory"},
+            "delete": {"enabled": True},
+        },
+        # No hashes of parts: pushes come from this machine, and the digest of the whole is checked anyway.
+        "http": {"addr": topology.REGISTRY_ADDRESS},
+    }
+    return json.dumps(config, indent=2)
+
+
+def describe(paths: Paths) -> components.Component:
+    """Return the component, with its file written."""
+    config: Path = paths.config / "registry.yaml"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(build_config(paths))
+    program = binaries.ensure_program(paths, binaries.REGISTRY)
+    return components.Component(
+        name=NAME,
+        argv=(str(program), "serve", str(config)),
+        is_ready=lambda: probes.answers(f"http://{topology.REGISTRY_ADDRESS}/v2/"),
+        files=(config,),
+        environment={"OTEL_TRACES_EXPORTER": "none"},
+    )
+
+
+def has_image(name: str, tag: str) -> bool:
+    """Tell whether the registry holds the image `name:tag`."""
+    connection = http.client.HTTPConnection(topology.REGISTRY_ADDRESS, timeout=probes.PROBE_SECONDS)
+    try:
+        path = f"/v2/{topology.REPOSITORY}/{quote(name)}/manifests/{quote(tag)}"
+        connection.request("HEAD", path, headers={"Accept": _MANIFESTS})
+        return connection.getresponse().status == http.client.OK
+    finally:
+        connection.close()

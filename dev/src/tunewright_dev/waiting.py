@@ -1,0 +1,28 @@
+"""Wait for a condition, and say which one when it does not come."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from tunewright_dev.errors import DevError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+POLL_SECONDS = 0.1
+
+
+def wait_for(
+    what: str, condition: Callable[[], bool], *, timeout: float, explain: Callable[[], str] = lambda: ""
+) -> None:
+    """Poll `condition` until it is true.
+
+    Raises:
+        DevError: it stayed false for `timeout` seconds; the message ends with what `explain` returns.
+    """
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise DevError(f"{what} did not happen within {timeout:.0f} s. {explain()}".rstrip())
+        time.sleep(POLL_SECONDS)
