@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from tunewright_operator.api.kinds import OWN_KINDS, Kind
-from tunewright_operator.manifests import labels as child_labels
+from tunewright_operator.api import labels as child_labels
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
