@@ -68,7 +68,10 @@ clean: down ## Also delete build outputs; caches outside the clone stay
 hooks: ## Run `make check` before each commit
 	git config core.hooksPath dev/hooks
 
+COMPILE := .venv/bin/uv pip compile -q --upgrade --generate-hashes --no-annotate --no-header --python-version 3.11
+
 .PHONY: pins
-pins: venv ## Resolve the pinned requirements anew
-	printf 'uv\n' | .venv/bin/uv pip compile -q --upgrade --generate-hashes --no-annotate --no-header --python-version 3.11 - -o requirements/bootstrap.txt
-	.venv/bin/uv pip compile -q --upgrade --generate-hashes --no-annotate --no-header --python-version 3.11 pyproject.toml --all-extras --group dev -o requirements/dev.txt
+pins: venv ## Resolve the pinned requirements of the checks and the operator's image anew
+	printf 'uv\n' | $(COMPILE) - -o requirements/bootstrap.txt
+	$(COMPILE) pyproject.toml --all-extras --group dev -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra operator --extra evaluator --extra storage -c requirements/dev.txt -o requirements/operator.txt
