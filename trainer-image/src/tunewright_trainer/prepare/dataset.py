@@ -1,0 +1,163 @@
+"""Prepared data in S3: three JSONL files and a manifest, below a folder named by everything that went into them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from tunewright_contracts.adapter_manifest import ContentFile, adapter_folder, compute_adapter_digest
+from tunewright_contracts.document import ContractError, Document, Sha256
+from tunewright_contracts.run_spec import DatasetSummary, RunSpec
+from tunewright_contracts.storage_uri import StorageURI
+from tunewright_storage.errors import StorageError, StorageReason
+from tunewright_storage.object_store import ObjectStore, digest_file
+from tunewright_trainer.conversation import ChatMessage, Conversation
+from tunewright_trainer.errors import Reason, TrainerError
+from tunewright_trainer.prepare.records import Record
+from tunewright_trainer.prepare.sources import InputFile
+from tunewright_trainer.prepare.split import Split
+
+PREPARER_VERSION = 1
+"""Raised when the same inputs would give other files."""
+MANIFEST_NAME = "manifest.json"
+_MAX_MANIFEST_BYTES = 4 << 20
+
+
+class DatasetManifest(Document):
+    """The commit mark of prepared data; ``inputs`` maps each input file to its version."""
+
+    summary: DatasetSummary
+    files: tuple[ContentFile, ...]
+    inputs: dict[str, str]
+    inputs_digest: Sha256
+    preparer_version: int = PREPARER_VERSION
+
+
+def digest_inputs(spec: RunSpec, files: Iterable[InputFile]) -> str:
+    """Return the digest over all that decides what is written: files, rules, tokenizer, limits, preparer version."""
+    content = {
+        "preparer": PREPARER_VERSION,
+        "files": [[file.label, file.format, file.version] for file in files],
+        "dataset": spec.dataset.model_copy(update={"sources": ()}).to_wire(),
+        "baseModel": spec.base_model.digest,
+        "chatTemplate": spec.base_model.chat_template,
+        "contextLength": spec.base_model.context_length,
+        "maxSequenceLength": spec.training.max_sequence_length,
+    }
+    return f"sha256:{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}"
+
+
+def dataset_uri(output: StorageURI, inputs_digest: str) -> StorageURI:
+    """Return where data of these inputs lies."""
+    return output.join("datasets", adapter_folder(inputs_digest))
+
+
+def split_name(split: Split) -> str:
+    """Return a split's file name."""
+    return f"{split}.jsonl"
+
+
+def write_dataset(
+    store: ObjectStore, uri: StorageURI, scratch: Path, splits: dict[Split, list[Record]], manifest: DatasetManifest
+) -> DatasetManifest:
+    """Store the splits and then the manifest, and return the manifest that is in force.
+
+    Args:
+        store: takes the files.
+        uri: the folder, from `dataset_uri`.
+        scratch: a local folder for the files.
+        splits: the records.
+        manifest: complete but for ``files`` and the summary's content digest.
+
+    Raises:
+        StorageError: it may not be written.
+        TrainerError: another preparation of the same inputs stored other data there.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    files: list[ContentFile] = []
+    for split, records in splits.items():
+        path = scratch / split_name(split)
+        with path.open("w", encoding="utf-8", newline="\n") as output:
+            output.writelines(format_record(record.conversation) + "\n" for record in records)
+        files.append(ContentFile(path=path.name, sha256=digest_file(path), size=path.stat().st_size))
+    digest = compute_adapter_digest({file.path: file.sha256 for file in files})
+    summary = manifest.summary.model_copy(update={"digest": digest})
+    manifest = manifest.model_copy(update={"files": tuple(files), "summary": summary})
+    for file in files:
+        store.upload(scratch / file.path, uri.join(file.path))
+    if store.write(uri.join(MANIFEST_NAME), manifest.to_json().encode(), if_absent=True):
+        return manifest
+    existing = find_manifest(store, uri)
+    if existing is None or existing.summary.digest != digest:
+        raise TrainerError(
+            Reason.DATASET_CHANGED,
+            f"{uri} already holds other data under the same inputs; delete that folder and run the job again",
+        )
+    return existing
+
+
+def find_manifest(store: ObjectStore, uri: StorageURI) -> DatasetManifest | None:
+    """Return the manifest of complete prepared data, or None when there is none yet.
+
+    Raises:
+        StorageError: the store did not say.
+        TrainerError: there is one, but it cannot be read or a file that it names is missing or of another size.
+    """
+    try:
+        text = store.read(uri.join(MANIFEST_NAME), _MAX_MANIFEST_BYTES)
+    except StorageError as error:
+        if error.reason is StorageReason.NOT_FOUND:
+            return None
+        raise
+    try:
+        manifest = DatasetManifest.from_json(text)
+    except ContractError as error:
+        raise _changed(uri, f"its {MANIFEST_NAME} cannot be read ({error})") from error
+    sizes = {item.uri: item.size for item in store.list(uri)}
+    for file in manifest.files:
+        if sizes.get(uri.join(file.path)) != file.size:
+            raise _changed(uri, f"{file.path} is missing or has another size than its manifest says")
+    return manifest
+
+
+def fetch_dataset(store: ObjectStore, uri: StorageURI, folder: Path) -> DatasetManifest:
+    """Fetch the splits into a folder and verify every byte.
+
+    Raises:
+        StorageError: a file cannot be read.
+        TrainerError: there is no prepared data, or it is not what its manifest says.
+    """
+    manifest = find_manifest(store, uri)
+    if manifest is None:
+        raise TrainerError(
+            Reason.DATASET_CHANGED, f"{uri} holds no prepared data any more; run the job again, which prepares it"
+        )
+    for file in manifest.files:
+        if store.download(uri.join(file.path), folder / file.path) != file.sha256:
+            raise _changed(uri, f"{file.path} has another digest than its manifest says")
+    return manifest
+
+
+def format_record(conversation: Conversation) -> str:
+    """Return the line that stands for a conversation."""
+    messages = [{"role": message.role, "content": message.content} for message in conversation]
+    return json.dumps({"messages": messages}, ensure_ascii=False, separators=(",", ":"))
+
+
+def read_split(folder: Path, split: Split) -> list[Conversation]:
+    """Return the conversations of a fetched split."""
+    with (folder / split_name(split)).open(encoding="utf-8", newline="\n") as lines:
+        return [_parse_line(line) for line in lines]
+
+
+def _parse_line(line: str) -> Conversation:
+    return tuple(ChatMessage(item["role"], item["content"]) for item in json.loads(line)["messages"])
+
+
+def _changed(uri: StorageURI, what: str) -> TrainerError:
+    return TrainerError(
+        Reason.DATASET_CHANGED,
+        f"prepared data at {uri} was changed: {what}; delete that folder and run the job again, which prepares it anew",
+    )

@@ -1,0 +1,34 @@
+"""Exact duplicates: the same conversation word for word, wherever it stands."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Literal
+
+from tunewright_trainer.conversation import Conversation
+from tunewright_trainer.prepare.records import Record
+
+
+def hash_conversation(conversation: Conversation) -> bytes:
+    """Return the SHA-256 over roles and contents, unambiguous in where each begins."""
+    turns = [[message.role, message.content] for message in conversation]
+    return hashlib.sha256(json.dumps(turns, ensure_ascii=True, separators=(",", ":")).encode()).digest()
+
+
+def deduplicate(records: Iterable[Record], mode: Literal["None", "Exact"]) -> tuple[list[Record], int]:
+    """Return the records without repetitions, the first of each kept, and how many were dropped."""
+    if mode == "None":
+        return list(records), 0
+    seen: set[bytes] = set()
+    unique: list[Record] = []
+    dropped = 0
+    for record in records:
+        key = hash_conversation(record.conversation)
+        if key in seen:
+            dropped += 1
+        else:
+            seen.add(key)
+            unique.append(record)
+    return unique, dropped

@@ -1,0 +1,121 @@
+"""The prepare phase: everything that can be wrong with a job's inputs is found here, before a GPU is held."""
+
+from __future__ import annotations
+
+import structlog
+
+from tunewright_contracts.progress import Phase
+from tunewright_contracts.run_spec import DatasetSummary, MetricSpec, Outcome, PhaseResult, RunSpec
+from tunewright_contracts.storage_uri import StorageURI
+from tunewright_evaluator.scorers import ScorerError, build_scorer
+from tunewright_storage.base_model import TOKENIZER_PATTERNS, fetch_base_model
+from tunewright_storage.object_store import ObjectStore
+from tunewright_trainer.conversation import Conversation
+from tunewright_trainer.errors import Reason, TrainerError
+from tunewright_trainer.prepare import dataset
+from tunewright_trainer.prepare.deduplicate import deduplicate
+from tunewright_trainer.prepare.records import SHOWN_PROBLEMS, judge_problems, read_records
+from tunewright_trainer.prepare.sources import InputFile, list_files
+from tunewright_trainer.prepare.split import Split, SplitPercents, check_splits, split_records
+from tunewright_trainer.prepare.validate import check_length
+from tunewright_trainer.progress_server import ProgressBoard
+from tunewright_trainer.settings import Settings
+from tunewright_trainer.tokenizer import ConversationTokenizer
+
+_log = structlog.get_logger(__name__)
+
+
+def prepare(spec: RunSpec, store: ObjectStore, settings: Settings, board: ProgressBoard) -> PhaseResult:
+    """Validate, deduplicate, split and store the dataset; on finished work return the same result again.
+
+    Raises:
+        TrainerError, StorageError, StorageURIError: the job cannot be trained as it is.
+    """
+    board.update(phase=Phase.PREPARING)
+    check_metrics(spec.evaluation.metrics)
+    output = StorageURI.parse(spec.output_uri)
+    store.check_writable(output)
+    files = list_files(spec.dataset.sources, store, settings.sources_root)
+    inputs_digest = dataset.digest_inputs(spec, files)
+    uri = dataset.dataset_uri(output, inputs_digest)
+    manifest = dataset.find_manifest(store, uri)
+    if manifest is None:
+        manifest = _prepare_anew(spec, store, settings, files=files, uri=uri, inputs_digest=inputs_digest)
+    else:
+        _log.info("dataset was prepared before", uri=str(uri))
+    summary = manifest.summary
+    return PhaseResult(
+        outcome=Outcome.SUCCEEDED,
+        reason=Reason.PREPARED,
+        message=f"{summary.train} records to train on, {summary.validation} to validate, {summary.evaluation} held out; "
+        f"{summary.duplicates} duplicates and {summary.skipped} invalid records left out",
+        dataset=summary,
+    )
+
+
+def check_metrics(metrics: tuple[MetricSpec, ...]) -> None:
+    """Build every scorer once.
+
+    Raises:
+        TrainerError: a metric's settings are unusable.
+    """
+    for metric in metrics:
+        try:
+            build_scorer(metric)
+        except ScorerError as error:
+            raise TrainerError(Reason.INVALID_METRIC, str(error)) from error
+
+
+def _prepare_anew(
+    spec: RunSpec,
+    store: ObjectStore,
+    settings: Settings,
+    *,
+    files: list[InputFile],
+    uri: StorageURI,
+    inputs_digest: str,
+) -> dataset.DatasetManifest:
+    model_folder = settings.work / "tokenizer"
+    fetch_base_model(spec.base_model, model_folder, store, TOKENIZER_PATTERNS)
+    tokenizer = ConversationTokenizer.from_folder(model_folder, spec.base_model.chat_template)
+    limit, setting = length_limit(spec)
+
+    def measure(conversation: Conversation) -> int:
+        return check_length(conversation, tokenizer.count_tokens, limit, setting)
+
+    read = read_records(files, spec.dataset.system_prompt, measure)
+    _log.info("records read", files=len(files), valid=len(read.records), invalid=len(read.problems))
+    for problem in read.problems[:SHOWN_PROBLEMS]:
+        _log.warning("invalid record", record=problem)
+    judge_problems(read, spec.dataset.on_invalid_record, spec.dataset.max_invalid_percent)
+    unique, duplicates = deduplicate(read.records, spec.dataset.deduplication)
+    percents = SplitPercents(spec.dataset.validation_percent, spec.dataset.evaluation_percent)
+    splits = split_records(unique, percents)
+    check_splits(splits, percents, duplicates)
+    summary = DatasetSummary(
+        digest=inputs_digest,  # replaced by the content's when that is written
+        uri=str(uri),
+        train=len(splits[Split.TRAIN]),
+        validation=len(splits[Split.VALIDATION]),
+        evaluation=len(splits[Split.EVALUATION]),
+        skipped=len(read.problems),
+        duplicates=duplicates,
+        tokens=sum(record.tokens for record in unique),
+        max_tokens=max(record.tokens for record in unique),
+        first_problems=read.problems[:SHOWN_PROBLEMS],
+    )
+    draft = dataset.DatasetManifest(
+        summary=summary,
+        files=(),
+        inputs={file.label: file.version for file in files},
+        inputs_digest=inputs_digest,
+    )
+    return dataset.write_dataset(store, uri, settings.work / "dataset", splits, draft)
+
+
+def length_limit(spec: RunSpec) -> tuple[int, str]:
+    """Return the most tokens that a record may have, and the setting that says so."""
+    context, wanted = spec.base_model.context_length, spec.training.max_sequence_length
+    if 0 < wanted <= context:
+        return wanted, "training.maxSequenceLength"
+    return context, f"the context length of base model {spec.base_model.name}"

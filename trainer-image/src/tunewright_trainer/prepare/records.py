@@ -1,0 +1,103 @@
+"""Read files into valid records, and keep account of those that are not."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal
+
+from tunewright_contracts.run_spec import DatasetFormat
+from tunewright_trainer.conversation import ChatMessage, Conversation
+from tunewright_trainer.errors import Reason, TrainerError
+from tunewright_trainer.prepare.formats import detect_format, parse_record
+from tunewright_trainer.prepare.sources import InputFile, split_lines
+from tunewright_trainer.prepare.validate import RecordError, check_conversation, decode_line
+
+SHOWN_PROBLEMS = 5
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Record:
+    """A valid conversation as it will be trained on, with its number of tokens."""
+
+    conversation: Conversation
+    tokens: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ReadResult:
+    """Records in the order of files and lines; ``problems`` are ``<file>:<line>: <reason>``."""
+
+    records: tuple[Record, ...]
+    problems: tuple[str, ...]
+
+
+def read_records(files: Iterable[InputFile], system_prompt: str, measure: Callable[[Conversation], int]) -> ReadResult:
+    """Read, parse and validate all records.
+
+    Args:
+        files: read one after the other.
+        system_prompt: put before each conversation that has no system message of its own.
+        measure: conversation → tokens; raises `RecordError` for one that is too long.
+
+    Raises:
+        StorageError: a file cannot be read.
+    """
+    records: list[Record] = []
+    problems: list[str] = []
+    for file in files:
+        for outcome in _read_file(file, system_prompt, measure):
+            if isinstance(outcome, Record):
+                records.append(outcome)
+            else:
+                problems.append(outcome)
+    return ReadResult(tuple(records), tuple(problems))
+
+
+def judge_problems(result: ReadResult, on_invalid: Literal["Skip", "Fail"], max_invalid_percent: int) -> None:
+    """Decide whether the job tolerates its invalid records.
+
+    Raises:
+        TrainerError: there is no record at all, or more invalid ones than tolerated.
+    """
+    invalid, total = len(result.problems), len(result.problems) + len(result.records)
+    if total == 0:
+        raise TrainerError(
+            Reason.DATASET_EMPTY, "the dataset's files hold no records; write one JSON record per line into them"
+        )
+    if invalid == 0:
+        return
+    if on_invalid == "Fail":
+        tolerance = "dataset.onInvalidRecord is Fail"
+    elif invalid * 100 > max_invalid_percent * total:
+        tolerance = f"dataset.maxInvalidPercent is {max_invalid_percent}"
+    else:
+        return
+    shown = "; ".join(result.problems[:SHOWN_PROBLEMS])
+    more = f"; and {invalid - SHOWN_PROBLEMS} more" if invalid > SHOWN_PROBLEMS else ""
+    raise TrainerError(
+        Reason.INVALID_RECORDS,
+        f"{invalid} of {total} records are invalid and {tolerance}: {shown}{more}. Correct or remove them",
+    )
+
+
+def add_system_prompt(conversation: Conversation, system_prompt: str) -> Conversation:
+    """Return the conversation with a system message: its own, else the given one unless that is empty."""
+    if not system_prompt or conversation[0].role == "system":
+        return conversation
+    return (ChatMessage("system", system_prompt), *conversation)
+
+
+def _read_file(file: InputFile, system_prompt: str, measure: Callable[[Conversation], int]) -> Iterator[Record | str]:
+    record_format = file.format
+    for line in split_lines(file.read()):
+        try:
+            data = decode_line(line.content)
+            if record_format is DatasetFormat.AUTO:
+                record_format = detect_format(data)
+            conversation = parse_record(data, record_format)
+            check_conversation(conversation)
+            conversation = add_system_prompt(conversation, system_prompt)
+            yield Record(conversation, measure(conversation))
+        except RecordError as error:
+            yield f"{file.label}:{line.number}: {error}"

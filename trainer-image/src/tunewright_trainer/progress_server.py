@@ -1,0 +1,88 @@
+"""Serve how far this pod is: the operator pulls, pods call nobody."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+from tunewright_contracts.progress import PROGRESS_PATH, Phase, Progress
+
+
+class ProgressBoard:
+    """The latest `Progress`; written by the working thread, read by the server's."""
+
+    def __init__(self, attempt: int = 1) -> None:
+        self._lock = threading.Lock()
+        self._progress = Progress(phase=Phase.STARTING, attempt=attempt, updated_at=format_time())
+
+    def update(self, **changes: Any) -> None:
+        """Change the named fields of `Progress` and its time."""
+        with self._lock:
+            fields = {**dict(self._progress), **changes, "updated_at": format_time()}
+            self._progress = Progress(**fields)
+
+    def snapshot(self) -> Progress:
+        """Return the present state."""
+        with self._lock:
+            return self._progress
+
+
+class ProgressServer:
+    """``GET /progress`` and ``GET /healthz`` on a thread of their own, while the block runs."""
+
+    def __init__(self, board: ProgressBoard, port: int) -> None:
+        self._server = ThreadingHTTPServer(("", port), _build_handler(board))
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, name="progress", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port in use (another than asked for when that was 0)."""
+        return self._server.server_port
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _tb: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def format_time(moment: dt.datetime | None = None) -> str:
+    """Return a moment, or now, as RFC 3339 in UTC with whole seconds."""
+    moment = moment or dt.datetime.now(dt.UTC)
+    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _build_handler(board: ProgressBoard) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 5
+
+        def do_GET(self) -> None:
+            if self.path == PROGRESS_PATH:
+                self._answer(200, board.snapshot().to_json())
+            elif self.path == "/healthz":
+                self._answer(200, json.dumps({"status": "ok"}))
+            else:
+                self._answer(404, json.dumps({"error": f"nothing at this path; see {PROGRESS_PATH}"}))
+
+        def _answer(self, status: int, body: str) -> None:
+            data = body.encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is inherited
+            """Say nothing: one line per poll would drown the training log."""
+
+    return Handler

@@ -1,0 +1,43 @@
+"""Where a phase finds its inputs; every path can be moved, so that a phase also runs outside a pod."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from tunewright_contracts.progress import PROGRESS_PORT
+from tunewright_contracts.run_spec import RUN_SPEC_PATH, SOURCES_ROOT
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """Paths, port and identity of one process.
+
+    ``patience_seconds`` is how long an unreachable object store is waited for before the phase gives up.
+    """
+
+    run_spec: Path
+    termination_log: Path
+    sources_root: Path
+    work: Path
+    progress_port: int
+    pod_uid: str
+    patience_seconds: float
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """Read TUNEWRIGHT_* and POD_UID; each has the value that pods use as its default."""
+        return cls(
+            run_spec=Path(environment.get("TUNEWRIGHT_RUN_SPEC", RUN_SPEC_PATH)),
+            termination_log=Path(environment.get("TUNEWRIGHT_TERMINATION_LOG", "/dev/termination-log")),
+            sources_root=Path(environment.get("TUNEWRIGHT_SOURCES_ROOT", SOURCES_ROOT)),
+            work=Path(environment.get("TUNEWRIGHT_WORK", "/tmp/tunewright")),  # noqa: S108 - an emptyDir of the pod's own
+            progress_port=int(environment.get("TUNEWRIGHT_PROGRESS_PORT", str(PROGRESS_PORT))),
+            # Outside a pod each process stands for a pod of its own.
+            pod_uid=environment.get("POD_UID") or str(uuid.uuid4()),
+            patience_seconds=float(environment.get("TUNEWRIGHT_STORAGE_PATIENCE_SECONDS", "600")),
+        )

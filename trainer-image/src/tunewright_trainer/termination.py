@@ -1,0 +1,75 @@
+"""The last words of a phase: every way to end becomes a `PhaseResult` that a person can act on."""
+
+from __future__ import annotations
+
+import errno
+import traceback
+from pathlib import Path
+
+import structlog
+
+from tunewright_contracts.document import ContractError
+from tunewright_contracts.run_spec import Outcome, PhaseResult
+from tunewright_contracts.storage_uri import StorageURIError
+from tunewright_storage.errors import StorageError, StorageReason
+from tunewright_trainer.errors import Reason, TrainerError
+from tunewright_trainer.stopping import StopRequestedError
+
+_log = structlog.get_logger(__name__)
+_LAST_WORDS_BYTES = 1024
+_EXIT_CODES = {Outcome.SUCCEEDED: 0, Outcome.SUSPENDED: 0, Outcome.FAILED: 1, Outcome.RETRYABLE: 1}
+
+
+def explain_failure(error: BaseException) -> PhaseResult:
+    """Return the result that stands for an exception. Pure."""
+    outcome = Outcome.FAILED
+    reason: str
+    match error:
+        case StopRequestedError():
+            outcome, reason = Outcome.SUSPENDED, Reason.SUSPENDED
+            message = "stopped by SIGTERM outside of training; nothing is lost, the next attempt continues"
+        case TrainerError() | StorageError():
+            outcome = Outcome.RETRYABLE if error.retryable else Outcome.FAILED
+            reason, message = error.reason, str(error)
+        case StorageURIError():
+            reason, message = StorageReason.INVALID_URI, str(error)
+        case ContractError():
+            reason, message = Reason.INVALID_RUN_SPEC, f"{error}; use a trainer image of the operator's own version"
+        case MemoryError():
+            outcome, reason = Outcome.RETRYABLE, Reason.OUT_OF_MEMORY
+            message = "the pod's memory did not suffice; raise resources.limits.memory"
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            outcome, reason = Outcome.RETRYABLE, Reason.DISK_FULL
+            message = (
+                f"no space left on the pod's volume for {error.filename or 'its files'}; raise the limit of "
+                "ephemeral-storage, the base model and two checkpoints must fit"
+            )
+        case _:
+            outcome, reason = Outcome.RETRYABLE, Reason.INTERNAL_ERROR
+            message = f"unexpected failure, tried again as spec.retry allows; last words: {_last_words(error)}"
+    return PhaseResult(outcome=outcome, reason=reason, message=message)
+
+
+def end_phase(result: PhaseResult, termination_log: Path) -> int:
+    """Write a result as the termination message and to the log, and return the process's exit code."""
+    log = _log.info if _EXIT_CODES[result.outcome] == 0 else _log.error
+    log("phase ended", outcome=str(result.outcome), reason=result.reason, message=result.message)
+    try:
+        termination_log.write_text(result.to_termination_message(), encoding="utf-8")
+    except OSError as error:
+        _log.error("cannot write the termination message", path=str(termination_log), error=str(error))
+    return _EXIT_CODES[result.outcome]
+
+
+def _last_words(error: BaseException) -> str:
+    """Return type, message and innermost frames, at most 1 KiB: the end of a traceback is what helps."""
+    frames = [
+        f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}"
+        for frame in traceback.extract_tb(error.__traceback__)[-4:]
+    ]
+    text = f"{type(error).__name__}: {str(error).strip() or 'no message'} (at {' < '.join(reversed(frames)) or '?'})"
+    encoded = text.encode()
+    if len(encoded) <= _LAST_WORDS_BYTES:
+        return text
+    half = _LAST_WORDS_BYTES // 2 - 8
+    return f"{encoded[:half].decode(errors='ignore')} … {encoded[-half:].decode(errors='ignore')}"

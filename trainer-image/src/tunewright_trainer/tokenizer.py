@@ -1,0 +1,138 @@
+"""The base model's tokenizer and chat template, read from its files without transformers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from tunewright_trainer.conversation import ChatTemplate, Conversation, mask_tokens
+from tunewright_trainer.errors import Reason, TrainerError
+
+IGNORED_LABEL = -100
+"""The label of a token that adds nothing to the loss (torch's cross entropy ignores it)."""
+
+
+class Encoder(Protocol):
+    """Text → token ids with their (start, end) characters; ``tokenizers.Tokenizer`` has the same method."""
+
+    def encode(self, sequence: str, *, add_special_tokens: bool) -> Any:
+        """Return an object with ``ids`` and ``offsets``."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Example:
+    """A tokenized conversation: ``labels`` equal ``input_ids`` where the assistant speaks, `IGNORED_LABEL` elsewhere."""
+
+    input_ids: list[int]
+    labels: list[int]
+
+
+class ConversationTokenizer:
+    """Tokenize conversations as the model will read them."""
+
+    def __init__(self, encoder: Encoder, template: ChatTemplate) -> None:
+        self._encoder = encoder
+        self.template = template
+
+    @classmethod
+    def from_folder(cls, folder: Path, chat_template: str = "") -> Self:
+        """Read ``tokenizer.json`` and the chat template of a model's folder.
+
+        Args:
+            folder: holds the base model's files.
+            chat_template: the BaseModel's own template; it wins over the folder's.
+
+        Raises:
+            TrainerError: there is no usable tokenizer or template.
+        """
+        import tokenizers  # noqa: PLC0415 - in the image only
+
+        path = folder / "tokenizer.json"
+        if not path.is_file():
+            raise TrainerError(
+                Reason.NO_TOKENIZER,
+                "the base model has no tokenizer.json; save it with `AutoTokenizer.from_pretrained(...)"
+                ".save_pretrained(folder)` and create a new BaseModel",
+            )
+        try:
+            encoder = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises bare Exception
+            raise TrainerError(
+                Reason.NO_TOKENIZER, f"the base model's tokenizer.json cannot be read: {error}; save it again"
+            ) from error
+        encoder.no_padding()
+        encoder.no_truncation()
+        return cls(encoder, ChatTemplate(chat_template or _read_template(folder), _read_special_tokens(folder)))
+
+    def count_tokens(self, conversation: Conversation) -> int:
+        """Return the number of tokens of a whole conversation.
+
+        Raises:
+            ChatTemplateError: the template refuses it, or its answers cannot be told from its questions.
+        """
+        text, _spans = self.template.assistant_spans(conversation)
+        return len(self._encoder.encode(text, add_special_tokens=False).ids)
+
+    def encode_example(self, conversation: Conversation) -> Example:
+        """Return a training example with the loss on the assistant's tokens only.
+
+        Raises:
+            ChatTemplateError: the template refuses it.
+        """
+        text, spans = self.template.assistant_spans(conversation)
+        encoding = self._encoder.encode(text, add_special_tokens=False)
+        mask = mask_tokens(encoding.offsets, spans)
+        labels = [token if inside else IGNORED_LABEL for token, inside in zip(encoding.ids, mask, strict=True)]
+        return Example(list(encoding.ids), labels)
+
+    def encode_prompt(self, conversation: Conversation) -> list[int]:
+        """Return the tokens after which the model is to answer.
+
+        Raises:
+            ChatTemplateError: the template refuses it.
+        """
+        text = self.template.render(conversation, add_generation_prompt=True)
+        return list(self._encoder.encode(text, add_special_tokens=False).ids)
+
+
+def _read_template(folder: Path) -> str:
+    """Return the tokenizer's template: its own file (transformers ≥ 4.52), or a field of tokenizer_config.json."""
+    path = folder / "chat_template.jinja"
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    template = _read_json(folder / "tokenizer_config.json").get("chat_template")
+    if isinstance(template, list):
+        # Several named templates: the one called "default" is the plain chat.
+        template = next((item.get("template") for item in template if item.get("name") == "default"), None)
+    if isinstance(template, str) and template:
+        return template
+    raise TrainerError(
+        Reason.INVALID_CHAT_TEMPLATE,
+        "the base model's tokenizer has no chat template; set training.chatTemplate of the BaseModel",
+    )
+
+
+def _read_special_tokens(folder: Path) -> dict[str, str]:
+    """Return bos_token, eos_token and so on, as templates name them."""
+    tokens: dict[str, str] = {}
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):
+        for key, value in _read_json(folder / name).items():
+            text = value.get("content") if isinstance(value, dict) else value
+            if key.endswith("_token") and isinstance(text, str):
+                tokens[key] = text
+    return tokens
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise TrainerError(
+            Reason.NO_TOKENIZER, f"the base model's {path.name} is not JSON: {error}; save the tokenizer again"
+        ) from error
+    return data if isinstance(data, dict) else {}
