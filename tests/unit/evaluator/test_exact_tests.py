@@ -1,0 +1,123 @@
+"""Exact tests against brute force, and the sizes and powers that the documentation promises."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from tunewright_evaluator import exact_tests
+
+
+def brute_force(better: int, worse: int, records: int, margin: float, sign: int) -> float:
+    """The definition, by enumeration of every table at each of many nuisance values."""
+    observed = sign * float(exact_tests.tango_score(better, worse, records, margin))
+    extreme = [
+        (b, c)
+        for b in range(records + 1)
+        for c in range(records + 1 - b)
+        if sign * float(exact_tests.tango_score(b, c, records, margin)) >= observed - 1e-9
+    ]
+    worst = 0.0
+    for discordance in np.linspace(margin, 1, 300):
+        worse_rate, better_rate = (discordance + margin) / 2, (discordance - margin) / 2
+        total = math.fsum(
+            math.comb(records, b)
+            * math.comb(records - b, c)
+            * better_rate**b
+            * worse_rate**c
+            * (1 - better_rate - worse_rate) ** (records - b - c)
+            for b, c in extreme
+        )
+        worst = max(worst, total)
+    return worst
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "records", "margin"),
+    [(2, 1, 10, 0.1), (0, 0, 12, 0.2), (1, 4, 9, 0.05), (3, 3, 8, 0.0), (0, 8, 8, 0.1)],
+)
+def test_p_values_equal_their_definition(better, worse, records, margin):
+    arguments = (better, worse, records, margin)
+    assert exact_tests.non_inferiority_p_value(*arguments) == pytest.approx(brute_force(*arguments, 1), rel=1e-3)
+    assert exact_tests.inferiority_p_value(*arguments) == pytest.approx(brute_force(*arguments, -1), rel=1e-3)
+
+
+@pytest.mark.parametrize("records", [7, 60])
+@pytest.mark.parametrize("margin", [0.0, 0.02, 0.3])
+def test_the_score_grows_with_each_better_record(records, margin):
+    """What lets a row's tail be one incomplete beta function."""
+    counts = np.arange(records + 1.0)
+    table = exact_tests.tango_score(counts[:, None], counts[None, :], records, margin)
+    for worse in range(records + 1):
+        assert np.all(np.diff(table[: records + 1 - worse, worse]) >= -1e-12)
+
+
+def test_the_score_is_a_known_one():
+    """Without a margin Tango's statistic is McNemar's."""
+    assert exact_tests.tango_score(9, 4, 50, 0.0) == pytest.approx((9 - 4) / math.sqrt(9 + 4))
+
+
+def test_no_loss_at_all_has_the_closed_form():
+    assert exact_tests.non_inferiority_p_value(0, 0, 60, 0.05) == pytest.approx(0.95**60, rel=1e-6)
+
+
+@given(st.integers(1, 40), st.data(), st.sampled_from([0.01, 0.05, 0.2]))
+@settings(max_examples=60, deadline=None)
+def test_another_better_record_never_weakens_the_proof(records, data, margin):
+    worse = data.draw(st.integers(0, records - 1))
+    better = data.draw(st.integers(0, records - 1 - worse))
+    first = exact_tests.non_inferiority_p_value(better, worse, records, margin)
+    second = exact_tests.non_inferiority_p_value(better + 1, worse, records, margin)
+    assert second <= first + 1e-9
+
+
+def rejection_region(records: int, margin: float, alpha: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
+    """All (better, worse) tables that prove non-inferiority; by bisection, since the p-value falls as the score grows."""
+    counts = np.arange(records + 1)
+    better, worse = np.meshgrid(counts, counts, indexing="ij")
+    possible = better + worse <= records
+    better, worse = better[possible], worse[possible]
+    score = exact_tests.tango_score(better, worse, records, margin)
+    order = np.argsort(-score)
+    low, high = -1, order.size - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        table = (int(better[order[middle]]), int(worse[order[middle]]))
+        if exact_tests.non_inferiority_p_value(*table, records, margin) <= alpha:
+            low = middle
+        else:
+            high = middle
+    rejected = score >= score[order[low]] - 1e-9
+    return better[rejected], worse[rejected]
+
+
+def chance(region: tuple[np.ndarray, np.ndarray], records: int, better_rate: float, worse_rate: float) -> float:
+    better, worse = region
+    table = np.stack([better, worse, records - better - worse], axis=-1)
+    return float(stats.multinomial.pmf(table, records, [better_rate, worse_rate, 1 - better_rate - worse_rate]).sum())
+
+
+@pytest.mark.parametrize(
+    ("records", "margin", "powers"), [(100, 0.02, (20, 15, 11)), (100, 0.03, (30, 21, 16)), (200, 0.05, (88, 67, 44))]
+)
+def test_size_and_power_are_those_of_the_documentation(records, margin, powers):
+    region = rejection_region(records, margin)
+    found = [100 * chance(region, records, share / 2, share / 2) for share in (0.05, 0.1, 0.2)]
+    assert found == pytest.approx(powers, abs=1)
+    sizes = [
+        chance(region, records, (share - margin) / 2, (share + margin) / 2) for share in np.linspace(margin, 1, 200)
+    ]
+    assert 0.04 < max(sizes) <= 0.05 + 1e-3
+
+
+@pytest.mark.parametrize(("good", "records", "rate"), [(0, 10, 0.3), (10, 10, 0.3), (4, 10, 0.3), (174, 200, 0.8)])
+def test_binomial_tails(good, records, rate):
+    assert exact_tests.binomial_upper_tail(good, records, rate) == pytest.approx(
+        stats.binom.sf(good - 1, records, rate)
+    )
+    assert exact_tests.binomial_lower_tail(good, records, rate) == pytest.approx(stats.binom.cdf(good, records, rate))

@@ -1,0 +1,149 @@
+"""The arithmetic of the bets, mostly by exact enumeration: nothing here depends on luck."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunewright_operator.domain import betting
+
+ROUNDING = 1e-9
+
+
+def binomial(total: int, count: int, rate: float) -> float:
+    return math.comb(total, count) * rate**count * (1 - rate) ** (total - count)
+
+
+def expected_factor(
+    gap: float, margin: float, guess: float, arms: tuple[int, int], rates: tuple[float, float]
+) -> float:
+    """E[block factor] for (candidate, incumbent) answers at their true rates, over all possible outcomes."""
+    candidate, incumbent = arms
+    return math.fsum(
+        binomial(candidate, s, rates[0])
+        * binomial(incumbent, t, rates[1])
+        * math.exp(betting.log_relative_factor(gap, margin, guess, betting.Block(candidate, s, incumbent, t)))
+        for s in range(candidate + 1)
+        for t in range(incumbent + 1)
+    )
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.01, 0.05, 0.3])
+@pytest.mark.parametrize("guess", [0.002, 0.05, 0.3, 0.9])
+def test_no_bet_gains_at_the_boundary_whatever_was_guessed(margin, guess):
+    """The guarantee behind Fail: at the boundary of the null hypothesis the expectation is at most 1."""
+    worst = max(
+        expected_factor(gap, margin, guess, arms, (rate + margin, rate))
+        for gap in betting.GAPS
+        for arms in product((1, 5, 8), (1, 5, 20))
+        for rate in (0.0, 0.005, 0.1, 0.5, 0.65)
+    )
+    assert worst <= 1 + ROUNDING
+
+
+def test_a_bet_gains_where_the_candidate_is_worse():
+    assert expected_factor(0.16, 0.01, 0.05, (8, 20), (0.25, 0.05)) > 1.1
+
+
+@given(
+    gap=st.sampled_from(betting.GAPS),
+    margin=st.floats(0, 0.3),
+    guess=st.floats(0.002, 0.9),
+    arms=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    rate=st.floats(0, 0.6),
+    better_by=st.floats(0, 1),
+)
+def test_no_bet_gains_inside_the_null_hypothesis(*, gap, margin, guess, arms, rate, better_by):
+    allowed = rate + margin
+    assert expected_factor(gap, margin, guess, arms, (allowed * (1 - better_by), rate)) <= 1 + ROUNDING
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.001, 0.01, 0.2, 0.5, 0.97])
+@pytest.mark.parametrize("answers", [1, 7, 40])
+def test_no_absolute_bet_gains_at_or_under_the_limit(limit, answers):
+    for rate in (limit, limit / 2):
+        for bet in range(len(betting.GAPS)):
+            expectation = math.fsum(
+                binomial(answers, bad, rate) * math.exp(betting.log_absolute_wealth(limit, answers, bad)[bet])
+                for bad in range(answers + 1)
+            )
+            assert expectation <= 1 + ROUNDING
+
+
+def test_an_absolute_bet_gains_over_the_limit():
+    assert betting.log_e_value(betting.log_absolute_wealth(0.01, 100, 20), 1.0) > math.log(1000)
+
+
+def test_a_limit_of_one_cannot_be_broken():
+    assert betting.log_e_value(betting.log_absolute_wealth(1.0, 50, 50), 1.0) == 0
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.1, 0.4])
+@pytest.mark.parametrize("level", [0.05, 0.005])
+def test_the_upper_rate_is_rarely_exceeded(rate, level):
+    answers = 120
+    exceeded = math.fsum(
+        binomial(answers, bad, rate)
+        for bad in range(answers + 1)
+        if betting.upper_rate(answers, bad, 1.0, level) < rate
+    )
+    assert exceeded <= level
+
+
+def test_the_upper_rate_solves_its_equation():
+    """No bad answer of 100: (1 - u)^100 = level has a closed form."""
+    assert betting.upper_rate(100, 0, 1.0, 0.05) == pytest.approx(1 - 0.05 ** (1 / 100), rel=1e-9)
+    assert betting.upper_rate(100, 0, 2.0, 0.05) == pytest.approx(1 - 0.05 ** (1 / 50), rel=1e-9)
+    assert betting.upper_rate(0, 0, 1.0, 0.05) == 1
+    assert betting.upper_rate(10, 10, 1.0, 0.05) == 1
+
+
+def test_the_design_effect_of_sessions_that_fail_as_a_whole_is_about_their_length():
+    answers = (20,) * 64
+    whole = tuple(20 if bucket % 4 == 0 else 0 for bucket in range(64))
+    assert betting.design_effect((answers, whole)) == pytest.approx(20, rel=0.05)
+
+
+def test_the_design_effect_of_evenly_spread_failures_is_one():
+    assert betting.design_effect(((20,) * 64, (5,) * 64), ((20,) * 64, (5,) * 64)) == 1
+
+
+def test_without_data_answers_count_as_a_quarter():
+    nothing = (0,) * 64
+    assert betting.design_effect((nothing, nothing)) == betting.PRIOR_VARIANCE_RATIO
+    few = (1,) * 63 + (0,)
+    assert betting.design_effect((few, few)) == betting.PRIOR_VARIANCE_RATIO, "63 answers are too few to measure it"
+
+
+def test_the_candidates_own_design_effect_is_not_diluted_by_a_large_incumbent():
+    """A candidate that fails by sessions, beside an incumbent that fails evenly."""
+    whole = tuple(20 if bucket % 4 == 0 else 0 for bucket in range(64))
+    candidate, incumbent = ((20,) * 64, whole), ((2000,) * 64, (500,) * 64)
+    assert betting.design_effect(candidate, incumbent) == pytest.approx(betting.design_effect(candidate), rel=1e-9)
+
+
+def test_a_mean_of_huge_wealths_does_not_overflow():
+    assert betting.log_mean_exp([1e6, 1e6 - 1e5]) == pytest.approx(1e6 - math.log(2))
+    assert betting.log_mean_exp([0.0, math.log(3)], [0.5, 0.5]) == pytest.approx(math.log(2))
+
+
+def test_the_detectable_rise_shrinks_to_the_margin_with_more_answers():
+    rises = [
+        betting.detectable_rise(0.05, 0.02, candidate=n, incumbent=9 * n, effect=1.5, alpha=0.01)
+        for n in (50, 500, 5000, 10**8)
+    ]
+    assert rises == sorted(rises, reverse=True)
+    assert rises[-1] == pytest.approx(0.02, abs=1e-3)
+    assert betting.detectable_rise(0.05, 0.02, candidate=0, incumbent=9, effect=1.0, alpha=0.01) is None
+    assert betting.detectable_rise(0.05, 0.02, candidate=9, incumbent=0, effect=1.0, alpha=0.01) is None
+
+
+def test_a_block_stays_open_until_both_arms_have_enough_answers():
+    assert betting.Block(5, 1, 5, 1).closable
+    assert not betting.Block(4, 1, 50, 1).closable
+    assert not betting.Block(50, 1, 4, 1).closable
+    assert not betting.Block(5, 6, 50, 1).closable, "bad answers counted before their answers: wait for those"

@@ -1,0 +1,283 @@
+"""Evidence adds up: whatever the order of pods, the missed polls, the restarts of servers and of the operator."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tunewright_operator.domain import betting
+from tunewright_operator.domain.counters import (
+    NO_ANSWERS,
+    ArmCounters,
+    EvidenceError,
+    PodReading,
+    decode_buckets,
+    encode_buckets,
+)
+from tunewright_operator.domain.evidence import (
+    RESTARTS,
+    Comparison,
+    LiveMetric,
+    Observation,
+    PastWindow,
+    Test,
+    absorb,
+    incumbent_window,
+    open_observation,
+)
+from tunewright_operator.domain.verdict import ErrorBudget, ObservationSpec, assess
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ERRORS = LiveMetric("ErrorRate", max_regression=0.02)
+CONTRACT = LiveMetric("OutputContract", max_regression=0.02, minimum=0.9)
+METRICS = (ERRORS, CONTRACT)
+SPEC = ObservationSpec(100, 1800, ErrorBudget.share_out(0.95, METRICS, 2))
+
+
+def spread(count: int, first: int = 0) -> tuple[int, ...]:
+    """Spread a count evenly over the buckets."""
+    return tuple(count // 64 + ((bucket - first) % 64 < count % 64) for bucket in range(64))
+
+
+def arm(answers: int, errors: int = 0, breaches: int = 0) -> ArmCounters:
+    return ArmCounters(spread(answers), {"ErrorRate": spread(errors), "OutputContract": spread(breaches)})
+
+
+def pod(name: str, candidate: ArmCounters, incumbent: ArmCounters, boot: str = "boot-1") -> PodReading:
+    return PodReading(name, boot, candidate, incumbent)
+
+
+def start(*readings: PodReading, **options) -> Observation:
+    return open_observation(0, METRICS, readings, {}, NOW, **options)
+
+
+def totals(observation: Observation, metric: str = "ErrorRate") -> tuple[int, ...]:
+    arms = observation.arms
+    return (*arms.candidate.tally(metric).totals, *arms.incumbent.tally(metric).totals)
+
+
+growth = st.tuples(st.integers(0, 40), st.integers(0, 10), st.integers(0, 200), st.integers(0, 30))
+polls = st.lists(st.lists(growth, min_size=3, max_size=3), min_size=1, max_size=6)
+
+
+def cumulate(history: list[list[tuple[int, int, int, int]]]) -> list[list[PodReading]]:
+    """Turn each poll's gains of three pods into the cumulative readings that the pods would report."""
+    sums = [[0, 0, 0, 0] for _ in range(3)]
+    readings = []
+    for poll in history:
+        row = []
+        for index, gains in enumerate(poll):
+            sums[index] = [total + gained for total, gained in zip(sums[index], gains, strict=True)]
+            answers, bad, others, others_bad = sums[index]
+            row.append(pod(f"pod-{index}", arm(answers + bad, bad, bad), arm(others + others_bad, others_bad)))
+        readings.append(row)
+    return readings
+
+
+@given(st.lists(st.integers(0, 3), min_size=64, max_size=64))
+def test_bucket_text_reads_back(counts):
+    assert decode_buckets(encode_buckets(counts)) == tuple(counts)
+
+
+def test_bucket_text_is_short():
+    assert encode_buckets((3, *(0,) * 62, 1)) == "3,0*62,1"
+
+
+@given(polls, st.randoms(use_true_random=False))
+@settings(max_examples=40, deadline=None)
+def test_the_order_of_pods_within_a_poll_changes_nothing(history, random):
+    ordered = shuffled = start()
+    for readings in cumulate(history):
+        ordered = absorb(ordered, readings)
+        shuffled = absorb(shuffled, random.sample(readings, len(readings)))
+    assert shuffled == ordered
+
+
+@given(polls)
+@settings(max_examples=40, deadline=None)
+def test_a_restart_of_the_operator_at_every_poll_changes_no_digit(history):
+    steady = restarted = start()
+    for number, readings in enumerate(cumulate(history)):
+        steady = absorb(steady, readings)
+        stored = json.loads(json.dumps(absorb(restarted, readings).to_wire()))
+        restarted = Observation.from_wire(stored)
+        now = NOW + timedelta(seconds=number)
+        assert restarted == steady
+        assert assess(restarted, SPEC, now) == assess(steady, SPEC, now)
+
+
+@given(polls, st.data())
+@settings(max_examples=40, deadline=None)
+def test_missed_polls_lose_no_answer(history, data):
+    readings = cumulate(history)
+    every = some = start()
+    for index, poll in enumerate(readings):
+        every = absorb(every, poll)
+        last = index == len(readings) - 1
+        some = absorb(some, [reading for reading in poll if last or data.draw(st.booleans())])
+    assert some.arms == every.arms
+    assert some.lost == 0
+    absolute = [guard.test is Test.MINIMUM for guard in every.guards].index(True)
+    later = NOW + timedelta(seconds=9)
+    assert assess(some, SPEC, later).findings[absolute] == assess(every, SPEC, later).findings[absolute]
+
+
+def test_counting_starts_at_the_baselines():
+    opened = start(pod("a", arm(500, 50), arm(5000, 100)))
+    seen = absorb(opened, [pod("a", arm(512, 53), arm(5100, 101))])
+    assert totals(seen) == (12, 3, 100, 1)
+    assert seen.arms.candidate.answers == 12
+
+
+def test_a_new_boot_starts_from_zero_and_counts_as_one_loss():
+    opened = start(pod("a", arm(500, 50), arm(5000, 100)))
+    seen = absorb(opened, [pod("a", arm(30, 2), arm(40, 1), boot="boot-2")])
+    assert totals(seen) == (30, 2, 40, 1)
+    assert seen.lost == 1
+
+
+def test_a_new_pod_counts_from_zero_without_a_loss():
+    seen = absorb(start(), [pod("new", arm(30, 2), arm(40, 1))])
+    assert totals(seen) == (30, 2, 40, 1)
+    assert seen.lost == 0
+
+
+def test_counters_that_run_backwards_are_lost_never_subtracted():
+    seen = absorb(start(pod("a", arm(50, 5), arm(50))), [pod("a", arm(40, 5), arm(60))])
+    assert totals(seen) == (0, 0, 0, 0)
+    assert seen.lost == 1
+    again = absorb(seen, [pod("a", arm(47, 6), arm(61))])
+    assert totals(again) == (7, 1, 1, 0), "it counts on from what it said last"
+
+
+def test_a_silent_pod_loses_nothing_and_a_deleted_one_is_counted_as_lost():
+    opened = start(pod("a", arm(10), arm(10)), pod("b", arm(10), arm(10)))
+    silent = absorb(opened, [pod("a", arm(11), arm(12))], existing_pods={"a", "b"})
+    assert silent.lost == 0
+    assert [baseline.pod_uid for baseline in silent.baselines] == ["a", "b"]
+    deleted = absorb(silent, [pod("a", arm(12), arm(13))], existing_pods={"a"})
+    assert deleted.lost == 1
+    assert [baseline.pod_uid for baseline in deleted.baselines] == ["a"]
+
+
+def test_a_pod_that_is_silent_at_the_opening_counts_on_from_the_window_before():
+    before = absorb(start(), [pod("a", arm(700), arm(700)), pod("b", arm(900), arm(900))])
+    opened = start(pod("a", arm(710), arm(720)), previous=before)
+    seen = absorb(opened, [pod("b", arm(905), arm(906))])
+    assert totals(seen) == (5, 0, 6, 0)
+
+
+def test_polls_count_only_when_a_pod_answered():
+    seen = absorb(absorb(start(), []), [pod("a", arm(1), arm(1))])
+    assert seen.polls == 1
+
+
+def test_an_unchecked_answer_is_neither_good_nor_bad():
+    checked = ArmCounters(spread(100), {"OutputContract": spread(3)}, {"OutputContract": spread(60)})
+    seen = absorb(start(), [PodReading("a", "boot", checked)])
+    assert totals(seen, "OutputContract") == (60, 3, 0, 0)
+    assert totals(seen, "ErrorRate") == (0, 0, 0, 0), "a metric that the pod does not count has judged nothing"
+    assert seen.arms.candidate.answers == 100
+
+
+def test_late_bad_answers_keep_the_block_open():
+    """Contract checks end after their answers: a poll may see more breaches than answers."""
+    opened = start(pod("a", arm(64), arm(64)))
+    seen = absorb(opened, [pod("a", arm(70, breaches=8), arm(164))])
+    guard = next(g for g in seen.guards if g.metric == "OutputContract" and g.test is Test.INCUMBENT)
+    assert guard.closed == (0, 0, 0, 0)
+    later = absorb(seen, [pod("a", arm(90, breaches=9), arm(200))])
+    guard = next(g for g in later.guards if g.metric == "OutputContract" and g.test is Test.INCUMBENT)
+    assert guard.closed == (26, 9, 136, 0)
+
+
+def test_a_bet_is_steered_by_the_incumbent_before_the_block_only():
+    """The same counts in one block after a known past: the log factor of `betting` with the past's guess."""
+    opened = open_observation(0, [ERRORS], [], {"ErrorRate": PastWindow(answers=990, bad=99)}, NOW)
+    seen = absorb(opened, [pod("a", arm(20, 4), arm(80, 8))])
+    block = betting.Block(20, 4, 80, 8)
+    expected = [betting.log_relative_factor(gap, 0.02, 99.5 / 1000, block) for gap in betting.GAPS]
+    assert list(seen.guards[0].log_wealth) == pytest.approx(expected)
+
+
+def test_what_the_incumbent_did_is_handed_on():
+    seen = absorb(start(), [pod("a", arm(20), arm(640, 64))])
+    window = incumbent_window(seen)["ErrorRate"]
+    assert (window.answers, window.bad) == (640, 64)
+    assert window.design_effect >= 1
+    opened = open_observation(1, [ERRORS], [], {"ErrorRate": window}, NOW)
+    assert opened.guards[0].before == (640, 64)
+
+
+def test_a_bake_is_held_to_an_upper_bound_of_the_incumbents_last_window():
+    past = {"ErrorRate": PastWindow(answers=1000, bad=50, design_effect=2.0)}
+    opened = open_observation(1, [ERRORS], [], past, NOW, comparison=Comparison.LAST_WINDOW, guard_alpha=0.01)
+    guard = opened.guards[0]
+    assert guard.test is Test.LAST_WINDOW
+    assert guard.limit == betting.upper_rate(1000, 50, 2.0, 0.005) + 0.02
+    assert 0.05 < guard.limit - 0.02 < 0.12
+    assert guard.share == 0.5
+
+
+def test_a_bake_begins_to_bet_afresh_as_answers_come_in():
+    past = {"ErrorRate": PastWindow(answers=1000, bad=50)}
+    seen = open_observation(1, [ERRORS], [], past, NOW, comparison=Comparison.LAST_WINDOW)
+    for answers in (200, 260, 600, 5000):
+        seen = absorb(seen, [pod("a", arm(answers, answers // 20), arm(0))])
+    assert [mark.judged for mark in seen.guards[0].marks] == [260, 600, 5000, 5000, 5000]
+    assert len(seen.guards[0].marks) == len(RESTARTS)
+
+
+def test_without_an_incumbent_only_absolute_limits_are_guarded():
+    opened = start(comparison=Comparison.NONE)
+    assert [(guard.metric, guard.test) for guard in opened.guards] == [("OutputContract", Test.MINIMUM)]
+
+
+def test_the_state_carries_no_floats_and_names_pods_as_kubernetes_does():
+    seen = absorb(start(), [pod("a", arm(20, 4), arm(80, 8))])
+    wire = seen.to_wire()
+
+    def floats(value: object) -> list[float]:
+        if isinstance(value, dict):
+            return [found for item in value.values() for found in floats(item)]
+        if isinstance(value, list):
+            return [found for item in value for found in floats(item)]
+        return [value] if isinstance(value, float) else []
+
+    assert floats(wire) == []
+    assert {"podUID", "bootID"} < wire["baselines"][0].keys()
+    assert [float(text) for text in wire["guards"][0]["logWealth"]] == list(seen.guards[0].log_wealth)
+
+
+def test_the_state_stays_small():
+    """16 replicas and three metrics stay far below the 1 MiB of an object."""
+    metrics = [LiveMetric(name, max_regression=0.02) for name in ("ErrorRate", "Latency", "OutputContract")]
+    counted = {metric.name: tuple(bucket % 7 for bucket in range(64)) for metric in metrics}
+    busy = ArmCounters(tuple(1000 + bucket for bucket in range(64)), counted)
+    opened = open_observation(0, metrics, [], {}, NOW)
+    seen = absorb(opened, [PodReading(f"pod-{index}", "boot", busy, busy) for index in range(16)])
+    assert len(seen.to_json()) < 64 * 1024
+
+
+@pytest.mark.parametrize(
+    ("counters", "message"),
+    [
+        (lambda: ArmCounters((1, 2)), "counters answers: expected 64 counts"),
+        (lambda: ArmCounters(NO_ANSWERS, {"ErrorRate": (-1, *(0,) * 63)}), r"counters bad\[ErrorRate\].*the least -1"),
+        (lambda: ArmCounters(NO_ANSWERS, {}, {"Latency": ()}), r"counters judged\[Latency\]: .*got 0"),
+    ],
+)
+def test_counters_of_another_shape_are_refused(counters, message):
+    with pytest.raises(EvidenceError, match=message):
+        counters()
+
+
+@pytest.mark.parametrize("bounds", [{"max_regression": -0.1}, {"max_regression": 0.95}, {"minimum": 1.1}])
+def test_bounds_that_no_test_can_hold_are_refused(bounds):
+    with pytest.raises(ValueError, match="metric ErrorRate: m"):
+        replace(LiveMetric("ErrorRate"), **bounds)
