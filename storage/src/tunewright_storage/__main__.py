@@ -1,4 +1,7 @@
-"""Inspection: what a Job tells the operator about a bucket that the operator may not read."""
+"""Commands on a bucket.
+
+Inspections are Jobs that tell the operator about a bucket that it may not read itself; `upload` puts a model there.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import argparse
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from tunewright_contracts.document import ContractError
@@ -19,28 +23,52 @@ from tunewright_storage.object_store import ObjectStore
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one inspection, write its result as the termination message and return the exit code."""
+    """Run a command and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m tunewright_storage", description=__doc__)
-    parser.add_argument("command", choices=["inspect-base-model", "inspect-adapter"])
-    parser.add_argument("--request", type=Path, default=Path(os.environ.get("TUNEWRIGHT_RUN_SPEC", RUN_SPEC_PATH)))
-    parser.add_argument(
-        "--result", type=Path, default=Path(os.environ.get("TUNEWRIGHT_TERMINATION_LOG", "/dev/termination-log"))
-    )
+    commands = parser.add_subparsers(required=True)
+    for name, inspect in (("inspect-base-model", _inspect_base_model), ("inspect-adapter", _inspect_adapter)):
+        command = commands.add_parser(name, help="answer the mounted request with a termination message")
+        command.set_defaults(run=lambda _options, inspect=inspect: run_inspection(inspect))
+    upload = commands.add_parser("upload", help="store a folder's files below a URI")
+    upload.add_argument("folder", type=Path)
+    upload.add_argument("uri")
+    upload.set_defaults(run=lambda options: run_upload(options.folder, options.uri))
     options = parser.parse_args(arguments)
-    inspect = _inspect_base_model if options.command == "inspect-base-model" else _inspect_adapter
+    return int(options.run(options))
+
+
+def run_inspection(inspect: Callable[[bytes], PhaseResult]) -> int:
+    """Answer the request at `RUN_SPEC_PATH` by the termination message and return the exit code."""
+    request = Path(os.environ.get("TUNEWRIGHT_RUN_SPEC", RUN_SPEC_PATH))
+    answer = Path(os.environ.get("TUNEWRIGHT_TERMINATION_LOG", "/dev/termination-log"))
     try:
-        result = inspect(options.request.read_bytes())
+        result = inspect(request.read_bytes())
     except StorageError as error:
         outcome = Outcome.RETRYABLE if error.retryable else Outcome.FAILED
         result = PhaseResult(outcome=outcome, reason=error.reason, message=str(error))
     except StorageURIError as error:
         result = PhaseResult(outcome=Outcome.FAILED, reason=StorageReason.INVALID_URI, message=str(error))
     except ContractError as error:
-        result = PhaseResult(outcome=Outcome.FAILED, reason="InvalidRequest", message=f"{options.request}: {error}")
+        result = PhaseResult(outcome=Outcome.FAILED, reason="InvalidRequest", message=f"{request}: {error}")
     text = result.to_termination_message()
-    options.result.write_text(text)
+    answer.write_text(text)
     print(text)  # noqa: T201 - the Job's log says the same as its termination message
     return 0 if result.outcome is Outcome.SUCCEEDED else 1
+
+
+def run_upload(folder: Path, uri: str) -> int:
+    """Store a folder's files, each with a checksum that the store verifies, and return the exit code."""
+    try:
+        target = StorageURI.parse(uri)
+        store = ObjectStore.from_environment()
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            stored = target.join(path.relative_to(folder).as_posix())
+            store.upload(path, stored)
+            print(f"{stored} ({path.stat().st_size} bytes)")  # noqa: T201 - progress for a person
+    except (StorageError, StorageURIError) as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the command's message
+        return 1
+    return 0
 
 
 def _inspect_base_model(text: bytes) -> PhaseResult:

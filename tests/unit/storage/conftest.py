@@ -1,6 +1,7 @@
 import boto3
 import moto
 import pytest
+
 from tunewright_storage.object_store import ObjectStore
 
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from tunewright_contracts.adapter_manifest import (
     AdapterManifest,
     BaseModelIdentity,

@@ -4,6 +4,7 @@ import json
 import struct
 
 import pytest
+
 from tunewright_contracts.run_spec import BaseModelSource, S3Source
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage import base_model

@@ -4,6 +4,7 @@ import hashlib
 import socket
 
 import pytest
+
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.object_store import ObjectStore

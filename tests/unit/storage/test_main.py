@@ -1,0 +1,59 @@
+"""The commands as Jobs run them."""
+
+import json
+
+import pytest
+
+from tunewright_contracts.run_spec import PhaseResult
+from tunewright_contracts.storage_uri import StorageURI
+from tunewright_storage.__main__ import main
+
+
+@pytest.fixture
+def inspect(tmp_path, monkeypatch):
+    """Run an inspection and return its exit code and result."""
+
+    def run(command: str, request: dict) -> tuple[int, PhaseResult]:
+        (tmp_path / "request.json").write_text(json.dumps(request))
+        monkeypatch.setenv("TUNEWRIGHT_RUN_SPEC", str(tmp_path / "request.json"))
+        monkeypatch.setenv("TUNEWRIGHT_TERMINATION_LOG", str(tmp_path / "result.json"))
+        code = main([command])
+        return code, PhaseResult.from_json((tmp_path / "result.json").read_bytes())
+
+    return run
+
+
+def test_upload_then_inspect(store, tmp_path, inspect, capsys):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
+    assert main(["upload", str(folder), "s3://bucket/models/m"]) == 0
+    assert "s3://bucket/models/m/config.json (2 bytes)" in capsys.readouterr().out
+    code, result = inspect("inspect-base-model", {"name": "m", "s3": {"uri": "s3://bucket/models/m"}})
+    assert (code, result.outcome, result.base_model.files) == (0, "Succeeded", 2)
+
+
+def test_upload_that_fails_says_why(store, tmp_path, capsys):
+    (tmp_path / "a").write_text("x")
+    assert main(["upload", str(tmp_path), "s3://nobody/m"]) == 1
+    assert "create the bucket" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        ({"name": "m", "s3": {"uri": "s3://bucket/none"}}, "NotFound"),
+        ({"name": "m", "s3": {"uri": "s3://bucket/../x"}}, "InvalidURI"),
+        ({"s3": {"uri": "s3://bucket/x"}}, "InvalidRequest"),
+    ],
+)
+def test_failed_inspection_is_a_result(store, inspect, request_, reason):
+    code, result = inspect("inspect-base-model", request_)
+    assert (code, result.outcome, result.reason) == (1, "Failed", reason)
+
+
+def test_adapter_without_manifest(store, inspect):
+    store.write(StorageURI.parse("s3://bucket/a/adapter_model.safetensors"), b"x")
+    code, result = inspect("inspect-adapter", {"uri": "s3://bucket/a"})
+    assert (code, result.reason) == (1, "NoManifest")
