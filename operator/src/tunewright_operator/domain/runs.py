@@ -10,8 +10,8 @@ from typing import Any
 
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.run_spec import PhaseResult
-from tunewright_operator.domain.times import parse_time
 from tunewright_operator.api.labels import controller_uid
+from tunewright_operator.domain.times import parse_time
 
 MAX_LAST_WORDS_BYTES = 1024
 _SIGNALS = {129: "SIGHUP", 130: "SIGINT", 134: "SIGABRT", 137: "SIGKILL", 139: "SIGSEGV", 143: "SIGTERM"}

@@ -9,8 +9,8 @@ import asyncio
 import dataclasses
 from collections.abc import Mapping
 
-from tunewright_operator.api.kinds import OWN_KINDS, Kind
 from tunewright_operator.api import labels as child_labels
+from tunewright_operator.api.kinds import OWN_KINDS, Kind
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,0 +1,332 @@
+"""A FineTuneJob's next step: one pure function from one observation to actions and the next status.
+
+Two rules make it safe to die between any two writes. What an action creates has a deterministic name, so that doing
+it again finds it done. What an action destroys was recorded in the status by an earlier look.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from tunewright_contracts.run_spec import PhaseResult
+from tunewright_operator.api.conditions import FineTuneJobCondition, find_condition
+from tunewright_operator.api.fine_tune_job import FineTuneJob, FineTuneJobPhase
+from tunewright_operator.domain.conditions import Wanted
+from tunewright_operator.domain.finetune_failure import Failure, FailureKind, assess_run
+from tunewright_operator.domain.finetune_observation import (
+    CreatePrepareJob,
+    CreateTrainJob,
+    DeleteJob,
+    FineTuneDecision,
+    FineTuneObservation,
+    has_ended,
+    is_suspended,
+    train_job_name,
+)
+from tunewright_operator.domain.finetune_status import (
+    MILESTONES,
+    Report,
+    build_adapter_status,
+    build_dataset_status,
+    build_scores,
+    build_status,
+    confirm_generation,
+    describe_dataset,
+    next_milestone,
+    pending,
+    reached,
+)
+from tunewright_operator.domain.finetune_validation import Problem, find_problem
+from tunewright_operator.domain.finetune_watch import report_prepare, report_train
+from tunewright_operator.domain.reasons import CommonReason, FineTuneJobReason
+from tunewright_operator.domain.retry import pause_before_restart
+from tunewright_operator.domain.runs import JobRun, RunState
+from tunewright_operator.domain.times import format_time
+
+PROGRESS_SECONDS = 5.0
+"""How often a running trainer is asked, and with it the most often that progress is written."""
+PENDING_SECONDS = 30.0
+"""How often to look for what no watch tells: a Secret, a ConfigMap, a pod that does not start."""
+
+
+def decide(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDecision:  # noqa: PLR0911 - one return a rule
+    """Return what to do with a FineTuneJob now."""
+    job, status = observation.job, observation.status
+    if job.metadata.deletion_timestamp is not None:
+        return FineTuneDecision(status)  # Jobs and ConfigMaps go with their owner.
+    if has_ended(status):
+        if may_continue(job):
+            return _continue(observation, now)
+        return FineTuneDecision(confirm_generation(job), _stop_unfinished(observation))
+    run = observation.current_run
+    verdict = assess_run(job, run, training=observation.dataset_is_ready) if run is not None else None
+    if run is not None and isinstance(verdict, PhaseResult):
+        return _accept(observation, run, verdict, now)
+    if isinstance(verdict, Failure) and verdict.kind is FailureKind.FINAL:
+        return _fail(observation, verdict, verdict.reason, now)
+    if job.spec.suspend:
+        return _suspend(observation, now)
+    if is_suspended(status):
+        return _resume(observation, now)
+    if _deadline_left(observation, now) <= 0:
+        return _fail_by_deadline(observation, now)
+    if run is not None and isinstance(verdict, Failure):
+        return _retry(observation, run, verdict, now)
+    return _advance(observation, now)
+
+
+def may_continue(job: FineTuneJob) -> bool:
+    """Tell whether the limit that stopped a job was raised since."""
+    stalled = find_condition(job.status.conditions, FineTuneJobCondition.STALLED)
+    if stalled is None:
+        return False
+    if stalled.reason == FineTuneJobReason.RESTARTS_EXHAUSTED:
+        return job.spec.retry.max_restarts > job.status.restarts
+    if stalled.reason == FineTuneJobReason.DEADLINE_EXCEEDED:
+        return job.spec.active_deadline_seconds > job.status.active_seconds
+    return False
+
+
+def _accept(observation: FineTuneObservation, run: JobRun, result: PhaseResult, now: dt.datetime) -> FineTuneDecision:
+    job, status = observation.job, observation.status
+    facts = _time_facts(observation, now)
+    if result.adapter is None:
+        assert result.dataset is not None  # noqa: S101 - assess_run accepts no prepare result without one
+        message = describe_dataset(result.dataset)
+        report = Report(
+            phase=FineTuneJobPhase.PENDING,
+            reason=FineTuneJobReason.PREPARED,
+            message=message,
+            milestones=[reached(FineTuneJobCondition.DATASET_READY, message)],
+            facts={**facts, "dataset": build_dataset_status(result.dataset)},
+        )
+        return FineTuneDecision(build_status(job, report, now), look_again_seconds=0)
+    ended = run.pod.finished_at if run.pod and run.pod.finished_at else now
+    progress = status.progress
+    if progress is not None:
+        total = progress.total_steps
+        progress = progress.model_copy(update={"step": total, "percent": 100, "estimated_finish": None})
+    scores = build_scores(result.scores)
+    summary = ", ".join(f"{score.type} {score.base or '?'} → {score.tuned}" for score in scores)
+    report = Report(
+        phase=FineTuneJobPhase.SUCCEEDED,
+        reason=FineTuneJobReason.SUCCEEDED,
+        message=f"Published {result.adapter.uri}" + (f" ({summary})." if summary else "."),
+        outcome="True",
+        milestones=[reached(name) for name in MILESTONES[1:]],
+        facts={
+            **facts,
+            "completion_time": format_time(ended),
+            "adapter": build_adapter_status(result.adapter),
+            "evaluation": scores,
+            "progress": progress,
+        },
+    )
+    return FineTuneDecision(build_status(job, report, now))
+
+
+def _fail(
+    observation: FineTuneObservation, failure: Failure, stalled: str, now: dt.datetime, advice: str = ""
+) -> FineTuneDecision:
+    scores = build_scores(failure.result.scores) if failure.result else ()
+    milestones = []
+    if scores:  # It trained and was scored; what it lacks is a better score.
+        milestones.append(reached(FineTuneJobCondition.TRAINED))
+        milestones.append(Wanted(FineTuneJobCondition.EVALUATED, "False", failure.reason, failure.message))
+    else:
+        milestones.append(Wanted(next_milestone(observation.status), "False", failure.reason, failure.message))
+    facts = {**_time_facts(observation, now), "completion_time": format_time(now)}
+    if scores:
+        facts["evaluation"] = scores
+    report = Report(
+        phase=FineTuneJobPhase.FAILED,
+        reason=failure.reason,
+        message=f"{failure.message} {advice}".strip(),
+        outcome="False",
+        stalled=stalled,
+        milestones=milestones,
+        facts=facts,
+    )
+    return FineTuneDecision(build_status(observation.job, report, now), look_again_seconds=0)
+
+
+def _fail_by_deadline(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDecision:
+    reason = FineTuneJobReason.DEADLINE_EXCEEDED
+    limit = observation.job.spec.active_deadline_seconds
+    message = f"Its pods ran for spec.activeDeadlineSeconds ({limit} s). {reason.remedy}"
+    return _fail(observation, Failure(FailureKind.FINAL, reason.value, message), reason.value, now)
+
+
+def _suspend(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDecision:
+    status = observation.status
+    unfinished = observation.unfinished_runs
+    message = "spec.suspend is true; no pod runs. Set it to false to continue."
+    if unfinished:
+        message = "spec.suspend is true; the pod is told to stop and writes a checkpoint."
+    report = Report(
+        phase=FineTuneJobPhase.SUSPENDED,
+        reason=FineTuneJobReason.SUSPENDED,
+        message=message,
+        reconciling=False,
+        facts=_time_facts(observation, now),
+    )
+    suspended = build_status(observation.job, report, now)
+    if not is_suspended(status):
+        return FineTuneDecision(suspended, look_again_seconds=0)
+    return FineTuneDecision(suspended, _stop_unfinished(observation))
+
+
+def _resume(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDecision:
+    if observation.unfinished_runs:
+        return FineTuneDecision(confirm_generation(observation.job), _stop_unfinished(observation))
+    if observation.dataset_is_ready and observation.status.attempt > 0:
+        return _start_attempt(observation, observation.status.attempt + 1, now)
+    return _advance(observation, now)
+
+
+def _continue(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDecision:
+    status = observation.status
+    if observation.unfinished_runs:
+        return FineTuneDecision(status, _stop_unfinished(observation))
+    stalled = find_condition(status.conditions, FineTuneJobCondition.STALLED)
+    counted = stalled is not None and stalled.reason == FineTuneJobReason.RESTARTS_EXHAUSTED
+    facts: dict[str, Any] = {"restarts": status.restarts + counted, "completion_time": None}
+    if observation.dataset_is_ready:
+        return _start_attempt(observation, status.attempt + 1, now, facts)
+    return _start_prepare(observation, now, facts)
+
+
+def _retry(observation: FineTuneObservation, run: JobRun, failure: Failure, now: dt.datetime) -> FineTuneDecision:
+    job, status = observation.job, observation.status
+    # A prepare Job is named by the number of restarts, so each of its failures counts.
+    counted = failure.kind is FailureKind.COUNTED or not observation.dataset_is_ready
+    limit = job.spec.retry.max_restarts
+    if counted and status.restarts >= limit:
+        reason = FineTuneJobReason.RESTARTS_EXHAUSTED
+        advice = f"spec.retry.maxRestarts ({limit}) allows no other attempt. {reason.remedy}"
+        return _fail(observation, failure, reason.value, now, advice)
+    pause = pause_before_restart(status.restarts) if counted else dt.timedelta()
+    start = (run.ended_at or now) + pause
+    if now < start:
+        report = Report(
+            phase=FineTuneJobPhase.PENDING,
+            reason=FineTuneJobReason.RETRYING,
+            message=f"{failure.reason}: {failure.message} The next attempt starts at {format_time(start)}.",
+        )
+        return FineTuneDecision(build_status(job, report, now), look_again_seconds=(start - now).total_seconds())
+    facts = _time_facts(observation, now) | {"restarts": status.restarts + counted}
+    if not observation.dataset_is_ready:
+        return _start_prepare(observation, now, facts)
+    if failure.micro_batch_size is not None:
+        facts["micro_batch_size"] = failure.micro_batch_size
+    return _start_attempt(observation, status.attempt + 1, now, facts)
+
+
+def _advance(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDecision:
+    run = observation.current_run
+    if run is None:
+        if observation.dataset_is_ready:
+            return _start_attempt(observation, max(1, observation.status.attempt), now)
+        return _start_prepare(observation, now)
+    return _watch(observation, run, now)
+
+
+def _start_prepare(
+    observation: FineTuneObservation, now: dt.datetime, facts: dict[str, Any] | None = None
+) -> FineTuneDecision:
+    number = (facts or {}).get("restarts", observation.status.restarts) + 1
+    blocked = _find_block(observation, f"{observation.job.metadata.name}-prepare-{number}", now)
+    if blocked is not None:
+        return blocked
+    report = Report(
+        phase=FineTuneJobPhase.PREPARING,
+        reason=FineTuneJobReason.PREPARING,
+        message="The dataset is being read, checked and split.",
+        milestones=[pending(name) for name in MILESTONES],
+        facts=facts or {},
+    )
+    status = build_status(observation.job, report, now)
+    return FineTuneDecision(status, (CreatePrepareJob(number),), PENDING_SECONDS)
+
+
+def _start_attempt(
+    observation: FineTuneObservation, attempt: int, now: dt.datetime, facts: dict[str, Any] | None = None
+) -> FineTuneDecision:
+    facts = facts or {}
+    blocked = _find_block(observation, train_job_name(observation.job.metadata.name, attempt), now)
+    if blocked is not None:
+        return blocked
+    queue = observation.job.queue_name
+    report = Report(
+        phase=FineTuneJobPhase.QUEUED if queue else FineTuneJobPhase.PENDING,
+        reason=FineTuneJobReason.QUEUED if queue else FineTuneJobReason.STARTING,
+        message=f"Attempt {attempt} waits in queue {queue!r}." if queue else f"Attempt {attempt} starts.",
+        milestones=[pending(name) for name in MILESTONES[1:]],
+        facts={**facts, "attempt": attempt},
+    )
+    status = build_status(observation.job, report, now)
+    return FineTuneDecision(status, (CreateTrainJob(attempt, status.micro_batch_size),), PENDING_SECONDS)
+
+
+def _find_block(observation: FineTuneObservation, name: str, now: dt.datetime) -> FineTuneDecision | None:
+    """Return the decision to wait or to fail when a Job must not be created now."""
+    problem = find_problem(observation)
+    if problem is None and name in observation.foreign_jobs:
+        reason = CommonReason.NAME_TAKEN
+        message = f"Job {name!r} exists and belongs to another resource. {reason.remedy}"
+        problem = Problem(reason, message, passing=True)
+    if problem is None:
+        return None
+    if problem.final:
+        failure = Failure(FailureKind.FINAL, problem.reason.value, problem.message)
+        return _fail(observation, failure, problem.reason.value, now)
+    report = Report(
+        phase=FineTuneJobPhase.PENDING,
+        reason=problem.reason.value,
+        message=problem.message,
+        stalled=None if problem.passing else problem.reason.value,
+        facts={"completion_time": None},
+    )
+    return FineTuneDecision(build_status(observation.job, report, now), look_again_seconds=PENDING_SECONDS)
+
+
+def _watch(observation: FineTuneObservation, run: JobRun, now: dt.datetime) -> FineTuneDecision:
+    """Report on a Job that has not finished."""
+    facts = _start_fact(observation, run)
+    running = run.state is RunState.ACTIVE and run.pod is not None and run.pod.running
+    look_again = PENDING_SECONDS
+    if running:
+        look_again = min(look_again, max(1.0, _deadline_left(observation, now)))
+    if observation.dataset_is_ready:
+        report = report_train(observation, run, facts)
+        look_again = min(look_again, PROGRESS_SECONDS) if running else look_again
+    else:
+        report = report_prepare(run, facts)
+    return FineTuneDecision(build_status(observation.job, report, now), look_again_seconds=look_again)
+
+
+def _stop_unfinished(observation: FineTuneObservation) -> tuple[DeleteJob, ...]:
+    stoppable = [run for run in observation.unfinished_runs if run.state is not RunState.DELETING]
+    return tuple(DeleteJob(run.name, run.uid) for run in sorted(stoppable, key=lambda run: run.name))
+
+
+def _deadline_left(observation: FineTuneObservation, now: dt.datetime) -> float:
+    run = observation.current_run
+    running = run.active_seconds(now) if run is not None and not run.finished else 0
+    return observation.job.spec.active_deadline_seconds - observation.status.active_seconds - running
+
+
+def _start_fact(observation: FineTuneObservation, run: JobRun | None) -> dict[str, Any]:
+    if observation.status.start_time is not None or run is None or run.pod is None or run.pod.started_at is None:
+        return {}
+    return {"start_time": format_time(run.pod.started_at)}
+
+
+def _time_facts(observation: FineTuneObservation, now: dt.datetime) -> dict[str, Any]:
+    """Return start time and active seconds with the current run's time, which a suspension has already recorded."""
+    run = observation.current_run
+    if run is None or is_suspended(observation.status):
+        return {}
+    active = observation.status.active_seconds + run.active_seconds(now)
+    return {"active_seconds": active, **_start_fact(observation, run)}

@@ -1,0 +1,113 @@
+"""What a finished prepare or train Job means: its result, or why there is none and whether another try helps."""
+
+from __future__ import annotations
+
+import dataclasses
+from enum import StrEnum
+
+from tunewright_contracts.run_spec import Outcome, PhaseResult
+from tunewright_operator.api.fine_tune_job import FineTuneJob
+from tunewright_operator.domain.reasons import FineTuneJobReason, condition_reason
+from tunewright_operator.domain.retry import reduce_micro_batch
+from tunewright_operator.domain.runs import JobRun, RunState
+
+
+class FailureKind(StrEnum):
+    """What may follow a failure."""
+
+    FINAL = "Final"
+    """The same input fails again; a person must change something."""
+    COUNTED = "Counted"
+    """Another attempt may succeed; it counts against ``maxRestarts``."""
+    UNCOUNTED = "Uncounted"
+    """The cluster took the pod away; being preempted often is no fault of the job."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a run brought no result; ``micro_batch_size`` is set when the next attempt must use a smaller one."""
+
+    kind: FailureKind
+    reason: str
+    message: str
+    micro_batch_size: int | None = None
+    result: PhaseResult | None = None
+
+
+def assess_run(  # noqa: PLR0911 - one return a rule
+    job: FineTuneJob, run: JobRun, *, training: bool
+) -> PhaseResult | Failure | None:
+    """Return the result of a run that succeeded, the failure of one that did not, None while it has not finished."""
+    if not run.finished:
+        return None
+    result = run.result
+    if run.disrupted and (result is None or result.outcome is not Outcome.SUCCEEDED):
+        return _fail(
+            FailureKind.UNCOUNTED,
+            FineTuneJobReason.PREEMPTED,
+            f"The cluster took pod of {run.name} away: {run.failure}.",
+        )
+    if run.pod is None:
+        detail = "completed" if run.state is RunState.SUCCEEDED else f"failed ({run.failure})"
+        return _fail(
+            FailureKind.COUNTED,
+            FineTuneJobReason.POD_LOST,
+            f"Job {run.name} {detail} and its pod is gone, so its result is unknown; the phase runs again.",
+        )
+    if result is not None:
+        return _assess_result(job, run, result, training=training)
+    if run.pod.out_of_memory:
+        return _assess_memory(
+            job, f"The kernel killed it at its memory limit. {run.pod.describe_exit()}", training=training
+        )
+    if run.pod.evicted:
+        return _fail(
+            FailureKind.COUNTED, FineTuneJobReason.POD_EVICTED, f"Pod {run.pod.name} was evicted: {run.pod.evicted}"
+        )
+    return _fail(FailureKind.COUNTED, FineTuneJobReason.POD_KILLED, run.pod.describe_exit())
+
+
+def _assess_result(job: FineTuneJob, run: JobRun, result: PhaseResult, *, training: bool) -> PhaseResult | Failure:
+    match result.outcome:
+        case Outcome.SUCCEEDED:
+            if (result.adapter if training else result.dataset) is None:
+                missing = "adapter" if training else "dataset"
+                return _fail(
+                    FailureKind.FINAL,
+                    FineTuneJobReason.RESULT_INCOMPLETE,
+                    f"Pod {run.pod.name if run.pod else ''} reported success without an {missing}; "
+                    "install operator and trainer image of one release.",
+                )
+            return result
+        case Outcome.SUSPENDED:
+            return _fail(
+                FailureKind.UNCOUNTED,
+                FineTuneJobReason.INTERRUPTED,
+                f"The pod of {run.name} was told to stop: {result.message}",
+            )
+        case Outcome.RETRYABLE if result.reason == FineTuneJobReason.OUT_OF_MEMORY:
+            return _assess_memory(job, result.message, training=training)
+        case Outcome.RETRYABLE | Outcome.FAILED:
+            kind = FailureKind.COUNTED if result.outcome is Outcome.RETRYABLE else FailureKind.FINAL
+            reason = condition_reason(result.reason, FineTuneJobReason.POD_KILLED)
+            return Failure(kind, reason, result.message, result=result)
+
+
+def _assess_memory(job: FineTuneJob, message: str, *, training: bool) -> Failure:
+    reason = FineTuneJobReason.OUT_OF_MEMORY
+    if not training:
+        return _fail(
+            FailureKind.FINAL, reason, f"{message} Preparing needs more memory: raise spec.resources.limits.memory."
+        )
+    if job.spec.retry.out_of_memory == "Fail":
+        return _fail(FailureKind.FINAL, reason, f"{message} {reason.remedy} (spec.retry.outOfMemory is Fail.)")
+    smaller = reduce_micro_batch(job.status.micro_batch_size, job.spec.training.batch_size)
+    if smaller is None:
+        return _fail(FailureKind.FINAL, reason, f"{message} One record at a time was too much: {reason.remedy}")
+    return Failure(
+        FailureKind.COUNTED, reason, f"{message} The next attempt trains at most {smaller} records at a time.", smaller
+    )
+
+
+def _fail(kind: FailureKind, reason: FineTuneJobReason, message: str) -> Failure:
+    return Failure(kind, reason.value, message)

@@ -1,0 +1,128 @@
+"""What is known of a FineTuneJob at one moment, and what a decision about it may ask for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from tunewright_contracts.progress import Progress
+from tunewright_operator.api.base_model import BaseModel
+from tunewright_operator.api.conditions import Condition, FineTuneJobCondition, find_condition
+from tunewright_operator.api.fine_tune_job import FineTuneJob, FineTuneJobStatus
+from tunewright_operator.domain.reasons import FineTuneJobReason
+from tunewright_operator.domain.runs import JobRun
+
+
+def prepare_job_name(job_name: str, number: int) -> str:
+    """Return the name of the n-th prepare Job, from 1."""
+    return f"{job_name}-prepare-{number}"
+
+
+def train_job_name(job_name: str, attempt: int) -> str:
+    """Return the name of an attempt's train Job, from 1."""
+    return f"{job_name}-train-{attempt}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SecretFacts:
+    """What the operator may know of a tenant's Secret: that it is there, and whether it may be used."""
+
+    exists: bool
+    allowed: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FineTuneObservation:
+    """One look at everything that a decision about a FineTuneJob rests on."""
+
+    job: FineTuneJob
+    base_model: BaseModel | None
+    namespace_labels: Mapping[str, str]
+    secret: SecretFacts
+    missing_config_maps: tuple[str, ...] = ()
+    runs: Mapping[str, JobRun] = dataclasses.field(default_factory=dict)
+    """The Jobs that this resource controls, by name."""
+    foreign_jobs: frozenset[str] = frozenset()
+    """Names of Jobs in the namespace that carry our labels and belong to somebody else (a predecessor's leftovers)."""
+    progress: Progress | None = None
+    """What the running trainer said just now; None when it was not asked or did not answer."""
+
+    @property
+    def status(self) -> FineTuneJobStatus:
+        """The last recorded status."""
+        return self.job.status
+
+    @property
+    def dataset_is_ready(self) -> bool:
+        """Whether prepare has ended well."""
+        return self.status.dataset is not None
+
+    @property
+    def current_name(self) -> str:
+        """The name of the Job that runs now or is due next."""
+        name = self.job.metadata.name
+        if not self.dataset_is_ready:
+            return prepare_job_name(name, self.status.restarts + 1)
+        return train_job_name(name, max(1, self.status.attempt))
+
+    @property
+    def current_run(self) -> JobRun | None:
+        """The Job of `current_name`, when it exists."""
+        return self.runs.get(self.current_name)
+
+    @property
+    def unfinished_runs(self) -> tuple[JobRun, ...]:
+        """Every Job that holds or may come to hold resources."""
+        return tuple(run for run in self.runs.values() if not run.finished)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CreatePrepareJob:
+    """Create the n-th prepare Job and its run spec."""
+
+    number: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CreateTrainJob:
+    """Create an attempt's train Job and its run spec."""
+
+    attempt: int
+    micro_batch_size: int | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DeleteJob:
+    """Delete a Job and, with their grace period, its pods."""
+
+    name: str
+    uid: str
+
+
+FineTuneAction = CreatePrepareJob | CreateTrainJob | DeleteJob
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FineTuneDecision:
+    """What to do, what to record after it was done, and when to look again (None: at the next event)."""
+
+    status: FineTuneJobStatus
+    actions: tuple[FineTuneAction, ...] = ()
+    look_again_seconds: float | None = None
+
+
+def headline(status: FineTuneJobStatus) -> Condition | None:
+    """Return the Succeeded condition."""
+    return find_condition(status.conditions, FineTuneJobCondition.SUCCEEDED)
+
+
+def has_ended(status: FineTuneJobStatus) -> bool:
+    """Whether the job succeeded or failed for good."""
+    condition = headline(status)
+    return condition is not None and condition.status != "Unknown"
+
+
+def is_suspended(status: FineTuneJobStatus) -> bool:
+    """Whether the suspension is recorded, and with it the time that the stopped attempt ran."""
+    condition = headline(status)
+    return condition is not None and condition.reason == FineTuneJobReason.SUSPENDED

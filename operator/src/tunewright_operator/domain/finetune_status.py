@@ -1,0 +1,208 @@
+"""The status of a FineTuneJob in the words of its API: conditions, phase, and facts copied from what pods report."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from tunewright_contracts.adapter_manifest import Score
+from tunewright_contracts.progress import Phase, Progress
+from tunewright_contracts.run_spec import AdapterSummary, DatasetSummary
+from tunewright_operator.api.conditions import ConditionStatus, FineTuneJobCondition, find_condition
+from tunewright_operator.api.fine_tune_job import (
+    AdapterStatus,
+    DatasetStatus,
+    FineTuneJob,
+    FineTuneJobPhase,
+    FineTuneJobStatus,
+    ProgressStatus,
+    ScoreStatus,
+)
+from tunewright_operator.domain.conditions import Wanted, merge_conditions
+from tunewright_operator.domain.reasons import FineTuneJobReason
+from tunewright_operator.domain.times import parse_time
+
+MILESTONES = (
+    FineTuneJobCondition.DATASET_READY,
+    FineTuneJobCondition.TRAINED,
+    FineTuneJobCondition.EVALUATED,
+    FineTuneJobCondition.PUBLISHED,
+)
+"""What becomes True one after the other."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Report:
+    """What to tell of a job in one look.
+
+    ``outcome`` is the status of Succeeded. ``stalled`` is the reason of Stalled, absent when nobody must act.
+    ``milestones`` replaces some; the others stay as they were. ``facts`` are further fields of the status.
+    """
+
+    phase: FineTuneJobPhase
+    reason: str
+    message: str
+    outcome: ConditionStatus = "Unknown"
+    reconciling: bool = True
+    stalled: str | None = None
+    milestones: Sequence[Wanted] = ()
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def build_status(job: FineTuneJob, report: Report, now: dt.datetime) -> FineTuneJobStatus:
+    """Return the next status: the recorded one with the report's conditions and facts."""
+    wanted = [Wanted(FineTuneJobCondition.SUCCEEDED, report.outcome, report.reason, report.message)]
+    replaced = {milestone.type: milestone for milestone in report.milestones}
+    for name in MILESTONES:
+        old = find_condition(job.status.conditions, name)
+        kept = Wanted(name, old.status, old.reason, old.message) if old else pending(name)
+        wanted.append(replaced.get(name, kept))
+    if report.stalled is not None:
+        wanted.append(Wanted(FineTuneJobCondition.STALLED, "True", report.stalled, report.message))
+    elif report.reconciling and report.outcome == "Unknown":
+        wanted.append(Wanted(FineTuneJobCondition.RECONCILING, "True", report.reason, report.message))
+    generation = job.metadata.generation
+    return job.status.model_copy(
+        update={
+            **report.facts,
+            "phase": report.phase,
+            "observed_generation": generation,
+            "conditions": merge_conditions(job.status.conditions, wanted, generation=generation, now=now),
+        }
+    )
+
+
+def confirm_generation(job: FineTuneJob) -> FineTuneJobStatus:
+    """Return the recorded status as observed at the present generation: a change of spec that changes nothing."""
+    generation = job.metadata.generation
+    conditions = tuple(item.model_copy(update={"observed_generation": generation}) for item in job.status.conditions)
+    return job.status.model_copy(update={"observed_generation": generation, "conditions": conditions})
+
+
+def pending(milestone: FineTuneJobCondition) -> Wanted:
+    """Return a milestone that is still to come."""
+    return Wanted(milestone, "Unknown", FineTuneJobReason.PENDING)
+
+
+def reached(milestone: FineTuneJobCondition, message: str = "") -> Wanted:
+    """Return a milestone that has been reached."""
+    reasons = {
+        FineTuneJobCondition.DATASET_READY: FineTuneJobReason.PREPARED,
+        FineTuneJobCondition.TRAINED: FineTuneJobReason.TRAINED,
+        FineTuneJobCondition.EVALUATED: FineTuneJobReason.EVALUATED,
+        FineTuneJobCondition.PUBLISHED: FineTuneJobReason.PUBLISHED,
+    }
+    return Wanted(milestone, "True", reasons[milestone], message)
+
+
+def next_milestone(status: FineTuneJobStatus) -> FineTuneJobCondition:
+    """Return the first milestone that is not True: the one that a failure now makes False."""
+    for name in MILESTONES:
+        condition = find_condition(status.conditions, name)
+        if condition is None or not condition.is_true:
+            return name
+    return FineTuneJobCondition.PUBLISHED
+
+
+def milestones_of(progress: Progress) -> tuple[Wanted, ...]:
+    """Return what a running trainer has behind it."""
+    done = {Phase.EVALUATING: 1, Phase.PUBLISHING: 2, Phase.FINISHED: 2}.get(progress.phase, 0)
+    return tuple(reached(name) if index < done else pending(name) for index, name in enumerate(MILESTONES[1:]))
+
+
+def phase_of(progress: Progress) -> FineTuneJobPhase:
+    """Return the word for what a running trainer does."""
+    return {
+        Phase.EVALUATING: FineTuneJobPhase.EVALUATING,
+        Phase.PUBLISHING: FineTuneJobPhase.PUBLISHING,
+        Phase.FINISHED: FineTuneJobPhase.PUBLISHING,
+    }.get(progress.phase, FineTuneJobPhase.TRAINING)
+
+
+def build_dataset_status(summary: DatasetSummary) -> DatasetStatus:
+    """Return the prepared data's record."""
+    return DatasetStatus.model_validate(summary.model_dump(include=set(DatasetStatus.model_fields)))
+
+
+def describe_dataset(summary: DatasetSummary) -> str:
+    """Return one sentence with the counts, and the first bad records when some were skipped."""
+    text = f"{summary.train} training, {summary.validation} validation and {summary.evaluation} held-out records"
+    if summary.duplicates:
+        text += f"; {summary.duplicates} duplicates dropped"
+    if summary.skipped:
+        text += f"; {summary.skipped} invalid records skipped"
+        if summary.first_problems:
+            text += ": " + "; ".join(summary.first_problems)
+    return text + "."
+
+
+def build_adapter_status(summary: AdapterSummary) -> AdapterStatus:
+    """Return the published adapter's record."""
+    return AdapterStatus(
+        uri=summary.uri,
+        digest=summary.digest,
+        rank=summary.rank,
+        bytes=summary.bytes,
+        base_model_digest=summary.base_model_digest,
+        evaluation_dataset_uri=summary.evaluation_dataset_uri,
+    )
+
+
+def build_scores(scores: Sequence[Score]) -> tuple[ScoreStatus, ...]:
+    """Return scores as decimal strings; one that is no number is left out."""
+    built = []
+    for score in scores:
+        tuned = format_decimal(score.tuned)
+        if tuned is not None:
+            base = format_decimal(score.base)
+            built.append(ScoreStatus(type=score.type, base=base, tuned=tuned, samples=score.samples))
+    return tuple(built)
+
+
+def build_progress_status(progress: Progress) -> ProgressStatus:
+    """Return a trainer's snapshot, cleaned of what a status may not hold: the pod is not trusted to be sane."""
+    total = max(0, progress.total_steps)
+    step = max(0, min(progress.step, total) if total else progress.step)
+    speed = progress.tokens_per_second
+    return ProgressStatus(
+        step=step,
+        total_steps=total,
+        percent=step * 100 // total if total else 0,
+        train_loss=format_decimal(progress.train_loss),
+        validation_loss=format_decimal(progress.validation_loss),
+        tokens_per_second=max(0, int(speed)) if speed is not None and math.isfinite(speed) else None,
+        estimated_finish=_clean_time(progress.estimated_finish),
+        checkpoint_step=None if progress.checkpoint_step is None else max(0, progress.checkpoint_step),
+    )
+
+
+def format_decimal(value: float | None) -> str | None:
+    """Return at most four decimals without trailing zeros, None for what is no number."""
+    if value is None or not math.isfinite(value):
+        return None
+    text = f"{value:.4f}".rstrip("0").rstrip(".")
+    return "0" if text in {"-0", ""} else text
+
+
+def describe_progress(progress: Progress) -> str:
+    """Return one sentence for Reconciling; it names no number that changes every few seconds."""
+    words = {
+        Phase.STARTING: "The trainer is starting.",
+        Phase.PREPARING: "The trainer is fetching data.",
+        Phase.LOADING_MODEL: "The trainer is loading the base model.",
+        Phase.EVALUATING: "The held-out split is being scored with the adapter off and on.",
+        Phase.PUBLISHING: "The adapter is being published.",
+        Phase.FINISHED: "The trainer is done; its result is being read.",
+    }
+    resumed = f", resumed from step {progress.resumed_from_step}" if progress.resumed_from_step else ""
+    return words.get(progress.phase, f"Attempt {progress.attempt} is training{resumed}.")
+
+
+def _clean_time(text: str | None) -> str | None:
+    try:
+        return text if text is not None and parse_time(text).tzinfo is not None else None
+    except ValueError:
+        return None

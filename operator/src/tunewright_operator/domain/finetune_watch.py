@@ -1,0 +1,70 @@
+"""What to tell of a Job that has not finished: queued, starting, or what its trainer says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tunewright_contracts.progress import Phase
+from tunewright_operator.api.conditions import FineTuneJobCondition, find_condition
+from tunewright_operator.api.fine_tune_job import FineTuneJobPhase, FineTuneJobStatus
+from tunewright_operator.domain.finetune_observation import FineTuneObservation
+from tunewright_operator.domain.finetune_status import (
+    Report,
+    build_progress_status,
+    describe_progress,
+    milestones_of,
+    phase_of,
+)
+from tunewright_operator.domain.reasons import CommonReason, FineTuneJobReason
+from tunewright_operator.domain.runs import JobRun, RunState
+
+
+def report_prepare(run: JobRun, facts: dict[str, Any]) -> Report:
+    """Return what to tell of a prepare Job that has not finished."""
+    pod = run.pod
+    waiting = "" if pod is None or pod.running else pod.waiting
+    return Report(
+        phase=FineTuneJobPhase.PREPARING,
+        reason=CommonReason.POD_PENDING if waiting else FineTuneJobReason.PREPARING,
+        message=f"The prepare pod waits: {waiting}" if waiting else "The dataset is being read, checked and split.",
+        facts=facts,
+    )
+
+
+def report_train(observation: FineTuneObservation, run: JobRun, facts: dict[str, Any]) -> Report:
+    """Return what to tell of a train Job that has not finished."""
+    status, attempt = observation.status, observation.status.attempt
+    pod, progress = run.pod, observation.progress
+    if run.state is RunState.QUEUED:
+        queue = observation.job.queue_name
+        where = f"in queue {queue!r}" if queue else "suspended by another controller"
+        message = f"Attempt {attempt} waits {where}."
+        return Report(FineTuneJobPhase.QUEUED, FineTuneJobReason.QUEUED, message, facts=facts)
+    if run.state is RunState.DELETING:
+        message = f"Job {run.name} is being deleted by somebody; it is created again when it is gone."
+        return Report(FineTuneJobPhase.PENDING, FineTuneJobReason.STARTING, message, facts=facts)
+    if pod is None or not pod.running:
+        if pod is not None and pod.waiting:
+            message = f"The pod of attempt {attempt} waits: {pod.waiting}"
+            return Report(FineTuneJobPhase.PENDING, CommonReason.POD_PENDING, message, facts=facts)
+        return Report(FineTuneJobPhase.PENDING, FineTuneJobReason.STARTING, f"Attempt {attempt} starts.", facts=facts)
+    if progress is None or progress.attempt != attempt:
+        return _repeat_report(status, facts)
+    phase = phase_of(progress)
+    reason = {
+        FineTuneJobPhase.EVALUATING: FineTuneJobReason.EVALUATING,
+        FineTuneJobPhase.PUBLISHING: FineTuneJobReason.PUBLISHING,
+    }.get(phase, FineTuneJobReason.TRAINING)
+    if progress.phase is Phase.TRAINING or progress.step > 0:
+        facts = facts | {"progress": build_progress_status(progress)}
+    return Report(phase, reason, describe_progress(progress), milestones=milestones_of(progress), facts=facts)
+
+
+def _repeat_report(status: FineTuneJobStatus, facts: dict[str, Any]) -> Report:
+    """Return what was said last when the trainer is not asked now, or that it runs when nothing was."""
+    said = find_condition(status.conditions, FineTuneJobCondition.RECONCILING)
+    busy = {FineTuneJobReason.TRAINING, FineTuneJobReason.EVALUATING, FineTuneJobReason.PUBLISHING}
+    if said is not None and said.reason in busy and status.phase is not None:
+        return Report(status.phase, said.reason, said.message, facts=facts)
+    message = f"Attempt {status.attempt} runs."
+    return Report(FineTuneJobPhase.TRAINING, FineTuneJobReason.TRAINING, message, facts=facts)
