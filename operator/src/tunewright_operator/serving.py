@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import aiohttp
 
@@ -61,7 +61,7 @@ class HTTPServerPods:
         self._session: aiohttp.ClientSession | None = None
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_CALLS)
 
-    async def __aenter__(self) -> HTTPServerPods:
+    async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS), cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
         )
@@ -88,15 +88,18 @@ class HTTPServerPods:
         headers = {"Content-Type": "application/json"}
         await self._call("PUT", pod, PLAN_PATH, headers, signed.to_json().encode())
 
-    async def _call(self, method: str, pod: PodAddress, path: str, headers: dict[str, str], body: bytes | None) -> bytes:
+    async def _call(
+        self, method: str, pod: PodAddress, path: str, headers: dict[str, str], body: bytes | None
+    ) -> bytes:
         if self._session is None:
             raise RuntimeError("HTTPServerPods must be entered before it is used")
         host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
         url = f"http://{host}:{SERVER_PORT}{path}"
         try:
-            async with self._slots, self._session.request(
-                method, url, headers=headers, data=body, allow_redirects=False
-            ) as response:
+            async with (
+                self._slots,
+                self._session.request(method, url, headers=headers, data=body, allow_redirects=False) as response,
+            ):
                 answer = await _read_at_most(response, MAX_ANSWER_BYTES)
         except (aiohttp.ClientError, TimeoutError) as error:
             reason = str(error) or type(error).__name__

@@ -74,9 +74,7 @@ class SigningKey:
     def public_pem(self) -> str:
         """Return the public key as SubjectPublicKeyInfo PEM."""
         public = self._key.public_key()
-        return public.public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        ).decode()
+        return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
 
     def sign_plan(self, plan: ServingPlan) -> SignedPlan:
         """Return the plan's bytes with their signature; the same plan always gives the same bytes."""

@@ -21,6 +21,7 @@ from tunewright_contracts.serving_plan import (
     Target,
 )
 from tunewright_operator.domain.aliases import AliasClaim, decide_owners, explain_bad_alias
+from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
 from tunewright_operator.domain.reasons import Reason
 from tunewright_operator.domain.slots import SlotRequest, Standing, admit_aliases, grant_slots
 from tunewright_operator.domain.sources import SourcePolicy
@@ -131,7 +132,7 @@ def build_plan(
         admitted.remove(newest)
         refusals[newest.claim.uid] = Refusals(
             alias=Refusal(
-                Reason.PLAN_TOO_LARGE,
+                Why.PLAN_TOO_LARGE,
                 f"the server's plan would exceed {MAX_PLAN_BYTES // 1024} KiB with {newest.claim.alias!r}. Shorten"
                 " outputContract.jsonSchema, or use another ModelServer.",
             )
@@ -187,7 +188,7 @@ def _admit(server: ServerView, tenants: Sequence[Tenant], previous: ServingPlan 
                 f"modelName {tenant.claim.alias!r} is served by AdapterDeployment {owner.namespace}/{owner.name} on this"
                 " server. Choose another modelName, or have that one deleted or renamed."
             )
-            refusals[tenant.claim.uid] = Refusals(alias=Refusal(Reason.ALIAS_TAKEN, message))
+            refusals[tenant.claim.uid] = Refusals(alias=Refusal(Why.ALIAS_TAKEN, message))
     owning.sort(key=lambda tenant: tenant.claim.precedence)
     known = [tenant.claim.alias for tenant in owning if _is_known(tenant, previous)]
     new = [tenant.claim.alias for tenant in owning if not _is_known(tenant, previous)]
@@ -200,7 +201,7 @@ def _admit(server: ServerView, tenants: Sequence[Tenant], previous: ServingPlan 
                 f"the server's {server.max_adapters} aliases (spec.lora.maxAdapters) are taken. Raise it, free one, or"
                 " use another ModelServer."
             )
-            refusals[tenant.claim.uid] = Refusals(alias=Refusal(Reason.CAPACITY_EXCEEDED, message))
+            refusals[tenant.claim.uid] = Refusals(alias=Refusal(Why.CAPACITY_EXCEEDED, message))
             continue
         kept, refused = _check_revisions(server, tenant)
         admitted.append(kept)
@@ -214,28 +215,28 @@ def _explain_ineligible(server: ServerView, tenant: Tenant) -> Refusal | None:
             f"the ModelServer does not allow AdapterDeployments of namespace {tenant.claim.namespace!r}"
             " (spec.allowedNamespaces). Ask its owner, or use another server."
         )
-        return Refusal(Reason.SERVER_NOT_ALLOWED, message)
+        return Refusal(Why.SERVER_NOT_ALLOWED, message)
     problem = explain_bad_alias(tenant.claim.alias, server.served_base_name)
-    return None if problem is None else Refusal(Reason.INVALID_MODEL_NAME, problem)
+    return None if problem is None else Refusal(Why.INVALID_MODEL_NAME, problem)
 
 
 def explain_unservable(server: ServerView, namespace: str, revision: PlannedRevision) -> Refusal | None:
     """Return why a server must not load a namespace's revision; None when it may."""
     problem = server.sources.explain_refusal(namespace, revision.uri)
     if problem is not None:
-        return Refusal(Reason.SOURCE_NOT_ALLOWED, problem)
+        return Refusal(Why.SOURCE_NOT_ALLOWED, problem)
     if revision.rank > server.max_rank:
         message = (
             f"the adapter's rank {revision.rank} is over the server's spec.lora.maxRank {server.max_rank}. Train with a"
             " lower rank, or ask the server's owner to raise it."
         )
-        return Refusal(Reason.RANK_TOO_HIGH, message)
+        return Refusal(Why.RANK_TOO_HIGH, message)
     if revision.base_model_digest != server.base_model_digest:
         message = (
             f"the adapter was trained on base model {revision.base_model_digest}, the server runs"
             f" {server.base_model_digest}. Serve it on a ModelServer of its own base model, or train it again on this one."
         )
-        return Refusal(Reason.BASE_MODEL_MISMATCH, message)
+        return Refusal(Why.BASE_MODEL_MISMATCH, message)
     return None
 
 
@@ -282,7 +283,7 @@ def _compose(
                     f"all {capacity} adapter slots of the server are in use (spec.lora.maxAdapters + rolloutSlots);"
                     " the candidate waits until another rollout ends."
                 )
-                waiting.setdefault(tenant.claim.uid, {})[revision.name] = Refusal(Reason.WAITING_FOR_SLOT, message)
+                waiting.setdefault(tenant.claim.uid, {})[revision.name] = Refusal(Why.WAITING_FOR_SLOT, message)
     used = {name: entry for name, entry in entries.items() if name in granted}
     plan = ServingPlan(
         server_uid=server.uid,

@@ -1,0 +1,157 @@
+"""Which adapter a deployment asks for: a job's, the newest of a selector, or the one at an address.
+
+Nothing here knows how a rollout goes; it answers "what does the spec name now, and may it become the candidate".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tunewright_contracts.adapter_manifest import revision_name
+from tunewright_contracts.run_spec import AdapterSummary
+from tunewright_operator.api.adapter_deployment import (
+    AdapterDeploymentSpec,
+    AdapterDeploymentStatus,
+    ConsideredJob,
+    Revision,
+    SourceJob,
+)
+from tunewright_operator.api.conditions import FineTuneJobCondition, find_condition
+from tunewright_operator.api.fine_tune_job import FineTuneJob
+from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
+from tunewright_operator.domain.reasons import Reason
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the spec names.
+
+    ``revision`` is None when there is nothing (yet), and ``reason`` and ``message`` say why; ``job`` is what `lastConsideredJob`
+    becomes once the choice was dealt with; ``named`` tells a person's choice from a selector's; ``stalled``: waiting will not help.
+    """
+
+    revision: Revision | None = None
+    job: ConsideredJob | None = None
+    named: bool = False
+    stalled: bool = False
+    reason: Reason | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What an inspection Job found at `adapter.uri`: ``adapter``, or the reason why not; neither while it runs."""
+
+    adapter: AdapterSummary | None = None
+    reason: str = ""
+    message: str = ""
+
+
+def choose_adapter(
+    spec: AdapterDeploymentSpec,
+    status: AdapterDeploymentStatus,
+    jobs: Sequence[FineTuneJob],
+    inspection: Inspection | None,
+) -> Choice:
+    """Return what the spec names, given the namespace's jobs and the inspection of its address."""
+    adapter = spec.adapter
+    if adapter.fine_tune_job_ref is not None:
+        return _choose_job(spec.model_name, adapter.fine_tune_job_ref.name, status, jobs)
+    if adapter.fine_tune_job_selector is not None:
+        selected = [job for job in jobs if adapter.fine_tune_job_selector.matches(job.metadata.labels)]
+        return _choose_newest(spec.model_name, status, selected)
+    return _choose_address(spec.model_name, adapter.uri or "", status, inspection)
+
+
+def find_known_address(status: AdapterDeploymentStatus, uri: str) -> Revision | None:
+    """Return the revision at an address that was looked at before: adapters never change, so once is enough."""
+    known: list[Revision] = [*status.history]
+    known += [revision for revision in (status.candidate, status.stable) if revision is not None]
+    return next((revision for revision in reversed(known) if revision.uri.rstrip("/") == uri.rstrip("/")), None)
+
+
+def _choose_job(model_name: str, name: str, status: AdapterDeploymentStatus, jobs: Sequence[FineTuneJob]) -> Choice:
+    job = next((job for job in jobs if job.metadata.name == name), None)
+    if job is None:
+        if status.stable is not None and status.stable.source_job and status.stable.source_job.name == name:
+            return Choice()  # Deleted after its adapter was taken: what is needed was copied then.
+        message = (
+            f"FineTuneJob {name!r} does not exist in this namespace. Create it, or correct spec.adapter.fineTuneJobRef."
+        )
+        return Choice(reason=Why.JOB_NOT_FOUND, message=message, stalled=True)
+    succeeded = find_condition(job.status.conditions, FineTuneJobCondition.SUCCEEDED)
+    if succeeded is not None and succeeded.is_true and job.status.adapter is not None:
+        return Choice(revision=_revision_of(model_name, job), job=_considered(job), named=True)
+    if succeeded is not None and succeeded.status == "False":
+        message = f"FineTuneJob {name!r} failed ({succeeded.reason}: {succeeded.message}). Name a job that succeeded."
+        return Choice(reason=Why.JOB_FAILED, message=message, stalled=True)
+    return Choice(reason=Why.JOB_NOT_FINISHED, message=f"FineTuneJob {name!r} has not succeeded yet.")
+
+
+def _choose_newest(model_name: str, status: AdapterDeploymentStatus, jobs: Sequence[FineTuneJob]) -> Choice:
+    """Return the newest succeeded job after the last considered one: the selector moves forward only."""
+    last = status.last_considered_job
+    mark = (last.completion_time, last.uid) if last else ("", "")
+    fresh: list[FineTuneJob] = []
+    for job in jobs:
+        succeeded = find_condition(job.status.conditions, FineTuneJobCondition.SUCCEEDED)
+        if succeeded is not None and succeeded.is_true and job.status.adapter is not None and _completion(job) > mark:
+            fresh.append(job)
+    if not fresh:
+        if last is not None:
+            return Choice()
+        message = "no FineTuneJob that the selector matches has succeeded yet."
+        return Choice(reason=Why.NO_ADAPTER_YET, message=message)
+    newest = max(fresh, key=_completion)
+    return Choice(revision=_revision_of(model_name, newest), job=_considered(newest))
+
+
+def _choose_address(
+    model_name: str, uri: str, status: AdapterDeploymentStatus, inspection: Inspection | None
+) -> Choice:
+    known = find_known_address(status, uri)
+    if known is not None:
+        revision = Revision(**{name: getattr(known, name) for name in Revision.model_fields})
+        return Choice(
+            revision=revision.model_copy(update={"revision": revision_name(model_name, known.digest)}), named=True
+        )
+    if inspection is None or (inspection.adapter is None and not inspection.reason):
+        return Choice(reason=Why.INSPECTING_ADAPTER, message=f"reading the manifest of {uri}.")
+    if inspection.adapter is None:
+        return Choice(reason=Why.ADAPTER_UNREADABLE, message=f"{inspection.reason}: {inspection.message}", stalled=True)
+    found = inspection.adapter
+    revision = Revision(
+        revision=revision_name(model_name, found.digest),
+        digest=found.digest,
+        uri=found.uri,
+        rank=found.rank,
+        base_model_digest=found.base_model_digest,
+        evaluation_dataset_uri=found.evaluation_dataset_uri,
+    )
+    return Choice(revision=revision, named=True)
+
+
+def _completion(job: FineTuneJob) -> tuple[str, str]:
+    """Return what orders jobs; RFC 3339 times in UTC with whole seconds sort as text."""
+    return (job.status.completion_time or "", job.metadata.uid)
+
+
+def _considered(job: FineTuneJob) -> ConsideredJob:
+    completion_time, uid = _completion(job)
+    return ConsideredJob(name=job.metadata.name, uid=uid, completion_time=completion_time)
+
+
+def _revision_of(model_name: str, job: FineTuneJob) -> Revision:
+    adapter = job.status.adapter
+    if adapter is None:
+        raise ValueError(f"FineTuneJob {job.metadata.name} has published no adapter")
+    return Revision(
+        revision=revision_name(model_name, adapter.digest),
+        digest=adapter.digest,
+        uri=adapter.uri,
+        rank=adapter.rank,
+        base_model_digest=adapter.base_model_digest,
+        evaluation_dataset_uri=adapter.evaluation_dataset_uri,
+        source_job=SourceJob(name=job.metadata.name, uid=job.metadata.uid),
+    )

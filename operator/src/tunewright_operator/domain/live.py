@@ -1,0 +1,166 @@
+"""The live windows of a rollout: from the spec and the pods' counters to the evidence of `domain.evidence`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from tunewright_contracts.serving_plan import LATENCY_BOUNDS_MILLISECONDS, PodState, RevisionCounters
+from tunewright_operator.api.adapter_deployment import AdapterDeploymentSpec, CandidateRevision, LiveMetricType
+from tunewright_operator.domain.counters import ArmCounters, EvidenceError, PodReading
+from tunewright_operator.domain.evidence import (
+    LATENCY_MAX_REGRESSION,
+    Comparison,
+    LiveMetric,
+    Observation,
+    PastWindow,
+    absorb,
+    incumbent_window,
+    open_observation,
+)
+from tunewright_operator.domain.verdict import Assessment, ErrorBudget, ObservationSpec, assess
+
+MIN_ANSWERS_FOR_P95 = 50
+"""Fewer answers do not tell the slowest twentieth."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """The rules of one window, fixed by the spec and by whom the candidate is compared with."""
+
+    step_index: int
+    comparison: Comparison
+    metrics: tuple[LiveMetric, ...]
+    rules: ObservationSpec
+
+
+def build_window(
+    spec: AdapterDeploymentSpec, step_index: int, *, has_incumbent: bool, slow_limit_known: bool
+) -> Window:
+    """Return the rules of an observe step, or of the bake for an index past the last step."""
+    metrics = _select_metrics(spec, has_incumbent=has_incumbent, slow_limit_known=slow_limit_known)
+    steps = spec.rollout.steps
+    observe = steps[step_index].observe if step_index < len(steps) else None
+    watched = sum(step.observe is not None for step in steps) + (spec.rollout.bake_seconds > 0)
+    budget = ErrorBudget.share_out(float(spec.analysis.confidence), metrics, max(1, watched))
+    if observe is not None:
+        comparison = Comparison.INCUMBENT if has_incumbent else Comparison.NONE
+        rules = ObservationSpec(observe.min_requests, observe.max_seconds, budget)
+    else:
+        comparison = Comparison.LAST_WINDOW if has_incumbent else Comparison.NONE
+        rules = ObservationSpec(0, spec.rollout.bake_seconds, budget, full_window=True)
+    return Window(step_index, comparison, metrics, rules)
+
+
+def _select_metrics(
+    spec: AdapterDeploymentSpec, *, has_incumbent: bool, slow_limit_known: bool
+) -> tuple[LiveMetric, ...]:
+    """Return the metrics that can be judged: latency only against a limit that was fixed from the incumbent's answers."""
+    metrics: list[LiveMetric] = []
+    for metric in spec.analysis.metrics:
+        rise = None if metric.max_regression is None else float(metric.max_regression)
+        least = None if metric.minimum is None else float(metric.minimum)
+        if metric.type is LiveMetricType.LATENCY:
+            if not (has_incumbent and slow_limit_known):
+                continue
+            rise = LATENCY_MAX_REGRESSION if rise is None else rise
+        metrics.append(LiveMetric(metric.type.value, max_regression=rise if has_incumbent else None, minimum=least))
+    return tuple(metrics)
+
+
+def read_pods(states: Iterable[PodState], alias: str, candidate: str, incumbent: str | None) -> list[PodReading]:
+    """Return the counters of both arms; a pod whose counters make no sense counts as one that did not answer."""
+    readings: list[PodReading] = []
+    for state in states:
+        counters = {entry.revision: entry for entry in state.counters if entry.alias == alias}
+        try:
+            readings.append(
+                PodReading(
+                    pod_uid=state.pod_uid,
+                    boot_id=state.boot_id,
+                    candidate=_read_arm(counters.get(candidate)),
+                    incumbent=_read_arm(counters.get(incumbent) if incumbent else None),
+                )
+            )
+        except EvidenceError:
+            continue
+    return readings
+
+
+def _read_arm(counters: RevisionCounters | None) -> ArmCounters:
+    if counters is None or not counters.answers_by_bucket:
+        return ArmCounters()
+    return ArmCounters(answers=counters.answers_by_bucket, bad=counters.bad_by_bucket)
+
+
+def open_window(window: Window, candidate: CandidateRevision, readings: list[PodReading], now: datetime) -> Observation:
+    """Start counting now.
+
+    A bake is compared with the incumbent's part of the rollout's last window, or of all that its pods counted when there was none.
+    """
+    last = parse_observation(candidate)
+    before = _sum_incumbent(readings)
+    if window.comparison is Comparison.LAST_WINDOW and last is not None:
+        before = incumbent_window(last)
+    return open_observation(
+        window.step_index,
+        window.metrics,
+        readings,
+        before,
+        now,
+        comparison=window.comparison,
+        guard_alpha=window.rules.budget.guard_alpha,
+        previous=last,
+    )
+
+
+def watch(
+    window: Window, observation: Observation, readings: list[PodReading], existing_pods: set[str], now: datetime
+) -> tuple[Observation, Assessment]:
+    """Add what was counted since the last look, and say what the evidence shows."""
+    grown = absorb(observation, readings, existing_pods)
+    return grown, assess(grown, window.rules, now)
+
+
+def parse_observation(candidate: CandidateRevision) -> Observation | None:
+    """Return the evidence kept in the status."""
+    return None if candidate.observation is None else Observation.from_wire(candidate.observation)
+
+
+def _sum_incumbent(readings: Iterable[PodReading]) -> dict[str, PastWindow]:
+    answers: dict[str, int] = {}
+    bad: dict[str, int] = {}
+    for reading in readings:
+        for metric, counts in reading.incumbent.bad.items():
+            judged = reading.incumbent.judged.get(metric, reading.incumbent.answers)
+            answers[metric] = answers.get(metric, 0) + sum(judged)
+            bad[metric] = bad.get(metric, 0) + sum(counts)
+    return {metric: PastWindow(answers[metric], min(bad[metric], answers[metric])) for metric in answers}
+
+
+def derive_slow_limit(states: Iterable[PodState], alias: str, incumbent: str, max_ratio: float) -> int | None:
+    """Return ``max_ratio`` × the incumbent's p95 in milliseconds; None while it answered too little to tell.
+
+    The p95 is the upper bound of its bucket in the pods' latency histograms: within 25 %.
+    """
+    sums = [0] * len(LATENCY_BOUNDS_MILLISECONDS)
+    beyond = 0
+    for state in states:
+        for counters in state.counters:
+            if counters.alias != alias or counters.revision != incumbent:
+                continue
+            for index, count in enumerate(counters.latency_milliseconds):
+                if index < len(sums):
+                    sums[index] += count
+                else:
+                    beyond += count
+    total = sum(sums) + beyond
+    if total < MIN_ANSWERS_FOR_P95:
+        return None
+    seen = 0
+    for bound, count in zip(LATENCY_BOUNDS_MILLISECONDS, sums, strict=True):
+        seen += count
+        if seen * 100 >= total * 95:
+            return max(1, round(bound * max_ratio))
+    return round(LATENCY_BOUNDS_MILLISECONDS[-1] * max_ratio)

@@ -1,0 +1,317 @@
+"""The rollout of one alias as a state machine: `decide(situation, now)` → the next status, one transition at a time.
+
+Everything durable is in the status, and every transition is one write of it: whatever happens between two writes, the next look decides the
+same. An alias has a `stable` revision, or none yet, and at most one candidate, which goes through the spec's steps and a bake. `stable`
+changes only when the bake ends; until then the incumbent stays loaded and can have all requests back by one write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from tunewright_operator.api.adapter_deployment import (
+    AdapterDeploymentStatus,
+    CandidateRevision,
+    HistoryEntry,
+    Outcome,
+    Revision,
+    Verb,
+)
+from tunewright_operator.domain import history, steps
+from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
+from tunewright_operator.domain.requests import Request, list_pending, record_handled
+from tunewright_operator.domain.situation import Decision, Notice, ServerFacts, Situation, Wait
+from tunewright_operator.domain.times import format_time
+from tunewright_operator.domain.weights import desired_targets
+
+Rule = Callable[[Situation, datetime], Decision | None]
+
+
+def decide(situation: Situation, now: datetime) -> Decision:
+    """Return the first decision that a rule makes; the rules' order is their precedence."""
+    for rule in (_handle_request, _finish_ending, _supersede, _advance, _accept):
+        decision = rule(situation, now)
+        if decision is not None:
+            return decision
+    return Decision(situation.status)
+
+
+def _handle_request(situation: Situation, now: datetime) -> Decision | None:
+    """Handle the first pending annotation; its record and its effect are one write."""
+    pending = list_pending(situation.annotations, situation.status.last_handled_requests)
+    if not pending:
+        return None
+    request = pending[0]
+    act = {Verb.ABORT: _abort, Verb.PROMOTE: _promote, Verb.RETRY: _retry, Verb.ROLLBACK: _roll_back}[request.verb]
+    decision = (
+        act(situation, request, now)
+        if request.revision
+        else _ignore(situation, request, "write it as <revision>@<nonce>")
+    )
+    if decision is None:
+        return None
+    handled = record_handled(situation.status.last_handled_requests, request, format_time(now))
+    status = decision.status.model_copy(update={"last_handled_requests": handled})
+    return Decision(status, decision.notices, decision.wait, again=True)
+
+
+def _ignore(situation: Situation, request: Request, why: str) -> Decision:
+    message = f"{request.verb.annotation}={request.value} does nothing: {why}."
+    return Decision(situation.status, (Notice(Why.REQUEST_IGNORED, message, warning=True),))
+
+
+def _current(situation: Situation, request: Request) -> CandidateRevision | None:
+    """Return the candidate when the request names it and it is not ending."""
+    candidate = situation.candidate
+    if candidate is None or candidate.ending is not None or candidate.revision != request.revision:
+        return None
+    return candidate
+
+
+def _abort(situation: Situation, request: Request, _: datetime) -> Decision:
+    candidate = _current(situation, request)
+    if candidate is None:
+        return _ignore(situation, request, f"{request.revision} is not the candidate")
+    return steps.withdraw(
+        situation.status, candidate, Outcome.ABORTED, Why.ABORT_REQUESTED, f"aborted by annotation {request.value}"
+    )
+
+
+def _promote(situation: Situation, request: Request, now: datetime) -> Decision:
+    """Pass the current step by a person's word; in the bake, end it."""
+    candidate = _current(situation, request)
+    if candidate is None:
+        return _ignore(situation, request, f"{request.revision} is not the candidate")
+    if candidate.step_started_at is None:
+        return _ignore(situation, request, "no step waits for a person now")
+    message = f"promoted by annotation {request.value}"
+    if candidate.step < len(situation.spec.rollout.steps):
+        if situation.spec.rollout.steps[candidate.step].set_weight is not None:
+            return _ignore(situation, request, "a new weight is still on its way to the replicas")
+        notice = Notice(Why.STEP_PROMOTED, f"{candidate.revision} passed step {candidate.step}: {message}")
+        return steps.step_on(situation, candidate, notice)
+    return steps.promote(situation, candidate, now, message)
+
+
+def _retry(situation: Situation, request: Request, now: datetime) -> Decision:
+    """Begin the current step again, or let a revision that was rolled back try once more."""
+    candidate = _current(situation, request)
+    if candidate is not None:
+        after = steps.change_candidate(situation.status, candidate, **steps.FRESH_STEP)
+        message = f"{candidate.revision} begins step {candidate.step} again: annotation {request.value}"
+        return Decision(after, (Notice(Why.RETRY_REQUESTED, message),))
+    if situation.candidate is not None:
+        return _ignore(situation, request, f"{situation.candidate.revision} is the candidate; abort it first")
+    revision = _find(situation, request.revision)
+    if revision is None:
+        return _ignore(situation, request, f"{request.revision} is neither what the spec names nor in the history")
+    if situation.status.stable is not None and revision.digest == situation.status.stable.digest:
+        return _ignore(situation, request, f"{request.revision} is stable already")
+    accepted = _accept_revision(situation.status, revision, now, step=0)
+    return Decision(accepted, (Notice(Why.RETRY_REQUESTED, f"{revision.revision} may try again: {request.value}"),))
+
+
+def _roll_back(situation: Situation, request: Request, now: datetime) -> Decision | None:
+    """Return to an earlier revision; a candidate on its way is withdrawn first, and the request waits for that."""
+    entry = history.find_revision(situation.status.history, request.revision)
+    if entry is None or not any(
+        past.digest == entry.digest and past.outcome is Outcome.PROMOTED for past in situation.status.history
+    ):
+        return _ignore(situation, request, f"{request.revision} was never promoted, or is no longer in the history")
+    stable = situation.status.stable
+    if stable is not None and stable.digest == entry.digest:
+        return _ignore(situation, request, f"{request.revision} is stable; abort the candidate to stay with it")
+    candidate = situation.candidate
+    if candidate is not None:
+        return None
+    revision = history.as_revision(entry)
+    skips = history.may_skip_steps(situation.status.history, revision, named=True)
+    status = situation.status
+    message = f"back to {revision.revision}: annotation {request.value}"
+    if stable is not None:
+        # Else the spec, which still names it, would bring it back at once.
+        left = HistoryEntry(
+            **history.as_revision(stable).model_dump(),
+            outcome=Outcome.ROLLED_BACK,
+            reason=Why.ROLLBACK_REQUESTED.value,
+            message=message,
+            from_=stable.since,
+            to=format_time(now),
+        )
+        entries = history.add_entry(status.history, left, situation.spec.history_limit)
+        status = status.model_copy(update={"history": entries})
+    accepted = _accept_revision(status, revision, now, step=len(situation.spec.rollout.steps) if skips else 0)
+    return Decision(accepted, (Notice(Why.ROLLBACK_REQUESTED, message, warning=True),))
+
+
+def _find(situation: Situation, name: str) -> Revision | None:
+    chosen = situation.choice.revision
+    if chosen is not None and chosen.revision == name:
+        return chosen
+    entry = history.find_revision(situation.status.history, name)
+    return None if entry is None else history.as_revision(entry)
+
+
+def _finish_ending(situation: Situation, now: datetime) -> Decision | None:
+    """Record a withdrawn candidate once every ready replica routes without it."""
+    candidate = situation.candidate
+    if candidate is None or candidate.ending is None:
+        return None
+    server = situation.server
+    gone = server is None or server.targets is None
+    if server is not None and not gone and not server.is_everywhere(desired_targets(situation.status)):
+        message = f"{candidate.ending.reason}: {candidate.revision} is losing its requests. {candidate.ending.message}"
+        return Decision(situation.status, wait=Wait(Why.WITHDRAWING, message))
+    ending = candidate.ending
+    entry = history.end_candidate(candidate, ending.outcome, ending.reason, ending.message, format_time(now))
+    entries = history.add_entry(situation.status.history, entry, situation.spec.history_limit)
+    after = situation.status.model_copy(update={"candidate": None, "history": entries})
+    return Decision(after, again=True)
+
+
+def _supersede(situation: Situation, _: datetime) -> Decision | None:
+    """Withdraw the candidate when the spec, or a person's rollback, asks for another revision."""
+    candidate = situation.candidate
+    if candidate is None or candidate.ending is not None:
+        return None
+    asked = [
+        request
+        for request in list_pending(situation.annotations, situation.status.last_handled_requests)
+        if request.verb is Verb.ROLLBACK
+    ]
+    if asked:
+        message = f"a rollback to {asked[0].revision} was asked for"
+        return steps.withdraw(situation.status, candidate, Outcome.SUPERSEDED, Why.ROLLBACK_REQUESTED, message)
+    wanted = situation.choice.revision
+    if wanted is None or wanted.digest == candidate.digest or situation.spec.paused:
+        return None
+    if history.is_barred(situation.status.history, wanted.digest):
+        return None
+    baking = candidate.step >= len(situation.spec.rollout.steps)
+    alone = situation.status.stable is None and candidate.weight > 0
+    if baking or alone:
+        return None  # It waits: taking the only revision that answers would leave the alias with none.
+    return steps.withdraw(
+        situation.status,
+        candidate,
+        Outcome.SUPERSEDED,
+        Why.SUPERSEDED,
+        f"{wanted.revision} was asked for before it was promoted",
+    )
+
+
+def _accept(situation: Situation, now: datetime) -> Decision | None:  # noqa: PLR0911 - a chain of early decisions
+    """Take what the spec names as the candidate, when it is neither stable nor barred."""
+    choice, status = situation.choice, situation.status
+    if choice.revision is None:
+        if choice.reason is None:
+            return _look_at_server(situation)
+        return Decision(status, wait=Wait(choice.reason, choice.message, choice.stalled))
+    refused = _look_at_server(situation)
+    if refused is not None:
+        return refused
+    revision = choice.revision
+    if status.stable is not None and revision.digest == status.stable.digest:
+        return _consider(situation)
+    if history.is_barred(status.history, revision.digest):
+        considered = _consider(situation)
+        message = (
+            f"{revision.revision} was rolled back or aborted before. Train a better one, or annotate"
+            f" tunewright.dev/retry={revision.revision}@<anything> to insist."
+        )
+        status = status if considered is None else considered.status
+        return Decision(
+            status, wait=Wait(Why.PREVIOUSLY_ROLLED_BACK, message, stalled=True), again=considered is not None
+        )
+    if situation.spec.paused:
+        return Decision(status, wait=Wait(Why.PAUSED, f"spec.paused is true: {revision.revision} is not taken up."))
+    skips = history.may_skip_steps(status.history, revision, named=choice.named)
+    accepted = _accept_revision(status, revision, now, step=len(situation.spec.rollout.steps) if skips else 0)
+    if choice.job is not None:
+        accepted = accepted.model_copy(update={"last_considered_job": choice.job})
+    return Decision(accepted, (Notice(Why.ACCEPTED, f"{revision.revision} is the candidate."),), again=True)
+
+
+def _consider(situation: Situation) -> Decision | None:
+    """Remember a selector's job that leads to nothing, so that it is not chosen again."""
+    job = situation.choice.job
+    if job is None or job == situation.status.last_considered_job:
+        return None
+    return Decision(situation.status.model_copy(update={"last_considered_job": job}), again=True)
+
+
+def _accept_revision(
+    status: AdapterDeploymentStatus, revision: Revision, now: datetime, *, step: int
+) -> AdapterDeploymentStatus:
+    candidate = CandidateRevision(**history.as_revision(revision).model_dump(), accepted_at=format_time(now), step=step)
+    return status.model_copy(update={"candidate": candidate})
+
+
+def _look_at_server(situation: Situation) -> Decision | None:
+    """Wait when there is no server, or when it refuses the alias."""
+    server = situation.server
+    if server is None:
+        reason = situation.server_reason or Why.SERVER_NOT_FOUND
+        stalled = reason is not Why.SERVER_NOT_READY
+        return Decision(situation.status, wait=Wait(reason, situation.server_problem, stalled=stalled))
+    if server.refusals.alias is not None:
+        refusal = server.refusals.alias
+        return Decision(situation.status, wait=Wait(refusal.reason, refusal.message, stalled=True))
+    return None
+
+
+def _advance(situation: Situation, now: datetime) -> Decision | None:
+    """Run the candidate's current step."""
+    candidate = situation.candidate
+    if candidate is None:
+        return None
+    problem = _look_at_server(situation)
+    server = situation.server
+    if problem is not None or server is None:
+        return problem
+    refusal = server.refusals.revisions.get(candidate.revision)
+    if refusal is not None:
+        waiting = refusal.reason is Why.WAITING_FOR_SLOT
+        return Decision(situation.status, wait=Wait(refusal.reason, refusal.message, stalled=not waiting))
+    if not server.ready_pods:
+        return steps.hold(situation, Why.SERVER_NOT_READY, "the ModelServer has no ready replica.")
+    if candidate.step_started_at is None:
+        loading = _wait_for_loading(situation, candidate, server)
+        if loading is not None:
+            return loading
+    return _run_step(situation, candidate, server, now)
+
+
+def _run_step(situation: Situation, candidate: CandidateRevision, server: ServerFacts, now: datetime) -> Decision:
+    plan = situation.spec.rollout.steps
+    if candidate.step >= len(plan):
+        return steps.run_bake(situation, candidate, server, now)
+    step = plan[candidate.step]
+    if step.evaluate is not None:
+        return steps.run_evaluate(situation, candidate, server, now)
+    if step.set_weight is not None:
+        return steps.run_set_weight(situation, candidate, server, step.set_weight, now)
+    if step.observe is not None:
+        return steps.run_observe(situation, candidate, server, now)
+    if step.pause is not None:
+        return steps.run_pause(situation, candidate, step.pause, now)
+    raise ValueError(f"step {candidate.step} of the rollout sets none of evaluate, setWeight, observe, pause")
+
+
+def _wait_for_loading(situation: Situation, candidate: CandidateRevision, server: ServerFacts) -> Decision | None:
+    """Wait until every ready replica has loaded the candidate; a refusal by all of them ends it."""
+    if server.has_loaded(candidate.revision):
+        return None
+    failures = {
+        pod.name: pod.failed[candidate.revision] for pod in server.ready_pods if candidate.revision in pod.failed
+    }
+    told = "; ".join(f"{name}: {problem}" for name, problem in sorted(failures.items()))
+    if failures and len(failures) == len(server.ready_pods):
+        return steps.withdraw(situation.status, candidate, Outcome.ROLLED_BACK, Why.ADAPTER_REFUSED, told)
+    if failures:
+        return steps.hold(
+            situation, Why.LOADING_RETRIED, f"some replicas refuse {candidate.revision}: {told}", stalled=True
+        )
+    missing = [pod.name for pod in server.ready_pods if candidate.revision not in pod.loaded]
+    return steps.hold(situation, Why.LOADING, f"loading {candidate.revision} in {', '.join(missing)}.")

@@ -1,0 +1,181 @@
+"""Server pods in memory: they apply plans by the data plane's rules, load adapters, answer requests and count them.
+
+`FakePod` is one process; `FakeServerPods` is the `ServerPods` port over them. Nothing happens by itself: tests let pods load and ask.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from tunewright_contracts.serving_plan import (
+    BUCKETS,
+    LATENCY_BOUNDS_MILLISECONDS,
+    AdapterPhase,
+    AdapterState,
+    PlanStatus,
+    PodState,
+    RevisionCounters,
+    Route,
+    ServingPlan,
+    SignedPlan,
+)
+from tunewright_operator.serving import PodAddress, PodUnreachableError
+from tunewright_operator.signing import read_plan
+
+METRICS = ("ErrorRate", "Latency", "OutputContract")
+
+
+class Counters:
+    def __init__(self) -> None:
+        self.answers = [0] * BUCKETS
+        self.bad = {metric: [0] * BUCKETS for metric in METRICS}
+        self.latency = [0] * (len(LATENCY_BOUNDS_MILLISECONDS) + 1)
+
+    def count(self, bucket: int, bad: set[str]) -> None:
+        self.answers[bucket] += 1
+        self.latency[12] += 1
+        for metric in bad:
+            self.bad[metric][bucket] += 1
+
+
+class FakePod:
+    """One server process. ``broken`` adapters fail for good with that message; ``slow`` ones load when told."""
+
+    def __init__(self, uid: str, *, boot: int = 1) -> None:
+        self.uid = uid
+        self.boot = boot
+        self.ready = True
+        self.reachable = True
+        self.plan: ServingPlan | None = None
+        self.plan_status = PlanStatus.NONE
+        self.loaded: set[str] = set()
+        self.broken: dict[str, str] = {}
+        self.slow: set[str] = set()
+        self.in_flight: dict[str, int] = {}
+        self.counters: dict[tuple[str, str], Counters] = {}
+        self.unloaded: list[str] = []
+
+    @property
+    def generation(self) -> int:
+        return self.plan.generation if self.plan else 0
+
+    def apply(self, plan: ServingPlan) -> None:
+        """Apply the highest generation seen; refuse lower ones; report an equal one with another hash."""
+        if self.plan is not None and plan.generation < self.plan.generation:
+            self.plan_status = PlanStatus.REFUSED
+            return
+        if (
+            self.plan is not None
+            and plan.generation == self.plan.generation
+            and plan.content_hash() != self.plan.content_hash()
+        ):
+            self.plan_status = PlanStatus.CONFLICT
+            return
+        self.plan, self.plan_status = plan, PlanStatus.APPLIED
+        wanted = {adapter.name for adapter in plan.adapters}
+        self.unloaded += sorted(self.loaded - wanted)
+        self.loaded &= wanted
+        self.load()
+
+    def load(self) -> None:
+        """Load whatever the plan names and nothing holds back."""
+        if self.plan is not None:
+            names = {adapter.name for adapter in self.plan.adapters}
+            self.loaded |= {name for name in names if name not in self.broken and name not in self.slow}
+
+    def restart(self, mounted: ServingPlan | None = None) -> None:
+        """A new process: counters from zero; the plan from the mounted file."""
+        self.boot += 1
+        self.plan, self.plan_status = None, PlanStatus.NONE
+        self.loaded, self.counters, self.in_flight = set(), {}, {}
+        if mounted is not None:
+            self.apply(mounted)
+
+    def ask(self, alias: str, session: str, judge: Callable[[str], set[str]] = lambda _: set()) -> str | None:
+        """Answer one request; return the revision that answered, None for a 503 or 404."""
+        route = next((route for route in (self.plan.routes if self.plan else ()) if route.alias == alias), None)
+        if route is None:
+            return None
+        revision = self._choose(route, session)
+        if revision is None:
+            return None
+        bucket = int(hashlib.sha256(f"bucket\0{session}".encode()).hexdigest(), 16) % BUCKETS
+        self.counters.setdefault((alias, revision), Counters()).count(bucket, judge(revision))
+        return revision
+
+    def _choose(self, route: Route, session: str) -> str | None:
+        point = int(hashlib.sha256(f"{route.salt}\0{session}".encode()).hexdigest(), 16) % 100
+        order: list[str] = []
+        reached = 0
+        for target in sorted(route.targets, key=lambda target: target.name):
+            reached += target.weight
+            if point < reached and not order:
+                order.append(target.name)
+        order += [target.name for target in route.targets if target.name not in order]
+        return next((name for name in order if name in self.loaded), None)
+
+    def state(self) -> PodState:
+        adapters = self.plan.adapters if self.plan else ()
+        return PodState(
+            pod_uid=self.uid,
+            boot_id=f"{self.uid}-{self.boot}",
+            plan_generation=self.generation,
+            plan_hash=self.plan.content_hash() if self.plan else "",
+            plan_status=self.plan_status,
+            settled=all(adapter.name in self.loaded or adapter.name in self.broken for adapter in adapters),
+            adapters=tuple(
+                AdapterState(
+                    name=adapter.name,
+                    digest=adapter.digest,
+                    phase=self._phase(adapter.name),
+                    reason="PreflightFailed" if adapter.name in self.broken else "",
+                    message=self.broken.get(adapter.name, ""),
+                    in_flight=self.in_flight.get(adapter.name, 0),
+                )
+                for adapter in adapters
+            ),
+            counters=tuple(
+                RevisionCounters(
+                    alias=alias,
+                    revision=revision,
+                    answers=sum(counted.answers),
+                    bad={metric: sum(bad) for metric, bad in counted.bad.items()},
+                    answers_by_bucket=tuple(counted.answers),
+                    bad_by_bucket={metric: tuple(bad) for metric, bad in counted.bad.items()},
+                    latency_milliseconds=tuple(counted.latency),
+                )
+                for (alias, revision), counted in sorted(self.counters.items())
+            ),
+        )
+
+    def _phase(self, name: str) -> AdapterPhase:
+        if name in self.loaded:
+            return AdapterPhase.LOADED
+        return AdapterPhase.FAILED if name in self.broken else AdapterPhase.FETCHING
+
+
+class FakeServerPods:
+    """`tunewright_operator.serving.ServerPods` over fake pods, by UID."""
+
+    def __init__(self) -> None:
+        self.pods: dict[str, FakePod] = {}
+        self.calls: list[tuple[str, str]] = []
+
+    def add(self, uid: str) -> FakePod:
+        self.pods[uid] = FakePod(uid)
+        return self.pods[uid]
+
+    async def fetch_state(self, pod: PodAddress, token: str) -> PodState:
+        assert token
+        return self._reach("state", pod).state()
+
+    async def push_plan(self, pod: PodAddress, signed: SignedPlan) -> None:
+        self._reach("push", pod).apply(read_plan(signed))
+
+    def _reach(self, call: str, address: PodAddress) -> FakePod:
+        self.calls.append((call, address.name))
+        pod = self.pods.get(address.uid)
+        if pod is None or not pod.reachable:
+            raise PodUnreachableError(f"pod {address.name} does not answer")
+        return pod
