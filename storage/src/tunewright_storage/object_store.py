@@ -80,7 +80,9 @@ class ObjectStore:
         # A storage secret may leave the region out: S3-compatible stores ignore it, but boto3 insists on one.
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
         verify = str(bundle) if bundle.is_file() and bundle.stat().st_size else None
-        return cls(boto3.client("s3", region_name=region, config=config, verify=verify))
+        # A session of its own: the default one remembers the first credentials that a process saw.
+        session = boto3.session.Session()
+        return cls(session.client("s3", region_name=region, config=config, verify=verify))
 
     def list(self, prefix: StorageURI) -> Iterator[ObjectInfo]:
         """Yield the object at an address, or all objects below it, in key order.

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from tunewright_contracts.adapter_manifest import compute_adapter_digest, revision_name
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.run_spec import MAX_TERMINATION_MESSAGE_BYTES, DatasetSummary, Outcome, PhaseResult
@@ -29,7 +30,7 @@ def test_wire_names_are_camel_case():
 
 def test_unreadable_document_names_the_field():
     wire = _plan().to_wire() | {"generation": 0}
-    with pytest.raises(ContractError, match="ServingPlan: generation: .*greater than or equal to 1"):
+    with pytest.raises(ContractError, match=r"ServingPlan: generation: .*greater than or equal to 1"):
         ServingPlan.from_wire(wire)
 
 

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tunewright_contracts.storage_uri import StorageURI, StorageURIError
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tunewright_contracts.document import ContractError
 from tunewright_evaluator.records import Record, choose_records, parse_records
 
@@ -29,7 +30,7 @@ def test_parse():
     ],
 )
 def test_parse_names_the_line(line):
-    with pytest.raises(ContractError, match="^file:2: "):
+    with pytest.raises(ContractError, match=r"^file:2: "):
         parse_records(_line("q") + "\n" + line, "file")
 
 

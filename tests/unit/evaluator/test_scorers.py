@@ -1,6 +1,7 @@
 """Each scorer's meaning, as a table."""
 
 import pytest
+
 from tunewright_contracts.run_spec import MetricSpec
 from tunewright_evaluator.scorers import ScorerError, build_scorer
 

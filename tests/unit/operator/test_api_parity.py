@@ -93,7 +93,9 @@ def unequal_default(where: str, field: FieldInfo, default: Any) -> Iterator[str]
         yield from unequal(f"{where} default", value, type(value).model_validate(default))
         return
     if isinstance(value, tuple):
-        value = [item.model_dump(by_alias=True, exclude_unset=True) if isinstance(item, ApiModel) else item for item in value]
+        value = [
+            item.model_dump(by_alias=True, exclude_unset=True) if isinstance(item, ApiModel) else item for item in value
+        ]
     yield from unequal(f"{where} default", None if value in (None, "", [], {}) else value, default)
 
 
