@@ -1,0 +1,67 @@
+{{/* The name of every object of the operator: one installation per cluster, since the custom resources are cluster-wide. */}}
+{{- define "tunewright.name" -}}tunewright-operator{{- end }}
+
+{{- define "tunewright.selectorLabels" -}}
+app.kubernetes.io/name: tunewright
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: operator
+{{- end }}
+
+{{- define "tunewright.labels" -}}
+{{ include "tunewright.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{/* An image's reference. Call with a dict of root and image (operator, trainer or server). */}}
+{{- define "tunewright.image" -}}
+{{- $images := .root.Values.images -}}
+{{- $image := get $images .image -}}
+{{- $registry := required "images.registry is required: the registry and path that hold the images, for example registry.example.com/tunewright" $images.registry -}}
+{{- if $image.digest -}}
+{{ $registry }}/{{ $image.name }}@{{ $image.digest }}
+{{- else -}}
+{{ $registry }}/{{ $image.name }}:{{ $image.tag | default .root.Chart.AppVersion }}
+{{- end -}}
+{{- end }}
+
+{{/* The operator's environment: its settings. */}}
+{{- define "tunewright.env" -}}
+- {name: TUNEWRIGHT_NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
+- {name: TUNEWRIGHT_POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+- {name: TUNEWRIGHT_DEPLOYMENT, value: {{ include "tunewright.name" . }}}
+- {name: TUNEWRIGHT_OPERATOR_IMAGE, value: {{ include "tunewright.image" (dict "root" . "image" "operator") | quote }}}
+- {name: TUNEWRIGHT_TRAINER_IMAGE, value: {{ include "tunewright.image" (dict "root" . "image" "trainer") | quote }}}
+- {name: TUNEWRIGHT_SERVER_IMAGE, value: {{ include "tunewright.image" (dict "root" . "image" "server") | quote }}}
+- {name: TUNEWRIGHT_IMAGE_PULL_POLICY, value: {{ .Values.images.pullPolicy }}}
+- {name: TUNEWRIGHT_LOG_FORMAT, value: {{ .Values.operator.logFormat }}}
+- {name: TUNEWRIGHT_LOG_LEVEL, value: {{ .Values.operator.logLevel }}}
+{{- with .Values.operator.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "tunewright.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "tunewright.containerSecurityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* The rules of files/operator-rules.yaml, each with its reason. */}}
+{{- define "tunewright.rules" -}}
+{{- range . }}
+# {{ .reason | trim | replace "\n" " " }}
+- apiGroups: {{ toJson .apiGroups }}
+  resources: {{ toJson .resources }}
+  verbs: {{ toJson .verbs }}
+{{- end }}
+{{- end }}
