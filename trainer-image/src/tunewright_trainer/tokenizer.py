@@ -21,6 +21,10 @@ class Encoder(Protocol):
         """Return an object with ``ids`` and ``offsets``."""
         ...
 
+    def decode(self, ids: list[int], *, skip_special_tokens: bool = True) -> str:
+        """Return the text of token ids."""
+        ...
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Example:
@@ -96,6 +100,10 @@ class ConversationTokenizer:
         """
         text = self.template.render(conversation, add_generation_prompt=True)
         return list(self._encoder.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, tokens: list[int]) -> str:
+        """Return the text of an answer without special tokens (the closing one, padding)."""
+        return self._encoder.decode(tokens, skip_special_tokens=True)
 
 
 def _read_template(folder: Path) -> str:

@@ -1,0 +1,102 @@
+"""``python -m tunewright_trainer prepare|train``: read the run document, run one phase, say how it ended."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+import structlog
+
+from tunewright_contracts.document import ContractError
+from tunewright_contracts.run_spec import PhaseResult, RunSpec
+from tunewright_storage.object_store import ObjectStore
+from tunewright_trainer.errors import Reason, TrainerError
+from tunewright_trainer.patience import PatientStore
+from tunewright_trainer.progress_server import ProgressBoard, ProgressServer
+from tunewright_trainer.settings import Settings
+from tunewright_trainer.stopping import Stopper
+from tunewright_trainer.termination import end_phase, explain_failure
+
+PHASES = ("prepare", "train")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one phase and return the exit code: 0 when it succeeded or was suspended, else 1."""
+    parser = argparse.ArgumentParser(prog="python -m tunewright_trainer", description=__doc__)
+    parser.add_argument("phase", choices=PHASES)
+    phase = parser.parse_args(arguments).phase
+    _configure_logging()
+    settings = Settings.from_environment()
+    stopper = Stopper()
+    stopper.install()
+    try:
+        result = _run_phase(phase, settings, stopper)
+    except BaseException as error:  # noqa: BLE001 - whatever happened, the operator is told
+        result = explain_failure(error)
+        if result.reason == Reason.INTERNAL_ERROR:
+            structlog.get_logger(__name__).exception("unexpected failure")
+    return end_phase(result, settings.termination_log)
+
+
+def _run_phase(phase: str, settings: Settings, stopper: Stopper) -> PhaseResult:
+    spec = _read_spec(settings.run_spec)
+    _prepare_process(spec, settings.work)
+    board = ProgressBoard(spec.attempt)
+    with ProgressServer(board, settings.progress_port):
+        store = PatientStore(ObjectStore.from_environment(), settings.patience_seconds, stopper.wait)
+        if phase == "prepare":
+            from tunewright_trainer.prepare.phase import prepare  # noqa: PLC0415 - each phase imports its own
+
+            with stopper.interruptible():
+                return prepare(spec, store, settings, board)
+        from tunewright_trainer.train.phase import train  # noqa: PLC0415
+
+        return train(spec, store, settings, board, stopper)
+
+
+def _read_spec(path: Path) -> RunSpec:
+    try:
+        return RunSpec.from_json(path.read_bytes())
+    except OSError as error:
+        raise TrainerError(
+            Reason.INVALID_RUN_SPEC, f"cannot read {path}: {error.strerror}; the operator mounts it there"
+        ) from error
+    except ContractError as error:
+        raise ContractError(f"{path}: {error}") from error
+
+
+def _prepare_process(spec: RunSpec, work: Path) -> None:
+    """Set what libraries read when they are imported, and move to a folder that may be written.
+
+    The root file system is read-only in a pod: every cache goes below ``work``.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    os.environ["UNSLOTH_DISABLE_STATISTICS"] = "1"
+    os.environ["UNSLOTH_COMPILE_LOCATION"] = str(work / "unsloth-compiled")
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    for name in ("HF_HOME", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "XDG_CACHE_HOME"):
+        os.environ.setdefault(name, str(work / "cache" / name.lower()))
+    if spec.base_model.s3 is not None:
+        # Without it transformers asks the Hub for files that a model does not have, and hangs where there is no way out.
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    os.chdir(work)
+
+
+def _configure_logging() -> None:
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

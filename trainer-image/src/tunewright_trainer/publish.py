@@ -1,0 +1,226 @@
+"""Publish an adapter: content named by its digest, the model card, and the manifest last."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import importlib.metadata
+import importlib.resources
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import structlog
+
+from tunewright_contracts.adapter_manifest import (
+    CONFIG_NAME,
+    MANIFEST_NAME,
+    MODEL_CARD_NAME,
+    WEIGHTS_NAME,
+    AdapterManifest,
+    BaseModelIdentity,
+    ContentFile,
+    Score,
+    adapter_folder,
+    compute_adapter_digest,
+)
+from tunewright_contracts.run_spec import AdapterSummary, DatasetSummary, RunSpec
+from tunewright_contracts.storage_uri import StorageURI
+from tunewright_storage.adapter import read_manifest
+from tunewright_storage.errors import StorageError, StorageReason
+from tunewright_storage.object_store import ObjectStore, digest_file
+from tunewright_trainer.errors import Reason, TrainerError
+from tunewright_trainer.prepare.dataset import split_name
+from tunewright_trainer.prepare.split import Split
+from tunewright_trainer.progress_server import format_time
+from tunewright_trainer.train.config import TrainingConfig
+
+TEMPLATE_NAME = "chat_template.jinja"
+PACKAGES = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "bitsandbytes",
+    "unsloth",
+    "unsloth_zoo",
+    "safetensors",
+    "tokenizers",
+)
+_log = structlog.get_logger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where an adapter comes from: everything that its manifest and card say beside its content."""
+
+    spec: RunSpec
+    config: TrainingConfig
+    dataset: DatasetSummary
+    scores: tuple[Score, ...]
+
+
+def publish(store: ObjectStore, trained: Path, scratch: Path, provenance: Provenance) -> AdapterSummary:
+    """Store an adapter so that it is either whole or not there.
+
+    Args:
+        store: takes the files.
+        trained: PEFT's folder with weights and configuration.
+        scratch: a local folder for the files as they are published.
+        provenance: for manifest and card.
+
+    Returns:
+        the summary; the same one when the same content was published before.
+
+    Raises:
+        TrainerError: the weights hold NaN or infinities.
+        StorageError: it may not be written, or something else lies under this digest.
+    """
+    files = assemble_content(trained, scratch, provenance.spec)
+    digest = compute_adapter_digest({file.path: file.sha256 for file in files})
+    uri = StorageURI.parse(provenance.spec.output_uri).join(adapter_folder(digest))
+    manifest = build_manifest(digest, files, provenance)
+    for file in files:
+        store.upload(scratch / file.path, uri.join(file.path))
+    store.write(uri.join(MODEL_CARD_NAME), render_model_card(manifest, provenance).encode())
+    if not store.write(uri.join(MANIFEST_NAME), manifest.to_json().encode(), if_absent=True):
+        # Published before, by an earlier attempt or by the lost answer of this one.
+        published = read_manifest(store, uri)
+        if published.digest != digest:
+            raise StorageError(
+                StorageReason.DIGEST_MISMATCH,
+                f"{uri} already holds an adapter with digest {published.digest}; delete that folder",
+            )
+        _log.info("adapter was published before", uri=str(uri))
+    return summarise(manifest, uri)
+
+
+def verify_published(store: ObjectStore, summary: AdapterSummary) -> bool:
+    """Tell whether a published adapter is still whole: its manifest reads, and each file has its size.
+
+    Raises:
+        StorageError: the store did not say.
+    """
+    uri = StorageURI.parse(summary.uri)
+    try:
+        manifest = read_manifest(store, uri)
+    except StorageError as error:
+        if error.retryable:
+            raise
+        return False
+    sizes = {item.uri: item.size for item in store.list(uri)}
+    whole = all(sizes.get(uri.join(file.path)) == file.size for file in manifest.files)
+    return whole and manifest.digest == summary.digest
+
+
+def assemble_content(trained: Path, scratch: Path, spec: RunSpec) -> tuple[ContentFile, ...]:
+    """Write the adapter's content files into ``scratch`` and return them, sorted by path.
+
+    Raises:
+        TrainerError: the weights hold NaN or infinities.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    check_finite(trained / WEIGHTS_NAME)
+    (scratch / WEIGHTS_NAME).write_bytes((trained / WEIGHTS_NAME).read_bytes())
+    config = json.loads((trained / CONFIG_NAME).read_text(encoding="utf-8"))
+    (scratch / CONFIG_NAME).write_text(canonical_adapter_config(config, spec.base_model.name), encoding="utf-8")
+    if spec.base_model.chat_template:
+        # Another template than the base model's own files have: whoever serves the adapter needs it too.
+        (scratch / TEMPLATE_NAME).write_text(spec.base_model.chat_template, encoding="utf-8")
+    return tuple(
+        ContentFile(path=path.name, sha256=digest_file(path), size=path.stat().st_size)
+        for path in sorted(scratch.iterdir())
+    )
+
+
+def canonical_adapter_config(config: dict[str, Any], base_model: str) -> str:
+    """Return PEFT's configuration as the same text for the same adapter.
+
+    The base model is named rather than located, and sets, which Python orders differently in each process, are
+    sorted.
+    """
+    content = {key: sorted(value) if _is_set_like(key, value) else value for key, value in config.items()}
+    content |= {"base_model_name_or_path": base_model, "revision": None, "inference_mode": True}
+    return json.dumps(content, indent=2, sort_keys=True) + "\n"
+
+
+def check_finite(weights: Path) -> None:
+    """Check that no weight is NaN or infinite: vLLM would load it without a word and answer with nothing.
+
+    Raises:
+        TrainerError: one is.
+    """
+    import torch  # noqa: PLC0415 - heavy
+    from safetensors import safe_open  # noqa: PLC0415
+
+    with safe_open(str(weights), framework="pt") as file:
+        for name in file.keys():  # noqa: SIM118 - not a dict
+            if not bool(torch.isfinite(file.get_tensor(name)).all()):
+                raise TrainerError(
+                    Reason.DIVERGED,
+                    f"training ended with NaN or infinite weights in {name}; lower training.learningRate",
+                )
+
+
+def build_manifest(digest: str, files: tuple[ContentFile, ...], provenance: Provenance) -> AdapterManifest:
+    """Return the manifest."""
+    spec, source = provenance.spec, provenance.spec.base_model
+    return AdapterManifest(
+        digest=digest,
+        files=files,
+        base_model=BaseModelIdentity(
+            name=source.name,
+            repository=source.hugging_face.repository if source.hugging_face else "",
+            revision=source.revision,
+            digest=source.digest,
+        ),
+        rank=provenance.config.rank,
+        dataset_digest=provenance.dataset.digest,
+        evaluation_dataset_uri=evaluation_uri(provenance.dataset),
+        training=provenance.config.to_wire(),
+        packages=dict(_installed(PACKAGES)),
+        scores=provenance.scores,
+        job=spec.job,
+        created_at=format_time(dt.datetime.now(dt.UTC)),
+    )
+
+
+def evaluation_uri(dataset: DatasetSummary) -> str:
+    """Return where the held-out records are; empty when none were held out."""
+    return str(StorageURI.parse(dataset.uri).join(split_name(Split.EVALUATION))) if dataset.evaluation else ""
+
+
+def render_model_card(manifest: AdapterManifest, provenance: Provenance) -> str:
+    """Return the README.md: what the adapter is, how good, from what."""
+    source = importlib.resources.files("tunewright_trainer").joinpath("model_card.md.jinja").read_text(encoding="utf-8")
+    # Markdown, not HTML: there is nothing to escape.
+    environment = jinja2.Environment(  # noqa: S701
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.from_string(source).render(manifest=manifest, dataset=provenance.dataset)
+
+
+def summarise(manifest: AdapterManifest, uri: StorageURI) -> AdapterSummary:
+    """Return what the operator records."""
+    return AdapterSummary(
+        uri=str(uri),
+        digest=manifest.digest,
+        rank=manifest.rank,
+        bytes=sum(file.size for file in manifest.files if file.path == WEIGHTS_NAME),
+        base_model_digest=manifest.base_model.digest,
+        evaluation_dataset_uri=manifest.evaluation_dataset_uri,
+    )
+
+
+def _is_set_like(key: str, value: Any) -> bool:
+    return key in {"target_modules", "modules_to_save", "exclude_modules"} and isinstance(value, list)
+
+
+def _installed(names: Iterable[str]) -> Iterable[tuple[str, str]]:
+    for name in names:
+        try:
+            yield name, importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue

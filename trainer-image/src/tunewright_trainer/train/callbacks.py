@@ -1,0 +1,99 @@
+"""What happens between steps: progress, checkpoints, and the end when SIGTERM or NaN says so. Heavy to import."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import structlog
+from transformers import TrainerCallback
+
+from tunewright_trainer.progress_server import ProgressBoard
+from tunewright_trainer.stopping import Stopper
+from tunewright_trainer.train.checkpoints import CheckpointStore, delete_local
+from tunewright_trainer.train.data import PaddingCollator
+from tunewright_trainer.train.memory import peak_memory_mebibytes
+from tunewright_trainer.train.pace import Pace
+
+_log = structlog.get_logger(__name__)
+
+
+# transformers is not installed where types are checked, hence the ignore.
+class RunCallback(TrainerCallback):  # type: ignore[misc]
+    """Report, store and stop. ``metrics`` collects what is logged, ``diverged_at`` is the step of a NaN loss."""
+
+    def __init__(
+        self,
+        board: ProgressBoard,
+        checkpoints: CheckpointStore,
+        stopper: Stopper,
+        collator: PaddingCollator,
+        total_steps: int,
+    ) -> None:
+        self._board = board
+        self._checkpoints = checkpoints
+        self._stopper = stopper
+        self._collator = collator
+        self._pace = Pace(total_steps)
+        self._pause_began = 0.0
+        self._saved: list[Path] = []
+        self.metrics: list[dict[str, Any]] = []
+        self.diverged_at: int | None = None
+
+    def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+        """Start the clock."""
+        self._pace.record(state.global_step, self._collator.tokens, time.monotonic())
+
+    def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Report progress; stop with a checkpoint when asked to."""
+        self._pace.record(state.global_step, self._collator.tokens, time.monotonic())
+        self._board.update(
+            step=state.global_step,
+            checkpoint_step=self._checkpoints.latest_step,
+            peak_memory_mebibytes=peak_memory_mebibytes(),
+            **self._pace.estimate(dt.datetime.now(dt.UTC)),
+        )
+        self._pause_began = time.monotonic()
+        if self._stopper.requested:
+            control.should_training_stop = True
+            control.should_evaluate = False
+        if self._stopper.requested or state.global_step >= state.max_steps:
+            control.should_save = True
+
+    def on_step_begin(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
+        """Take validation and checkpoints, which lie between two steps, out of the speed."""
+        if self._pause_began:
+            self._pace.skip(time.monotonic() - self._pause_began)
+
+    def on_log(self, _args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
+        """Show losses; a loss that is no number ends training."""
+        logs = logs or {}
+        self.metrics.append({"step": state.global_step, **logs})
+        if "loss" in logs:
+            self._board.update(train_loss=_finite(logs["loss"]))
+        if "eval_loss" in logs:
+            self._board.update(validation_loss=_finite(logs["eval_loss"]))
+        losses = [value for name, value in logs.items() if name in {"loss", "eval_loss", "grad_norm"}]
+        if not all(math.isfinite(value) for value in losses):
+            self.diverged_at = state.global_step
+            control.should_training_stop = True
+
+    def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
+        """Store what the trainer wrote, and keep only the newest two on the pod's disk."""
+        if self.diverged_at is not None:
+            return
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        self._checkpoints.save(state.global_step, folder)
+        self._saved.append(folder)
+        # The one before the newest is fully uploaded now, or given up: `save` waited for it.
+        for old in self._saved[:-2]:
+            delete_local(old)
+        del self._saved[:-2]
+
+
+def _finite(value: float) -> float | None:
+    """Return the value, or None for NaN and infinities, which JSON does not know."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,69 @@
+"""Token batches for the trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tunewright_trainer.conversation import ChatTemplateError, Conversation
+from tunewright_trainer.errors import Reason, TrainerError
+from tunewright_trainer.tokenizer import IGNORED_LABEL, ConversationTokenizer, Example
+
+_PAD_MULTIPLE = 8
+"""Tensor cores want lengths that are multiples of 8."""
+
+
+def encode_conversations(
+    conversations: Sequence[Conversation], tokenizer: ConversationTokenizer, max_tokens: int
+) -> list[Example]:
+    """Tokenize prepared records.
+
+    Raises:
+        TrainerError: one does not fit, though `prepare` let it pass: its files and this base model do not belong
+            together.
+    """
+    examples: list[Example] = []
+    for number, conversation in enumerate(conversations, start=1):
+        try:
+            example = tokenizer.encode_example(conversation)
+        except ChatTemplateError as error:
+            raise _mismatch(number, str(error)) from error
+        if len(example.input_ids) > max_tokens:
+            raise _mismatch(number, f"it has {len(example.input_ids)} tokens, over {max_tokens}")
+        examples.append(example)
+    return examples
+
+
+class PaddingCollator:
+    """Pad a micro-batch to its longest example, and count the tokens that training really reads."""
+
+    def __init__(self, pad_token: int) -> None:
+        self._pad_token = pad_token
+        self.tokens = 0
+
+    def pad(self, features: Sequence[dict[str, list[int]]]) -> dict[str, list[list[int]]]:
+        """Return rows of equal length (a multiple of 8), padded on the right and masked there."""
+        longest = max(len(feature["input_ids"]) for feature in features)
+        width = -(-longest // _PAD_MULTIPLE) * _PAD_MULTIPLE
+        rows: dict[str, list[list[int]]] = {"input_ids": [], "attention_mask": [], "labels": []}
+        for feature in features:
+            length = len(feature["input_ids"])
+            missing = width - length
+            rows["input_ids"].append([*feature["input_ids"], *[self._pad_token] * missing])
+            rows["attention_mask"].append([1] * length + [0] * missing)
+            rows["labels"].append([*feature["labels"], *[IGNORED_LABEL] * missing])
+            self.tokens += length
+        return rows
+
+    def __call__(self, features: Sequence[dict[str, list[int]]]) -> dict[str, Any]:
+        """Return the padded rows as tensors of shape (records, width)."""
+        import torch  # noqa: PLC0415 - heavy
+
+        return {name: torch.tensor(rows) for name, rows in self.pad(features).items()}
+
+
+def _mismatch(number: int, what: str) -> TrainerError:
+    return TrainerError(
+        Reason.DATASET_CHANGED,
+        f"prepared record {number} does not fit the base model: {what}; delete the prepared data and run the job again",
+    )

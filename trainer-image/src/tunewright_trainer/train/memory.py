@@ -1,0 +1,67 @@
+"""Memory: how a global batch is cut into micro-batches, and what an allocation failure means."""
+
+from __future__ import annotations
+
+import dataclasses
+import resource
+import sys
+
+from tunewright_trainer.errors import Reason, TrainerError
+
+_MARKERS = ("out of memory", "can't allocate memory", "cannot allocate memory")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """``size`` records at a time, ``accumulation`` times before each optimizer step."""
+
+    size: int
+    accumulation: int
+
+
+def plan_micro_batch(batch_size: int, limit: int | None) -> MicroBatch:
+    """Return the largest micro-batch within a limit that divides the global batch.
+
+    The global batch stays what the user asked for, so that an attempt with a smaller micro-batch continues the same
+    training: the loss is a mean over all tokens of the global batch.
+
+    Args:
+        batch_size: records per optimizer step.
+        limit: at most so many at a time; None: the whole batch.
+    """
+    size = max(1, min(limit or batch_size, batch_size))
+    while batch_size % size:
+        size -= 1
+    return MicroBatch(size, batch_size // size)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an exception is an allocation failure of torch, CUDA or Python."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(marker in str(error).lower() for marker in _MARKERS)
+
+
+def explain_out_of_memory(micro_batch: MicroBatch, max_sequence_length: int) -> TrainerError:
+    """Return the error for memory that did not suffice; at one record at a time it is final."""
+    tried = f"{micro_batch.size} record{'s' if micro_batch.size > 1 else ''} of up to {max_sequence_length} tokens"
+    if micro_batch.size == 1:
+        return TrainerError(
+            Reason.OUT_OF_MEMORY,
+            f"out of memory with {tried} at a time; lower training.maxSequenceLength or training.lora.rank, use "
+            "quantization NF4, or ask for an accelerator with more memory",
+        )
+    return TrainerError(
+        Reason.OUT_OF_MEMORY,
+        f"out of memory with {tried} at a time; retry.outOfMemory ReduceMicroBatch tries half as many and keeps the "
+        "global batch",
+        retryable=True,
+    )
+
+
+def peak_memory_mebibytes() -> int:
+    """Return the most memory ever used: the accelerator's when there is one, else this process's."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated()) >> 20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10

@@ -1,0 +1,98 @@
+"""Load base models and adapters through Unsloth. Heavy: import this module inside a phase only."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import unsloth  # isort: skip - it patches transformers, trl and peft, so it comes before them
+import torch
+from peft import PeftModel
+
+from tunewright_trainer.errors import Reason, TrainerError
+from tunewright_trainer.train.config import TrainingConfig
+
+FastLanguageModel = unsloth.FastLanguageModel
+
+
+def has_accelerator() -> bool:
+    """Tell whether torch sees a GPU."""
+    return bool(torch.cuda.is_available())
+
+
+def load_for_training(folder: Path, config: TrainingConfig) -> tuple[Any, Any]:
+    """Load a base model with a fresh LoRA adapter and return (model, Hugging Face tokenizer).
+
+    Raises:
+        TrainerError: Unsloth cannot load this architecture, or a target module does not exist.
+    """
+    # On a GPU "unsloth" offloads activations; on a CPU recomputing them only costs time.
+    checkpointing: str | bool = "unsloth" if has_accelerator() else False
+    try:
+        model, tokenizer = FastLanguageModel.from_pretrained(
+            model_name=str(folder),
+            max_seq_length=config.max_sequence_length,
+            load_in_4bit=config.quantization == "NF4",
+            use_gradient_checkpointing=checkpointing,
+            local_files_only=True,
+        )
+    except (ValueError, KeyError, NotImplementedError) as error:
+        raise TrainerError(
+            Reason.INVALID_TRAINING,
+            f"base model {config.base_model} cannot be loaded: {error}; choose one that Unsloth supports",
+        ) from error
+    _check_target_modules(model, config)
+    model = FastLanguageModel.get_peft_model(
+        model,
+        r=config.rank,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        target_modules=list(config.target_modules),
+        use_gradient_checkpointing=checkpointing,
+        random_state=config.seed,
+        max_seq_length=config.max_sequence_length,
+    )
+    return model, tokenizer
+
+
+@contextlib.contextmanager
+def loaded_for_scoring(folder: Path, adapter: Path, config: TrainingConfig) -> Iterator[Any]:
+    """Load a base model and a trained adapter for generation; memory is freed when the block ends.
+
+    In 16 bit, as a server will run it, wherever that costs nothing: on a GPU an NF4 model stays NF4, since it may be
+    NF4 because 16 bit do not fit, while on a CPU NF4 generates many times slower.
+    """
+    model, _tokenizer = FastLanguageModel.from_pretrained(
+        model_name=str(folder),
+        max_seq_length=config.max_sequence_length,
+        load_in_4bit=config.quantization == "NF4" and has_accelerator(),
+        local_files_only=True,
+    )
+    model = PeftModel.from_pretrained(model, str(adapter))
+    try:
+        FastLanguageModel.for_inference(model)
+        yield model
+    finally:
+        del model
+        free_memory()
+
+
+def free_memory() -> None:
+    """Return unreferenced tensors to the system."""
+    gc.collect()
+    if has_accelerator():
+        torch.cuda.empty_cache()
+
+
+def _check_target_modules(model: Any, config: TrainingConfig) -> None:
+    present = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    missing = [name for name in config.target_modules if name not in present]
+    if missing:
+        raise TrainerError(
+            Reason.INVALID_TRAINING,
+            f"base model {config.base_model} has no modules {', '.join(missing)}; correct training.lora.targetModules "
+            "of the job or training.targetModules of the BaseModel",
+        )

@@ -1,0 +1,227 @@
+"""The train phase: train or continue, score, publish. Run again on finished work it returns the same result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from tunewright_contracts.adapter_manifest import Score
+from tunewright_contracts.progress import Phase
+from tunewright_contracts.run_spec import Outcome, PhaseResult, RunSpec
+from tunewright_contracts.storage_uri import StorageURI
+from tunewright_storage.base_model import fetch_base_model
+from tunewright_storage.object_store import ObjectStore
+from tunewright_trainer import publish as publishing
+from tunewright_trainer import scoring
+from tunewright_trainer.errors import Reason, TrainerError
+from tunewright_trainer.prepare.dataset import DatasetManifest, fetch_dataset, read_split
+from tunewright_trainer.prepare.phase import check_metrics, length_limit
+from tunewright_trainer.prepare.split import Split
+from tunewright_trainer.progress_server import ProgressBoard
+from tunewright_trainer.settings import Settings
+from tunewright_trainer.stopping import Stopper
+from tunewright_trainer.tokenizer import ConversationTokenizer
+from tunewright_trainer.train import run
+from tunewright_trainer.train.checkpoints import Checkpoint, CheckpointStore
+from tunewright_trainer.train.config import TrainingConfig, resolve_config
+from tunewright_trainer.train.data import encode_conversations
+from tunewright_trainer.train.memory import peak_memory_mebibytes
+
+_log = structlog.get_logger(__name__)
+
+
+def train(spec: RunSpec, store: ObjectStore, settings: Settings, board: ProgressBoard, stopper: Stopper) -> PhaseResult:
+    """Bring a job from prepared data to a published adapter.
+
+    Raises:
+        TrainerError, StorageError, StorageURIError: it cannot go on.
+        StopRequestedError: SIGTERM came while there was nothing to save.
+    """
+    job = _TrainPhase(spec, store, settings, board, stopper)
+    return job.run()
+
+
+class _TrainPhase:
+    """The steps of one attempt, in the order in which they run."""
+
+    def __init__(
+        self, spec: RunSpec, store: ObjectStore, settings: Settings, board: ProgressBoard, stopper: Stopper
+    ) -> None:
+        self._spec = spec
+        self._store = store
+        self._settings = settings
+        self._board = board
+        self._stopper = stopper
+        self._run_uri = StorageURI.parse(spec.run_uri)
+        self._started = time.monotonic()
+        self._model_folder = settings.work / "base-model"
+
+    def run(self) -> PhaseResult:
+        with self._stopper.interruptible():
+            dataset = self._fetch_dataset()
+            config = resolve_config(self._spec, dataset.summary)
+            inputs = digest_inputs(config, self._spec)
+            finished = self._find_finished(inputs)
+            if finished is not None:
+                return finished
+            _log.info("training configuration", **config.to_wire())
+            self._store.write(self._run_uri.join(run.CONFIG_NAME), config.to_json().encode())
+            self._board.update(phase=Phase.LOADING_MODEL, total_steps=config.total_steps)
+            fetch_base_model(self._spec.base_model, self._model_folder, self._store)
+            tokenizer = ConversationTokenizer.from_folder(self._model_folder, self._spec.base_model.chat_template)
+            checkpoints = CheckpointStore(
+                self._store, self._run_uri, self._spec.attempt, self._settings.pod_uid, config.fingerprint
+            )
+            newest = checkpoints.find_newest(self._settings.work / "resume")
+        if newest is None or newest.step < config.total_steps:
+            checkpoint, stopped = self._fit(config, tokenizer, checkpoints, newest)
+            if stopped:
+                return self._suspended(checkpoint.step, config.total_steps)
+            newest = checkpoint
+        else:
+            self._board.update(step=newest.step, checkpoint_step=newest.step, resumed_from_step=newest.step)
+        with self._stopper.interruptible():
+            scores = self._score(config, tokenizer, newest)
+        return self._conclude(inputs, config, dataset, newest, scores)
+
+    def _fetch_dataset(self) -> DatasetManifest:
+        check_metrics(self._spec.evaluation.metrics)
+        if self._spec.dataset_uri is None:
+            raise TrainerError(
+                Reason.INVALID_RUN_SPEC,
+                "the run document names no prepared data (datasetUri); use a trainer image of the operator's own version",
+            )
+        return fetch_dataset(self._store, StorageURI.parse(self._spec.dataset_uri), self._dataset_folder)
+
+    @property
+    def _dataset_folder(self) -> Path:
+        return self._settings.work / "dataset"
+
+    def _find_finished(self, inputs: str) -> PhaseResult | None:
+        """Return the recorded result when it still holds: a published adapter must still be there."""
+        result = run.read_result(self._store, self._run_uri, inputs)
+        if result is None:
+            return None
+        if result.adapter is not None and not publishing.verify_published(self._store, result.adapter):
+            _log.warning("published adapter is gone or damaged, publishing again", uri=result.adapter.uri)
+            return None
+        _log.info("this job ended before, its result stands")
+        return result
+
+    def _fit(
+        self,
+        config: TrainingConfig,
+        tokenizer: ConversationTokenizer,
+        checkpoints: CheckpointStore,
+        resume: Checkpoint | None,
+    ) -> tuple[Checkpoint, bool]:
+        with self._stopper.interruptible():
+            limit, _ = length_limit(self._spec)
+            train = encode_conversations(read_split(self._dataset_folder, Split.TRAIN), tokenizer, limit)
+            validation = encode_conversations(read_split(self._dataset_folder, Split.VALIDATION), tokenizer, limit)
+            from tunewright_trainer.train.fit import fit  # noqa: PLC0415 - heavy
+        self._board.update(
+            phase=Phase.TRAINING,
+            step=resume.step if resume else 0,
+            resumed_from_step=resume.step if resume else None,
+            checkpoint_step=resume.step if resume else None,
+        )
+        result = fit(
+            config,
+            self._model_folder,
+            train,
+            validation,
+            resume=resume,
+            work=self._settings.work / "run",
+            checkpoints=checkpoints,
+            board=self._board,
+            stopper=self._stopper,
+        )
+        run.write_lines(self._store, self._run_uri.join(f"metrics-{self._spec.attempt}.jsonl"), result.metrics)
+        _log.info("training ended", step=result.checkpoint.step, stopped=result.stopped)
+        return result.checkpoint, result.stopped
+
+    def _score(
+        self, config: TrainingConfig, tokenizer: ConversationTokenizer, checkpoint: Checkpoint
+    ) -> tuple[Score, ...]:
+        evaluation = self._spec.evaluation
+        records = scoring.choose_held_out(read_split(self._dataset_folder, Split.EVALUATION), evaluation.max_samples)
+        if not records or not evaluation.metrics:
+            return ()
+        from tunewright_trainer.train import model as models  # noqa: PLC0415 - heavy
+
+        models.free_memory()
+        self._board.update(phase=Phase.EVALUATING, evaluated=0, to_evaluate=2 * len(records))
+        with models.loaded_for_scoring(self._model_folder, checkpoint.folder, config) as model:
+            answers = scoring.answer_all(
+                model, tokenizer, records, evaluation.max_tokens, lambda done: self._board.update(evaluated=done)
+            )
+        run.write_lines(self._store, self._run_uri.join(run.SAMPLES_NAME), run.sample_rows(answers))
+        scores = scoring.score_answers(evaluation.metrics, answers)
+        for score in scores:
+            _log.info("held-out score", **score.to_wire())
+        return scores
+
+    def _conclude(
+        self,
+        inputs: str,
+        config: TrainingConfig,
+        dataset: DatasetManifest,
+        checkpoint: Checkpoint,
+        scores: tuple[Score, ...],
+    ) -> PhaseResult:
+        facts: dict[str, Any] = {
+            "dataset": dataset.summary,
+            "scores": scores,
+            "progress_step": checkpoint.step,
+            "gpu_seconds": self._gpu_seconds(),
+        }
+        misses = scoring.find_below_minimum(self._spec.evaluation.metrics, scores) if scores else []
+        if misses:
+            result = PhaseResult(
+                outcome=Outcome.FAILED,
+                reason=Reason.BELOW_MINIMUM,
+                message=f"{'; '.join(misses)}. Nothing was published; give more or better data or train longer, or "
+                f"lower the minimum. Each answer is in {self._run_uri.join(run.SAMPLES_NAME)}",
+                **facts,
+            )
+        else:
+            self._board.update(phase=Phase.PUBLISHING)
+            provenance = publishing.Provenance(self._spec, config, dataset.summary, scores)
+            adapter = publishing.publish(self._store, checkpoint.folder, self._settings.work / "adapter", provenance)
+            told = ", ".join(f"{score.type} {score.base:.3f} → {score.tuned:.3f}" for score in scores)
+            result = PhaseResult(
+                outcome=Outcome.SUCCEEDED,
+                reason=Reason.PUBLISHED,
+                message=f"adapter of rank {adapter.rank} published at {adapter.uri}" + (f"; {told}" if told else ""),
+                adapter=adapter,
+                **facts,
+            )
+        run.write_result(self._store, self._run_uri, inputs, result)
+        self._board.update(phase=Phase.FINISHED, peak_memory_mebibytes=peak_memory_mebibytes())
+        return result
+
+    def _suspended(self, step: int, total_steps: int) -> PhaseResult:
+        return PhaseResult(
+            outcome=Outcome.SUSPENDED,
+            reason=Reason.SUSPENDED,
+            message=f"stopped by SIGTERM after step {step} of {total_steps}; the next attempt continues from there",
+            progress_step=step,
+            gpu_seconds=self._gpu_seconds(),
+        )
+
+    def _gpu_seconds(self) -> int | None:
+        from tunewright_trainer.train.model import has_accelerator  # noqa: PLC0415 - heavy
+
+        return round(time.monotonic() - self._started) if has_accelerator() else None
+
+
+def digest_inputs(config: TrainingConfig, spec: RunSpec) -> str:
+    """Return the digest over all that decides how the job ends: the training and the examination."""
+    content = [config.fingerprint, spec.evaluation.to_wire(), spec.base_model.chat_template, spec.output_uri]
+    return f"sha256:{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}"
