@@ -1,0 +1,99 @@
+"""``python -m tunewright_server``: fetch and verify the base model, then become vLLM with our middleware."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import structlog
+
+from tunewright_contracts.document import ContractError
+from tunewright_contracts.run_spec import Outcome, PhaseResult
+from tunewright_contracts.server_config import ServerConfig
+from tunewright_server import launch, logs
+from tunewright_server.settings import Settings
+from tunewright_storage.base_model import fetch_base_model
+from tunewright_storage.errors import StorageError
+from tunewright_storage.object_store import ObjectStore
+
+log = structlog.get_logger()
+
+TERMINATION_LOG = Path("/dev/termination-log")
+_FIRST_WAIT_SECONDS = 2.0
+_LONGEST_WAIT_SECONDS = 30.0
+_GIVE_UP_SECONDS = 600.0
+
+
+def main() -> NoReturn:
+    """Run; on failure the termination message says what was wrong and what to do."""
+    logs.configure()
+    # As a container's first process Python would ignore SIGTERM while it downloads.
+    signal.signal(signal.SIGTERM, _leave)
+    settings = Settings.from_environment()
+    try:
+        config = ServerConfig.from_json(settings.config_path.read_bytes())
+        version = importlib.metadata.version("vllm")
+        launch.check_vllm_version(version)
+        cpu = launch.is_cpu_build(version)
+        fetch_patiently(config, settings.base_model_folder)
+        if config.base_model.chat_template:
+            template = settings.state_directory / launch.CHAT_TEMPLATE_NAME
+            template.write_text(config.base_model.chat_template)
+        command = launch.build_command(config, settings.base_model_folder, settings.host, settings.port, cpu=cpu)
+    except StorageError as error:
+        _fail(Outcome.RETRYABLE if error.retryable else Outcome.FAILED, error.reason.value, str(error))
+    except importlib.metadata.PackageNotFoundError:
+        _fail(Outcome.FAILED, "NoInferenceServer", "this image holds no vLLM; build it from server-image/Containerfile")
+    except (OSError, ContractError, launch.LaunchError) as error:
+        _fail(Outcome.FAILED, "InvalidServerConfig", str(error))
+    log.info("vllm_starting", version=version, cpu=cpu, command=" ".join(command[1:]))
+    sys.stdout.flush()
+    os.execve(command[0], command, launch.build_environment(os.environ, cpu=cpu))  # noqa: S606 - no shell is wanted
+
+
+def fetch_patiently(config: ServerConfig, folder: Path) -> None:
+    """Fetch and verify the base model; wait out a store that is away for up to ten minutes.
+
+    Raises:
+        StorageError: it cannot be had.
+    """
+    source = config.base_model
+    started = time.monotonic()
+    wait = _FIRST_WAIT_SECONDS
+    log.info("base_model_fetching", name=source.name, digest=source.digest)
+    while True:
+        try:
+            fetch_base_model(source, folder, ObjectStore.from_environment())
+        except StorageError as error:
+            if not error.retryable or time.monotonic() - started > _GIVE_UP_SECONDS:
+                raise
+            log.warning("base_model_fetch_failed", reason=error.reason.value, message=str(error), retry_seconds=wait)
+            time.sleep(wait)
+            wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
+        else:
+            log.info("base_model_ready", seconds=round(time.monotonic() - started, 1))
+            return
+
+
+def _fail(outcome: Outcome, reason: str, message: str) -> NoReturn:
+    log.error("server_failed", reason=reason, message=message)
+    result = PhaseResult(outcome=outcome, reason=reason, message=message)
+    try:
+        TERMINATION_LOG.write_text(result.to_termination_message())
+    except OSError:
+        log.warning("termination_message_not_written", path=str(TERMINATION_LOG))
+    sys.exit(1)
+
+
+def _leave(number: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    main()

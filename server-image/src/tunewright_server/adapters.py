@@ -1,0 +1,259 @@
+"""The adapters in this pod: fetch, check, load, drain, unload and delete, driven by `converge.decide_actions`."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from tunewright_contracts.adapter_manifest import AdapterManifest, adapter_folder, compute_adapter_digest
+from tunewright_contracts.document import ContractError
+from tunewright_contracts.serving_plan import AdapterEntry, AdapterPhase, AdapterState, ServingPlan
+from tunewright_contracts.storage_uri import StorageURI
+from tunewright_server import converge, preflight
+from tunewright_server.base_shapes import BaseShapes
+from tunewright_server.converge import AdapterRecord
+from tunewright_server.engine import Engine, EngineRefusedError
+from tunewright_server.plan_source import write_atomically
+from tunewright_server.preflight import AdapterError, AdapterReason
+from tunewright_storage.errors import StorageError
+from tunewright_storage.object_store import digest_file
+
+log = structlog.get_logger()
+
+_KEPT_MANIFEST = "manifest.json"
+_PARALLEL_FETCHES = 2
+
+
+class AdapterSourcePort(Protocol):
+    """Where adapters come from; `StoredAdapters` is the one in a pod."""
+
+    def read_manifest(self, uri: StorageURI) -> AdapterManifest:
+        """Return the manifest. Raises StorageError."""
+
+    def fetch(self, uri: StorageURI, folder: Path, digest: str) -> AdapterManifest:
+        """Fetch and verify into ``<folder>/sha256-<hex>/``. Raises StorageError."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AdapterLimits:
+    """What the server was started with."""
+
+    base_digest: str
+    base: BaseShapes
+    max_rank: int
+    slots: int
+    timeout_seconds: float
+
+
+class AdapterPool:
+    """Holds the records, counts requests under way, and moves adapters towards the plan.
+
+    All methods run on the event loop; slow work runs in threads. `step` is called whenever something may have changed.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        source: AdapterSourcePort,
+        engine: Engine,
+        limits: AdapterLimits,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._folder = folder
+        self._source = source
+        self._engine = engine
+        self._limits = limits
+        self._clock = clock
+        self._wake = wake
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._plan: ServingPlan | None = None
+        self.records: dict[str, AdapterRecord] = {}
+        self.in_flight: dict[str, int] = {}
+
+    def set_plan(self, plan: ServingPlan) -> None:
+        """Note what is wanted from now on."""
+        self._plan = plan
+
+    def is_loaded(self, name: str) -> bool:
+        """Tell whether a revision may get requests in this pod."""
+        record = self.records.get(name)
+        return record is not None and record.phase is AdapterPhase.LOADED
+
+    def is_known(self, name: str) -> bool:
+        """Tell whether a revision is in the plan or here."""
+        return name in self.records
+
+    def is_settled(self) -> bool:
+        """Tell whether every adapter of the plan is loaded, failed for good or out of time."""
+        return converge.is_settled(self._plan, self.records, self._clock(), self._limits.timeout_seconds)
+
+    def enter(self, name: str) -> None:
+        """Count a request to a revision as under way: until `leave`, the revision is neither unloaded nor deleted."""
+        self.in_flight[name] = self.in_flight.get(name, 0) + 1
+
+    def leave(self, name: str) -> None:
+        """Count a request as done."""
+        left = self.in_flight.get(name, 0) - 1
+        if left > 0:
+            self.in_flight[name] = left
+            return
+        self.in_flight.pop(name, None)
+        record = self.records.get(name)
+        if record is not None and record.phase is AdapterPhase.DRAINING:
+            self._wake()
+
+    def states(self) -> tuple[AdapterState, ...]:
+        """Return what the pod reports of its adapters."""
+        full = sum(record.phase in (AdapterPhase.LOADED, AdapterPhase.DRAINING) for record in self.records.values())
+        waiting = full >= self._limits.slots
+        return tuple(
+            AdapterState(
+                name=name,
+                digest=record.entry.digest,
+                phase=record.phase,
+                reason=AdapterReason.NO_SLOT if waiting and record.phase is AdapterPhase.PENDING else record.reason,
+                message=record.message,
+                in_flight=self.in_flight.get(name, 0),
+            )
+            for name, record in self.records.items()
+        )
+
+    def next_wake(self) -> float | None:
+        """Return the seconds until a retry is due, or None."""
+        due = converge.find_next_wake(self.records)
+        return None if due is None else max(0.0, due - self._clock())
+
+    def delete_leftovers(self) -> None:
+        """Delete folders that no adapter of the plan uses: left by an earlier process of this pod."""
+        wanted = {entry.name for entry in self._plan.adapters} if self._plan else set()
+        if self._folder.is_dir():
+            for path in self._folder.iterdir():
+                if path.name not in wanted:
+                    shutil.rmtree(path, ignore_errors=True)
+
+    async def step(self) -> None:
+        """Do what can be done now; fetches go on in the background and wake the loop when they are done."""
+        while self._plan is not None:
+            actions = converge.decide_actions(
+                self._plan,
+                self.records,
+                self.in_flight,
+                self._clock(),
+                slots=self._limits.slots,
+                parallel=_PARALLEL_FETCHES,
+            )
+            for action in actions:
+                await self._act(action)
+            # Admitting makes bringing up possible, draining makes unloading possible: again until nothing is left.
+            if not any(
+                isinstance(action, converge.Admit | converge.Drain | converge.Unload | converge.Forget)
+                for action in actions
+            ):
+                return
+
+    async def close(self) -> None:
+        """Wait for work under way."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _act(self, action: converge.Action) -> None:
+        match action:
+            case converge.Admit(entry):
+                self.records[entry.name] = AdapterRecord(entry, AdapterPhase.PENDING, self._clock())
+            case converge.BringUp(name):
+                self._replace(name, phase=AdapterPhase.FETCHING)
+                task = asyncio.create_task(self._bring_up(name), name=f"bring-up-{name}")
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            case converge.Drain(name):
+                self._replace(name, phase=AdapterPhase.DRAINING)
+                log.info("adapter_draining", name=name, in_flight=self.in_flight.get(name, 0))
+            case converge.Revive(name):
+                self._replace(name, phase=AdapterPhase.LOADED)
+                log.info("adapter_revived", name=name)
+            case converge.Unload(name):
+                await self._unload(name)
+            case converge.Forget(name):
+                del self.records[name]
+                await asyncio.to_thread(shutil.rmtree, self._folder / name, ignore_errors=True)
+
+    async def _bring_up(self, name: str) -> None:
+        entry = self.records[name].entry
+        started = self._clock()
+        try:
+            folder = await asyncio.to_thread(self._prepare, entry)
+            try:
+                await self._engine.load(name, folder)
+            except EngineRefusedError as error:
+                raise AdapterError(AdapterReason.LOAD_FAILED, f"vLLM: {error}", retryable=True) from error
+        except AdapterError as error:
+            self._fail(name, error.reason, str(error), retryable=error.retryable)
+        except StorageError as error:
+            self._fail(name, error.reason.value, str(error), retryable=error.retryable)
+        except Exception as error:
+            # A full disk or a bug: reported and tried again, since the other adapters must not suffer for it.
+            log.exception("adapter_failed_unexpectedly", name=name)
+            self._fail(name, AdapterReason.LOAD_FAILED, f"{type(error).__name__}: {error}", retryable=True)
+        else:
+            self._replace(name, phase=AdapterPhase.LOADED, reason="", message="")
+            log.info("adapter_loaded", name=name, seconds=round(self._clock() - started, 3))
+        finally:
+            self._wake()
+
+    def _prepare(self, entry: AdapterEntry) -> Path:
+        """Return the folder with the entry's checked files: those kept from before a restart, or fetched now."""
+        limits = self._limits
+        assert self._plan is not None  # noqa: S101 - a step comes after the first plan
+        uri = preflight.check_entry(entry, self._plan.adapter_sources)
+        home = self._folder / entry.name
+        folder = home / adapter_folder(entry.digest)
+        manifest = read_kept_manifest(home, folder, entry.digest)
+        if manifest is None:
+            preflight.check_manifest(self._source.read_manifest(uri), limits.base_digest, limits.max_rank, limits.base)
+            manifest = self._source.fetch(uri, home, entry.digest)
+            write_atomically(home / _KEPT_MANIFEST, manifest.to_json().encode())
+        preflight.check_manifest(manifest, limits.base_digest, limits.max_rank, limits.base)
+        preflight.check_folder(folder, limits.max_rank, limits.base)
+        return folder
+
+    async def _unload(self, name: str) -> None:
+        try:
+            await self._engine.unload(name)
+        except EngineRefusedError:
+            # Its name would be found by nobody: routing never leads there. The files stay, which is what keeps it safe.
+            log.exception("adapter_unload_failed", name=name)
+            del self.records[name]
+            return
+        del self.records[name]
+        await asyncio.to_thread(shutil.rmtree, self._folder / name, ignore_errors=True)
+        log.info("adapter_unloaded", name=name)
+
+    def _fail(self, name: str, reason: str, message: str, *, retryable: bool) -> None:
+        record = converge.record_failure(self.records[name], reason, message, retryable=retryable, now=self._clock())
+        self.records[name] = record
+        log.warning("adapter_failed", name=name, reason=reason, message=message, phase=record.phase.value)
+        if record.phase is AdapterPhase.FAILED:
+            shutil.rmtree(self._folder / name, ignore_errors=True)
+
+    def _replace(self, name: str, **changes: object) -> None:
+        self.records[name] = dataclasses.replace(self.records[name], **changes)  # type: ignore[arg-type]
+
+
+def read_kept_manifest(home: Path, folder: Path, digest: str) -> AdapterManifest | None:
+    """Return the manifest of files kept from before a restart when every one of them still has its digest, else None."""
+    try:
+        manifest = AdapterManifest.from_json((home / _KEPT_MANIFEST).read_bytes())
+        if manifest.digest != digest or {path.name for path in folder.iterdir()} != {f.path for f in manifest.files}:
+            return None
+        digests = {file.path: digest_file(folder / file.path) for file in manifest.files}
+    except (OSError, ContractError):
+        return None
+    return manifest if compute_adapter_digest(digests) == digest else None

@@ -1,0 +1,62 @@
+"""The operator's side of a pod, below ``/tunewright/v1``: probes, state and the pushed plan."""
+
+from __future__ import annotations
+
+import orjson
+
+from tunewright_contracts.serving_plan import ADMIN_PREFIX, MAX_PLAN_BYTES, PLAN_PATH, STATE_PATH, PlanStatus
+from tunewright_server import asgi
+from tunewright_server.auth import STATE_SCOPE, AuthError
+from tunewright_server.errors import RefusalCode, RefusalError
+from tunewright_server.plan_source import Offer
+from tunewright_server.request_body import too_large
+from tunewright_server.runtime import Runtime
+
+HEALTH_PATH = f"{ADMIN_PREFIX}/healthz"
+READY_PATH = f"{ADMIN_PREFIX}/readyz"
+# A plan's payload travels as base64 inside the signed document.
+_MAX_PLAN_BODY = MAX_PLAN_BYTES * 4 // 3 + 4096
+
+
+async def handle(runtime: Runtime, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+    """Answer one request below the prefix.
+
+    Raises:
+        RefusalError: unknown path or method (404), no good token or signature (401), a body over the limit (413).
+    """
+    match (scope["method"], scope["path"]):
+        case ("GET", path) if path == HEALTH_PATH:
+            await asgi.send_json(send, 200, b'{"status":"alive"}')
+        case ("GET", path) if path == READY_PATH:
+            await _answer_ready(runtime, send)
+        case ("GET", path) if path == STATE_PATH:
+            try:
+                runtime.key.verify_token(
+                    asgi.get_header(scope["headers"], "authorization"), runtime.config.server_uid, STATE_SCOPE
+                )
+            except AuthError as error:
+                raise RefusalError(401, RefusalCode.UNAUTHORIZED, str(error)) from error
+            await asgi.send_json(send, 200, runtime.state().to_json().encode())
+        case ("PUT", path) if path == PLAN_PATH:
+            body = await asgi.read_body(receive, _MAX_PLAN_BODY)
+            if body is None:
+                raise too_large(_MAX_PLAN_BODY)
+            await _answer_plan(runtime, await runtime.offer_plan(body), send)
+        case _:
+            raise RefusalError(404, RefusalCode.NOT_FOUND, "There is nothing here")
+
+
+async def _answer_ready(runtime: Runtime, send: asgi.Send) -> None:
+    if runtime.is_ready:
+        await asgi.send_json(send, 200, b'{"status":"ready"}')
+        return
+    waiting = [state.name for state in runtime.pool.states() if state.phase.value not in ("Loaded", "Failed")]
+    body = {"status": "settling", "planGeneration": runtime.plan_generation, "waitingFor": waiting[:20]}
+    await asgi.send_json(send, 503, orjson.dumps(body))
+
+
+async def _answer_plan(runtime: Runtime, offer: Offer, send: asgi.Send) -> None:
+    if offer.unsigned:
+        raise RefusalError(401, RefusalCode.UNAUTHORIZED, offer.message)
+    body = {"planStatus": offer.status.value, "message": offer.message, "planGeneration": runtime.plan_generation}
+    await asgi.send_json(send, 200 if offer.status is PlanStatus.APPLIED else 409, orjson.dumps(body))

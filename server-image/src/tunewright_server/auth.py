@@ -1,0 +1,98 @@
+"""Who speaks: the operator's Ed25519 key signs plans (RFC 8032) and short tokens (RFC 7519, alg EdDSA)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from pathlib import Path
+from typing import Any
+
+import jwt
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from tunewright_contracts.serving_plan import SignedPlan
+
+MAX_TOKEN_SECONDS = 15 * 60
+LEEWAY_SECONDS = 30
+STATE_SCOPE = "state"
+EVALUATE_SCOPE = "evaluate"
+
+
+class AuthError(Exception):
+    """A signature or a token is not good; the message says why and never repeats the token."""
+
+
+class OperatorKey:
+    """The operator's public key in a mounted file, read again when the file changes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp: tuple[int, int, int] | None = None
+        self._key: Ed25519PublicKey | None = None
+
+    def load(self) -> Ed25519PublicKey:
+        """Return the key.
+
+        Raises:
+            AuthError: the file is missing or holds no Ed25519 public key in PEM.
+        """
+        try:
+            stat = self._path.stat()
+            stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+            if self._key is None or stamp != self._stamp:
+                key = load_pem_public_key(self._path.read_bytes())
+                if not isinstance(key, Ed25519PublicKey):
+                    raise AuthError(f"{self._path} holds no Ed25519 key; the operator writes its public key there")
+                self._key, self._stamp = key, stamp
+        except (OSError, ValueError, UnsupportedAlgorithm) as error:
+            raise AuthError(f"the operator's public key cannot be read from {self._path}: {error}") from error
+        return self._key
+
+    def verify_plan(self, signed: SignedPlan) -> bytes:
+        """Return the plan's signed bytes.
+
+        Raises:
+            AuthError: they are not base64 or the signature is not the operator's.
+        """
+        try:
+            payload = signed.payload_bytes()
+            self.load().verify(base64.b64decode(signed.signature, validate=True), payload)
+        except (binascii.Error, ValueError) as error:
+            raise AuthError("the plan's payload or signature is not base64") from error
+        except InvalidSignature as error:
+            raise AuthError(f"the plan is not signed by the key in {self._path}") from error
+        return payload
+
+    def verify_token(self, header: str | None, audience: str, scope: str) -> dict[str, Any]:
+        """Return a bearer token's claims.
+
+        Args:
+            header: the ``Authorization`` header.
+            audience: the ModelServer's UID.
+            scope: what the token must allow.
+
+        Raises:
+            AuthError: it is missing, forged, expired, for another server or scope, or valid for over 15 minutes.
+        """
+        kind, _, token = (header or "").partition(" ")
+        if kind.lower() != "bearer" or not token.strip():
+            raise AuthError("send Authorization: Bearer <token signed by the operator>")
+        try:
+            claims: dict[str, Any] = jwt.decode(
+                token.strip(),
+                self.load(),
+                algorithms=["EdDSA"],
+                audience=audience,
+                leeway=LEEWAY_SECONDS,
+                options={"require": ["exp", "aud"]},
+            )
+        except jwt.PyJWTError as error:
+            raise AuthError(f"the token is not good: {error}") from error
+        if claims["exp"] > time.time() + MAX_TOKEN_SECONDS + LEEWAY_SECONDS:
+            raise AuthError(f"the token is valid for over {MAX_TOKEN_SECONDS // 60} minutes")
+        if claims.get("scope") != scope:
+            raise AuthError(f"the token's scope is not {scope!r}")
+        return claims

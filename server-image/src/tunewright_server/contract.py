@@ -1,0 +1,187 @@
+"""Does an answer keep its output contract? Asked after the answer was sent, in a process that may be lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import orjson
+import structlog
+
+from tunewright_contracts.serving_plan import OutputContract
+from tunewright_server.contract_worker import BREACH, PASS, UNCHECKED
+
+log = structlog.get_logger()
+
+MAX_ANSWER_BYTES = 64 * 1024
+MAX_SCHEMA_BYTES = 16 * 1024
+MAX_SCHEMA_DEPTH = 20
+_MAX_WAITING = 256
+_MAX_LOST_IN_A_ROW = 3
+_WALL_SECONDS = 10.0
+"""A last resort for a worker that neither answers nor uses time; the true limit is its own, on processor time."""
+_WORKER_VARIABLES = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "HOME")
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
+
+
+def find_schema_problem(schema: dict[str, Any]) -> str | None:
+    """Return why a schema is not run at all, or None: over 16 KiB, deeper than 20, or with a remote reference."""
+    size = len(orjson.dumps(schema))
+    if size > MAX_SCHEMA_BYTES:
+        return f"the schema has {size} bytes, at most {MAX_SCHEMA_BYTES} are allowed"
+    layer: list[object] = [schema]
+    for _ in range(MAX_SCHEMA_DEPTH):
+        following: list[object] = []
+        for node in layer:
+            if isinstance(node, dict):
+                for name in _REFERENCES:
+                    target = node.get(name)
+                    if isinstance(target, str) and not target.startswith("#"):
+                        return (
+                            f"{name} {target!r} leads out of the schema; only references that begin with # are followed"
+                        )
+                following.extend(node.values())
+            elif isinstance(node, list):
+                following.extend(node)
+        layer = [node for node in following if isinstance(node, dict | list)]
+        if not layer:
+            return None
+    return f"the schema is nested deeper than {MAX_SCHEMA_DEPTH}"
+
+
+class SchemaChecker(Protocol):
+    """Runs one schema against texts."""
+
+    async def check(self, schema: dict[str, Any], text: str) -> str:
+        """Return PASS, BREACH or UNCHECKED; never raises."""
+
+
+async def check_answer(
+    checker: SchemaChecker, contract: OutputContract, texts: Sequence[str] | None, completion_tokens: int | None
+) -> str:
+    """Return the outcome of one answer.
+
+    Args:
+        checker: who runs the schema.
+        contract: the route's.
+        texts: the text of each choice, or None when the answer has none that could be checked (a tool call, an echo).
+        completion_tokens: how many tokens were generated for all choices, when the server said so.
+
+    A breach of one choice is a breach; with several choices ``max_tokens`` limits their mean.
+    """
+    if texts is None:
+        return UNCHECKED
+    unchecked = False
+    if contract.max_tokens is not None:
+        if completion_tokens is None:
+            unchecked = True
+        elif completion_tokens > contract.max_tokens * max(1, len(texts)):
+            return BREACH
+    if contract.json_schema is not None:
+        for text in texts:
+            outcome = UNCHECKED
+            if len(text) <= MAX_ANSWER_BYTES and len(text.encode("utf-8", "replace")) <= MAX_ANSWER_BYTES:
+                outcome = await checker.check(contract.json_schema, text)
+            if outcome == BREACH:
+                return BREACH
+            unchecked = unchecked or outcome == UNCHECKED
+    return UNCHECKED if unchecked else PASS
+
+
+class ProcessChecker:
+    """A `SchemaChecker` with one worker process, started at the first check and again after it was lost.
+
+    Checks run one at a time. When too many wait, or a schema lost its worker three times in a row, the outcome is
+    UNCHECKED at once: what a tenant wrote may cost the tenant's evidence, never another's answers.
+    """
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._process: asyncio.subprocess.Process | None = None
+        self._sent: set[str] = set()
+        self._lost: dict[str, int] = {}
+        self._keys: dict[int, tuple[dict[str, Any], str, str | None]] = {}
+        self._waiting = 0
+
+    async def check(self, schema: dict[str, Any], text: str) -> str:
+        """Return the outcome of a text; see `SchemaChecker.check`."""
+        key, problem = self._key_of(schema)
+        if problem is not None or self._lost.get(key, 0) >= _MAX_LOST_IN_A_ROW or self._waiting >= _MAX_WAITING:
+            return UNCHECKED
+        self._waiting += 1
+        try:
+            async with self._lock:
+                return await self._ask(key, schema, text)
+        finally:
+            self._waiting -= 1
+
+    async def close(self) -> None:
+        """End the worker."""
+        async with self._lock:
+            await self._stop()
+
+    def _key_of(self, schema: dict[str, Any]) -> tuple[str, str | None]:
+        known = self._keys.get(id(schema))
+        if known is not None and known[0] is schema:  # a plan's schemas live as long as the plan
+            return known[1], known[2]
+        key = hashlib.sha256(orjson.dumps(schema, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        problem = find_schema_problem(schema)
+        if problem is not None:
+            log.warning("output_contract_not_run", problem=problem)
+        if len(self._keys) >= _MAX_WAITING:
+            self._keys.clear()
+        self._keys[id(schema)] = (schema, key, problem)
+        return key, problem
+
+    async def _ask(self, key: str, schema: dict[str, Any], text: str) -> str:
+        request: dict[str, Any] = {"id": key, "text": text}
+        try:
+            process = await self._start()
+            if key not in self._sent:
+                request["schema"] = schema
+            assert process.stdin is not None  # noqa: S101 - piped
+            assert process.stdout is not None  # noqa: S101 - piped
+            process.stdin.write(orjson.dumps(request) + b"\n")
+            async with asyncio.timeout(_WALL_SECONDS):
+                await process.stdin.drain()
+                line = await process.stdout.readline()
+            answer = orjson.loads(line)
+        except (OSError, TimeoutError, orjson.JSONDecodeError, TypeError) as error:
+            # No line: the kernel ended the worker at its limit of processor time.
+            await self._stop()
+            self._lost[key] = self._lost.get(key, 0) + 1
+            if self._lost[key] == _MAX_LOST_IN_A_ROW:
+                log.warning("output_contract_too_slow", schema=key[:12], error=type(error).__name__)
+            return UNCHECKED
+        self._lost.pop(key, None)
+        if answer["known"]:
+            self._sent.add(key)
+        return str(answer["outcome"])
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        if self._process is None or self._process.returncode is not None:
+            self._sent.clear()
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "tunewright_server.contract_worker",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                limit=1 << 20,
+                # Nothing of the pod's credentials for the process that runs what tenants wrote.
+                env={name: os.environ[name] for name in _WORKER_VARIABLES if name in os.environ},
+            )
+        return self._process
+
+    async def _stop(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()

@@ -1,0 +1,177 @@
+"""What a pod does next about its adapters: pure decisions from the plan, what is here, and the time.
+
+The order is always: load, then route (a revision that is not loaded gets no requests), stop routing, drain, unload, and
+only then delete the files, since vLLM's engine dies when it must read an adapter again whose files are gone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from tunewright_contracts.serving_plan import AdapterEntry, AdapterPhase, ServingPlan
+from tunewright_server.preflight import AdapterReason
+
+FIRST_RETRY_SECONDS = 1.0
+LONGEST_RETRY_SECONDS = 60.0
+MAX_LOAD_ATTEMPTS = 3
+"""After these vLLM's own refusal counts as final: the files passed every check, so trying on changes nothing."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AdapterRecord:
+    """One adapter in this pod; times are seconds of a monotonic clock."""
+
+    entry: AdapterEntry
+    phase: AdapterPhase
+    since: float
+    """When it was first wanted: a failing adapter holds up readiness for a limited time only."""
+    reason: str = ""
+    message: str = ""
+    attempts: int = 0
+    retry_at: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Admit:
+    """Note a new adapter as pending."""
+
+    entry: AdapterEntry
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BringUp:
+    """Fetch, check and load."""
+
+    name: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Drain:
+    """Stop routing; answers under way go on."""
+
+    name: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Revive:
+    """Route again to an adapter that was draining."""
+
+    name: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Unload:
+    """Unload from vLLM, then delete the files."""
+
+    name: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Forget:
+    """Delete the files of an adapter that was never loaded."""
+
+    name: str
+
+
+Action = Admit | BringUp | Drain | Revive | Unload | Forget
+
+
+def decide_actions(
+    plan: ServingPlan,
+    records: Mapping[str, AdapterRecord],
+    in_flight: Mapping[str, int],
+    now: float,
+    *,
+    slots: int,
+    parallel: int,
+) -> tuple[Action, ...]:
+    """Return what to do now, in order.
+
+    Args:
+        plan: what is wanted.
+        records: what is here, by name.
+        in_flight: requests under way, by name.
+        now: the monotonic time.
+        slots: how many adapters vLLM holds; more would evict one that serves.
+        parallel: how many may be fetched at a time.
+    """
+    wanted = {entry.name: entry for entry in plan.adapters}
+    actions: list[Action] = []
+    for name, record in records.items():
+        keep = name in wanted and wanted[name].digest == record.entry.digest
+        action = _decide_known(record, keep=keep, idle=not in_flight.get(name))
+        if action is not None:
+            actions.append(action)
+    actions.extend(Admit(entry) for name, entry in wanted.items() if name not in records)
+    holding = (AdapterPhase.LOADED, AdapterPhase.DRAINING, AdapterPhase.FETCHING)
+    free = slots - sum(record.phase in holding for record in records.values())
+    fetching = sum(record.phase is AdapterPhase.FETCHING for record in records.values())
+    for name in wanted:
+        due = _is_due(records.get(name), now)
+        if due and free > 0 and fetching < parallel:
+            actions.append(BringUp(name))
+            free -= 1
+            fetching += 1
+    return tuple(actions)
+
+
+def _decide_known(record: AdapterRecord, *, keep: bool, idle: bool) -> Action | None:
+    name = record.entry.name
+    if keep:
+        return Revive(name) if record.phase is AdapterPhase.DRAINING else None
+    match record.phase:
+        case AdapterPhase.LOADED:
+            return Drain(name)
+        case AdapterPhase.DRAINING:
+            return Unload(name) if idle else None
+        case AdapterPhase.FETCHING:
+            return None  # a thread cannot be stopped: it is drained when it is done
+        case _:
+            return Forget(name)
+
+
+def _is_due(record: AdapterRecord | None, now: float) -> bool:
+    if record is None:
+        return False
+    return record.phase is AdapterPhase.PENDING or (record.phase is AdapterPhase.RETRYING and record.retry_at <= now)
+
+
+def record_failure(record: AdapterRecord, reason: str, message: str, *, retryable: bool, now: float) -> AdapterRecord:
+    """Return the record after a failed attempt: retried with doubling waits, or failed for good."""
+    attempts = record.attempts + 1
+    if reason == AdapterReason.LOAD_FAILED and attempts >= MAX_LOAD_ATTEMPTS:
+        retryable = False
+    wait = min(FIRST_RETRY_SECONDS * 2.0 ** min(attempts - 1, 16), LONGEST_RETRY_SECONDS)
+    return dataclasses.replace(
+        record,
+        phase=AdapterPhase.RETRYING if retryable else AdapterPhase.FAILED,
+        reason=reason,
+        message=message,
+        attempts=attempts,
+        retry_at=now + wait if retryable else 0.0,
+    )
+
+
+def is_settled(plan: ServingPlan | None, records: Mapping[str, AdapterRecord], now: float, timeout: float) -> bool:
+    """Tell whether every adapter of the plan is loaded, failed for good, or was given ``timeout`` seconds.
+
+    Without a plan nothing is settled: a pod that knows no alias must not get clients.
+    """
+    if plan is None:
+        return False
+    for entry in plan.adapters:
+        record = records.get(entry.name)
+        if record is None or record.entry.digest != entry.digest:
+            return False
+        if record.phase in (AdapterPhase.LOADED, AdapterPhase.FAILED):
+            continue
+        if record.phase is AdapterPhase.DRAINING or now - record.since < timeout:
+            return False
+    return True
+
+
+def find_next_wake(records: Mapping[str, AdapterRecord]) -> float | None:
+    """Return the earliest time at which a retry is due, or None."""
+    due = [record.retry_at for record in records.values() if record.phase is AdapterPhase.RETRYING]
+    return min(due, default=None)

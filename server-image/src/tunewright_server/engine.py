@@ -1,0 +1,66 @@
+"""The port to vLLM: load and unload an adapter in the server's own process, through the app's state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class EngineRefusedError(Exception):
+    """vLLM did not load or unload an adapter; the message is vLLM's."""
+
+
+class Engine(Protocol):
+    """What the pod needs of the inference engine."""
+
+    async def load(self, name: str, folder: Path) -> None:
+        """Load an adapter under a name that is not in use.
+
+        Raises:
+            EngineRefusedError: it cannot be loaded.
+        """
+
+    async def unload(self, name: str) -> None:
+        """Forget an adapter and free its slot; one that is not loaded is no error.
+
+        Raises:
+            EngineRefusedError: it is still loaded.
+        """
+
+
+class VllmEngine:
+    """vLLM 0.25 to 0.32: ``app.state.openai_serving_models``, whose runtime update is closed to HTTP."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def load(self, name: str, folder: Path) -> None:
+        """Load an adapter; see `Engine.load`."""
+        from vllm.entrypoints.serve.lora.protocol import LoadLoRAAdapterRequest  # noqa: PLC0415 - only in the image
+
+        known = self._models.lora_requests.get(name)
+        if known is not None and known.lora_path == str(folder):
+            return  # an earlier unload failed; the path holds the digest, so it is the same content
+        request = LoadLoRAAdapterRequest(lora_name=name, lora_path=str(folder))
+        _raise_on_error(await self._models.load_lora_adapter(request))
+
+    async def unload(self, name: str) -> None:
+        """Unload an adapter; see `Engine.unload`."""
+        from vllm.entrypoints.serve.lora.protocol import UnloadLoRAAdapterRequest  # noqa: PLC0415 - only in the image
+
+        known = self._models.lora_requests.get(name)
+        if known is None:
+            return
+        _raise_on_error(await self._models.unload_lora_adapter(UnloadLoRAAdapterRequest(lora_name=name)))
+        # vLLM's own unload forgets the name only and leaves the weights in their slot until another evicts them.
+        await self._models.engine_client.remove_lora(known.lora_int_id)
+
+    @property
+    def _models(self) -> Any:
+        return self._app.state.openai_serving_models
+
+
+def _raise_on_error(answer: object) -> None:
+    error = getattr(answer, "error", None)
+    if error is not None:
+        raise EngineRefusedError(str(error.message))

@@ -1,0 +1,48 @@
+"""What a request may be refused for, in the shape of OpenAI's errors (platform.openai.com/docs/guides/error-codes)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import orjson
+
+
+class RefusalCode(StrEnum):
+    """The machine-readable ``error.code``; docs/reference lists them."""
+
+    NOT_FOUND = "not_found"
+    MODEL_NOT_FOUND = "model_not_found"
+    INVALID_JSON = "invalid_json"
+    INVALID_MODEL = "invalid_model"
+    DUPLICATE_MODEL = "duplicate_model"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    UNSUPPORTED_ENCODING = "unsupported_content_encoding"
+    REQUEST_TOO_LARGE = "request_too_large"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    ADAPTER_UNAVAILABLE = "adapter_unavailable"
+    NOT_STARTED = "not_started"
+
+
+class RefusalError(Exception):
+    """A request is refused; the message says what was wrong and what to do."""
+
+    def __init__(
+        self, status: int, code: RefusalCode, message: str, *, param: str | None = None, retry_after: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+
+    def to_body(self) -> bytes:
+        """Return the JSON body."""
+        kind = "server_error" if self.status >= 500 else "invalid_request_error"
+        error = {"message": self.message, "type": kind, "param": self.param, "code": self.code.value}
+        return orjson.dumps({"error": error})
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Return the headers beyond content type and length."""
+        return [] if self.retry_after is None else [(b"retry-after", str(self.retry_after).encode())]

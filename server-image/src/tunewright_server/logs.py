@@ -1,0 +1,23 @@
+"""Structured log lines on standard output: JSON, or for a person when LOG_FORMAT is ``console``."""
+
+from __future__ import annotations
+
+import os
+
+import structlog
+
+
+def configure() -> None:
+    """Set structlog up for this process."""
+    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    if os.environ.get("TUNEWRIGHT_LOG_FORMAT") == "console":
+        renderer = structlog.dev.ConsoleRenderer(colors=False)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        cache_logger_on_first_use=True,
+    )

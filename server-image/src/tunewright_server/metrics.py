@@ -1,0 +1,110 @@
+"""The pod's numbers in Prometheus' default registry, which vLLM's own ``/metrics`` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from tunewright_contracts.serving_plan import LATENCY_BOUNDS_MILLISECONDS, AdapterState, RevisionCounters
+from tunewright_server.counters import Counters
+
+_LABELS = ("alias", "revision")
+
+
+class ServerCollector(Collector):
+    """Reads the live objects at each scrape: nothing is counted twice."""
+
+    def __init__(
+        self,
+        counters: Counters,
+        refusals: dict[str, int],
+        adapters: Callable[[], Iterable[AdapterState]],
+        generation: Callable[[], int],
+    ) -> None:
+        self._counters = counters
+        self._refusals = refusals
+        self._adapters = adapters
+        self._generation = generation
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing: the registry then does not scrape at registration."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all metric families."""
+        snapshot = self._counters.snapshot()
+        yield _answers(snapshot)
+        yield _bad_answers(snapshot)
+        yield _unchecked(snapshot)
+        yield _seconds(snapshot, self._counters)
+        refused = CounterMetricFamily(
+            "tunewright_refused_requests", "Requests that reached no adapter, by error code.", labels=("code",)
+        )
+        for code, count in self._refusals.items():
+            refused.add_metric((code,), count)
+        yield refused
+        states = tuple(self._adapters())
+        phase = GaugeMetricFamily(
+            "tunewright_adapter_phase", "1 for each adapter's phase.", labels=("revision", "phase")
+        )
+        flying = GaugeMetricFamily("tunewright_requests_in_flight", "Requests under way.", labels=("revision",))
+        for state in states:
+            phase.add_metric((state.name, state.phase.value), 1)
+            flying.add_metric((state.name,), state.in_flight)
+        yield phase
+        yield flying
+        yield GaugeMetricFamily(
+            "tunewright_plan_generation", "Generation of the serving plan in force.", value=self._generation()
+        )
+
+
+def register(collector: ServerCollector, registry: CollectorRegistry = REGISTRY) -> Callable[[], None]:
+    """Add a collector and return what removes it again."""
+    registry.register(collector)
+    return lambda: registry.unregister(collector)
+
+
+def _answers(snapshot: tuple[RevisionCounters, ...]) -> Metric:
+    family = CounterMetricFamily("tunewright_answers", "Finished answers to clients.", labels=_LABELS)
+    for item in snapshot:
+        family.add_metric((item.alias, item.revision), item.answers)
+    return family
+
+
+def _bad_answers(snapshot: tuple[RevisionCounters, ...]) -> Metric:
+    family = CounterMetricFamily(
+        "tunewright_bad_answers", "Bad answers by live metric of the analysis.", labels=(*_LABELS, "metric")
+    )
+    for item in snapshot:
+        for metric, count in item.bad.items():
+            family.add_metric((item.alias, item.revision, metric), count)
+    return family
+
+
+def _unchecked(snapshot: tuple[RevisionCounters, ...]) -> Metric:
+    family = CounterMetricFamily(
+        "tunewright_unchecked_answers", "Answers whose output contract could not be checked.", labels=_LABELS
+    )
+    for item in snapshot:
+        family.add_metric((item.alias, item.revision), item.unchecked)
+    return family
+
+
+def _seconds(snapshot: tuple[RevisionCounters, ...], counters: Counters) -> Metric:
+    family = HistogramMetricFamily(
+        "tunewright_answer_seconds", "Time from a request's last byte to its answer's last byte.", labels=_LABELS
+    )
+    sums = {(alias, revision): milliseconds / 1000 for alias, revision, milliseconds in counters.sums()}
+    for item in snapshot:
+        buckets: list[tuple[str, float]] = []
+        total = 0
+        for position, count in enumerate(item.latency_milliseconds):
+            total += count
+            last = position == len(LATENCY_BOUNDS_MILLISECONDS)
+            bound = "+Inf" if last else str(LATENCY_BOUNDS_MILLISECONDS[position] / 1000)
+            buckets.append((bound, total))
+        family.add_metric((item.alias, item.revision), buckets, sum_value=sums[(item.alias, item.revision)])
+    return family

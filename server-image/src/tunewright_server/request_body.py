@@ -1,0 +1,110 @@
+"""Decode a request once, so that what was authorised is what vLLM parses: the decoded body is encoded anew for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from tunewright_server.asgi import get_header
+from tunewright_server.errors import RefusalCode, RefusalError
+
+OFF_LOOP_BYTES = 256 * 1024
+"""Larger bodies are decoded and encoded in a thread."""
+_MODEL_KEY = b'"model"'
+_ESCAPED_LETTER = b"\\u00"
+
+
+def check_headers(headers: Iterable[tuple[bytes, bytes]], max_bytes: int) -> None:
+    """Refuse a request by its headers alone.
+
+    Raises:
+        RefusalError: 415 for another content type or a content encoding, 413 for a stated length over the limit.
+    """
+    headers = list(headers)
+    kinds = [value.decode("latin-1") for key, value in headers if key == b"content-type"]
+    if len(kinds) != 1 or kinds[0].partition(";")[0].strip().lower() != "application/json":
+        given = ", ".join(kinds) or "none"
+        raise RefusalError(
+            415, RefusalCode.UNSUPPORTED_MEDIA_TYPE, f"The content type is {given}; send one: application/json"
+        )
+    encoding = get_header(headers, "content-encoding")
+    if encoding is not None and encoding.strip().lower() != "identity":
+        raise RefusalError(
+            415, RefusalCode.UNSUPPORTED_ENCODING, f"The content encoding {encoding} is not taken; send the body plain"
+        )
+    length = get_header(headers, "content-length")
+    if length is not None and length.isdigit() and int(length) > max_bytes:
+        raise too_large(max_bytes)
+
+
+def too_large(max_bytes: int) -> RefusalError:
+    """Return the refusal of a body over the limit."""
+    return RefusalError(
+        413, RefusalCode.REQUEST_TOO_LARGE, f"The request is over {max_bytes} bytes, the most this server takes"
+    )
+
+
+def decode_body(body: bytes) -> dict[str, Any]:
+    """Return the request's object, which has exactly one ``model`` and it is a text.
+
+    Raises:
+        RefusalError: 400 with what is wrong.
+    """
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise RefusalError(400, RefusalCode.INVALID_JSON, f"The body is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise RefusalError(400, RefusalCode.INVALID_JSON, "The body is not a JSON object")
+    if not isinstance(data.get("model"), str) or not data["model"]:
+        raise RefusalError(400, RefusalCode.INVALID_MODEL, "Name the model in `model`, a text", param="model")
+    if has_second_model_key(body):
+        raise RefusalError(
+            400,
+            RefusalCode.DUPLICATE_MODEL,
+            "The body has `model` twice; parsers differ in which counts",
+            param="model",
+        )
+    return data
+
+
+def has_second_model_key(body: bytes) -> bool:
+    r"""Tell whether the top-level object of a valid JSON text has ``model`` more than once.
+
+    The letters of a key can be written plainly or as ``\u006d…`` only, so a body with one plain ``"model"`` and no
+    such escape is told in one pass over the bytes; any other is parsed pair by pair.
+    """
+    if _ESCAPED_LETTER not in body and body.count(_MODEL_KEY) <= 1:
+        return False
+    top: list[tuple[str, Any]] = []
+
+    def keep(pairs: list[tuple[str, Any]]) -> None:
+        top[:] = pairs  # objects end innermost first: the last one is the top
+
+    try:
+        json.loads(body, object_pairs_hook=keep)
+    except (ValueError, RecursionError) as error:
+        raise RefusalError(400, RefusalCode.INVALID_JSON, f"The body cannot be read twice alike: {error}") from error
+    return sum(key == "model" for key, _ in top) > 1
+
+
+def encode_body(data: dict[str, Any]) -> bytes:
+    """Return the JSON text for vLLM.
+
+    Raises:
+        RefusalError: 400 when it is nested too deeply to be written again.
+    """
+    try:
+        return orjson.dumps(data)
+    except orjson.JSONEncodeError as error:
+        raise RefusalError(400, RefusalCode.INVALID_JSON, f"The body is nested too deeply: {error}") from error
+
+
+def replace_headers(headers: Iterable[tuple[bytes, bytes]], length: int) -> list[tuple[bytes, bytes]]:
+    """Return the request's headers for vLLM: the new length, and nothing that was meant for this layer."""
+    dropped = (b"content-length", b"transfer-encoding", b"content-encoding")
+    kept = [(key, value) for key, value in headers if key not in dropped and not key.startswith(b"x-tunewright-")]
+    return [*kept, (b"content-length", str(length).encode())]

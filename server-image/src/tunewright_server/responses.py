@@ -1,0 +1,192 @@
+"""Relay vLLM's answer under the alias' name, whole or streamed, and note what it said and how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from tunewright_contracts.serving_plan import REVISION_HEADER
+from tunewright_server.asgi import Message, Send
+from tunewright_server.contract import MAX_ANSWER_BYTES
+from tunewright_server.request_body import OFF_LOOP_BYTES
+
+_EVENT_END = b"\n\n"
+_DATA = b"data:"
+_DONE = b"[DONE]"
+_SERVER_ERROR = 500
+_BAD_REQUEST = 400
+
+
+class AnswerTexts:
+    """The texts of an answer's choices, as far as a contract can be checked on them."""
+
+    def __init__(self) -> None:
+        self._parts: dict[int, list[str]] = {}
+        self._length = 0
+        self._checkable = True
+        self.completion_tokens: int | None = None
+
+    def note(self, data: dict[str, Any]) -> None:
+        """Take in a whole answer or one event of a stream."""
+        usage = data.get("usage")
+        if isinstance(usage, dict) and isinstance(usage.get("completion_tokens"), int):
+            self.completion_tokens = usage["completion_tokens"]
+        for choice in data.get("choices") or ():
+            said = choice.get("delta") or choice.get("message")
+            text = choice.get("text") if said is None else said.get("content")
+            if said is not None and said.get("tool_calls"):
+                self._checkable = False
+            parts = self._parts.setdefault(choice.get("index", 0), [])
+            # One piece beyond the limit is kept, so that the whole is known to be over it.
+            if isinstance(text, str) and self._length <= MAX_ANSWER_BYTES:
+                parts.append(text)
+                self._length += len(text)
+
+    def texts(self) -> list[str] | None:
+        """Return the text of each choice, or None when there is nothing that could be checked."""
+        if not self._checkable or not self._parts:
+            return None
+        return ["".join(self._parts[index]) for index in sorted(self._parts)]
+
+
+class AnswerRelay:
+    """An ASGI ``send`` for one request to one revision.
+
+    After the app returned, ``status``, ``complete``, ``stream_failed`` and ``finished_at`` say how the answer ended.
+    """
+
+    def __init__(
+        self,
+        send: Send,
+        alias: str,
+        model: str,
+        revision: str,
+        *,
+        texts: AnswerTexts | None = None,
+        hide_usage: bool = False,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            send: the client's.
+            alias: what the client called the model.
+            model: what vLLM calls it.
+            revision: what the answer's header says.
+            texts: takes the answer's texts in, when a contract asks for them.
+            hide_usage: the client did not ask for the usage event that ends a stream; it is kept back.
+            clock: seconds.
+        """
+        self._send = send
+        self._alias = alias
+        self._names = (model.encode(), alias.encode())
+        self._revision_header = (REVISION_HEADER.encode(), revision.encode())
+        self._texts = texts
+        self._hide_usage = hide_usage
+        self._clock = clock
+        self._start: Message | None = None
+        self._is_stream = False
+        self._is_json = False
+        self._buffer = bytearray()
+        self.status = 0
+        self.complete = False
+        self.stream_failed = False
+        self.finished_at = 0.0
+
+    async def __call__(self, message: Message) -> None:
+        """Relay one message."""
+        if message["type"] == "http.response.start":
+            await self._begin(message)
+        elif message["type"] == "http.response.body":
+            await self._continue(message)
+        else:
+            await self._send(message)
+
+    async def _begin(self, message: Message) -> None:
+        self.status = int(message["status"])
+        headers = list(message.get("headers", ()))
+        kind = next((value for key, value in headers if key.lower() == b"content-type"), b"")
+        self._is_stream = kind.startswith(b"text/event-stream")
+        self._is_json = kind.startswith(b"application/json")
+        if self._is_stream or self._is_json:
+            headers = [(key, value) for key, value in headers if key.lower() != b"content-length"]
+        self._start = {**message, "headers": [*headers, self._revision_header]}
+        if not self._is_json:
+            await self._send(self._start)
+
+    async def _continue(self, message: Message) -> None:
+        body = message.get("body", b"")
+        last = not message.get("more_body", False)
+        if last:
+            self.complete = True
+            self.finished_at = self._clock()
+        if self._is_json:
+            self._buffer += body
+            if last:
+                await self._send_json(bytes(self._buffer))
+            return
+        if self._is_stream:
+            body = self._rewrite_stream(body, last=last)
+        if body or last:
+            await self._send({"type": "http.response.body", "body": body, "more_body": not last})
+
+    async def _send_json(self, body: bytes) -> None:
+        big = len(body) > OFF_LOOP_BYTES
+        body = await asyncio.to_thread(self._rewrite_json, body) if big else self._rewrite_json(body)
+        assert self._start is not None  # noqa: S101 - ASGI: the start comes first
+        self._start["headers"].append((b"content-length", str(len(body)).encode()))
+        await self._send(self._start)
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    def _rewrite_json(self, body: bytes) -> bytes:
+        if self.status >= _BAD_REQUEST:
+            return body.replace(*self._names)  # vLLM's messages name the model that it was asked for
+        data = _load_object(body)
+        if data is None:
+            return body.replace(*self._names)
+        return self._rewrite(data)
+
+    def _rewrite_stream(self, chunk: bytes, *, last: bool) -> bytes:
+        self._buffer += chunk
+        events = bytes(self._buffer).split(_EVENT_END)
+        rest = events.pop()
+        self._buffer = bytearray() if last else bytearray(rest)
+        rewritten = [self._rewrite_event(event) for event in events]
+        out = b"".join(event + _EVENT_END for event in rewritten if event is not None)
+        return out + rest.replace(*self._names) if last else out
+
+    def _rewrite_event(self, event: bytes) -> bytes | None:
+        payload = event.removeprefix(_DATA).strip()
+        if not event.startswith(_DATA) or payload == _DONE:
+            return event
+        data = _load_object(payload)
+        if data is None:
+            return event.replace(*self._names)
+        error = data.get("error")
+        if isinstance(error, dict):
+            code = error.get("code")
+            self.stream_failed = self.stream_failed or not isinstance(code, int) or code >= _SERVER_ERROR
+            return event.replace(*self._names)
+        rewritten = self._rewrite(data)
+        if self._hide_usage and not data.get("choices") and data.get("usage"):
+            return None
+        return b"data: " + rewritten
+
+    def _rewrite(self, data: dict[str, Any]) -> bytes:
+        if "model" in data:
+            data["model"] = self._alias
+        if self._texts is not None:
+            self._texts.note(data)
+        return orjson.dumps(data)
+
+
+def _load_object(text: bytes) -> dict[str, Any] | None:
+    try:
+        data = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return data if isinstance(data, dict) else None

@@ -1,0 +1,82 @@
+"""Which revision answers a request: pure functions of the route, the sticky key and what is loaded.
+
+The arm is chosen by weighted rendezvous hashing (Thaler and Ravishankar 1998; weights by Schindelhauer and Schomaker
+2005): each target draws a number from a hash of (salt, key, target), and the highest weighted draw wins. So every
+replica chooses alike without talking to another, the order of targets does not matter, and raising a candidate's
+weight moves keys only towards the candidate: a conversation never goes back and forth during a rollout.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import secrets
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from tunewright_contracts.serving_plan import BUCKETS, Route, StickyKey, Target
+
+_ARM = b"tunewright-arm"
+_BUCKET = b"tunewright-bkt"
+_MAX_SALT_BYTES = 64
+
+
+def find_sticky_key(
+    sticky_by: Collection[StickyKey], header: Callable[[str], str | None], body: Mapping[str, Any]
+) -> bytes | None:
+    """Return the bytes of the first sticky key that the request carries, or None.
+
+    Args:
+        sticky_by: where to look, in order.
+        header: returns a header's value by lower-case name, or None.
+        body: the decoded request; only a text or a whole number at its top level is a key.
+    """
+    for source in sticky_by:
+        if source.header:
+            value: object = header(source.header.lower())
+        elif source.body_field:
+            value = body.get(source.body_field)
+        else:
+            continue
+        if isinstance(value, str) and value:
+            return value.encode()
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value).encode()
+    return None
+
+
+def make_own_key() -> bytes:
+    """Return a fresh key for a request without one: it is its own session."""
+    return secrets.token_bytes(16)
+
+
+def choose_target(route: Route, key: bytes, is_loaded: Callable[[str], bool]) -> str | None:
+    """Return the revision that answers, or None when no allowed one is loaded (503, never the base model).
+
+    A target that is not loaded here leaves its share to the alias' other loaded targets. A target of weight 0 never
+    answers a client, not even then: it may be a candidate that nobody has evaluated.
+    """
+    best: str | None = None
+    best_score = -math.inf
+    for target in route.targets:
+        if target.weight <= 0 or not is_loaded(target.name):
+            continue
+        score = _score(target, route.salt, key)
+        if score > best_score or (score == best_score and best is not None and target.name < best):
+            best, best_score = target.name, score
+    return best
+
+
+def bucket_of(key: bytes) -> int:
+    """Return a key's bucket, 0 to 63: independent of the arm, so that buckets measure what arms differ in."""
+    return hashlib.blake2b(key, digest_size=2, person=_BUCKET).digest()[0] % BUCKETS
+
+
+def _score(target: Target, salt: str, key: bytes) -> float:
+    hasher = hashlib.blake2b(target.name.encode(), digest_size=8, key=salt.encode()[:_MAX_SALT_BYTES], person=_ARM)
+    hasher.update(b"\0")
+    hasher.update(key)
+    draw = (int.from_bytes(hasher.digest(), "big") + 0.5) / 2.0**64
+    # -ln(u) is exponential with mean 1; the smallest of them, each divided by its weight, falls on a target with
+    # probability proportional to its weight.
+    return -(-math.log(draw) / target.weight)

@@ -1,0 +1,161 @@
+"""One server pod's living parts, put together: plan, adapters, counters, contracts. `middleware` answers requests by it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from tunewright_contracts.server_config import ServerConfig
+from tunewright_contracts.serving_plan import PodState, Route
+from tunewright_server import base_shapes, logs, memory, metrics
+from tunewright_server.adapters import AdapterLimits, AdapterPool, AdapterSourcePort
+from tunewright_server.auth import OperatorKey
+from tunewright_server.contract import ProcessChecker
+from tunewright_server.counters import Counters
+from tunewright_server.engine import Engine, VllmEngine
+from tunewright_server.plan_source import MountedPlan, Offer, PlanKeeper
+from tunewright_server.settings import Settings
+from tunewright_server.stored_adapters import StoredAdapters
+from tunewright_storage.object_store import ObjectStore
+
+log = structlog.get_logger()
+
+_POLL_SECONDS = 1.0
+
+
+class Runtime:
+    """The state behind the middleware. Lives on one event loop from `start` to `stop`."""
+
+    def __init__(self, settings: Settings, config: ServerConfig, engine: Engine, source: AdapterSourcePort) -> None:
+        self.config = config
+        self.boot_id = uuid.uuid4().hex
+        self.key = OperatorKey(settings.public_key_path)
+        self.counters = Counters()
+        self.checker = ProcessChecker()
+        self.refusals: dict[str, int] = {}
+        self.routes: dict[str, Route] = {}
+        self._settings = settings
+        self._keeper = PlanKeeper(self.key, config.server_uid, config.base_model.digest, settings.stored_plan_path)
+        self._mounted = MountedPlan(settings.plan_directory)
+        self._changed = asyncio.Event()
+        self._offers = asyncio.Lock()
+        self._ready = False
+        limits = AdapterLimits(
+            base_digest=config.base_model.digest,
+            base=base_shapes.read_base_shapes(settings.base_model_folder),
+            max_rank=config.max_rank,
+            slots=config.max_adapters + config.rollout_slots,
+            timeout_seconds=config.adapter_load_timeout_seconds,
+        )
+        self.pool = AdapterPool(settings.adapters_folder, source, engine, limits, wake=self._changed.set)
+        self._task: asyncio.Task[None] | None = None
+        self._unregister: Callable[[], None] = lambda: None
+
+    @classmethod
+    def from_environment(cls, app: Any) -> Runtime:
+        """Build the runtime of a pod around vLLM's app."""
+        logs.configure()  # vLLM's process is not the one that `__main__` configured
+        settings = Settings.from_environment()
+        config = ServerConfig.from_json(settings.config_path.read_bytes())
+        return cls(settings, config, VllmEngine(app), StoredAdapters(ObjectStore.from_environment()))
+
+    async def start(self) -> None:
+        """Take up the plan in force, from disk and from the mount, and begin to converge."""
+        collector = metrics.ServerCollector(
+            self.counters, self.refusals, self.pool.states, lambda: self.plan_generation
+        )
+        self._unregister = metrics.register(collector)
+        await asyncio.to_thread(self._keeper.restore)
+        await self._read_mounted()
+        self._apply()
+        await asyncio.to_thread(self.pool.delete_leftovers)
+        self._task = asyncio.create_task(self._run(), name="tunewright-converge")
+        log.info("runtime_started", server=self.config.name, boot_id=self.boot_id, generation=self.plan_generation)
+
+    async def stop(self) -> None:
+        """Stop converging and end the worker; adapters stay loaded until the process ends."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await self.pool.close()
+        await self.checker.close()
+        self._unregister()
+
+    @property
+    def plan_generation(self) -> int:
+        """Return the generation in force, 0 for none."""
+        return 0 if self._keeper.plan is None else self._keeper.plan.generation
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether this pod has been settled once since it started; a later load never takes it out of service."""
+        self._ready = self._ready or self.pool.is_settled()
+        return self._ready
+
+    async def offer_plan(self, text: bytes) -> Offer:
+        """Judge a pushed plan and begin to apply it."""
+        async with self._offers:
+            offer = await asyncio.to_thread(self._keeper.offer, text)
+        if offer.changed:
+            self._apply()
+        return offer
+
+    def count_refusal(self, code: str) -> None:
+        """Count a request that reached no adapter."""
+        self.refusals[code] = self.refusals.get(code, 0) + 1
+
+    def state(self) -> PodState:
+        """Return what the pod says of itself."""
+        bucketed = frozenset(alias for alias, route in self.routes.items() if route.count_by_key_bucket)
+        last = self._keeper.last
+        return PodState(
+            pod_uid=self._settings.pod_uid,
+            boot_id=self.boot_id,
+            plan_generation=self.plan_generation,
+            plan_hash=self._keeper.plan_hash,
+            plan_status=last.status,
+            plan_message=last.message,
+            settled=self.pool.is_settled(),
+            adapters=self.pool.states(),
+            counters=self.counters.snapshot(bucketed),
+            peak_memory_mebibytes=memory.read_peak_mebibytes(),
+        )
+
+    def _apply(self) -> None:
+        plan = self._keeper.plan
+        if plan is None:
+            return
+        self.routes = {route.alias: route for route in plan.routes}
+        self.pool.set_plan(plan)
+        self._changed.set()
+
+    async def _read_mounted(self) -> None:
+        text = self._mounted.read_if_changed()
+        if text is None:
+            return
+        async with self._offers:
+            offer = await asyncio.to_thread(self._keeper.offer_mounted, text)
+        if offer.changed:
+            self._apply()
+
+    async def _run(self) -> None:
+        while True:
+            self._changed.clear()
+            try:
+                await self._read_mounted()
+                await self.pool.step()
+            except Exception:
+                # Whatever it was, the next look must come: a loop that ended would leave the pod on its old plan.
+                log.exception("converge_failed")
+            _ = self.is_ready
+            wake = self.pool.next_wake()
+            timeout = _POLL_SECONDS if wake is None else min(_POLL_SECONDS, max(wake, 0.01))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._changed.wait()
