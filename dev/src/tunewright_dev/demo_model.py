@@ -90,7 +90,7 @@ def convert(gguf: Path, out: Path) -> None:
     source = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     # Rebuilt from the state dict, not saved as loaded: the loaded object would write its GGUF origin into config.json.
     settings = source.config.to_dict()
-    for key in ("quantization_config", "_name_or_path"):
+    for key in ("quantization_config", "_name_or_path", "_model_name_or_path"):
         settings.pop(key, None)
     settings |= {"pad_token_id": PAD[1], "bos_token_id": BOS[1], "eos_token_id": EOS[1]}
     model = LlamaForCausalLM(LlamaConfig.from_dict(settings))
