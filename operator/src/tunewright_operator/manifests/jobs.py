@@ -1,0 +1,225 @@
+"""Jobs: prepare, train and inspect. One pod each, never restarted by Kubernetes: the loop decides about another try."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tunewright_contracts.document import Document
+from tunewright_contracts.progress import PROGRESS_PORT
+from tunewright_contracts.run_spec import SOURCES_ROOT
+from tunewright_operator.api import labels
+from tunewright_operator.api.fine_tune_job import FineTuneJob
+from tunewright_operator.api.kinds import CONFIG_MAP, FINE_TUNE_JOB, JOB
+from tunewright_operator.api.resource import ApiModel, ResourceRequirements
+from tunewright_operator.manifests import pods
+
+Body = dict[str, Any]
+
+TRAIN_GRACE_SECONDS: Final = 120
+"""From SIGTERM to SIGKILL: time for a checkpoint to reach S3."""
+SHORT_GRACE_SECONDS: Final = 10
+TRAIN_STATE_SIZE: Final = "200Gi"
+"""A bound on base model, checkpoints and caches, not a reservation."""
+PREPARE_STATE_SIZE: Final = "50Gi"
+INSPECT_TTL_SECONDS: Final = 3600
+DEFAULT_RESOURCES: Final = ResourceRequirements(requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": "2Gi"})
+"""For work without accelerator whose size the user did not state."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class JobIdentity:
+    """Names a Job and ties it to its owner; the ConfigMap with its request has the same name."""
+
+    name: str
+    namespace: str
+    owner: Mapping[str, Any]
+    """The custom resource's body."""
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def build_request_config_map(identity: JobIdentity, request: Document) -> Body:
+    """Return the immutable ConfigMap that tells a pod what to do."""
+    return {
+        "apiVersion": CONFIG_MAP.api_version,
+        "kind": CONFIG_MAP.name,
+        "metadata": _build_metadata(identity),
+        "immutable": True,
+        "data": {pods.RUN_SPEC_KEY: request.to_json()},
+    }
+
+
+def build_prepare_job(identity: JobIdentity, job: FineTuneJob, images: pods.ImageDefaults) -> Body:
+    """Return the Job that reads, checks, splits and stores the dataset: no accelerator, any node.
+
+    The user's node selector and runtime class are for the training node and are left out.
+    """
+    spec = job.spec
+    resources = pods.build_resources(spec.resources, accelerators=False)
+    volumes, mounts = pods.join_volumes(
+        pods.build_request_volume(identity.name),
+        pods.build_ca_volume(spec.storage.secret_ref.name),
+        pods.build_scratch_volumes(PREPARE_STATE_SIZE),
+        _build_source_volumes(job),
+    )
+    container = {
+        **_build_trainer_container("prepare", images, spec.storage.secret_ref.name, mounts),
+        "resources": resources or pods.build_resources(DEFAULT_RESOURCES, accelerators=False),
+    }
+    pod_spec = {
+        **pods.build_pod_base(images),
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": SHORT_GRACE_SECONDS,
+        **_keep({"priorityClassName": spec.scheduling.priority_class_name}),
+        **_keep({"tolerations": _to_wire_list(spec.scheduling.tolerations)}),
+        "containers": [container],
+        "volumes": volumes,
+    }
+    return _build_job(identity, pod_spec)
+
+
+def build_train_job(identity: JobIdentity, job: FineTuneJob, images: pods.ImageDefaults) -> Body:
+    """Return the Job of one training attempt; with a Kueue queue it is created suspended and Kueue starts it."""
+    spec = job.spec
+    volumes, mounts = pods.join_volumes(
+        pods.build_request_volume(identity.name),
+        pods.build_ca_volume(spec.storage.secret_ref.name),
+        pods.build_scratch_volumes(TRAIN_STATE_SIZE, shared_memory=True),
+    )
+    container = {
+        **_build_trainer_container("train", images, spec.storage.secret_ref.name, mounts),
+        "ports": [{"name": "progress", "containerPort": PROGRESS_PORT}],
+        **_keep({"resources": pods.build_resources(spec.resources, accelerators=True)}),
+    }
+    scheduling = spec.scheduling
+    pod_spec = {
+        **pods.build_pod_base(images),
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": TRAIN_GRACE_SECONDS,
+        **_keep({"nodeSelector": scheduling.node_selector}),
+        **_keep({"tolerations": _to_wire_list(scheduling.tolerations)}),
+        **_keep({"priorityClassName": scheduling.priority_class_name}),
+        **_keep({"runtimeClassName": scheduling.runtime_class_name}),
+        "containers": [container],
+        "volumes": volumes,
+    }
+    body = _build_job(identity, pod_spec)
+    if job.queue_name is not None:
+        body["metadata"]["labels"][labels.QUEUE_NAME] = job.queue_name
+        body["spec"]["suspend"] = True
+    return body
+
+
+def build_inspect_job(identity: JobIdentity, command: str, secret_name: str | None, images: pods.ImageDefaults) -> Body:
+    """Return the Job that asks storage on the operator's behalf: ``inspect-base-model`` or ``inspect-adapter``."""
+    volumes, mounts = pods.join_volumes(
+        pods.build_request_volume(identity.name),
+        pods.build_ca_volume(secret_name),
+        pods.build_scratch_volumes(PREPARE_STATE_SIZE),
+    )
+    container = {
+        "name": command,
+        "image": images.operator,
+        "imagePullPolicy": images.pull_policy,
+        "command": ["python", "-m", "tunewright_storage", command],
+        "env": [*pods.build_common_env(), *pods.build_credential_env(secret_name)],
+        "securityContext": pods.build_container_security_context(),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "resources": pods.build_resources(DEFAULT_RESOURCES, accelerators=False),
+        "volumeMounts": mounts,
+    }
+    pod_spec = {
+        **pods.build_pod_base(images),
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": SHORT_GRACE_SECONDS,
+        "containers": [container],
+        "volumes": volumes,
+    }
+    body = _build_job(identity, pod_spec)
+    body["spec"]["ttlSecondsAfterFinished"] = INSPECT_TTL_SECONDS
+    return body
+
+
+def fine_tune_identity(
+    owner: Mapping[str, Any], name: str, role: labels.Role, annotations: Mapping[str, str] | None = None
+) -> JobIdentity:
+    """Return the identity of a FineTuneJob's Job."""
+    metadata = owner["metadata"]
+    return JobIdentity(
+        name=name,
+        namespace=metadata["namespace"],
+        owner=owner,
+        labels=labels.build_labels(FINE_TUNE_JOB, metadata["name"], role),
+        annotations=annotations or {},
+    )
+
+
+def _build_job(identity: JobIdentity, pod_spec: Body) -> Body:
+    return {
+        "apiVersion": JOB.api_version,
+        "kind": JOB.name,
+        "metadata": _build_metadata(identity),
+        "spec": {
+            "backoffLimit": 0,
+            "completions": 1,
+            "parallelism": 1,
+            # A pod on a cut-off node must be known dead before the Job counts as failed and another one starts.
+            "podReplacementPolicy": "Failed",
+            # Tells preemption and drains, which are no fault of the job, from failures.
+            "podFailurePolicy": {
+                "rules": [{"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
+            },
+            "template": {"metadata": {"labels": dict(identity.labels)}, "spec": pod_spec},
+        },
+    }
+
+
+def _build_metadata(identity: JobIdentity) -> Body:
+    return {
+        "name": identity.name,
+        "namespace": identity.namespace,
+        "labels": dict(identity.labels),
+        **_keep({"annotations": dict(identity.annotations)}),
+        "ownerReferences": [labels.build_owner_reference(identity.owner)],
+    }
+
+
+def _build_trainer_container(phase: str, images: pods.ImageDefaults, secret_name: str, mounts: list[Body]) -> Body:
+    return {
+        "name": phase,
+        "image": images.trainer,
+        "imagePullPolicy": images.pull_policy,
+        "command": ["python", "-m", "tunewright_trainer", phase],
+        # Unsloth writes a compile cache into the working directory.
+        "workingDir": pods.STATE_DIRECTORY,
+        "env": [
+            *pods.build_common_env(),
+            {"name": "TUNEWRIGHT_WORK", "value": pods.STATE_DIRECTORY},
+            *pods.build_credential_env(secret_name),
+        ],
+        "securityContext": pods.build_container_security_context(),
+        # A killed process writes no result: then its log's end is the message, and the user reads its last words.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": mounts,
+    }
+
+
+def _build_source_volumes(job: FineTuneJob) -> tuple[list[Body], list[Body]]:
+    volumes: list[Body] = []
+    mounts: list[Body] = []
+    for index, source in enumerate(job.spec.dataset.sources):
+        if source.config_map is not None:
+            volumes.append({"name": f"source-{index}", "configMap": {"name": source.config_map.name}})
+            mounts.append({"name": f"source-{index}", "mountPath": f"{SOURCES_ROOT}/{source.name}", "readOnly": True})
+    return volumes, mounts
+
+
+def _to_wire_list(models: tuple[ApiModel, ...]) -> list[Body]:
+    return [model.to_wire() for model in models]
+
+
+def _keep(fields: Body) -> Body:
+    """Return the fields that are not empty: an empty one would only be noise in the cluster."""
+    return {name: value for name, value in fields.items() if value}

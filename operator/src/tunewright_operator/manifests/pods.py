@@ -1,0 +1,149 @@
+"""What every pod of ours has: a restricted security context, credentials key by key, a CA, and bounded volumes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from tunewright_contracts.run_spec import CA_BUNDLE_PATH, RUN_SPEC_PATH
+from tunewright_operator.api.resource import ResourceRequirements
+
+USER_ID: Final = 65532
+"""The user and group of our images ("nonroot" of the distroless convention)."""
+CREDENTIAL_KEYS: Final = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "AWS_ENDPOINT_URL_S3",
+    "HF_TOKEN",
+)
+"""The only keys of a tenant's Secret that reach a process: a free envFrom would let it set LD_PRELOAD."""
+STATE_DIRECTORY: Final = "/var/lib/tunewright"
+CA_KEY: Final = "ca.crt"
+RUN_SPEC_KEY: Final = PurePosixPath(RUN_SPEC_PATH).name
+TMP_SIZE: Final = "8Gi"
+SHARED_MEMORY_SIZE: Final = "1Gi"
+
+Body = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ImageDefaults:
+    """The images of one release and how the kubelet gets them."""
+
+    operator: str
+    trainer: str
+    server: str
+    pull_policy: str = "IfNotPresent"
+    pull_secrets: tuple[str, ...] = ()
+
+
+def build_pod_security_context() -> Body:
+    """Return the pod's part of the `restricted` profile."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": USER_ID,
+        "runAsGroup": USER_ID,
+        "fsGroup": USER_ID,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def build_container_security_context() -> Body:
+    """Return the container's part of the `restricted` profile, with a read-only root file system."""
+    return {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def build_pod_base(images: ImageDefaults) -> Body:
+    """Return the fields of a pod spec that are the same for all: security, no token, no service links."""
+    base: Body = {
+        "securityContext": build_pod_security_context(),
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+    }
+    if images.pull_secrets:
+        base["imagePullSecrets"] = [{"name": name} for name in images.pull_secrets]
+    return base
+
+
+def build_common_env() -> list[Body]:
+    """Return who the pod is and where it may write."""
+    return [
+        {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
+        {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        {"name": "HOME", "value": "/tmp"},  # noqa: S108 - an emptyDir of the pod's own
+        {"name": "TMPDIR", "value": "/tmp"},  # noqa: S108 - an emptyDir of the pod's own
+        {"name": "PYTHONUNBUFFERED", "value": "1"},
+    ]
+
+
+def build_credential_env(secret_name: str | None) -> list[Body]:
+    """Return the allowed keys of a Secret as optional variables; none without a Secret."""
+    if secret_name is None:
+        return []
+    return [
+        {"name": key, "valueFrom": {"secretKeyRef": {"name": secret_name, "key": key, "optional": True}}}
+        for key in CREDENTIAL_KEYS
+    ]
+
+
+def build_ca_volume(secret_name: str | None) -> tuple[list[Body], list[Body]]:
+    """Return (volumes, mounts) that bring the Secret's ``ca.crt``, when it has one, to `CA_BUNDLE_PATH`."""
+    if secret_name is None:
+        return [], []
+    source = {"secret": {"name": secret_name, "optional": True, "items": [{"key": CA_KEY, "path": CA_KEY}]}}
+    folder = str(PurePosixPath(CA_BUNDLE_PATH).parent)
+    return [{"name": "ca", "projected": {"sources": [source]}}], [{"name": "ca", "mountPath": folder, "readOnly": True}]
+
+
+def build_scratch_volumes(state_size: str, *, shared_memory: bool = False) -> tuple[list[Body], list[Body]]:
+    """Return (volumes, mounts) of the writable places: /tmp, the state directory and, where asked, /dev/shm.
+
+    Each has a limit; /dev/shm counts against the memory limit.
+    """
+    volumes: list[Body] = [
+        {"name": "tmp", "emptyDir": {"sizeLimit": TMP_SIZE}},
+        {"name": "state", "emptyDir": {"sizeLimit": state_size}},
+    ]
+    mounts: list[Body] = [
+        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - an emptyDir of the pod's own
+        {"name": "state", "mountPath": STATE_DIRECTORY},
+    ]
+    if shared_memory:
+        volumes.append({"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": SHARED_MEMORY_SIZE}})
+        mounts.append({"name": "shared-memory", "mountPath": "/dev/shm"})  # noqa: S108 - as above
+    return volumes, mounts
+
+
+def build_request_volume(config_map: str) -> tuple[list[Body], list[Body]]:
+    """Return (volumes, mounts) that bring a request document to `RUN_SPEC_PATH`."""
+    return (
+        [{"name": "request", "configMap": {"name": config_map}}],
+        [{"name": "request", "mountPath": RUN_SPEC_PATH, "subPath": RUN_SPEC_KEY, "readOnly": True}],
+    )
+
+
+def build_resources(wanted: ResourceRequirements, *, accelerators: bool) -> Body:
+    """Return a container's resources; without accelerators, extended resources (``vendor/name``) are left out."""
+    built: Body = {}
+    for field, quantities in (("limits", wanted.limits), ("requests", wanted.requests)):
+        kept = {name: str(value) for name, value in quantities.items() if accelerators or "/" not in name}
+        if kept:
+            built[field] = kept
+    return built
+
+
+def join_volumes(
+    *parts: tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]],
+) -> tuple[list[Body], list[Body]]:
+    """Return all volumes and all mounts of several (volumes, mounts) pairs."""
+    volumes = [dict(volume) for part in parts for volume in part[0]]
+    mounts = [dict(mount) for part in parts for mount in part[1]]
+    return volumes, mounts

@@ -1,0 +1,115 @@
+"""Run specs: what a FineTuneJob's pod is told, resolved from the job and its base model."""
+
+from __future__ import annotations
+
+from tunewright_contracts.adapter_manifest import JobReference
+from tunewright_contracts.run_spec import (
+    BaseModelSource,
+    DatasetSource,
+    DatasetSpec,
+    EvaluationSpec,
+    HuggingFaceSource,
+    LoraSpec,
+    MetricSpec,
+    RunSpec,
+    S3Source,
+    TrainingSpec,
+)
+from tunewright_contracts.storage_uri import StorageURI
+from tunewright_operator.api.base_model import BaseModel
+from tunewright_operator.api.fine_tune_job import DEFAULT_EPOCHS, Dataset, Evaluation, FineTuneJob
+from tunewright_operator.api.resource import plain_decimal
+
+
+def build_run_spec(job: FineTuneJob, base_model: BaseModel, *, attempt: int, micro_batch_size: int | None) -> RunSpec:
+    """Return what one attempt does; the prepared data is named once it is known."""
+    metadata = job.metadata
+    namespace = metadata.namespace or ""
+    output = StorageURI.parse(job.spec.output.uri)
+    return RunSpec(
+        job=JobReference(namespace=namespace, name=metadata.name, uid=metadata.uid),
+        attempt=attempt,
+        base_model=build_base_model_source(base_model),
+        dataset=_build_dataset(job.spec.dataset),
+        training=_build_training(job, base_model, micro_batch_size),
+        evaluation=_build_evaluation(job.spec.evaluation),
+        output_uri=str(output),
+        run_uri=str(output.join("runs", namespace, f"{metadata.name}-{metadata.uid[:8]}")),
+        dataset_uri=job.status.dataset.uri if job.status.dataset else None,
+    )
+
+
+def build_base_model_source(base_model: BaseModel) -> BaseModelSource:
+    """Return where the weights come from, pinned to the inspected revision and digest.
+
+    Raises:
+        ValueError: the BaseModel has not been inspected; callers check that it is Ready.
+    """
+    source, status = base_model.spec.source, base_model.status
+    hub = source.hugging_face
+    return BaseModelSource(
+        name=base_model.metadata.name,
+        s3=S3Source(uri=source.s3.uri) if source.s3 else None,
+        hugging_face=HuggingFaceSource(repository=hub.repository, revision=status.revision or hub.revision)
+        if hub
+        else None,
+        digest=status.digest,
+        revision=status.revision,
+        context_length=base_model.spec.context_length,
+        chat_template=base_model.spec.training.chat_template,
+        target_modules=base_model.spec.training.target_modules,
+    )
+
+
+def _build_dataset(dataset: Dataset) -> DatasetSpec:
+    sources = tuple(
+        DatasetSource.model_validate(
+            {
+                "name": source.name,
+                "s3": {"uri": source.s3.uri} if source.s3 else None,
+                "config_map": source.config_map is not None,
+                "format": source.format,
+            }
+        )
+        for source in dataset.sources
+    )
+    return DatasetSpec(
+        sources=sources,
+        system_prompt=dataset.system_prompt,
+        validation_percent=dataset.split.validation_percent,
+        evaluation_percent=dataset.split.evaluation_percent,
+        deduplication=dataset.deduplication,
+        on_invalid_record=dataset.on_invalid_record,
+        max_invalid_percent=dataset.max_invalid_percent,
+    )
+
+
+def _build_training(job: FineTuneJob, base_model: BaseModel, micro_batch_size: int | None) -> TrainingSpec:
+    training = job.spec.training
+    lora = training.lora
+    length = training.max_sequence_length
+    return TrainingSpec(
+        quantization=training.quantization,
+        lora=LoraSpec(
+            rank=lora.rank,
+            alpha=lora.alpha,
+            dropout=plain_decimal(lora.dropout),
+            target_modules=lora.target_modules or base_model.spec.training.target_modules,
+        ),
+        epochs=training.epochs or DEFAULT_EPOCHS,
+        max_steps=training.max_steps,
+        learning_rate=plain_decimal(training.learning_rate),
+        batch_size=training.batch_size,
+        micro_batch_size=micro_batch_size,
+        max_sequence_length=0 if length == "Auto" else length,
+        seed=training.seed,
+        checkpoint_steps=training.checkpoint_steps,
+    )
+
+
+def _build_evaluation(evaluation: Evaluation) -> EvaluationSpec:
+    return EvaluationSpec(
+        max_samples=evaluation.max_samples,
+        max_tokens=evaluation.max_tokens,
+        metrics=tuple(MetricSpec.model_validate(metric.to_wire()) for metric in evaluation.metrics),
+    )
