@@ -11,7 +11,7 @@ from typing import Any
 
 from tunewright_contracts.run_spec import PhaseResult
 from tunewright_operator.api.conditions import FineTuneJobCondition, find_condition
-from tunewright_operator.api.fine_tune_job import FineTuneJob, FineTuneJobPhase
+from tunewright_operator.api.fine_tune_job import FineTuneJobPhase
 from tunewright_operator.domain.conditions import Wanted
 from tunewright_operator.domain.finetune_failure import Failure, FailureKind, assess_run
 from tunewright_operator.domain.finetune_observation import (
@@ -22,7 +22,7 @@ from tunewright_operator.domain.finetune_observation import (
     FineTuneObservation,
     has_ended,
     is_suspended,
-    train_job_name,
+    may_continue,
 )
 from tunewright_operator.domain.finetune_status import (
     MILESTONES,
@@ -37,9 +37,9 @@ from tunewright_operator.domain.finetune_status import (
     pending,
     reached,
 )
-from tunewright_operator.domain.finetune_validation import Problem, find_problem
+from tunewright_operator.domain.finetune_validation import find_problem
 from tunewright_operator.domain.finetune_watch import report_prepare, report_train
-from tunewright_operator.domain.reasons import CommonReason, FineTuneJobReason
+from tunewright_operator.domain.reasons import FineTuneJobReason
 from tunewright_operator.domain.retry import pause_before_restart
 from tunewright_operator.domain.runs import JobRun, RunState
 from tunewright_operator.domain.times import format_time
@@ -76,16 +76,10 @@ def decide(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDecisi
     return _advance(observation, now)
 
 
-def may_continue(job: FineTuneJob) -> bool:
-    """Tell whether the limit that stopped a job was raised since."""
-    stalled = find_condition(job.status.conditions, FineTuneJobCondition.STALLED)
-    if stalled is None:
-        return False
-    if stalled.reason == FineTuneJobReason.RESTARTS_EXHAUSTED:
-        return job.spec.retry.max_restarts > job.status.restarts
-    if stalled.reason == FineTuneJobReason.DEADLINE_EXCEEDED:
-        return job.spec.active_deadline_seconds > job.status.active_seconds
-    return False
+def report_refusal(job: FineTuneJob, reason: str, message: str, now: dt.datetime) -> FineTuneJobStatus:
+    """Return the status when the cluster refused an action: nothing else is recorded, so the next look tries again."""
+    report = Report(phase=FineTuneJobPhase.PENDING, reason=reason, message=message, stalled=reason)
+    return build_status(job, report, now)
 
 
 def _accept(observation: FineTuneObservation, run: JobRun, result: PhaseResult, now: dt.datetime) -> FineTuneDecision:
@@ -236,7 +230,7 @@ def _start_prepare(
     observation: FineTuneObservation, now: dt.datetime, facts: dict[str, Any] | None = None
 ) -> FineTuneDecision:
     number = (facts or {}).get("restarts", observation.status.restarts) + 1
-    blocked = _find_block(observation, f"{observation.job.metadata.name}-prepare-{number}", now)
+    blocked = _find_block(observation, now)
     if blocked is not None:
         return blocked
     report = Report(
@@ -254,7 +248,7 @@ def _start_attempt(
     observation: FineTuneObservation, attempt: int, now: dt.datetime, facts: dict[str, Any] | None = None
 ) -> FineTuneDecision:
     facts = facts or {}
-    blocked = _find_block(observation, train_job_name(observation.job.metadata.name, attempt), now)
+    blocked = _find_block(observation, now)
     if blocked is not None:
         return blocked
     queue = observation.job.queue_name
@@ -269,13 +263,9 @@ def _start_attempt(
     return FineTuneDecision(status, (CreateTrainJob(attempt, status.micro_batch_size),), PENDING_SECONDS)
 
 
-def _find_block(observation: FineTuneObservation, name: str, now: dt.datetime) -> FineTuneDecision | None:
+def _find_block(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDecision | None:
     """Return the decision to wait or to fail when a Job must not be created now."""
     problem = find_problem(observation)
-    if problem is None and name in observation.foreign_jobs:
-        reason = CommonReason.NAME_TAKEN
-        message = f"Job {name!r} exists and belongs to another resource. {reason.remedy}"
-        problem = Problem(reason, message, passing=True)
     if problem is None:
         return None
     if problem.final:

@@ -11,6 +11,7 @@ from tunewright_operator.api.conditions import Condition, FineTuneJobCondition, 
 from tunewright_operator.api.fine_tune_job import FineTuneJob, FineTuneJobStatus
 from tunewright_operator.domain.reasons import FineTuneJobReason
 from tunewright_operator.domain.runs import JobRun
+from tunewright_operator.domain.secrets import SecretFacts
 
 
 def prepare_job_name(job_name: str, number: int) -> str:
@@ -24,26 +25,17 @@ def train_job_name(job_name: str, attempt: int) -> str:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class SecretFacts:
-    """What the operator may know of a tenant's Secret: that it is there, and whether it may be used."""
-
-    exists: bool
-    allowed: bool = False
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class FineTuneObservation:
     """One look at everything that a decision about a FineTuneJob rests on."""
 
     job: FineTuneJob
     base_model: BaseModel | None
+    """With the next three: what a new Job rests on; not looked up while a Job runs, since none is created then."""
     namespace_labels: Mapping[str, str]
     secret: SecretFacts
     missing_config_maps: tuple[str, ...] = ()
     runs: Mapping[str, JobRun] = dataclasses.field(default_factory=dict)
     """The Jobs that this resource controls, by name."""
-    foreign_jobs: frozenset[str] = frozenset()
-    """Names of Jobs in the namespace that carry our labels and belong to somebody else (a predecessor's leftovers)."""
     progress: Progress | None = None
     """What the running trainer said just now; None when it was not asked or did not answer."""
 
@@ -109,6 +101,25 @@ class FineTuneDecision:
     status: FineTuneJobStatus
     actions: tuple[FineTuneAction, ...] = ()
     look_again_seconds: float | None = None
+
+
+def needs_prerequisites(job: FineTuneJob, runs: Mapping[str, JobRun]) -> bool:
+    """Tell whether a decision may create a Job, so that base model, Secret and ConfigMaps must be looked up."""
+    if job.metadata.deletion_timestamp is not None or any(not run.finished for run in runs.values()):
+        return False
+    return not has_ended(job.status) or may_continue(job)
+
+
+def may_continue(job: FineTuneJob) -> bool:
+    """Tell whether the limit that stopped a job was raised since."""
+    stalled = find_condition(job.status.conditions, FineTuneJobCondition.STALLED)
+    if stalled is None:
+        return False
+    if stalled.reason == FineTuneJobReason.RESTARTS_EXHAUSTED:
+        return job.spec.retry.max_restarts > job.status.restarts
+    if stalled.reason == FineTuneJobReason.DEADLINE_EXCEEDED:
+        return job.spec.active_deadline_seconds > job.status.active_seconds
+    return False
 
 
 def headline(status: FineTuneJobStatus) -> Condition | None:

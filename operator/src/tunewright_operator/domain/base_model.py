@@ -1,0 +1,195 @@
+"""A BaseModel's next step: inspect the weights once, then keep the entry for as long as something uses it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+
+from tunewright_contracts.run_spec import Outcome, PhaseResult
+from tunewright_contracts.storage_uri import StorageURI, StorageURIError
+from tunewright_operator.api import labels
+from tunewright_operator.api.base_model import BaseModel, BaseModelStatus
+from tunewright_operator.api.conditions import BaseModelCondition, ConditionStatus, find_condition
+from tunewright_operator.domain.conditions import Wanted, merge_conditions
+from tunewright_operator.domain.reasons import BaseModelReason, CommonReason, Reason, condition_reason
+from tunewright_operator.domain.runs import JobRun
+from tunewright_operator.domain.secrets import SecretFacts
+
+IN_USE_FINALIZER = "tunewright.dev/in-use"
+RETRY_SECONDS = 30
+"""Pause before an inspection that failed for a passing reason runs again."""
+RECHECK_SECONDS = 120
+"""Pause before one that failed for good runs again: whoever mended a bucket need not tell us."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BaseModelObservation:
+    """One look at a BaseModel. ``secret`` is None when the spec names none; ``users`` is looked up on deletion only."""
+
+    model: BaseModel
+    secret: SecretFacts | None = None
+    run: JobRun | None = None
+    users: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SetFinalizer:
+    """Add or remove `IN_USE_FINALIZER`."""
+
+    present: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CreateInspection:
+    """Create the inspection Job and its request."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DeleteInspection:
+    """Delete a finished inspection Job, so that a new one may have its name."""
+
+    uid: str
+
+
+BaseModelAction = SetFinalizer | CreateInspection | DeleteInspection
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BaseModelDecision:
+    """What to do, what to record after it was done, and when to look again (None: at the next event)."""
+
+    status: BaseModelStatus
+    actions: tuple[BaseModelAction, ...] = ()
+    look_again_seconds: float | None = None
+
+
+def inspect_job_name(base_model: str) -> str:
+    """Return the name of a BaseModel's inspection Job."""
+    return f"base-model-{base_model}-inspect"
+
+
+def decide(observation: BaseModelObservation, now: dt.datetime) -> BaseModelDecision:
+    """Return what to do with a BaseModel now."""
+    model = observation.model
+    if model.metadata.deletion_timestamp is not None:
+        return _decide_deletion(observation, now)
+    if IN_USE_FINALIZER not in model.metadata.finalizers:
+        return BaseModelDecision(model.status, (SetFinalizer(present=True),), 0)
+    if model.status.digest:
+        return BaseModelDecision(_report(model, "True", BaseModelReason.INSPECTED, _describe(model.status), now))
+    problem = _find_problem(observation)
+    if problem is not None:
+        reason, message = problem
+        return BaseModelDecision(
+            _report(model, "False", reason, message, now, stalled=True), look_again_seconds=RETRY_SECONDS
+        )
+    return _decide_inspection(observation, now)
+
+
+def report_refusal(model: BaseModel, reason: Reason, message: str, now: dt.datetime) -> BaseModelStatus:
+    """Return the status when the cluster refused an action."""
+    return _report(model, "False", reason, message, now, stalled=True)
+
+
+def _decide_deletion(observation: BaseModelObservation, now: dt.datetime) -> BaseModelDecision:
+    model = observation.model
+    if IN_USE_FINALIZER not in model.metadata.finalizers:
+        return BaseModelDecision(model.status)
+    if not observation.users:
+        return BaseModelDecision(model.status, (SetFinalizer(present=False),))
+    shown = ", ".join(observation.users[:5]) + (", …" if len(observation.users) > 5 else "")
+    message = f"Deletion waits for {len(observation.users)} that use it: {shown}. {BaseModelReason.IN_USE.remedy}"
+    ready: ConditionStatus = "True" if model.status.digest else "False"
+    return BaseModelDecision(
+        _report(model, ready, BaseModelReason.IN_USE, message, now), look_again_seconds=RETRY_SECONDS
+    )
+
+
+def _decide_inspection(observation: BaseModelObservation, now: dt.datetime) -> BaseModelDecision:
+    model, run = observation.model, observation.run
+    if run is None:
+        return BaseModelDecision(_say_inspecting(model, "", now), (CreateInspection(),), RETRY_SECONDS)
+    if not run.finished:
+        waiting = run.pod.waiting if run.pod else ""
+        return BaseModelDecision(_say_inspecting(model, waiting, now), look_again_seconds=RETRY_SECONDS)
+    result = run.result
+    if result is not None and result.outcome is Outcome.SUCCEEDED and result.base_model is not None:
+        found = model.status.model_copy(
+            update={"digest": result.base_model.digest, "revision": result.base_model.revision}
+        )
+        inspected = model.model_copy(update={"status": found})
+        return BaseModelDecision(_report(inspected, "True", BaseModelReason.INSPECTED, _describe(found), now))
+    final = result is not None and result.outcome is Outcome.FAILED
+    start = (run.ended_at or now) + dt.timedelta(seconds=RECHECK_SECONDS if final else RETRY_SECONDS)
+    status = _say_failed(model, run, result, now)
+    if now < start:
+        return BaseModelDecision(status, look_again_seconds=(start - now).total_seconds())
+    return BaseModelDecision(status, (DeleteInspection(run.uid),), 1)
+
+
+def _find_problem(observation: BaseModelObservation) -> tuple[Reason, str] | None:
+    spec = observation.model.spec
+    if spec.source.s3 is not None:
+        try:
+            StorageURI.parse(spec.source.s3.uri)
+        except StorageURIError as error:
+            return CommonReason.INVALID_URI, f"spec.source.s3.uri: {error}. {CommonReason.INVALID_URI.remedy}"
+    if spec.storage is None or observation.secret is None:
+        return None
+    name = spec.storage.secret_ref.name
+    where = f"spec.storage.secretRef: Secret {name!r} in the operator's namespace"
+    if not observation.secret.exists:
+        return CommonReason.SECRET_NOT_FOUND, f"{where} does not exist. {CommonReason.SECRET_NOT_FOUND.remedy}"
+    if not observation.secret.allowed:
+        message = f"{where} does not carry the label {labels.USE}: {labels.USE_ALLOWED}. "
+        return CommonReason.SECRET_NOT_ALLOWED, message + CommonReason.SECRET_NOT_ALLOWED.remedy
+    return None
+
+
+def _say_inspecting(model: BaseModel, waiting: str, now: dt.datetime) -> BaseModelStatus:
+    # The last failure stays in view until another result replaces it: a condition that flaps tells nothing.
+    stalled = find_condition(model.status.conditions, BaseModelCondition.STALLED)
+    if stalled is not None:
+        return _report(model, "False", stalled.reason, stalled.message, now, stalled=True)
+    if waiting:
+        return _report(model, "False", CommonReason.POD_PENDING, f"The inspection pod waits: {waiting}", now)
+    return _report(model, "False", BaseModelReason.INSPECTING, "The weights are being read.", now)
+
+
+def _say_failed(model: BaseModel, run: JobRun, result: PhaseResult | None, now: dt.datetime) -> BaseModelStatus:
+    if result is not None and result.outcome is Outcome.FAILED:
+        reason = condition_reason(result.reason, BaseModelReason.INSPECTION_FAILED)
+        return _report(model, "False", reason, result.message, now, stalled=True)
+    if result is not None:
+        message = f"{result.reason}: {result.message} It runs again in {RETRY_SECONDS} s."
+        return _report(model, "False", BaseModelReason.INSPECTION_RETRYING, message, now)
+    words = run.pod.describe_exit() if run.pod else f"Job {run.name} lost its pod. {run.failure}"
+    return _report(model, "False", BaseModelReason.INSPECTION_FAILED, words, now)
+
+
+def _describe(status: BaseModelStatus) -> str:
+    revision = f"revision {status.revision}, " if status.revision else ""
+    return f"{revision}digest {status.digest}"
+
+
+def _report(
+    model: BaseModel,
+    ready: ConditionStatus,
+    reason: str,
+    message: str,
+    now: dt.datetime,
+    *,
+    stalled: bool = False,
+) -> BaseModelStatus:
+    wanted = [Wanted(BaseModelCondition.READY, ready, reason, message)]
+    if stalled:
+        wanted.append(Wanted(BaseModelCondition.STALLED, "True", reason, message))
+    elif ready != "True" or model.metadata.deletion_timestamp is not None:
+        wanted.append(Wanted(BaseModelCondition.RECONCILING, "True", reason, message))
+    generation = model.metadata.generation
+    return model.status.model_copy(
+        update={
+            "observed_generation": generation,
+            "conditions": merge_conditions(model.status.conditions, wanted, generation=generation, now=now),
+        }
+    )

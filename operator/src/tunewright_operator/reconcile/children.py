@@ -1,0 +1,55 @@
+"""Creating children by deterministic names: what is there already and ours is as good as created."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tunewright_operator.api import labels
+from tunewright_operator.api.kinds import JOB, POD, SECRET, Kind, kind_of
+from tunewright_operator.cluster import AlreadyExistsError, Bodies, Body, Cluster
+from tunewright_operator.domain.runs import JobRun, read_job_run
+from tunewright_operator.domain.secrets import SecretFacts
+
+
+class NameTakenError(Exception):
+    """An object of the needed name belongs to somebody else."""
+
+
+async def ensure_created(cluster: Cluster, body: Body) -> None:
+    """Create a child unless it is there and has the same controller.
+
+    Raises:
+        NameTakenError: an object of that name has another controller, or none.
+        ClusterError: the server refused or did not answer.
+    """
+    try:
+        await cluster.create(body)
+    except AlreadyExistsError as error:
+        kind, metadata = kind_of(body), body["metadata"]
+        existing = await cluster.get(kind, metadata["namespace"], metadata["name"])
+        if existing is not None and labels.controller_uid(existing) != labels.controller_uid(body):
+            raise NameTakenError(f"{kind} {metadata['namespace']}/{metadata['name']}") from error
+
+
+async def list_runs(cluster: Cluster, namespace: str, owner_kind: Kind, owner: Mapping[str, Any]) -> dict[str, JobRun]:
+    """Return the Jobs that a custom resource controls in a namespace, with their pods, by Job name.
+
+    The owner chain is checked by uid at both links: labels can be forged by whoever may create pods.
+    """
+    selector = {labels.KIND: owner_kind.name, labels.NAME: owner["metadata"]["name"]}
+    jobs: Bodies = await cluster.list(JOB, namespace, selector)
+    pods: Bodies = await cluster.list(POD, namespace, selector) if jobs else []
+    uid = owner["metadata"]["uid"]
+    runs = [read_job_run(job, pods) for job in jobs if labels.controller_uid(job) == uid]
+    return {run.name: run for run in runs}
+
+
+async def read_secret_facts(cluster: Cluster, namespace: str, name: str) -> SecretFacts:
+    """Look at a Secret's metadata: whether it exists and carries the label that allows its use."""
+    metadata = await cluster.read_metadata(SECRET, namespace, name)
+    if metadata is None:
+        return SecretFacts(exists=False)
+    return SecretFacts(
+        exists=True, allowed=(metadata["metadata"].get("labels") or {}).get(labels.USE) == labels.USE_ALLOWED
+    )

@@ -1,0 +1,169 @@
+"""The FineTuneJob loop: look at the job, its Jobs and their pods; decide; act; report."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from tunewright_contracts.progress import Progress
+from tunewright_operator.api.base_model import BaseModel
+from tunewright_operator.api.conditions import FineTuneJobCondition
+from tunewright_operator.api.fine_tune_job import FineTuneJob
+from tunewright_operator.api.kinds import BASE_MODEL, CONFIG_MAP, FINE_TUNE_JOB, JOB, NAMESPACE
+from tunewright_operator.api.labels import ATTEMPT, Role
+from tunewright_operator.cluster import Body, Cluster, ForbiddenError, InvalidError, Propagation
+from tunewright_operator.domain import finetune
+from tunewright_operator.domain.finetune_observation import (
+    CreatePrepareJob,
+    CreateTrainJob,
+    DeleteJob,
+    FineTuneAction,
+    FineTuneObservation,
+    needs_prerequisites,
+    prepare_job_name,
+    train_job_name,
+)
+from tunewright_operator.domain.reasons import CommonReason
+from tunewright_operator.domain.runs import RunState
+from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.manifests.jobs import (
+    build_prepare_job,
+    build_request_config_map,
+    build_train_job,
+    fine_tune_identity,
+)
+from tunewright_operator.manifests.pods import ImageDefaults
+from tunewright_operator.manifests.run_specs import build_run_spec
+from tunewright_operator.progress import TrainerProgress
+from tunewright_operator.reconcile.children import NameTakenError, ensure_created, list_runs, read_secret_facts
+from tunewright_operator.reconcile.report import write_status
+from tunewright_operator.runtime.clock import Now, utc_now
+from tunewright_operator.runtime.runner import GoneError
+from tunewright_operator.runtime.wakeups import Key
+
+
+class FineTuneJobReconciler:
+    """Reconciles FineTuneJobs; its only memory is when each trainer was last asked, which may be lost."""
+
+    def __init__(
+        self, cluster: Cluster, trainers: TrainerProgress, images: ImageDefaults, *, now: Now = utc_now
+    ) -> None:
+        self._cluster = cluster
+        self._trainers = trainers
+        self._images = images
+        self._now = now
+        self._asked: dict[str, dt.datetime] = {}
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Do one look's work and return when to look again.
+
+        Raises:
+            GoneError: the job does not exist.
+            ClusterError: the API server refused or did not answer; nothing was lost, look again.
+        """
+        body = await self._cluster.get(FINE_TUNE_JOB, key.namespace, key.name)
+        if body is None:
+            raise GoneError(str(key))
+        observation = await self._observe(body)
+        decision = finetune.decide(observation, self._now())
+        status, look_again = decision.status, decision.look_again_seconds
+        try:
+            for action in decision.actions:
+                await self._act(body, observation, action)
+        except NameTakenError as error:
+            message = f"{error} exists and belongs to another. {CommonReason.NAME_TAKEN.remedy}"
+            status = finetune.report_refusal(observation.job, CommonReason.NAME_TAKEN, message, self._now())
+            look_again = finetune.PENDING_SECONDS
+        except (ForbiddenError, InvalidError) as error:
+            message = f"{error} {CommonReason.JOB_REFUSED.remedy}"
+            status = finetune.report_refusal(observation.job, CommonReason.JOB_REFUSED, message, self._now())
+            look_again = finetune.PENDING_SECONDS
+        await write_status(self._cluster, body, observation.status, status, FineTuneJobCondition.SUCCEEDED)
+        return look_again
+
+    async def _observe(self, body: Body) -> FineTuneObservation:
+        job = FineTuneJob.from_body(body)
+        namespace = job.metadata.namespace or ""
+        runs = await list_runs(self._cluster, namespace, FINE_TUNE_JOB, body)
+        found = FineTuneObservation(job, None, {}, SecretFacts(exists=False), runs=runs)
+        if not needs_prerequisites(job, runs):
+            return FineTuneObservation(
+                job, None, {}, found.secret, runs=runs, progress=await self._fetch_progress(found)
+            )
+        base_model = await self._read_base_model(job)
+        return FineTuneObservation(
+            job=job,
+            base_model=base_model,
+            namespace_labels=await self._read_namespace_labels(namespace, base_model),
+            secret=await read_secret_facts(self._cluster, namespace, job.spec.storage.secret_ref.name),
+            missing_config_maps=await self._find_missing_config_maps(job),
+            runs=runs,
+        )
+
+    async def _read_base_model(self, job: FineTuneJob) -> BaseModel | None:
+        body = await self._cluster.get(BASE_MODEL, None, job.spec.base_model_ref.name)
+        return None if body is None else BaseModel.from_body(body)
+
+    async def _read_namespace_labels(self, namespace: str, base_model: BaseModel | None) -> Mapping[str, str]:
+        if base_model is None or base_model.spec.allowed_namespaces.from_ == "All":
+            return {}
+        body = await self._cluster.get(NAMESPACE, None, namespace)
+        labels: dict[str, Any] = {} if body is None else body["metadata"].get("labels") or {}
+        return labels
+
+    async def _find_missing_config_maps(self, job: FineTuneJob) -> tuple[str, ...]:
+        names = sorted({source.config_map.name for source in job.spec.dataset.sources if source.config_map})
+        return tuple(
+            [
+                name
+                for name in names
+                if await self._cluster.read_metadata(CONFIG_MAP, job.metadata.namespace, name) is None
+            ]
+        )
+
+    async def _fetch_progress(self, found: FineTuneObservation) -> Progress | None:
+        """Ask the running trainer, at most every `finetune.PROGRESS_SECONDS`."""
+        run, uid = found.current_run, found.job.metadata.uid
+        pod = run.pod if found.dataset_is_ready and run is not None and run.state is RunState.ACTIVE else None
+        if pod is None or not pod.running or pod.ip is None:
+            self._asked.pop(uid, None)
+            return None
+        now = self._now()
+        last = self._asked.get(uid)
+        if last is not None and (now - last).total_seconds() < finetune.PROGRESS_SECONDS:
+            return None
+        self._asked[uid] = now
+        return await self._trainers.fetch(pod.ip)
+
+    async def _act(self, body: Body, observation: FineTuneObservation, action: FineTuneAction) -> None:
+        job = observation.job
+        match action:
+            case DeleteJob(name, uid):
+                await self._delete_job(job, name, uid)
+            case CreatePrepareJob(number):
+                identity = fine_tune_identity(
+                    body, prepare_job_name(job.metadata.name, number), Role.PREPARE, {ATTEMPT: str(number)}
+                )
+                spec = build_run_spec(job, _require(observation.base_model), attempt=number, micro_batch_size=None)
+                await ensure_created(self._cluster, build_request_config_map(identity, spec))
+                await ensure_created(self._cluster, build_prepare_job(identity, job, self._images))
+            case CreateTrainJob(attempt, micro_batch_size):
+                identity = fine_tune_identity(
+                    body, train_job_name(job.metadata.name, attempt), Role.TRAIN, {ATTEMPT: str(attempt)}
+                )
+                model = _require(observation.base_model)
+                spec = build_run_spec(job, model, attempt=attempt, micro_batch_size=micro_batch_size)
+                await ensure_created(self._cluster, build_request_config_map(identity, spec))
+                await ensure_created(self._cluster, build_train_job(identity, job, self._images))
+
+    async def _delete_job(self, job: FineTuneJob, name: str, uid: str) -> None:
+        # In the foreground: the Job stays until its pod has had its grace period, so that the loop sees when the
+        # accelerator is free.
+        await self._cluster.delete(JOB, job.metadata.namespace, name, uid=uid, propagation=Propagation.FOREGROUND)
+
+
+def _require(base_model: BaseModel | None) -> BaseModel:
+    if base_model is None:
+        raise RuntimeError("a decision created a Job without a base model: find_problem must have refused it")
+    return base_model
