@@ -11,7 +11,6 @@ import dataclasses
 import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
-from os.path import commonpath
 from typing import Any
 
 import jinja2
@@ -95,7 +94,7 @@ class ChatTemplate:
             context = self.render(conversation[:index])
             opening = self.render(conversation[:index], add_generation_prompt=True)
             # Some openings go on where the turn itself does not ("<think>"): what both share is the question.
-            start = len(commonpath([opening, until_turn]))
+            start = _shared_length(opening, until_turn)
             end = len(until_turn.rstrip())
             if len(context.rstrip()) <= start < end:
                 spans.append((start, end))
@@ -117,6 +116,12 @@ def mask_tokens(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, i
         inside = position < len(spans) and spans[position][0] <= start
         mask.append(inside and end > start)
     return mask
+
+
+def _shared_length(left: str, right: str) -> int:
+    """Return how many characters two texts have in common from their beginning."""
+    pairs = enumerate(zip(left, right, strict=False))
+    return next((index for index, (one, other) in pairs if one != other), min(len(left), len(right)))
 
 
 class _GenerationTag(Extension):
