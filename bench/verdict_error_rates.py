@@ -1,13 +1,14 @@
 """Measure how often live verdicts are wrong, beside two common rules on the same simulated traffic.
 
-Traffic comes in sessions (mean 8 requests, intra-class correlation 0.2) that stay on one arm and one bucket and spread
-over three replicas. Every 20 candidate requests each rule looks and may roll back:
+Traffic comes in sessions (mean 8 requests, intra-class correlation 0.2) that stay on one arm and in one bucket, and come one
+after the other: a bad session is a burst of bad answers, which is harder than sessions that overlap (`--overlap`). Every 20
+candidate requests each rule looks and may roll back:
 
 - `tunewright`: the operator's own `absorb` and `assess`, one guard, confidence 0.95;
 - `z-test`: a one-sided two-proportion test of "worse by more than the margin" at 5 %, at each look;
 - `last 100`: the candidate's rate over its last 100 requests against the incumbent's true rate plus the margin.
 
-Usage: python bench/verdict_error_rates.py [--runs 200] [--horizon 5000] [--seed 1]
+Usage: python bench/verdict_error_rates.py [--runs 200] [--horizon 5000] [--overlap 0] [--seed 1]
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from tunewright_operator.domain import counters, evidence, verdict
 
 LOOK = 20
 BUCKETS = 64
-PODS = 3
 SESSION = 8
 METRIC = "ErrorRate"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -44,13 +44,15 @@ class Scenario:
     correlation: float = 0.2
     horizon: int = 5000
     """Candidate requests after which the run ends without a rollback."""
+    overlap: int = 0
+    """About how many other sessions begin between two requests of one session."""
     clean_until: int = 0
     """Candidate requests before which it is as good as the incumbent."""
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """Cumulative counts [look, pod, arm, bucket] of answers and bad answers, and the candidate's answers in order; arm
+    """Cumulative counts [look, arm, bucket] of answers and bad answers, and the candidate's answers in order; arm
     1 is it.
     """
 
@@ -59,17 +61,12 @@ class Traffic:
     candidate_bad: np.ndarray
 
     def reading(self, look: int) -> list[counters.PodReading]:
-        """Return what the pods would report at a look."""
-        readings = []
-        for pod in range(PODS):
-            arms = [
-                counters.ArmCounters(
-                    tuple(self.answers[look, pod, arm].tolist()), {METRIC: tuple(self.bad[look, pod, arm].tolist())}
-                )
-                for arm in (0, 1)
-            ]
-            readings.append(counters.PodReading(f"pod-{pod}", "boot", candidate=arms[1], incumbent=arms[0]))
-        return readings
+        """Return what a pod would report at a look."""
+        incumbent, candidate = (
+            counters.ArmCounters(tuple(answers.tolist()), {METRIC: tuple(bad.tolist())})
+            for answers, bad in zip(self.answers[look], self.bad[look], strict=True)
+        )
+        return [counters.PodReading("pod", "boot", candidate, incumbent)]
 
 
 def generate(scenario: Scenario, random: np.random.Generator) -> Traffic:
@@ -80,11 +77,10 @@ def generate(scenario: Scenario, random: np.random.Generator) -> Traffic:
     length = random.geometric(1 / SESSION, sessions)
     session = np.repeat(np.arange(sessions), length)
     position = np.arange(session.size) - np.repeat(np.cumsum(length) - length, length)
-    order = np.argsort(session + 30 * position + random.random(session.size), kind="stable")
+    order = np.argsort(session + scenario.overlap * position, kind="stable")
     session = session[order]
     arm = (random.random(sessions) < scenario.share).astype(int)[session]
     bucket = random.integers(BUCKETS, size=sessions)[session]
-    pod = random.integers(PODS, size=session.size)
     concentration = (1 - scenario.correlation) / scenario.correlation
     uniform = random.random(session.size)
 
@@ -100,8 +96,8 @@ def generate(scenario: Scenario, random: np.random.Generator) -> Traffic:
     look = np.maximum(seen - 1, 0) // LOOK
     looks = scenario.horizon // LOOK
     kept = look < looks
-    shape = (looks, PODS, 2, BUCKETS)
-    index = np.ravel_multi_index((look[kept], pod[kept], arm[kept], bucket[kept]), shape)
+    shape = (looks, 2, BUCKETS)
+    index = np.ravel_multi_index((look[kept], arm[kept], bucket[kept]), shape)
     size = math.prod(shape)
     answers = np.bincount(index, minlength=size).reshape(shape).cumsum(axis=0)
     wrong = np.bincount(index, weights=bad[kept], minlength=size).astype(int).reshape(shape).cumsum(axis=0)
@@ -122,7 +118,7 @@ def stop_of_tunewright(scenario: Scenario, traffic: Traffic, alpha: float = 0.05
 
 def stop_of_z_test(scenario: Scenario, traffic: Traffic) -> int | None:
     """Return the first look at which the z-test is significant."""
-    answers, bad = traffic.answers.sum(axis=(1, 3)), traffic.bad.sum(axis=(1, 3))
+    answers, bad = traffic.answers.sum(axis=2), traffic.bad.sum(axis=2)
     rate = bad / np.maximum(answers, 1)
     deviation = np.sqrt((rate * (1 - rate) / np.maximum(answers, 1)).sum(axis=1))
     significant = rate[:, 1] - rate[:, 0] - scenario.margin > Z_ONE_SIDED_5_PERCENT * np.maximum(deviation, 1e-12)
@@ -196,6 +192,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=200, help="simulated rollouts for each cell (default 200)")
     parser.add_argument("--horizon", type=int, default=5000, help="candidate requests of a rollout (default 5000)")
+    parser.add_argument("--overlap", type=int, default=0, help="sessions begun between two requests of one (default 0)")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     started = time.monotonic()
@@ -203,7 +200,7 @@ def main() -> None:
     print("| incumbent's rate, margin, share | rule | equal | at the margin | +0.05 | +0.10 |")
     print("| --- | --- | --- | --- | --- | --- |")
     for rate, margin, share in ((0.01, 0.01, 0.1), (0.1, 0.02, 0.1), (0.1, 0.02, 0.5), (0.5, 0.05, 0.1)):
-        base = Scenario(rate, margin, share, horizon=options.horizon)
+        base = Scenario(rate, margin, share, horizon=options.horizon, overlap=options.overlap)
         cells = [
             measure(replace(base, excess=excess), options.runs, options.seed) for excess in (0.0, margin, 0.05, 0.1)
         ]
@@ -217,7 +214,7 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- |")
     for rate, margin in ((0.01, 0.01), (0.1, 0.02)):
         for window in (500, 2000):
-            base = Scenario(rate, margin, share=0.999, horizon=options.horizon)
+            base = Scenario(rate, margin, share=0.999, horizon=options.horizon, overlap=options.overlap)
             variants = [replace(base, excess=excess) for excess in (0.0, margin, 0.1)]
             variants.append(replace(base, excess=0.1, clean_until=1000))
             row = " | ".join(_summary(measure_bake(v, options.runs, options.seed, window)) for v in variants)

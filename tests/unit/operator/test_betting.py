@@ -78,6 +78,11 @@ def test_an_absolute_bet_gains_over_the_limit():
     assert betting.log_e_value(betting.log_absolute_wealth(0.01, 100, 20), 1.0) > math.log(1000)
 
 
+def test_one_answer_never_costs_more_than_nine_tenths_of_the_wealth():
+    assert betting.log_absolute_wealth(0.97, 1, 0)[-1] == pytest.approx(math.log(0.1))
+    assert betting.log_relative_factor(0.32, 0.05, 0.9, betting.Block(1, 0, 1, 1)) > math.log(0.09)
+
+
 def test_a_limit_of_one_cannot_be_broken():
     assert betting.log_e_value(betting.log_absolute_wealth(1.0, 50, 50), 1.0) == 0
 
@@ -115,8 +120,9 @@ def test_the_design_effect_of_evenly_spread_failures_is_one():
 def test_without_data_answers_count_as_a_quarter():
     nothing = (0,) * 64
     assert betting.design_effect((nothing, nothing)) == betting.PRIOR_VARIANCE_RATIO
-    few = (1,) * 63 + (0,)
-    assert betting.design_effect((few, few)) == betting.PRIOR_VARIANCE_RATIO, "63 answers are too few to measure it"
+    clustered = ((21, 21, 21, *(0,) * 61), (21, 0, 0, *(0,) * 61))
+    assert betting.design_effect(clustered) == betting.PRIOR_VARIANCE_RATIO, "63 answers are too few to measure it"
+    assert betting.design_effect(((22, *clustered[0][1:]), clustered[1])) > 10, "64 are enough"
 
 
 def test_the_candidates_own_design_effect_is_not_diluted_by_a_large_incumbent():

@@ -155,6 +155,12 @@ def test_counters_that_run_backwards_are_lost_never_subtracted():
     assert totals(again) == (7, 1, 1, 0), "it counts on from what it said last"
 
 
+def test_bad_answers_that_run_backwards_are_lost_even_when_answers_grow():
+    seen = absorb(start(pod("a", arm(50, 5), arm(50, 2))), [pod("a", arm(60, 6), arm(60, 1))])
+    assert totals(seen) == (0, 0, 0, 0)
+    assert seen.lost == 1
+
+
 def test_a_silent_pod_loses_nothing_and_a_deleted_one_is_counted_as_lost():
     opened = start(pod("a", arm(10), arm(10)), pod("b", arm(10), arm(10)))
     silent = absorb(opened, [pod("a", arm(11), arm(12))], existing_pods={"a", "b"})

@@ -147,7 +147,7 @@ def assess(observation: Observation, spec: ObservationSpec, now: datetime) -> As
     missing = _missing_answers(observation, findings, spec.min_requests)
     if not missing and (over or not spec.full_window):
         reasons = tuple(finding.describe() for finding in findings) or (
-            f"{_answers(observation)}, no live metric applies",
+            f"{observation.arms.candidate.answers} answers of the candidate, no live metric applies",
         )
         return Assessment(Verdict.PASS, reasons, findings)
     if over:
@@ -227,10 +227,6 @@ def _missing_answers(observation: Observation, findings: Sequence[Finding], requ
             if judged < required:
                 missing.append(f"{metric} has judged {judged} of {required} answers of the {name}")
     return missing
-
-
-def _answers(observation: Observation) -> str:
-    return f"{observation.arms.candidate.answers} answers of the candidate"
 
 
 def _rate(counts: tuple[int, int] | None) -> str:
