@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 CRDS = pathlib.Path(__file__).parents[1] / "crds"
 
 
+@functools.cache
 def read_crds() -> dict[str, dict[str, Any]]:
     """Return the CRDs by kind."""
     documents = [yaml.safe_load(path.read_text()) for path in sorted(CRDS.glob("*.yaml"))]
