@@ -1,0 +1,300 @@
+"""The rollout under a random sequence of everything that can happen to it.
+
+Proves: weights sum to 100 when any target may answer; the incumbent is never unloaded before the bake ends; a death of the operator between any
+two writes changes no decision; no path promotes without every step's Pass or a person's word; no client sees a candidate without weight.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from loop.rollout_world import RolloutWorld, digest_of, revision_of
+from tunewright_contracts.evaluation_report import Verdict
+from tunewright_operator.api.adapter_deployment import AdapterDeploymentStatus, CandidateRevision, Outcome
+from tunewright_operator.domain.requests import list_pending
+from tunewright_operator.domain.situation import Situation
+from tunewright_operator.domain.times import seconds_since
+from tunewright_operator.domain.weights import desired_targets
+
+WORDS = ("one", "two", "three")
+STEPS: list[dict[str, Any]] = [
+    {"evaluate": {}},
+    {"setWeight": 30},
+    {"observe": {"minRequests": 20, "maxSeconds": 300}},
+    {"pause": {}},
+    {"setWeight": 60},
+    {"pause": {"seconds": 30}},
+]
+
+
+class RolloutMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = RolloutWorld(STEPS)
+        self.nonce = 0
+        self.sessions = 0
+        self.exposed: set[str] = set()
+        """Revisions that ever had weight: only they may have answered."""
+        self.asked: dict[tuple[str, str], int] = {}
+        """(candidate's acceptance, revision) → answers since its window opened, counted by the clients themselves."""
+
+    @initialize(has_incumbent=st.booleans())
+    def begin(self, has_incumbent: bool) -> None:
+        if has_incumbent:
+            self.world.promote_first("three")
+            self.world.promote_first("one")
+            self.exposed.add(revision_of("three"))
+            self.exposed.add(revision_of("one"))
+        self.world.name_adapter("two")
+
+    # What the operator does ------------------------------------------------------------------------------------
+
+    @rule()
+    def rollout_loop(self) -> None:
+        situation, now = self.world.situation(), self.world.now
+        first, again = self.world.look(), self.world.look()
+        assert first == again, "a look without a write changed the next decision"
+        self.world.step()
+        self.check_transition(situation, self.world.deployment.status)
+        assert now == self.world.now
+
+    @rule()
+    def candidate_does_well(self) -> None:
+        """Bring a candidate forward as far as its own merit can, so that later steps and the bake are reached often."""
+        self.everything_settles()
+        self.evaluation_ends(Verdict.PASS)
+        self.everything_settles()
+        self.clients_ask(200, None)
+        self.everything_settles()
+
+    @rule()
+    def candidate_breaks_live(self) -> None:
+        self.everything_settles()
+        self.evaluation_ends(Verdict.PASS)
+        self.everything_settles()
+        for word in WORDS:
+            candidate = self.world.deployment.status.candidate
+            if candidate is not None and candidate.revision == revision_of(word):
+                self.clients_ask(400, word)
+        self.rollout_loop()
+
+    @rule()
+    def operator_dies_before_its_write(self) -> None:
+        before = json.dumps(self.world.body)
+        self.world.look()
+        assert json.dumps(self.world.body) == before
+
+    @rule()
+    def server_loop(self) -> None:
+        status = self.world.deployment.status
+        self.world.plan_next()
+        assert self.world.plan is not None
+        names = {adapter.name for adapter in self.world.plan.adapters}
+        if status.stable is not None:
+            assert status.stable.revision in names, "the incumbent left the plan"
+
+    @rule(index=st.integers(0, 1))
+    def plan_reaches_pod(self, index: int) -> None:
+        if self.world.plan is not None:
+            self.world.pods[index].apply(self.world.plan)
+
+    @rule()
+    def everything_settles(self) -> None:
+        for _ in range(12):
+            self.rollout_loop()
+            self.server_loop()
+            self.world.push()
+
+    # What happens to it ----------------------------------------------------------------------------------------
+
+    @rule(word=st.sampled_from(WORDS))
+    def name_adapter(self, word: str) -> None:
+        self.world.name_adapter(word)
+
+    @rule(verdict=st.sampled_from([Verdict.PASS, *Verdict]))
+    def evaluation_ends(self, verdict: Verdict) -> None:
+        candidate = self.world.deployment.status.candidate
+        if candidate is not None and candidate.step == 0 and candidate.step_started_at is not None:
+            self.world.finish_evaluation(verdict)
+
+    @rule(verb=st.sampled_from(["promote", "abort", "retry", "rollback"]), word=st.sampled_from(WORDS))
+    def annotate(self, verb: str, word: str) -> None:
+        self.nonce += 1
+        self.world.annotate(verb, word, str(self.nonce))
+
+    @rule(verb=st.sampled_from(["promote", "abort", "retry"]))
+    def annotate_candidate(self, verb: str) -> None:
+        candidate = self.world.deployment.status.candidate
+        if candidate is not None:
+            self.nonce += 1
+            self.world.body["metadata"]["annotations"][f"tunewright.dev/{verb}"] = f"{candidate.revision}@{self.nonce}"
+
+    @rule()
+    def ask_for_earlier_revision(self) -> None:
+        history = self.world.deployment.status.history
+        if history:
+            self.nonce += 1
+            self.world.body["metadata"]["annotations"]["tunewright.dev/rollback"] = (
+                f"{history[-1].revision}@{self.nonce}"
+            )
+
+    @rule(policy=st.sampled_from(["Pause", "Rollback", "Promote"]))
+    def change_policy(self, policy: str) -> None:
+        self.world.body["spec"]["rollout"]["onInconclusive"] = policy
+
+    @rule(paused=st.booleans())
+    def pause(self, paused: bool) -> None:
+        self.world.body["spec"]["paused"] = paused
+
+    @rule(seconds=st.sampled_from([1, 31, 121, 301]))
+    def time_passes(self, seconds: int) -> None:
+        self.world.clock.advance(seconds)
+
+    @rule(count=st.sampled_from([5, 100]), broken=st.sampled_from([None, *WORDS]))
+    def clients_ask(self, count: int, broken: str | None) -> None:
+        bad = {revision_of(broken): {"ErrorRate"}} if broken else {}
+        answers = self.world.ask(count, bad, self.sessions)
+        self.sessions += count
+        candidate = self.world.deployment.status.candidate
+        for answer in answers:
+            if answer is not None:
+                assert answer in self.exposed, f"a client was answered by {answer}, which never had weight"
+                if candidate is not None:
+                    key = (candidate.accepted_at, answer)
+                    self.asked[key] = self.asked.get(key, 0) + 1
+
+    @rule(index=st.integers(0, 1))
+    def pod_restarts(self, index: int) -> None:
+        self.world.pods[index].restart(self.world.plan)
+
+    @rule(index=st.integers(0, 1), ready=st.booleans())
+    def readiness_changes(self, index: int, ready: bool) -> None:
+        self.world.pods[index].ready = ready
+
+    @rule(index=st.integers(0, 1), reachable=st.booleans())
+    def pod_stops_answering(self, index: int, reachable: bool) -> None:
+        self.world.pods[index].reachable = reachable
+
+    @rule(index=st.integers(0, 1), word=st.sampled_from(WORDS))
+    def pod_refuses_adapter(self, index: int, word: str) -> None:
+        pod = self.world.pods[index]
+        if revision_of(word) not in pod.loaded:
+            pod.broken[revision_of(word)] = "not safetensors"
+
+    @rule()
+    def pods_recover(self) -> None:
+        for pod in self.world.pods:
+            pod.broken.clear()
+            pod.load()
+            pod.ready = pod.reachable = True
+
+    # What must hold --------------------------------------------------------------------------------------------
+
+    def check_transition(self, situation: Situation, after: AdapterDeploymentStatus) -> None:
+        before = situation.status
+        if after.stable != before.stable:
+            assert before.candidate is not None, "stable changed without a candidate"
+            assert after.stable is not None
+            assert after.stable.digest == before.candidate.digest
+            self.check_bake(situation, before.candidate)
+        if before.candidate is None and after.candidate is not None:
+            self.check_acceptance(situation, after.candidate)
+        if (
+            before.candidate is not None
+            and after.candidate is not None
+            and after.candidate.step != before.candidate.step
+        ):
+            assert after.candidate.step == before.candidate.step + 1, "a step was skipped"
+            self.check_step(situation, before.candidate)
+        self.exposed.update(desired_targets(after))
+
+    def spoken(self, situation: Situation, verb: str, revision: str) -> bool:
+        """Whether a person's request for a revision waits to be handled."""
+        pending = list_pending(situation.annotations, situation.status.last_handled_requests)
+        return any(request.verb == verb and request.revision == revision for request in pending)
+
+    def check_acceptance(self, situation: Situation, candidate: CandidateRevision) -> None:
+        assert candidate.weight == 0
+        last = next((entry for entry in situation.status.history if entry.digest == candidate.digest), None)
+        if last is not None and last.outcome in {Outcome.ROLLED_BACK, Outcome.ABORTED}:
+            assert self.spoken(situation, "retry", candidate.revision) or self.spoken(
+                situation, "rollback", candidate.revision
+            ), "a digest that was rolled back came back by itself"
+        if candidate.step:
+            assert last is not None
+            assert last.outcome is Outcome.PROMOTED, "steps were skipped for a revision that was not promoted last"
+
+    def check_step(self, situation: Situation, candidate: CandidateRevision) -> None:
+        if self.spoken(situation, "promote", candidate.revision):
+            return
+        policy = situation.spec.rollout.on_inconclusive
+        step = STEPS[candidate.step]
+        if "evaluate" in step:
+            report = situation.evaluation.report
+            assert report is not None
+            assert report.verdict is Verdict.PASS or (report.verdict, policy) == (Verdict.INCONCLUSIVE, "Promote")
+        elif "observe" in step:
+            assert candidate.step_started_at is not None
+            over = seconds_since(candidate.step_started_at, self.world.now) >= step["observe"]["maxSeconds"]
+            enough = self.asked.get((candidate.accepted_at, candidate.revision), 0) >= step["observe"]["minRequests"]
+            assert enough or (over and policy == "Promote"), "an observation passed without its answers"
+        elif "setWeight" in step:
+            assert situation.converged
+            assert desired_targets(situation.status)[candidate.revision] in {step["setWeight"], 100}
+        elif step["pause"]:
+            assert candidate.step_started_at is not None
+            assert seconds_since(candidate.step_started_at, self.world.now) >= step["pause"]["seconds"]
+        else:
+            raise AssertionError("a pause without a time ended without a person's word")
+
+    def check_bake(self, situation: Situation, candidate: CandidateRevision) -> None:
+        assert candidate.step == len(STEPS), "promoted before its steps ended"
+        assert candidate.weight == 100
+        assert candidate.ending is None
+        if not self.spoken(situation, "promote", candidate.revision):
+            assert candidate.step_started_at is not None
+            assert seconds_since(candidate.step_started_at, self.world.now) >= 120
+
+    @invariant()
+    def weights_sum_to_100(self) -> None:
+        status = self.world.deployment.status
+        targets = desired_targets(status)
+        assert sum(targets.values()) == (100 if targets else 0)
+        if status.stable is not None:
+            assert targets, "an alias with a stable revision has no target"
+        for route in self.world.plan.routes if self.world.plan else ():
+            assert sum(target.weight for target in route.targets) in {0, 100}
+            names = {adapter.name for adapter in self.world.plan.adapters} if self.world.plan else set()
+            assert {target.name for target in route.targets} <= names, "a route to what is not loaded"
+
+    @invariant()
+    def incumbent_stays_loaded(self) -> None:
+        stable = self.world.deployment.status.stable
+        if stable is None:
+            return
+        for pod in self.world.pods:
+            if pod.plan is not None:
+                assert stable.revision in {adapter.name for adapter in pod.plan.adapters}, "a pod forgot the incumbent"
+
+    @invariant()
+    def status_fits_the_api(self) -> None:
+        assert len(json.dumps(self.world.body["status"])) < 64 * 1024
+
+    @precondition(lambda self: self.world.deployment.status.candidate is not None)
+    @invariant()
+    def candidate_is_not_stable(self) -> None:
+        status = self.world.deployment.status
+        assert status.candidate is not None
+        assert status.stable is None or status.stable.digest != status.candidate.digest
+        assert status.candidate.digest in {digest_of(word) for word in WORDS}
+
+
+TestRolloutMachine = RolloutMachine.TestCase
+TestRolloutMachine.settings = settings(
+    max_examples=80, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+)
