@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
 
-from tunewright_dev import cluster, console, images
+from tunewright_dev import cluster, console, host, images
 from tunewright_dev.errors import DevError
 from tunewright_dev.paths import find_paths
 
@@ -48,13 +49,14 @@ def build_images() -> None:
     """Build and push the images that changed, and write build/images.json."""
     paths = find_paths()
     cluster.connect(paths)
-    with cluster.exclusive(paths):
-        images.ensure_images(paths)
+    images.ensure_images(paths)
     console.say(f"All images are in the local registry; their names are in {paths.build / 'images.json'}")
 
 
 def main() -> int:
     """Run a command; a foreseen failure is a message, not a traceback."""
+    # A root shell got by `su` lacks the folders of iptables and ip.
+    os.environ["PATH"] = f"{os.environ.get('PATH', '')}:{host.SYSTEM_PATH}"
     try:
         app()
     except DevError as error:

@@ -10,7 +10,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunewright_dev import commands, console, gotoolchain, hashing
+from tunewright_dev import commands, console, gotoolchain, hashing, locks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,7 +69,9 @@ def ensure_program(paths: Paths, program: Program) -> Path:
     home = paths.binaries / f"{program.name}-{program_key(program, module)}"
     binary = home / program.name
     if not binary.is_file():
-        _build(paths, program, module, home)
+        with locks.exclusive("binaries"):
+            if not binary.is_file():
+                _build(paths, program, module, home)
     return binary
 
 
@@ -111,7 +113,7 @@ def _build(paths: Paths, program: Program, module: Path, home: Path) -> None:
         "GOCACHE": str(paths.cache / "go-build"),
         "GOMODCACHE": str(paths.cache / "go-mod"),
     }
-    with console.step(f"building {program.name} with Go (once; minutes for the large ones)"):
+    with console.step(f"building {program.name} with Go (once; minutes for large ones)"):
         commands.run_logged(argv, paths.cache / "logs" / f"build-{program.name}.log", env=environment, cwd=module)
     for name in program.names:
         (scratch / name).symlink_to(program.name)

@@ -6,9 +6,7 @@ interruption may have left; `down` removes what runs and keeps what was costly t
 
 from __future__ import annotations
 
-import fcntl
 import shutil
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,11 +19,14 @@ from tunewright_dev import (
     components,
     console,
     containerd,
+    files,
     host,
     images,
     kubernetes,
+    locks,
     mounts,
     network,
+    objectstore,
     processes,
     registry,
     topology,
@@ -34,8 +35,6 @@ from tunewright_dev.errors import DevError
 from tunewright_dev.kubectl import Kubectl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tunewright_dev.components import Component
     from tunewright_dev.paths import Paths
 
@@ -72,19 +71,6 @@ class Status:
     log: Path
 
 
-@contextmanager
-def exclusive(paths: Paths) -> Iterator[None]:
-    """Hold the machine's lock, so that no two runs change the cluster at once; say so when another holds it."""
-    lock = paths.run.with_name("tunewright.lock")
-    with lock.open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            console.say("Another run is changing the local cluster; waiting for it to end …")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
 def up(paths: Paths) -> Kubectl:
     """Bring the cluster up and return a kubectl for it; what runs already is left alone.
 
@@ -95,10 +81,8 @@ def up(paths: Paths) -> Kubectl:
     host.install_packages()
     built = binaries.ensure_all(paths)
     programs = built["hyperkube"].parent
-    with exclusive(paths):
-        for folder in (paths.run, paths.state):
-            folder.mkdir(parents=True, exist_ok=True)
-            folder.chmod(0o755)
+    with locks.exclusive("cluster"):
+        paths.claim()
         if not any(components.find(paths, name) for name in COMPONENTS):
             _clear_leftovers(paths)
             _require_free()
@@ -107,13 +91,15 @@ def up(paths: Paths) -> Kubectl:
         references = _start(paths, programs, credentials)
         _publish_kubeconfig(paths, credentials)
         kubectl = Kubectl(programs / "kubectl", paths.kubeconfig)
-        _finish(kubectl, references["coredns"].in_cluster)
+        _finish(paths, kubectl, {name: reference.in_cluster for name, reference in references.items()})
     return kubectl
 
 
 def down(paths: Paths) -> None:
     """Stop everything and remove every process, mount, namespace, interface and rule of the cluster."""
-    with exclusive(paths):
+    host.require_root()
+    # In this order, which no other run reverses: a build needs the registry that `down` would stop.
+    with locks.exclusive("images"), locks.exclusive("cluster"):
         for name in reversed(COMPONENTS):
             components.stop(paths, name)
         _clear_leftovers(paths)
@@ -176,19 +162,19 @@ def _launch(paths: Paths, described: list[Component]) -> None:
         console.say(f"  started {', '.join(started)} (logs in {paths.logs})")
 
 
-def _finish(kubectl: Kubectl, dns_image: str) -> None:
-    """Wait for the node and for the cluster's DNS."""
-    kubectl.apply(addons.build_dns(dns_image))
-    kubectl.run("wait", f"node/{topology.NODE_NAME}", "--for=create", f"--timeout={_READY_SECONDS}s")
-    kubectl.run("wait", f"node/{topology.NODE_NAME}", "--for=condition=Ready", f"--timeout={_READY_SECONDS}s")
-    kubectl.run("--namespace=kube-system", "rollout", "status", "deployment/coredns", f"--timeout={_READY_SECONDS}s")
+def _finish(paths: Paths, kubectl: Kubectl, names: dict[str, str]) -> None:
+    """Bring up what runs as pods, and wait for it and for the node."""
+    kubectl.apply(addons.build_dns(names["coredns"]))
+    objectstore.deploy(paths, kubectl, names["seaweedfs"])
+    node, timeout = f"node/{topology.NODE_NAME}", f"--timeout={_READY_SECONDS}s"
+    kubectl.run("wait", node, "--for=create", timeout)
+    kubectl.run("wait", node, "--for=condition=Ready", timeout)
+    kubectl.run("--namespace=kube-system", "rollout", "status", "deployment/coredns", timeout)
+    objectstore.wait_ready(paths, kubectl)
 
 
 def _publish_kubeconfig(paths: Paths, credentials: kubernetes.Credentials) -> None:
-    paths.kubeconfig.parent.mkdir(parents=True, exist_ok=True)
-    paths.kubeconfig.unlink(missing_ok=True)
-    paths.kubeconfig.touch(mode=0o600)
-    paths.kubeconfig.write_text(credentials.kubeconfigs["admin"].read_text())
+    files.write(paths.kubeconfig, credentials.kubeconfigs["admin"].read_text(), mode=0o600)
 
 
 def _require_free() -> None:

@@ -6,16 +6,16 @@ All that it writes lies in our state and run folders: images, mounts, sockets, n
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from tunewright_dev import components, probes, topology
+from tunewright_dev import components, files, probes, topology
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tunewright_dev.paths import Paths
 
 NAME = "containerd"
+_IPV6 = Path("/proc/sys/net/ipv6")
 
 
 def build_config(paths: Paths, *, pause_image: str) -> str:
@@ -76,7 +76,10 @@ def build_network(paths: Paths) -> str:
         "ranges": [[{"subnet": str(topology.NODE_POD_RANGE)}]],
         "routes": [{"dst": "0.0.0.0/0"}],
     }
-    plugins = [{"type": "ptp", "ipMasq": False, "ipam": ipam}]
+    plugins: list[dict[str, Any]] = [{"type": "ptp", "ipMasq": False, "ipam": ipam}]
+    if _IPV6.exists():
+        # Not even the link-local address, by which a pod could reach what the machine serves past the packet filter.
+        plugins.append({"type": "tuning", "sysctl": {"net.ipv6.conf.eth0.disable_ipv6": "1"}})
     return json.dumps({"cniVersion": "1.0.0", "name": "tunewright", "plugins": plugins}, indent=2)
 
 
@@ -89,14 +92,13 @@ def build_registry_hosts() -> str:
 def write_config(paths: Paths, *, pause_image: str) -> Path:
     """Write all files that containerd reads and return its own configuration's path."""
     config = paths.config / "containerd.toml"
-    files = {
+    contents = {
         config: build_config(paths, pause_image=pause_image),
         paths.config / "cni" / "10-tunewright.conflist": build_network(paths),
         paths.config / "registries" / topology.REGISTRY_NAME / "hosts.toml": build_registry_hosts(),
     }
-    for path, text in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+    for path, text in contents.items():
+        files.write(path, text)
     return config
 
 

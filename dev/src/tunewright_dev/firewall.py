@@ -6,6 +6,7 @@ Pods reach pods and the API server, and nothing else: no address outside the mac
 from __future__ import annotations
 
 import re
+import shutil
 from typing import TYPE_CHECKING
 
 from tunewright_dev import commands, topology
@@ -72,7 +73,7 @@ def apply() -> None:
 
 def remove() -> None:
     """Remove our chains and kube-proxy's, of both address families."""
-    for command in _COMMANDS:
+    for command in filter(shutil.which, _COMMANDS):
         script = build_removal(commands.capture([f"{command}-save"]))
         if script:
             commands.capture([f"{command}-restore", "--wait", "--noflush"], stdin=script)

@@ -118,6 +118,16 @@ def require_supported(paths: Paths) -> None:
         raise DevError(_list("The local cluster cannot run on this machine. It", problems))
 
 
+def require_root() -> None:
+    """Refuse to go on as another user.
+
+    Raises:
+        DevError: this is not root.
+    """
+    if os.geteuid() != 0:
+        raise DevError("This needs root: it removes network interfaces, mounts and cgroups.")
+
+
 def require_free(addresses: Sequence[tuple[str, int]], chains: str, routes: str) -> None:
     """Refuse a machine where another program holds what the cluster needs.
 

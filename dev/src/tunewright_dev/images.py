@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tunewright_dev import build_access, commands, console, hashing, registry, topology
+from tunewright_dev import build_access, commands, console, files, hashing, locks, registry, topology
 from tunewright_dev.artefacts import ARTEFACTS
 from tunewright_dev.errors import DevError
 
@@ -88,16 +88,17 @@ def name_images(paths: Paths, images: Iterable[Image]) -> dict[str, Reference]:
     """
     references: dict[str, Reference] = {}
     for image in images:
-        parameters = {f"artefact {name}": ARTEFACTS[name].key(paths) for name in image.artefacts}
-        parameters |= {f"argument {name}": value for name, value in image.arguments.items()}
-        if image.base is not None:
-            parameters["base"] = references[image.base].tag
-        try:
-            files = [(str(path.relative_to(paths.clone)), path) for path in _list_inputs(paths.clone, image)]
-        except FileNotFoundError as error:
-            raise DevError(f"{TABLE}: image {image.name!r} has the input {error}, which does not exist.") from error
-        references[image.name] = Reference(image.name, hashing.hash_inputs(parameters, files))
+        references[image.name] = Reference(image.name, _hash(paths, image, paths.clone, references))
     return references
+
+
+def _hash(paths: Paths, image: Image, folder: Path, references: Mapping[str, Reference]) -> str:
+    """Return the hash of the image's inputs as they lie in `folder`: the clone, or a context made from it."""
+    parameters = {f"artefact {name}": ARTEFACTS[name].key(paths) for name in image.artefacts}
+    parameters |= {f"argument {name}": value for name, value in image.arguments.items()}
+    if image.base is not None:
+        parameters["base"] = references[image.base].tag
+    return hashing.hash_inputs(parameters, _list_inputs(folder, image))
 
 
 def ensure_images(paths: Paths, *, cluster_only: bool = False) -> dict[str, Reference]:
@@ -106,33 +107,45 @@ def ensure_images(paths: Paths, *, cluster_only: bool = False) -> dict[str, Refe
     Raises:
         DevError: a build or a push failed; the message names its log.
     """
-    images = read_table(paths.clone)
+    images = [image for image in read_table(paths.clone) if image.cluster or not cluster_only]
     references = name_images(paths, images)
-    for image in images:
-        if cluster_only and not image.cluster:
-            continue
-        reference = references[image.name]
-        if registry.has_image(reference.name, reference.tag):
-            continue
-        with console.step(f"building the image {image.name}"):
-            _build(paths, image, references)
-        with console.step(f"pushing the image {image.name}"):
-            _push(paths, reference)
+    if any(not registry.has_image(reference.name, reference.tag) for reference in references.values()):
+        with locks.exclusive("images"):
+            for image in images:
+                _ensure_image(paths, image, references)
     if not cluster_only:
         write_references(paths, references)
     return references
 
 
+def _ensure_image(paths: Paths, image: Image, references: Mapping[str, Reference]) -> None:
+    reference = references[image.name]
+    if registry.has_image(reference.name, reference.tag):
+        return
+    with console.step(f"building the image {image.name}"):
+        _build(paths, image, references)
+    with console.step(f"pushing the image {image.name}"):
+        _push(paths, reference)
+
+
 def write_references(paths: Paths, references: Mapping[str, Reference]) -> None:
     """Write build/images.json: the name that pods use, by image."""
     target = paths.build / "images.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
     names = {name: reference.in_cluster for name, reference in references.items()}
-    target.write_text(json.dumps(names, indent=2) + "\n")
+    files.write(target, json.dumps(names, indent=2) + "\n")
 
 
-def _list_inputs(clone: Path, image: Image) -> list[Path]:
-    return [path for name in (image.containerfile, *image.inputs) for path in hashing.list_files(clone / name)]
+def _list_inputs(folder: Path, image: Image) -> list[tuple[str, Path]]:
+    """Return the name and the path of each input file.
+
+    Raises:
+        DevError: an input does not exist.
+    """
+    try:
+        found = [path for name in (image.containerfile, *image.inputs) for path in hashing.list_files(folder / name)]
+    except FileNotFoundError as error:
+        raise DevError(f"{TABLE}: image {image.name!r} has the input {error}, which does not exist.") from error
+    return [(str(path.relative_to(folder)), path) for path in found]
 
 
 def _build(paths: Paths, image: Image, references: Mapping[str, Reference]) -> None:
@@ -140,6 +153,8 @@ def _build(paths: Paths, image: Image, references: Mapping[str, Reference]) -> N
     shutil.rmtree(scratch, ignore_errors=True)
     context = scratch / "context"
     _stage(paths, image, context)
+    if _hash(paths, image, context, references) != references[image.name].tag:
+        raise DevError(f"The inputs of the image {image.name!r} changed while it was built. Run the command again.")
     argv: list[str | Path] = [
         *_buildah(paths),
         "build",
@@ -148,7 +163,7 @@ def _build(paths: Paths, image: Image, references: Mapping[str, Reference]) -> N
         "--tls-verify=false",
         "--pull=false",
     ]
-    argv += ["--file", paths.clone / image.containerfile, "--tag", references[image.name].on_host]
+    argv += ["--file", context / image.containerfile, "--tag", references[image.name].on_host]
     for key, value in _labels(paths, image).items():
         argv += ["--label", f"{key}={value}"]
     arguments = dict(image.arguments)
@@ -178,8 +193,8 @@ def _push(paths: Paths, reference: Reference) -> None:
 def _stage(paths: Paths, image: Image, context: Path) -> None:
     """Lay out a context that holds the declared inputs and nothing else, so that a build cannot use what no hash covers."""
     context.mkdir(parents=True)
-    for path in _list_inputs(paths.clone, image):
-        target = context / path.relative_to(paths.clone)
+    for name, path in _list_inputs(paths.clone, image):
+        target = context / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target)
         # Whatever the umask of the clone: a pod's user must be able to read it.

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tunewright_dev import certificates, probes, topology
+from tunewright_dev import certificates, files, probes, topology
 from tunewright_dev.components import Component
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def ensure_credentials(paths: Paths) -> Credentials:
     }
     kubeconfigs = {name: folder / f"{name}.kubeconfig" for name in users}
     for name, pair in users.items():
-        _write_private(kubeconfigs[name], build_kubeconfig(authority, pair))
+        files.write(kubeconfigs[name], build_kubeconfig(authority, pair), mode=0o600)
     return Credentials(
         authority=authority,
         signing_key=certificates.ensure_signing_key(folder, "service-accounts"),
@@ -290,12 +290,5 @@ def build_proxy_config(credentials: Credentials) -> dict[str, Any]:
 
 def _write_config(paths: Paths, name: str, config: dict[str, Any]) -> Path:
     path = paths.config / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(config, indent=2))
+    files.write(path, json.dumps(config, indent=2))
     return path
-
-
-def _write_private(path: Path, text: str) -> None:
-    path.touch(mode=0o600)
-    path.chmod(0o600)
-    path.write_text(text)

@@ -80,14 +80,30 @@ class Paths:
         """The data of the object store's volume; deleted by `down` with the cluster that knows its credentials."""
         return self.state / "object-store"
 
+    def claim(self) -> None:
+        """Make the state and run folders, and note which state belongs to the cluster that runs."""
+        for folder in (self.run, self.state):
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o755)
+        link = self.run / _STATE_LINK
+        if not link.is_symlink():
+            link.symlink_to(self.state)
+
+
+_RUN = Path("/run/tunewright")
+_STATE_LINK = "state"
+
 
 def find_paths() -> Paths:
     """Return the folders of this machine and this clone.
 
-    `TUNEWRIGHT_CACHE` and `TUNEWRIGHT_STATE` override the two large ones. The run folder is fixed, so that two clones
-    with different settings still see the same cluster.
+    `TUNEWRIGHT_CACHE` and `TUNEWRIGHT_STATE` override the two large ones. The run folder is fixed, and a cluster that
+    runs keeps the state folder that it was started with, so that two clones with different settings see the same one.
     """
     cache = os.environ.get("TUNEWRIGHT_CACHE") or str(Path.home() / ".cache" / "tunewright")
     state = os.environ.get("TUNEWRIGHT_STATE") or "/var/lib/tunewright"
+    link = _RUN / _STATE_LINK
+    if link.is_symlink():
+        state = str(link.readlink())
     clone = Path(__file__).resolve().parents[3]
-    return Paths(clone=clone, cache=Path(cache).resolve(), state=Path(state).resolve(), run=Path("/run/tunewright"))
+    return Paths(clone=clone, cache=Path(cache).resolve(), state=Path(state).resolve(), run=_RUN)

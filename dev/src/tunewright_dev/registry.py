@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from tunewright_dev import binaries, components, probes, topology
+from tunewright_dev import binaries, components, files, probes, topology
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,8 +37,7 @@ def build_config(paths: Paths) -> str:
 def describe(paths: Paths) -> components.Component:
     """Return the component, with its file written."""
     config: Path = paths.config / "registry.yaml"
-    config.parent.mkdir(parents=True, exist_ok=True)
-    config.write_text(build_config(paths))
+    files.write(config, build_config(paths))
     program = binaries.ensure_program(paths, binaries.REGISTRY)
     return components.Component(
         name=NAME,

@@ -1,0 +1,29 @@
+"""Keep two runs of this program, from whatever clone, from changing the same thing at once."""
+
+from __future__ import annotations
+
+import fcntl
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunewright_dev import console
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# The kernel lets go of a lock when its holder ends, however that comes about; the files themselves mean nothing.
+_FOLDER = Path("/run/lock")
+
+
+@contextmanager
+def exclusive(what: str) -> Iterator[None]:
+    """Hold the machine's lock on `what` ("cluster", "images" or "binaries"), and say so when another run holds it."""
+    _FOLDER.mkdir(parents=True, exist_ok=True)
+    with (_FOLDER / f"tunewright-{what}.lock").open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            console.say(f"  another run holds the lock on {what}; waiting for it to end …")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
