@@ -11,7 +11,7 @@ from typing import Any
 
 from tunewright_contracts.run_spec import PhaseResult
 from tunewright_operator.api.conditions import FineTuneJobCondition, find_condition
-from tunewright_operator.api.fine_tune_job import FineTuneJobPhase
+from tunewright_operator.api.fine_tune_job import FineTuneJob, FineTuneJobPhase, FineTuneJobStatus
 from tunewright_operator.domain.conditions import Wanted
 from tunewright_operator.domain.finetune_failure import Failure, FailureKind, assess_run
 from tunewright_operator.domain.finetune_observation import (
@@ -23,6 +23,8 @@ from tunewright_operator.domain.finetune_observation import (
     has_ended,
     is_suspended,
     may_continue,
+    prepare_job_name,
+    train_job_name,
 )
 from tunewright_operator.domain.finetune_status import (
     MILESTONES,
@@ -84,7 +86,7 @@ def report_refusal(job: FineTuneJob, reason: str, message: str, now: dt.datetime
 
 def _accept(observation: FineTuneObservation, run: JobRun, result: PhaseResult, now: dt.datetime) -> FineTuneDecision:
     job, status = observation.job, observation.status
-    facts = _time_facts(observation, now)
+    facts = _end_facts(observation, now)
     if result.adapter is None:
         assert result.dataset is not None  # noqa: S101 - assess_run accepts no prepare result without one
         message = describe_dataset(result.dataset)
@@ -130,7 +132,7 @@ def _fail(
         milestones.append(Wanted(FineTuneJobCondition.EVALUATED, "False", failure.reason, failure.message))
     else:
         milestones.append(Wanted(next_milestone(observation.status), "False", failure.reason, failure.message))
-    facts = {**_time_facts(observation, now), "completion_time": format_time(now)}
+    facts = {**_end_facts(observation, now), "completion_time": format_time(now)}
     if scores:
         facts["evaluation"] = scores
     report = Report(
@@ -163,7 +165,7 @@ def _suspend(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDeci
         reason=FineTuneJobReason.SUSPENDED,
         message=message,
         reconciling=False,
-        facts=_time_facts(observation, now),
+        facts=_end_facts(observation, now),
     )
     suspended = build_status(observation.job, report, now)
     if not is_suspended(status):
@@ -172,22 +174,22 @@ def _suspend(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDeci
 
 
 def _resume(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDecision:
-    if observation.unfinished_runs:
+    if _must_wait(observation):
         return FineTuneDecision(confirm_generation(observation.job), _stop_unfinished(observation))
     if observation.dataset_is_ready and observation.status.attempt > 0:
-        return _start_attempt(observation, observation.status.attempt + 1, now)
+        return _start_attempt(observation, observation.attempt + 1, now)
     return _advance(observation, now)
 
 
 def _continue(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDecision:
     status = observation.status
-    if observation.unfinished_runs:
+    if _must_wait(observation):
         return FineTuneDecision(status, _stop_unfinished(observation))
     stalled = find_condition(status.conditions, FineTuneJobCondition.STALLED)
     counted = stalled is not None and stalled.reason == FineTuneJobReason.RESTARTS_EXHAUSTED
     facts: dict[str, Any] = {"restarts": status.restarts + counted, "completion_time": None}
     if observation.dataset_is_ready:
-        return _start_attempt(observation, status.attempt + 1, now, facts)
+        return _start_attempt(observation, observation.attempt + 1, now, facts)
     return _start_prepare(observation, now, facts)
 
 
@@ -209,19 +211,19 @@ def _retry(observation: FineTuneObservation, run: JobRun, failure: Failure, now:
             message=f"{failure.reason}: {failure.message} The next attempt starts at {format_time(start)}.",
         )
         return FineTuneDecision(build_status(job, report, now), look_again_seconds=(start - now).total_seconds())
-    facts = _time_facts(observation, now) | {"restarts": status.restarts + counted}
+    facts = _end_facts(observation, now) | {"restarts": status.restarts + counted}
     if not observation.dataset_is_ready:
         return _start_prepare(observation, now, facts)
     if failure.micro_batch_size is not None:
         facts["micro_batch_size"] = failure.micro_batch_size
-    return _start_attempt(observation, status.attempt + 1, now, facts)
+    return _start_attempt(observation, observation.attempt + 1, now, facts)
 
 
 def _advance(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDecision:
     run = observation.current_run
     if run is None:
         if observation.dataset_is_ready:
-            return _start_attempt(observation, max(1, observation.status.attempt), now)
+            return _start_attempt(observation, observation.attempt, now)
         return _start_prepare(observation, now)
     return _watch(observation, run, now)
 
@@ -230,7 +232,8 @@ def _start_prepare(
     observation: FineTuneObservation, now: dt.datetime, facts: dict[str, Any] | None = None
 ) -> FineTuneDecision:
     number = (facts or {}).get("restarts", observation.status.restarts) + 1
-    blocked = _find_block(observation, now)
+    there = prepare_job_name(observation.job.metadata.name, number) in observation.runs
+    blocked = None if there else _find_block(observation, now)
     if blocked is not None:
         return blocked
     report = Report(
@@ -241,14 +244,16 @@ def _start_prepare(
         facts=facts or {},
     )
     status = build_status(observation.job, report, now)
-    return FineTuneDecision(status, (CreatePrepareJob(number),), PENDING_SECONDS)
+    return FineTuneDecision(status, () if there else (CreatePrepareJob(number),), PENDING_SECONDS)
 
 
 def _start_attempt(
     observation: FineTuneObservation, attempt: int, now: dt.datetime, facts: dict[str, Any] | None = None
 ) -> FineTuneDecision:
     facts = facts or {}
-    blocked = _find_block(observation, now)
+    # A crash may have come between creating the Job and recording it: then it is adopted, whatever changed since.
+    there = train_job_name(observation.job.metadata.name, attempt) in observation.runs
+    blocked = None if there else _find_block(observation, now)
     if blocked is not None:
         return blocked
     queue = observation.job.queue_name
@@ -260,7 +265,8 @@ def _start_attempt(
         facts={**facts, "attempt": attempt},
     )
     status = build_status(observation.job, report, now)
-    return FineTuneDecision(status, (CreateTrainJob(attempt, status.micro_batch_size),), PENDING_SECONDS)
+    actions = () if there else (CreateTrainJob(attempt, status.micro_batch_size),)
+    return FineTuneDecision(status, actions, PENDING_SECONDS)
 
 
 def _find_block(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDecision | None:
@@ -283,7 +289,7 @@ def _find_block(observation: FineTuneObservation, now: dt.datetime) -> FineTuneD
 
 def _watch(observation: FineTuneObservation, run: JobRun, now: dt.datetime) -> FineTuneDecision:
     """Report on a Job that has not finished."""
-    facts = _start_fact(observation, run)
+    facts = _run_facts(observation, run)
     running = run.state is RunState.ACTIVE and run.pod is not None and run.pod.running
     look_again = PENDING_SECONDS
     if running:
@@ -294,6 +300,12 @@ def _watch(observation: FineTuneObservation, run: JobRun, now: dt.datetime) -> F
     else:
         report = report_prepare(run, facts)
     return FineTuneDecision(build_status(observation.job, report, now), look_again_seconds=look_again)
+
+
+def _must_wait(observation: FineTuneObservation) -> bool:
+    """Tell whether a stopped Job still holds its pod; the next attempt's, which a crash kept from the status, does not count."""
+    successor = train_job_name(observation.job.metadata.name, observation.attempt + 1)
+    return any(run.name != successor for run in observation.unfinished_runs)
 
 
 def _stop_unfinished(observation: FineTuneObservation) -> tuple[DeleteJob, ...]:
@@ -307,16 +319,18 @@ def _deadline_left(observation: FineTuneObservation, now: dt.datetime) -> float:
     return observation.job.spec.active_deadline_seconds - observation.status.active_seconds - running
 
 
-def _start_fact(observation: FineTuneObservation, run: JobRun | None) -> dict[str, Any]:
-    if observation.status.start_time is not None or run is None or run.pod is None or run.pod.started_at is None:
-        return {}
-    return {"start_time": format_time(run.pod.started_at)}
+def _run_facts(observation: FineTuneObservation, run: JobRun) -> dict[str, Any]:
+    """Return what a Job's existence tells: the attempt, which a crash may have kept from the status, and the start."""
+    facts: dict[str, Any] = {"attempt": observation.attempt} if observation.dataset_is_ready else {}
+    if observation.status.start_time is None and run.pod is not None and run.pod.started_at is not None:
+        facts["start_time"] = format_time(run.pod.started_at)
+    return facts
 
 
-def _time_facts(observation: FineTuneObservation, now: dt.datetime) -> dict[str, Any]:
-    """Return start time and active seconds with the current run's time, which a suspension has already recorded."""
+def _end_facts(observation: FineTuneObservation, now: dt.datetime) -> dict[str, Any]:
+    """Return `_run_facts` with the active seconds of a run that ends, which a suspension has already recorded."""
     run = observation.current_run
     if run is None or is_suspended(observation.status):
         return {}
     active = observation.status.active_seconds + run.active_seconds(now)
-    return {"active_seconds": active, **_start_fact(observation, run)}
+    return {"active_seconds": active, **_run_facts(observation, run)}

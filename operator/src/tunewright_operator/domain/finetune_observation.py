@@ -50,12 +50,17 @@ class FineTuneObservation:
         return self.status.dataset is not None
 
     @property
+    def attempt(self) -> int:
+        """The number of the train Job that runs now or is due next; the status may not know of the first one yet."""
+        return max(1, self.status.attempt)
+
+    @property
     def current_name(self) -> str:
         """The name of the Job that runs now or is due next."""
         name = self.job.metadata.name
         if not self.dataset_is_ready:
             return prepare_job_name(name, self.status.restarts + 1)
-        return train_job_name(name, max(1, self.status.attempt))
+        return train_job_name(name, self.attempt)
 
     @property
     def current_run(self) -> JobRun | None:

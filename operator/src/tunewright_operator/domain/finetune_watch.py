@@ -33,7 +33,7 @@ def report_prepare(run: JobRun, facts: dict[str, Any]) -> Report:
 
 def report_train(observation: FineTuneObservation, run: JobRun, facts: dict[str, Any]) -> Report:
     """Return what to tell of a train Job that has not finished."""
-    status, attempt = observation.status, observation.status.attempt
+    status, attempt = observation.status, observation.attempt
     pod, progress = run.pod, observation.progress
     if run.state is RunState.QUEUED:
         queue = observation.job.queue_name
@@ -49,7 +49,7 @@ def report_train(observation: FineTuneObservation, run: JobRun, facts: dict[str,
             return Report(FineTuneJobPhase.PENDING, CommonReason.POD_PENDING, message, facts=facts)
         return Report(FineTuneJobPhase.PENDING, FineTuneJobReason.STARTING, f"Attempt {attempt} starts.", facts=facts)
     if progress is None or progress.attempt != attempt:
-        return _repeat_report(status, facts)
+        return _repeat_report(status, attempt, facts)
     phase = phase_of(progress)
     reason = {
         FineTuneJobPhase.EVALUATING: FineTuneJobReason.EVALUATING,
@@ -60,11 +60,11 @@ def report_train(observation: FineTuneObservation, run: JobRun, facts: dict[str,
     return Report(phase, reason, describe_progress(progress), milestones=milestones_of(progress), facts=facts)
 
 
-def _repeat_report(status: FineTuneJobStatus, facts: dict[str, Any]) -> Report:
+def _repeat_report(status: FineTuneJobStatus, attempt: int, facts: dict[str, Any]) -> Report:
     """Return what was said last when the trainer is not asked now, or that it runs when nothing was."""
     said = find_condition(status.conditions, FineTuneJobCondition.RECONCILING)
     busy = {FineTuneJobReason.TRAINING, FineTuneJobReason.EVALUATING, FineTuneJobReason.PUBLISHING}
     if said is not None and said.reason in busy and status.phase is not None:
         return Report(status.phase, said.reason, said.message, facts=facts)
-    message = f"Attempt {status.attempt} runs."
+    message = f"Attempt {attempt} runs."
     return Report(FineTuneJobPhase.TRAINING, FineTuneJobReason.TRAINING, message, facts=facts)
