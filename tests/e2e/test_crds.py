@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from crd_cases import Case, Table, merge, read_tables
 
+from crd_cases import Case, Table, merge, read_tables
 from e2e.harness.kubectl import Kubectl
 
 pytestmark = pytest.mark.e2e
@@ -56,5 +56,8 @@ def test_good_manifest_is_admitted(existing: Kubectl, case: Case) -> None:
 def test_bad_manifest_is_refused_with_the_message(existing: Kubectl, case: Case) -> None:
     done = submit(existing, case, case.bad)
     assert done.returncode != 0, "the API server admitted it"
-    assert f"{case.field}: {'Unsupported value' if case.rule == 'enum' else 'Invalid value'}" in done.stderr or not case.field
+    assert (
+        f"{case.field}: {'Unsupported value' if case.rule == 'enum' else 'Invalid value'}" in done.stderr
+        or not case.field
+    )
     assert case.says in done.stderr

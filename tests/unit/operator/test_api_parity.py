@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
-from crd_schema import read_crds, root_schema
 
+from crd_schema import read_crds, root_schema
 from tunewright_operator.api.adapter_deployment import AdapterDeployment
 from tunewright_operator.api.base_model import BaseModel
 from tunewright_operator.api.fine_tune_job import FineTuneJob
@@ -64,9 +64,13 @@ def differences(annotation: Any, schema: dict[str, Any], path: str) -> Iterator[
     elif origin is dict:
         yield from differences(arguments[1], schema.get("additionalProperties", {}), f"{path}{{}}")
     else:
-        yield from unequal(f"{path} type", SCALARS[annotation], schema.get("type"))
-        if "enum" in schema:
-            yield f"{path}: the schema has an enum, the model has not"
+        yield from scalar_differences(annotation, schema, path)
+
+
+def scalar_differences(annotation: type, schema: dict[str, Any], path: str) -> Iterator[str]:
+    yield from unequal(f"{path} type", SCALARS[annotation], schema.get("type"))
+    if "enum" in schema:
+        yield f"{path}: the schema has an enum, the model has not"
 
 
 def model_differences(model: type[ApiModel], schema: dict[str, Any], path: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from crd_cases import read_tables
 from crd_schema import read_crds, root_schema, walk
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from crd_schema import read_crds, root_schema, walk
 
 KINDS = sorted(read_crds())

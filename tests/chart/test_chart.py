@@ -1,0 +1,221 @@
+"""What the chart renders, from its values."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import yaml
+
+from chart.conftest import CHART, KUBE_VERSION, ROOT, Body, Helm, Render
+
+
+def pick(bodies: list[Body], kind: str, name: str | None = None) -> Body:
+    (body,) = (b for b in bodies if b["kind"] == kind and name in (None, b["metadata"]["name"]))
+    return body
+
+
+def pod_specs(bodies: list[Body]) -> dict[str, Any]:
+    return {
+        f"{b['kind']}/{b['metadata']['name']}": b["spec"]["template"]["spec"]
+        for b in bodies
+        if b["kind"] in ("Deployment", "Job")
+    }
+
+
+def crds_of(bodies: list[Body]) -> dict[str, Body]:
+    return {body["metadata"]["name"]: body for body in bodies if body["kind"] == "CustomResourceDefinition"}
+
+
+def test_lint_finds_nothing(helm: Helm) -> None:
+    done = helm("lint", str(CHART), "--strict", "--kube-version", KUBE_VERSION, "--set", "images.registry=r/x")
+    assert done.returncode == 0, done.stdout
+    assert "WARNING" not in done.stdout
+
+
+def test_generated_files_are_current() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "charts" / "generate.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_crds_are_those_of_the_source(render: Render) -> None:
+    source = {
+        body["metadata"]["name"]: body
+        for path in (ROOT / "crds").glob("*.yaml")
+        for body in [yaml.safe_load(path.read_text())]
+    }
+    assert len(source) == 4
+    assert crds_of(render("crds.keep=false")) == source
+
+
+def test_crds_are_kept_unless_told_otherwise(render: Render) -> None:
+    for body in crds_of(render()).values():
+        assert body["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+
+
+def test_crds_may_be_left_to_a_cluster_admin(render: Render) -> None:
+    assert crds_of(render("crds.enabled=false")) == {}
+
+
+def test_registry_is_required(helm: Helm) -> None:
+    done = helm("template", "demo", str(CHART), "--kube-version", KUBE_VERSION)
+    assert "images.registry is required" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("imags.registry=x", "additional properties 'imags' not allowed"),
+        ("operator.replica=2", "additional properties 'replica' not allowed"),
+        ("images.pullPolicy=Sometimes", "value must be one of 'Always', 'IfNotPresent', 'Never'"),
+        ("images.server.digest=abc", "does not match pattern"),
+        ("operator.replicas=many", "got string, want integer"),
+        ("crds.keep=perhaps", "got string, want boolean"),
+    ],
+)
+def test_wrong_values_are_refused(helm: Helm, value: str, message: str) -> None:
+    done = helm(
+        "template", "demo", str(CHART), "--kube-version", KUBE_VERSION, "--set", "images.registry=r/x", "--set", value
+    )
+    assert done.returncode != 0
+    assert message in done.stderr
+
+
+def test_every_pod_is_restricted(render: Render) -> None:
+    specs = pod_specs(render())
+    assert specs.keys() == {"Deployment/tunewright-operator", "Job/tunewright-release-finalizers"}
+    for name, spec in specs.items():
+        pod, (container,) = spec["securityContext"], spec["containers"]
+        assert (pod["runAsNonRoot"], pod["runAsUser"], pod["seccompProfile"]) == (
+            True,
+            65532,
+            {"type": "RuntimeDefault"},
+        ), name
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }, name
+        assert container["resources"]["limits"]["memory"], name
+        assert all("emptyDir" in volume for volume in spec["volumes"]), name
+
+
+def test_images_come_from_the_registry_by_tag_or_digest(render: Render) -> None:
+    digest = "sha256:" + "a" * 64
+    bodies = render("images.operator.tag=abc", f"images.server.digest={digest}", "images.pullPolicy=Always")
+    (container,) = pick(bodies, "Deployment")["spec"]["template"]["spec"]["containers"]
+    environment = {item["name"]: item.get("value") for item in container["env"]}
+    assert (
+        container["image"] == environment["TUNEWRIGHT_OPERATOR_IMAGE"] == "registry.example.com/tunewright/operator:abc"
+    )
+    assert environment["TUNEWRIGHT_TRAINER_IMAGE"] == "registry.example.com/tunewright/trainer:0.1.0"
+    assert environment["TUNEWRIGHT_SERVER_IMAGE"] == f"registry.example.com/tunewright/server@{digest}"
+    assert environment["TUNEWRIGHT_IMAGE_PULL_POLICY"] == container["imagePullPolicy"] == "Always"
+
+
+def test_operator_is_probed_where_it_answers(render: Render) -> None:
+    (container,) = pick(render(), "Deployment")["spec"]["template"]["spec"]["containers"]
+    assert container["ports"] == [{"name": "http", "containerPort": 8080, "protocol": "TCP"}]
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
+    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
+
+
+def test_pod_values_reach_the_pod(render: Render) -> None:
+    values = [
+        "operator.podLabels.team=ml",
+        "operator.podAnnotations.a=b",
+        "operator.nodeSelector.pool=system",
+        "operator.extraEnv[0].name=X",
+    ]
+    template = pick(
+        render(*values, "operator.priorityClassName=high", "images.pullSecrets[0].name=pull"), "Deployment"
+    )["spec"]["template"]
+    assert template["metadata"]["labels"]["team"] == "ml"
+    assert template["metadata"]["annotations"] == {"a": "b"}
+    assert template["spec"]["nodeSelector"] == {"pool": "system"}
+    assert template["spec"]["priorityClassName"] == "high"
+    assert template["spec"]["imagePullSecrets"] == [{"name": "pull"}]
+    assert {"name": "X"} in template["spec"]["containers"][0]["env"]
+
+
+def test_selector_matches_only_the_operator(render: Render) -> None:
+    bodies = render()
+    deployment, job = pick(bodies, "Deployment"), pick(bodies, "Job")
+    selector = deployment["spec"]["selector"]["matchLabels"].items()
+    assert selector <= deployment["spec"]["template"]["metadata"]["labels"].items()
+    assert not selector <= job["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_operator_roles_are_the_listed_rules(render: Render) -> None:
+    listed = yaml.safe_load((CHART / "files" / "operator-rules.yaml").read_text())
+    bodies = render()
+    for kind, part in (("ClusterRole", "cluster"), ("Role", "namespace")):
+        expected = [{key: rule[key] for key in ("apiGroups", "resources", "verbs")} for rule in listed[part]]
+        assert pick(bodies, kind, "tunewright-operator")["rules"] == expected
+
+
+def test_no_role_has_a_wildcard(render: Render) -> None:
+    roles = [body for body in render() if body["kind"] in ("Role", "ClusterRole")]
+    assert len(roles) == 6
+    assert "*" not in json.dumps([role["rules"] for role in roles])
+
+
+def test_roles_of_people_can_be_left_out(render: Render) -> None:
+    names = {
+        b["metadata"]["name"]
+        for b in render("rbac.aggregateToUserRoles=false", "rbac.everyoneReadsBaseModels=false")
+        if "Role" in b["kind"]
+    }
+    assert names == {"tunewright-operator", "tunewright-catalogue-admin", "tunewright-catalogue-view"}
+
+
+def test_uninstall_releases_finalizers_first(render: Render) -> None:
+    job = pick(render(), "Job")
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-delete"
+    assert job["spec"]["template"]["spec"]["containers"][0]["command"] == [
+        "python",
+        "-m",
+        "tunewright_operator",
+        "release-finalizers",
+    ]
+    assert job["spec"]["activeDeadlineSeconds"] <= 300, "helm waits 5 minutes"
+    assert not [body for body in render("uninstall.releaseFinalizers=false") if body["kind"] == "Job"]
+
+
+def test_network_policy_admits_metrics_readers_only(render: Render) -> None:
+    assert not [body for body in render() if body["kind"] == "NetworkPolicy"]
+    closed = pick(render("networkPolicy.enabled=true"), "NetworkPolicy")
+    assert (closed["spec"]["policyTypes"], closed["spec"]["ingress"]) == (["Ingress"], [])
+    peer = "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.name=monitoring"
+    opened = pick(render("networkPolicy.enabled=true", peer), "NetworkPolicy")
+    assert opened["spec"]["ingress"] == [
+        {
+            "from": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}],
+            "ports": [{"port": 8080, "protocol": "TCP"}],
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("keep", "words"), [("true", "helm uninstall keeps"), ("false", "helm uninstall deletes every custom resource")]
+)
+def test_notes_say_what_comes_next(helm: Helm, tmp_path: pathlib.Path, keep: str, words: str) -> None:
+    """helm shows notes only when it installs, so a copy of the chart renders them as an object."""
+    chart = tmp_path / "tunewright"
+    shutil.copytree(CHART, chart)
+    notes = (chart / "templates" / "NOTES.txt").read_text()
+    (chart / "templates" / "_notes.tpl").write_text('{{ define "notes" }}' + notes + "{{ end }}")
+    (chart / "templates" / "notes.yaml").write_text('{kind: Notes, notes: {{ include "notes" . | quote }} }')
+    sets = ["--set", "images.registry=r/x", "--set", f"crds.keep={keep}", "--show-only", "templates/notes.yaml"]
+    done = helm("template", "demo", str(chart), "-n", "tunewright-system", "--kube-version", KUBE_VERSION, *sets)
+    assert done.returncode == 0, done.stderr
+    text = yaml.safe_load(done.stdout)["notes"]
+    assert "kubectl -n tunewright-system rollout status deployment/tunewright-operator" in text
+    assert words in text
