@@ -20,7 +20,8 @@ check: venv ## Format, lint, types, layers, generated files and unit tests
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
-	$(PYTHON) -m tunewright_dev generate --check
+	$(PYTHON) charts/generate.py --check
+	$(PYTHON) docs/generate.py --check
 	$(PYTHON) -m pytest tests/unit tests/loop -q $(ARGS)
 
 .PHONY: format
@@ -30,10 +31,11 @@ format: venv ## Format the code and mend what the linter can mend
 
 .PHONY: generate
 generate: venv ## Write the generated files: the chart's CRDs and the reference documentation
-	$(PYTHON) -m tunewright_dev generate
+	$(PYTHON) charts/generate.py
+	$(PYTHON) docs/generate.py
 
 .PHONY: test
-test: check up images ## Run all tests, those on the real cluster included
+test: check install ## Run all tests, those on the real cluster included
 	$(PYTHON) -m pytest tests/chart tests/e2e $(ARGS)
 
 .PHONY: demo

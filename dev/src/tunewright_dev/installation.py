@@ -1,0 +1,114 @@
+"""Install Tunewright on the cluster with Helm, and put the demo's models into the bucket."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from tunewright_dev import addons, commands, console, objectstore, tenants
+from tunewright_dev.errors import DevError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tunewright_dev.kubectl import Kubectl
+    from tunewright_dev.paths import Paths
+
+RELEASE = "tunewright"
+NAMESPACE = "tunewright-system"
+READ_SECRET = "s3-read"
+MODELS = ("smollm2", "tiny")
+_HELM_SECONDS = 300
+_UPLOAD_SECONDS = 300
+
+
+def install(paths: Paths, kubectl: Kubectl, helm: Path) -> None:
+    """Install or upgrade the chart with this clone's images, and upload the models that the bucket lacks.
+
+    Raises:
+        DevError: images were not built, or Helm or the upload failed.
+    """
+    images = read_images(paths)
+    tenants.ensure_namespace(kubectl, NAMESPACE)
+    tenants.ensure_storage_secret(kubectl, NAMESPACE, READ_SECRET, "server")
+    with console.step("installing the chart"):
+        values = build_values(images)
+        argv: list[str | Path] = [helm, "upgrade", "--install", RELEASE, paths.clone / "charts" / "tunewright"]
+        argv += ["--namespace", NAMESPACE, "--values", "-", "--wait", f"--timeout={_HELM_SECONDS}s"]
+        commands.capture(argv, stdin=json.dumps(values), env={"KUBECONFIG": str(kubectl.kubeconfig)})
+    upload_models(kubectl, images["demo-models"])
+
+
+def read_images(paths: Paths) -> dict[str, str]:
+    """Return the images that `make images` built, by name.
+
+    Raises:
+        DevError: they were not built in this clone.
+    """
+    table = paths.build / "images.json"
+    if not table.is_file():
+        raise DevError(f"{table} does not exist. Run `make images`, which builds the images and writes it.")
+    images: dict[str, str] = json.loads(table.read_text())
+    return images
+
+
+def build_values(images: dict[str, str]) -> dict[str, Any]:
+    """Return the chart's values for a set of image references ``<registry>/<name>:<tag>``."""
+    values: dict[str, Any] = {}
+    for name in ("operator", "trainer", "server"):
+        repository, _, tag = images[name].rpartition(":")
+        registry, _, repository_name = repository.rpartition("/")
+        values["registry"] = registry
+        values[name] = {"name": repository_name, "tag": tag}
+    return {"images": values}
+
+
+def upload_models(kubectl: Kubectl, image: str) -> None:
+    """Upload the models by a Job; one that is done for this image is not run again.
+
+    Raises:
+        DevError: the Job failed; the message shows the end of its log.
+    """
+    name = f"upload-models-{image.rpartition(':')[2][:8]}"
+    if kubectl.get("job", name, objectstore.NAMESPACE) is None:
+        kubectl.apply([build_upload_job(name, image)])
+    with console.step("uploading the models to the bucket"):
+        try:
+            kubectl.run(
+                f"--namespace={objectstore.NAMESPACE}",
+                "wait",
+                f"job/{name}",
+                "--for=condition=Complete",
+                f"--timeout={_UPLOAD_SECONDS}s",
+            )
+        except DevError as error:
+            log = kubectl.run(f"--namespace={objectstore.NAMESPACE}", "logs", f"job/{name}", "--tail=20")
+            raise DevError(f"The models could not be uploaded: {error}\n{commands.tail(log)}") from error
+
+
+def build_upload_job(name: str, image: str) -> dict[str, Any]:
+    """Return the Job that uploads /models of its image to ``s3://<bucket>/models``."""
+    container = {
+        "name": "upload",
+        "image": image,
+        "command": ["python", "-m", "tunewright_storage", "upload", "/models", f"s3://{objectstore.BUCKET}/models"],
+        "env": [{"name": "TUNEWRIGHT_CA_BUNDLE", "value": "/ca/ca.crt"}],
+        "envFrom": [{"secretRef": {"name": "trainer"}}],
+        "securityContext": addons.build_restricted_context(),
+        "volumeMounts": [{"name": "ca", "mountPath": "/ca", "readOnly": True}, {"name": "tmp", "mountPath": "/tmp"}],
+    }
+    pod = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "containers": [container],
+        "volumes": [
+            {"name": "ca", "secret": {"secretName": "trainer", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+            {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
+        ],
+    }
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "namespace": objectstore.NAMESPACE},
+        "spec": {"backoffLimit": 2, "template": {"spec": pod}},
+    }

@@ -1,0 +1,43 @@
+"""Namespaces with what a team needs in them: PodSecurity, the tenant label, and one storage identity."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tunewright_dev import objectstore
+from tunewright_dev.errors import DevError
+
+if TYPE_CHECKING:
+    from tunewright_dev.kubectl import Kubectl
+
+TENANT_LABEL = "tunewright.dev/tenant"
+
+
+def ensure_namespace(kubectl: Kubectl, name: str, *, tenant: bool = False) -> None:
+    """Make a namespace with PodSecurity `restricted`; a tenant's also carries the label that servers select by."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    if tenant:
+        labels[TENANT_LABEL] = "true"
+    kubectl.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}])
+
+
+def ensure_storage_secret(kubectl: Kubectl, namespace: str, name: str, identity: str) -> None:
+    """Copy the credentials of one identity of the object store into a namespace.
+
+    Raises:
+        DevError: the object store has no such identity.
+    """
+    source = kubectl.get("secret", identity, objectstore.NAMESPACE)
+    if source is None:
+        raise DevError(f"Secret {objectstore.NAMESPACE}/{identity} does not exist. Run `make up`, which makes it.")
+    kubectl.apply([build_storage_secret(namespace, name, source["data"])])
+
+
+def build_storage_secret(namespace: str, name: str, data: dict[str, str]) -> dict[str, Any]:
+    """Return a Secret that Tunewright's jobs may use; ``data`` is base64-encoded, as the API has it."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": namespace, "labels": {"tunewright.dev/use": "allowed"}},
+        "data": data,
+    }
