@@ -1,0 +1,48 @@
+"""Releasing our finalizers before an uninstall, when no operator will be left to do it."""
+
+from __future__ import annotations
+
+import structlog
+
+from tunewright_operator.api.kinds import GROUP, OWN_KINDS, kind_of
+from tunewright_operator.cluster import Body, Cluster, ConflictError, NotFoundError
+
+log = structlog.get_logger(__name__)
+
+
+async def release_finalizers(cluster: Cluster) -> int:
+    """Remove every finalizer of our domain from every custom resource and return from how many.
+
+    Raises:
+        ClusterError: the API server refused or did not answer; what was released stays released, run it again.
+    """
+    released = 0
+    for kind in OWN_KINDS:
+        for body in await cluster.list(kind):
+            released += await _release(cluster, body)
+    return released
+
+
+async def _release(cluster: Cluster, body: Body) -> bool:
+    current: Body | None = body
+    while current is not None:
+        metadata = current["metadata"]
+        ours = [item for item in metadata.get("finalizers") or [] if item.startswith(f"{GROUP}/")]
+        if not ours:
+            return False
+        try:
+            await cluster.patch_metadata(
+                kind_of(current),
+                metadata.get("namespace"),
+                metadata["name"],
+                finalizers=[item for item in metadata["finalizers"] if item not in ours],
+                resource_version=metadata["resourceVersion"],
+            )
+        except ConflictError:
+            current = await cluster.get(kind_of(current), metadata.get("namespace"), metadata["name"])
+        except NotFoundError:
+            return False
+        else:
+            log.info("finalizer_released", kind=current["kind"], name=metadata["name"], finalizers=ours)
+            return True
+    return False
