@@ -42,7 +42,9 @@ class BaseModelCondition(StrEnum):
     READY = "Ready"
     """Revision and digest are known: jobs and servers may use it."""
     RECONCILING = "Reconciling"
+    """True while the status is not yet what the spec asks for."""
     STALLED = "Stalled"
+    """True when a person must change something first; the message says what."""
 
 
 class FineTuneJobCondition(StrEnum):
@@ -51,11 +53,17 @@ class FineTuneJobCondition(StrEnum):
     SUCCEEDED = "Succeeded"
     """The one look: True when the adapter is published, False when the job ended without one."""
     DATASET_READY = "DatasetReady"
+    """The dataset is read, checked, split and stored."""
     TRAINED = "Trained"
+    """The adapter is trained."""
     EVALUATED = "Evaluated"
+    """The held-out split is scored with the adapter off and on."""
     PUBLISHED = "Published"
+    """The adapter and its manifest are in S3."""
     RECONCILING = "Reconciling"
+    """True while the status is not yet what the spec asks for."""
     STALLED = "Stalled"
+    """True when a person must change something first; the message says what."""
 
 
 class ModelServerCondition(StrEnum):
@@ -64,7 +72,9 @@ class ModelServerCondition(StrEnum):
     READY = "Ready"
     """At least as many replicas as the update strategy demands answer."""
     RECONCILING = "Reconciling"
+    """True while the status is not yet what the spec asks for."""
     STALLED = "Stalled"
+    """True when a person must change something first; the message says what."""
 
 
 class AdapterDeploymentCondition(StrEnum):
@@ -77,4 +87,6 @@ class AdapterDeploymentCondition(StrEnum):
     CANDIDATE_HEALTHY = "CandidateHealthy"
     """False after a rollback until a new adapter comes."""
     RECONCILING = "Reconciling"
+    """True while the status is not yet what the spec asks for."""
     STALLED = "Stalled"
+    """True when a person must change something first; the message says what."""

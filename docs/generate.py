@@ -1,0 +1,276 @@
+# ruff: noqa: INP001 - a script, no package
+"""Write the reference pages that are made from the code: fields, permissions, conditions.
+
+``python docs/generate.py`` writes; ``--check`` writes nothing and fails when a page is not current.
+"""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+REFERENCE = ROOT / "docs" / "reference"
+RULES = "charts/tunewright/files/operator-rules.yaml"
+CONDITIONS = "operator/src/tunewright_operator/api/conditions.py"
+REASONS = "operator/src/tunewright_operator/domain/reasons.py"
+TRAINER_REASONS = "trainer-image/src/tunewright_trainer/errors.py"
+KINDS = ("BaseModel", "FineTuneJob", "ModelServer", "AdapterDeployment")
+
+
+def generated(source: str) -> str:
+    """Return the line that says where a page comes from."""
+    return f"<!-- Generated from {source} by docs/generate.py; change it there and run `make generate`. -->"
+
+
+def cell(text: str) -> str:
+    """Return text that breaks no table and shows its angle brackets, which code spans do by themselves."""
+    parts = " ".join(text.split()).replace("|", "\\|").split("`")
+    return "`".join(part if index % 2 else part.replace("<", "&lt;") for index, part in enumerate(parts))
+
+
+# --- api.md ---------------------------------------------------------------------------------------------------------
+
+
+def render_api() -> str:
+    """Return the page of all fields, from the CRDs."""
+    crds = [yaml.safe_load(path.read_text()) for path in (ROOT / "crds").glob("*.yaml")]
+    by_kind = {crd["spec"]["names"]["kind"]: crd for crd in crds}
+    lines = [
+        generated("crds/"),
+        "# Custom resources",
+        "",
+        "Group `tunewright.dev`, version `v1alpha1`. The same text is in `kubectl explain <kind>.spec`. Every rule below is",
+        "checked by the API server when an object is applied; a default is what it writes into a field that is left out.",
+    ]
+    for kind in KINDS:
+        lines += ["", *kind_section(by_kind[kind])]
+    return "\n".join(lines) + "\n"
+
+
+def kind_section(crd: dict[str, Any]) -> Iterator[str]:
+    """Yield the lines of one kind."""
+    spec = crd["spec"]
+    (version,) = spec["versions"]
+    schema = version["schema"]["openAPIV3Schema"]
+    scope = "in a namespace" if spec["scope"] == "Namespaced" else "cluster-wide"
+    yield f"## {spec['names']['kind']}"
+    yield ""
+    yield f"{schema['description']} Lives {scope}; short name `{spec['names']['shortNames'][0]}`."
+    columns = [column["name"] for column in version["additionalPrinterColumns"] if not column.get("priority")]
+    yield f"`kubectl get` shows: {', '.join(columns)}."
+    for part in ("spec", "status"):
+        yield ""
+        yield f"### {spec['names']['kind']} {part}"
+        yield ""
+        yield "| field | type | default | meaning |"
+        yield "| --- | --- | --- | --- |"
+        yield from field_rows(schema["properties"][part], "")
+        rules = list(rule_rows(schema["properties"][part], part))
+        if rules:
+            yield ""
+            yield "Rules:"
+            yield ""
+            yield from rules
+
+
+def field_rows(schema: dict[str, Any], path: str) -> Iterator[str]:
+    """Yield a table row for every field below a schema."""
+    required = schema.get("required", ())
+    for name, child in schema.get("properties", {}).items():
+        where = f"{path}.{name}".removeprefix(".")
+        default = "required" if name in required else default_of(child)
+        yield f"| `{where}` | {type_of(child)} | {default} | {cell(child['description'])} |"
+        inner = child["items"] if child.get("type") == "array" else child
+        yield from field_rows(inner, where + ("[]" if child.get("type") == "array" else ""))
+
+
+def default_of(schema: dict[str, Any]) -> str:
+    """Return the default as a table shows it; an object's stands with its fields."""
+    if "default" not in schema or isinstance(schema["default"], dict):
+        return ""
+    text = yaml.safe_dump(schema["default"], default_flow_style=True, width=1000).removesuffix("...\n").strip()
+    return f"`{text}`"
+
+
+def type_of(schema: dict[str, Any]) -> str:
+    """Return a type with its bounds in a few words."""
+    if "enum" in schema:
+        return "one of " + ", ".join(f"`{value}`" for value in schema["enum"])
+    if schema.get("x-kubernetes-int-or-string"):
+        return "integer or string"
+    return collection_of(schema) or scalar_of(schema)
+
+
+def collection_of(schema: dict[str, Any]) -> str | None:
+    """Return the words for a list or a map, None for anything else."""
+    if schema["type"] == "array":
+        return f"list of {type_of(schema['items'])}, at most {schema['maxItems']}"
+    if isinstance(schema.get("additionalProperties"), dict):
+        return f"map to {type_of(schema['additionalProperties'])}"
+    return None
+
+
+def scalar_of(schema: dict[str, Any]) -> str:
+    """Return the words for a number, a time or anything that needs no more than its type's name."""
+    if schema["type"] == "integer" and "minimum" in schema:
+        return f"integer, {schema['minimum']} to {schema['maximum']}"
+    return "time" if schema.get("format") == "date-time" else str(schema["type"])
+
+
+def rule_rows(schema: dict[str, Any], path: str) -> Iterator[str]:
+    """Yield a list item for every rule at or below a schema."""
+    for rule in schema.get("x-kubernetes-validations", ()):
+        yield f"- `{path}`: {cell(rule['message'])}."
+    for name, child in schema.get("properties", {}).items():
+        yield from rule_rows(child, f"{path}.{name}")
+    if "items" in schema:
+        yield from rule_rows(schema["items"], f"{path}[]")
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield from rule_rows(schema["additionalProperties"], f"{path}{{}}")
+
+
+# --- permissions.md -------------------------------------------------------------------------------------------------
+
+
+def render_permissions() -> str:
+    """Return the page of the operator's rights, from the file that the ClusterRole is made of."""
+    rules = yaml.safe_load((ROOT / RULES).read_text())
+    lines = [
+        generated(RULES),
+        "# What the operator may do",
+        "",
+        "These are all its rights; a test asks the API server that there are no others. It holds no credentials of buckets and",
+        "no right to run commands in pods, to read logs, to list Secrets, to write specs, or to grant anything.",
+        "",
+        "What this means if its token is stolen: whoever has it can read a Secret whose name they know, and can run pods in",
+        "every namespace as Jobs and Deployments, hence use every Secret and ServiceAccount there. Treat the operator's namespace",
+        "like that of any controller that creates pods for others: give nobody else rights in it.",
+    ]
+    titles = {"cluster": "In every namespace (ClusterRole)", "namespace": "In its own namespace (Role)"}
+    for part, title in titles.items():
+        lines += ["", f"## {title}", "", "| API group | resources | verbs | why |", "| --- | --- | --- | --- |"]
+        lines += [permission_row(rule) for rule in rules[part]]
+    lines += [
+        "",
+        "## Rights of others",
+        "",
+        "- Trainer, server and evaluator pods have no service account token and no rights.",
+        "- The chart adds FineTuneJob, ModelServer and AdapterDeployment to Kubernetes' `view`, `edit` and `admin` roles",
+        "  (`rbac.aggregateToUserRoles`), lets everybody read the catalogue of base models (`rbac.everyoneReadsBaseModels`), and",
+        "  has a ClusterRole `tunewright-catalogue-admin` for the platform team, bound to nobody.",
+        "- `helm uninstall` runs one Job under the operator's account, which scales the operator to 0 and takes its finalizers",
+        "  off; it needs no further rights.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def permission_row(rule: dict[str, Any]) -> str:
+    """Return a table row of one rule."""
+    groups = ", ".join(group or "core" for group in rule["apiGroups"])
+    return f"| {groups} | {', '.join(rule['resources'])} | {', '.join(rule['verbs'])} | {cell(rule['reason'])} |"
+
+
+# --- conditions.md --------------------------------------------------------------------------------------------------
+
+
+def render_conditions() -> str:
+    """Return the page of condition types and reasons, from the modules that define them."""
+    types = member_docs(CONDITIONS)
+    lines = [
+        generated(f"{CONDITIONS}, {REASONS} and {TRAINER_REASONS}"),
+        "# Conditions and reasons",
+        "",
+        "Every condition carries `observedGeneration`: it speaks of the present spec when that equals `metadata.generation`. Its",
+        "message says what was wrong, where, and what to do; its reason is one of the words below, for programs.",
+        "`kubectl wait --for=condition=Ready` (a FineTuneJob: `Succeeded`) and tools that read kstatus work on all kinds.",
+        "",
+        "## Types",
+        "",
+        "| kind | type | meaning |",
+        "| --- | --- | --- |",
+    ]
+    for kind in KINDS:
+        lines += [f"| {kind} | `{word}` | {cell(doc)} |" for word, doc in types[f"{kind}Condition"].items()]
+    for title, reasons in reason_groups():
+        lines += ["", f"## {title}", "", "| reason | meaning | what to do |", "| --- | --- | --- |"]
+        lines += [f"| `{word}` | {cell(meaning)} | {cell(remedy)} |" for word, meaning, remedy in reasons]
+    return "\n".join(lines) + "\n"
+
+
+def reason_groups() -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
+    """Yield (title, [(reason, meaning, remedy)]) of every enum of reasons."""
+    titles = {
+        "CommonReason": "Of more than one kind",
+        "StorageFailure": "Of object storage, on any kind",
+        **{f"{kind}Reason": f"Of a {kind}" if kind[0] != "A" else f"Of an {kind}" for kind in KINDS},
+    }
+    for name, title in titles.items():
+        yield title, documented_reasons(name)
+    trainer = [(word, doc, "") for word, doc in member_docs(TRAINER_REASONS)["Reason"].items()]
+    yield "Of a FineTuneJob, as its pods report them", trainer
+
+
+def documented_reasons(name: str) -> list[tuple[str, str, str]]:
+    """Return the members of one enum in reasons.py, each written as (word, meaning[, remedy])."""
+    members: list[tuple[str, str, str]] = []
+    for statement in class_body(REASONS, name):
+        if isinstance(statement, ast.Assign):
+            word, meaning, *remedy = ast.literal_eval(statement.value)
+            members.append((word, meaning, remedy[0] if remedy else ""))
+    return members
+
+
+def member_docs(path: str) -> dict[str, dict[str, str]]:
+    """Return {enum: {value: docstring under it}} of a module; a member without one is an error."""
+    tree = ast.parse((ROOT / path).read_text())
+    enums: dict[str, dict[str, str]] = {}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == "StrEnum" for base in node.bases):
+            enums[node.name] = dict(pair_with_docs(path, node.body))
+    return enums
+
+
+def pair_with_docs(path: str, body: list[ast.stmt]) -> Iterator[tuple[str, str]]:
+    """Yield (value, docstring) of the assignments of a class body."""
+    for statement, following in zip(body, [*body[1:], None], strict=True):
+        if not isinstance(statement, ast.Assign):
+            continue
+        value = ast.literal_eval(statement.value)
+        if not (isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)):
+            raise SystemExit(f"{path}:{statement.lineno}: {value} needs a docstring under it")
+        yield value, str(following.value.value)
+
+
+def class_body(path: str, name: str) -> list[ast.stmt]:
+    """Return the statements of a class in a module."""
+    for node in ast.parse((ROOT / path).read_text()).body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return node.body
+    raise SystemExit(f"{path} has no class {name}")
+
+
+PAGES = {"api.md": render_api, "permissions.md": render_permissions, "conditions.md": render_conditions}
+
+
+def main() -> None:
+    """Write the pages, or check them."""
+    wanted = {REFERENCE / name: render() for name, render in PAGES.items()}
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
+    if "--check" in sys.argv[1:]:
+        if stale:
+            names = ", ".join(str(path.relative_to(ROOT)) for path in stale)
+            raise SystemExit(f"not current: {names}; run `make generate`")
+        return
+    for path in stale:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(wanted[path])
+
+
+if __name__ == "__main__":
+    main()
