@@ -36,6 +36,7 @@ from tunewright_trainer.prepare.dataset import split_name
 from tunewright_trainer.prepare.split import Split
 from tunewright_trainer.progress_server import format_time
 from tunewright_trainer.train.config import TrainingConfig
+from tunewright_trainer.weights import find_non_finite
 
 TEMPLATE_NAME = "chat_template.jinja"
 PACKAGES = (
@@ -152,16 +153,11 @@ def check_finite(weights: Path) -> None:
     Raises:
         TrainerError: one is.
     """
-    import torch  # noqa: PLC0415 - heavy
-    from safetensors import safe_open  # noqa: PLC0415
-
-    with safe_open(str(weights), framework="pt") as file:
-        for name in file.keys():  # noqa: SIM118 - not a dict
-            if not bool(torch.isfinite(file.get_tensor(name)).all()):
-                raise TrainerError(
-                    Reason.DIVERGED,
-                    f"training ended with NaN or infinite weights in {name}; lower training.learningRate",
-                )
+    name = find_non_finite(weights)
+    if name is not None:
+        raise TrainerError(
+            Reason.DIVERGED, f"training ended with NaN or infinite weights in {name}; lower training.learningRate"
+        )
 
 
 def build_manifest(digest: str, files: tuple[ContentFile, ...], provenance: Provenance) -> AdapterManifest:

@@ -1,0 +1,113 @@
+import dataclasses
+import json
+
+import boto3
+import moto
+import pytest
+
+from tunewright_contracts.run_spec import RunSpec
+from tunewright_storage.object_store import ObjectStore
+from tunewright_trainer.conversation import ChatMessage, ChatTemplate
+from tunewright_trainer.settings import Settings
+from tunewright_trainer.tokenizer import ConversationTokenizer
+
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.fixture
+def store(monkeypatch):
+    """A store on an in-memory S3 with the bucket `bucket`."""
+    for name, value in {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(name, value)
+    with moto.mock_aws():
+        boto3.client("s3").create_bucket(Bucket="bucket")
+        yield ObjectStore.from_environment()
+
+
+@dataclasses.dataclass
+class Encoding:
+    ids: list
+    offsets: list
+
+
+class CharacterEncoder:
+    """One token per character: offsets that a reader can check by eye."""
+
+    def encode(self, sequence, *, add_special_tokens):
+        assert not add_special_tokens
+        return Encoding([ord(letter) for letter in sequence], [(index, index + 1) for index in range(len(sequence))])
+
+    def decode(self, ids, *, skip_special_tokens=True):
+        return "".join(map(chr, ids))
+
+
+@pytest.fixture
+def tokenizer():
+    return ConversationTokenizer(CharacterEncoder(), ChatTemplate(CHATML, {}))
+
+
+@pytest.fixture
+def use_tokenizer(monkeypatch, tokenizer):
+    """Let the phase use the character tokenizer; the base model in the bucket needs no real files then."""
+    monkeypatch.setattr(ConversationTokenizer, "from_folder", classmethod(lambda _cls, _folder, _template="": tokenizer))
+    return tokenizer
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(
+        run_spec=tmp_path / "run.json",
+        termination_log=tmp_path / "termination-log",
+        sources_root=tmp_path / "sources",
+        work=tmp_path / "work",
+        progress_port=0,
+        pod_uid="0a1b2c3d-0000",
+        patience_seconds=0,
+    )
+
+
+@pytest.fixture
+def make_spec():
+    """Build a RunSpec; keyword arguments replace whole sections of its wire form."""
+
+    def make(**sections):
+        wire = {
+            "job": {"namespace": "support", "name": "tickets", "uid": "12345678-9abc"},
+            "baseModel": {
+                "name": "tiny",
+                "s3": {"uri": "s3://bucket/models/tiny"},
+                "digest": "sha256:" + "b" * 64,
+                "contextLength": 4096,
+            },
+            "dataset": {"sources": [{"name": "tickets", "configMap": True}]},
+            "training": {},
+            "evaluation": {"metrics": [{"type": "ExactMatch"}]},
+            "outputUri": "s3://bucket/adapters",
+            "runUri": "s3://bucket/adapters/runs/support/tickets-12345678",
+        }
+        return RunSpec.from_wire({**wire, **sections})
+
+    return make
+
+
+@pytest.fixture
+def talk():
+    """Build a conversation from ("role", "content") pairs."""
+    return lambda *turns: tuple(ChatMessage(role, content) for role, content in turns)
+
+
+@pytest.fixture
+def jsonl():
+    """Build JSONL text of so many different Messages records."""
+
+    def make(count, start=0):
+        rows = [
+            {"messages": [{"role": "user", "content": f"question {n}"}, {"role": "assistant", "content": f"answer {n}"}]}
+            for n in range(start, start + count)
+        ]
+        return "".join(json.dumps(row) + "\n" for row in rows)
+
+    return make

@@ -1,0 +1,99 @@
+"""The loss lies on what the assistant says, from after its opening to its closing token, under any template."""
+
+import pytest
+
+from tunewright_trainer.conversation import ChatTemplate, ChatTemplateError, mask_tokens
+from tunewright_trainer.errors import Reason, TrainerError
+
+MARKED = (
+    "{%- for message in messages %}"
+    "{{- '<' + message.role + '>' }}"
+    "{%- if message.role == 'assistant' %}{% generation %}{{ message.content + eos_token }}{% endgeneration %}"
+    "{%- else %}{{- message.content }}{%- endif %}{{- '\n' }}"
+    "{%- endfor %}{%- if add_generation_prompt %}{{- '<assistant>' }}{%- endif %}"
+)
+FORGETFUL = (  # earlier answers lose their reasoning, as Qwen3 and DeepSeek-R1 have it
+    "{% for message in messages %}<{{ message.role }}>"
+    "{% if message.role == 'assistant' and not loop.last %}{{ message.content.split('</think>')[-1] }}"
+    "{% else %}{{ message.content }}{% endif %};{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+EAGER = (  # the opening says more than the turn
+    "{% for message in messages %}<{{ message.role }}>{{ message.content }};{% endfor %}"
+    "{% if add_generation_prompt %}<assistant><think>{% endif %}"
+)
+
+
+def learnt(template, conversation):
+    text, spans = template.assistant_spans(conversation)
+    return [text[start:end] for start, end in spans]
+
+
+def test_every_assistant_turn_with_its_closing_token(tokenizer, talk):
+    conversation = talk(("user", "hi"), ("assistant", "yo"), ("user", "bye"), ("assistant", "ciao"))
+    assert learnt(tokenizer.template, conversation) == ["yo<|im_end|>", "ciao<|im_end|>"]
+
+
+def test_generation_marks_are_transparent(talk):
+    template = ChatTemplate(MARKED, {"eos_token": "</s>"})
+    assert learnt(template, talk(("user", "a"), ("assistant", "b"))) == ["b</s>"]
+
+
+def test_a_turn_that_is_rewritten_later_is_context_only(talk):
+    conversation = talk(("user", "a"), ("assistant", "x</think>b"), ("user", "c"), ("assistant", "y</think>d"))
+    assert learnt(ChatTemplate(FORGETFUL, {}), conversation) == ["y</think>d;"]
+
+
+def test_an_opening_that_goes_on_is_cut_where_the_turn_differs(talk):
+    assert learnt(ChatTemplate(EAGER, {}), talk(("user", "a"), ("assistant", "b"))) == ["b;"]
+
+
+def test_a_template_without_the_answer_is_refused(talk):
+    template = ChatTemplate("{% for message in messages if message.role == 'user' %}{{ message.content }}{% endfor %}", {})
+    with pytest.raises(ChatTemplateError, match="cannot be located"):
+        template.assistant_spans(talk(("user", "a"), ("assistant", "b")))
+
+
+def test_the_templates_own_refusal_is_told(talk):
+    template = ChatTemplate("{{ raise_exception('roles must alternate') }}", {})
+    with pytest.raises(ChatTemplateError, match="roles must alternate"):
+        template.render(talk(("user", "a")))
+
+
+def test_a_template_cannot_reach_python(talk):
+    template = ChatTemplate("{{ messages.__class__.__mro__ }}", {})
+    with pytest.raises(ChatTemplateError):
+        template.render(talk(("user", "a")))
+
+
+def test_no_jinja():
+    with pytest.raises(TrainerError, match="is not Jinja") as error:
+        ChatTemplate("{% for %}", {})
+    assert error.value.reason is Reason.INVALID_CHAT_TEMPLATE
+
+
+def test_tojson_leaves_text_as_it_is(talk):
+    template = ChatTemplate("{{ messages[0].content | tojson }}", {})
+    assert template.render(talk(("user", "<é>"))) == '"<é>"'
+
+
+@pytest.mark.parametrize(
+    ("offsets", "expected"),
+    [
+        ([(0, 5), (5, 7), (7, 10)], [False, True, True]),
+        ([(0, 4), (4, 6), (6, 10)], [False, False, True]),  # straddles the beginning: generation starts after it
+        ([(5, 5), (5, 9), (10, 11)], [False, True, False]),  # an empty token; the end is exclusive
+    ],
+)
+def test_mask(offsets, expected):
+    assert mask_tokens(offsets, [(5, 10)]) == expected
+
+
+def test_example_labels(tokenizer, talk):
+    example = tokenizer.encode_example(talk(("user", "hi"), ("assistant", "yo")))
+    assert "".join(chr(label) for label in example.labels if label != -100) == "yo<|im_end|>"
+    assert tokenizer.count_tokens(talk(("user", "hi"), ("assistant", "yo"))) == len(example.input_ids)
+
+
+def test_prompt_ends_where_the_answer_begins(tokenizer, talk):
+    assert tokenizer.decode(tokenizer.encode_prompt(talk(("user", "hi")))).endswith("<|im_start|>assistant\n")

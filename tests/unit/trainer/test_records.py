@@ -1,0 +1,125 @@
+"""Every bad record is named by file, line and reason, and the job decides how many it tolerates."""
+
+import json
+
+import pytest
+
+from tunewright_contracts.run_spec import DatasetFormat
+from tunewright_trainer.errors import Reason, TrainerError
+from tunewright_trainer.prepare.records import ReadResult, Record, judge_problems, read_records
+from tunewright_trainer.prepare.sources import InputFile
+from tunewright_trainer.prepare.validate import check_length
+
+GOOD = b'{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}'
+
+
+def read(data, record_format=DatasetFormat.AUTO, system_prompt="", measure=lambda _conversation: 1):
+    file = InputFile("tickets/a.jsonl", record_format, "v", lambda: data)
+    return read_records([file], system_prompt, measure)
+
+
+def messages(*turns):
+    return json.dumps({"messages": [{"role": role, "content": content} for role, content in turns]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"\xff\xfeb", "not UTF-8: byte 0xff at position 1"),
+        (b'{"messages": [}', "not JSON: Expecting value at column 15"),
+        (b"[1, 2]", "not a JSON object"),
+        (b'{"messages": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "not usable JSON: nested too deeply"),
+        (b'{"text": "hello"}', 'has no "messages"'),
+        (b'{"messages": {}}', '"messages" is an object, not a list of messages'),
+        (b'{"messages": []}', "has no messages"),
+        (b'{"messages": ["hi"]}', "messages[0] is text, not an object with role and content"),
+        (messages(("bot", "x")), "messages[0] has the role 'bot', not system, user or assistant"),
+        (messages(("user", None)), "messages[0] has nothing as content, not text"),
+        (messages(("user", "q"), ("assistant", " ")), "message 2 (assistant) is empty"),
+        (messages(("user", "q")), "has no assistant turn to learn from"),
+        (messages(("system", "s"), ("assistant", "a")), "the assistant speaks before any user message"),
+        (messages(("user", "q"), ("assistant", "a"), ("user", "q")), "ends with a user message; the last turn must"),
+        (messages(("user", "q"), ("system", "s"), ("assistant", "a")), "message 2 is a system message; only the first"),
+        (messages(("user", "\ud800"), ("assistant", "a")), "message 1 (user) holds half of a surrogate pair"),
+        (
+            b'{"messages": [{"role": "assistant", "content": "x", "tool_calls": [{}]}]}',
+            "messages[0] has tool_calls, which is not supported",
+        ),
+    ],
+)
+def test_reason_of_a_bad_line(line, reason):
+    result = read(GOOD + b"\n\n" + line + b"\n" + GOOD)
+    assert len(result.records) == 2
+    (problem,) = result.problems
+    assert problem.startswith(f"tickets/a.jsonl:3: {reason}")
+
+
+def test_unknown_format_is_told_with_the_keys():
+    assert read(b'{"text": "hello"}').problems == (
+        'tickets/a.jsonl:1: has neither "messages" nor "prompt" and "completion" (its keys: text)',
+    )
+
+
+def test_auto_takes_the_first_records_format_for_the_whole_file():
+    result = read(b'{"prompt": "q", "completion": "a"}\n' + GOOD)
+    assert len(result.records) == 1
+    assert result.problems == ('tickets/a.jsonl:2: has no "prompt"',)
+
+
+def test_prompt_completion_as_text_and_as_messages(talk):
+    conversational = b'{"prompt": [{"role": "user", "content": "q"}], "completion": [{"role": "assistant", "content": "a"}]}'
+    result = read(b'{"prompt": "q", "completion": "a"}\n' + conversational, DatasetFormat.PROMPT_COMPLETION)
+    assert {record.conversation for record in result.records} == {talk(("user", "q"), ("assistant", "a"))}
+    assert len(result.records) == 2
+
+
+def test_byte_order_mark_and_windows_line_ends():
+    assert len(read(b"\xef\xbb\xbf" + GOOD + b"\r\n" + GOOD + b"\r\n").records) == 2
+
+
+def test_system_prompt_only_where_there_is_none():
+    own = messages(("system", "mine"), ("user", "q"), ("assistant", "a"))
+    records = read(GOOD + b"\n" + own, system_prompt="yours").records
+    assert [record.conversation[0].content for record in records] == ["yours", "mine"]
+
+
+def test_over_long_counts_the_system_prompt():
+    def measure(conversation):
+        return check_length(conversation, lambda turns: sum(len(turn.content) for turn in turns), 5, "the setting")
+
+    assert read(GOOD, measure=measure).problems == ()
+    assert read(GOOD, system_prompt="long!", measure=measure).problems == (
+        "tickets/a.jsonl:1: 7 tokens are over the limit of 5 (the setting)",
+    )
+
+
+def result_of(valid, invalid):
+    return ReadResult(
+        tuple(Record((), 1) for _ in range(valid)), tuple(f"a:{n}: bad" for n in range(1, invalid + 1))
+    )
+
+
+@pytest.mark.parametrize(("valid", "invalid", "percent"), [(10, 0, 0), (95, 5, 5), (0, 1, 100)])
+def test_tolerated(valid, invalid, percent):
+    judge_problems(result_of(valid, invalid), "Skip", percent)
+
+
+def test_too_many_invalid_names_the_first_five():
+    with pytest.raises(TrainerError) as error:
+        judge_problems(result_of(94, 6), "Skip", 5)
+    assert error.value.reason is Reason.INVALID_RECORDS
+    assert str(error.value) == (
+        "6 of 100 records are invalid and dataset.maxInvalidPercent is 5: a:1: bad; a:2: bad; a:3: bad; a:4: bad; "
+        "a:5: bad; and 1 more. Correct or remove them"
+    )
+
+
+def test_fail_tolerates_none():
+    with pytest.raises(TrainerError, match=r"dataset\.onInvalidRecord is Fail: a:1: bad\. Correct"):
+        judge_problems(result_of(1000, 1), "Fail", 100)
+
+
+def test_no_records_at_all():
+    with pytest.raises(TrainerError, match="hold no records") as error:
+        judge_problems(result_of(0, 0), "Skip", 5)
+    assert error.value.reason is Reason.DATASET_EMPTY

@@ -1,0 +1,101 @@
+"""Splits depend on what a record asks and on nothing else; duplicates go wherever they stand."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunewright_trainer.conversation import ChatMessage
+from tunewright_trainer.errors import Reason, TrainerError
+from tunewright_trainer.prepare.deduplicate import deduplicate, hash_conversation
+from tunewright_trainer.prepare.records import Record
+from tunewright_trainer.prepare.split import Split, SplitPercents, check_splits, choose_split, split_records
+
+turn = st.builds(ChatMessage, st.sampled_from(["user", "assistant"]), st.text(min_size=1, max_size=8))
+records = st.lists(
+    st.builds(lambda turns: Record(tuple(turns), 1), st.lists(turn, min_size=2, max_size=3)), max_size=30
+)
+percents = st.tuples(st.integers(0, 40), st.integers(0, 40)).map(lambda pair: SplitPercents(*pair))
+
+
+def positions(splits):
+    return {hash_conversation(record.conversation): split for split, group in splits.items() for record in group}
+
+
+@given(records, records, percents)
+def test_adding_records_moves_none(first, more, shares):
+    before, after = positions(split_records(first, shares)), positions(split_records(more + first, shares))
+    assert before.items() <= after.items()
+
+
+@given(records, percents)
+def test_same_question_never_in_two_splits(some, shares):
+    answered_again = [Record((*record.conversation[:-1], ChatMessage("assistant", "other")), 1) for record in some]
+    splits = split_records(some + answered_again, shares)
+    by_question: dict = {}
+    for split, group in splits.items():
+        for record in group:
+            by_question.setdefault(hash_conversation(record.conversation[:-1]), set()).add(split)
+    assert all(len(found) == 1 for found in by_question.values())
+
+
+@given(records, st.integers(0, 40), st.integers(0, 40), st.integers(0, 40))
+def test_validation_share_moves_nothing_in_or_out_of_the_held_out_set(some, evaluation, one, other):
+    held_out = [
+        [choose_split(record.conversation, SplitPercents(validation, evaluation)) is Split.EVALUATION for record in some]
+        for validation in (one, other)
+    ]
+    assert held_out[0] == held_out[1]
+
+
+@given(records, percents)
+def test_nothing_is_lost(some, shares):
+    assert sum(map(len, split_records(some, shares).values())) == len(some)
+
+
+def test_shares_are_about_right():
+    some = [Record((ChatMessage("user", str(number)), ChatMessage("assistant", "a")), 1) for number in range(2000)]
+    splits = split_records(some, SplitPercents(validation=5, evaluation=10))
+    # Binomial: 4 standard deviations are 54 and 39 records.
+    assert abs(len(splits[Split.EVALUATION]) - 200) < 54
+    assert abs(len(splits[Split.VALIDATION]) - 100) < 39
+
+
+@given(records)
+def test_exact_duplicates(some):
+    unique, dropped = deduplicate(some + some, "Exact")
+    assert len(unique) + dropped == 2 * len(some)
+    assert len({record.conversation for record in unique}) == len(unique)
+    assert {record.conversation for record in unique} == {record.conversation for record in some}
+    assert deduplicate(unique, "Exact") == (unique, 0)
+
+
+@given(records)
+def test_none_keeps_all(some):
+    assert deduplicate(some + some, "None") == (some + some, 0)
+
+
+def test_hash_tells_where_a_message_ends(talk):
+    assert hash_conversation(talk(("user", "a"), ("user", "b"))) != hash_conversation(talk(("user", 'a"],["user","b')))
+
+
+def test_empty_split_is_told_with_counts_and_remedy(talk):
+    some = [Record(talk(("user", "q"), ("assistant", "a")), 1)]
+    shares = SplitPercents(validation=0, evaluation=10)
+    with pytest.raises(TrainerError) as error:
+        check_splits({Split.TRAIN: some, Split.VALIDATION: [], Split.EVALUATION: []}, shares, duplicates=99)
+    assert error.value.reason is Reason.TOO_FEW_RECORDS
+    assert str(error.value) == (
+        "1 unique records (after 99 duplicates were dropped) leave nothing for evaluation (train 1, validation 0, "
+        "evaluation 0); add records, or set dataset.split.evaluationPercent to 0"
+    )
+
+
+def test_a_split_that_nobody_asked_for_may_be_empty(talk):
+    some = [Record(talk(("user", "q"), ("assistant", "a")), 1)]
+    check_splits({Split.TRAIN: some, Split.VALIDATION: [], Split.EVALUATION: []}, SplitPercents(0, 0), 0)
+
+
+def test_all_held_out_leaves_nothing_to_train(talk):
+    some = [Record(talk(("user", "q"), ("assistant", "a")), 1)]
+    with pytest.raises(TrainerError, match="leave nothing for train"):
+        check_splits({Split.TRAIN: [], Split.VALIDATION: [], Split.EVALUATION: some}, SplitPercents(0, 100), 0)
