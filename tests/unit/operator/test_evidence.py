@@ -239,6 +239,15 @@ def test_a_bake_begins_to_bet_afresh_as_answers_come_in():
     assert len(seen.guards[0].marks) == len(RESTARTS)
 
 
+def test_in_a_bake_absolute_limits_restart_too_and_in_a_step_they_do_not():
+    def minimum(comparison: Comparison) -> list[bool]:
+        guards = open_observation(1, METRICS, [], {}, NOW, comparison=comparison).guards
+        return [guard.restarting for guard in guards if guard.test is Test.MINIMUM]
+
+    assert minimum(Comparison.LAST_WINDOW) == [True]
+    assert minimum(Comparison.INCUMBENT) == [False]
+
+
 def test_without_an_incumbent_only_absolute_limits_are_guarded():
     opened = start(comparison=Comparison.NONE)
     assert [(guard.metric, guard.test) for guard in opened.guards] == [("OutputContract", Test.MINIMUM)]
