@@ -7,11 +7,17 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: operator
 {{- end }}
 
-{{- define "tunewright.labels" -}}
-{{ include "tunewright.selectorLabels" . }}
+{{- define "tunewright.commonLabels" -}}
+app.kubernetes.io/name: tunewright
+app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- define "tunewright.labels" -}}
+{{ include "tunewright.commonLabels" . }}
+app.kubernetes.io/component: operator
 {{- end }}
 
 {{/* An image's reference. Call with a dict of root and image (operator, trainer or server). */}}
