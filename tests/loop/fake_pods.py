@@ -117,6 +117,7 @@ class FakePod:
 
     def state(self) -> PodState:
         adapters = self.plan.adapters if self.plan else ()
+        bucketed = {route.alias for route in (self.plan.routes if self.plan else ()) if route.count_by_key_bucket}
         return PodState(
             pod_uid=self.uid,
             boot_id=f"{self.uid}-{self.boot}",
@@ -141,8 +142,10 @@ class FakePod:
                     revision=revision,
                     answers=sum(counted.answers),
                     bad={metric: sum(bad) for metric, bad in counted.bad.items()},
-                    answers_by_bucket=tuple(counted.answers),
-                    bad_by_bucket={metric: tuple(bad) for metric, bad in counted.bad.items()},
+                    answers_by_bucket=tuple(counted.answers) if alias in bucketed else (),
+                    bad_by_bucket={metric: tuple(bad) for metric, bad in counted.bad.items() if any(bad)}
+                    if alias in bucketed
+                    else {},
                     latency_milliseconds=tuple(counted.latency),
                 )
                 for (alias, revision), counted in sorted(self.counters.items())

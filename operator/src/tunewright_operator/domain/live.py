@@ -8,7 +8,7 @@ from datetime import datetime
 
 from tunewright_contracts.serving_plan import LATENCY_BOUNDS_MILLISECONDS, PodState, RevisionCounters
 from tunewright_operator.api.adapter_deployment import AdapterDeploymentSpec, CandidateRevision, LiveMetricType
-from tunewright_operator.domain.counters import ArmCounters, EvidenceError, PodReading
+from tunewright_operator.domain.counters import NO_ANSWERS, ArmCounters, EvidenceError, PodReading
 from tunewright_operator.domain.evidence import (
     LATENCY_MAX_REGRESSION,
     Comparison,
@@ -91,7 +91,9 @@ def read_pods(states: Iterable[PodState], alias: str, candidate: str, incumbent:
 def _read_arm(counters: RevisionCounters | None) -> ArmCounters:
     if counters is None or not counters.answers_by_bucket:
         return ArmCounters()
-    return ArmCounters(answers=counters.answers_by_bucket, bad=counters.bad_by_bucket)
+    # A server names a metric only once an answer was bad by it; until then it has judged every answer good.
+    bad = {metric.value: counters.bad_by_bucket.get(metric.value) or NO_ANSWERS for metric in LiveMetricType}
+    return ArmCounters(answers=counters.answers_by_bucket, bad=bad)
 
 
 def open_window(window: Window, candidate: CandidateRevision, readings: list[PodReading], now: datetime) -> Observation:

@@ -210,8 +210,7 @@ class ModelServerReason(Reason):
     NEEDS_SURGE = (
         "NeedsSurge",
         "The pod template changed, and the only replica cannot be replaced without an outage.",
-        "Set `updateStrategy.maxSurge` to 1 (it needs a second accelerator for a while), add a replica, or accept the"
-        " outage by scaling to 0 and back.",
+        "Set `updateStrategy.maxSurge` to 1 (a second accelerator for a while), add a replica, or scale to 0 and back.",
     )
     REPLICAS_UNAVAILABLE = (
         "ReplicasUnavailable",

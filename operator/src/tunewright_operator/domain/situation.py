@@ -88,6 +88,8 @@ class Situation:
     server_problem: str = ""
     """Why there is no server: a sentence for a person."""
     server_reason: Reason | None = None
+    server_uid: str = ""
+    server_url: str = ""
     evaluation: EvaluationView = dataclasses.field(default_factory=EvaluationView)
 
     @property

@@ -44,7 +44,7 @@ def rollout_salt(deployment: AdapterDeployment) -> str:
     candidate = deployment.status.candidate
     if candidate is None:
         return ""
-    text = "\0".join((deployment.metadata.uid, candidate.digest, candidate.accepted_at))
+    text = f"{deployment.metadata.uid} {candidate.digest} {candidate.accepted_at}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

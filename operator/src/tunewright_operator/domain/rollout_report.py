@@ -1,0 +1,92 @@
+"""What an AdapterDeployment says of itself: conditions and convergence, from a decision and the facts behind it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from tunewright_operator.api.adapter_deployment import AdapterDeploymentStatus, Convergence, Outcome
+from tunewright_operator.api.conditions import AdapterDeploymentCondition as Type
+from tunewright_operator.domain.conditions import Wanted, merge_conditions
+from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
+from tunewright_operator.domain.situation import Decision, ServerFacts, Situation, Wait
+from tunewright_operator.domain.weights import desired_targets
+
+
+def report(situation: Situation, decision: Decision, generation: int, now: datetime) -> AdapterDeploymentStatus:
+    """Return the decision's status with its conditions and its convergence."""
+    status = decision.status
+    wanted = [
+        _assess_ready(status, situation.server, decision.wait),
+        _assess_progress(status, decision.wait),
+        _assess_candidate(status),
+    ]
+    wait = decision.wait
+    if wait is not None and wait.stalled:
+        wanted.append(Wanted(Type.STALLED, "True", wait.reason, wait.message))
+    elif wait is not None or decision.again or status.candidate is not None:
+        reason = wait.reason if wait else Why.ACCEPTED
+        wanted.append(Wanted(Type.RECONCILING, "True", reason, wait.message if wait else ""))
+    return status.model_copy(
+        update={
+            "conditions": merge_conditions(status.conditions, wanted, generation=generation, now=now),
+            "convergence": _count(status, situation.server),
+            "observed_generation": generation,
+        }
+    )
+
+
+def _assess_ready(status: AdapterDeploymentStatus, server: ServerFacts | None, wait: Wait | None) -> Wanted:
+    targets = desired_targets(status)
+    if not targets:
+        reason = wait.reason if wait and wait.stalled else Why.NO_ADAPTER_YET
+        why = f" {wait.message}" if wait else ""
+        return Wanted(Type.READY, "False", reason, f"no adapter answers yet: clients get 503.{why}")
+    if server is None or not server.ready_pods:
+        message = wait.message if wait else "the ModelServer has no ready replica."
+        return Wanted(Type.READY, "False", Why.SERVER_NOT_READY if server else _reason_of(wait), message)
+    if server.refusals.alias is not None:
+        return Wanted(Type.READY, "False", server.refusals.alias.reason, server.refusals.alias.message)
+    refused = [server.refusals.revisions[name] for name in targets if name in server.refusals.revisions]
+    if refused and len(refused) == len(targets):
+        return Wanted(Type.READY, "False", refused[0].reason, refused[0].message)
+    silent = [pod.name for pod in server.ready_pods if not pod.loaded & targets.keys()]
+    if silent:
+        return Wanted(Type.READY, "False", Why.LOADING, f"no adapter of the alias is loaded in {', '.join(silent)}.")
+    shares = ", ".join(f"{name} {weight} %" for name, weight in targets.items())
+    return Wanted(Type.READY, "True", Why.ADAPTER_SERVING, f"every ready replica answers by {shares}.")
+
+
+def _reason_of(wait: Wait | None) -> str:
+    return wait.reason if wait else Why.SERVER_NOT_READY
+
+
+def _assess_progress(status: AdapterDeploymentStatus, wait: Wait | None) -> Wanted:
+    if status.candidate is None:
+        message = wait.message if wait else ""
+        return Wanted(Type.PROGRESSING, "False", wait.reason if wait else Why.NO_CANDIDATE, message)
+    if wait is None:
+        return Wanted(Type.PROGRESSING, "True", Why.ACCEPTED, f"{status.candidate.revision} is on its way.")
+    return Wanted(Type.PROGRESSING, "False" if wait.stalled else "True", wait.reason, wait.message)
+
+
+def _assess_candidate(status: AdapterDeploymentStatus) -> Wanted:
+    """Return CandidateHealthy: False from a rollback on until a new adapter comes."""
+    candidate = status.candidate
+    if candidate is not None:
+        if candidate.ending is not None and candidate.ending.outcome is not Outcome.SUPERSEDED:
+            message = f"{candidate.revision}: {candidate.ending.message}"
+            return Wanted(Type.CANDIDATE_HEALTHY, "False", candidate.ending.reason, message)
+        return Wanted(Type.CANDIDATE_HEALTHY, "True", Why.CANDIDATE_HEALTHY, "; ".join(candidate.reasons))
+    last = status.history[0] if status.history else None
+    if last is not None and last.outcome in {Outcome.ROLLED_BACK, Outcome.ABORTED}:
+        return Wanted(Type.CANDIDATE_HEALTHY, "False", last.reason, f"{last.revision}: {last.message}")
+    return Wanted(Type.CANDIDATE_HEALTHY, "True", Why.CANDIDATE_HEALTHY, "")
+
+
+def _count(status: AdapterDeploymentStatus, server: ServerFacts | None) -> Convergence:
+    if server is None:
+        return Convergence()
+    ready = server.ready_pods
+    in_plan = dict(server.targets or {}) == desired_targets(status)
+    converged = sum(in_plan and pod.generation >= server.generation for pod in ready)
+    return Convergence(desired=len(ready), converged=converged)

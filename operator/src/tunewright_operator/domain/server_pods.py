@@ -1,0 +1,80 @@
+"""Which pods are a ModelServer's own, and what the kubelet says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tunewright_contracts.document import ContractError
+from tunewright_contracts.run_spec import PhaseResult
+from tunewright_operator.api.labels import controller_uid
+from tunewright_operator.domain.runs import read_pod_run
+
+
+@dataclass(frozen=True)
+class ServerPod:
+    """A pod whose owner chain ends at the ModelServer. ``ip`` is empty until its containers run."""
+
+    uid: str
+    namespace: str
+    name: str
+    ip: str = ""
+    ready: bool = False
+    """Clients reach it: the readiness probe passes and it is not being deleted."""
+    problem: str = ""
+    """Why it does not run, in the words of the scheduler, the kubelet or the pod itself."""
+
+
+def find_own_pods(
+    server_uid: str,
+    deployment: Mapping[str, Any] | None,
+    replica_sets: Iterable[Mapping[str, Any]],
+    pods: Iterable[Mapping[str, Any]],
+) -> tuple[ServerPod, ...]:
+    """Return the pods of a server, by name.
+
+    Labels can be forged by whoever may create pods, and a plan or a token must reach no stranger: each link of pod → ReplicaSet →
+    Deployment → ModelServer is checked by UID.
+    """
+    if deployment is None or controller_uid(deployment) != server_uid:
+        return ()
+    own_sets = {
+        item["metadata"]["uid"] for item in replica_sets if controller_uid(item) == deployment["metadata"]["uid"]
+    }
+    own = [read_server_pod(pod) for pod in pods if controller_uid(pod) in own_sets]
+    return tuple(sorted(own, key=lambda pod: pod.name))
+
+
+def read_server_pod(pod: Mapping[str, Any]) -> ServerPod:
+    """Return the facts of a pod's body."""
+    metadata, status = pod["metadata"], pod.get("status", {})
+    conditions = {item["type"]: item["status"] for item in status.get("conditions") or []}
+    leaving = bool(metadata.get("deletionTimestamp"))
+    running = status.get("phase") == "Running"
+    return ServerPod(
+        uid=metadata["uid"],
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        ip=(status.get("podIP") or "") if running else "",
+        ready=running and not leaving and conditions.get("Ready") == "True",
+        problem="" if leaving else _explain(pod),
+    )
+
+
+def _explain(pod: Mapping[str, Any]) -> str:
+    """Return the newest words about a container that does not run, or ran and ended."""
+    waiting = read_pod_run(pod).waiting
+    container: dict[str, Any] = next(iter(pod.get("status", {}).get("containerStatuses") or []), {})
+    ended = (
+        (container.get("lastState") or {}).get("terminated") or (container.get("state") or {}).get("terminated") or {}
+    )
+    if not ended:
+        return waiting
+    message = str(ended.get("message") or "").strip()
+    try:
+        result = PhaseResult.from_json(message)
+        said = f"{result.reason}: {result.message}"
+    except ContractError:
+        said = f"ended with exit code {ended.get('exitCode')} ({ended.get('reason', 'no reason')}). {message[-512:]}"
+    return f"{waiting}; before that: {said}" if waiting else said

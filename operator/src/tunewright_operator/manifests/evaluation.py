@@ -1,0 +1,166 @@
+"""The evaluation Job: it asks the real servers, in the deployment's namespace and with its storage."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from tunewright_contracts.evaluation_report import EVALUATION_REQUEST_PATH, TOKEN_PATH, EvaluationRequest
+from tunewright_contracts.run_spec import MetricSpec
+from tunewright_contracts.storage_uri import StorageURI
+from tunewright_operator.api import labels
+from tunewright_operator.api.adapter_deployment import AdapterDeployment, CandidateRevision
+from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, CONFIG_MAP, GROUP, JOB, SECRET
+from tunewright_operator.manifests import pods
+from tunewright_operator.manifests.jobs import DEFAULT_RESOURCES, SHORT_GRACE_SECONDS
+
+Body = dict[str, Any]
+
+REQUEST_KEY: Final = PurePosixPath(EVALUATION_REQUEST_PATH).name
+TOKEN_KEY: Final = PurePosixPath(TOKEN_PATH).name
+ISSUED_AT: Final = f"{GROUP}/issued-at"
+"""Annotation of the token's Secret: when to renew it, since its data is never read."""
+STATE_SIZE: Final = "1Gi"
+DEADLINE_SECONDS: Final = 4 * 3600
+
+
+def evaluation_name(deployment_name: str, key: str) -> str:
+    """Return the name of an evaluation's Job, of its request's ConfigMap and of its token's Secret."""
+    return f"{deployment_name}-evaluate-{key}"
+
+
+def build_evaluation_request(
+    deployment: AdapterDeployment, candidate: CandidateRevision, dataset_uri: str, server_url: str
+) -> EvaluationRequest:
+    """Return what the evaluator is asked: the same records of candidate, incumbent and base."""
+    spec, metadata = deployment.spec, deployment.metadata
+    stable = deployment.status.stable
+    return EvaluationRequest(
+        namespace=metadata.namespace or "",
+        deployment=metadata.name,
+        alias=spec.model_name,
+        server_url=server_url,
+        candidate=candidate.revision,
+        candidate_digest=candidate.digest,
+        incumbent=stable.revision if stable else None,
+        dataset_uri=dataset_uri,
+        report_uri=_report_uri(deployment, candidate),
+        max_samples=spec.evaluation.max_samples,
+        max_tokens=spec.evaluation.max_tokens,
+        metrics=tuple(
+            MetricSpec.model_validate(
+                {
+                    "type": metric.type.value,
+                    "schema": metric.json_schema,
+                    "values": metric.values,
+                    "minimum": metric.minimum,
+                    "maxRegression": metric.max_regression,
+                }
+            )
+            for metric in spec.evaluation.metrics
+        ),
+        confidence=spec.analysis.confidence,
+    )
+
+
+def build_request_config_map(job: Mapping[str, Any], request: EvaluationRequest) -> Body:
+    """Return the immutable ConfigMap with the request; it goes with its Job."""
+    return {
+        "apiVersion": CONFIG_MAP.api_version,
+        "kind": CONFIG_MAP.name,
+        "metadata": _build_part_metadata(job),
+        "immutable": True,
+        "data": {REQUEST_KEY: request.to_json()},
+    }
+
+
+def build_evaluation_job(owner: Mapping[str, Any], name: str, secret_name: str, images: pods.ImageDefaults) -> Body:
+    """Return the Job; its pod waits for request and token, which the Job owns and which so cannot precede it."""
+    metadata = _build_metadata(owner, name)
+    volumes, mounts = pods.join_volumes(
+        (
+            [{"name": "request", "configMap": {"name": name}}],
+            [{"name": "request", "mountPath": EVALUATION_REQUEST_PATH, "subPath": REQUEST_KEY, "readOnly": True}],
+        ),
+        (
+            # A whole directory: the kubelet renews it, which it never does for a file mounted by subPath.
+            [{"name": "token", "secret": {"secretName": name, "items": [{"key": TOKEN_KEY, "path": TOKEN_KEY}]}}],
+            [{"name": "token", "mountPath": str(PurePosixPath(TOKEN_PATH).parent), "readOnly": True}],
+        ),
+        pods.build_ca_volume(secret_name),
+        pods.build_scratch_volumes(STATE_SIZE),
+    )
+    container = {
+        "name": "evaluate",
+        "image": images.operator,
+        "imagePullPolicy": images.pull_policy,
+        "command": ["python", "-m", "tunewright_evaluator"],
+        "env": [*pods.build_common_env(), *pods.build_credential_env(secret_name)],
+        "securityContext": pods.build_container_security_context(),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "resources": pods.build_resources(DEFAULT_RESOURCES, accelerators=False),
+        "volumeMounts": mounts,
+    }
+    return {
+        "apiVersion": JOB.api_version,
+        "kind": JOB.name,
+        "metadata": metadata,
+        "spec": {
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": DEADLINE_SECONDS,
+            "podReplacementPolicy": "Failed",
+            "template": {
+                "metadata": {"labels": dict(metadata["labels"])},
+                "spec": {
+                    **pods.build_pod_base(images),
+                    "restartPolicy": "Never",
+                    "terminationGracePeriodSeconds": SHORT_GRACE_SECONDS,
+                    "containers": [container],
+                    "volumes": volumes,
+                },
+            },
+        },
+    }
+
+
+def build_token_secret(job: Mapping[str, Any], token: str, issued_at: str) -> Body:
+    """Return the Secret with the evaluator's token; it goes with its Job."""
+    return {
+        "apiVersion": SECRET.api_version,
+        "kind": SECRET.name,
+        "metadata": {**_build_part_metadata(job), "annotations": {ISSUED_AT: issued_at}},
+        "type": "Opaque",
+        "data": {TOKEN_KEY: base64.b64encode(token.encode()).decode()},
+    }
+
+
+def _build_part_metadata(job: Mapping[str, Any]) -> Body:
+    """Return the metadata of an object that a Job owns and that has its name."""
+    metadata = job["metadata"]
+    return {
+        "name": metadata["name"],
+        "namespace": metadata["namespace"],
+        "labels": dict(metadata.get("labels") or {}),
+        "ownerReferences": [labels.build_owner_reference(job)],
+    }
+
+
+def _report_uri(deployment: AdapterDeployment, candidate: CandidateRevision) -> str:
+    """Return an address beside the adapter's folder, never in it: an adapter does not change."""
+    adapter = StorageURI.parse(candidate.uri)
+    parent = StorageURI(adapter.bucket, adapter.key.rpartition("/")[0])
+    moment = (candidate.step_started_at or candidate.accepted_at).replace(":", "")
+    who = f"{deployment.metadata.namespace}-{deployment.metadata.name}"
+    return str(parent.join("evaluations", who, f"{candidate.revision}-{moment}.json"))
+
+
+def _build_metadata(owner: Mapping[str, Any], name: str) -> Body:
+    metadata = owner["metadata"]
+    return {
+        "name": name,
+        "namespace": metadata["namespace"],
+        "labels": labels.build_labels(ADAPTER_DEPLOYMENT, metadata["name"], labels.Role.EVALUATE),
+        "ownerReferences": [labels.build_owner_reference(owner)],
+    }

@@ -1,0 +1,250 @@
+"""The objects of one ModelServer: pods of vLLM behind a Service, what they are told, and how they are replaced."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from tunewright_contracts.server_config import SERVER_CONFIG_PATH, ServerConfig
+from tunewright_contracts.serving_plan import (
+    ADMIN_PREFIX,
+    PLAN_DIRECTORY,
+    PLAN_KEY,
+    PUBLIC_KEY_PATH,
+    SERVER_PORT,
+    SignedPlan,
+)
+from tunewright_operator.api import labels
+from tunewright_operator.api.base_model import BaseModel
+from tunewright_operator.api.kinds import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    GROUP,
+    MODEL_SERVER,
+    POD_DISRUPTION_BUDGET,
+    SERVICE,
+    Kind,
+)
+from tunewright_operator.api.model_server import ModelServer
+from tunewright_operator.manifests import pods
+from tunewright_operator.manifests.run_specs import build_base_model_source
+
+Body = dict[str, Any]
+
+CONTAINER: Final = "server"
+CONFIG_KEY: Final = PurePosixPath(SERVER_CONFIG_PATH).name
+PUBLIC_KEY_KEY: Final = PurePosixPath(PUBLIC_KEY_PATH).name
+CONFIG_HASH: Final = f"{GROUP}/config-hash"
+"""Annotation of the pod template: pods read their configuration at start, so another one means other pods."""
+STATE_SIZE: Final = "200Gi"
+"""A bound on base model and adapters, not a reservation."""
+DRAIN_SECONDS: Final = 10
+"""From a pod's removal from the Service until SIGTERM: every proxy must have heard of the removal."""
+GRACE_SECONDS: Final = 120
+"""From the decision to stop a pod until SIGKILL: the drain, and the time for answers that are being written."""
+START_MINUTES: Final = 60
+"""How long a pod may fetch and load its base model before the kubelet starts the container anew."""
+
+
+def build_selector(name: str) -> dict[str, str]:
+    """Return the labels that the pods of a server carry."""
+    return labels.build_labels(MODEL_SERVER, name, labels.Role.SERVER)
+
+
+def config_map_name(name: str) -> str:
+    """Return the name of the ConfigMap with configuration and public key."""
+    return f"{name}-server"
+
+
+def plan_name(name: str) -> str:
+    """Return the name of the ConfigMap with the serving plan."""
+    return f"{name}-plan"
+
+
+def endpoint(server: ModelServer) -> str:
+    """Return the address at which clients in the cluster reach the server."""
+    return f"http://{server.metadata.name}.{server.metadata.namespace}.svc:{SERVER_PORT}"
+
+
+def build_server_config(server: ModelServer, base_model: BaseModel) -> ServerConfig:
+    """Return one replica's fixed settings."""
+    spec = server.spec
+    return ServerConfig(
+        server_uid=server.metadata.uid,
+        namespace=server.metadata.namespace or "",
+        name=server.metadata.name,
+        base_model=build_base_model_source(base_model),
+        served_base_name=base_model.metadata.name,
+        max_rank=spec.lora.max_rank,
+        max_adapters=spec.lora.max_adapters,
+        rollout_slots=spec.lora.rollout_slots,
+        max_active_adapters=spec.lora.max_active_adapters,
+        max_model_length=spec.vllm.max_model_length or base_model.spec.context_length,
+        dtype=spec.vllm.dtype,
+        adapter_load_timeout_seconds=spec.adapter_load_timeout_seconds,
+    )
+
+
+def build_config_map(owner: Mapping[str, Any], config: ServerConfig, public_key: str) -> Body:
+    """Return the ConfigMap that the pods mount: their settings, and the key that plans and tokens are checked with."""
+    body = _build_object(CONFIG_MAP, owner, config_map_name(config.name))
+    body["data"] = {CONFIG_KEY: config.to_json(), PUBLIC_KEY_KEY: public_key}
+    return body
+
+
+def build_plan_config_map(owner: Mapping[str, Any], signed: SignedPlan) -> Body:
+    """Return the ConfigMap that makes a plan durable."""
+    body = _build_object(CONFIG_MAP, owner, plan_name(owner["metadata"]["name"]))
+    body["data"] = {PLAN_KEY: signed.to_json()}
+    return body
+
+
+def build_service(owner: Mapping[str, Any]) -> Body:
+    """Return the Service that clients call."""
+    name = owner["metadata"]["name"]
+    body = _build_object(SERVICE, owner, name)
+    body["spec"] = {
+        "selector": build_selector(name),
+        "ports": [{"name": "http", "port": SERVER_PORT, "targetPort": "http", "protocol": "TCP"}],
+    }
+    return body
+
+
+def build_disruption_budget(owner: Mapping[str, Any]) -> Body:
+    """Return the budget that lets a drain take one pod at a time."""
+    name = owner["metadata"]["name"]
+    body = _build_object(POD_DISRUPTION_BUDGET, owner, name)
+    body["spec"] = {"maxUnavailable": 1, "selector": {"matchLabels": build_selector(name)}}
+    return body
+
+
+def build_deployment(
+    owner: Mapping[str, Any], server: ModelServer, config_map: Mapping[str, Any], images: pods.ImageDefaults
+) -> Body:
+    """Return the Deployment of the replicas.
+
+    A pod that is replaced leaves the Service first, answers what it began, and its successor counts only once every adapter of its plan
+    is settled.
+    """
+    spec = server.spec
+    selector = build_selector(server.metadata.name)
+    body = _build_object(DEPLOYMENT, owner, server.metadata.name)
+    body["spec"] = {
+        "replicas": spec.replicas,
+        "selector": {"matchLabels": selector},
+        "strategy": {
+            "type": "RollingUpdate",
+            "rollingUpdate": {
+                "maxSurge": spec.update_strategy.max_surge,
+                "maxUnavailable": spec.update_strategy.max_unavailable,
+            },
+        },
+        "revisionHistoryLimit": 2,
+        "progressDeadlineSeconds": START_MINUTES * 60 * 2,
+        "template": {
+            "metadata": {"labels": selector, "annotations": {CONFIG_HASH: _hash_data(config_map)}},
+            "spec": _build_pod_spec(server, images),
+        },
+    }
+    return body
+
+
+def template_of(deployment: Mapping[str, Any]) -> Any:
+    """Return what decides whether pods must be replaced: image and configuration hash, resources and placement."""
+    template = deployment["spec"]["template"]
+    pod_spec = template["spec"]
+    container: Body = next((item for item in pod_spec["containers"] if item["name"] == CONTAINER), {})
+    return {
+        "hash": (template["metadata"].get("annotations") or {}).get(CONFIG_HASH),
+        "image": container.get("image"),
+        "resources": container.get("resources") or {},
+        "env": [item["name"] for item in container.get("env") or []],
+        "nodeSelector": pod_spec.get("nodeSelector") or {},
+        "runtimeClassName": pod_spec.get("runtimeClassName") or "",
+        "priorityClassName": pod_spec.get("priorityClassName") or "",
+    }
+
+
+def _build_pod_spec(server: ModelServer, images: pods.ImageDefaults) -> Body:
+    spec = server.spec
+    secret = spec.storage.secret_ref.name
+    scheduling = spec.scheduling
+    volumes, mounts = pods.join_volumes(
+        _build_own_volumes(server.metadata.name),
+        pods.build_ca_volume(secret),
+        pods.build_scratch_volumes(STATE_SIZE, shared_memory=True),
+    )
+    container: Body = {
+        "name": CONTAINER,
+        "image": images.server,
+        "imagePullPolicy": images.pull_policy,
+        "command": ["python", "-m", "tunewright_server"],
+        # vLLM and torch write caches into the working directory.
+        "workingDir": pods.STATE_DIRECTORY,
+        "env": [*pods.build_common_env(), *pods.build_credential_env(secret)],
+        "ports": [{"name": "http", "containerPort": SERVER_PORT, "protocol": "TCP"}],
+        "securityContext": pods.build_container_security_context(),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "startupProbe": {**_build_probe("healthz"), "periodSeconds": 5, "failureThreshold": START_MINUTES * 12},
+        "readinessProbe": {**_build_probe("readyz"), "periodSeconds": 2, "failureThreshold": 3},
+        "livenessProbe": {**_build_probe("healthz"), "periodSeconds": 10, "failureThreshold": 6},
+        "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN_SECONDS}}},
+        "volumeMounts": mounts,
+    }
+    resources = pods.build_resources(spec.resources, accelerators=True)
+    if resources:
+        container["resources"] = resources
+    pod_spec: Body = {
+        **pods.build_pod_base(images),
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "containers": [container],
+        "volumes": volumes,
+    }
+    optional: Body = {
+        "nodeSelector": scheduling.node_selector,
+        "tolerations": [item.to_wire() for item in scheduling.tolerations],
+        "priorityClassName": scheduling.priority_class_name,
+        "runtimeClassName": scheduling.runtime_class_name,
+    }
+    return pod_spec | {key: value for key, value in optional.items() if value}
+
+
+def _build_own_volumes(name: str) -> tuple[list[Body], list[Body]]:
+    """Return configuration, key and plan as whole directories: a file mounted by subPath would never be updated."""
+    folders = {
+        "config": (config_map_name(name), CONFIG_KEY, str(PurePosixPath(SERVER_CONFIG_PATH).parent)),
+        "keys": (config_map_name(name), PUBLIC_KEY_KEY, str(PurePosixPath(PUBLIC_KEY_PATH).parent)),
+        "plan": (plan_name(name), PLAN_KEY, PLAN_DIRECTORY),
+    }
+    volumes: list[Body] = []
+    mounts: list[Body] = []
+    for volume, (config_map, key, folder) in folders.items():
+        source = {"name": config_map, "items": [{"key": key, "path": key}]}
+        volumes.append({"name": volume, "configMap": source})
+        mounts.append({"name": volume, "mountPath": folder, "readOnly": True})
+    return volumes, mounts
+
+
+def _build_probe(path: str) -> Body:
+    return {"httpGet": {"path": f"{ADMIN_PREFIX}/{path}", "port": "http"}, "timeoutSeconds": 2}
+
+
+def _build_object(kind: Kind, owner: Mapping[str, Any], name: str) -> Body:
+    metadata = owner["metadata"]
+    return {
+        "apiVersion": kind.api_version,
+        "kind": kind.name,
+        "metadata": {
+            "name": name,
+            "namespace": metadata["namespace"],
+            "labels": build_selector(metadata["name"]),
+            "ownerReferences": [labels.build_owner_reference(owner)],
+        },
+    }
+
+
+def _hash_data(config_map: Mapping[str, Any]) -> str:
+    text = "\0".join(f"{key}\0{value}" for key, value in sorted(config_map["data"].items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

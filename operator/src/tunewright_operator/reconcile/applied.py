@@ -1,0 +1,49 @@
+"""Children by server-side apply: only ours, only when needed, and looked at again now and then against drift."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+
+from tunewright_operator.api.kinds import kind_of
+from tunewright_operator.api.labels import controller_uid
+from tunewright_operator.cluster import Body, Cluster
+from tunewright_operator.reconcile.children import NameTakenError
+
+DRIFT_SECONDS = 60.0
+
+
+class AppliedChildren:
+    """Applies bodies; its memory of what it applied may be lost, and then it applies once more."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._applied: dict[tuple[str, str, str], tuple[str, dt.datetime]] = {}
+
+    async def apply(self, body: Body, now: dt.datetime) -> None:
+        """Make the cluster's object be like this body.
+
+        Raises:
+            NameTakenError: an object of that name has another controller, or none.
+            ClusterError: the server refused or did not answer.
+        """
+        kind, metadata = kind_of(body), body["metadata"]
+        address = (kind.name, metadata["namespace"], metadata["name"])
+        digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+        last = self._applied.get(address)
+        if last is not None and last[0] == digest and (now - last[1]).total_seconds() < DRIFT_SECONDS:
+            return
+        existing = await self._cluster.read_metadata(kind, metadata["namespace"], metadata["name"])
+        if existing is not None and controller_uid(existing) != controller_uid(body):
+            raise NameTakenError(f"{kind} {metadata['namespace']}/{metadata['name']}")
+        await self._cluster.apply(body)
+        self._applied[address] = (digest, now)
+
+    def forget(self, namespace: str, name_prefix: str) -> None:
+        """Drop the memory of a resource's children."""
+        self._applied = {
+            address: value
+            for address, value in self._applied.items()
+            if not (address[1] == namespace and address[2].startswith(name_prefix))
+        }

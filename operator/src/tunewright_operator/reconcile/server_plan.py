@@ -1,0 +1,118 @@
+"""A server's plan in the cluster: read the last one, write the next one, give the pods what was read back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from tunewright_contracts.document import ContractError
+from tunewright_contracts.serving_plan import PLAN_KEY, PlanStatus, PodState, ServingPlan, SignedPlan
+from tunewright_operator.api.kinds import CONFIG_MAP
+from tunewright_operator.api.labels import controller_uid
+from tunewright_operator.cluster import AlreadyExistsError, Body, Cluster, ConflictError
+from tunewright_operator.domain.server_pods import ServerPod
+from tunewright_operator.manifests.model_server import build_plan_config_map, plan_name
+from tunewright_operator.reconcile.children import NameTakenError
+from tunewright_operator.serving import PodAddress, PodUnreachableError, ServerPods
+from tunewright_operator.signing import SigningKey, read_plan
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class WrittenPlan:
+    """A plan as the API server holds it; ``body`` is None before the first one."""
+
+    body: Body | None = None
+    plan: ServingPlan | None = None
+    signed: SignedPlan | None = None
+
+
+async def read_written_plan(cluster: Cluster, owner: Mapping[str, Any]) -> WrittenPlan:
+    """Return the last written plan; one that cannot be read counts as none, and the next one replaces it.
+
+    Raises:
+        NameTakenError: the ConfigMap belongs to somebody else.
+    """
+    metadata = owner["metadata"]
+    body = await cluster.get(CONFIG_MAP, metadata["namespace"], plan_name(metadata["name"]))
+    if body is None:
+        return WrittenPlan()
+    if controller_uid(body) != metadata["uid"]:
+        raise NameTakenError(f"ConfigMap {metadata['namespace']}/{plan_name(metadata['name'])}")
+    return _parse(body)
+
+
+async def write_plan(
+    cluster: Cluster, owner: Mapping[str, Any], last: WrittenPlan, plan: ServingPlan, key: SigningKey
+) -> WrittenPlan:
+    """Write a plan over the last one and return what the API server holds now.
+
+    Raises:
+        ConflictError: somebody wrote another one since `last` was read: what was decided is stale.
+    """
+    wanted = build_plan_config_map(owner, key.sign_plan(plan))
+    if last.body is None:
+        try:
+            return _parse(await cluster.create(wanted))
+        except AlreadyExistsError as error:
+            raise ConflictError(str(error)) from error
+    body = {**last.body, "data": wanted["data"]}
+    return _parse(await cluster.replace(body))
+
+
+async def fetch_states(pods: ServerPods, own: Sequence[ServerPod], token: str) -> dict[str, PodState]:
+    """Return the state of each pod that answers, by UID."""
+    callable_pods = [pod for pod in own if pod.ip]
+    answers = await asyncio.gather(*(_fetch(pods, pod, token) for pod in callable_pods))
+    return {pod.uid: state for pod, state in zip(callable_pods, answers, strict=True) if state is not None}
+
+
+async def push_plan(
+    pods: ServerPods, own: Sequence[ServerPod], states: Mapping[str, PodState], written: WrittenPlan, token: str
+) -> dict[str, PodState]:
+    """Offer the written plan to every answering pod that does not have it; return all states after that."""
+    plan, signed = written.plan, written.signed
+    if plan is None or signed is None:
+        return dict(states)
+    behind = [
+        pod
+        for pod in own
+        if pod.uid in states
+        and (states[pod.uid].plan_generation < plan.generation or states[pod.uid].plan_status is PlanStatus.NONE)
+    ]
+    await asyncio.gather(*(_push(pods, pod, signed) for pod in behind))
+    return {**states, **await fetch_states(pods, behind, token)}
+
+
+def _parse(body: Body) -> WrittenPlan:
+    try:
+        signed = SignedPlan.from_json(body["data"][PLAN_KEY])
+        return WrittenPlan(body, read_plan(signed), signed)
+    except (KeyError, TypeError, ValueError, ContractError) as error:
+        log.warning("plan_unreadable", name=body["metadata"]["name"], error=str(error))
+        return WrittenPlan(body)
+
+
+def _address(pod: ServerPod) -> PodAddress:
+    return PodAddress(pod.namespace, pod.name, pod.uid, pod.ip)
+
+
+async def _fetch(pods: ServerPods, pod: ServerPod, token: str) -> PodState | None:
+    try:
+        return await pods.fetch_state(_address(pod), token)
+    except PodUnreachableError as error:
+        log.debug("pod_unreachable", pod=pod.name, error=str(error))
+        return None
+
+
+async def _push(pods: ServerPods, pod: ServerPod, signed: SignedPlan) -> None:
+    try:
+        await pods.push_plan(_address(pod), signed)
+    except PodUnreachableError as error:
+        # It has the plan mounted, or tells in its state why it refuses it.
+        log.info("plan_not_taken", pod=pod.name, error=str(error))
