@@ -21,7 +21,9 @@ def keep_evidence(kubectl: Kubectl, folder: Path, namespaces: list[str]) -> None
             name = pod.removeprefix("pod/")
             logs = kubectl.run("logs", "-n", namespace, name, "--all-containers", "--tail=2000", check=False)
             (folder / f"{namespace}.{name}.log").write_text(logs.stdout + logs.stderr)
-            previous = kubectl.run("logs", "-n", namespace, name, "--all-containers", "--previous", "--tail=500", check=False)
+            previous = kubectl.run(
+                "logs", "-n", namespace, name, "--all-containers", "--previous", "--tail=500", check=False
+            )
             if previous.returncode == 0:
                 (folder / f"{namespace}.{name}.previous.log").write_text(previous.stdout)
 

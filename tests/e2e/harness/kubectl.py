@@ -36,7 +36,9 @@ class Kubectl:
     def apply(self, *bodies: Body, namespace: str | None = None) -> None:
         """Apply objects."""
         where = ["-n", namespace] if namespace else []
-        self.run("apply", *where, "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(bodies)}))
+        self.run(
+            "apply", *where, "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(bodies)})
+        )
 
     def get(self, kind: str, name: str, namespace: str | None = None) -> Body | None:
         """Return an object, or None when it is not there."""
@@ -75,12 +77,18 @@ class Kubectl:
             last = self.get(kind, name, namespace)
             return last is not None and holds(last)
 
-        wait_until(check, timeout=timeout, describe=lambda: f"{kind} {namespace}/{name}: {json.dumps((last or {}).get('status'), indent=1)}")
+        wait_until(
+            check,
+            timeout=timeout,
+            describe=lambda: f"{kind} {namespace}/{name}: {json.dumps((last or {}).get('status'), indent=1)}",
+        )
         assert last is not None
         return last
 
 
-def wait_until(holds: Callable[[], bool], *, timeout: float, describe: Callable[[], str] = lambda: "", poll: float = 0.5) -> None:
+def wait_until(
+    holds: Callable[[], bool], *, timeout: float, describe: Callable[[], str] = lambda: "", poll: float = 0.5
+) -> None:
     """Poll until something holds; a timeout fails the test with a description."""
     deadline = time.monotonic() + timeout
     while not holds():

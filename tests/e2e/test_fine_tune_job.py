@@ -1,0 +1,139 @@
+"""A FineTuneJob from apply to adapter, in real pods with the real Unsloth."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from e2e.harness.bucket import Bucket
+from e2e.harness.jobs import build_dataset, build_job, build_records
+from e2e.harness.kubectl import Body, Kubectl, condition, is_false, is_true, names, wait_until
+
+pytestmark = pytest.mark.e2e
+
+
+def ended(body: Body) -> bool:
+    return is_true(body, "Succeeded") or is_false(body, "Succeeded")
+
+
+def succeed(kubectl: Kubectl, name: str, team: str, timeout: float = 420) -> Body:
+    body = kubectl.wait_for("ftj", name, team, ended, timeout=timeout)
+    assert is_true(body, "Succeeded"), condition(body, "Succeeded")
+    return body
+
+
+def train_pods(kubectl: Kubectl, team: str) -> list[Body]:
+    return kubectl.list("pods", team, "tunewright.dev/role=train")
+
+
+def test_dataset_becomes_an_adapter(platform: Kubectl, team: str, bucket: Bucket) -> None:
+    bad = '{"messages": [{"role": "user", "content": "no answer"}]}\n'
+    duplicate = build_records(1)
+    platform.apply(build_dataset("data", team, build_records(60) + bad + duplicate), build_job("first", team))
+    body = succeed(platform, "first", team)
+
+    status = body["status"]
+    dataset = status["dataset"]
+    assert dataset["train"] + dataset["validation"] + dataset["evaluation"] == 60
+    assert (dataset["skipped"], dataset["duplicates"]) == (1, 1)
+    assert {item["type"] for item in status["conditions"] if item["status"] == "True"} >= {
+        "Succeeded", "DatasetReady", "Trained", "Evaluated", "Published",
+    }  # fmt: skip
+    (score,) = status["evaluation"]
+    assert score["type"] == "ExactMatch"
+    assert 0 <= float(score["base"]) <= 1
+    assert status["progress"]["step"] == status["progress"]["totalSteps"] == 6
+
+    adapter = status["adapter"]
+    manifest = bucket.read_json(f"{adapter['uri']}/manifest.json")
+    assert manifest["digest"] == adapter["digest"]
+    assert manifest["rank"] == 8
+    assert manifest["job"] == {"namespace": team, "name": "first", "uid": body["metadata"]["uid"]}
+    assert manifest["training"]["batchSize"] == 4
+    config = bucket.read_json(f"{adapter['uri']}/adapter_config.json")
+    assert config["r"] == 8
+    assert "/" not in config["base_model_name_or_path"]
+    assert b"ExactMatch" in bucket.read(f"{adapter['uri']}/README.md")
+    held_out = bucket.read(adapter["evaluationDatasetURI"]).decode().splitlines()
+    assert len(held_out) == dataset["evaluation"]
+    train = bucket.read(f"{dataset['uri']}/train.jsonl").decode().splitlines()
+    assert not set(held_out) & set(train)
+
+    line = platform.run("get", "ftj", "first", "-n", team).stdout.splitlines()[1]
+    assert "Succeeded" in line
+    assert "100" in line
+    described = platform.run("describe", "ftj", "first", "-n", team).stdout
+    assert "data.jsonl:61" in described
+    assert "assistant" in described
+
+
+def test_same_job_again_trains_the_same_adapter_from_the_same_data(platform: Kubectl, team: str) -> None:
+    platform.apply(build_dataset("data", team, build_records(40)), build_job("one", team), build_job("two", team))
+    one = succeed(platform, "one", team)["status"]
+    two = succeed(platform, "two", team)["status"]
+    assert one["dataset"]["digest"] == two["dataset"]["digest"]
+    assert one["dataset"]["uri"] == two["dataset"]["uri"]
+
+
+def test_trainer_killed_while_it_trains_is_resumed_from_its_checkpoint(platform: Kubectl, team: str) -> None:
+    job = build_job("killed", team)
+    job["spec"]["training"] |= {"maxSteps": 200, "checkpointSteps": 5}
+    platform.apply(build_dataset("data", team, build_records(40)), job)
+    platform.wait_for(
+        "ftj",
+        "killed",
+        team,
+        lambda body: body.get("status", {}).get("progress", {}).get("checkpointStep", 0) >= 5,
+        timeout=300,
+    )
+    (pod,) = train_pods(platform, team)
+    platform.run("delete", "pod", pod["metadata"]["name"], "-n", team, "--grace-period=0", "--force")
+
+    body = succeed(platform, "killed", team, timeout=600)
+    assert body["status"]["attempt"] == 2
+    assert body["status"]["restarts"] == 1
+    (log,) = [platform.run("logs", "-n", team, "job/killed-train-2").stdout]
+    assert "resum" in log.lower()
+
+
+def test_suspension_keeps_a_checkpoint_and_frees_the_node(platform: Kubectl, team: str, bucket: Bucket) -> None:
+    job = build_job("paused", team)
+    job["spec"]["training"] |= {"maxSteps": 150, "checkpointSteps": 50}
+    platform.apply(build_dataset("data", team, build_records(40)), job)
+    platform.wait_for(
+        "ftj", "paused", team, lambda body: body.get("status", {}).get("progress", {}).get("step", 0) >= 3, timeout=300
+    )
+    platform.patch("ftj", "paused", team, {"spec": {"suspend": True}})
+    platform.wait_for("ftj", "paused", team, lambda body: body["status"].get("phase") == "Suspended", timeout=120)
+    wait_until(lambda: train_pods(platform, team) == [], timeout=60)
+    assert any(key.endswith("/COMPLETE") for key in bucket.keys(f"adapters/{team}/runs/"))
+
+    platform.patch("ftj", "paused", team, {"spec": {"suspend": False}})
+    body = succeed(platform, "paused", team, timeout=600)
+    assert body["status"]["attempt"] == 2
+    assert body["status"].get("restarts", 0) == 0
+
+
+def test_deletion_while_it_trains_leaves_nothing_running(platform: Kubectl, team: str) -> None:
+    job = build_job("gone", team)
+    job["spec"]["training"] |= {"maxSteps": 5000}
+    platform.apply(build_dataset("data", team, build_records(40)), job)
+    wait_until(lambda: len(train_pods(platform, team)) == 1, timeout=180)
+    platform.delete("ftj", "gone", team)
+    wait_until(
+        lambda: platform.list("jobs,pods", team) == [],
+        timeout=120,
+        describe=lambda: json.dumps(names(platform.list("jobs,pods", team))),
+    )
+
+
+def test_deadline_ends_a_job_and_says_so(platform: Kubectl, team: str) -> None:
+    job = build_job("late", team, activeDeadlineSeconds=45)
+    job["spec"]["training"] |= {"maxSteps": 100000}
+    platform.apply(build_dataset("data", team, build_records(40)), job)
+    body = platform.wait_for("ftj", "late", team, ended, timeout=300)
+    found = condition(body, "Succeeded")
+    assert (found["status"], found["reason"]) == ("False", "DeadlineExceeded")
+    assert "activeDeadlineSeconds" in found["message"]
+    wait_until(lambda: train_pods(platform, team) == [], timeout=120)
