@@ -1,0 +1,152 @@
+"""Bad input of a FineTuneJob: each gets a message that says what, where and what to do, and no GPU Job is ever made.
+
+All jobs are applied at once and looked at one by one, since each takes a pod and the machine is small.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from e2e.harness.bucket import Bucket
+from e2e.harness.failures import keep_evidence
+from e2e.harness.jobs import build_dataset, build_job, build_records
+from e2e.harness.kubectl import Body, Kubectl, condition
+from tunewright_dev import installation, objectstore, paths, tenants
+from tunewright_dev.kubectl import Kubectl as DevKubectl
+
+pytestmark = pytest.mark.e2e
+
+NAMESPACE = "bad-jobs"
+GOOD = build_records(40)
+
+
+def record(*messages: tuple[str, str]) -> str:
+    return json.dumps({"messages": [{"role": role, "content": content} for role, content in messages]}) + "\n"
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One mistake: the data or the spec that has it, and what the user reads."""
+
+    name: str
+    reason: str
+    says: tuple[str, ...]
+    data: str | bytes | None = GOOD
+    spec: dict[str, Any] = dataclasses.field(default_factory=dict)
+    s3: bool = False
+    """The data lies in the bucket rather than in a ConfigMap, which cannot hold it."""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def dataset(**fields: Any) -> dict[str, Any]:
+    return {"dataset": {"sources": [{"name": "records", "configMap": {"name": "data"}}], **fields}}
+
+
+def secret(name: str) -> dict[str, Any]:
+    return {"storage": {"secretRef": {"name": name}}}
+
+
+STRICT = dataset(onInvalidRecord="Fail")
+CASES = [
+    Case("unknown-base-model", "BaseModelNotFound", ("nobody", "kubectl get basemodels"), spec={"baseModelRef": {"name": "nobody"}}),
+    Case("base-model-not-allowed", "BaseModelNotAllowed", ("elsewhere-only", NAMESPACE), spec={"baseModelRef": {"name": "elsewhere-only"}}),
+    Case("no-config-map", "ConfigMapNotFound", ("ConfigMap",), data=None),
+    Case("no-object", "DatasetNotFound", ("s3://tunewright/datasets/none.jsonl",), data=None, s3=True),
+    Case("empty", "DatasetEmpty", ("data.jsonl",), data="\n"),
+    Case("not-utf-8", "InvalidRecords", ("not-utf-8.jsonl:41", "UTF-8"), data=GOOD.encode() + b"\xff\xfe\n", s3=True, spec=STRICT),
+    Case("bad-json", "InvalidRecords", ("data.jsonl:41", "JSON"), data=GOOD + '{"messages": [\n', spec=STRICT),
+    Case("wrong-role", "InvalidRecords", ("data.jsonl:41", "robot"), data=GOOD + record(("robot", "hi"), ("assistant", "a")), spec=STRICT),
+    Case("no-assistant", "InvalidRecords", ("data.jsonl:41", "assistant"), data=GOOD + record(("user", "hi")), spec=STRICT),
+    Case("over-long", "InvalidRecords", ("data.jsonl:41", "token"), data=GOOD + record(("user", "word " * 9000), ("assistant", "a")), spec=STRICT),
+    Case("too-many-bad", "InvalidRecords", ("maxInvalidPercent",), data=GOOD + "{\n" * 10),
+    Case("too-few", "TooFewRecords", ("record",), data=build_records(2)),
+    Case("all-duplicates", "TooFewRecords", ("duplicate",), data=build_records(1) * 50),
+    Case("wrong-credentials", "AccessDenied", ("AWS_SECRET_ACCESS_KEY",), spec=secret("wrong-credentials")),
+    Case("no-bucket", "NoSuchBucket", ("s3://nobody", "create the bucket"), spec={"output": {"uri": "s3://nobody/adapters"}}),
+    Case("unknown-authority", "UnknownAuthority", ("ca.crt",), spec=secret("no-authority")),
+    Case("not-writable", "AccessDenied", ("s3://tunewright/adapters/bad-jobs", "write"), spec=secret("read-only")),
+    Case("no-secret", "SecretNotFound", ("nothing",), spec=secret("nothing")),
+    Case("unlabelled-secret", "SecretNotAllowed", ("tunewright.dev/use=allowed",), spec=secret("unlabelled")),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def applied(
+    request: pytest.FixtureRequest, platform: Kubectl, dev_kubectl: DevKubectl, bucket: Bucket
+) -> Iterator[Kubectl]:
+    """All cases at once in one namespace."""
+    platform.run("delete", "namespace", NAMESPACE, "--ignore-not-found")
+    tenants.ensure_namespace(dev_kubectl, NAMESPACE, tenant=True)
+    tenants.ensure_storage_secret(dev_kubectl, NAMESPACE, "s3", "trainer")
+    tenants.ensure_storage_secret(dev_kubectl, NAMESPACE, "read-only", "server")
+    good = platform.get("secret", "s3", NAMESPACE)
+    assert good is not None
+    wrong = {**good["data"], "AWS_SECRET_ACCESS_KEY": "d3Jvbmc="}
+    without_authority = {key: value for key, value in good["data"].items() if key != "ca.crt"}
+    unlabelled = tenants.build_storage_secret(NAMESPACE, "unlabelled", good["data"])
+    del unlabelled["metadata"]["labels"]
+    platform.apply(
+        tenants.build_storage_secret(NAMESPACE, "wrong-credentials", wrong),
+        tenants.build_storage_secret(NAMESPACE, "no-authority", without_authority),
+        unlabelled,
+        _elsewhere_only(),
+    )
+    for case in CASES:
+        platform.apply(*_objects(case, bucket))
+    yield platform
+    if request.session.testsfailed:
+        keep_evidence(platform, paths.find_paths().build / "e2e" / "bad_jobs", [NAMESPACE, installation.NAMESPACE])
+    platform.run("delete", "namespace", NAMESPACE, "--wait=false")
+    platform.run("delete", "basemodel", "elsewhere-only", "--wait=false")
+
+
+def _objects(case: Case, bucket: Bucket) -> list[Body]:
+    job = build_job(case.name, NAMESPACE, **case.spec)
+    source = job["spec"]["dataset"]["sources"][0]
+    if case.s3:
+        key = f"datasets/bad-jobs/{case.name}.jsonl"
+        uri = "s3://tunewright/datasets/none.jsonl" if case.data is None else bucket.put(key, case.data)
+        job["spec"]["dataset"]["sources"] = [{"name": source["name"], "s3": {"uri": uri}}]
+        return [job]
+    job["spec"]["dataset"] = {
+        **job["spec"]["dataset"],
+        "sources": [{"name": source["name"], "configMap": {"name": case.name}}],
+    }
+    if case.data is None:
+        return [job]
+    assert isinstance(case.data, str)
+    return [build_dataset(case.name, NAMESPACE, case.data), job]
+
+
+def _elsewhere_only() -> Body:
+    return {
+        "apiVersion": "tunewright.dev/v1alpha1",
+        "kind": "BaseModel",
+        "metadata": {"name": "elsewhere-only"},
+        "spec": {
+            "source": {"s3": {"uri": f"s3://{objectstore.BUCKET}/models/tiny"}},
+            "storage": {"secretRef": {"name": installation.READ_SECRET}},
+            "contextLength": 2048,
+            "allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {"team": "elsewhere"}}},
+        },
+    }
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_mistake_is_explained_and_holds_no_gpu(applied: Kubectl, case: Case) -> None:
+    def told(body: Body) -> bool:
+        return case.reason in {item["reason"] for item in body.get("status", {}).get("conditions", ())}
+
+    body = applied.wait_for("ftj", case.name, NAMESPACE, told, timeout=300)
+    messages = [item["message"] for item in body["status"]["conditions"] if item["reason"] == case.reason]
+    for text in case.says:
+        assert any(text in message for message in messages), messages
+    assert condition(body, "Succeeded")["status"] != "True"
+    assert applied.list("jobs", NAMESPACE, f"tunewright.dev/name={case.name},tunewright.dev/role=train") == []
