@@ -11,6 +11,7 @@ from collections.abc import Coroutine, Sequence
 
 import kopf
 import structlog
+from pydantic import ValidationError
 
 from tunewright_operator.api.kinds import CUSTOM_RESOURCE_DEFINITION, OWN_KINDS
 from tunewright_operator.cluster import Cluster, ClusterError, KubernetesCluster
@@ -39,7 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command == "release-finalizers":
         configure_logging("console")
         return asyncio.run(release())
-    settings = Settings()
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        wrong = "; ".join(f"TUNEWRIGHT_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors())
+        parser.error(f"the environment is incomplete ({wrong}); the chart sets these variables")
     configure_logging(settings.log_format, settings.log_level)
     return asyncio.run(run(settings))
 

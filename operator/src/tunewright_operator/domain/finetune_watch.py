@@ -43,6 +43,9 @@ def report_train(observation: FineTuneObservation, run: JobRun, facts: dict[str,
     if run.state is RunState.DELETING:
         message = f"Job {run.name} is being deleted by somebody; it is created again when it is gone."
         return Report(FineTuneJobPhase.PENDING, FineTuneJobReason.STARTING, message, facts=facts)
+    if pod is not None and pod.finished_at is not None:
+        # The Job controller has yet to count the pod; a moment later its result is read.
+        return _repeat_report(status, attempt, facts)
     if pod is None or not pod.running:
         if pod is not None and pod.waiting:
             message = f"The pod of attempt {attempt} waits: {pod.waiting}"
