@@ -1,0 +1,130 @@
+"""The BaseModel loop: inspect once, keep the entry while something uses it."""
+
+from __future__ import annotations
+
+import pytest
+from loop.worlds import DIGEST, BaseModelWorld, failed, inspected
+from tunewright_contracts.inspection import BaseModelInspection
+from tunewright_operator.api.kinds import BASE_MODEL, JOB, SECRET
+
+JOB_NAME = "base-model-smol-inspect"
+SYSTEM = "tunewright-system"
+
+
+async def test_inspection_resolves_revision_and_digest():
+    world = BaseModelWorld()
+    await world.settle()
+    assert world.condition("Ready")["reason"] == "Inspecting"
+    assert BaseModelInspection.from_json(world.jobs.request(JOB_NAME)).s3.uri == "s3://bucket/models/smol"
+    container = world.cluster.peek(JOB, SYSTEM, JOB_NAME)["spec"]["template"]["spec"]["containers"][0]
+    assert container["image"] == "operator:1"
+    assert container["command"] == ["python", "-m", "tunewright_storage", "inspect-base-model"]
+    world.jobs.start(JOB_NAME)
+    await world.settle()
+    world.jobs.finish(JOB_NAME, inspected())
+    await world.settle()
+    assert world.condition("Ready")["status"] == "True"
+    assert world.condition("Reconciling") is None
+    assert world.body["status"]["digest"] == DIGEST
+    assert world.body["status"]["revision"] == "abc"
+
+
+async def test_an_inspected_model_is_never_inspected_again():
+    world = BaseModelWorld()
+    await world.settle()
+    world.jobs.start(JOB_NAME)
+    world.jobs.finish(JOB_NAME, inspected())
+    await world.settle()
+    world.cluster.remove(JOB, SYSTEM, JOB_NAME)
+    await world.settle()
+    assert world.jobs.names() == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"), [(None, "SecretNotFound"), ({}, "SecretNotAllowed"), ({"tunewright.dev/use": "allowed"}, "Inspecting")]
+)
+async def test_the_secret_must_be_there_and_allowed(labels: dict[str, str] | None, reason: str):
+    world = BaseModelWorld(storage={"secretRef": {"name": "s3"}})
+    if labels is not None:
+        world.cluster.put({"apiVersion": "v1", "kind": SECRET.name, "metadata": {"name": "s3", "namespace": SYSTEM, "labels": labels}})
+    await world.settle()
+    assert world.condition("Ready")["reason"] == reason
+    assert world.jobs.names() == ([JOB_NAME] if reason == "Inspecting" else [])
+
+
+async def test_a_failure_is_shown_and_tried_again_by_itself():
+    world = BaseModelWorld()
+    await world.settle()
+    world.jobs.start(JOB_NAME)
+    world.jobs.finish(JOB_NAME, failed("NoSuchBucket", "bucket models does not exist"), exit_code=1)
+    wait = await world.settle()
+    assert world.condition("Stalled")["reason"] == "NoSuchBucket"
+    assert world.condition("Ready")["message"] == "bucket models does not exist"
+    world.clock.advance(wait)
+    await world.settle()
+    assert world.condition("Stalled")["reason"] == "NoSuchBucket", "kept until another result replaces it"
+    world.jobs.start(JOB_NAME)
+    world.jobs.finish(JOB_NAME, inspected())
+    await world.settle()
+    assert world.condition("Stalled") is None
+    assert world.condition("Ready")["status"] == "True"
+    assert [event[2] for event in world.cluster.events] == ["Inspecting", "NoSuchBucket", "Inspected"]
+
+
+async def test_a_passing_failure_does_not_stall():
+    world = BaseModelWorld()
+    await world.settle()
+    world.jobs.start(JOB_NAME)
+    world.jobs.finish(JOB_NAME, failed("StorageUnreachable", "no answer", retryable=True), exit_code=1)
+    assert await world.settle() == 30
+    assert world.condition("Stalled") is None
+    assert world.condition("Reconciling")["reason"] == "InspectionRetrying"
+
+
+async def test_an_ambiguous_address_is_not_inspected():
+    world = BaseModelWorld(source={"s3": {"uri": "s3://bucket/../x"}})
+    await world.settle()
+    assert world.condition("Stalled")["reason"] == "InvalidURI"
+    assert world.jobs.names() == []
+
+
+async def test_a_model_in_use_is_not_deleted():
+    world = BaseModelWorld()
+    await world.settle()
+    spec = {"baseModelRef": {"name": "smol"}, "storage": {"secretRef": {"name": "s3"}}, "output": {"uri": "s3://bucket/out"}}
+    spec["dataset"] = {"sources": [{"name": "a", "s3": {"uri": "s3://bucket/data"}}]}
+    job = {"apiVersion": "tunewright.dev/v1alpha1", "kind": "FineTuneJob", "metadata": {"name": "t", "namespace": "a"}, "spec": spec}
+    world.cluster.put(job)
+    await world.cluster.delete(BASE_MODEL, None, "smol")
+    await world.settle()
+    assert world.condition("Ready")["reason"] == "InUse"
+    assert "FineTuneJob a/t" in world.condition("Ready")["message"]
+
+    ended = {"type": "Succeeded", "status": "True", "reason": "Succeeded", "lastTransitionTime": world.clock.text}
+    world.cluster.put({**job, "status": {"conditions": [ended]}})
+    await world.settle()
+    with pytest.raises(KeyError):
+        _ = world.body
+
+
+async def test_death_between_any_two_writes_reaches_the_same_end():
+    async def live(world: BaseModelWorld) -> None:
+        await world.settle()
+        world.jobs.start(JOB_NAME)
+        world.jobs.finish(JOB_NAME, failed("StorageUnreachable", "no answer", retryable=True), exit_code=1)
+        world.clock.advance(await world.settle())
+        await world.settle()
+        world.jobs.start(JOB_NAME)
+        world.jobs.finish(JOB_NAME, inspected())
+        await world.settle()
+
+    undisturbed = BaseModelWorld()
+    await live(undisturbed)
+    writes = len(undisturbed.cluster.writes)
+    assert writes >= 8
+    for point in range(1, writes + 1):
+        world = BaseModelWorld()
+        world.cluster.crash_after = point
+        await live(world)
+        assert world.cluster.crash_after is None
+        assert world.body["status"] == undisturbed.body["status"]
