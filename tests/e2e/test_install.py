@@ -1,0 +1,93 @@
+"""helm upgrade and helm uninstall of the running installation; it is installed again with its values afterwards."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from e2e.harness.kubectl import Kubectl
+from e2e.test_manifests import find_program
+from tunewright_dev import paths
+
+pytestmark = pytest.mark.e2e
+
+CHART = pathlib.Path(__file__).parents[2] / "charts" / "tunewright"
+SYSTEM = "tunewright-system"
+OPERATOR = "tunewright-operator"
+FINALIZER = "tunewright.dev/in-use"
+Helm = Callable[..., str]
+
+BASE_MODEL = {
+    "apiVersion": "tunewright.dev/v1alpha1",
+    "kind": "BaseModel",
+    "metadata": {"name": "install-test"},
+    "spec": {
+        "source": {"s3": {"uri": "s3://nowhere/install-test"}},
+        "storage": {"secretRef": {"name": "install-test-has-none"}},
+        "contextLength": 512,
+    },
+}
+
+
+@pytest.fixture
+def helm(platform: Kubectl) -> Helm:
+    """Return a function that runs helm in the operator's namespace and returns its output."""
+    kubeconfig = paths.find_paths().kubeconfig
+
+    def run(*arguments: str) -> str:
+        command = [find_program("helm"), "--kubeconfig", str(kubeconfig), "-n", SYSTEM, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"helm {' '.join(arguments)}: {done.stderr}"
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture
+def release(helm: Helm, tmp_path: pathlib.Path) -> tuple[str, pathlib.Path]:
+    """Return the installation's name and a file with its values."""
+    (found,) = json.loads(helm("list", "-o", "json", "--filter", "^tunewright"))
+    values = tmp_path / "values.json"
+    values.write_text(helm("get", "values", found["name"], "-o", "json"))
+    return found["name"], values
+
+
+@pytest.fixture
+def base_model(kubectl: Kubectl) -> Iterator[str]:
+    """Create a BaseModel that the operator holds by its finalizer, and delete it."""
+    name = BASE_MODEL["metadata"]["name"]
+    kubectl.apply(BASE_MODEL)
+    kubectl.wait_for("basemodel", name, None, lambda body: FINALIZER in body["metadata"].get("finalizers", []))
+    yield name
+    kubectl.delete("basemodel", name)
+
+
+def test_upgrade_with_the_same_values_replaces_no_pod(
+    kubectl: Kubectl, helm: Helm, release: tuple[str, pathlib.Path]
+) -> None:
+    name, values = release
+    before = kubectl.get("deployment", OPERATOR, SYSTEM)
+    helm("upgrade", name, str(CHART), "-f", str(values))
+    after = kubectl.get("deployment", OPERATOR, SYSTEM)
+    assert before is not None
+    assert after is not None
+    assert after["metadata"]["generation"] == before["metadata"]["generation"]
+
+
+def test_uninstall_releases_finalizers_and_keeps_resources(
+    kubectl: Kubectl, helm: Helm, release: tuple[str, pathlib.Path], base_model: str
+) -> None:
+    name, values = release
+    try:
+        helm("uninstall", name, "--wait", "--timeout", "5m")
+        body = kubectl.get("basemodel", base_model)
+        assert body is not None, "crds.keep keeps the custom resources"
+        assert FINALIZER not in body["metadata"].get("finalizers", [])
+        assert kubectl.get("deployment", OPERATOR, SYSTEM) is None
+        kubectl.delete("basemodel", base_model, None, "--timeout=20s")
+    finally:
+        helm("upgrade", "--install", name, str(CHART), "-f", str(values), "--wait", "--timeout", "5m")
