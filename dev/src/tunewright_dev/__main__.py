@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from tunewright_dev import cluster, console, host, images
+from tunewright_dev import binaries, cluster, console, host, images, installation
 from tunewright_dev.errors import DevError
 from tunewright_dev.paths import find_paths
 
@@ -51,6 +51,16 @@ def build_images() -> None:
     cluster.connect(paths)
     images.ensure_images(paths)
     console.say(f"All images are in the local registry; their names are in {paths.build / 'images.json'}")
+
+
+@app.command()
+def install() -> None:
+    """Install or upgrade the chart on the cluster, and upload the demo's models."""
+    paths = find_paths()
+    kubectl = cluster.connect(paths)
+    helm = binaries.ensure_program(paths, binaries.HELM)
+    installation.install(paths, kubectl, helm)
+    console.say(f"Tunewright is installed in namespace {installation.NAMESPACE}.")
 
 
 def main() -> int:

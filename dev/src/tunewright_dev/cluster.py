@@ -7,6 +7,7 @@ interruption may have left; `down` removes what runs and keeps what was costly t
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from tunewright_dev.components import Component
     from tunewright_dev.paths import Paths
 
-# In the order in which they start; they stop in the opposite one.
+# In the order in which they start.
 COMPONENTS = (
     registry.NAME,
     containerd.NAME,
@@ -60,6 +61,9 @@ _ADDRESSES = (
 # Folders of the state that describe this one cluster; image layers and the registry stay.
 _CLUSTER_STATE = ("etcd", "pki", "config", "kubelet", "object-store")
 _READY_SECONDS = 120
+# Fixed in the sources of the kubelet and of containerd.
+_DEVICE_PLUGINS = Path("/var/lib/kubelet/device-plugins")
+_SHIM_SOCKETS = Path("/run/containerd/s")
 
 
 @dataclass(frozen=True)
@@ -100,8 +104,7 @@ def down(paths: Paths) -> None:
     host.require_root()
     # In this order, which no other run reverses: a build needs the registry that `down` would stop.
     with locks.exclusive("images"), locks.exclusive("cluster"):
-        for name in reversed(COMPONENTS):
-            components.stop(paths, name)
+        components.stop_all(paths, COMPONENTS)
         _clear_leftovers(paths)
         for name in _CLUSTER_STATE:
             shutil.rmtree(paths.state / name, ignore_errors=True)
@@ -185,8 +188,7 @@ def _require_free() -> None:
 def _clear_leftovers(paths: Paths) -> None:
     """Remove what runs without a component that would look after it: pods, shims, strays, mounts, rules."""
     cgroups.kill_pods()
-    for stray in processes.find_marked():
-        processes.stop(stray)
+    processes.stop(*processes.find_marked(), patience=components.STOP_SECONDS)
     _remove_shim_sockets(paths)
     mounts.unmount_all([paths.run, paths.state])
     cgroups.remove_groups()
@@ -208,5 +210,7 @@ def _remove_foreign_traces(paths: Paths) -> None:
             link.unlink()
     for result in Path("/var/lib/cni/results").glob("tunewright-*"):
         result.unlink()
-    for result in Path("/var/lib/cni/cache/results").glob("tunewright-*"):
-        result.unlink()
+    (_DEVICE_PLUGINS / "kubelet.sock").unlink(missing_ok=True)
+    for folder in (_DEVICE_PLUGINS, _DEVICE_PLUGINS.parent, _SHIM_SOCKETS, _SHIM_SOCKETS.parent):
+        with suppress(OSError):
+            folder.rmdir()

@@ -15,12 +15,14 @@ from tunewright_dev.commands import tail
 from tunewright_dev.errors import DevError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from tunewright_dev.paths import Paths
 
 READY_SECONDS = 90.0
+# The API server would wait for its watchers far longer; what it knows is thrown away anyway.
+STOP_SECONDS = 3.0
 # Everything else in our environment (tokens of the shell, proxies) is none of a component's business.
 INHERITED_VARIABLES = ("HOME", "LANG", "PATH", "TMPDIR")
 
@@ -107,9 +109,8 @@ def explain(paths: Paths, name: str) -> str:
     return f"Its log is {log} and ends with:\n{tail(text)}"
 
 
-def stop(paths: Paths, name: str) -> None:
-    """End the component if it runs and forget its pid."""
-    running = find(paths, name)
-    if running is not None:
-        processes.stop(running)
-    pid_path(paths, name).unlink(missing_ok=True)
+def stop_all(paths: Paths, names: Sequence[str]) -> None:
+    """End those of the components that run, all at once, and forget their pids."""
+    processes.stop(*filter(None, [find(paths, name) for name in names]), patience=STOP_SECONDS)
+    for name in names:
+        pid_path(paths, name).unlink(missing_ok=True)

@@ -189,6 +189,8 @@ def describe_controller_manager(programs: Path, credentials: Credentials) -> Com
             f"--cluster-signing-key-file={authority.key}",
             f"--cluster-cidr={topology.POD_RANGE}",
             f"--service-cluster-ip-range={topology.SERVICE_RANGE}",
+            # A claim that is seen before its volume waits for the next round, by default a quarter of a minute.
+            "--pvclaimbinder-sync-period=1s",
         ),
         is_ready=lambda: probes.answers("https://127.0.0.1:10257/healthz"),
         files=(credentials.kubeconfigs["kube-controller-manager"], credentials.signing_key.certificate),

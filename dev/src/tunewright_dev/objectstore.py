@@ -41,6 +41,8 @@ IDENTITIES: dict[str, tuple[str, ...]] = {
 USER = 65532
 CAPACITY_GIB = 20
 _NAME = "seaweedfs"
+# On the Secrets that hold an identity: what a FineTuneJob or a ModelServer may be pointed at.
+_IDENTITY_LABEL = "tunewright.dev/use"
 _LABELS = {"app.kubernetes.io/name": _NAME}
 _READY_SECONDS = 90
 
@@ -64,7 +66,8 @@ def deploy(paths: Paths, kubectl: Kubectl, image: str) -> None:
     pair = certificates.ensure_certificate(paths.pki, "object-store", authority, common_name=names[2], hosts=names)
     kubectl.apply([build_namespace()])
     ca = authority.certificate.read_text()
-    identities = {name: read_access(kubectl, name) or generate_access() for name in IDENTITIES}
+    known = read_identities(kubectl)
+    identities = {name: known.get(name) or generate_access() for name in IDENTITIES}
     kubectl.apply([build_credentials(name, access, ca) for name, access in identities.items()])
     config = {
         "s3.json": build_identities(identities),
@@ -81,7 +84,7 @@ def wait_ready(paths: Paths, kubectl: Kubectl) -> None:
         DevError: it did not become ready; the message says how to look into it.
     """
     kubectl.run(f"--namespace={NAMESPACE}", "rollout", "status", f"deployment/{_NAME}", f"--timeout={_READY_SECONDS}s")
-    access = read_access(kubectl, "admin")
+    access = read_identities(kubectl).get("admin")
     if access is None:
         raise DevError(f"Secret {NAMESPACE}/admin is gone. Run `make up` again, which makes it anew.")
     # Imported here: it takes longer than all else that a status or a down needs.
@@ -108,13 +111,15 @@ def generate_access() -> Access:
     return Access(access_key=secrets.token_hex(10).upper(), secret_key=secrets.token_urlsafe(30))
 
 
-def read_access(kubectl: Kubectl, identity: str) -> Access | None:
-    """Return the credentials of an identity from its Secret, None when it has none."""
-    secret = kubectl.get("secret", identity, NAMESPACE)
-    if secret is None:
-        return None
-    data = {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
-    return Access(data["AWS_ACCESS_KEY_ID"], data["AWS_SECRET_ACCESS_KEY"])
+def read_identities(kubectl: Kubectl) -> dict[str, Access]:
+    """Return the credentials of each identity that has a Secret in the cluster."""
+    secrets_found = kubectl.list("secrets", NAMESPACE, selector=_IDENTITY_LABEL)
+    return {secret["metadata"]["name"]: _read_access(secret["data"]) for secret in secrets_found}
+
+
+def _read_access(data: Mapping[str, str]) -> Access:
+    decoded = {key: base64.b64decode(data[key]).decode() for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    return Access(decoded["AWS_ACCESS_KEY_ID"], decoded["AWS_SECRET_ACCESS_KEY"])
 
 
 def build_identities(identities: Mapping[str, Access]) -> str:
@@ -141,7 +146,7 @@ def build_credentials(name: str, access: Access, ca: str) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {"tunewright.dev/use": "allowed"}},
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {_IDENTITY_LABEL: "allowed"}},
         "stringData": {
             "AWS_ACCESS_KEY_ID": access.access_key,
             "AWS_SECRET_ACCESS_KEY": access.secret_key,
@@ -213,7 +218,11 @@ def build_deployment(image: str, config: Mapping[str, str]) -> dict[str, Any]:
         # Master, volume server and filer stay within the pod; only S3 is for others.
         "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1",
+        "-master.telemetry=false",
         "-master.volumeSizeLimitMB=1024",
+        # A cluster of one: nobody else votes, and nobody need be told before it stops.
+        "-master.electionTimeout=1s",
+        "-volume.preStopSeconds=0",
         "-volume.max=0",
         "-s3",
         "-s3.ip.bind=0.0.0.0",

@@ -103,15 +103,16 @@ def read_executable(pid: int, proc: Path = Path("/proc")) -> str:
         return ""
 
 
-def stop(process: Process) -> None:
-    """End a process: first politely, after ten seconds by force. Returns when it is gone."""
+def stop(*targets: Process, patience: float = TERMINATE_SECONDS) -> None:
+    """End processes together: first politely, after `patience` seconds by force. Returns when all are gone."""
+    left = list(targets)
     for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.kill(process.pid, number)
-        deadline = time.monotonic() + TERMINATE_SECONDS
-        while time.monotonic() < deadline:
-            if not is_running(process.pid):
-                return
+        for target in left:
+            with suppress(ProcessLookupError):
+                os.kill(target.pid, number)
+        deadline = time.monotonic() + patience
+        while left and time.monotonic() < deadline:
+            left = [target for target in left if is_running(target.pid)]
             time.sleep(0.02)
 
 
