@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -131,6 +132,27 @@ def test_guards_and_windows_share_one_error_budget():
     assert budget.guard_alpha == pytest.approx(0.05 / 12)
     finding = assess(observe([ERRORS, both], arm(100), arm(900)), ObservationSpec(100, 60, budget), NOW).findings[0]
     assert finding.log_threshold == pytest.approx(math.log(12 / 0.05))
+
+
+def test_the_threshold_itself_is_enough():
+    finding = judge(observe([ERRORS], arm(100), arm(900))).findings[0]
+    assert replace(finding, log_e_value=finding.log_threshold).failed
+    assert not replace(finding, log_e_value=finding.log_threshold - 1e-9).failed
+
+
+def test_a_bakes_bet_has_half_of_its_guards_budget():
+    """The other half paid for the bound on the incumbent's last window."""
+    past = {"ErrorRate": PastWindow(answers=4000, bad=80)}
+    result = judge(observe([ERRORS], arm(100), comparison=Comparison.LAST_WINDOW, past=past))
+    assert result.findings[0].log_threshold == pytest.approx(math.log(2 * 3 / 0.05))
+
+
+def test_one_guard_that_could_see_nothing_leaves_no_detectable_drop():
+    both = LiveMetric("ErrorRate", max_regression=0.02, minimum=0.9)
+    tiny = {"ErrorRate": PastWindow(answers=1, bad=1)}
+    result = judge(observe([both], arm(5000), comparison=Comparison.LAST_WINDOW, past=tiny), metrics=[both])
+    assert [finding.detectable_drop is None for finding in result.findings] == [True, False]
+    assert result.detectable_drop is None
 
 
 @pytest.mark.parametrize(("confidence", "windows"), [(1.0, 1), (0.0, 1), (0.95, 0)])
