@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from tunewright_operator.api.kinds import CUSTOM_RESOURCE_DEFINITION, OWN_KINDS
 from tunewright_operator.cluster import Cluster, ClusterError, KubernetesCluster
-from tunewright_operator.finalizers import release_finalizers
+from tunewright_operator.finalizers import release_finalizers, stop_operator
 from tunewright_operator.handlers.settings import configure
 from tunewright_operator.handlers.watch import build_registry
 from tunewright_operator.runtime.leadership import Leadership
@@ -37,29 +37,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="tunewright_operator", description=__doc__)
     parser.add_argument("command", nargs="?", choices=["run", "release-finalizers"], default="run")
     command = parser.parse_args(arguments).command
-    if command == "release-finalizers":
-        configure_logging("console")
-        return asyncio.run(release())
     try:
         settings = Settings()
     except ValidationError as error:
         wrong = "; ".join(f"TUNEWRIGHT_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors())
         parser.error(f"the environment is incomplete ({wrong}); the chart sets these variables")
     configure_logging(settings.log_format, settings.log_level)
-    return asyncio.run(run(settings))
+    return asyncio.run(release(settings) if command == "release-finalizers" else run(settings))
 
 
-async def release() -> int:
-    """Release finalizers; failing loudly would make `helm uninstall` hang, so a failure is told and exits 1."""
-    cluster = await KubernetesCluster.connect()
+async def release(settings: Settings) -> int:
+    """Stop the operator, take its Lease and release its finalizers; the exit code is 1 when the API server refuses."""
+    cluster = await KubernetesCluster.connect(instance=settings.pod_name)
+    leadership = build_leadership(cluster, settings)
     try:
+        if settings.deployment:
+            await stop_operator(cluster, settings.namespace, settings.deployment)
+            await leadership.acquire()
         log.info("finalizers_released", resources=await release_finalizers(cluster))
+        if settings.deployment:
+            await leadership.release()
     except ClusterError as error:
         log.critical("finalizers_not_released", error=str(error))
         return 1
     finally:
         await cluster.close()
     return 0
+
+
+def build_leadership(cluster: Cluster, settings: Settings) -> Leadership:
+    """Return this process's view of the operator's Lease."""
+    return Leadership(cluster, namespace=settings.namespace, name=LEASE_NAME, identity=settings.pod_name)
 
 
 async def run(settings: Settings) -> int:
@@ -73,7 +81,7 @@ async def run(settings: Settings) -> int:
         stack.push_async_callback(cluster.close)
         probes = await start_probe_server(settings.probe_port)
         stack.push_async_callback(probes.cleanup)
-        leadership = Leadership(cluster, namespace=settings.namespace, name=LEASE_NAME, identity=settings.pod_name)
+        leadership = build_leadership(cluster, settings)
         if not await _until_stopped(_become_leader(cluster, leadership), stop):
             return 0
         lost = await _lead(settings, cluster, leadership, stop)

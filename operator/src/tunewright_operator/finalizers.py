@@ -1,13 +1,35 @@
-"""Releasing our finalizers before an uninstall, when no operator will be left to do it."""
+"""Releasing our finalizers before an uninstall, when no operator will be left to do it.
+
+A running operator would add them again: it is stopped first, and whoever releases holds its Lease meanwhile.
+"""
 
 from __future__ import annotations
 
 import structlog
 
-from tunewright_operator.api.kinds import GROUP, OWN_KINDS, kind_of
+from tunewright_operator.api.kinds import DEPLOYMENT, GROUP, OWN_KINDS, kind_of
 from tunewright_operator.cluster import Body, Cluster, ConflictError, NotFoundError
 
 log = structlog.get_logger(__name__)
+
+
+async def stop_operator(cluster: Cluster, namespace: str, name: str) -> None:
+    """Scale the operator's Deployment to zero; nothing to do when it is gone.
+
+    Raises:
+        ClusterError: the API server refused or did not answer.
+    """
+    deployment = await cluster.get(DEPLOYMENT, namespace, name)
+    if deployment is None:
+        return  # Applying it would try to create it.
+    metadata = {"name": name, "namespace": namespace}
+    body = {
+        "apiVersion": DEPLOYMENT.api_version,
+        "kind": DEPLOYMENT.name,
+        "metadata": metadata,
+        "spec": {"replicas": 0},
+    }
+    await cluster.apply(body, field_manager="tunewright-uninstall")
 
 
 async def release_finalizers(cluster: Cluster) -> int:

@@ -30,6 +30,8 @@ class Settings(BaseSettings):
     probe_port: int = 8080
     concurrency: int = Field(default=16, ge=1)
     """How many resources are reconciled at the same time."""
+    deployment: str = ""
+    """The operator's Deployment, which `release-finalizers` stops first; empty: somebody else stopped it."""
     pod_name: str = Field(default_factory=socket.gethostname)
     """This replica's identity in the Lease."""
 
