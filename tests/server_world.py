@@ -1,0 +1,346 @@
+"""A server pod without vLLM: keys, plans, adapters on disk, and fakes of the two ports (object store and engine)."""
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import json
+import time
+from pathlib import Path
+
+import httpx
+import jwt
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from safetensors.numpy import save_file
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from starlette.routing import Route as HttpRoute
+
+from tunewright_contracts.adapter_manifest import (
+    CONFIG_NAME,
+    WEIGHTS_NAME,
+    AdapterManifest,
+    BaseModelIdentity,
+    ContentFile,
+    adapter_folder,
+    compute_adapter_digest,
+    revision_name,
+)
+from tunewright_contracts.run_spec import BaseModelSource
+from tunewright_contracts.server_config import ServerConfig
+from tunewright_contracts.serving_plan import AdapterEntry, AdapterSource, Route, ServingPlan, SignedPlan, Target
+from tunewright_server.engine import EngineRefusedError
+from tunewright_server.middleware import TunewrightMiddleware
+from tunewright_server.runtime import Runtime
+from tunewright_server.settings import Settings
+from tunewright_storage.errors import StorageError, StorageReason
+
+SERVER_UID = "6f0e8f0a-server"
+BASE_DIGEST = "sha256:" + "b" * 64
+BASE_NAME = "tiny-base"
+NAMESPACE = "support"
+PREFIX = "s3://bucket/adapters/support"
+HIDDEN, KEYS, LAYERS, RANK = 16, 8, 2, 4
+KEY = Ed25519PrivateKey.generate()
+PEM = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def sha256(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def sign(plan: ServingPlan, key: Ed25519PrivateKey = KEY) -> bytes:
+    payload = plan.to_json().encode()
+    signed = SignedPlan(
+        payload=base64.b64encode(payload).decode(), signature=base64.b64encode(key.sign(payload)).decode()
+    )
+    return signed.to_json().encode()
+
+
+def make_token(scope: str, key: Ed25519PrivateKey = KEY, **claims) -> str:
+    defaults = {"aud": SERVER_UID, "scope": scope, "exp": int(time.time()) + 300}
+    return jwt.encode({**defaults, **claims}, key, algorithm="EdDSA")
+
+
+def make_plan(generation: int = 1, entries=(), routes=(), **changes) -> ServingPlan:
+    fields = {
+        "server_uid": SERVER_UID,
+        "generation": generation,
+        "base_model_digest": BASE_DIGEST,
+        "adapters": tuple(entries),
+        "routes": tuple(routes),
+        "adapter_sources": (AdapterSource(namespace=NAMESPACE, uri_prefix=PREFIX),),
+    }
+    return ServingPlan(**{**fields, **changes})
+
+
+def make_route(*targets: tuple[AdapterEntry, int], alias: str = "support", **changes) -> Route:
+    return Route(
+        alias=alias,
+        namespace=NAMESPACE,
+        targets=tuple(Target(name=entry.name, weight=weight) for entry, weight in targets),
+        **changes,
+    )
+
+
+def write_base_model(folder: Path) -> None:
+    """Write the headers of a two-layer model with square queries and narrow values."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {"model.embed_tokens.weight": np.zeros((32, HIDDEN), np.float32)}
+    for layer in range(LAYERS):
+        tensors[f"model.layers.{layer}.self_attn.q_proj.weight"] = np.zeros((HIDDEN, HIDDEN), np.float32)
+        tensors[f"model.layers.{layer}.self_attn.v_proj.weight"] = np.zeros((KEYS, HIDDEN), np.float32)
+        tensors[f"model.layers.{layer}.input_layernorm.weight"] = np.zeros((HIDDEN,), np.float32)
+    save_file(tensors, folder / "model.safetensors")
+
+
+def make_tensors(seed: int = 0, rank: int = RANK) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(seed)
+    tensors = {}
+    for layer in range(LAYERS):
+        for module, out in (("q_proj", HIDDEN), ("v_proj", KEYS)):
+            name = f"base_model.model.model.layers.{layer}.self_attn.{module}"
+            tensors[f"{name}.lora_A.weight"] = random.normal(size=(rank, HIDDEN)).astype(np.float32)
+            tensors[f"{name}.lora_B.weight"] = random.normal(size=(out, rank)).astype(np.float32)
+    return tensors
+
+
+def make_config(**changes) -> dict:
+    config = {"peft_type": "LORA", "r": RANK, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"], "bias": "none"}
+    return {**config, **changes}
+
+
+class FakeSource:
+    """An object store in memory: ``contents`` by address, manifests made to fit, failures on demand."""
+
+    def __init__(self) -> None:
+        self.contents: dict[str, dict[str, bytes]] = {}
+        self.manifests: dict[str, AdapterManifest] = {}
+        self.failure: StorageError | None = None
+        self.fetched: list[str] = []
+
+    def publish(
+        self, scratch: Path, seed=0, *, tensors=None, config=None, base_digest=BASE_DIGEST, rank=RANK, weights=None
+    ):
+        """Make an adapter of its own content and return the plan's entry for it."""
+        scratch.mkdir(parents=True, exist_ok=True)
+        if weights is None:
+            save_file(make_tensors(seed) if tensors is None else tensors, scratch / WEIGHTS_NAME)
+            weights = (scratch / WEIGHTS_NAME).read_bytes()
+        files = {WEIGHTS_NAME: weights, CONFIG_NAME: json.dumps(config or make_config()).encode()}
+        digest = compute_adapter_digest({name: sha256(data) for name, data in files.items()})
+        uri = f"{PREFIX}/{adapter_folder(digest)}"
+        self.contents[uri] = files
+        self.manifests[uri] = AdapterManifest(
+            digest=digest,
+            files=tuple(ContentFile(path=n, sha256=sha256(data), size=len(data)) for n, data in files.items()),
+            base_model=BaseModelIdentity(name="tiny", digest=base_digest),
+            rank=rank,
+            dataset_digest=sha256(b"data"),
+            evaluation_dataset_uri="s3://bucket/data",
+            training={},
+            packages={},
+            created_at="2026-01-01T00:00:00Z",
+        )
+        return AdapterEntry(
+            name=revision_name("support", digest), digest=digest, uri=uri, rank=rank, namespace=NAMESPACE
+        )
+
+    def read_manifest(self, uri):
+        if self.failure is not None:
+            raise self.failure
+        if str(uri) not in self.manifests:
+            raise StorageError(StorageReason.NO_MANIFEST, f"{uri} has no manifest.json")
+        return self.manifests[str(uri)]
+
+    def fetch(self, uri, folder, digest):
+        manifest = self.read_manifest(uri)
+        self.fetched.append(str(uri))
+        target = folder / adapter_folder(digest)
+        target.mkdir(parents=True, exist_ok=True)
+        for name, data in self.contents[str(uri)].items():
+            (target / name).write_bytes(data)
+        return manifest
+
+
+class FakeEngine:
+    """vLLM's registry of adapters; ``refuse`` names get an error, ``events`` is the order of what happened."""
+
+    def __init__(self) -> None:
+        self.loaded: dict[str, Path] = {}
+        self.refuse: set[str] = set()
+        self.events: list[tuple[str, str]] = []
+
+    async def load(self, name, folder):
+        assert (folder / WEIGHTS_NAME).is_file()
+        if name in self.refuse:
+            raise EngineRefusedError("unsupported module")
+        self.loaded[name] = folder
+        self.events.append(("load", name))
+
+    async def unload(self, name):
+        # Files go after the name, never before: without them vLLM's engine dies.
+        assert self.loaded[name].is_dir()
+        del self.loaded[name]
+        self.events.append(("unload", name))
+
+
+class FakeVllm:
+    """The HTTP side of vLLM as far as a client sees it; what the prompt says decides how it answers."""
+
+    def __init__(self) -> None:
+        self.requests: list[dict] = []
+        self.headers: list[dict] = []
+        self.hold = asyncio.Event()
+        self.hold.set()
+        self.answer = '{"queue":"billing"}'
+        names = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/tokenize", "/invocations"]
+        names += ["/v1/load_lora_adapter", "/adapters", "/v1/responses"]
+        self.app = Starlette(
+            routes=[
+                *(HttpRoute(name, self.complete, methods=["POST"]) for name in names),
+                HttpRoute("/health", lambda _: PlainTextResponse("")),
+                HttpRoute("/metrics", lambda _: PlainTextResponse("vllm:x 1")),
+                HttpRoute("/v1/models", lambda _: JSONResponse({"data": [{"id": BASE_NAME}]})),
+                HttpRoute("/version", lambda _: PlainTextResponse("0")),
+            ]
+        )
+
+    async def complete(self, request: Request):
+        data = json.loads(await request.body())
+        self.requests.append(data)
+        self.headers.append(dict(request.headers))
+        await self.hold.wait()
+        prompt = data["messages"][-1]["content"] if "messages" in data else data.get("prompt", "")
+        model = data["model"]
+        if prompt == "crash":
+            raise RuntimeError("engine died")
+        if prompt in ("400", "500"):
+            error = {"message": f"The model `{model}` did not like it", "code": int(prompt)}
+            return JSONResponse({"error": error}, status_code=int(prompt))
+        if data.get("stream"):
+            return StreamingResponse(self.stream(data, prompt), media_type="text/event-stream")
+        said = {"text": self.answer} if "prompt" in data else {"message": {"role": "assistant", "content": self.answer}}
+        if prompt == "tool":
+            said = {"message": {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}}
+        body = {"id": "1", "model": model, "choices": [{"index": 0, **said}], "usage": {"completion_tokens": 5}}
+        return JSONResponse(body)
+
+    async def stream(self, data: dict, prompt: str):
+        for piece in (self.answer[:5], self.answer[5:]):
+            event = {"id": "1", "model": data["model"], "choices": [{"index": 0, "delta": {"content": piece}}]}
+            yield f"data: {json.dumps(event)}\n\n"
+            if prompt == "error-event":
+                yield f"data: {json.dumps({'error': {'message': data['model'] + ' failed', 'code': 500}})}\n\n"
+                break
+            if prompt == "abort":
+                raise RuntimeError("engine died")
+        if (data.get("stream_options") or {}).get("include_usage"):
+            usage = {"id": "1", "model": data["model"], "choices": [], "usage": {"completion_tokens": 7}}
+            yield f"data: {json.dumps(usage)}\n\n"
+        yield "data: [DONE]\n\n"
+
+
+class Pod:
+    """A running middleware around `FakeVllm`."""
+
+    def __init__(self, root: Path, source: FakeSource | None = None, **config) -> None:
+        self.root = root
+        self.source = source or FakeSource()
+        self.engine = FakeEngine()
+        self.vllm = FakeVllm()
+        self.settings = Settings(
+            config_path=root / "server.json",
+            plan_directory=root / "plan",
+            public_key_path=root / "operator.pub",
+            state_directory=root / "state",
+            port=0,
+            host="127.0.0.1",
+            pod_uid="pod-1",
+        )
+        fields = {"max_rank": 8, "max_adapters": 4, "rollout_slots": 4, "max_active_adapters": 4}
+        self.config = ServerConfig(
+            server_uid=SERVER_UID,
+            namespace="serving",
+            name="pool",
+            base_model=BaseModelSource(name="tiny", digest=BASE_DIGEST, context_length=64),
+            served_base_name=BASE_NAME,
+            max_model_length=64,
+            **{**fields, **config},
+        )
+        root.mkdir(parents=True, exist_ok=True)
+        (root / "plan").mkdir(exist_ok=True)
+        (root / "operator.pub").write_bytes(PEM)
+        write_base_model(self.settings.base_model_folder)
+        self.runtime: Runtime | None = None
+
+    def build(self, _app) -> Runtime:
+        self.runtime = Runtime(self.settings, self.config, self.engine, self.source)
+        return self.runtime
+
+    def mount(self, plan: ServingPlan) -> None:
+        (self.root / "plan" / "plan.json").write_bytes(sign(plan))
+
+    @contextlib.asynccontextmanager
+    async def running(self):
+        """Run the lifespan; yield an HTTP client."""
+        self.middleware = TunewrightMiddleware(self.vllm.app, build_runtime=self.build)
+        to_app, from_app = asyncio.Queue(), asyncio.Queue()
+        scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}, "app": self.vllm.app}
+        task = asyncio.create_task(self.middleware(scope, to_app.get, from_app.put))
+        await to_app.put({"type": "lifespan.startup"})
+        started = await from_app.get()
+        assert started["type"] == "lifespan.startup.complete", started
+        transport = httpx.ASGITransport(self.middleware, raise_app_exceptions=False)
+        try:
+            async with httpx.AsyncClient(transport=transport, base_url="http://pod") as client:
+                self.client = client
+                yield client
+        finally:
+            await to_app.put({"type": "lifespan.shutdown"})
+            await from_app.get()
+            await task
+
+    async def push(self, plan: ServingPlan) -> httpx.Response:
+        return await self.client.put("/tunewright/v1/plan", content=sign(plan))
+
+    async def state(self) -> dict:
+        headers = {"authorization": f"Bearer {make_token('state')}"}
+        return (await self.client.get("/tunewright/v1/state", headers=headers)).json()
+
+    async def settled(self) -> dict:
+        """Wait until the plan in force is settled; return the state."""
+        return await until(self._settled_state)
+
+    async def _settled_state(self):
+        state = await self.state()
+        return state if state["settled"] else None
+
+    async def counted(self, number: int) -> dict:
+        """Wait until so many answers are counted; return the counters by revision."""
+
+        async def enough():
+            counters = {item["revision"]: item for item in (await self.state())["counters"]}
+            return counters if sum(item["answers"] for item in counters.values()) >= number else None
+
+        return await until(enough)
+
+
+async def until(condition, seconds: float = 20.0):
+    """Poll a condition, plain or asynchronous, until it is true; return its value."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if asyncio.iscoroutine(value):
+            value = await value
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"never came true: {condition}"
+        await asyncio.sleep(0.005)
+
+
+def chat(text: str = "hello", model: str = "support", **fields) -> dict:
+    return {"model": model, "messages": [{"role": "user", "content": text}], **fields}

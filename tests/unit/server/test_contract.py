@@ -1,0 +1,109 @@
+"""Schemas of tenants run in a process of their own, within limits, and cost nobody else an answer."""
+
+import pytest
+
+from tunewright_contracts.serving_plan import OutputContract
+from tunewright_server.contract import MAX_ANSWER_BYTES, ProcessChecker, check_answer, find_schema_problem
+from tunewright_server.contract_worker import BREACH, PASS, UNCHECKED
+
+SCHEMA = {"type": "object", "required": ["queue"], "properties": {"queue": {"enum": ["billing", "technical"]}}}
+
+
+def make_exponential_schema(levels: int = 40) -> dict:
+    """Return a small schema whose validation doubles at each level."""
+    definitions = {str(n): {"allOf": [{"$ref": f"#/$defs/{n + 1}"}] * 2} for n in range(levels)}
+    return {"$ref": "#/$defs/0", "$defs": {**definitions, str(levels): {"minLength": 0, "pattern": "a"}}}
+
+
+@pytest.fixture
+async def checker():
+    checker = ProcessChecker()
+    yield checker
+    await checker.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome"),
+    [
+        ('{"queue":"billing"}', PASS),
+        (' {"queue": "technical", "x": "é"} \n', PASS),
+        ('{"queue":"other"}', BREACH),
+        ('["billing"]', BREACH),
+        ("Your ticket goes to billing.", BREACH),
+        ('{"queue":"billing"', BREACH),
+        ("", BREACH),
+        ("{}" * (MAX_ANSWER_BYTES // 2 + 1), UNCHECKED),
+        ("é" * (MAX_ANSWER_BYTES // 2 + 1), UNCHECKED),
+    ],
+)
+async def test_answers(checker, text, outcome):
+    assert await check_answer(checker, OutputContract(json_schema=SCHEMA), [text], None) == outcome
+
+
+async def test_one_bad_choice_is_a_breach(checker):
+    texts = ['{"queue":"billing"}', "prose"]
+    assert await check_answer(checker, OutputContract(json_schema=SCHEMA), texts, None) == BREACH
+
+
+@pytest.mark.parametrize(
+    ("tokens", "texts", "outcome"),
+    [(10, ["x"], PASS), (11, ["x"], BREACH), (20, ["x", "y"], PASS), (None, ["x"], UNCHECKED), (5, None, UNCHECKED)],
+)
+async def test_token_limit(checker, tokens, texts, outcome):
+    assert await check_answer(checker, OutputContract(max_tokens=10), texts, tokens) == outcome
+
+
+async def test_a_schema_that_takes_too_long_is_unchecked_then_not_run_and_harms_no_other(checker):
+    slow = make_exponential_schema()
+    assert find_schema_problem(slow) is None
+    outcomes = [await checker.check(slow, '"a"') for _ in range(5)]
+    assert outcomes == [UNCHECKED] * 5
+    assert checker._lost
+    assert await checker.check(SCHEMA, '{"queue":"billing"}') == PASS
+
+
+async def test_a_lost_worker_is_started_again(checker):
+    assert await checker.check(SCHEMA, '{"queue":"billing"}') == PASS
+    checker._process.kill()
+    await checker._process.wait()
+    assert await checker.check(SCHEMA, '{"queue":"no"}') == BREACH
+
+
+@pytest.mark.parametrize("schema", [{"type": "nonsense"}, {"pattern": "(?=a)"}, {"pattern": "(a"}])
+async def test_what_is_no_schema_is_unchecked(checker, schema):
+    assert await checker.check(schema, '"a"') == UNCHECKED
+    assert await checker.check(schema, '"a"') == UNCHECKED
+
+
+async def test_a_pattern_that_would_backtrack_for_ever_is_linear(checker):
+    assert await checker.check({"pattern": "^(a+)+$"}, '"' + "a" * 5000 + 'b"') == BREACH
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "https://example.org/schema.json"},
+        {"properties": {"a": {"items": [{"$ref": "file:///etc/passwd"}]}}},
+        {"$dynamicRef": "other.json#x"},
+        {"description": "x" * 20_000},
+    ],
+)
+async def test_schemas_that_are_never_run(checker, schema):
+    assert find_schema_problem(schema) is not None
+    assert await checker.check(schema, "{}") == UNCHECKED
+    assert checker._process is None
+
+
+def test_depth():
+    def nest(depth):
+        return {"not": nest(depth - 1)} if depth > 1 else {}
+
+    assert find_schema_problem(nest(20)) is None
+    assert "deeper" in find_schema_problem(nest(21))
+
+
+async def test_the_worker_sees_no_credentials(checker, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret-value")
+    await checker.check(SCHEMA, "{}")
+    with open(f"/proc/{checker._process.pid}/environ", "rb") as file:
+        assert b"secret-value" not in file.read()

@@ -1,0 +1,247 @@
+"""Everything that vLLM would take in silence, or die of, is refused before it is asked."""
+
+import json
+import pickle
+import struct
+
+import numpy as np
+import pytest
+import server_world as world
+from safetensors.numpy import save_file
+
+from tunewright_contracts.adapter_manifest import CONFIG_NAME, WEIGHTS_NAME
+from tunewright_contracts.serving_plan import AdapterSource
+from tunewright_server import preflight, weights
+from tunewright_server.base_shapes import read_base_shapes
+from tunewright_server.preflight import AdapterError, AdapterReason
+
+Q_A = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
+Q_B = "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight"
+V_B = "base_model.model.model.layers.1.self_attn.v_proj.lora_B.weight"
+
+
+@pytest.fixture
+def base(tmp_path):
+    world.write_base_model(tmp_path / "base")
+    return read_base_shapes(tmp_path / "base")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    target = tmp_path / "adapter"
+    target.mkdir()
+    write(target)
+    return target
+
+
+def write(folder, tensors=None, **config):
+    save_file(world.make_tensors() if tensors is None else tensors, folder / WEIGHTS_NAME)
+    (folder / CONFIG_NAME).write_text(json.dumps(world.make_config(**config)))
+
+
+def reason_of(folder, base, max_rank=8) -> tuple[str, str]:
+    with pytest.raises(AdapterError) as caught:
+        preflight.check_folder(folder, max_rank, base)
+    assert not caught.value.retryable
+    return caught.value.reason, str(caught.value)
+
+
+def test_a_good_adapter_passes(folder, base):
+    preflight.check_folder(folder, 8, base)
+
+
+def test_a_wrapped_model_names_its_layers_otherwise(folder, base):
+    tensors = {
+        name.replace("model.model.model.", "model.model.language_model."): t for name, t in world.make_tensors().items()
+    }
+    write(folder, tensors)
+    preflight.check_folder(folder, 8, base)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.float64])
+def test_numbers_that_are_not_finite(folder, base, value, dtype):
+    tensors = {name: tensor.astype(dtype) for name, tensor in world.make_tensors().items()}
+    preflight_tensors = dict(tensors)
+    write(folder, preflight_tensors)
+    preflight.check_folder(folder, 8, base)
+    tensors[V_B][3, 1] = value
+    write(folder, tensors)
+    reason, message = reason_of(folder, base)
+    assert reason == AdapterReason.NON_FINITE_WEIGHTS
+    assert V_B in message
+
+
+def test_bfloat16_is_read(tmp_path):
+    finite, bad = np.array([0x3F80, 0x7F7F], "<u2"), np.array([0x3F80, 0xFF80], "<u2")
+    header = json.dumps({"t": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}).encode()
+    for number, (data, expected) in enumerate(((finite, None), (bad, "t"))):
+        path = tmp_path / str(number)
+        path.write_bytes(struct.pack("<Q", len(header)) + header + data.tobytes())
+        assert weights.find_non_finite(path, weights.read_tensors(path)) == expected
+
+
+def test_a_pickle(folder, base):
+    (folder / WEIGHTS_NAME).write_bytes(pickle.dumps({"weight": [1.0]}))
+    reason, message = reason_of(folder, base)
+    assert reason == AdapterReason.NOT_SAFETENSORS
+    assert "pickle" in message
+
+
+def test_a_pickle_beside_the_weights(folder, base):
+    (folder / "adapter_model.bin").write_bytes(b"x")
+    assert reason_of(folder, base)[0] == AdapterReason.FORBIDDEN_FILE
+
+
+def test_a_link_out_of_the_folder(folder, base, tmp_path):
+    (folder / "tokenizer.json").symlink_to(tmp_path / "base" / "model.safetensors")
+    assert reason_of(folder, base)[0] == AdapterReason.FORBIDDEN_FILE
+
+
+@pytest.mark.parametrize("keep", [0, 4, 20, 2000, -1])
+def test_truncated_weights(folder, base, keep):
+    path = folder / WEIGHTS_NAME
+    path.write_bytes(path.read_bytes()[:keep])
+    assert reason_of(folder, base)[0] == AdapterReason.NOT_SAFETENSORS
+
+
+def test_a_header_that_lies_about_its_data(folder, base):
+    header = json.dumps({Q_A: {"dtype": "F32", "shape": [4, 16], "data_offsets": [0, 8]}}).encode()
+    (folder / WEIGHTS_NAME).write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 8)
+    assert reason_of(folder, base)[0] == AdapterReason.NOT_SAFETENSORS
+
+
+@pytest.mark.parametrize("shape", [(world.RANK, 8), (3, 16), (16, world.RANK)])
+def test_wrong_shapes(folder, base, shape):
+    write(folder, {**world.make_tensors(), Q_A: np.zeros(shape, np.float32)})
+    assert reason_of(folder, base)[0] == AdapterReason.SHAPE_MISMATCH
+
+
+def test_one_half_missing(folder, base):
+    tensors = world.make_tensors()
+    del tensors[Q_B]
+    write(folder, tensors)
+    assert reason_of(folder, base)[0] == AdapterReason.SHAPE_MISMATCH
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "base_model.model.model.layers.7.self_attn.q_proj.lora_{}.weight",
+        "base_model.model.model.layers.0.mlp.gate.lora_{}.weight",
+        "model.layers.0.self_attn.q_proj.lora_{}.weight",
+        "base_model.model.model.embed_tokens.lora_embedding_{}",
+        "base_model.model.../x.lora_{}.weight",
+    ],
+)
+def test_modules_that_the_base_does_not_have(folder, base, name):
+    extra = {name.format("A"): np.zeros((4, 16), np.float32), name.format("B"): np.zeros((16, 4), np.float32)}
+    write(folder, {**world.make_tensors(), **extra})
+    assert reason_of(folder, base)[0] == AdapterReason.UNKNOWN_MODULES
+
+
+@pytest.mark.parametrize("targets", [["q_proj", "v_proj", "nothing"], []])
+def test_targets_without_weights(folder, base, targets):
+    write(folder, target_modules=targets)
+    assert reason_of(folder, base)[0] == AdapterReason.UNKNOWN_MODULES
+
+
+def test_no_tensor_at_all(folder, base):
+    write(folder, {})
+    assert reason_of(folder, base)[0] == AdapterReason.UNKNOWN_MODULES
+
+
+def test_integer_weights(folder, base):
+    write(folder, {**world.make_tensors(), Q_A: np.zeros((4, 16), np.int32)})
+    assert reason_of(folder, base)[0] == AdapterReason.UNSUPPORTED_ADAPTER
+
+
+def test_rank_over_the_servers(folder, base):
+    reason, message = reason_of(folder, base, max_rank=2)
+    assert reason == AdapterReason.RANK_TOO_HIGH
+    assert "maxRank" in message
+
+
+def test_a_rank_pattern_counts(folder, base):
+    write(folder, rank_pattern={"q_proj": 64})
+    assert reason_of(folder, base)[0] == AdapterReason.RANK_TOO_HIGH
+    write(folder, rank_pattern={"q_proj": 2})
+    assert reason_of(folder, base)[0] == AdapterReason.SHAPE_MISMATCH
+    write(folder, rank_pattern={"q_proj": 4})
+    preflight.check_folder(folder, 8, base)
+
+
+@pytest.mark.parametrize("field", ["rank_pattern", "alpha_pattern"])
+def test_a_pattern_that_would_stop_the_engine(folder, base, field):
+    write(folder, **{field: {"(a+)+$": 4}})
+    assert reason_of(folder, base)[0] == AdapterReason.UNSUPPORTED_ADAPTER
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"use_dora": True},
+        {"bias": "all"},
+        {"modules_to_save": ["lm_head"]},
+        {"peft_type": "IA3"},
+        {"init_lora_weights": "pissa"},
+        {"layer_replication": [[0, 2]]},
+    ],
+)
+def test_what_vllm_cannot_serve(folder, base, change):
+    write(folder, **change)
+    assert reason_of(folder, base)[0] == AdapterReason.UNSUPPORTED_ADAPTER
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{", '{"peft_type":"LORA","r":"4","lora_alpha":8}', '{"peft_type":"LORA","r":4.5,"lora_alpha":8}'],
+)
+def test_a_configuration_that_is_none(folder, base, text):
+    (folder / CONFIG_NAME).write_text(text)
+    assert reason_of(folder, base)[0] == AdapterReason.NOT_AN_ADAPTER
+
+
+def test_the_manifest_of_another_base_model(tmp_path, base):
+    source = world.FakeSource()
+    entry = source.publish(tmp_path / "x", base_digest="sha256:" + "c" * 64)
+    with pytest.raises(AdapterError, match="trained on") as caught:
+        preflight.check_manifest(source.manifests[entry.uri], world.BASE_DIGEST, 8, base)
+    assert caught.value.reason == AdapterReason.BASE_MODEL_MISMATCH
+
+
+def test_the_manifest_of_a_huge_adapter(tmp_path, base):
+    source = world.FakeSource()
+    manifest = source.manifests[source.publish(tmp_path / "x").uri]
+    huge = manifest.model_copy(update={"files": tuple(f.model_copy(update={"size": 1 << 40}) for f in manifest.files)})
+    with pytest.raises(AdapterError) as caught:
+        preflight.check_manifest(huge, world.BASE_DIGEST, 8, base)
+    assert caught.value.reason == AdapterReason.TOO_LARGE
+
+
+SOURCES = (AdapterSource(namespace="support", uri_prefix="s3://bucket/adapters/support"),)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"uri": "s3://bucket/adapters/billing/sha256-1"},
+        {"uri": "s3://bucket/adapters/support-2/sha256-1"},
+        {"uri": "s3://bucket/adapters/support/../billing"},
+        {"uri": "s3://other/adapters/support/x"},
+        {"uri": "/etc/passwd"},
+        {"namespace": "billing"},
+    ],
+)
+def test_an_adapter_from_where_its_namespace_may_not_serve(tmp_path, change):
+    entry = world.FakeSource().publish(tmp_path).model_copy(update=change)
+    with pytest.raises(AdapterError) as caught:
+        preflight.check_entry(entry, SOURCES)
+    assert caught.value.reason == AdapterReason.SOURCE_NOT_ALLOWED
+
+
+def test_a_name_that_is_not_its_digests(tmp_path):
+    entry = world.FakeSource().publish(tmp_path).model_copy(update={"name": "support--000000000000"})
+    with pytest.raises(AdapterError) as caught:
+        preflight.check_entry(entry, SOURCES)
+    assert caught.value.reason == AdapterReason.INVALID_ENTRY
