@@ -204,13 +204,15 @@ def _supersede(situation: Situation, _: datetime) -> Decision | None:
 def _accept(situation: Situation, now: datetime) -> Decision | None:  # noqa: PLR0911 - a chain of early decisions
     """Take what the spec names as the candidate, when it is neither stable nor barred."""
     choice, status = situation.choice, situation.status
-    if choice.revision is None:
-        if choice.reason is None:
-            return _look_at_server(situation)
-        return Decision(status, wait=Wait(choice.reason, choice.message, choice.stalled))
     refused = _look_at_server(situation)
-    if refused is not None:
+    if refused is not None and (choice.revision is not None or choice.reason is None or _is_stalled(refused)):
         return refused
+    if choice.revision is None:
+        return (
+            None
+            if choice.reason is None
+            else Decision(status, wait=Wait(choice.reason, choice.message, choice.stalled))
+        )
     revision = choice.revision
     if status.stable is not None and revision.digest == status.stable.digest:
         return _consider(situation)
@@ -231,6 +233,10 @@ def _accept(situation: Situation, now: datetime) -> Decision | None:  # noqa: PL
     if choice.job is not None:
         accepted = accepted.model_copy(update={"last_considered_job": choice.job})
     return Decision(accepted, (Notice(Why.ACCEPTED, f"{revision.revision} is the candidate."),), again=True)
+
+
+def _is_stalled(decision: Decision) -> bool:
+    return decision.wait is not None and decision.wait.stalled
 
 
 def _consider(situation: Situation) -> Decision | None:

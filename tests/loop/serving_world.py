@@ -1,0 +1,406 @@
+"""A small world for the ModelServer and AdapterDeployment loops: a pool of fake pods, tenants, jobs and time.
+
+`run_controllers` plays the Deployment controller and the kubelet: it replaces pods by the update strategy, mounts the plan into new ones and
+lets the readiness probe speak.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from loop.fake_cluster import Clock, Crash, FakeCluster
+from loop.fake_jobs import FakeJobs
+from loop.fake_pods import FakePod, FakeServerPods
+from loop.rollout_world import BASE_DIGEST, digest_of, revision_of
+from loop.worlds import IMAGES
+from tunewright_contracts.evaluation_report import EvaluationReport, Verdict
+from tunewright_contracts.serving_plan import PLAN_KEY, ServingPlan, SignedPlan
+from tunewright_operator.api.kinds import (
+    ADAPTER_DEPLOYMENT,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    FINE_TUNE_JOB,
+    JOB,
+    MODEL_SERVER,
+    POD,
+    REPLICA_SET,
+)
+from tunewright_operator.cluster import Body, ConflictError
+from tunewright_operator.reconcile.adapter_deployment import AdapterDeploymentReconciler
+from tunewright_operator.reconcile.model_server import ModelServerReconciler
+from tunewright_operator.reconcile.signing_keys import SIGNING_KEY_SECRET, SigningKeys
+from tunewright_operator.runtime.server_board import ServerBoard
+from tunewright_operator.runtime.wakeups import Key
+from tunewright_operator.signing import read_plan
+
+SERVING, SUPPORT = "serving", "support"
+STEPS: list[dict[str, Any]] = [
+    {"evaluate": {}},
+    {"setWeight": 20},
+    {"observe": {"minRequests": 40, "maxSeconds": 600}},
+    {"setWeight": 50},
+    {"observe": {"minRequests": 40, "maxSeconds": 600}},
+]
+
+
+class ServingWorld:
+    """`settle` lets controllers and operator work until nothing changes; `pass_time` moves the clock and settles."""
+
+    def __init__(self, **server: Any) -> None:
+        self.clock = Clock()
+        self.cluster = FakeCluster(self.clock)
+        self.cluster.readable_secrets.add(SIGNING_KEY_SECRET)
+        self.jobs = FakeJobs(self.cluster, SUPPORT)
+        self.pods = FakeServerPods()
+        self.sessions = 0
+        self.pod_number = 0
+        self.kubelet_mounts_plans = True
+        self.crashes = 0
+        self.restart_operator()
+        for namespace in (SERVING, SUPPORT, "other"):
+            self.cluster.put(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Namespace",
+                    "metadata": {"name": namespace, "labels": {"team": namespace}},
+                }
+            )
+            self.put_secret(namespace)
+        self.put_base_model()
+        self.put_server(**server)
+
+    # What people make ------------------------------------------------------------------------------------------
+
+    def put_secret(self, namespace: str, *, allowed: bool = True) -> None:
+        labels = {"tunewright.dev/use": "allowed"} if allowed else {}
+        self.cluster.put(
+            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3", "namespace": namespace, "labels": labels}}
+        )
+
+    def put_base_model(self, digest: str = BASE_DIGEST) -> None:
+        condition = {"type": "Ready", "status": "True", "reason": "Inspected", "lastTransitionTime": self.clock.text}
+        self.cluster.put(
+            {
+                "apiVersion": "tunewright.dev/v1alpha1",
+                "kind": "BaseModel",
+                "metadata": {"name": "smollm2"},
+                "spec": {"source": {"s3": {"uri": "s3://models/smollm2"}}, "contextLength": 2048},
+                "status": {"digest": digest, "conditions": [condition]} if digest else {},
+            }
+        )
+
+    def put_server(self, **spec: Any) -> None:
+        self.cluster.put(
+            {
+                "apiVersion": "tunewright.dev/v1alpha1",
+                "kind": "ModelServer",
+                "metadata": {"name": "pool", "namespace": SERVING},
+                "spec": {
+                    "baseModelRef": {"name": "smollm2"},
+                    "replicas": 2,
+                    "lora": {"maxRank": 16, "maxAdapters": 2, "rolloutSlots": 1, "maxActiveAdapters": 2},
+                    "storage": {"secretRef": {"name": "s3"}},
+                    "allowedNamespaces": {"from": "All"},
+                    "adapterSources": [{"uriPrefix": "s3://models/adapters/{namespace}/"}],
+                    **spec,
+                },
+                "status": {},
+            }
+        )
+
+    def put_job(self, word: str, *, namespace: str = SUPPORT, **adapter: Any) -> None:
+        condition = {
+            "type": "Succeeded",
+            "status": "True",
+            "reason": "Succeeded",
+            "lastTransitionTime": self.clock.text,
+        }
+        self.cluster.put(
+            {
+                "apiVersion": "tunewright.dev/v1alpha1",
+                "kind": "FineTuneJob",
+                "metadata": {"name": word, "namespace": namespace, "labels": {"app": "triage"}},
+                "spec": {
+                    "baseModelRef": {"name": "smollm2"},
+                    "storage": {"secretRef": {"name": "s3"}},
+                    "dataset": {"sources": [{"name": "t", "s3": {"uri": "s3://models/data/"}}]},
+                    "output": {"uri": f"s3://models/adapters/{namespace}"},
+                },
+                "status": {
+                    "conditions": [condition],
+                    "phase": "Succeeded",
+                    "completionTime": self.clock.text,
+                    "adapter": {
+                        "uri": f"s3://models/adapters/{namespace}/{word}",
+                        "digest": digest_of(word),
+                        "rank": 16,
+                        "bytes": 1,
+                        "baseModelDigest": BASE_DIGEST,
+                        "evaluationDatasetURI": f"s3://models/adapters/{namespace}/evaluation.jsonl",
+                        **adapter,
+                    },
+                },
+            }
+        )
+
+    def put_deployment(self, name: str = "support", *, namespace: str = SUPPORT, **spec: Any) -> None:
+        self.cluster.put(
+            {
+                "apiVersion": "tunewright.dev/v1alpha1",
+                "kind": "AdapterDeployment",
+                "metadata": {"name": name, "namespace": namespace},
+                "spec": {
+                    "modelName": "support",
+                    "serverRef": {"name": "pool", "namespace": SERVING},
+                    "adapter": {"fineTuneJobSelector": {"matchLabels": {"app": "triage"}}},
+                    "storage": {"secretRef": {"name": "s3"}},
+                    "rollout": {"steps": STEPS, "bakeSeconds": 60},
+                    "evaluation": {"metrics": [{"type": "ExactMatch", "minimum": "0.5", "maxRegression": "0.05"}]},
+                    "analysis": {
+                        "metrics": [
+                            {"type": "ErrorRate", "maxRegression": "0.01"},
+                            {"type": "OutputContract", "maxRegression": "0.02"},
+                            {"type": "Latency", "maxRatio": "1.5"},
+                        ]
+                    },
+                    "outputContract": {"jsonSchema": {"type": "object"}},
+                    **spec,
+                },
+                "status": {},
+            }
+        )
+
+    def edit_deployment(self, change: Any, name: str = "support", namespace: str = SUPPORT) -> None:
+        self.cluster.edit(ADAPTER_DEPLOYMENT, namespace, name, change)
+
+    def annotate(self, verb: str, word: str, nonce: str = "1") -> None:
+        def change(body: Body) -> None:
+            body["metadata"].setdefault("annotations", {})[f"tunewright.dev/{verb}"] = f"{revision_of(word)}@{nonce}"
+
+        self.edit_deployment(change)
+
+    # What the cluster does -------------------------------------------------------------------------------------
+
+    def restart_operator(self) -> None:
+        board, keys = ServerBoard(), SigningKeys(self.cluster, "tunewright-system")
+        self.servers = ModelServerReconciler(self.cluster, self.pods, keys, board, IMAGES, now=self.clock)
+        self.rollouts = AdapterDeploymentReconciler(self.cluster, keys, board, IMAGES, now=self.clock)
+
+    def run_controllers(self) -> None:
+        for deployment in self.bodies(DEPLOYMENT):
+            self._run_deployment(deployment)
+
+    def _run_deployment(self, deployment: Body) -> None:
+        metadata, spec = deployment["metadata"], deployment["spec"]
+        template = hashlib.sha256(json.dumps(spec["template"], sort_keys=True).encode()).hexdigest()[:8]
+        name = f"{metadata['name']}-{template}"
+        if (REPLICA_SET.name, metadata["namespace"], name) not in self.cluster._objects:
+            self.cluster.put(
+                {
+                    "apiVersion": "apps/v1",
+                    "kind": "ReplicaSet",
+                    "metadata": {
+                        "name": name,
+                        "namespace": metadata["namespace"],
+                        "labels": metadata["labels"],
+                        "ownerReferences": [_controller(deployment)],
+                    },
+                }
+            )
+        replica_set = self.cluster.peek(REPLICA_SET, metadata["namespace"], name)
+        pods = self.own_pods()
+        strategy = spec["strategy"]["rollingUpdate"]
+        old = [pod for pod in pods if pod["metadata"]["ownerReferences"][0]["uid"] != replica_set["metadata"]["uid"]]
+        new = [pod for pod in pods if pod not in old]
+        available = [pod for pod in pods if _is_ready(pod)]
+        if len(new) < spec["replicas"] and len(pods) < spec["replicas"] + strategy["maxSurge"]:
+            self._create_pod(replica_set, spec["template"]["metadata"]["labels"])
+        elif old and len(available) > spec["replicas"] - strategy["maxUnavailable"]:
+            self.kill_pod(old[0]["metadata"]["name"])
+        elif len(new) > spec["replicas"]:
+            self.kill_pod(new[-1]["metadata"]["name"])
+        self._probe()
+        pods = self.own_pods()
+        updated = [
+            pod for pod in pods if pod["metadata"]["ownerReferences"][0]["uid"] == replica_set["metadata"]["uid"]
+        ]
+        status = {
+            "observedGeneration": metadata["generation"],
+            "replicas": len(pods),
+            "updatedReplicas": len(updated),
+            "readyReplicas": sum(_is_ready(pod) for pod in pods),
+        }
+        if deployment.get("status") != status:
+            self.cluster.edit(
+                DEPLOYMENT, metadata["namespace"], metadata["name"], lambda body: body.update(status=status)
+            )
+
+    def _create_pod(self, replica_set: Body, labels: dict[str, str]) -> None:
+        self.pod_number += 1
+        metadata = replica_set["metadata"]
+        body = self.cluster.put(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {
+                    "name": f"pool-{self.pod_number}",
+                    "namespace": metadata["namespace"],
+                    "labels": labels,
+                    "ownerReferences": [_controller(replica_set)],
+                },
+                "spec": {},
+                "status": {"phase": "Running", "podIP": f"10.0.0.{self.pod_number}", "conditions": []},
+            }
+        )
+        pod = self.pods.add(body["metadata"]["uid"])
+        mounted = self.mounted_plan()
+        if mounted is not None:
+            pod.apply(mounted)
+
+    def _probe(self) -> None:
+        for body in self.own_pods():
+            pod = self.pods.pods[body["metadata"]["uid"]]
+            mounted = self.mounted_plan()
+            ready = pod.reachable and pod.ready and pod.state().settled and (mounted is None or pod.plan is not None)
+            if _is_ready(body) != ready:
+                conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
+                self.cluster.edit(
+                    POD, SERVING, body["metadata"]["name"], lambda item: item["status"].update(conditions=conditions)
+                )
+
+    def kill_pod(self, name: str) -> None:
+        self.pods.pods.pop(self.cluster.peek(POD, SERVING, name)["metadata"]["uid"])
+        self.cluster.remove(POD, SERVING, name)
+
+    def own_pods(self) -> list[Body]:
+        return [body for body in self.bodies(POD) if body["metadata"]["namespace"] == SERVING]
+
+    def fake_pods(self) -> list[FakePod]:
+        return [self.pods.pods[body["metadata"]["uid"]] for body in self.own_pods()]
+
+    def mounted_plan(self) -> ServingPlan | None:
+        body = self.cluster._objects.get((CONFIG_MAP.name, SERVING, "pool-plan"))
+        return read_plan(SignedPlan.from_json(body["data"][PLAN_KEY])) if body else None
+
+    @property
+    def plan(self) -> ServingPlan:
+        plan = self.mounted_plan()
+        assert plan is not None
+        return plan
+
+    def targets(self, alias: str = "support") -> dict[str, int]:
+        route = next(route for route in self.plan.routes if route.alias == alias)
+        return {target.name: target.weight for target in route.targets}
+
+    # What the operator does ------------------------------------------------------------------------------------
+
+    async def work_once(self) -> None:
+        """One look of every loop; a crash kills the operator, and a new one starts."""
+        try:
+            for kind, reconcile in (
+                (MODEL_SERVER, self.servers.reconcile),
+                (ADAPTER_DEPLOYMENT, self.rollouts.reconcile),
+            ):
+                for body in self.bodies(kind):
+                    metadata = body["metadata"]
+                    try:
+                        await reconcile(Key(kind, metadata["namespace"], metadata["name"]))
+                    except ConflictError:
+                        continue
+        except Crash:
+            self.crashes += 1
+            self.restart_operator()
+
+    async def settle(self, rounds: int = 80) -> None:
+        for _ in range(rounds):
+            before = self.fingerprint()
+            self.run_controllers()
+            await self.work_once()
+            if self.fingerprint() == before:
+                return
+        raise AssertionError("the world does not settle")
+
+    async def pass_time(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        await self.settle()
+
+    def fingerprint(self) -> str:
+        """Return everything but resource versions and the number of polls, which count looks and not changes."""
+        objects = []
+        for body in self.cluster._objects.values():
+            status = json.loads(json.dumps(body.get("status", {})))
+            if isinstance(status.get("candidate"), dict) and status["candidate"].get("observation"):
+                status["candidate"]["observation"].pop("polls", None)
+            objects.append({**body, "metadata": {**body["metadata"], "resourceVersion": ""}, "status": status})
+        pods = [(uid, pod.generation, sorted(pod.loaded)) for uid, pod in sorted(self.pods.pods.items())]
+        return json.dumps([objects, pods], sort_keys=True)
+
+    # What is asked ---------------------------------------------------------------------------------------------
+
+    def ask(self, count: int, bad: dict[str, set[str]] | None = None, alias: str = "support") -> list[str | None]:
+        ready = [self.pods.pods[body["metadata"]["uid"]] for body in self.own_pods() if _is_ready(body)]
+        answers = []
+        for _ in range(count):
+            self.sessions += 1
+            pod = ready[self.sessions % len(ready)]
+            answers.append(pod.ask(alias, f"session-{self.sessions}", lambda name: (bad or {}).get(name, set())))
+        return answers
+
+    def evaluation_job(self) -> Body:
+        found = [job for job in self.bodies(JOB) if job["metadata"]["labels"]["tunewright.dev/role"] == "evaluate"]
+        assert len(found) == 1, f"expected one evaluation, found {[job['metadata']['name'] for job in found]}"
+        return found[0]
+
+    def finish_evaluation(self, verdict: Verdict, message: str = "ExactMatch 0.9 against 0.8") -> None:
+        name = self.evaluation_job()["metadata"]["name"]
+        report = EvaluationReport(
+            verdict=verdict, reason=verdict.value, message=message, candidate="", report_uri="s3://models/report.json"
+        )
+        self.jobs.start(name)
+        self.jobs.die(name, exit_code=int(verdict is Verdict.ERROR), message=report.to_json(), reason="Completed")
+
+    async def promote(self, word: str) -> None:
+        """Let a job succeed and its adapter go the whole way."""
+        self.clock.advance(1)
+        self.put_job(word)
+        await self.settle()
+        self.finish_evaluation(Verdict.PASS)
+        await self.settle()
+        for _ in range(2):
+            self.ask(400)
+            await self.pass_time(5)
+        await self.pass_time(60)
+        assert self.status()["stable"]["revision"] == revision_of(word), self.status()
+
+    def bodies(self, kind: Any) -> list[Body]:
+        items = sorted(self.cluster._objects.items(), key=lambda item: str(item[0]))
+        return [json.loads(json.dumps(body)) for (name, _, _), body in items if name == kind.name]
+
+    def status(self, name: str = "support", namespace: str = SUPPORT) -> dict[str, Any]:
+        return self.cluster.peek(ADAPTER_DEPLOYMENT, namespace, name).get("status", {})
+
+    def server_status(self) -> dict[str, Any]:
+        return self.cluster.peek(MODEL_SERVER, SERVING, "pool").get("status", {})
+
+    def remove_job(self, word: str) -> None:
+        self.cluster.remove(FINE_TUNE_JOB, SUPPORT, word)
+
+
+def condition(status: dict[str, Any], name: str) -> dict[str, Any]:
+    return next((item for item in status.get("conditions", []) if item["type"] == name), {})
+
+
+def _controller(body: Body) -> dict[str, Any]:
+    return {
+        "apiVersion": body["apiVersion"],
+        "kind": body["kind"],
+        "name": body["metadata"]["name"],
+        "uid": body["metadata"]["uid"],
+        "controller": True,
+    }
+
+
+def _is_ready(body: Body) -> bool:
+    return any(item["type"] == "Ready" and item["status"] == "True" for item in body["status"].get("conditions", []))

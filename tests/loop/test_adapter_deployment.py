@@ -1,0 +1,479 @@
+"""The AdapterDeployment loop with a pool of fake pods: the demo's story, each way to refuse, and death between any two writes."""
+
+from __future__ import annotations
+
+import pytest
+from loop.rollout_world import digest_of, revision_of
+from loop.serving_world import SERVING, SUPPORT, ServingWorld, condition
+from tunewright_contracts.evaluation_report import EvaluationRequest, Verdict
+from tunewright_contracts.run_spec import AdapterSummary, Outcome, PhaseResult
+from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, CONFIG_MAP, JOB, MODEL_SERVER, SECRET
+from tunewright_operator.cluster import ForbiddenError
+from tunewright_operator.runtime.wakeups import Key
+
+
+@pytest.fixture
+def world() -> ServingWorld:
+    world = ServingWorld()
+    world.put_deployment()
+    return world
+
+
+async def test_the_story_of_four_rollouts(world):
+    # 1. The first revision: evaluated against the base model, promoted, clients are answered.
+    await world.settle()
+    assert condition(world.status(), "Ready")["reason"] == "NoAdapterYet"
+    world.put_job("first")
+    await world.settle()
+    assert world.ask(3) == [None, None, None], "nobody is answered before the evaluation"
+    world.finish_evaluation(Verdict.PASS)
+    await world.settle()
+    assert world.targets() == {revision_of("first"): 100}, "nobody else may answer"
+    assert set(world.ask(50)) == {revision_of("first")}
+    await world.pass_time(5)
+    world.ask(50)
+    await world.pass_time(5)
+    await world.pass_time(60)
+    assert world.status()["stable"]["revision"] == revision_of("first")
+    assert "candidate" not in world.status()
+
+    # 2. A better one, picked up by the selector: 20 %, 50 %, 100 %, bake, stable.
+    world.put_job("better")
+    await world.settle()
+    assert world.targets() == {revision_of("first"): 100}
+    assert set(world.ask(100)) == {revision_of("first")}
+    world.finish_evaluation(Verdict.PASS)
+    await world.settle()
+    assert world.targets() == {revision_of("first"): 80, revision_of("better"): 20}
+    answers = world.ask(400)
+    assert 40 <= answers.count(revision_of("better")) <= 120
+    await world.pass_time(5)
+    assert world.targets() == {revision_of("first"): 50, revision_of("better"): 50}
+    world.ask(200)
+    await world.pass_time(5)
+    assert world.targets() == {revision_of("better"): 100}
+    assert all(revision_of("first") in pod.loaded for pod in world.fake_pods()), (
+        "the incumbent stays loaded in the bake"
+    )
+    assert world.status()["stable"]["revision"] == revision_of("first")
+    await world.pass_time(60)
+    assert world.status()["stable"]["revision"] == revision_of("better")
+    assert all(pod.loaded == {revision_of("better")} for pod in world.fake_pods()), "the old one is unloaded"
+
+    # 3. Shuffled labels: refused at evaluate; no client ever saw it.
+    world.put_job("shuffled")
+    await world.settle()
+    world.finish_evaluation(Verdict.FAIL, "ExactMatch 0.04 against 0.81")
+    seen = world.ask(100)
+    await world.settle()
+    seen += world.ask(100)
+    assert set(seen) == {revision_of("better")}
+    entry = world.status()["history"][0]
+    assert (entry["revision"], entry["outcome"], entry["reason"]) == (
+        revision_of("shuffled"), "RolledBack", "EvaluationFailed",
+    )  # fmt: skip
+    assert "0.04" in entry["message"]
+    assert condition(world.status(), "CandidateHealthy")["status"] == "False"
+    assert condition(world.status(), "Ready")["status"] == "True"
+
+    # 4. It passes the held-out set and breaks the contract live: rolled back with the numbers.
+    world.clock.advance(1)
+    world.put_job("prose")
+    await world.settle()
+    world.finish_evaluation(Verdict.PASS)
+    await world.settle()
+    assert world.targets() == {revision_of("better"): 80, revision_of("prose"): 20}
+    for _ in range(6):
+        world.ask(200, {revision_of("prose"): {"OutputContract"}})
+        await world.pass_time(5)
+    entry = world.status()["history"][0]
+    assert (entry["revision"], entry["outcome"], entry["reason"]) == (
+        revision_of("prose"), "RolledBack", "GuardrailFailed",
+    )  # fmt: skip
+    assert "OutputContract" in entry["message"]
+    assert world.targets() == {revision_of("better"): 100}
+    assert set(world.ask(100)) == {revision_of("better")}
+    assert [item["outcome"] for item in world.status()["history"]] == [
+        "RolledBack", "RolledBack", "Promoted", "Promoted",
+    ]  # fmt: skip
+    reasons = [event[2] for event in world.cluster.events if event[0] == "support"]
+    assert {"Accepted", "StepPassed", "WeightSet", "Promoted", "EvaluationFailed", "GuardrailFailed"} <= set(reasons)
+
+
+async def test_the_evaluator_gets_request_token_and_nothing_more(world):
+    await world.settle()
+    world.put_job("first")
+    await world.settle()
+    job = world.evaluation_job()
+    name = job["metadata"]["name"]
+    config = world.cluster.peek(CONFIG_MAP, SUPPORT, name)
+    request = EvaluationRequest.from_json(config["data"]["evaluation.json"])
+    assert request.candidate == revision_of("first")
+    assert request.incumbent is None
+    assert request.server_url == "http://pool.serving.svc:8000"
+    assert request.dataset_uri == "s3://models/adapters/support/evaluation.jsonl"
+    assert request.report_uri.startswith("s3://models/adapters/support/evaluations/")
+    secret = world.cluster.peek(SECRET, SUPPORT, name)
+    assert secret["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]
+    container = job["spec"]["template"]["spec"]["containers"][0]
+    assert container["image"] == "operator:1"
+    assert container["command"] == ["python", "-m", "tunewright_evaluator"]
+    assert {entry["name"] for entry in container["env"]} >= {"AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL_S3"}
+
+
+async def test_the_evaluators_token_is_renewed_before_it_expires(world):
+    await world.settle()
+    world.put_job("first")
+    await world.settle()
+    name = world.evaluation_job()["metadata"]["name"]
+    first = world.cluster.peek(SECRET, SUPPORT, name)["data"]["token"]
+    await world.pass_time(200)
+    assert world.cluster.peek(SECRET, SUPPORT, name)["data"]["token"] == first
+    await world.pass_time(200)
+    assert world.cluster.peek(SECRET, SUPPORT, name)["data"]["token"] != first
+
+
+async def test_an_evaluation_that_could_not_measure_runs_again_by_itself(world):
+    await world.settle()
+    world.put_job("first")
+    await world.settle()
+    first = world.evaluation_job()["metadata"]["name"]
+    world.finish_evaluation(Verdict.ERROR, "the server did not answer")
+    await world.settle()
+    stalled = condition(world.status(), "Stalled")
+    assert stalled["reason"] == "EvaluationError"
+    assert "the server did not answer" in stalled["message"]
+    assert world.evaluation_job()["metadata"]["name"] == first
+    await world.pass_time(301)
+    assert world.evaluation_job()["metadata"]["name"] != first
+    assert world.status()["candidate"].get("verdict") is None
+
+
+async def test_an_evaluation_whose_pod_died_says_so(world):
+    await world.settle()
+    world.put_job("first")
+    await world.settle()
+    name = world.evaluation_job()["metadata"]["name"]
+    world.jobs.start(name)
+    world.jobs.die(name, exit_code=137, reason="OOMKilled")
+    await world.settle()
+    assert "exit code 137" in condition(world.status(), "Stalled")["message"]
+
+
+async def test_a_source_of_another_tenant_is_refused(world):
+    world.put_job("stolen", uri="s3://models/adapters/other/stolen")
+    await world.settle()
+    stalled = condition(world.status(), "Stalled")
+    assert stalled["reason"] == "SourceNotAllowed"
+    assert "s3://models/adapters/support" in stalled["message"]
+    assert world.plan.adapters == ()
+
+
+@pytest.mark.parametrize(
+    ("adapter", "reason"),
+    [({"rank": 32}, "RankTooHigh"), ({"baseModelDigest": "sha256:" + "c" * 64}, "BaseModelMismatch")],
+)
+async def test_an_adapter_that_does_not_fit_the_server_is_refused(world, adapter, reason):
+    world.put_job("unfit", **adapter)
+    await world.settle()
+    assert condition(world.status(), "Stalled")["reason"] == reason
+    assert world.plan.adapters == ()
+
+
+async def test_a_taken_alias_stays_with_its_owner_until_it_lets_go(world):
+    await world.settle()
+    world.clock.advance(1)
+    world.put_deployment("rival", namespace="other")
+    world.put_job("theirs", namespace="other")
+    await world.settle()
+    await world.promote("first")
+    stalled = condition(world.status("rival", "other"), "Stalled")
+    assert stalled["reason"] == "AliasTaken"
+    assert "support/support" in stalled["message"]
+    assert world.targets() == {revision_of("first"): 100}
+
+    world.cluster.remove(ADAPTER_DEPLOYMENT, SUPPORT, "support")
+    await world.settle()
+    assert condition(world.status("rival", "other"), "Stalled") == {}
+    assert world.status("rival", "other")["candidate"]["revision"] == revision_of("theirs")
+
+
+async def test_a_missing_server_is_named(world):
+    world.put_deployment("lost", serverRef={"name": "nowhere", "namespace": SERVING})
+    await world.settle()
+    stalled = condition(world.status("lost"), "Stalled")
+    assert stalled["reason"] == "ServerNotFound"
+    assert "serving/nowhere" in stalled["message"]
+
+
+async def test_a_server_of_another_namespace_must_admit_it():
+    world = ServingWorld(allowedNamespaces={"from": "Selector", "selector": {"matchLabels": {"team": "other"}}})
+    world.put_deployment()
+    world.put_job("first")
+    await world.settle()
+    assert condition(world.status(), "Stalled")["reason"] == "ServerNotAllowed"
+    assert world.plan.routes == ()
+
+
+async def test_a_full_server_says_so_and_evicts_nobody(world):
+    await world.settle()
+    await world.promote("first")
+    for name in ("second", "third"):
+        world.clock.advance(1)
+        world.put_deployment(name, modelName=name)
+        await world.settle()
+    assert condition(world.status("third"), "Stalled")["reason"] == "CapacityExceeded"
+    assert condition(world.status("second"), "Stalled") == {}
+    assert world.targets() == {revision_of("first"): 100}
+
+
+async def test_a_candidate_waits_for_a_slot(world):
+    world.put_server(lora={"maxRank": 16, "maxAdapters": 2, "rolloutSlots": 0, "maxActiveAdapters": 2})
+    await world.settle()
+    await world.promote("first")
+    world.clock.advance(1)
+    world.put_deployment("second", modelName="second", rollout={"steps": [{"pause": {}}], "bakeSeconds": 0})
+    await world.settle()
+    world.clock.advance(1)
+    world.put_job("next")
+    await world.settle()
+    waiting = [status for status in (world.status(), world.status("second")) if "candidate" in status]
+    reasons = [condition(status, "Reconciling").get("reason") for status in waiting]
+    assert "WaitingForSlot" in reasons
+    assert len(world.plan.adapters) == 2
+    assert condition(world.status(), "Ready")["status"] == "True"
+
+
+async def test_a_secret_without_the_label_is_not_used(world):
+    world.put_secret(SUPPORT, allowed=False)
+    await world.settle()
+    world.put_job("first")
+    await world.settle()
+    stalled = condition(world.status(), "Stalled")
+    assert stalled["reason"] == "SecretNotAllowed"
+    assert world.jobs.names() == []
+    world.put_secret(SUPPORT)
+    await world.settle()
+    assert len(world.jobs.names()) == 1
+
+
+async def test_a_refused_job_is_reported(world):
+    await world.settle()
+    world.put_job("first")
+    world.cluster.fail_next(ForbiddenError("exceeded quota: pods"), "create", JOB, times=50)
+    await world.settle()
+    assert condition(world.status(), "Stalled")["reason"] == "JobRefused"
+    assert "exceeded quota" in condition(world.status(), "Stalled")["message"]
+
+
+async def test_a_broken_adapter_ends_its_candidate_with_the_pods_words(world):
+    await world.settle()
+    await world.promote("first")
+    for pod in world.fake_pods():
+        pod.broken[revision_of("broken")] = "tensor lora_A holds NaN"
+    world.clock.advance(1)
+    world.put_job("broken")
+    await world.settle()
+    entry = world.status()["history"][0]
+    assert (entry["outcome"], entry["reason"]) == ("RolledBack", "AdapterRefused")
+    assert "tensor lora_A holds NaN" in entry["message"]
+    assert set(world.ask(20)) == {revision_of("first")}
+
+
+async def test_deleting_the_job_changes_nothing(world):
+    await world.settle()
+    world.put_job("first")
+    await world.settle()
+    world.remove_job("first")
+    world.finish_evaluation(Verdict.PASS)
+    await world.settle()
+    assert world.targets() == {revision_of("first"): 100}
+    assert world.status()["candidate"]["evaluationDatasetURI"] == "s3://models/adapters/support/evaluation.jsonl"
+
+
+async def test_a_failed_job_by_reference_is_named(world):
+    world.edit_deployment(lambda body: body["spec"].update(adapter={"fineTuneJobRef": {"name": "absent"}}))
+    await world.settle()
+    assert condition(world.status(), "Stalled")["reason"] == "JobNotFound"
+
+
+async def test_an_adapter_by_address_is_inspected_once(world):
+    uri = "s3://models/adapters/support/named"
+    world.edit_deployment(lambda body: body["spec"].update(adapter={"uri": uri}))
+    await world.settle()
+    (name,) = world.jobs.names()
+    assert name.startswith("support-inspect-")
+    assert condition(world.status(), "Reconciling")["reason"] == "InspectingAdapter"
+    summary = AdapterSummary(
+        uri=uri,
+        digest=digest_of("named"),
+        rank=8,
+        bytes=1,
+        base_model_digest="sha256:" + "b" * 64,
+        evaluation_dataset_uri="s3://models/e.jsonl",
+    )
+    world.jobs.start(name)
+    world.jobs.finish(name, PhaseResult(outcome=Outcome.SUCCEEDED, reason="Inspected", message="", adapter=summary))
+    await world.settle()
+    assert world.status()["candidate"]["revision"] == revision_of("named")
+    world.cluster.remove(JOB, SUPPORT, name)
+    await world.settle()
+    assert [job for job in world.jobs.names() if "inspect" in job] == [], "what is known is not asked again"
+
+
+@pytest.mark.parametrize(("reason", "message"), [("NoManifest", "s3://models/x has no manifest.json")])
+async def test_an_unreadable_adapter_says_why_and_is_read_again(world, reason, message):
+    world.edit_deployment(lambda body: body["spec"].update(adapter={"uri": "s3://models/adapters/support/x"}))
+    await world.settle()
+    (name,) = world.jobs.names()
+    world.jobs.start(name)
+    world.jobs.finish(name, PhaseResult(outcome=Outcome.FAILED, reason=reason, message=message), exit_code=1)
+    await world.settle()
+    stalled = condition(world.status(), "Stalled")
+    assert stalled["reason"] == "AdapterUnreadable"
+    assert message in stalled["message"]
+    uid = world.cluster.peek(JOB, SUPPORT, name)["metadata"]["uid"]
+    await world.pass_time(301)
+    assert world.cluster.peek(JOB, SUPPORT, name)["metadata"]["uid"] != uid
+
+
+async def test_an_address_that_could_mean_two_things_is_refused(world):
+    world.edit_deployment(lambda body: body["spec"].update(adapter={"uri": "s3://models/adapters/support/../other/x"}))
+    await world.settle()
+    assert "InvalidURI" in condition(world.status(), "Stalled")["message"]
+    assert world.jobs.names() == []
+
+
+async def test_a_pod_restart_in_the_canary_loses_no_verdict(world):
+    await world.settle()
+    await world.promote("first")
+    world.clock.advance(1)
+    world.put_job("second")
+    await world.settle()
+    world.finish_evaluation(Verdict.PASS)
+    await world.settle()
+    world.ask(60)
+    await world.pass_time(5)
+    before = world.status()["candidate"]["observation"]["arms"]["candidate"]["answers"]
+    assert before > 0
+    world.fake_pods()[0].restart(world.plan)
+    await world.settle()
+    assert world.status()["candidate"]["observation"]["lost"] == 1
+    assert world.status()["candidate"]["observation"]["arms"]["candidate"]["answers"] == before
+    world.ask(400)
+    await world.pass_time(5)
+    assert world.targets() == {revision_of("first"): 50, revision_of("second"): 50}
+
+
+async def test_no_time_passes_in_a_window_that_nobody_reads(world):
+    """A bake must not end because the server's loop stood still."""
+    await world.settle()
+    await world.promote("first")
+    world.clock.advance(1)
+    world.put_job("second")
+    await world.settle()
+    world.finish_evaluation(Verdict.PASS)
+    await world.settle()
+    for _ in range(2):
+        world.ask(400)
+        await world.pass_time(5)
+    assert world.targets() == {revision_of("second"): 100}
+    world.clock.advance(120)
+    await world.rollouts.reconcile(Key(ADAPTER_DEPLOYMENT, SUPPORT, "support"))
+    assert world.status()["stable"]["revision"] == revision_of("first")
+    await world.settle()
+    assert world.status()["stable"]["revision"] == revision_of("second")
+
+
+async def test_abort_brings_the_incumbent_back_and_beats_promote(world):
+    await world.settle()
+    await world.promote("first")
+    world.clock.advance(1)
+    world.put_job("second")
+    await world.settle()
+    world.finish_evaluation(Verdict.PASS)
+    await world.settle()
+    world.annotate("promote", "second")
+    world.annotate("abort", "second")
+    await world.settle()
+    assert world.targets() == {revision_of("first"): 100}
+    assert world.status()["history"][0]["outcome"] == "Aborted"
+    assert [item["verb"] for item in world.status()["lastHandledRequests"]] == ["abort", "promote"]
+    await world.pass_time(10)
+    assert "candidate" not in world.status(), "an aborted digest does not come back by itself"
+    world.annotate("retry", "second")
+    await world.settle()
+    assert world.status()["candidate"]["revision"] == revision_of("second")
+
+
+async def test_the_slow_limit_is_fixed_before_the_window_and_stays(world):
+    await world.settle()
+    await world.promote("first")
+    world.ask(200)
+    world.clock.advance(1)
+    world.put_job("second")
+    await world.settle()
+    (route,) = world.plan.routes
+    assert route.slow_after_milliseconds is not None
+    limit = route.slow_after_milliseconds
+    for pod in world.fake_pods():
+        pod.counters["support", revision_of("first")].latency[40] += 5000
+    world.finish_evaluation(Verdict.PASS)
+    await world.settle()
+    (route,) = world.plan.routes
+    assert route.slow_after_milliseconds == limit
+    assert route.count_by_key_bucket
+    assert "Latency" in world.status()["candidate"]["observation"]["metrics"]
+
+
+async def play_to_the_end(crash_after: int | None) -> tuple[ServingWorld, dict]:
+    world = ServingWorld()
+    world.put_deployment()
+    world.put_job("first")
+    if crash_after is not None:
+        world.cluster.crash_after = crash_after
+    await world.settle()
+    world.finish_evaluation(Verdict.PASS)
+    await world.settle()
+    for _ in range(2):
+        world.ask(100)
+        await world.pass_time(5)
+    await world.pass_time(60)
+    world.put_job("second")
+    await world.settle()
+    world.finish_evaluation(Verdict.PASS)
+    await world.settle()
+    for _ in range(2):
+        world.ask(400)
+        await world.pass_time(5)
+    await world.pass_time(60)
+    status = world.status()
+    end = {
+        "stable": status["stable"]["revision"],
+        "history": [(item["revision"], item["outcome"], item["from"], item["to"]) for item in status["history"]],
+        "conditions": [(item["type"], item["status"], item["reason"]) for item in status["conditions"]],
+        "targets": world.targets(),
+        "loaded": [sorted(pod.loaded) for pod in world.fake_pods()],
+        "jobs": len(world.jobs.names()),
+    }
+    return world, end
+
+
+async def test_an_operator_killed_after_any_write_reaches_the_same_end():
+    calm, expected = await play_to_the_end(None)
+    assert expected["stable"] == revision_of("second")
+    writes = len(calm.cluster.writes)
+    assert writes > 30
+    for number in range(1, writes):
+        world, end = await play_to_the_end(number)
+        assert world.crashes == 1, number
+        assert end == expected, f"killed after write {number}"
+
+
+async def test_the_server_disappearing_loses_nothing(world):
+    await world.settle()
+    await world.promote("first")
+    world.cluster.remove(MODEL_SERVER, SERVING, "pool")
+    await world.settle()
+    assert condition(world.status(), "Ready")["status"] == "False"
+    assert world.status()["stable"]["revision"] == revision_of("first")
