@@ -43,6 +43,13 @@ class Kubectl:
             stdin=json.dumps(bundle),
         )
 
+    def get(self, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
+        """Return one object, None when there is none of that name."""
+        scope = [f"--namespace={namespace}"] if namespace else []
+        text = self.run("get", kind, name, *scope, "--ignore-not-found", "-o", "json")
+        found: dict[str, Any] | None = json.loads(text) if text.strip() else None
+        return found
+
     def list(self, kind: str, namespace: str, *, selector: str) -> Sequence[dict[str, Any]]:
         """Return the objects of a namespace that a label selector picks."""
         text = self.run("get", kind, f"--namespace={namespace}", f"--selector={selector}", "-o", "json")

@@ -48,6 +48,8 @@ def start(
     pid_file.parent.mkdir(parents=True, exist_ok=True)
     if log.exists():
         log.replace(log.with_name(f"{log.name}.1"))
+    # What it names is gone; left there, it would be taken for this one's until the launcher has written its own.
+    pid_file.unlink(missing_ok=True)
     marks = {NAME_VARIABLE: name, EXECUTABLE_VARIABLE: str(Path(argv[0]).resolve()), SPEC_VARIABLE: spec}
     with log.open("ab") as output:
         subprocess.Popen(
