@@ -8,8 +8,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tunewright_operator.api.conditions import Condition
+from tunewright_operator.api.kinds import GROUP
 from tunewright_operator.api.resource import (
-    GROUP,
     ApiModel,
     LabelSelector,
     NameReference,

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from tunewright_operator.api import labels
 from tunewright_operator.api.conditions import Condition
 from tunewright_operator.api.resource import (
     ApiModel,
@@ -21,7 +22,6 @@ from tunewright_operator.api.resource import (
     Storage,
 )
 
-QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 DEFAULT_EPOCHS = 3
 
 
@@ -206,4 +206,4 @@ class FineTuneJob(Resource):
     @property
     def queue_name(self) -> str | None:
         """The Kueue queue that the train Job waits in, or None."""
-        return self.metadata.labels.get(QUEUE_LABEL)
+        return self.metadata.labels.get(labels.QUEUE_NAME)

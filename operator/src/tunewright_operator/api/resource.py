@@ -10,12 +10,6 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-GROUP = "tunewright.dev"
-VERSION = "v1alpha1"
-API_VERSION = f"{GROUP}/{VERSION}"
-MAX_NAME_LENGTH = 40
-"""Names of children are built from the resource's name and must fit the 63 characters of a label."""
-
 
 class ResourceError(ValueError):
     """A body is not the custom resource that was asked for; the message names kind, object and each field."""
