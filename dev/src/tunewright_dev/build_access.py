@@ -59,9 +59,9 @@ def find_bundle(environment: Mapping[str, str]) -> Path | None:
 
 
 def read_pip_settings(listed: str) -> dict[str, str]:
-    """Return what a build may know of `pip config list`; settings from the environment come last and win."""
+    """Return what a build may know of `pip config list`; the environment's settings win over the files'."""
     settings = {}
-    for line in listed.splitlines():
+    for line in sorted(listed.splitlines(), key=lambda line: line.startswith(":env:")):
         match = _PIP_LINE.match(line)
         if match and match["key"] in _PIP_SETTINGS:
             settings[match["key"]] = match["value"]

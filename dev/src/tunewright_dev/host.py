@@ -102,6 +102,8 @@ def find_problems(host: Host, *, disk_gib: float) -> list[str]:
         problems.append(
             f"needs {disk_gib:.0f} GiB of free disk, this has {host.free_disk_gib:.0f} (TUNEWRIGHT_STATE names another folder)"
         )
+    if "overlay" not in host.filesystems:
+        problems.append("needs a kernel with overlayfs (`modprobe overlay` loads it where it is a module)")
     return problems
 
 

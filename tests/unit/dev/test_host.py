@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import dataclasses
+from ipaddress import IPv4Network
+
+import pytest
+
+from tunewright_dev import host
+from tunewright_dev.errors import DevError
+
+SUPPORTED = host.Host(
+    system="Linux",
+    architecture="x86_64",
+    distribution="debian 12",
+    is_root=True,
+    cores=2,
+    memory_gib=23.4,
+    free_disk_gib=60,
+    filesystems=frozenset({"overlay"}),
+)
+
+
+def test_a_bare_debian_12_will_do():
+    assert host.find_problems(SUPPORTED, disk_gib=40) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"architecture": "aarch64"}, "needs Linux on x86_64, this is Linux on aarch64"),
+        ({"distribution": "ubuntu 24.04"}, "this is ubuntu 24.04"),
+        ({"is_root": False}, "needs root"),
+        ({"cores": 1}, "needs 2 cores, this has 1"),
+        ({"memory_gib": 7.7}, "GiB of memory, this has 8"),
+        ({"free_disk_gib": 12.0}, "needs 40 GiB of free disk, this has 12"),
+        ({"filesystems": frozenset({"ext4"})}, "needs a kernel with overlayfs"),
+    ],
+)
+def test_each_lack_is_named(change, message):
+    (problem,) = host.find_problems(dataclasses.replace(SUPPORTED, **change), disk_gib=40)
+    assert message in problem
+
+
+def test_everything_that_is_missing_is_said_at_once():
+    poor = dataclasses.replace(SUPPORTED, cores=1, is_root=False, distribution="fedora 42")
+    assert len(host.find_problems(poor, disk_gib=40)) == 3
+
+
+ROUTES = """\
+default via 192.0.2.1 dev eth0
+10.0.0.0/8 via 192.0.2.9 dev eth0
+172.17.0.0/16 dev docker0 proto kernel scope link src 172.17.0.1
+blackhole 10.244.3.0/24
+10.98.0.7 dev vpn0 scope link
+"""
+
+
+@pytest.mark.parametrize(
+    ("network", "expected"),
+    [
+        ("10.244.0.0/16", ["10.0.0.0/8 via 192.0.2.9 dev eth0", "blackhole 10.244.3.0/24"]),
+        ("10.98.0.0/24", ["10.0.0.0/8 via 192.0.2.9 dev eth0", "10.98.0.7 dev vpn0 scope link"]),
+        ("192.168.0.0/16", []),
+    ],
+)
+def test_overlapping_routes_are_found(network, expected):
+    assert host.find_overlapping(ROUTES, IPv4Network(network)) == expected
+
+
+def test_another_kubernetes_on_the_machine_is_refused_with_the_way_out():
+    with pytest.raises(DevError, match="another Kubernetes") as caught:
+        host.require_free([], ":KUBE-SERVICES - [0:0]", "")
+    assert "CLUSTER=existing" in str(caught.value)

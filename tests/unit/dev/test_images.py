@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tunewright_dev import images
+from tunewright_dev.errors import DevError
+from tunewright_dev.paths import Paths, find_paths
+
+TABLE = """
+[[image]]
+name = "base"
+containerfile = "base/Containerfile"
+
+[[image]]
+name = "app"
+containerfile = "app/Containerfile"
+base = "base"
+inputs = ["src"]
+"""
+
+
+@pytest.fixture
+def paths(tmp_path):
+    clone = tmp_path / "clone"
+    for name, text in {
+        images.TABLE: TABLE,
+        "base/Containerfile": "FROM scratch\n",
+        "app/Containerfile": "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\nCOPY src /app\n",
+        "src/main.py": "print(1)\n",
+        "README.md": "",
+    }.items():
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        (clone / name).write_text(text)
+    return Paths(clone=clone, cache=tmp_path / "cache", state=tmp_path / "state", run=tmp_path / "run")
+
+
+def tags(paths):
+    named = images.name_images(paths, images.read_table(paths.clone))
+    return {name: reference.tag for name, reference in named.items()}
+
+
+def test_an_edit_of_our_code_changes_only_the_image_that_holds_it(paths):
+    before = tags(paths)
+    (paths.clone / "src/main.py").write_text("print(2)\n")
+    after = tags(paths)
+    assert after["base"] == before["base"]
+    assert after["app"] != before["app"]
+
+
+def test_a_new_base_changes_all_that_is_built_on_it(paths):
+    before = tags(paths)
+    (paths.clone / "base/Containerfile").write_text("FROM scratch\nUSER 1\n")
+    after = tags(paths)
+    assert after["base"] != before["base"]
+    assert after["app"] != before["app"]
+
+
+def test_what_is_no_input_changes_nothing(paths):
+    before = tags(paths)
+    (paths.clone / "README.md").write_text("words")
+    assert tags(paths) == before
+
+
+def test_a_base_must_come_first(paths):
+    (paths.clone / images.TABLE).write_text(TABLE.replace('name = "base"', 'name = "other"'))
+    with pytest.raises(DevError, match="'app' has the base 'base', which must come before it"):
+        images.read_table(paths.clone)
+
+
+def test_an_unknown_artefact_is_named_with_those_that_exist(paths):
+    (paths.clone / images.TABLE).write_text(TABLE + 'artefacts = ["nope"]\n')
+    with pytest.raises(DevError, match=r"\['nope'\]; known are .*'pause'"):
+        images.read_table(paths.clone)
+
+
+def test_a_missing_input_is_named(paths):
+    (paths.clone / "src/main.py").unlink()
+    (paths.clone / "src").rmdir()
+    with pytest.raises(DevError, match=r"image 'app' has the input .*src, which does not exist"):
+        tags(paths)
+
+
+def test_the_names_for_pods_are_written_down(paths):
+    named = images.name_images(paths, images.read_table(paths.clone))
+    images.write_references(paths, named)
+    written = json.loads((paths.build / "images.json").read_text())
+    assert written["app"] == f"registry.tunewright.local:5000/tunewright/app:{named['app'].tag}"
+
+
+def test_the_projects_own_table_is_sound():
+    table = images.read_table(find_paths().clone)
+    assert {image.name for image in table if image.cluster} == {"pause", "coredns", "seaweedfs"}
