@@ -120,6 +120,8 @@ async def _lead(settings: Settings, cluster: Cluster, leadership: Leadership, st
                 settings=kopf_settings,
                 clusterwide=True,
                 standalone=True,
+                # Kopf would look for the user's name, which an arbitrary uid in a container does not have.
+                identity=settings.pod_name,  # type: ignore[arg-type] # a NewType of str in a private module
                 stop_flag=stop,
             )
         finally:
