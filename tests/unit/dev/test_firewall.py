@@ -17,6 +17,7 @@ SAVED = """\
 -A FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD
 -A DOCKER -i docker0 -j ACCEPT
 -A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP
+-A KUBE-FORWARD -j KUBE-FIREWALL
 -A TUNEWRIGHT-FORWARD -s 10.244.0.0/16 -j REJECT
 COMMIT
 *nat
