@@ -40,7 +40,13 @@ class FakeJobs:
                     "namespace": self.namespace,
                     "labels": dict(job["spec"]["template"]["metadata"]["labels"]),
                     "ownerReferences": [
-                        {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": job["metadata"]["uid"], "controller": True}
+                        {
+                            "apiVersion": "batch/v1",
+                            "kind": "Job",
+                            "name": name,
+                            "uid": job["metadata"]["uid"],
+                            "controller": True,
+                        }
                     ],
                 },
                 "spec": {},

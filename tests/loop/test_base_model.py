@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from loop.worlds import DIGEST, BaseModelWorld, failed, inspected
 from tunewright_contracts.inspection import BaseModelInspection
 from tunewright_operator.api.kinds import BASE_MODEL, JOB, SECRET
@@ -41,12 +42,15 @@ async def test_an_inspected_model_is_never_inspected_again():
 
 
 @pytest.mark.parametrize(
-    ("labels", "reason"), [(None, "SecretNotFound"), ({}, "SecretNotAllowed"), ({"tunewright.dev/use": "allowed"}, "Inspecting")]
+    ("labels", "reason"),
+    [(None, "SecretNotFound"), ({}, "SecretNotAllowed"), ({"tunewright.dev/use": "allowed"}, "Inspecting")],
 )
 async def test_the_secret_must_be_there_and_allowed(labels: dict[str, str] | None, reason: str):
     world = BaseModelWorld(storage={"secretRef": {"name": "s3"}})
     if labels is not None:
-        world.cluster.put({"apiVersion": "v1", "kind": SECRET.name, "metadata": {"name": "s3", "namespace": SYSTEM, "labels": labels}})
+        world.cluster.put(
+            {"apiVersion": "v1", "kind": SECRET.name, "metadata": {"name": "s3", "namespace": SYSTEM, "labels": labels}}
+        )
     await world.settle()
     assert world.condition("Ready")["reason"] == reason
     assert world.jobs.names() == ([JOB_NAME] if reason == "Inspecting" else [])
@@ -91,9 +95,18 @@ async def test_an_ambiguous_address_is_not_inspected():
 async def test_a_model_in_use_is_not_deleted():
     world = BaseModelWorld()
     await world.settle()
-    spec = {"baseModelRef": {"name": "smol"}, "storage": {"secretRef": {"name": "s3"}}, "output": {"uri": "s3://bucket/out"}}
+    spec = {
+        "baseModelRef": {"name": "smol"},
+        "storage": {"secretRef": {"name": "s3"}},
+        "output": {"uri": "s3://bucket/out"},
+    }
     spec["dataset"] = {"sources": [{"name": "a", "s3": {"uri": "s3://bucket/data"}}]}
-    job = {"apiVersion": "tunewright.dev/v1alpha1", "kind": "FineTuneJob", "metadata": {"name": "t", "namespace": "a"}, "spec": spec}
+    job = {
+        "apiVersion": "tunewright.dev/v1alpha1",
+        "kind": "FineTuneJob",
+        "metadata": {"name": "t", "namespace": "a"},
+        "spec": spec,
+    }
     world.cluster.put(job)
     await world.cluster.delete(BASE_MODEL, None, "smol")
     await world.settle()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from loop.fake_jobs import NAMESPACE
 from loop.worlds import KEY, NAME, World, failed, prepared, published
 from tunewright_contracts.progress import Phase, Progress
@@ -17,7 +18,9 @@ TRAIN_1, TRAIN_2 = f"{NAME}-train-1", f"{NAME}-train-2"
 
 
 def progress(step: int, phase: Phase = Phase.TRAINING, attempt: int = 1) -> Progress:
-    return Progress(phase=phase, attempt=attempt, step=step, total_steps=100, train_loss=1.25, updated_at="2026-01-01T00:00:00Z")
+    return Progress(
+        phase=phase, attempt=attempt, step=step, total_steps=100, train_loss=1.25, updated_at="2026-01-01T00:00:00Z"
+    )
 
 
 async def test_from_apply_to_a_published_adapter():
@@ -321,7 +324,9 @@ class TestKilledTrainers:
         await world.prepare()
         await world.train()
         scores = published().scores
-        result = PhaseResult(outcome=Outcome.FAILED, reason="BelowMinimum", message="ExactMatch 0.875 < 0.9", scores=scores)
+        result = PhaseResult(
+            outcome=Outcome.FAILED, reason="BelowMinimum", message="ExactMatch 0.875 < 0.9", scores=scores
+        )
         world.jobs.finish(TRAIN_1, result, exit_code=1)
         await world.settle()
         assert world.condition("Succeeded")["reason"] == "BelowMinimum"
@@ -440,7 +445,9 @@ async def test_a_queued_job_is_created_suspended_and_never_written_again():
     await world.train()
     await world.pass_time(60)
     assert world.status["phase"] == "Training"
-    assert [verb for verb, address in world.cluster.writes if address[0] == "Job" and address[2] == TRAIN_1] == ["create"]
+    assert [verb for verb, address in world.cluster.writes if address[0] == "Job" and address[2] == TRAIN_1] == [
+        "create"
+    ]
 
 
 async def test_progress_is_asked_and_written_at_most_every_five_seconds():
@@ -594,4 +601,6 @@ async def test_death_between_any_two_writes_reaches_the_same_end():
         world.cluster.crash_after = point
         await play_a_whole_life(world)
         assert world.cluster.crash_after is None, "the crash happened"
-        assert end_of(world) == end_of(undisturbed), f"crash after write {point}: {undisturbed.cluster.writes[point - 1]}"
+        assert end_of(world) == end_of(undisturbed), (
+            f"crash after write {point}: {undisturbed.cluster.writes[point - 1]}"
+        )

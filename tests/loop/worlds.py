@@ -78,7 +78,9 @@ class World:
         self.jobs = FakeJobs(self.cluster)
         self.trainers = FakeTrainers()
         self.restart_operator()
-        self.cluster.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": {"team": "a"}}})
+        self.cluster.put(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": {"team": "a"}}}
+        )
         self.put_secret()
         self.put_base_model(ready=ready_base_model)
         self.cluster.put(

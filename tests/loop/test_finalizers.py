@@ -1,0 +1,61 @@
+"""Before an uninstall: our finalizers go, others' stay, and the operator is stopped first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from loop.fake_cluster import FakeCluster
+from tunewright_operator.api.kinds import BASE_MODEL, DEPLOYMENT
+from tunewright_operator.cluster import ConflictError, ForbiddenError
+from tunewright_operator.finalizers import release_finalizers, stop_operator
+
+
+def put_model(cluster: FakeCluster, name: str, *finalizers: str) -> None:
+    metadata: dict[str, Any] = {"name": name, "finalizers": list(finalizers)}
+    cluster.put({"apiVersion": BASE_MODEL.api_version, "kind": BASE_MODEL.name, "metadata": metadata, "spec": {}})
+
+
+async def test_ours_go_and_others_stay():
+    cluster = FakeCluster()
+    put_model(cluster, "a", "tunewright.dev/in-use", "other.io/x")
+    put_model(cluster, "b")
+    assert await release_finalizers(cluster) == 1
+    assert cluster.peek(BASE_MODEL, None, "a")["metadata"]["finalizers"] == ["other.io/x"]
+    assert await release_finalizers(cluster) == 0
+
+
+async def test_a_resource_that_waits_for_it_is_gone():
+    cluster = FakeCluster()
+    put_model(cluster, "a", "tunewright.dev/in-use")
+    await cluster.delete(BASE_MODEL, None, "a")
+    await release_finalizers(cluster)
+    assert await cluster.get(BASE_MODEL, None, "a") is None
+
+
+async def test_a_conflict_is_tried_again_and_a_refusal_is_not_hidden():
+    cluster = FakeCluster()
+    put_model(cluster, "a", "tunewright.dev/in-use")
+    cluster.fail_next(ConflictError("changed"), "patch_metadata")
+    assert await release_finalizers(cluster) == 1
+    put_model(cluster, "a", "tunewright.dev/in-use")
+    cluster.fail_next(ForbiddenError("no"), "patch_metadata")
+    with pytest.raises(ForbiddenError):
+        await release_finalizers(cluster)
+
+
+async def test_the_operator_is_scaled_to_zero_and_never_created():
+    cluster = FakeCluster()
+    await stop_operator(cluster, "sys", "tunewright")
+    assert cluster.writes == []
+    metadata = {"name": "tunewright", "namespace": "sys"}
+    body = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata,
+        "spec": {"replicas": 2, "template": {"x": 1}},
+    }
+    cluster.put(body)
+    await stop_operator(cluster, "sys", "tunewright")
+    assert cluster.peek(DEPLOYMENT, "sys", "tunewright")["spec"] == {"replicas": 0, "template": {"x": 1}}

@@ -1,0 +1,77 @@
+"""Leadership: one holder, taken over only after the holder was silent for the whole Lease."""
+
+from __future__ import annotations
+
+import pytest
+
+from loop.fake_cluster import FakeCluster
+from tunewright_operator.api.kinds import LEASE
+from tunewright_operator.cluster import ConflictError, UnavailableError
+from tunewright_operator.runtime.leadership import LEASE_SECONDS, Leadership
+
+
+class Monotonic:
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    return FakeCluster()
+
+
+def replica(cluster: FakeCluster, identity: str, clock: Monotonic) -> Leadership:
+    return Leadership(cluster, namespace="sys", name="lease", identity=identity, monotonic=clock)
+
+
+async def test_the_first_one_leads_and_renews(cluster: FakeCluster):
+    clock = Monotonic()
+    first, second = replica(cluster, "a", clock), replica(cluster, "b", clock)
+    assert await first.try_acquire()
+    assert not await second.try_acquire()
+    for _ in range(10):
+        clock.seconds += LEASE_SECONDS - 1
+        assert await first.try_acquire()
+        assert not await second.try_acquire()
+    assert cluster.peek(LEASE, "sys", "lease")["spec"]["leaseTransitions"] == 0
+
+
+async def test_a_silent_holder_is_replaced_after_the_whole_lease(cluster: FakeCluster):
+    clock = Monotonic()
+    first, second = replica(cluster, "a", clock), replica(cluster, "b", clock)
+    await first.try_acquire()
+    assert not await second.try_acquire()
+    clock.seconds += LEASE_SECONDS
+    assert not await second.try_acquire()
+    clock.seconds += 0.1
+    assert await second.try_acquire()
+    assert not await first.try_acquire()
+    assert cluster.peek(LEASE, "sys", "lease")["spec"]["holderIdentity"] == "b"
+    assert cluster.peek(LEASE, "sys", "lease")["spec"]["leaseTransitions"] == 1
+
+
+async def test_a_released_lease_is_taken_at_once(cluster: FakeCluster):
+    clock = Monotonic()
+    first, second = replica(cluster, "a", clock), replica(cluster, "b", clock)
+    await first.try_acquire()
+    await second.release()
+    assert not await second.try_acquire(), "only the holder may release"
+    await first.release()
+    assert await second.try_acquire()
+
+
+async def test_losing_a_race_is_not_leading(cluster: FakeCluster):
+    clock = Monotonic()
+    first = replica(cluster, "a", clock)
+    await first.try_acquire()
+    cluster.fail_next(ConflictError("changed"), "replace")
+    assert not await first.try_acquire()
+
+
+async def test_an_unreachable_server_decides_nothing(cluster: FakeCluster):
+    cluster.fail_next(UnavailableError("away"), "get")
+    with pytest.raises(UnavailableError):
+        await replica(cluster, "a", Monotonic()).try_acquire()

@@ -1,0 +1,47 @@
+"""Conditions as kstatus and the API conventions want them."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from tunewright_operator.api.conditions import Condition
+from tunewright_operator.domain.conditions import Wanted, find_transitions, merge_conditions, shorten
+
+THEN = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+NOW = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
+
+
+def merged(*wanted: Wanted, old: tuple[Condition, ...] = (), now: dt.datetime = NOW) -> tuple[Condition, ...]:
+    return merge_conditions(old, wanted, generation=7, now=now)
+
+
+def test_the_transition_time_moves_with_the_status_only():
+    old = merged(Wanted("Ready", "False", "Inspecting", "a"), now=THEN)
+    same = merged(Wanted("Ready", "False", "NoSuchBucket", "b"), old=old)
+    assert same[0].last_transition_time == "2026-01-01T00:00:00Z"
+    assert same[0].reason == "NoSuchBucket"
+    changed = merged(Wanted("Ready", "True", "Inspected"), old=old)
+    assert changed[0].last_transition_time == "2026-01-02T00:00:00Z"
+    assert changed[0].observed_generation == 7
+
+
+def test_what_is_not_wanted_disappears():
+    old = merged(Wanted("Ready", "False", "X"), Wanted("Stalled", "True", "X"))
+    assert [condition.type for condition in merged(Wanted("Ready", "True", "Y"), old=old)] == ["Ready"]
+
+
+def test_a_transition_is_a_change_of_status_or_reason_not_of_words():
+    old = merged(Wanted("Ready", "False", "A", "one"), Wanted("Stalled", "True", "A"))
+    new = merged(
+        Wanted("Ready", "False", "A", "two"), Wanted("Stalled", "True", "B"), Wanted("New", "True", "C"), old=old
+    )
+    transitions = find_transitions(old, new)
+    assert [(item.before.reason if item.before else None, item.after.reason) for item in transitions] == [
+        ("A", "B"),
+        (None, "C"),
+    ]
+
+
+def test_long_messages_are_cut_with_a_mark():
+    assert shorten("abcdef", 4) == "abc…"
+    assert shorten("abcd", 4) == "abcd"

@@ -1,0 +1,155 @@
+"""Job manifests: what `restricted` demands, which credentials reach a pod, and what differs between the phases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tunewright_contracts.inspection import BaseModelInspection
+from tunewright_operator.api.fine_tune_job import FineTuneJob
+from tunewright_operator.api.kinds import FINE_TUNE_JOB
+from tunewright_operator.api.labels import Role, controller_uid
+from tunewright_operator.manifests.jobs import (
+    build_inspect_job,
+    build_prepare_job,
+    build_request_config_map,
+    build_train_job,
+    fine_tune_identity,
+)
+from tunewright_operator.manifests.pods import ImageDefaults
+
+IMAGES = ImageDefaults(operator="o:1", trainer="t:1", server="s:1", pull_policy="Always", pull_secrets=("regcred",))
+OWNER: dict[str, Any] = {
+    "apiVersion": FINE_TUNE_JOB.api_version,
+    "kind": FINE_TUNE_JOB.name,
+    "metadata": {"name": "tickets", "namespace": "support", "uid": "u"},
+    "spec": {
+        "baseModelRef": {"name": "smol"},
+        "storage": {"secretRef": {"name": "s3"}},
+        "dataset": {
+            "sources": [{"name": "a", "configMap": {"name": "records"}}, {"name": "b", "s3": {"uri": "s3://bucket/x"}}]
+        },
+        "output": {"uri": "s3://bucket/out"},
+        "resources": {"limits": {"nvidia.com/gpu": 1, "memory": "8Gi"}, "requests": {"cpu": 2}},
+        "scheduling": {
+            "nodeSelector": {"gpu": "yes"},
+            "tolerations": [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}],
+            "priorityClassName": "batch",
+            "runtimeClassName": "nvidia",
+        },
+    },
+}
+JOB = FineTuneJob.from_body(OWNER)
+IDENTITY = fine_tune_identity(OWNER, "tickets-train-1", Role.TRAIN)
+BODIES = {
+    "prepare": build_prepare_job(IDENTITY, JOB, IMAGES),
+    "train": build_train_job(IDENTITY, JOB, IMAGES),
+    "inspect": build_inspect_job(IDENTITY, "inspect-base-model", "s3", IMAGES),
+}
+
+
+@pytest.fixture(params=sorted(BODIES))
+def pod(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return BODIES[request.param]["spec"]["template"]["spec"]
+
+
+def test_pods_are_restricted(pod: dict[str, Any]):
+    context = pod["securityContext"]
+    assert context["runAsNonRoot"] is True
+    assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["enableServiceLinks"] is False
+    for container in pod["containers"]:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+
+
+def test_every_scratch_volume_has_a_limit(pod: dict[str, Any]):
+    scratch = [volume for volume in pod["volumes"] if "emptyDir" in volume]
+    assert scratch
+    assert all(volume["emptyDir"].get("sizeLimit") for volume in scratch)
+
+
+def test_credentials_come_key_by_key(pod: dict[str, Any]):
+    (container,) = pod["containers"]
+    assert "envFrom" not in container
+    keys = {
+        item["valueFrom"]["secretKeyRef"]["key"]
+        for item in container["env"]
+        if "secretKeyRef" in item.get("valueFrom", {})
+    }
+    assert keys == {
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_REGION",
+        "AWS_ENDPOINT_URL_S3",
+        "HF_TOKEN",
+    }
+    (secret,) = [volume for volume in pod["volumes"] if volume["name"] == "ca"]
+    assert secret["projected"]["sources"][0]["secret"]["items"] == [{"key": "ca.crt", "path": "ca.crt"}]
+
+
+def test_mounts_and_volumes_fit(pod: dict[str, Any]):
+    (container,) = pod["containers"]
+    assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+    assert container["imagePullPolicy"] == "Always"
+    assert pod["imagePullSecrets"] == [{"name": "regcred"}]
+    assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
+@pytest.mark.parametrize("name", sorted(BODIES))
+def test_kubernetes_starts_no_second_pod(name: str):
+    body = BODIES[name]
+    assert body["spec"]["backoffLimit"] == 0
+    assert body["spec"]["podReplacementPolicy"] == "Failed"
+    assert body["spec"]["template"]["spec"]["restartPolicy"] == "Never"
+    assert controller_uid(body) == "u"
+    assert body["metadata"]["labels"] == body["spec"]["template"]["metadata"]["labels"]
+
+
+def test_training_gets_the_accelerator_and_its_node():
+    pod = BODIES["train"]["spec"]["template"]["spec"]
+    assert pod["containers"][0]["resources"] == {
+        "limits": {"nvidia.com/gpu": "1", "memory": "8Gi"},
+        "requests": {"cpu": "2"},
+    }
+    assert pod["nodeSelector"] == {"gpu": "yes"}
+    assert pod["runtimeClassName"] == "nvidia"
+    assert pod["tolerations"] == [{"key": "gpu", "operator": "Exists", "value": "", "effect": "NoSchedule"}]
+    assert pod["terminationGracePeriodSeconds"] == 120
+    assert "/dev/shm" in {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+    assert "suspend" not in BODIES["train"]["spec"]
+
+
+def test_preparing_gets_neither_but_the_config_maps():
+    pod = BODIES["prepare"]["spec"]["template"]["spec"]
+    assert pod["containers"][0]["resources"] == {"limits": {"memory": "8Gi"}, "requests": {"cpu": "2"}}
+    assert not {"nodeSelector", "runtimeClassName"} & pod.keys()
+    assert pod["priorityClassName"] == "batch"
+    mounts = {mount["mountPath"]: mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
+    assert mounts["/etc/tunewright/sources/a"] == "source-0"
+    assert "/etc/tunewright/sources/b" not in mounts
+
+
+def test_the_request_is_immutable_and_mounted():
+    body = build_request_config_map(IDENTITY, BaseModelInspection(name="smol"))
+    assert body["immutable"] is True
+    assert list(body["data"]) == ["run.json"]
+    mount = next(
+        item
+        for item in BODIES["train"]["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
+        if item["name"] == "request"
+    )
+    assert mount["mountPath"] == "/etc/tunewright/run.json"
+    assert mount["subPath"] == "run.json"
+
+
+def test_without_a_secret_no_credentials_are_named():
+    pod = build_inspect_job(IDENTITY, "inspect-base-model", None, IMAGES)["spec"]["template"]["spec"]
+    assert "secretKeyRef" not in str(pod)
+    assert "projected" not in str(pod)

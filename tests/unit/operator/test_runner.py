@@ -1,0 +1,157 @@
+"""Loops: woken, retried, limited and ended."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tunewright_operator.api import labels
+from tunewright_operator.api.kinds import BASE_MODEL, FINE_TUNE_JOB, Kind
+from tunewright_operator.cluster import ConflictError, UnavailableError
+from tunewright_operator.runtime.runner import GoneError, Reconcile, Runner, backoff_seconds
+from tunewright_operator.runtime.wakeups import Key, Wakeups
+
+KEY = Key(FINE_TUNE_JOB, "ns", "job")
+
+
+class Recorder:
+    """A reconciler that plays a script: an exception is raised, a number returned; after it, None."""
+
+    def __init__(self, *script: float | Exception | None) -> None:
+        self.script = list(script)
+        self.calls: list[Key] = []
+        self.called = asyncio.Event()
+
+    async def __call__(self, key: Key) -> float | None:
+        self.calls.append(key)
+        self.called.set()
+        step = self.script.pop(0) if self.script else None
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+    async def until(self, count: int) -> None:
+        while len(self.calls) < count:
+            self.called.clear()
+            await self.called.wait()
+
+
+def make_runner(reconcile: Reconcile, wakeups: Wakeups | None = None, kind: Kind = FINE_TUNE_JOB, **options) -> Runner:
+    return Runner({kind: reconcile}, wakeups or Wakeups(), backoff=lambda _: 0, **options)
+
+
+async def until_ended(wakeups: Wakeups) -> None:
+    while wakeups.wake(KEY):  # noqa: ASYNC110 - an ended loop can be seen only by its having no event
+        await asyncio.sleep(0)
+
+
+async def test_a_new_loop_looks_at_once_and_then_when_woken():
+    wakeups, recorder = Wakeups(), Recorder()
+    runner = make_runner(recorder, wakeups)
+    runner.ensure(KEY)
+    await recorder.until(1)
+    assert wakeups.wake(KEY)
+    await recorder.until(2)
+    runner.ensure(KEY)
+    await recorder.until(3)
+    await runner.close()
+    assert not wakeups.wake(KEY)
+
+
+@pytest.mark.parametrize("error", [UnavailableError("away"), RuntimeError("a bug"), ConflictError("changed")])
+async def test_a_failure_ends_no_loop(error: Exception):
+    recorder = Recorder(error, error)
+    runner = make_runner(recorder)
+    runner.ensure(KEY)
+    await recorder.until(3)
+    await runner.close()
+
+
+async def test_the_returned_seconds_are_the_next_look():
+    recorder = Recorder(0, 0, 0)
+    runner = make_runner(recorder)
+    runner.ensure(KEY)
+    await recorder.until(4)
+    await runner.close()
+
+
+async def test_a_loop_ends_with_its_resource_and_can_begin_again():
+    wakeups, recorder = Wakeups(), Recorder(GoneError())
+    runner = make_runner(recorder, wakeups)
+    runner.ensure(KEY)
+    await recorder.until(1)
+    await until_ended(wakeups)
+    runner.ensure(KEY)
+    await recorder.until(2)
+    await runner.close()
+
+
+async def test_stop_ends_a_loop():
+    wakeups, recorder = Wakeups(), Recorder()
+    runner = make_runner(recorder, wakeups)
+    runner.ensure(KEY)
+    await recorder.until(1)
+    runner.stop(KEY)
+    await until_ended(wakeups)
+    assert len(recorder.calls) == 1
+
+
+async def test_no_more_than_the_limit_reconcile_at_once():
+    running, most, release = 0, 0, asyncio.Event()
+    entered = asyncio.Semaphore(0)
+
+    async def reconcile(_: Key) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        entered.release()
+        await release.wait()
+        running -= 1
+
+    runner = make_runner(reconcile, concurrency=2)
+    for number in range(6):
+        runner.ensure(Key(FINE_TUNE_JOB, "ns", str(number)))
+    await entered.acquire()
+    await entered.acquire()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert running == 2
+    release.set()
+    for _ in range(4):
+        await entered.acquire()
+    assert most == 2
+    await runner.close()
+
+
+def test_backoff_doubles_to_a_minute():
+    waits = [backoff_seconds(failures) for failures in (1, 2, 3, 4, 40)]
+    for wait, middle in zip(waits, (1, 2, 4, 8, 60), strict=True):
+        assert middle * 0.8 <= wait <= middle * 1.2
+
+
+async def test_children_wake_their_owner_by_labels():
+    wakeups = Wakeups()
+    model = Key(BASE_MODEL, None, "smol")
+    for key in (KEY, model):
+        wakeups.register(key)
+        await wakeups.wait(key, None)
+    assert wakeups.wake_owner("ns", labels.build_labels(FINE_TUNE_JOB, "job", labels.Role.TRAIN))
+    assert await wakeups.wait(KEY, 0)
+    assert wakeups.wake_owner("tunewright-system", labels.build_labels(BASE_MODEL, "smol", labels.Role.INSPECT))
+    assert await wakeups.wait(model, 0)
+    assert not wakeups.wake_owner("other", labels.build_labels(FINE_TUNE_JOB, "job", labels.Role.TRAIN))
+    assert not wakeups.wake_owner("ns", {})
+    assert not await wakeups.wait(KEY, 0)
+
+
+async def test_a_whole_kind_is_woken_by_namespace():
+    wakeups = Wakeups()
+    other = Key(FINE_TUNE_JOB, "other", "job")
+    for key in (KEY, other):
+        wakeups.register(key)
+        await wakeups.wait(key, None)
+    assert wakeups.wake_kind(FINE_TUNE_JOB, "ns") == 1
+    assert not await wakeups.wait(other, 0)
+    assert wakeups.wake_kind(FINE_TUNE_JOB) == 2
+    assert wakeups.wake_kind(BASE_MODEL) == 0

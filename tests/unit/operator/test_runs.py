@@ -1,0 +1,111 @@
+"""Facts about Jobs, read from bodies as the Job controller and the kubelet write them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from tunewright_contracts.run_spec import Outcome, PhaseResult
+from tunewright_operator.domain.runs import MAX_LAST_WORDS_BYTES, RunState, read_job_run
+
+NOW = dt.datetime(2026, 1, 1, 0, 1, tzinfo=dt.UTC)
+
+
+def job(*, spec: dict[str, Any] | None = None, status: dict[str, Any] | None = None, **metadata: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "j", "uid": "job-uid", **metadata}, "spec": spec or {}, "status": status or {}}
+
+
+def pod(status: dict[str, Any], *, owner: str = "job-uid", created: str = "2026-01-01T00:00:00Z") -> dict[str, Any]:
+    reference = {"uid": owner, "controller": True}
+    metadata = {"name": "p", "uid": "pod-uid", "ownerReferences": [reference], "creationTimestamp": created}
+    return {"metadata": metadata, "status": status}
+
+
+def container(**state: Any) -> dict[str, Any]:
+    return {"containerStatuses": [{"name": "train", "state": state}]}
+
+
+def condition(kind: str, **fields: str) -> dict[str, Any]:
+    return {"conditions": [{"type": kind, "status": "True", "lastTransitionTime": "2026-01-01T00:00:30Z", **fields}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "state"),
+    [
+        (job(), RunState.ACTIVE),
+        (job(spec={"suspend": True}), RunState.QUEUED),
+        (job(deletionTimestamp="2026-01-01T00:00:00Z"), RunState.DELETING),
+        (job(status=condition("Complete")), RunState.SUCCEEDED),
+        (job(status=condition("Failed")), RunState.FAILED),
+        (job(status=condition("FailureTarget")), RunState.ACTIVE),
+        (job(status=condition("Complete"), deletionTimestamp="2026-01-01T00:00:00Z"), RunState.SUCCEEDED),
+    ],
+)
+def test_state(body: dict[str, Any], state: RunState):
+    assert read_job_run(body, []).state is state
+
+
+def test_only_a_pod_that_the_job_controls_counts():
+    forged = pod(container(running={"startedAt": "2026-01-01T00:00:00Z"}), owner="another")
+    assert read_job_run(job(), [forged]).pod is None
+
+
+def test_the_newest_pod_counts():
+    old = pod({"podIP": "10.0.0.1"})
+    new = pod({"podIP": "10.0.0.2"}, created="2026-01-01T00:00:09Z")
+    run = read_job_run(job(), [new, old])
+    assert run.pod is not None
+    assert run.pod.ip == "10.0.0.2"
+
+
+def test_active_seconds_run_from_the_containers_start():
+    running = read_job_run(job(), [pod(container(running={"startedAt": "2026-01-01T00:00:20Z"}))])
+    assert running.active_seconds(NOW) == 40
+    ended = {"exitCode": 0, "startedAt": "2026-01-01T00:00:20Z", "finishedAt": "2026-01-01T00:00:25Z"}
+    assert read_job_run(job(), [pod(container(terminated=ended))]).active_seconds(NOW) == 5
+    assert read_job_run(job(), [pod({"phase": "Pending"})]).active_seconds(NOW) == 0
+
+
+def test_a_result_is_read_from_the_termination_message():
+    result = PhaseResult(outcome=Outcome.FAILED, reason="InvalidRecords", message="a.jsonl:3: not JSON")
+    run = read_job_run(job(), [pod(container(terminated={"exitCode": 1, "message": result.to_termination_message()}))])
+    assert run.result == result
+    assert run.pod is not None
+    assert run.pod.last_words == ""
+
+
+@pytest.mark.parametrize("message", ['{"outcome": "Splendid"}', "{not json", "Traceback: boom"])
+def test_what_is_no_result_is_last_words(message: str):
+    run = read_job_run(job(), [pod(container(terminated={"exitCode": 1, "message": message}))])
+    assert run.result is None
+    assert run.pod is not None
+    assert run.pod.last_words == message
+
+
+def test_last_words_are_the_end_of_the_log_within_a_kibibyte():
+    log = "é" * 3000 + "\nCUDA error: an illegal memory access"
+    run = read_job_run(job(), [pod(container(terminated={"exitCode": 139, "message": log}))])
+    assert run.pod is not None
+    words = run.pod.last_words
+    assert words.endswith("an illegal memory access")
+    assert len(words.encode()) <= MAX_LAST_WORDS_BYTES
+    assert "exit code 139 (SIGSEGV)" in run.pod.describe_exit()
+
+
+def test_a_waiting_pod_says_why():
+    waiting = {"reason": "ImagePullBackOff", "message": "no such tag"}
+    run = read_job_run(job(), [pod(container(waiting=waiting))])
+    assert run.pod is not None
+    assert run.pod.waiting == "ImagePullBackOff: no such tag"
+
+
+def test_eviction_and_disruption_are_told_apart():
+    evicted = read_job_run(job(status=condition("Failed")), [pod({"reason": "Evicted", "message": "disk pressure"})])
+    assert evicted.pod is not None
+    assert evicted.pod.evicted == "disk pressure"
+    assert not evicted.disrupted
+    assert read_job_run(job(status=condition("Failed", reason="PodFailurePolicy")), []).disrupted
+    target = {"conditions": [{"type": "DisruptionTarget", "status": "True"}]}
+    assert read_job_run(job(status=condition("Failed")), [pod(target)]).disrupted

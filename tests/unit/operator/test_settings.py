@@ -1,0 +1,45 @@
+"""The operator's environment."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from tunewright_operator.__main__ import main
+from tunewright_operator.settings import Settings
+
+REQUIRED = {"NAMESPACE": "sys", "OPERATOR_IMAGE": "o:1", "TRAINER_IMAGE": "t:1", "SERVER_IMAGE": "s:1"}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in REQUIRED.items():
+        monkeypatch.setenv(f"TUNEWRIGHT_{name}", value)
+
+
+def test_what_the_chart_sets_is_enough():
+    settings = Settings()
+    assert settings.images.trainer == "t:1"
+    assert settings.image_pull_policy == "IfNotPresent"
+    assert settings.pod_name
+
+
+def test_pull_secrets_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TUNEWRIGHT_IMAGE_PULL_SECRETS", "a, b")
+    assert Settings().images.pull_secrets == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("IMAGE_PULL_POLICY", "Sometimes"), ("CONCURRENCY", "0"), ("NAMESPACE", "")]
+)
+def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str):
+    monkeypatch.setenv(f"TUNEWRIGHT_{name}", value)
+    with pytest.raises(ValidationError):
+        Settings()
+
+
+def test_the_command_names_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.delenv("TUNEWRIGHT_TRAINER_IMAGE")
+    with pytest.raises(SystemExit):
+        main(["run"])
+    assert "TUNEWRIGHT_TRAINER_IMAGE: Field required" in capsys.readouterr().err

@@ -1,0 +1,95 @@
+"""Events become wake-ups: of which loops, and of which not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import kopf
+import pytest
+
+from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, BASE_MODEL, FINE_TUNE_JOB, MODEL_SERVER, Kind
+from tunewright_operator.handlers.settings import configure
+from tunewright_operator.handlers.watch import OwnEvents, build_registry, wake_readers
+from tunewright_operator.runtime.wakeups import Key, Wakeups
+
+
+class Loops:
+    def __init__(self) -> None:
+        self.ensured: list[Key] = []
+        self.stopped: list[Key] = []
+
+    def ensure(self, key: Key) -> None:
+        self.ensured.append(key)
+
+    def stop(self, key: Key) -> None:
+        self.stopped.append(key)
+
+
+def body(**changes: Any) -> dict[str, Any]:
+    metadata = {"name": "job", "namespace": "ns", "uid": "u", "generation": 1, **changes.pop("metadata", {})}
+    return {"metadata": metadata, **changes}
+
+
+def test_a_loop_is_woken_by_what_it_did_not_write_itself():
+    loops = Loops()
+    events = OwnEvents(FINE_TUNE_JOB, loops, Wakeups())
+    key = Key(FINE_TUNE_JOB, "ns", "job")
+    events.handle(None, body())
+    events.handle("MODIFIED", body(status={"phase": "Preparing"}, metadata={"resourceVersion": "9"}))
+    assert loops.ensured == [key]
+    for change in (
+        {"generation": 2},
+        {"generation": 2, "annotations": {"tunewright.dev/retry": "x"}},
+        {"generation": 2, "labels": {"a": "b"}},
+        {"generation": 2, "deletionTimestamp": "2026-01-01T00:00:00Z"},
+        {"generation": 2, "uid": "another"},
+    ):
+        before = len(loops.ensured)
+        events.handle("MODIFIED", body(metadata=change))
+        assert len(loops.ensured) == before + 1, change
+
+
+def test_a_deleted_resource_ends_its_loop_and_a_new_one_begins():
+    loops = Loops()
+    events = OwnEvents(BASE_MODEL, loops, Wakeups())
+    key = Key(BASE_MODEL, None, "job")
+    events.handle("ADDED", body())
+    events.handle("DELETED", body())
+    assert loops.stopped == [key]
+    events.handle("ADDED", body())
+    assert loops.ensured == [key, key]
+
+
+@pytest.mark.parametrize(
+    ("kind", "changed", "woken"),
+    [
+        (BASE_MODEL, body(), {FINE_TUNE_JOB, MODEL_SERVER}),
+        (FINE_TUNE_JOB, body(status={"phase": "Training"}), set()),
+        (FINE_TUNE_JOB, body(status={"phase": "Succeeded"}), {ADAPTER_DEPLOYMENT}),
+        (MODEL_SERVER, body(), {ADAPTER_DEPLOYMENT}),
+        (ADAPTER_DEPLOYMENT, body(spec={"serverRef": {"name": "pool"}}), {MODEL_SERVER}),
+        (ADAPTER_DEPLOYMENT, body(spec={"serverRef": {"name": "pool", "namespace": "elsewhere"}}), set()),
+    ],
+)
+async def test_readers_are_woken(kind: Kind, changed: dict[str, Any], woken: set[Kind]):
+    wakeups = Wakeups()
+    keys = [Key(FINE_TUNE_JOB, "ns", "j"), Key(MODEL_SERVER, "ns", "pool"), Key(ADAPTER_DEPLOYMENT, "ns", "a")]
+    for key in keys:
+        wakeups.register(key)
+        await wakeups.wait(key, None)
+    wake_readers(wakeups, kind, changed, deleted=False)
+    assert {key.kind for key in keys if await wakeups.wait(key, 0)} == woken
+
+
+def test_kopf_is_given_event_handlers_only():
+    registry = build_registry(Loops(), Wakeups())
+    assert not registry._spawning.get_all_handlers(), "a daemon or timer would put a finalizer on every resource"
+    assert not registry._changing.get_all_handlers(), "a change handler would put annotations on every resource"
+    assert len(registry._watching.get_all_handlers()) == 7
+
+
+def test_children_are_filtered_by_the_server():
+    settings = kopf.OperatorSettings()
+    configure(settings)
+    assert settings.watching.label_selectors["", "v1", "pods"] == "tunewright.dev/managed-by=tunewright"
+    assert not settings.posting.enabled
