@@ -1,0 +1,295 @@
+"""The ModelServer loop with fake pods: its objects, its plan's path to every replica, and how it is replaced."""
+
+from __future__ import annotations
+
+import pytest
+from loop.rollout_world import revision_of
+from loop.serving_world import SERVING, ServingWorld, condition
+from tunewright_contracts.server_config import ServerConfig
+from tunewright_contracts.serving_plan import PLAN_KEY, SignedPlan
+from tunewright_operator.api.kinds import (
+    BASE_MODEL,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    MODEL_SERVER,
+    POD,
+    POD_DISRUPTION_BUDGET,
+    REPLICA_SET,
+    SERVICE,
+)
+from tunewright_operator.cluster import ConflictError
+from tunewright_operator.runtime.wakeups import Key
+
+KEY = Key(MODEL_SERVER, SERVING, "pool")
+
+
+@pytest.fixture
+async def world() -> ServingWorld:
+    world = ServingWorld()
+    world.put_deployment()
+    await world.settle()
+    return world
+
+
+async def test_a_server_is_made_of_a_restricted_deployment_a_service_and_a_budget(world):
+    deployment = world.cluster.peek(DEPLOYMENT, SERVING, "pool")
+    pod = deployment["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["automountServiceAccountToken"] is False
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert container["readinessProbe"]["httpGet"]["path"] == "/tunewright/v1/readyz"
+    assert container["livenessProbe"]["httpGet"]["path"] == "/tunewright/v1/healthz"
+    assert container["lifecycle"]["preStop"] == {"sleep": {"seconds": 10}}
+    assert pod["terminationGracePeriodSeconds"] > 10
+    folders = {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert {"/etc/tunewright/server", "/etc/tunewright/keys", "/etc/tunewright/plan", "/tmp", "/dev/shm"} <= folders
+    assert not any("subPath" in mount for mount in container["volumeMounts"]), "a subPath is never updated"
+    assert world.cluster.peek(SERVICE, SERVING, "pool")["spec"]["ports"][0]["port"] == 8000
+    assert world.cluster.peek(POD_DISRUPTION_BUDGET, SERVING, "pool")["spec"]["maxUnavailable"] == 1
+    config = world.cluster.peek(CONFIG_MAP, SERVING, "pool-server")
+    assert ServerConfig.from_json(config["data"]["server.json"]).max_rank == 16
+    assert config["data"]["operator.pub"].startswith("-----BEGIN PUBLIC KEY-----")
+    status = world.server_status()
+    assert status["endpoint"] == "http://pool.serving.svc:8000"
+    assert condition(status, "Ready")["reason"] == "Serving"
+    assert status["readyReplicas"] == 2
+
+
+async def test_nothing_is_written_when_nothing_changes(world):
+    writes = len(world.cluster.writes)
+    generation = world.plan.generation
+    for _ in range(3):
+        await world.pass_time(2)
+    assert len(world.cluster.writes) == writes
+    assert world.plan.generation == generation
+
+
+@pytest.mark.parametrize(
+    ("break_it", "reason"),
+    [
+        (lambda world: world.cluster.remove(BASE_MODEL, None, "smollm2"), "BaseModelNotFound"),
+        (lambda world: world.put_base_model(digest=""), "BaseModelNotReady"),
+        (lambda world: world.put_secret(SERVING, allowed=False), "SecretNotAllowed"),
+        (lambda world: world.cluster.remove(_kind("Secret"), SERVING, "s3"), "SecretNotFound"),
+    ],
+)
+async def test_a_server_that_cannot_be_made_says_why_and_makes_no_pod(break_it, reason):
+    world = ServingWorld()
+    break_it(world)
+    await world.settle()
+    assert condition(world.server_status(), "Stalled")["reason"] == reason
+    assert condition(world.server_status(), "Ready")["status"] == "False"
+    assert world.bodies(DEPLOYMENT) == []
+
+
+def _kind(name):
+    from tunewright_operator.api.kinds import ALL_KINDS
+
+    return next(kind for kind in ALL_KINDS if kind.name == name)
+
+
+async def test_a_server_with_a_new_problem_goes_on_serving(world):
+    await world.promote("first")
+    world.put_secret(SERVING, allowed=False)
+    await world.settle()
+    assert condition(world.server_status(), "Stalled")["reason"] == "SecretNotAllowed"
+    assert condition(world.server_status(), "Ready")["status"] == "True"
+    assert set(world.ask(10)) == {revision_of("first")}
+
+
+async def test_a_replica_restarted_with_the_operator_down_serves_the_mounted_plan(world):
+    await world.promote("first")
+    world.kill_pod(world.own_pods()[0]["metadata"]["name"])
+    world.run_controllers()
+    world.run_controllers()
+    assert len(world.own_pods()) == 2
+    assert {name for name in world.ask(20)} == {revision_of("first")}
+
+
+async def test_a_pod_that_is_not_ours_gets_neither_plan_nor_token(world):
+    labels = world.own_pods()[0]["metadata"]["labels"]
+    forged = world.cluster.put(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "forged", "namespace": SERVING, "labels": labels},
+            "spec": {},
+            "status": {"phase": "Running", "podIP": "10.0.0.99", "conditions": []},
+        }
+    )
+    pod = world.pods.add(forged["metadata"]["uid"])
+    foreign_set = world.cluster.put(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "ReplicaSet",
+            "metadata": {"name": "forged", "namespace": SERVING, "labels": labels},
+        }
+    )
+    world.cluster.edit(
+        POD,
+        SERVING,
+        "forged",
+        lambda body: body["metadata"].update(
+            ownerReferences=[
+                {
+                    "apiVersion": "apps/v1",
+                    "kind": "ReplicaSet",
+                    "name": "forged",
+                    "uid": foreign_set["metadata"]["uid"],
+                    "controller": True,
+                }
+            ]
+        ),
+    )
+    await world.servers.reconcile(KEY)
+    assert pod.plan is None
+    assert "forged" not in {name for _, name in world.pods.calls}
+    world.cluster.remove(POD, SERVING, "forged")
+    world.cluster.remove(REPLICA_SET, SERVING, "forged")
+
+
+async def test_a_restored_older_plan_is_overtaken(world):
+    """Pods refuse lower generations, so the next one must be higher than what any of them has."""
+    old = world.cluster.peek(CONFIG_MAP, SERVING, "pool-plan")["data"]
+    await world.promote("first")
+    seen = max(pod.generation for pod in world.fake_pods())
+    world.cluster.edit(CONFIG_MAP, SERVING, "pool-plan", lambda body: body.update(data=old))
+    await world.settle()
+    assert world.plan.generation > seen
+    assert all(pod.generation == world.plan.generation for pod in world.fake_pods())
+    assert world.targets() == {revision_of("first"): 100}
+
+
+async def test_a_deleted_plan_is_written_again_above_what_pods_have(world):
+    seen = world.plan.generation
+    world.cluster.remove(CONFIG_MAP, SERVING, "pool-plan")
+    await world.settle()
+    assert world.plan.generation == seen + 1
+
+
+async def test_a_plan_conflict_is_answered_by_a_new_generation(world):
+    pod = world.fake_pods()[0]
+    generation = world.plan.generation
+    forged = world.plan.model_copy(update={"routes": ()})
+    pod.plan = forged.model_copy(update={"generation": generation})
+    pod.apply(world.plan)
+    assert pod.state().plan_status == "PlanConflict"
+    await world.settle()
+    assert world.plan.generation == generation + 1
+    assert pod.plan == world.plan
+
+
+async def test_a_plan_that_somebody_else_wrote_in_between_is_not_overwritten(world):
+    world.put_job("first")
+    world.cluster.fail_next(ConflictError("changed"), "replace", CONFIG_MAP)
+    with pytest.raises(ConflictError):
+        await world.rollouts.reconcile(Key(_kind("AdapterDeployment"), "support", "support"))
+        await world.servers.reconcile(KEY)
+    pushed = [call for call in world.pods.calls if call[0] == "push"]
+    await world.settle()
+    assert len([call for call in world.pods.calls if call[0] == "push"]) > len(pushed)
+
+
+async def test_the_plan_is_written_before_it_is_pushed(world):
+    """Were a pod to hold a plan that the ConfigMap lacks, its restart would revive an older one."""
+    order: list[str] = []
+    push, replace = world.pods.push_plan, world.cluster.replace
+
+    async def spy_push(pod, signed):
+        order.append("push")
+        held = world.cluster.peek(CONFIG_MAP, SERVING, "pool-plan")["data"][PLAN_KEY]
+        assert SignedPlan.from_json(held) == signed
+        await push(pod, signed)
+
+    async def spy_replace(body):
+        order.append("write")
+        return await replace(body)
+
+    world.pods.push_plan, world.cluster.replace = spy_push, spy_replace
+    world.put_job("first")
+    await world.settle()
+    assert order[0] == "write"
+    assert "push" in order
+
+
+async def test_a_silent_pod_does_not_count_as_converged(world):
+    world.fake_pods()[0].reachable = False
+    world.put_job("first")
+    await world.servers.reconcile(KEY)
+    assert condition(world.server_status(), "Ready")["message"].startswith("1 of 2")
+
+
+async def test_a_new_template_replaces_pods_one_at_a_time_without_a_gap(world):
+    await world.promote("first")
+    world.cluster.edit(MODEL_SERVER, SERVING, "pool", lambda body: body["spec"]["lora"].update(maxRank=32))
+    before = {pod["metadata"]["name"] for pod in world.own_pods()}
+    for _ in range(30):
+        await world.work_once()
+        world.run_controllers()
+        assert None not in world.ask(10), "an answer was missing while pods were replaced"
+    await world.settle()
+    after = {pod["metadata"]["name"] for pod in world.own_pods()}
+    assert not before & after
+    assert len(after) == 2
+    assert condition(world.server_status(), "Reconciling") == {}
+
+
+async def test_a_single_replica_without_surge_waits_until_it_may(world):
+    single = ServingWorld(replicas=1)
+    single.put_deployment()
+    await single.settle()
+    before = single.own_pods()
+    single.cluster.edit(MODEL_SERVER, SERVING, "pool", lambda body: body["spec"]["lora"].update(maxRank=32))
+    await single.settle()
+    assert [pod["metadata"]["name"] for pod in single.own_pods()] == [pod["metadata"]["name"] for pod in before]
+    stalled = condition(single.server_status(), "Stalled")
+    assert stalled["reason"] == "NeedsSurge"
+    assert "maxSurge" in stalled["message"]
+    single.cluster.edit(
+        MODEL_SERVER,
+        SERVING,
+        "pool",
+        lambda body: body["spec"].update(updateStrategy={"maxSurge": 1, "maxUnavailable": 0}),
+    )
+    await single.settle()
+    assert condition(single.server_status(), "Stalled") == {}
+    assert {pod["metadata"]["name"] for pod in single.own_pods()} != {pod["metadata"]["name"] for pod in before}
+
+
+async def test_an_object_of_our_name_that_belongs_to_another_is_left_alone():
+    world = ServingWorld()
+    world.cluster.put(
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "pool", "namespace": SERVING},
+            "spec": {"theirs": True},
+        }
+    )
+    await world.settle()
+    assert condition(world.server_status(), "Stalled")["reason"] == "NameTaken"
+    assert world.cluster.peek(SERVICE, SERVING, "pool")["spec"] == {"theirs": True}
+
+
+async def test_a_pods_failed_adapter_shows_in_the_servers_status(world):
+    await world.promote("first")
+    world.fake_pods()[0].broken[revision_of("second")] = "tensor holds Inf"
+    world.clock.advance(1)
+    world.put_job("second")
+    await world.settle()
+    failed = [pod["failed"] for pod in world.server_status()["pods"] if pod["failed"]]
+    assert failed == [[{"name": revision_of("second"), "reason": "PreflightFailed", "message": "tensor holds Inf"}]]
+    assert condition(world.status(), "Stalled")["reason"] == "LoadingRetried"
+
+
+async def test_a_deleted_server_is_forgotten(world):
+    uid = world.cluster.peek(MODEL_SERVER, SERVING, "pool")["metadata"]["uid"]
+    board = world.servers._board
+    assert board.read(uid, world.clock()) is not None
+    world.cluster.edit(
+        MODEL_SERVER, SERVING, "pool", lambda body: body["metadata"].update(deletionTimestamp=world.clock.text)
+    )
+    await world.servers.reconcile(KEY)
+    assert board.read(uid, world.clock()) is None
