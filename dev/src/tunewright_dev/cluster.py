@@ -86,10 +86,10 @@ def up(paths: Paths) -> Kubectl:
     built = binaries.ensure_all(paths)
     programs = built["hyperkube"].parent
     with locks.exclusive("cluster"):
-        paths.claim()
         if not any(components.find(paths, name) for name in COMPONENTS):
             _clear_leftovers(paths)
             _require_free()
+        paths.claim()
         network.prepare(paths)
         credentials = kubernetes.ensure_credentials(paths)
         references = _start(paths, programs, credentials)
@@ -102,8 +102,8 @@ def up(paths: Paths) -> Kubectl:
 def down(paths: Paths) -> None:
     """Stop everything and remove every process, mount, namespace, interface and rule of the cluster."""
     host.require_root()
-    # In this order, which no other run reverses: a build needs the registry that `down` would stop.
-    with locks.exclusive("images"), locks.exclusive("cluster"):
+    # In the order in which `up` takes them; a build needs the registry that this stops, so it waits for its end.
+    with locks.exclusive("cluster"), locks.exclusive("images"):
         components.stop_all(paths, COMPONENTS)
         _clear_leftovers(paths)
         for name in _CLUSTER_STATE:
@@ -187,6 +187,8 @@ def _require_free() -> None:
 
 def _clear_leftovers(paths: Paths) -> None:
     """Remove what runs without a component that would look after it: pods, shims, strays, mounts, rules."""
+    if not paths.is_claimed():
+        return
     cgroups.kill_pods()
     processes.stop(*processes.find_marked(), patience=components.STOP_SECONDS)
     _remove_shim_sockets(paths)

@@ -6,9 +6,12 @@ machine, survives a reboot) and the run folder (sockets, process records, mounts
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from tunewright_dev import files
 
 
 @dataclass(frozen=True)
@@ -81,17 +84,22 @@ class Paths:
         return self.state / "object-store"
 
     def claim(self) -> None:
-        """Make the state and run folders, and note which state belongs to the cluster that runs."""
+        """Note that the cluster on this machine is ours since this boot, and which state folder it has."""
         for folder in (self.run, self.state):
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o755)
-        link = self.run / _STATE_LINK
-        if not link.is_symlink():
-            link.symlink_to(self.state)
+        files.write(self.run / _CLAIM, json.dumps({"state": str(self.state), "boot": _read_boot()}))
+
+    def is_claimed(self) -> bool:
+        """Tell whether a cluster of ours was started since this boot and not taken down.
+
+        Only then are the firewall's KUBE chains and the control groups `kubepods` ours to remove.
+        """
+        return _read_claim(self.run) is not None
 
 
 _RUN = Path("/run/tunewright")
-_STATE_LINK = "state"
+_CLAIM = "claim.json"
 
 
 def find_paths() -> Paths:
@@ -101,9 +109,19 @@ def find_paths() -> Paths:
     runs keeps the state folder that it was started with, so that two clones with different settings see the same one.
     """
     cache = os.environ.get("TUNEWRIGHT_CACHE") or str(Path.home() / ".cache" / "tunewright")
-    state = os.environ.get("TUNEWRIGHT_STATE") or "/var/lib/tunewright"
-    link = _RUN / _STATE_LINK
-    if link.is_symlink():
-        state = str(link.readlink())
+    state = _read_claim(_RUN) or os.environ.get("TUNEWRIGHT_STATE") or "/var/lib/tunewright"
     clone = Path(__file__).resolve().parents[3]
     return Paths(clone=clone, cache=Path(cache).resolve(), state=Path(state).resolve(), run=_RUN)
+
+
+def _read_claim(run: Path) -> str | None:
+    """Return the state folder of the cluster that was started since this boot, None when there is none."""
+    try:
+        claim = json.loads((run / _CLAIM).read_text())
+    except FileNotFoundError:
+        return None
+    return str(claim["state"]) if claim["boot"] == _read_boot() else None
+
+
+def _read_boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -123,3 +123,12 @@ def test_new_credentials_replace_the_stores_pod():
 
     assert annotations({"s3.json": "1"}) == annotations({"s3.json": "1"})
     assert annotations({"s3.json": "1"}) != annotations({"s3.json": "2"})
+
+
+def test_a_cluster_of_an_earlier_boot_is_not_ours_to_clean_up(paths):
+    assert not paths.is_claimed()
+    paths.claim()
+    assert paths.is_claimed()
+    claim = paths.run / "claim.json"
+    claim.write_text(json.dumps({**json.loads(claim.read_text()), "boot": "another"}))
+    assert not paths.is_claimed()
