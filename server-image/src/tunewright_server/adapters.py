@@ -88,13 +88,15 @@ class AdapterPool:
         record = self.records.get(name)
         return record is not None and record.phase is AdapterPhase.LOADED
 
-    def is_known(self, name: str) -> bool:
-        """Tell whether a revision is in the plan or here."""
-        return name in self.records
-
     def is_settled(self) -> bool:
         """Tell whether every adapter of the plan is loaded, failed for good or out of time."""
         return converge.is_settled(self._plan, self.records, self._clock(), self._limits.timeout_seconds)
+
+    def waiting_for(self) -> list[str]:
+        """Return the names of the plan's adapters that are neither loaded nor failed for good."""
+        done = (AdapterPhase.LOADED, AdapterPhase.FAILED)
+        names = [entry.name for entry in self._plan.adapters] if self._plan else []
+        return [name for name in names if name not in self.records or self.records[name].phase not in done]
 
     def enter(self, name: str) -> None:
         """Count a request to a revision as under way: until `leave`, the revision is neither unloaded nor deleted."""

@@ -50,8 +50,8 @@ async def _answer_ready(runtime: Runtime, send: asgi.Send) -> None:
     if runtime.is_ready:
         await asgi.send_json(send, 200, b'{"status":"ready"}')
         return
-    waiting = [state.name for state in runtime.pool.states() if state.phase.value not in ("Loaded", "Failed")]
-    body = {"status": "settling", "planGeneration": runtime.plan_generation, "waitingFor": waiting[:20]}
+    waiting = runtime.pool.waiting_for()[:20]
+    body = {"status": "settling", "planGeneration": runtime.plan_generation, "waitingFor": waiting}
     await asgi.send_json(send, 503, orjson.dumps(body))
 
 

@@ -26,9 +26,9 @@ _COMMON_ENVIRONMENT = {
     "VLLM_LOGGING_COLOR": "0",
 }
 _CPU_ENVIRONMENT = {
-    # The engine in the server's own process saves a second copy of everything that Python loads.
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
+    # Threads that wait for each other must sleep: spinning ones starve what shares their cores, and each other.
+    "OMP_WAIT_POLICY": "PASSIVE",
 }
 # Downloads are over; nothing below needs the Hub, and vLLM's runtime update must stay closed to HTTP.
 _REMOVED = ("HF_TOKEN", "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "VLLM_PLUGINS")
