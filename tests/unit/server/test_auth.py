@@ -4,9 +4,9 @@ import time
 
 import jwt
 import pytest
-import server_world as world
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+import server_world as world
 from tunewright_server.auth import AuthError, OperatorKey
 
 

@@ -1,5 +1,7 @@
 """Schemas of tenants run in a process of their own, within limits, and cost nobody else an answer."""
 
+from pathlib import Path
+
 import pytest
 
 from tunewright_contracts.serving_plan import OutputContract
@@ -105,5 +107,10 @@ def test_depth():
 async def test_the_worker_sees_no_credentials(checker, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret-value")
     await checker.check(SCHEMA, "{}")
-    with open(f"/proc/{checker._process.pid}/environ", "rb") as file:
-        assert b"secret-value" not in file.read()
+    environment = read_environment(checker._process.pid)
+    assert b"secret-value" not in environment
+    assert b"PATH=" in environment
+
+
+def read_environment(process: int) -> bytes:
+    return Path(f"/proc/{process}/environ").read_bytes()

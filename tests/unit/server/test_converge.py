@@ -2,11 +2,11 @@
 
 import dataclasses
 
-import server_world as world
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+import server_world as world
 from tunewright_contracts.serving_plan import AdapterEntry, AdapterPhase
 from tunewright_server import converge
 from tunewright_server.converge import AdapterRecord
@@ -21,7 +21,7 @@ def make_entry(number: int) -> AdapterEntry:
 A, B, C = make_entry(1), make_entry(2), make_entry(3)
 
 
-def decide(wanted, records, in_flight=None, now=0.0, slots=8, parallel=2):
+def decide(wanted, records, in_flight=None, *, now=0.0, slots=8, parallel=2):
     known = {record.entry.name: record for record in records}
     plan = world.make_plan(1, wanted)
     return converge.decide_actions(plan, known, in_flight or {}, now, slots=slots, parallel=parallel)

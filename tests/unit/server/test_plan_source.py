@@ -1,9 +1,9 @@
 """The highest generation that the operator signed for this server is in force, over restarts too."""
 
 import pytest
-import server_world as world
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+import server_world as world
 from tunewright_contracts.serving_plan import PlanStatus
 from tunewright_server.auth import OperatorKey
 from tunewright_server.plan_source import MountedPlan, PlanKeeper

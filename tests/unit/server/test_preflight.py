@@ -6,9 +6,9 @@ import struct
 
 import numpy as np
 import pytest
-import server_world as world
 from safetensors.numpy import save_file
 
+import server_world as world
 from tunewright_contracts.adapter_manifest import CONFIG_NAME, WEIGHTS_NAME
 from tunewright_contracts.serving_plan import AdapterSource
 from tunewright_server import preflight, weights
