@@ -142,7 +142,9 @@ def test_pod_values_reach_the_pod(render: Render) -> None:
     assert template["spec"]["nodeSelector"] == {"pool": "system"}
     assert template["spec"]["priorityClassName"] == "high"
     assert template["spec"]["imagePullSecrets"] == [{"name": "pull"}]
-    assert {"name": "X"} in template["spec"]["containers"][0]["env"]
+    environment = template["spec"]["containers"][0]["env"]
+    assert {"name": "X"} in environment
+    assert {"name": "TUNEWRIGHT_IMAGE_PULL_SECRETS", "value": "pull"} in environment
 
 
 def test_selector_matches_only_the_operator(render: Render) -> None:

@@ -41,6 +41,11 @@ app.kubernetes.io/component: operator
 - {name: TUNEWRIGHT_TRAINER_IMAGE, value: {{ include "tunewright.image" (dict "root" . "image" "trainer") | quote }}}
 - {name: TUNEWRIGHT_SERVER_IMAGE, value: {{ include "tunewright.image" (dict "root" . "image" "server") | quote }}}
 - {name: TUNEWRIGHT_IMAGE_PULL_POLICY, value: {{ .Values.images.pullPolicy }}}
+{{- with .Values.images.pullSecrets }}
+{{- $names := list }}
+{{- range . }}{{ $names = append $names .name }}{{ end }}
+- {name: TUNEWRIGHT_IMAGE_PULL_SECRETS, value: {{ join "," $names | quote }}}
+{{- end }}
 - {name: TUNEWRIGHT_LOG_FORMAT, value: {{ .Values.operator.logFormat }}}
 - {name: TUNEWRIGHT_LOG_LEVEL, value: {{ .Values.operator.logLevel }}}
 {{- with .Values.operator.extraEnv }}
