@@ -31,7 +31,14 @@ from tunewright_contracts.adapter_manifest import (
 )
 from tunewright_contracts.run_spec import BaseModelSource
 from tunewright_contracts.server_config import ServerConfig
-from tunewright_contracts.serving_plan import AdapterEntry, AdapterSource, Route, ServingPlan, SignedPlan, Target
+from tunewright_contracts.serving_plan import (
+    AdapterEntry,
+    AdapterSource,
+    Route,
+    ServingPlan,
+    SignedPlan,
+    Target,
+)
 from tunewright_server.engine import EngineRefusedError
 from tunewright_server.middleware import TunewrightMiddleware
 from tunewright_server.runtime import Runtime

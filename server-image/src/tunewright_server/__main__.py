@@ -54,7 +54,8 @@ def main() -> NoReturn:
         _fail(Outcome.FAILED, "InvalidServerConfig", str(error))
     log.info("vllm_starting", version=version, cpu=cpu, command=" ".join(command[1:]))
     sys.stdout.flush()
-    os.execve(command[0], command, launch.build_environment(os.environ, cpu=cpu))  # noqa: S606 - no shell is wanted
+    environment = launch.build_environment(os.environ, cpu=cpu, cores=len(os.sched_getaffinity(0)))
+    os.execve(command[0], command, environment)  # noqa: S606 - no shell is wanted
 
 
 def fetch_patiently(config: ServerConfig, folder: Path) -> None:

@@ -27,6 +27,8 @@ _COMMON_ENVIRONMENT = {
 }
 _CPU_ENVIRONMENT = {
     "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
+    # vLLM would bind its threads to the node's first cores, the same ones in every replica on that node.
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
     # Threads that wait for each other must sleep: spinning ones starve what shares their cores, and each other.
     "OMP_WAIT_POLICY": "PASSIVE",
 }
@@ -105,8 +107,16 @@ def build_command(config: ServerConfig, model: Path, host: str, port: int, *, cp
     return command
 
 
-def build_environment(environment: Mapping[str, str], *, cpu: bool) -> dict[str, str]:
-    """Return vLLM's environment: the pod's, with our defaults where the pod says nothing."""
-    defaults = {**_COMMON_ENVIRONMENT, **(_CPU_ENVIRONMENT if cpu else {})}
+def build_environment(environment: Mapping[str, str], *, cpu: bool, cores: int) -> dict[str, str]:
+    """Return vLLM's environment: the pod's, with our defaults where the pod says nothing.
+
+    Args:
+        environment: the pod's.
+        cpu: whether the image's vLLM is the CPU build.
+        cores: how many cores this process may use; the CPU build computes on all but one, which serves HTTP.
+    """
+    defaults = dict(_COMMON_ENVIRONMENT)
+    if cpu:
+        defaults |= {**_CPU_ENVIRONMENT, "OMP_NUM_THREADS": str(max(1, cores - 1))}
     merged = {**defaults, **environment}
     return {name: value for name, value in merged.items() if name not in _REMOVED}

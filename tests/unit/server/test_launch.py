@@ -88,13 +88,15 @@ def test_good_versions():
 
 def test_the_environment():
     given = {"HF_TOKEN": "secret", "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True", "VLLM_CPU_KVCACHE_SPACE": "4", "A": "b"}
-    environment = launch.build_environment(given, cpu=True)
+    environment = launch.build_environment(given, cpu=True, cores=4)
     assert "HF_TOKEN" not in environment
     assert "VLLM_ALLOW_RUNTIME_LORA_UPDATING" not in environment
     assert environment["VLLM_CPU_KVCACHE_SPACE"] == "4"
     assert environment["HF_HUB_OFFLINE"] == "1"
     assert environment["A"] == "b"
-    assert "OMP_WAIT_POLICY" not in launch.build_environment({}, cpu=False)
+    assert environment["OMP_NUM_THREADS"] == "3"
+    assert launch.build_environment({}, cpu=True, cores=1)["OMP_NUM_THREADS"] == "1"
+    assert "OMP_WAIT_POLICY" not in launch.build_environment({}, cpu=False, cores=4)
 
 
 @pytest.fixture
