@@ -40,8 +40,7 @@ def dev_kubectl(kubectl: Kubectl) -> DevKubectl:
 @pytest.fixture(scope="session")
 def bucket(dev_kubectl: DevKubectl) -> Bucket:
     """The object store's bucket, as its administrator."""
-    access = objectstore.read_access(dev_kubectl, "admin")
-    assert access is not None
+    access = objectstore.read_identities(dev_kubectl)["admin"]
     endpoint = f"https://{topology.OBJECT_STORE_SERVICE}:{topology.OBJECT_STORE_PORT}"
     ca = PATHS.pki / "object-store-ca.crt"
     return Bucket(

@@ -34,7 +34,10 @@ def build_job(name: str, namespace: str, **spec: Any) -> Body:
     defaults: Body = {
         "baseModelRef": {"name": "tiny"},
         "storage": {"secretRef": {"name": "s3"}},
-        "dataset": {"sources": [{"name": "records", "configMap": {"name": "data"}}]},
+        "dataset": {
+            "sources": [{"name": "records", "configMap": {"name": "data"}}],
+            "split": {"validationPercent": 20, "evaluationPercent": 20},
+        },
         "training": {
             "quantization": "None",
             "lora": {"rank": 8, "alpha": 8},
