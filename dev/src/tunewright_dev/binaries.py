@@ -53,7 +53,9 @@ HYPERKUBE = Program(
 REGISTRY = Program("registry", "tools/registry", "github.com/distribution/distribution/v3/cmd/registry")
 COREDNS = Program("coredns", "tools/coredns")
 PAUSE = Program("pause", "tools/pause")
-HELM = Program("helm", "tools/helm", "helm.sh/helm/v3/cmd/helm")
+# The Kubernetes that `helm template` and `helm lint` render for when no cluster is asked.
+_HELM_STAMP = "-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=34"
+HELM = Program("helm", "tools/helm", "helm.sh/helm/v3/cmd/helm", linker_flags=_HELM_STAMP)
 KUBECONFORM = Program("kubeconform", "tools/kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform")
 
 PROGRAMS = (PAUSE, KUBECONFORM, REGISTRY, COREDNS, HELM, HYPERKUBE)
