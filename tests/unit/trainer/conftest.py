@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import json
 
 import boto3
@@ -17,14 +18,18 @@ CHATML = (
 )
 
 
+@functools.cache
+def _client():
+    """Made once: botocore reads megabytes of service descriptions for each client."""
+    return boto3.client("s3", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+
+
 @pytest.fixture
-def store(monkeypatch):
+def store():
     """A store on an in-memory S3 with the bucket `bucket`."""
-    for name, value in {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1"}.items():
-        monkeypatch.setenv(name, value)
     with moto.mock_aws():
-        boto3.client("s3").create_bucket(Bucket="bucket")
-        yield ObjectStore.from_environment()
+        _client().create_bucket(Bucket="bucket")
+        yield ObjectStore(_client())
 
 
 @dataclasses.dataclass
@@ -52,7 +57,9 @@ def tokenizer():
 @pytest.fixture
 def use_tokenizer(monkeypatch, tokenizer):
     """Let the phase use the character tokenizer; the base model in the bucket needs no real files then."""
-    monkeypatch.setattr(ConversationTokenizer, "from_folder", classmethod(lambda _cls, _folder, _template="": tokenizer))
+    monkeypatch.setattr(
+        ConversationTokenizer, "from_folder", classmethod(lambda _cls, _folder, _template="": tokenizer)
+    )
     return tokenizer
 
 
@@ -105,7 +112,12 @@ def jsonl():
 
     def make(count, start=0):
         rows = [
-            {"messages": [{"role": "user", "content": f"question {n}"}, {"role": "assistant", "content": f"answer {n}"}]}
+            {
+                "messages": [
+                    {"role": "user", "content": f"question {n}"},
+                    {"role": "assistant", "content": f"answer {n}"},
+                ]
+            }
             for n in range(start, start + count)
         ]
         return "".join(json.dumps(row) + "\n" for row in rows)

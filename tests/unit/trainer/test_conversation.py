@@ -49,7 +49,9 @@ def test_an_opening_that_goes_on_is_cut_where_the_turn_differs(talk):
 
 
 def test_a_template_without_the_answer_is_refused(talk):
-    template = ChatTemplate("{% for message in messages if message.role == 'user' %}{{ message.content }}{% endfor %}", {})
+    template = ChatTemplate(
+        "{% for message in messages if message.role == 'user' %}{{ message.content }}{% endfor %}", {}
+    )
     with pytest.raises(ChatTemplateError, match="cannot be located"):
         template.assistant_spans(talk(("user", "a"), ("assistant", "b")))
 

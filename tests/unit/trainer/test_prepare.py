@@ -15,9 +15,9 @@ from tunewright_trainer.progress_server import ProgressBoard
 
 
 @pytest.fixture
-def run(store, settings, use_tokenizer):
+def run(store, settings, make_spec, use_tokenizer):
     store.write(StorageURI.parse("s3://bucket/models/tiny/config.json"), b"{}")
-    return lambda spec: prepare(spec, store, settings, ProgressBoard())
+    return lambda **sections: prepare(make_spec(**sections), store, settings, ProgressBoard())
 
 
 @pytest.fixture
@@ -35,9 +35,9 @@ def objects(store, uri):
     return {str(item.uri): item.version for item in store.list(StorageURI.parse(uri))}
 
 
-def test_writes_splits_and_manifest(run, config_map, jsonl, make_spec, store, settings):
+def test_writes_splits_and_manifest(run, config_map, jsonl, store, settings):
     config_map(a=jsonl(80), b=jsonl(60, start=40))
-    result = run(make_spec())
+    result = run()
     summary = result.dataset
     assert (result.outcome, result.reason) == (Outcome.SUCCEEDED, "Prepared")
     assert summary.train + summary.validation + summary.evaluation == 100
@@ -50,41 +50,41 @@ def test_writes_splits_and_manifest(run, config_map, jsonl, make_spec, store, se
     assert summary.uri.startswith("s3://bucket/adapters/datasets/sha256-")
 
 
-def test_second_run_only_looks(run, config_map, jsonl, make_spec, store):
+def test_second_run_only_looks(run, config_map, jsonl, store):
     config_map(a=jsonl(60))
-    first = run(make_spec())
+    first = run()
     before = objects(store, "s3://bucket/adapters")
     store.delete_prefix(StorageURI.parse("s3://bucket/models"))  # no need to read the model again
-    assert run(make_spec()) == first
+    assert run() == first
     assert objects(store, "s3://bucket/adapters") == before
 
 
-def test_other_records_go_elsewhere(run, config_map, jsonl, make_spec):
+def test_other_records_go_elsewhere(run, config_map, jsonl):
     config_map(a=jsonl(60))
-    first = run(make_spec())
+    first = run()
     config_map(a=jsonl(61))
-    assert run(make_spec()).dataset.uri != first.dataset.uri
+    assert run().dataset.uri != first.dataset.uri
 
 
-def test_interrupted_run_is_completed(run, config_map, jsonl, make_spec, store):
+def test_interrupted_run_is_completed(run, config_map, jsonl, store):
     config_map(a=jsonl(60))
-    first = run(make_spec())
+    first = run()
     store.delete_prefix(StorageURI.parse(first.dataset.uri).join(dataset.MANIFEST_NAME))
-    assert run(make_spec()) == first
+    assert run() == first
 
 
-def test_objects_below_a_prefix(run, jsonl, make_spec, store):
+def test_objects_below_a_prefix(run, jsonl, store):
     store.write(StorageURI.parse("s3://bucket/data/x/a.jsonl"), jsonl(60).encode())
     store.write(StorageURI.parse("s3://bucket/data/README.md"), b"not records")
     source = {"name": "tickets", "s3": {"uri": "s3://bucket/data"}}
-    result = run(make_spec(dataset={"sources": [source]}))
+    result = run(dataset={"sources": [source]})
     assert result.dataset.train + result.dataset.validation + result.dataset.evaluation == 60
 
 
-def test_a_single_object(run, jsonl, make_spec, store):
+def test_a_single_object(run, jsonl, store):
     store.write(StorageURI.parse("s3://bucket/data/a.jsonl"), jsonl(60).encode() + b"oops\n")
     source = {"name": "tickets", "s3": {"uri": "s3://bucket/data/a.jsonl"}}
-    result = run(make_spec(dataset={"sources": [source]}))
+    result = run(dataset={"sources": [source]})
     assert result.dataset.first_problems == ("tickets/a.jsonl:61: not JSON: Expecting value at column 1",)
     assert result.dataset.skipped == 1
 
@@ -96,74 +96,74 @@ def test_a_single_object(run, jsonl, make_spec, store):
         ("s3://bucket/data", r"source tickets: s3://bucket/data holds a\.csv but no \.jsonl file"),
     ],
 )
-def test_missing_dataset(run, make_spec, store, uri, message):
+def test_missing_dataset(run, store, uri, message):
     store.write(StorageURI.parse("s3://bucket/data/a.csv"), b"a,b")
     with pytest.raises(TrainerError, match=message) as error:
-        run(make_spec(dataset={"sources": [{"name": "tickets", "s3": {"uri": uri}}]}))
+        run(dataset={"sources": [{"name": "tickets", "s3": {"uri": uri}}]})
     assert error.value.reason is Reason.DATASET_NOT_FOUND
 
 
-def test_empty_config_map(run, make_spec):
+def test_empty_config_map(run):
     with pytest.raises(TrainerError, match="its ConfigMap is empty") as error:
-        run(make_spec())
+        run()
     assert error.value.reason is Reason.DATASET_NOT_FOUND
 
 
-def test_empty_file(run, config_map, make_spec):
+def test_empty_file(run, config_map):
     config_map(a="\n\n")
     with pytest.raises(TrainerError) as error:
-        run(make_spec())
+        run()
     assert error.value.reason is Reason.DATASET_EMPTY
 
 
-def test_all_duplicates(run, config_map, jsonl, make_spec):
+def test_all_duplicates(run, config_map, jsonl):
     config_map(a=jsonl(1) * 50)
     with pytest.raises(TrainerError, match=r"1 unique records \(after 49 duplicates were dropped\)") as error:
-        run(make_spec())
+        run()
     assert error.value.reason is Reason.TOO_FEW_RECORDS
 
 
-def test_over_long_records(run, config_map, jsonl, make_spec):
+def test_over_long_records(run, config_map, jsonl):
     config_map(a=jsonl(60))
     with pytest.raises(TrainerError, match=r"tokens are over the limit of 50 \(training.maxSequenceLength\)"):
-        run(make_spec(training={"maxSequenceLength": 50}))
+        run(training={"maxSequenceLength": 50})
 
 
-def test_bad_schema_is_found_before_anything_is_read(run, make_spec):
+def test_bad_schema_is_found_before_anything_is_read(run):
     with pytest.raises(TrainerError, match="not a JSON Schema") as error:
-        run(make_spec(evaluation={"metrics": [{"type": "JSONSchema", "schema": {"type": 7}}]}))
+        run(evaluation={"metrics": [{"type": "JSONSchema", "schema": {"type": 7}}]})
     assert error.value.reason is Reason.INVALID_METRIC
 
 
-def test_no_such_output_bucket(run, config_map, jsonl, make_spec):
+def test_no_such_output_bucket(run, config_map, jsonl):
     config_map(a=jsonl(60))
     with pytest.raises(StorageError) as error:
-        run(make_spec(outputUri="s3://missing/adapters"))
+        run(outputUri="s3://missing/adapters")
     assert error.value.reason is StorageReason.NO_SUCH_BUCKET
 
 
-def test_truncated_split_is_noticed(run, config_map, jsonl, make_spec, store):
+def test_truncated_split_is_noticed(run, config_map, jsonl, store):
     config_map(a=jsonl(60))
-    summary = run(make_spec()).dataset
+    summary = run().dataset
     store.write(StorageURI.parse(summary.uri).join("train.jsonl"), b"")
     with pytest.raises(TrainerError, match=r"train\.jsonl is missing or has another size") as error:
-        run(make_spec())
+        run()
     assert error.value.reason is Reason.DATASET_CHANGED
 
 
-def test_changed_byte_is_noticed(run, config_map, jsonl, make_spec, store, tmp_path):
+def test_changed_byte_is_noticed(run, config_map, jsonl, store, tmp_path):
     config_map(a=jsonl(60))
-    uri = StorageURI.parse(run(make_spec()).dataset.uri)
+    uri = StorageURI.parse(run().dataset.uri)
     data = store.read(uri.join("train.jsonl"))
     store.write(uri.join("train.jsonl"), data.replace(b"question", b"Question", 1))
     with pytest.raises(TrainerError, match=r"train\.jsonl has another digest"):
         dataset.fetch_dataset(store, uri, tmp_path / "fetched")
 
 
-def test_held_out_records_keep_their_form(run, config_map, make_spec, store):
+def test_held_out_records_keep_their_form(run, config_map, store):
     row = {"prompt": "Grüße 日本", "completion": '{"a": 1}'}
     config_map(a="".join(json.dumps({**row, "prompt": f"{row['prompt']} {n}"}) + "\n" for n in range(60)))
-    summary = run(make_spec()).dataset
+    summary = run().dataset
     text = store.read(StorageURI.parse(summary.uri).join("evaluation.jsonl")).decode()
     first = json.loads(text.splitlines()[0])
     assert first["messages"][-1] == {"role": "assistant", "content": '{"a": 1}'}

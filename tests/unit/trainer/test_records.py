@@ -67,7 +67,9 @@ def test_auto_takes_the_first_records_format_for_the_whole_file():
 
 
 def test_prompt_completion_as_text_and_as_messages(talk):
-    conversational = b'{"prompt": [{"role": "user", "content": "q"}], "completion": [{"role": "assistant", "content": "a"}]}'
+    conversational = (
+        b'{"prompt": [{"role": "user", "content": "q"}], "completion": [{"role": "assistant", "content": "a"}]}'
+    )
     result = read(b'{"prompt": "q", "completion": "a"}\n' + conversational, DatasetFormat.PROMPT_COMPLETION)
     assert {record.conversation for record in result.records} == {talk(("user", "q"), ("assistant", "a"))}
     assert len(result.records) == 2
@@ -94,9 +96,7 @@ def test_over_long_counts_the_system_prompt():
 
 
 def result_of(valid, invalid):
-    return ReadResult(
-        tuple(Record((), 1) for _ in range(valid)), tuple(f"a:{n}: bad" for n in range(1, invalid + 1))
-    )
+    return ReadResult(tuple(Record((), 1) for _ in range(valid)), tuple(f"a:{n}: bad" for n in range(1, invalid + 1)))
 
 
 @pytest.mark.parametrize(("valid", "invalid", "percent"), [(10, 0, 0), (95, 5, 5), (0, 1, 100)])

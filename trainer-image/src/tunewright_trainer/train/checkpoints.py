@@ -10,6 +10,7 @@ import concurrent.futures
 import dataclasses
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
@@ -54,11 +55,13 @@ class CheckpointStore:
     def __init__(self, store: ObjectStore, run: StorageURI, attempt: int, pod_uid: str, fingerprint: str) -> None:
         self._store = store
         self._root = run.join("checkpoints")
+        self._attempt = attempt
         self._own = self._root.join(f"{attempt}-{pod_uid.replace('-', '')[:8]}")
         self._fingerprint = fingerprint
         self._pool = concurrent.futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._pending: concurrent.futures.Future[None] | None = None
         self._saved: list[int] = []
+        self._superseded = False
 
     @property
     def latest_step(self) -> int | None:
@@ -92,19 +95,21 @@ class CheckpointStore:
         Raises:
             StorageError: the store did not answer.
         """
-        candidates: list[tuple[int, int, StorageURI]] = []
-        for item in self._store.list(self._root):
-            match = _ADDRESS.search(item.uri.key)
-            if match:
-                folder = StorageURI(item.uri.bucket, item.uri.key.removesuffix(f"/{COMPLETE_NAME}"))
-                candidates.append((int(match["step"]), int(match["attempt"]), folder))
-        for step, _attempt, uri in sorted(candidates, key=lambda candidate: candidate[:2], reverse=True):
+        for step, _attempt, uri in sorted(self._list_complete(), reverse=True, key=lambda found: found[:2]):
             problem = self._fetch(uri, step, scratch / f"step-{step:06d}")
             if problem is None:
                 _log.info("checkpoint found", step=step, uri=str(uri))
                 return Checkpoint(step, scratch / f"step-{step:06d}")
             _log.warning("checkpoint passed over", uri=str(uri), problem=problem)
         return None
+
+    def _list_complete(self) -> Iterator[tuple[int, int, StorageURI]]:
+        """Yield (step, attempt, folder) of every checkpoint with a commit mark."""
+        for item in self._store.list(self._root):
+            match = _ADDRESS.search(item.uri.key)
+            if match:
+                folder = StorageURI(item.uri.bucket, item.uri.key.removesuffix(f"/{COMPLETE_NAME}"))
+                yield int(match["step"]), int(match["attempt"]), folder
 
     def _fetch(self, uri: StorageURI, step: int, folder: Path) -> str | None:
         """Download and verify a checkpoint; return what is wrong with it, or None."""
@@ -138,6 +143,13 @@ class CheckpointStore:
         for old in self._saved[:-KEPT]:
             self._delete(self._own.join(f"step-{old:06d}"))
         del self._saved[:-KEPT]
+        if len(self._saved) == KEPT and not self._superseded:
+            # Enough of our own: what earlier attempts left is older. A later attempt's is never touched, though this
+            # pod may be the one that was cut off.
+            self._superseded = True
+            for _step, attempt, found in list(self._list_complete()):
+                if attempt < self._attempt:
+                    self._delete(found)
 
     def _delete(self, uri: StorageURI) -> None:
         try:

@@ -1,0 +1,118 @@
+"""A checkpoint counts when it is complete, unchanged and of this configuration; the newest such one is resumed."""
+
+import pytest
+
+from tunewright_contracts.storage_uri import StorageURI
+from tunewright_storage.errors import StorageError, StorageReason
+from tunewright_trainer.train.checkpoints import FILE_NAMES, CheckpointStore
+
+RUN = StorageURI.parse("s3://bucket/adapters/runs/support/tickets-12345678")
+ONE, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+
+
+@pytest.fixture
+def write_local(tmp_path):
+    def write(step):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir(exist_ok=True)
+        for name in (*FILE_NAMES, "training_args.bin", "README.md"):
+            (folder / name).write_text(f"{name} at {step}")
+        return folder
+
+    return write
+
+
+def save(store, write_local, *steps, attempt=1, pod="aaaaaaaa-0000", fingerprint=ONE):
+    checkpoints = CheckpointStore(store, RUN, attempt, pod, fingerprint)
+    for step in steps:
+        checkpoints.save(step, write_local(step))
+    checkpoints.finish()
+    return checkpoints
+
+
+def find(store, tmp_path, fingerprint=ONE):
+    return CheckpointStore(store, RUN, 9, "ffffffff-0000", fingerprint).find_newest(tmp_path / "found")
+
+
+def test_layout_and_what_is_kept(store, write_local):
+    checkpoints = save(store, write_local, 10, 20, 30)
+    keys = {str(item.uri).removeprefix(f"{RUN}/checkpoints/") for item in store.list(RUN)}
+    assert keys == {f"1-aaaaaaaa/step-0000{step}/{name}" for step in (20, 30) for name in (*FILE_NAMES, "COMPLETE")}
+    assert checkpoints.latest_step == 30
+
+
+def test_newest_of_any_attempt(store, write_local, tmp_path):
+    save(store, write_local, 10, 20, attempt=1, pod="aaaaaaaa")
+    save(store, write_local, 30, attempt=2, pod="bbbbbbbb")
+    save(store, write_local, 25, attempt=3, pod="cccccccc")
+    found = find(store, tmp_path)
+    assert found.step == 30
+    assert (found.folder / "optimizer.pt").read_text() == "optimizer.pt at 30"
+
+
+def test_two_own_checkpoints_replace_those_of_earlier_attempts(store, write_local):
+    save(store, write_local, 10, 20, attempt=1, pod="aaaaaaaa")
+    save(store, write_local, 40, attempt=3, pod="cccccccc")
+    save(store, write_local, 25, 30, attempt=2, pod="bbbbbbbb")
+    left = {str(item.uri).removeprefix(f"{RUN}/checkpoints/").rpartition("/")[0] for item in store.list(RUN)}
+    assert left == {"2-bbbbbbbb/step-000025", "2-bbbbbbbb/step-000030", "3-cccccccc/step-000040"}
+
+
+def test_none_yet(store, tmp_path):
+    assert find(store, tmp_path) is None
+
+
+def test_incomplete_one_is_passed_over(store, write_local, tmp_path):
+    save(store, write_local, 10, 20)
+    store.delete_prefix(RUN.join("checkpoints/1-aaaaaaaa/step-000020/COMPLETE"))
+    assert find(store, tmp_path).step == 10
+
+
+def test_changed_one_is_passed_over(store, write_local, tmp_path):
+    save(store, write_local, 10, 20)
+    store.write(RUN.join("checkpoints/1-aaaaaaaa/step-000020/optimizer.pt"), b"changed")
+    assert find(store, tmp_path).step == 10
+
+
+def test_missing_file_is_passed_over(store, write_local, tmp_path):
+    save(store, write_local, 10, 20)
+    store.delete_prefix(RUN.join("checkpoints/1-aaaaaaaa/step-000020/trainer_state.json"))
+    assert find(store, tmp_path).step == 10
+
+
+def test_mark_that_names_other_files_is_passed_over(store, write_local, tmp_path):
+    save(store, write_local, 10, 20)
+    uri = RUN.join("checkpoints/1-aaaaaaaa/step-000020/COMPLETE")
+    store.write(uri, store.read(uri).replace(b"optimizer.pt", b"../../escape"))
+    assert find(store, tmp_path).step == 10
+
+
+def test_other_configuration_is_passed_over(store, write_local, tmp_path):
+    save(store, write_local, 10, fingerprint=ONE)
+    assert find(store, tmp_path, fingerprint=OTHER) is None
+
+
+class BrokenStore:
+    """Fails every upload for one reason."""
+
+    def __init__(self, reason):
+        self.reason = reason
+
+    def upload(self, _path, uri):
+        raise StorageError(self.reason, f"cannot write {uri}")
+
+
+def test_an_absent_store_costs_a_checkpoint_but_not_the_training(write_local):
+    checkpoints = CheckpointStore(BrokenStore(StorageReason.UNREACHABLE), RUN, 1, "a", ONE)
+    checkpoints.save(10, write_local(10))
+    checkpoints.save(20, write_local(20))
+    assert checkpoints.latest_step is None
+    with pytest.raises(StorageError):  # the last one matters
+        checkpoints.finish()
+
+
+def test_a_refusal_ends_the_training_at_the_next_checkpoint(write_local):
+    checkpoints = CheckpointStore(BrokenStore(StorageReason.ACCESS_DENIED), RUN, 1, "a", ONE)
+    checkpoints.save(10, write_local(10))
+    with pytest.raises(StorageError):
+        checkpoints.save(20, write_local(20))

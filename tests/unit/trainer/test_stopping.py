@@ -1,0 +1,50 @@
+"""SIGTERM breaks off what may be broken off, and waits where work would be lost."""
+
+import os
+import signal
+
+import pytest
+
+from tunewright_trainer.stopping import Stopper, StopRequestedError
+
+
+@pytest.fixture
+def stopper():
+    before = signal.getsignal(signal.SIGTERM)
+    stopper = Stopper()
+    stopper.install()
+    yield stopper
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_breaks_off_an_interruptible_block(stopper):
+    with pytest.raises(StopRequestedError), stopper.interruptible():
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_waits_elsewhere_until_the_next_interruptible_block(stopper):
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert stopper.requested
+    with pytest.raises(StopRequestedError), stopper.interruptible():
+        pytest.fail("the block must not begin")
+
+
+def test_a_second_sigterm_does_not_break_the_report_of_the_first(stopper):
+    reported = False
+    try:
+        with stopper.interruptible():
+            os.kill(os.getpid(), signal.SIGTERM)
+    except StopRequestedError:
+        os.kill(os.getpid(), signal.SIGTERM)
+        reported = True
+    assert reported
+
+
+def test_libraries_cannot_swallow_it():
+    assert not issubclass(StopRequestedError, Exception)
+
+
+def test_wait_tells_whether_to_stop(stopper):
+    assert not stopper.wait(0)
+    stopper.request()
+    assert stopper.wait(60)
