@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from e2e.harness import serving
 from e2e.harness.bucket import Bucket
 from e2e.harness.failures import folder_name, keep_evidence
+from e2e.harness.jobs import build_records
 from e2e.harness.kubectl import Kubectl, is_true
 from tunewright_dev import buckets, installation, objectstore, paths, tenants, topology
 from tunewright_dev.kubectl import Kubectl as DevKubectl
@@ -82,6 +84,39 @@ def build_base_model(name: str, parameters_millions: int) -> dict[str, Any]:
             "contextLength": 2048,
         },
     }
+
+
+@pytest.fixture(scope="session")
+def pool(request: pytest.FixtureRequest, platform: Kubectl, dev_kubectl: DevKubectl, bucket: Bucket) -> Iterator[str]:
+    """The namespace of a ModelServer with two replicas on the tiny model, shared by all tests: vLLM starts slowly."""
+    namespace = f"serving-{uuid.uuid4().hex[:8]}"
+    tenants.ensure_namespace(dev_kubectl, namespace)
+    tenants.ensure_storage_secret(dev_kubectl, namespace, "s3-read", "server")
+    bucket.put(serving.HELD_OUT_KEY, build_records(8))
+    platform.apply(serving.build_server(namespace, 2))
+    platform.wait_for(
+        "modelserver",
+        serving.NAME,
+        namespace,
+        lambda body: is_true(body, "Ready") and body["status"]["readyReplicas"] == 2,
+        timeout=600,
+    )
+    yield namespace
+    if request.session.testsfailed:
+        keep_evidence(
+            platform,
+            PATHS.build / "e2e" / "serving",
+            [namespace, installation.NAMESPACE, objectstore.NAMESPACE],
+        )
+    platform.run("delete", "namespace", namespace, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def base_digest(platform: Kubectl) -> str:
+    """The digest of the tiny model as inspection found it."""
+    body = platform.get("basemodel", "tiny")
+    assert body is not None
+    return str(body["status"]["digest"])
 
 
 @pytest.fixture

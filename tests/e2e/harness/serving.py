@@ -1,0 +1,172 @@
+"""A ModelServer on the tiny model and the clients that ask it."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import threading
+from collections.abc import Callable
+from typing import Any, Self
+
+import httpx
+
+from e2e.harness import adapters
+from e2e.harness.bucket import Bucket
+from e2e.harness.kubectl import Body, Kubectl, is_true
+
+NAME = "pool"
+PORT = 8000
+HELD_OUT_KEY = "datasets/e2e/held-out.jsonl"
+HELD_OUT = f"s3://tunewright/{HELD_OUT_KEY}"
+
+
+def build_server(namespace: str, replicas: int, **spec: Any) -> Body:
+    """Return a ModelServer that all tenants may use, each with adapters below its own prefix."""
+    defaults: Body = {
+        "baseModelRef": {"name": "tiny"},
+        "replicas": replicas,
+        "storage": {"secretRef": {"name": "s3-read"}},
+        "lora": {"maxRank": 16, "maxAdapters": 16, "rolloutSlots": 4, "maxActiveAdapters": 4},
+        "vllm": {"maxModelLength": 256, "dtype": "BFloat16"},
+        "allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {"tunewright.dev/tenant": "true"}}},
+        "adapterSources": [{"uriPrefix": "s3://tunewright/adapters/{namespace}"}],
+        "resources": {"requests": {"memory": "1Gi"}, "limits": {"memory": "5Gi"}},
+    }
+    return {
+        "apiVersion": "tunewright.dev/v1alpha1",
+        "kind": "ModelServer",
+        "metadata": {"name": NAME, "namespace": namespace},
+        "spec": {**defaults, **spec},
+    }
+
+
+def build_deployment(name: str, namespace: str, server_namespace: str, uri: str, **spec: Any) -> Body:
+    """Return an AdapterDeployment whose alias is its name; without other steps a pause of a second lets everything pass."""
+    defaults: Body = {
+        "modelName": name,
+        "serverRef": {"name": NAME, "namespace": server_namespace},
+        "adapter": {"uri": uri},
+        "storage": {"secretRef": {"name": "s3"}},
+        "rollout": {
+            "steps": [{"evaluate": {}}],
+            "stickyBy": [{"header": "x-session-id"}],
+            "bakeSeconds": 0,
+        },
+        "evaluation": {"maxSamples": 4, "maxTokens": 4, "metrics": [{"type": "ExactMatch"}]},
+        "analysis": {"metrics": [{"type": "ErrorRate", "maxRegression": "0.05"}]},
+    }
+    return {
+        "apiVersion": "tunewright.dev/v1alpha1",
+        "kind": "AdapterDeployment",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {**defaults, **spec},
+    }
+
+
+def service_address(kubectl: Kubectl, namespace: str) -> str:
+    """Return the Service's address, which this machine reaches as pods do."""
+    service = kubectl.get("service", NAME, namespace)
+    assert service is not None
+    return f"http://{service['spec']['clusterIP']}:{PORT}"
+
+
+def pod_addresses(kubectl: Kubectl, namespace: str) -> dict[str, str]:
+    """Return the address of each running server pod by its name."""
+    pods = kubectl.list("pods", namespace, "tunewright.dev/role=server")
+    return {
+        pod["metadata"]["name"]: f"http://{pod['status']['podIP']}:{PORT}"
+        for pod in pods
+        if pod["status"].get("podIP") and "deletionTimestamp" not in pod["metadata"]
+    }
+
+
+def ask(address: str, alias: str, session: str = "s", **body: Any) -> httpx.Response:
+    """Ask for a few tokens."""
+    message = {"role": "user", "content": f"What is the colour of thing {session}?"}
+    request = {"model": alias, "messages": [message], "temperature": 0, "max_tokens": 4, **body}
+    return httpx.post(
+        f"{address}/v1/chat/completions", json=request, headers={"x-session-id": session}, timeout=60, trust_env=False
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """One answer as a client saw it; ``status`` 0 when the connection failed."""
+
+    status: int
+    revision: str
+    alias: str
+    detail: str = ""
+
+
+class Traffic:
+    """Clients that ask one alias until told to stop: a few threads, a bounded number of sessions."""
+
+    def __init__(self, address: str, alias: str, *, clients: int = 2, pause: float = 0.05) -> None:
+        self._address = address
+        self._alias = alias
+        self._clients = clients
+        self._pause = pause
+        self._stop = threading.Event()
+        self.answers: list[Answer] = []
+
+    def __enter__(self) -> Self:
+        self._pool = concurrent.futures.ThreadPoolExecutor(self._clients)
+        self._work = [self._pool.submit(self._run, number) for number in range(self._clients)]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._pool.shutdown()
+        for work in self._work:
+            work.result()
+
+    def revisions(self, since: int = 0) -> set[str]:
+        """Return the revisions that answered since an index into `answers`."""
+        return {answer.revision for answer in self.answers[since:] if answer.status == 200}
+
+    def failures(self) -> list[Answer]:
+        """Return the answers that were none."""
+        return [answer for answer in self.answers if answer.status != 200]
+
+    def _run(self, client: int) -> None:
+        for number in range(100_000):
+            if self._stop.wait(self._pause):
+                return
+            try:
+                response = ask(self._address, self._alias, f"client-{client}-session-{number}")
+            except httpx.HTTPError as error:
+                self.answers.append(Answer(0, "", "", repr(error)))
+                continue
+            model = response.json().get("model", "") if response.status_code == 200 else ""
+            detail = "" if response.status_code == 200 else response.text[:200]
+            self.answers.append(
+                Answer(response.status_code, response.headers.get("x-tunewright-revision", ""), model, detail)
+            )
+
+
+def promoted(digest: str) -> Callable[[Body], bool]:
+    """Return whether a digest is stable and answers everywhere."""
+
+    def check(body: Body) -> bool:
+        return body.get("status", {}).get("stable", {}).get("digest") == digest and is_true(body, "Ready")
+
+    return check
+
+
+def digest_of(uri: str) -> str:
+    """Return the digest that an adapter's URI ends in."""
+    return uri.rpartition("/")[2].replace("-", ":", 1)
+
+
+def revision_of(alias: str, uri: str) -> str:
+    """Return the name under which an alias' adapter is loaded."""
+    return f"{alias}--{digest_of(uri).removeprefix('sha256:')[:12]}"
+
+
+def deploy(kubectl: Kubectl, bucket: Bucket, pool: str, team: str, base: str, seed: int, alias: str) -> tuple[str, str]:
+    """Roll an adapter out as an alias' first; return its URI and revision."""
+    uri = adapters.publish(bucket, team, base, seed, held_out=HELD_OUT)
+    kubectl.apply(build_deployment(alias, team, pool, uri))
+    kubectl.wait_for("adep", alias, team, promoted(digest_of(uri)), timeout=240)
+    return uri, revision_of(alias, uri)

@@ -1,0 +1,154 @@
+"""A canary on real servers: shares shift, evidence decides, and nothing that dies on the way changes the end."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+
+from e2e.harness import adapters, serving
+from e2e.harness.bucket import Bucket
+from e2e.harness.kubectl import Body, Kubectl, condition, wait_until
+from tunewright_dev import installation
+
+pytestmark = pytest.mark.e2e
+
+STEPS = [
+    {"evaluate": {}},
+    {"setWeight": 30},
+    {"observe": {"minRequests": 10, "maxSeconds": 600}},
+    {"setWeight": 60},
+    {"observe": {"minRequests": 10, "maxSeconds": 600}},
+]
+
+
+def rollout(steps: list[Body], **fields: object) -> Body:
+    return {"steps": steps, "stickyBy": [{"header": "x-session-id"}], "bakeSeconds": 3, **fields}
+
+
+def candidate(body: Body) -> Body:
+    return dict(body.get("status", {}).get("candidate") or {})
+
+
+def last_outcome(body: Body) -> tuple[str, str]:
+    history = body.get("status", {}).get("history") or [{}]
+    return history[0].get("revision", ""), history[0].get("outcome", "")
+
+
+def start_canary(
+    kubectl: Kubectl,
+    bucket: Bucket,
+    pool: str,
+    team: str,
+    base: str,
+    alias: str,
+    seeds: tuple[int, int],
+    steps: list[Body],
+) -> tuple[str, str]:
+    """Promote a first adapter, then name a second one; return both revisions."""
+    _, stable = serving.deploy(kubectl, bucket, pool, team, base, seeds[0], alias)
+    uri = adapters.publish(bucket, team, base, seeds[1], held_out=serving.HELD_OUT)
+    kubectl.apply(serving.build_deployment(alias, team, pool, uri, rollout=rollout(steps)))
+    return stable, serving.revision_of(alias, uri)
+
+
+def test_canary_is_promoted_by_evidence(
+    platform: Kubectl, pool: str, team: str, bucket: Bucket, base_digest: str
+) -> None:
+    alias = f"c{team[5:]}"
+    stable, new = start_canary(platform, bucket, pool, team, base_digest, alias, (60, 61), STEPS)
+    with serving.Traffic(serving.service_address(platform, pool), alias, pause=0.1) as traffic:
+        body = platform.wait_for("adep", alias, team, lambda body: last_outcome(body) == (new, "Promoted"), timeout=400)
+    assert traffic.failures() == []
+    assert {answer.alias for answer in traffic.answers} == {alias}
+    assert traffic.revisions() == {stable, new}
+    assert body["status"]["stable"]["revision"] == new
+    report = bucket.read_json(body["status"]["history"][0]["reportURI"])
+    assert report["verdict"] == "Pass"
+    assert {item["type"] for item in report["metrics"]} == {"ExactMatch"}
+    assert all(item["incumbent"] is not None and item["base"] is not None for item in report["metrics"])
+
+
+def test_candidate_that_fails_its_evaluation_answers_nobody(
+    platform: Kubectl, pool: str, team: str, bucket: Bucket, base_digest: str
+) -> None:
+    alias = f"f{team[5:]}"
+    _, stable = serving.deploy(platform, bucket, pool, team, base_digest, 62, alias)
+    uri = adapters.publish(bucket, team, base_digest, 63, held_out=serving.HELD_OUT)
+    strict = {"maxSamples": 8, "maxTokens": 4, "metrics": [{"type": "ExactMatch", "minimum": "0.9"}]}
+    with serving.Traffic(serving.service_address(platform, pool), alias) as traffic:
+        platform.apply(serving.build_deployment(alias, team, pool, uri, rollout=rollout(STEPS), evaluation=strict))
+        new = serving.revision_of(alias, uri)
+        body = platform.wait_for(
+            "adep", alias, team, lambda body: last_outcome(body) == (new, "RolledBack"), timeout=300
+        )
+    assert traffic.revisions() == {stable}
+    assert traffic.failures() == []
+    assert condition(body, "CandidateHealthy")["status"] == "False"
+    assert "ExactMatch" in condition(body, "CandidateHealthy")["message"]
+    assert body["status"]["stable"]["revision"] == stable
+
+    platform.annotate("adep", alias, team, "touched=1")
+    again = platform.get("adep", alias, team)
+    assert again is not None
+    assert not candidate(again)
+
+
+def test_person_promotes_and_aborts(platform: Kubectl, pool: str, team: str, bucket: Bucket, base_digest: str) -> None:
+    alias = f"p{team[5:]}"
+    steps = [{"setWeight": 50}, {"pause": {}}]
+    stable, new = start_canary(platform, bucket, pool, team, base_digest, alias, (64, 65), steps)
+    platform.wait_for("adep", alias, team, lambda body: candidate(body).get("weight") == 50, timeout=120)
+    platform.annotate("adep", alias, team, f"tunewright.dev/abort={new}@1")
+    platform.wait_for("adep", alias, team, lambda body: last_outcome(body) == (new, "Aborted"), timeout=120)
+
+    platform.annotate("adep", alias, team, f"tunewright.dev/retry={new}@1")
+    platform.wait_for("adep", alias, team, lambda body: candidate(body).get("weight") == 50, timeout=120)
+    platform.annotate("adep", alias, team, f"tunewright.dev/promote={stable}@1")
+    platform.annotate("adep", alias, team, f"tunewright.dev/promote={new}@2")
+    body = platform.wait_for("adep", alias, team, lambda body: last_outcome(body) == (new, "Promoted"), timeout=180)
+    assert body["status"]["stable"]["revision"] == new
+
+
+def test_operator_killed_at_random_moments_changes_nothing(
+    platform: Kubectl, pool: str, team: str, bucket: Bucket, base_digest: str
+) -> None:
+    alias = f"o{team[5:]}"
+    stable, new = start_canary(platform, bucket, pool, team, base_digest, alias, (66, 67), STEPS)
+    moments = random.Random(7)
+    kills = 0
+    with serving.Traffic(serving.service_address(platform, pool), alias, pause=0.1) as traffic:
+
+        def promoted() -> bool:
+            body = platform.get("adep", alias, team)
+            return body is not None and last_outcome(body) == (new, "Promoted")
+
+        deadline = time.monotonic() + 500
+        while not promoted() and kills < 6 and time.monotonic() < deadline:
+            due = time.monotonic() + moments.uniform(4, 15)
+            wait_until(lambda due=due: time.monotonic() > due or promoted(), timeout=30)
+            platform.run(
+                "delete", "pods", "-n", installation.NAMESPACE, "-l", "app.kubernetes.io/component=operator",
+                "--grace-period=0", "--force",
+            )  # fmt: skip
+            kills += 1
+        wait_until(promoted, timeout=400)
+    assert kills >= 2
+    assert traffic.failures() == []
+    assert traffic.revisions() == {stable, new}
+
+
+def test_server_pod_killed_during_a_canary(
+    platform: Kubectl, pool: str, team: str, bucket: Bucket, base_digest: str
+) -> None:
+    alias = f"d{team[5:]}"
+    stable, new = start_canary(platform, bucket, pool, team, base_digest, alias, (68, 69), STEPS)
+    platform.wait_for("adep", alias, team, lambda body: candidate(body).get("weight") == 30, timeout=200)
+    victim = min(serving.pod_addresses(platform, pool))
+    with serving.Traffic(serving.service_address(platform, pool), alias, pause=0.1) as traffic:
+        platform.run("delete", "pod", victim, "-n", pool, "--grace-period=0", "--force")
+        platform.wait_for("adep", alias, team, lambda body: last_outcome(body) == (new, "Promoted"), timeout=500)
+    assert traffic.revisions() <= {stable, new}
+    # A pod killed without notice breaks the connections it had; whoever was answered was answered by the right one.
+    assert len(traffic.failures()) <= 20
