@@ -604,3 +604,39 @@ async def test_death_between_any_two_writes_reaches_the_same_end():
         assert end_of(world) == end_of(undisturbed), (
             f"crash after write {point}: {undisturbed.cluster.writes[point - 1]}"
         )
+
+
+async def test_an_attempt_that_a_crash_kept_from_the_status_is_recorded():
+    world = World()
+    await world.settle()
+    world.jobs.start(PREPARE)
+    world.jobs.finish(PREPARE, prepared())
+    world.cluster.crash_after = 3  # the dataset in the status, the ConfigMap, the Job: then the end
+    await world.settle()
+    assert world.cluster.crash_after is None
+    assert world.jobs.names() == [PREPARE, TRAIN_1]
+    assert world.status["attempt"] == 1
+
+
+async def test_a_predecessors_job_of_the_same_name_is_not_ours():
+    world = World()
+    leftover = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": PREPARE,
+            "namespace": NAMESPACE,
+            "labels": {"tunewright.dev/kind": "FineTuneJob", "tunewright.dev/name": NAME},
+            "ownerReferences": [{"uid": "a job deleted a moment ago", "controller": True}],
+        },
+        "spec": {"template": {"metadata": {"labels": {}}}},
+    }
+    world.cluster.put(leftover)
+    world.jobs.start(PREPARE)
+    world.jobs.finish(PREPARE, prepared())
+    await world.settle()
+    assert "dataset" not in world.status
+    assert world.condition("Succeeded")["reason"] == "NameTaken"
+    world.cluster.remove(JOB, NAMESPACE, PREPARE)
+    await world.pass_time(30)
+    assert world.condition("Succeeded")["reason"] == "Preparing"
