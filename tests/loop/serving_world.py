@@ -10,6 +10,7 @@ import hashlib
 import json
 from typing import Any
 
+from loop.crd_schema import check_status
 from loop.fake_cluster import Clock, Crash, FakeCluster
 from loop.fake_jobs import FakeJobs
 from loop.fake_pods import FakePod, FakeServerPods
@@ -312,6 +313,9 @@ class ServingWorld:
         except Crash:
             self.crashes += 1
             self.restart_operator()
+        for kind in (MODEL_SERVER, ADAPTER_DEPLOYMENT):
+            for body in self.bodies(kind):
+                check_status(kind.plural, body.get("status", {}))
 
     async def settle(self, rounds: int = 80) -> None:
         for _ in range(rounds):

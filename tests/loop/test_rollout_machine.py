@@ -106,9 +106,12 @@ class RolloutMachine(RuleBasedStateMachine):
     @rule()
     def everything_settles(self) -> None:
         for _ in range(12):
+            before = self.world.fingerprint()
             self.rollout_loop()
             self.server_loop()
             self.world.push()
+            if self.world.fingerprint() == before:
+                break
 
     # What happens to it ----------------------------------------------------------------------------------------
 

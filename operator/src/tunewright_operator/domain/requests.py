@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 from tunewright_operator.api.adapter_deployment import HandledRequest, Verb
 
+MAX_VALUE_LENGTH = 256
+"""What a status keeps of an annotation's value; a longer one is told apart by its beginning."""
+
 ORDER = (Verb.ABORT, Verb.ROLLBACK, Verb.RETRY, Verb.PROMOTE)
 """Abort beats promote: when both wait, the careful one wins."""
 
@@ -33,8 +36,8 @@ def list_pending(annotations: Mapping[str, str], handled: tuple[HandledRequest, 
     done = {request.verb: request.value for request in handled}
     pending: list[Request] = []
     for verb in ORDER:
-        value = annotations.get(verb.annotation)
-        if value is not None and done.get(verb) != value:
+        value = annotations.get(verb.annotation, "")[:MAX_VALUE_LENGTH]
+        if value and done.get(verb) != value:
             revision, separator, nonce = value.partition("@")
             pending.append(Request(verb, value, revision if separator and nonce else ""))
     return tuple(pending)

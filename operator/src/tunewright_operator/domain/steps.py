@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +21,7 @@ from tunewright_operator.api.adapter_deployment import (
     StableRevision,
 )
 from tunewright_operator.domain import history, live
+from tunewright_operator.domain.conditions import shorten
 from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
 from tunewright_operator.domain.reasons import Reason
 from tunewright_operator.domain.situation import Decision, Notice, ServerFacts, Situation, Wait
@@ -29,6 +31,8 @@ from tunewright_operator.domain.verdict import Assessment
 WATCH_SECONDS = 5.0
 """How often a window's counters are read into the status."""
 EVALUATION_RETRY_SECONDS = 300.0
+MAX_MESSAGE, MAX_REASON, MAX_REASONS = 4096, 1024, 16
+"""What the CRD lets a status hold."""
 FRESH_STEP: dict[str, Any] = {
     "step_started_at": None,
     "plan_generation": None,
@@ -62,7 +66,7 @@ def withdraw(
     **changes: Any,
 ) -> Decision:
     """Take the candidate's requests away; it is recorded as ended once every replica routes without it."""
-    ending = Ending(outcome=outcome, reason=reason.value, message=message)
+    ending = Ending(outcome=outcome, reason=reason.value, message=shorten(message, MAX_MESSAGE))
     after = change_candidate(status, candidate, weight=0, ending=ending, **changes)
     warning = outcome in {Outcome.ROLLED_BACK, Outcome.ABORTED}
     return Decision(after, (Notice(reason, f"{candidate.revision}: {message}", warning=warning),), again=True)
@@ -78,10 +82,16 @@ def promote(situation: Situation, candidate: CandidateRevision, now: datetime, m
     """Make the candidate the stable revision."""
     text = format_time(now)
     stable = StableRevision(**history.as_revision(candidate).model_dump(), since=text)
-    entry = history.end_candidate(candidate, Outcome.PROMOTED, Why.PROMOTED.value, message, text)
+    said = shorten(message, MAX_MESSAGE)
+    entry = history.end_candidate(candidate, Outcome.PROMOTED, Why.PROMOTED.value, said, text)
     entries = history.add_entry(situation.status.history, entry, situation.spec.history_limit)
     after = situation.status.model_copy(update={"stable": stable, "candidate": None, "history": entries})
     return Decision(after, (Notice(Why.PROMOTED, f"{candidate.revision} is stable: {message}"),), again=True)
+
+
+def bound_reasons(reasons: Iterable[str]) -> tuple[str, ...]:
+    """Return the first reasons, each as long as a status may hold."""
+    return tuple(shorten(reason, MAX_REASON) for reason in reasons)[:MAX_REASONS]
 
 
 def evaluation_key(candidate: CandidateRevision) -> str:
@@ -129,7 +139,7 @@ def dataset_of(situation: Situation, candidate: CandidateRevision) -> str:
 def _act_on_report(
     situation: Situation, candidate: CandidateRevision, report: EvaluationReport, finished_at: str, now: datetime
 ) -> Decision:
-    reasons = tuple(metric.message for metric in report.metrics) or (report.message,)
+    reasons = bound_reasons(metric.message for metric in report.metrics) or bound_reasons([report.message])
     told = candidate.model_copy(
         update={"verdict": report.verdict.value, "reasons": reasons, "report_uri": report.report_uri or None}
     )
@@ -151,7 +161,7 @@ def _wait_for_retry(
     if waited >= EVALUATION_RETRY_SECONDS:
         after = change_candidate(situation.status, candidate, **FRESH_STEP)
         return Decision(after, again=True)
-    told = change_candidate(situation.status, candidate, verdict=Verdict.ERROR.value, reasons=(problem,))
+    told = change_candidate(situation.status, candidate, verdict=Verdict.ERROR.value, reasons=bound_reasons([problem]))
     message = f"the evaluation could not measure: {problem} It runs again by itself; abort or retry by annotation."
     return Decision(
         told, wait=Wait(Why.EVALUATION_ERROR, message, stalled=True), look_after=EVALUATION_RETRY_SECONDS - waited
@@ -279,7 +289,7 @@ def hold_for_convergence(situation: Situation, server: ServerFacts) -> Decision:
 
 
 def _act_on_inconclusive(situation: Situation, candidate: CandidateRevision, reasons: tuple[str, ...]) -> Decision:
-    told = candidate.model_copy(update={"verdict": Verdict.INCONCLUSIVE.value, "reasons": reasons})
+    told = candidate.model_copy(update={"verdict": Verdict.INCONCLUSIVE.value, "reasons": bound_reasons(reasons)})
     text = "; ".join(reasons)
     match situation.spec.rollout.on_inconclusive:
         case "Rollback":
@@ -328,7 +338,7 @@ def _watch(
     changes = {
         "observation": grown.to_wire(),
         "verdict": assessment.verdict.value if assessment.verdict else None,
-        "reasons": assessment.reasons,
+        "reasons": bound_reasons(assessment.reasons),
         "detectable_drop": None if drop is None else f"{drop:.3f}",
     }
     return candidate.model_copy(update=changes), assessment

@@ -1,0 +1,43 @@
+"""The CRDs' own schemas, applied to what loops write: a real API server refuses or prunes what does not fit."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+CRDS = Path(__file__).parents[2] / "crds"
+
+
+@cache
+def load_status_schema(plural: str) -> dict[str, Any]:
+    crd = yaml.safe_load((CRDS / f"tunewright.dev_{plural}.yaml").read_text())
+    schema: dict[str, Any] = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
+    return schema
+
+
+def check_status(plural: str, status: dict[str, Any]) -> None:
+    """Fail when the API server would refuse this status, or silently drop a field of it."""
+    schema = load_status_schema(plural)
+    jsonschema.validate(status, schema)
+    pruned = list(find_pruned(schema, status, "status"))
+    assert not pruned, f"the CRD of {plural} lacks {pruned}"
+
+
+def find_pruned(schema: dict[str, Any], value: Any, where: str) -> list[str]:
+    if schema.get("x-kubernetes-preserve-unknown-fields"):
+        return []
+    if isinstance(value, list):
+        return [name for item in value for name in find_pruned(schema.get("items", {}), item, f"{where}[]")]
+    if not isinstance(value, dict):
+        return []
+    if isinstance(schema.get("additionalProperties"), dict):
+        return []
+    known = schema.get("properties", {})
+    found: list[str] = []
+    for key, item in value.items():
+        found += find_pruned(known[key], item, f"{where}.{key}") if key in known else [f"{where}.{key}"]
+    return found
