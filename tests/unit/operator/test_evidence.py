@@ -230,6 +230,14 @@ def test_a_bake_is_held_to_an_upper_bound_of_the_incumbents_last_window():
     assert guard.share == 0.5
 
 
+def test_answers_of_unknown_dependence_count_as_a_quarter():
+    def limit(window: PastWindow) -> float:
+        past = {"ErrorRate": window}
+        return open_observation(1, [ERRORS], [], past, NOW, comparison=Comparison.LAST_WINDOW).guards[0].limit
+
+    assert limit(PastWindow(4000, 80)) == limit(PastWindow(1000, 20, design_effect=1.0))
+
+
 def test_a_bake_begins_to_bet_afresh_as_answers_come_in():
     past = {"ErrorRate": PastWindow(answers=1000, bad=50)}
     seen = open_observation(1, [ERRORS], [], past, NOW, comparison=Comparison.LAST_WINDOW)

@@ -140,11 +140,13 @@ class LiveMetric:
 
 @dataclass(frozen=True)
 class PastWindow:
-    """The incumbent's answers of one metric before this window, and how far they depend on each other."""
+    """The incumbent's answers of one metric before this window, and how far they depend on each other (unless told: a
+    lot).
+    """
 
     answers: int = 0
     bad: int = 0
-    design_effect: float = 1.0
+    design_effect: float = betting.PRIOR_VARIANCE_RATIO
 
 
 def open_observation(
