@@ -31,7 +31,9 @@ def report_prepare(run: JobRun, facts: dict[str, Any]) -> Report:
     )
 
 
-def report_train(observation: FineTuneObservation, run: JobRun, facts: dict[str, Any]) -> Report:
+def report_train(  # noqa: PLR0911 - one return a rule
+    observation: FineTuneObservation, run: JobRun, facts: dict[str, Any]
+) -> Report:
     """Return what to tell of a train Job that has not finished."""
     status, attempt = observation.status, observation.attempt
     pod, progress = run.pod, observation.progress
