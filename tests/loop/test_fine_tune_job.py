@@ -467,11 +467,17 @@ async def test_a_trainer_that_talks_nonsense_changes_no_fact():
     world = World()
     await world.prepare()
     nonsense = progress(-5).model_copy(
-        update={"train_loss": float("nan"), "tokens_per_second": float("inf"), "estimated_finish": "soon"}
+        update={
+            "train_loss": float("nan"),
+            "validation_loss": 1e300,
+            "tokens_per_second": float("inf"),
+            "estimated_finish": "soon",
+            "checkpoint_step": 2**70,
+        }
     )
     world.trainers.answers["10.0.0.7"] = nonsense
     await world.train()
-    assert world.status["progress"] == {"step": 0, "totalSteps": 100, "percent": 0}
+    assert world.status["progress"] == {"step": 0, "totalSteps": 100, "percent": 0, "checkpointStep": 10**12}
 
 
 async def test_a_pod_that_cannot_start_says_why():

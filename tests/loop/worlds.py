@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from loop.crd_schema import check_status
 from loop.fake_cluster import Clock, Crash, FakeCluster
 from loop.fake_jobs import NAMESPACE, FakeJobs
 from tunewright_contracts.adapter_manifest import Score
@@ -149,6 +150,7 @@ class World:
                 continue
             except GoneError:
                 return None
+            check_status(FINE_TUNE_JOB.plural, self.status)
             if len(self.cluster.writes) == before and again != 0:
                 return again
         raise AssertionError(f"the operator does not come to rest: {self.cluster.writes[-6:]}")
@@ -205,6 +207,8 @@ class BaseModelWorld:
                 continue
             except GoneError:
                 return None
+            for body in await self.cluster.list(BASE_MODEL):
+                check_status(BASE_MODEL.plural, body.get("status", {}))
             if len(self.cluster.writes) == before and again != 0:
                 return again
         raise AssertionError("the operator does not come to rest")

@@ -33,6 +33,11 @@ MILESTONES = (
 )
 """What becomes True one after the other."""
 
+_MAX_COUNT = 10**12
+"""No step, speed or loss is larger; the CRD's numbers and decimal strings are bounded."""
+_MAX_SCORES = 8
+"""The CRD's bound on ``status.evaluation``."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Report:
@@ -154,7 +159,7 @@ def build_adapter_status(summary: AdapterSummary) -> AdapterStatus:
 def build_scores(scores: Sequence[Score]) -> tuple[ScoreStatus, ...]:
     """Return scores as decimal strings; one that is no number is left out."""
     built = []
-    for score in scores:
+    for score in scores[:_MAX_SCORES]:
         tuned = format_decimal(score.tuned)
         if tuned is not None:
             base = format_decimal(score.base)
@@ -164,8 +169,8 @@ def build_scores(scores: Sequence[Score]) -> tuple[ScoreStatus, ...]:
 
 def build_progress_status(progress: Progress) -> ProgressStatus:
     """Return a trainer's snapshot, cleaned of what a status may not hold: the pod is not trusted to be sane."""
-    total = max(0, progress.total_steps)
-    step = max(0, min(progress.step, total) if total else progress.step)
+    total = _count(progress.total_steps)
+    step = _count(min(progress.step, total) if total else progress.step)
     speed = progress.tokens_per_second
     return ProgressStatus(
         step=step,
@@ -173,15 +178,15 @@ def build_progress_status(progress: Progress) -> ProgressStatus:
         percent=step * 100 // total if total else 0,
         train_loss=format_decimal(progress.train_loss),
         validation_loss=format_decimal(progress.validation_loss),
-        tokens_per_second=max(0, int(speed)) if speed is not None and math.isfinite(speed) else None,
+        tokens_per_second=_count(int(speed)) if speed is not None and math.isfinite(speed) else None,
         estimated_finish=_clean_time(progress.estimated_finish),
-        checkpoint_step=None if progress.checkpoint_step is None else max(0, progress.checkpoint_step),
+        checkpoint_step=None if progress.checkpoint_step is None else _count(progress.checkpoint_step),
     )
 
 
 def format_decimal(value: float | None) -> str | None:
     """Return at most four decimals without trailing zeros, None for what is no number."""
-    if value is None or not math.isfinite(value):
+    if value is None or not math.isfinite(value) or abs(value) > _MAX_COUNT:
         return None
     text = f"{value:.4f}".rstrip("0").rstrip(".")
     return "0" if text in {"-0", ""} else text
@@ -199,6 +204,11 @@ def describe_progress(progress: Progress) -> str:
     }
     resumed = f", resumed from step {progress.resumed_from_step}" if progress.resumed_from_step else ""
     return words.get(progress.phase, f"Attempt {progress.attempt} is training{resumed}.")
+
+
+def _count(value: int) -> int:
+    """Return a number that an int64 of the API holds."""
+    return max(0, min(value, _MAX_COUNT))
 
 
 def _clean_time(text: str | None) -> str | None:
