@@ -1,0 +1,221 @@
+"""The train phase around the two heavy calls (fit, generate), which are replaced: what runs, what is kept, what repeats."""
+
+import contextlib
+import dataclasses
+import json
+import sys
+import types
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from tunewright_contracts.progress import Phase
+from tunewright_contracts.run_spec import Outcome
+from tunewright_contracts.storage_uri import StorageURI
+from tunewright_storage.base_model import digest_base_model
+from tunewright_storage.errors import StorageError, StorageReason
+from tunewright_trainer import scoring
+from tunewright_trainer.errors import Reason, TrainerError
+from tunewright_trainer.prepare.phase import prepare
+from tunewright_trainer.progress_server import ProgressBoard
+from tunewright_trainer.stopping import Stopper, StopRequestedError
+from tunewright_trainer.train.checkpoints import Checkpoint
+from tunewright_trainer.train.phase import train
+
+RUN = StorageURI.parse("s3://bucket/adapters/runs/support/tickets-12345678")
+TOTAL_STEPS = 4
+
+
+class Heavy:
+    """Stands for Unsloth: `calls` says what was asked, `stop_at` ends training early, `right` is the share of good answers."""
+
+    def __init__(self):
+        self.calls = []
+        self.stop_at = None
+        self.right = 1.0
+
+    def fit(self, config, _model_folder, examples, _validation, *, resume, work, checkpoints, **_):
+        step = self.stop_at or config.total_steps
+        self.calls.append(("fit", resume.step if resume else 0, step, len(examples)))
+        folder = work / f"checkpoint-{step}"
+        folder.mkdir(parents=True)
+        save_file({"lora_A": np.full((2, 2), step, np.float32)}, folder / "adapter_model.safetensors")
+        (folder / "adapter_config.json").write_text(json.dumps({"r": 16, "target_modules": ["q_proj"]}))
+        checkpoints.save(step, folder)
+        checkpoints.finish()
+        return types.SimpleNamespace(
+            checkpoint=Checkpoint(step, folder),
+            stopped=step < config.total_steps,
+            metrics=[{"step": step, "loss": 1.0}],
+        )
+
+    @contextlib.contextmanager
+    def loaded_for_scoring(self, _model_folder, adapter, _config):
+        self.calls.append(("score", adapter.name))
+        yield None
+
+    def answer_all(self, _model, _tokenizer, records, _max_tokens, report):
+        report(2 * len(records))
+        good = round(self.right * len(records))
+        return [
+            scoring.Answers(record, base="?", tuned=record.reference if index < good else "?")
+            for index, record in enumerate(records)
+        ]
+
+
+@pytest.fixture
+def heavy(monkeypatch):
+    heavy = Heavy()
+    fit = types.SimpleNamespace(fit=heavy.fit)
+    model = types.SimpleNamespace(
+        loaded_for_scoring=heavy.loaded_for_scoring, free_memory=lambda: None, has_accelerator=lambda: False
+    )
+    import tunewright_trainer.train as package
+
+    for name, module in {"fit": fit, "model": model}.items():
+        monkeypatch.setitem(sys.modules, f"tunewright_trainer.train.{name}", module)
+        monkeypatch.setattr(package, name, module, raising=False)
+    monkeypatch.setattr(scoring, "answer_all", heavy.answer_all)
+    return heavy
+
+
+@pytest.fixture
+def job(store, settings, make_spec, jsonl, use_tokenizer, tmp_path):
+    """Prepare a job and return a function that runs its train phase; keyword arguments replace sections."""
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    save_file({"w": np.ones(1, np.float32)}, model / "model.safetensors")
+    for path in model.iterdir():
+        store.upload(path, StorageURI.parse("s3://bucket/models/tiny").join(path.name))
+    source = {"name": "tiny", "s3": {"uri": "s3://bucket/models/tiny"}, "contextLength": 4096}
+    sections = {
+        "baseModel": {**source, "digest": digest_base_model(model).digest},
+        "training": {"maxSteps": TOTAL_STEPS},
+    }
+    (settings.sources_root / "tickets").mkdir(parents=True)
+    (settings.sources_root / "tickets" / "a.jsonl").write_text(jsonl(100))
+    board = ProgressBoard()
+    prepared = prepare(make_spec(**sections), store, settings, board).dataset
+    sections["datasetUri"] = prepared.uri
+
+    def run(stopper=None, **other):
+        # Each attempt is a pod with an empty disk.
+        number = run.attempts = run.attempts + 1
+        pod = dataclasses.replace(settings, work=tmp_path / f"pod-{number}", pod_uid=f"{number:08x}-0000")
+        spec = make_spec(**{**sections, "attempt": number, **other})
+        return train(spec, store, pod, board, stopper or Stopper())
+
+    run.attempts = 0
+    run.board = board
+    run.prepared = prepared
+    return run
+
+
+def published(store):
+    return [
+        str(item.uri)
+        for item in store.list(StorageURI.parse("s3://bucket/adapters"))
+        if "/sha256-" in str(item.uri) and "/datasets/" not in str(item.uri)
+    ]
+
+
+def test_trains_scores_and_publishes(job, heavy, store):
+    result = job()
+    assert (result.outcome, result.reason) == (Outcome.SUCCEEDED, "Published")
+    assert heavy.calls == [("fit", 0, TOTAL_STEPS, job.prepared.train), ("score", f"checkpoint-{TOTAL_STEPS}")]
+    assert [(score.base, score.tuned) for score in result.scores] == [(0.0, 1.0)]
+    assert f"{result.adapter.uri}/manifest.json" in published(store)
+    assert job.board.snapshot().phase is Phase.FINISHED
+    assert result.progress_step == TOTAL_STEPS
+    for name in ("training-config.json", "metrics-1.jsonl", "samples.jsonl", "result.json"):
+        assert store.exists(RUN.join(name))
+
+
+def test_again_on_finished_work_only_looks(job, heavy):
+    first = job()
+    heavy.calls.clear()
+    assert job() == first
+    assert heavy.calls == []
+
+
+def test_finished_training_is_not_trained_again(job, heavy, store):
+    first = job()
+    store.delete_prefix(RUN.join("result.json"))  # killed before it was written
+    heavy.calls.clear()
+    assert job().adapter == first.adapter
+    assert heavy.calls == [("score", f"step-{TOTAL_STEPS:06d}")]
+
+
+def test_a_lost_adapter_is_published_again(job, heavy, store):
+    first = job()
+    store.delete_prefix(StorageURI.parse(first.adapter.uri))
+    assert job().adapter == first.adapter
+    assert f"{first.adapter.uri}/manifest.json" in published(store)
+
+
+def test_suspended_then_resumed(job, heavy):
+    heavy.stop_at = 3
+    result = job()
+    assert (result.outcome, result.progress_step) == (Outcome.SUSPENDED, 3)
+    assert "after step 3 of 4" in result.message
+    heavy.stop_at = None
+    assert job().outcome is Outcome.SUCCEEDED
+    assert [call[:3] for call in heavy.calls if call[0] == "fit"] == [("fit", 0, 3), ("fit", 3, 4)]
+    assert job.board.snapshot().resumed_from_step == 3
+
+
+def test_stopped_before_training(job, heavy):
+    stopper = Stopper()
+    stopper.request()
+    with pytest.raises(StopRequestedError):
+        job(stopper)
+    assert heavy.calls == []
+
+
+def test_below_minimum_publishes_nothing_and_stays_so(job, heavy, store):
+    heavy.right = 0.0
+    evaluation = {"metrics": [{"type": "ExactMatch", "minimum": "0.5"}]}
+    result = job(evaluation=evaluation)
+    assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.BELOW_MINIMUM)
+    assert "ExactMatch is 0.000" in result.message
+    assert published(store) == []
+    heavy.calls.clear()
+    assert job(evaluation=evaluation) == result
+    assert heavy.calls == []
+
+
+def test_a_lower_minimum_scores_again_without_training(job, heavy):
+    heavy.right = 0.0
+    job(evaluation={"metrics": [{"type": "ExactMatch", "minimum": "0.5"}]})
+    heavy.calls.clear()
+    assert job(evaluation={"metrics": [{"type": "ExactMatch", "minimum": "0"}]}).outcome is Outcome.SUCCEEDED
+    assert [call[0] for call in heavy.calls] == ["score"]
+
+
+def test_no_metrics_no_scores(job, heavy):
+    result = job(evaluation={"metrics": []})
+    assert result.scores == ()
+    assert [call[0] for call in heavy.calls] == ["fit"]
+
+
+def test_changed_base_model(job, heavy, store):
+    store.write(StorageURI.parse("s3://bucket/models/tiny/config.json"), b'{"changed": true}')
+    with pytest.raises(StorageError, match="somebody changed the files") as error:
+        job()
+    assert error.value.reason is StorageReason.DIGEST_MISMATCH
+    assert heavy.calls == []
+
+
+def test_no_prepared_data_named(job, heavy):
+    with pytest.raises(TrainerError, match="datasetUri") as error:
+        job(datasetUri=None)
+    assert error.value.reason is Reason.INVALID_RUN_SPEC
+
+
+def test_prepared_data_gone(job, heavy, store):
+    store.delete_prefix(StorageURI.parse(job.prepared.uri))
+    with pytest.raises(TrainerError, match="holds no prepared data any more") as error:
+        job()
+    assert error.value.reason is Reason.DATASET_CHANGED
