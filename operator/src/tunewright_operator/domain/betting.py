@@ -191,7 +191,7 @@ def detectable_rise(
     without answers.
 
     `allowed` is the rise that the test tolerates, `incumbent` the number of answers behind `base` (None: a fixed rate),
-    `alpha` the test's own share of the error budget. An approximation, checked by simulation; never more than 1.
+    `alpha` the test's own share of the error budget. An approximation; never more than 1.
     """
     if candidate == 0 or incumbent == 0:
         return None
