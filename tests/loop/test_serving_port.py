@@ -1,0 +1,122 @@
+"""The HTTP port to server pods, against a real local HTTP server that behaves well, or not."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from aiohttp import web
+
+from loop.rollout_world import make_server
+from tunewright_contracts.serving_plan import PLAN_PATH, STATE_PATH, PodState, SignedPlan
+from tunewright_operator import serving
+from tunewright_operator.domain.plan import build_plan
+from tunewright_operator.serving import HTTPServerPods, PodAddress, PodUnreachableError
+from tunewright_operator.signing import SigningKey
+
+POD = PodAddress("serving", "pool-1", "uid-1", "127.0.0.1")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@pytest.fixture
+async def start(monkeypatch) -> AsyncIterator[Callable[[Handler], Awaitable[list[web.Request]]]]:
+    runners: list[web.AppRunner] = []
+
+    async def serve(handler: Handler) -> list[web.Request]:
+        seen: list[web.Request] = []
+
+        async def record(request: web.Request) -> web.StreamResponse:
+            seen.append(request)
+            await request.read()
+            return await handler(request)
+
+        application = web.Application()
+        application.router.add_route("*", "/{path:.*}", record)
+        runner = web.AppRunner(application, shutdown_timeout=0)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        monkeypatch.setattr(serving, "SERVER_PORT", runner.addresses[0][1])
+        runners.append(runner)
+        return seen
+
+    yield serve
+    for runner in runners:
+        await runner.cleanup()
+
+
+def answer(text: str = "", status: int = 200, **headers: str) -> Handler:
+    async def handle(_: web.Request) -> web.Response:
+        return web.Response(text=text, status=status, headers=headers)
+
+    return handle
+
+
+STATE = PodState(pod_uid="uid-1", boot_id="b").to_json()
+
+
+async def test_a_state_is_fetched_with_the_token(start):
+    seen = await start(answer(STATE))
+    async with HTTPServerPods() as pods:
+        state = await pods.fetch_state(POD, "secret-token")
+    assert state.boot_id == "b"
+    assert seen[0].path == STATE_PATH
+    assert seen[0].headers["Authorization"] == "Bearer secret-token"
+
+
+async def test_a_plan_is_pushed_as_signed(start):
+    bodies: list[bytes] = []
+
+    async def keep(request: web.Request) -> web.Response:
+        bodies.append(await request.read())
+        return web.Response(text="{}")
+
+    seen = await start(keep)
+    signed = SigningKey.generate().sign_plan(build_plan(make_server(), [], None, []).plan)
+    async with HTTPServerPods() as pods:
+        await pods.push_plan(POD, signed)
+    assert (seen[0].method, seen[0].path) == ("PUT", PLAN_PATH)
+    assert SignedPlan.from_json(bodies[0]) == signed
+
+
+@pytest.mark.parametrize(
+    ("handler", "words"),
+    [
+        (answer("no", 401), "answered 401: no"),
+        (answer("", 302, Location="http://127.0.0.1:1/"), "answered 302"),
+        (answer("not json"), "cannot be read"),
+        (answer(PodState(pod_uid="another", boot_id="b").to_json()), "another pod answers"),
+        (answer("x" * (serving.MAX_ANSWER_BYTES + 1)), "more than"),
+    ],
+    ids=["refused", "redirect", "garbage", "address reused", "too long"],
+)
+async def test_what_is_no_answer(start, handler, words):
+    seen = await start(handler)
+    async with HTTPServerPods() as pods:
+        with pytest.raises(PodUnreachableError, match=words) as caught:
+            await pods.fetch_state(POD, "secret-token")
+    assert "pool-1" in str(caught.value)
+    assert "secret-token" not in str(caught.value)
+    assert len(seen) == 1, "nothing is followed or asked twice"
+
+
+async def test_a_silent_pod_is_given_up(start, monkeypatch):
+    async def sulk(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"{")
+        await request.loop.create_future()
+        return response
+
+    monkeypatch.setattr(serving, "TIMEOUT_SECONDS", 0.05)
+    await start(sulk)
+    async with HTTPServerPods() as pods:
+        with pytest.raises(PodUnreachableError, match="GET"):
+            await pods.fetch_state(POD, "t")
+
+
+async def test_a_closed_port_is_a_pod_that_does_not_answer(monkeypatch):
+    monkeypatch.setattr(serving, "SERVER_PORT", 1)
+    async with HTTPServerPods() as pods:
+        with pytest.raises(PodUnreachableError, match="pool-1"):
+            await pods.fetch_state(POD, "t")

@@ -1,0 +1,89 @@
+"""What the operator signs is what a server pod verifies: both sides of the contract in one test."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import jwt
+import pytest
+
+from loop.fake_cluster import FakeCluster
+from loop.rollout_world import make_server
+from tunewright_operator.api.kinds import SECRET
+from tunewright_operator.domain.plan import build_plan
+from tunewright_operator.reconcile.signing_keys import PRIVATE_KEY, SIGNING_KEY_SECRET, SigningKeys
+from tunewright_operator.signing import MAX_TOKEN_LIFETIME, SigningKey, SigningKeyError, read_plan
+from tunewright_server.auth import AuthError, OperatorKey
+
+NAMESPACE = "tunewright-system"
+
+
+@pytest.fixture
+def key() -> SigningKey:
+    return SigningKey.generate()
+
+
+@pytest.fixture
+def pod_key(key, tmp_path) -> OperatorKey:
+    path = tmp_path / "operator.pub"
+    path.write_text(key.public_pem())
+    return OperatorKey(path)
+
+
+def test_a_pod_accepts_the_operators_plan_and_no_other(key, pod_key):
+    plan = build_plan(make_server(), [], None, []).plan
+    signed = key.sign_plan(plan)
+    assert read_plan(signed) == plan
+    assert pod_key.verify_plan(signed) == signed.payload_bytes()
+    assert key.sign_plan(plan) == signed, "the same plan gives the same bytes"
+    with pytest.raises(AuthError):
+        pod_key.verify_plan(SigningKey.generate().sign_plan(plan))
+    other = build_plan(make_server(uid="other"), [], None, []).plan
+    with pytest.raises(AuthError):
+        pod_key.verify_plan(signed.model_copy(update={"payload": key.sign_plan(other).payload}))
+
+
+def test_a_pod_accepts_tokens_for_itself_and_their_scope_only(key, pod_key):
+    now = dt.datetime.now(dt.UTC)
+    state = key.issue_state_token("server-uid", now)
+    assert pod_key.verify_token(f"Bearer {state}", "server-uid", "state")["scope"] == "state"
+    evaluate = key.issue_evaluation_token("server-uid", ["support--2", "base-model"], now)
+    claims = pod_key.verify_token(f"Bearer {evaluate}", "server-uid", "evaluate")
+    assert claims["revisions"] == ["base-model", "support--2"]
+    for token, audience, scope in [
+        (state, "other", "state"),
+        (state, "server-uid", "evaluate"),
+        (evaluate, "server-uid", "state"),
+    ]:
+        with pytest.raises(AuthError):
+            pod_key.verify_token(f"Bearer {token}", audience, scope)
+    old = key.issue_evaluation_token("server-uid", ["support--2"], now - dt.timedelta(hours=1))
+    with pytest.raises(AuthError):
+        pod_key.verify_token(f"Bearer {old}", "server-uid", "evaluate")
+
+
+def test_a_token_lives_at_most_15_minutes(key):
+    claims = jwt.decode(
+        key.issue_evaluation_token("u", ["r"], dt.datetime.now(dt.UTC)), options={"verify_signature": False}
+    )
+    assert claims["exp"] - claims["iat"] == MAX_TOKEN_LIFETIME.total_seconds() <= 900
+
+
+async def test_the_key_is_made_once_and_found_again():
+    cluster = FakeCluster()
+    cluster.readable_secrets.add(SIGNING_KEY_SECRET)
+    first = await SigningKeys(cluster, NAMESPACE).load()
+    second = await SigningKeys(cluster, NAMESPACE).load()
+    assert first.public_pem() == second.public_pem()
+    assert [verb for verb, _ in cluster.writes] == ["create"]
+
+
+@pytest.mark.parametrize("data", [{}, {PRIVATE_KEY: "bm90IGEga2V5"}])
+async def test_a_broken_key_is_never_replaced(data):
+    cluster = FakeCluster()
+    cluster.readable_secrets.add(SIGNING_KEY_SECRET)
+    metadata = {"name": SIGNING_KEY_SECRET, "namespace": NAMESPACE}
+    cluster.put({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data})
+    with pytest.raises(SigningKeyError, match="Restore it"):
+        await SigningKeys(cluster, NAMESPACE).load()
+    assert cluster.peek(SECRET, NAMESPACE, SIGNING_KEY_SECRET)["data"] == data
