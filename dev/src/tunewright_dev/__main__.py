@@ -63,6 +63,15 @@ def install() -> None:
     console.say(f"Tunewright is installed in namespace {installation.NAMESPACE}.")
 
 
+@app.command()
+def demo() -> None:
+    """Play the whole story: train, evaluate, canary, promote, roll back."""
+    # Imported here: it needs more than all other commands together.
+    from tunewright_dev.demo import command  # noqa: PLC0415
+
+    command.run(find_paths())
+
+
 def main() -> int:
     """Run a command; a foreseen failure is a message, not a traceback."""
     # A root shell got by `su` lacks the folders of iptables and ip.

@@ -1,11 +1,13 @@
 """What the program tells the person who runs it.
 
-One line when something begins that may take long, one when it ends with its time; nothing for what was already there.
+One line when something begins that may take long, one each half minute that it goes on, one when it ends with its time;
+nothing for what was already there.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -24,10 +26,23 @@ def warn(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
+HEARTBEAT_SECONDS = 30.0
+
+
 @contextmanager
 def step(title: str) -> Iterator[None]:
     """Announce `title`, run the block, and say how long it took."""
     say(f"  {title} …")
     started = time.monotonic()
-    yield
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(HEARTBEAT_SECONDS):
+            say(f"  {title}: {time.monotonic() - started:.0f} s so far …")
+
+    threading.Thread(target=beat, name="heartbeat", daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
     say(f"  {title}: {time.monotonic() - started:.1f} s")

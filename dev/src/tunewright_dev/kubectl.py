@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,18 @@ class Kubectl:
             DevError: it failed.
         """
         return commands.capture([self.program, f"--kubeconfig={self.kubeconfig}", *arguments], stdin=stdin)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start kubectl in the background (a watch, a port-forward) with its standard output piped; the caller ends it."""
+        return subprocess.Popen(
+            [str(self.program), f"--kubeconfig={self.kubeconfig}", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            # Not ended by Ctrl-C together with us: whoever started it ends it, in order.
+            start_new_session=True,
+        )
 
     def apply(self, objects: Sequence[dict[str, Any]]) -> None:
         """Apply objects server-side, as the field manager of this program."""

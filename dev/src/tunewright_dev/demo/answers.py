@@ -1,0 +1,82 @@
+"""What clients were answered, and which of it was wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from tunewright_contracts.document import Message
+
+if TYPE_CHECKING:
+    from tunewright_dev.demo.ledger import Ledger
+
+SETTLE_SECONDS = 5.0
+"""An answer is judged this long after its end, so that the plan that it was given by has been seen."""
+
+
+class Answer(Message):
+    """One line of the client's log; times are seconds since the epoch, ``status`` 0 means that there was no answer."""
+
+    number: int
+    start: float
+    end: float
+    session: str
+    kind: str
+    status: int
+    revision: str = ""
+    model: str = ""
+    answer: str = ""
+    error: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Tell whether the client got anything other than a success."""
+        return not 200 <= self.status < 300
+
+
+class Tally:
+    """Counts answers, and judges each against the ledger once that can know."""
+
+    def __init__(self, alias: str, ledger: Ledger) -> None:
+        self._alias = alias
+        self._ledger = ledger
+        self._pending: list[Answer] = []
+        self._last = 0
+        self.total = 0
+        self.by_revision: Counter[str] = Counter()
+        self.failed: list[Answer] = []
+        self.wrong: list[str] = []
+        """One sentence for each wrong answer."""
+
+    def add(self, answer: Answer) -> bool:
+        """Count an answer and return whether it was new: a log that is read again from its start counts nothing twice."""
+        if answer.number <= self._last:
+            return False
+        self._last = answer.number
+        self.total += 1
+        if answer.failed:
+            self.failed.append(answer)
+        else:
+            self.by_revision[answer.revision] += 1
+            self._pending.append(answer)
+        return True
+
+    def judge(self, now: float | None = None) -> None:
+        """Judge the answers that ended `SETTLE_SECONDS` before ``now``; without a time, all of them."""
+        later = []
+        for answer in self._pending:
+            if now is not None and answer.end > now - SETTLE_SECONDS:
+                later.append(answer)
+            elif (wrong := explain_wrong(answer, self._alias, self._ledger)) is not None:
+                self.wrong.append(wrong)
+        self._pending = later
+
+
+def explain_wrong(answer: Answer, alias: str, ledger: Ledger) -> str | None:
+    """Return what is wrong with who gave an answer, None when nothing is."""
+    if answer.model != alias:
+        return f"answer {answer.number} says that it is by {answer.model!r}; clients asked {alias!r}"
+    allowed = ledger.allowed(alias, answer.start, answer.end)
+    if answer.revision in allowed:
+        return None
+    return f"answer {answer.number} is by {answer.revision or 'nobody'}; allowed were {', '.join(sorted(allowed)) or 'none'}"

@@ -1,0 +1,59 @@
+"""`make demo`: set up, play, sum up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from tunewright_dev import console, files
+from tunewright_dev.demo import setting, setup, story, telling, view
+from tunewright_dev.demo.summary import find_violations
+from tunewright_dev.errors import DevError
+
+if TYPE_CHECKING:
+    from tunewright_dev.demo.summary import Summary
+    from tunewright_dev.paths import Paths
+
+
+def run(paths: Paths) -> None:
+    """Play the demo; its figures go to build/demo/summary.json.
+
+    Raises:
+        DevError: something failed, or the figures are not what they must be.
+    """
+    console.say("Setting up: cluster, images, chart")
+    kubectl, cold_seconds = setup.set_up(paths)
+    environment = f"export KUBECONFIG={paths.kubeconfig} PATH={paths.build / 'bin'}:$PATH"
+    console.say(f"To look on from another terminal:\n  {environment}")
+    shown = view.open_view()
+    played = story.Story(paths, kubectl, shown)
+    try:
+        summary = played.play(cold_seconds)
+    finally:
+        shown.end()
+    target = paths.build / "demo" / "summary.json"
+    files.write(target, summary.to_json())
+    print_results(summary)
+    console.say(f"\nAll figures: {target}")
+    violations = find_violations(summary)
+    if violations:
+        lines = [*violations, *played.problems]
+        raise DevError("\n".join(["The demo is not what it should be:", *(f"  - {line}" for line in lines)]))
+    console.say("\nThe cluster stays up. Three things to try:")
+    for title, commands in telling.suggest(environment, setting.SERVING, story.SERVER, played.stable):
+        console.say(f"\n{title}")
+        for command in commands.splitlines():
+            console.say(f"  {command}")
+    console.say("\n`make down` takes it all away.")
+
+
+def print_results(summary: Summary) -> None:
+    """Print the table of what happened."""
+    table = Table(title="What happened", title_justify="left", show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in telling.tabulate(summary):
+        table.add_row(name, value)
+    Console().print(table)

@@ -1,0 +1,38 @@
+"""How much memory pods use, as the kubelet measures it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from tunewright_dev.kubectl import Kubectl
+
+_MIB = 2**20
+
+
+def fetch_working_sets(kubectl: Kubectl, namespaces: Collection[str]) -> dict[str, int]:
+    """Return the working set in MiB of each pod of some namespaces, from the summary of each node that has one.
+
+    Raises:
+        DevError: a node's kubelet cannot be asked.
+    """
+    path = "jsonpath={range .items[*]}{.metadata.namespace} {.spec.nodeName}{'\\n'}{end}"
+    rows = (row.split() for row in kubectl.run("get", "pods", "--all-namespaces", "-o", path).splitlines())
+    nodes = sorted({row[1] for row in rows if len(row) == 2 and row[0] in namespaces})
+    found: dict[str, int] = {}
+    for node in nodes:
+        summary = json.loads(kubectl.run("get", "--raw", f"/api/v1/nodes/{node}/proxy/stats/summary"))
+        found |= read_working_sets(summary, namespaces)
+    return found
+
+
+def read_working_sets(summary: Mapping[str, Any], namespaces: Collection[str]) -> dict[str, int]:
+    """Return the working sets that a kubelet's summary (k8s.io/kubelet/pkg/apis/stats/v1alpha1) has, in MiB by pod."""
+    return {
+        pod["podRef"]["name"]: pod["memory"]["workingSetBytes"] // _MIB
+        for pod in summary.get("pods") or ()
+        if pod["podRef"]["namespace"] in namespaces and "workingSetBytes" in (pod.get("memory") or {})
+    }

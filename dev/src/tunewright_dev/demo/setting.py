@@ -1,0 +1,81 @@
+"""What the story needs before it begins: tenants, data in the bucket, and no trace of an earlier run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from tunewright_contracts.evaluation_report import EvaluationReport
+from tunewright_contracts.storage_uri import StorageURI
+from tunewright_dev import objectstore, tenants
+from tunewright_dev.demo import customers
+from tunewright_dev.errors import DevError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mypy_boto3_s3 import S3Client
+
+    from tunewright_dev.kubectl import Kubectl
+    from tunewright_dev.paths import Paths
+
+SERVING, SUPPORT = "serving", "support"
+DEPLOYMENT = "support"
+JOB_LABEL = "app=support-triage"
+DATASETS = "datasets/support-triage"
+_DELETE_SECONDS = 180
+
+
+def remove_earlier(kubectl: Kubectl) -> bool:
+    """Delete what an earlier demo left that would tell another story; return whether there was anything.
+
+    Servers, catalogue, data and published adapters stay: none of them remembers a rollout.
+
+    Raises:
+        DevError: something could not be deleted.
+    """
+    pod, config_map = f"pod/{customers.NAME}", f"configmap/{customers.NAME}"
+    deployment = f"adapterdeployment/{DEPLOYMENT}"
+    options = (f"--namespace={SUPPORT}", "--ignore-not-found", f"--timeout={_DELETE_SECONDS}s")
+    # The customers first: nobody is to ask when the alias goes.
+    said = kubectl.run("delete", pod, config_map, *options)
+    said += kubectl.run("delete", deployment, *options)
+    said += kubectl.run("delete", "finetunejobs", f"--selector={JOB_LABEL}", *options)
+    return "deleted" in said
+
+
+def prepare_tenants(kubectl: Kubectl) -> None:
+    """Make the platform's and the team's namespaces, each with the storage credentials of its duty."""
+    tenants.ensure_namespace(kubectl, SERVING)
+    tenants.ensure_storage_secret(kubectl, SERVING, "s3-read", "server")
+    tenants.ensure_namespace(kubectl, SUPPORT, tenant=True)
+    tenants.ensure_storage_secret(kubectl, SUPPORT, "s3", "trainer")
+
+
+def upload_datasets(paths: Paths, example: Path, store: S3Client) -> list[str]:
+    """Generate the example's data and put it into the bucket; return a line for each file.
+
+    Raises:
+        DevError: the generator failed.
+    """
+    folder = paths.build / "support-triage"
+    done = subprocess.run(
+        [sys.executable, example / "generate.py", "--out", folder], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise DevError(f"{example / 'generate.py'} failed:\n{done.stderr}")
+    told = []
+    for path in sorted(folder.glob("*.jsonl")):
+        data = path.read_bytes()
+        store.put_object(Bucket=objectstore.BUCKET, Key=f"{DATASETS}/{path.name}", Body=data)
+        records = len(data.splitlines())
+        told.append(f"s3://{objectstore.BUCKET}/{DATASETS}/{path.name}: {records} records")
+    return told
+
+
+def read_report(store: S3Client, uri: str) -> EvaluationReport:
+    """Return an evaluation's report."""
+    location = StorageURI.parse(uri)
+    body = store.get_object(Bucket=location.bucket, Key=location.key)["Body"].read()
+    return EvaluationReport.from_json(body)

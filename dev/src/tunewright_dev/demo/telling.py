@@ -1,0 +1,203 @@
+"""What the demo says of its world, in words: pure functions from what is known to lines of text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tunewright_dev.demo.rollouts import name_stage
+from tunewright_dev.demo.world import find_condition
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tunewright_dev.demo.answers import Answer, Tally
+    from tunewright_dev.demo.rollouts import Ended
+    from tunewright_dev.demo.summary import Summary
+    from tunewright_dev.demo.world import World
+
+Body = dict[str, Any]
+WIDTH = 110
+
+
+def tell_elapsed(seconds: float) -> str:
+    """Return minutes and seconds."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes:02d}:{rest:02d}"
+
+
+def tell_server(server: Body | None) -> str:
+    """Return how many replicas are ready, and what they wait for."""
+    if server is None:
+        return "the servers are not there yet"
+    status = server.get("status", {})
+    ready, wanted = status.get("readyReplicas", 0), server["spec"].get("replicas", 1)
+    plan = status.get("plan")
+    words = f"{ready} of {wanted} vLLM replicas ready"
+    if plan:
+        words += f", plan {plan['generation']}"
+    waiting = find_condition(server, "Stalled") or find_condition(server, "Reconciling")
+    return shorten(f"{words}: {waiting['message']}" if ready < wanted and waiting.get("message") else words)
+
+
+def tell_job(job: Body | None) -> str:
+    """Return how far a FineTuneJob is, how good it became, or why it stopped."""
+    if job is None:
+        return "not applied yet"
+    status = job.get("status", {})
+    phase = status.get("phase") or "Pending"
+    if phase == "Failed":
+        return f"Failed: {find_condition(job, 'Succeeded').get('message') or tell_conditions(job)}"
+    if phase == "Succeeded":
+        scores = status.get("evaluation", ())
+        told = [
+            f"{score['type']} {score.get('base', '?')} → {score['tuned']} of {score['samples']}" for score in scores
+        ]
+        return f"Succeeded ({', '.join(told)} records that its split held out)" if told else "Succeeded"
+    progress = status.get("progress", {})
+    if phase != "Training" or not progress.get("totalSteps"):
+        return phase
+    loss = f", loss {progress['trainLoss']}" if "trainLoss" in progress else ""
+    return f"Training, step {progress.get('step', 0)} of {progress['totalSteps']}{loss}"
+
+
+def tell_rollout(deployment: Body | None) -> str:
+    """Return where the candidate is, or who is stable."""
+    if deployment is None:
+        return "no AdapterDeployment yet"
+    status = deployment.get("status", {})
+    candidate, stable = status.get("candidate"), status.get("stable")
+    incumbent = f"stable is {stable['revision']}" if stable else "nothing is stable yet"
+    if not candidate:
+        return incumbent
+    if candidate.get("ending"):
+        return f"{candidate['revision']} is being withdrawn: {candidate['ending']['reason']}"
+    stage = name_stage(deployment["spec"]["rollout"]["steps"], candidate.get("step", 0))
+    return f"{candidate['revision']}: {stage} ({incumbent})"
+
+
+def tell_evidence(deployment: Body | None) -> str:
+    """Return what the current step's evidence says, empty when there is none."""
+    status = (deployment or {}).get("status", {})
+    candidate = status.get("candidate") or {}
+    return shorten("; ".join(candidate.get("reasons", ())))
+
+
+def tell_shares(shares: Mapping[str, int]) -> str:
+    """Return who answers clients."""
+    return " + ".join(f"{name} {weight} %" for name, weight in sorted(shares.items(), key=lambda item: -item[1]))
+
+
+def tell_answers(tally: Tally) -> str:
+    """Return the count of answers."""
+    return f"{tally.total} answers, {len(tally.wrong)} wrong, {len(tally.failed)} failed"
+
+
+def tell_answer(answer: Answer) -> str:
+    """Return one answer as a client saw it."""
+    if answer.failed:
+        return shorten(f"{answer.session} got {answer.status or 'no answer'}: {answer.error}")
+    said = " ".join(answer.answer.split())
+    return shorten(f"{answer.session} ({answer.kind}, {answer.end - answer.start:.1f} s) by {answer.revision}: {said}")
+
+
+def tell_conditions(body: Body | None) -> str:
+    """Return an object's conditions that say something, for an error message."""
+    conditions = (body or {}).get("status", {}).get("conditions", ())
+    return (
+        "; ".join(
+            f"{one['type']}={one['status']} {one.get('reason', '')}: {one.get('message', '')}".rstrip(": ")
+            for one in conditions
+        )
+        or "it has no conditions yet"
+    )
+
+
+def tell_state(world: World, job: str | None) -> str:
+    """Return one line for a pipe: all that matters now."""
+    parts = [tell_job(world.jobs.get(job)) if job else tell_server(world.server)]
+    if job and world.deployment:
+        parts.append(tell_rollout(world.deployment))
+    shares = tell_shares(world.ledger.shares(world.alias))
+    if shares:
+        parts.append(f"clients get {shares}")
+    if world.tally.total:
+        parts.append(tell_answers(world.tally))
+    return "; ".join(parts)
+
+
+def tell_change(world: World, job: str | None) -> str:
+    """Return what is different only when something happened, and not merely went on."""
+    server = (world.server or {}).get("status", {})
+    phase = (world.jobs.get(job or "") or {}).get("status", {}).get("phase")
+    rollout, shares = tell_rollout(world.deployment), tell_shares(world.ledger.shares(world.alias))
+    bad = len(world.tally.wrong) + len(world.tally.failed)
+    return " | ".join([str(server.get("readyReplicas")), str(phase), rollout, shares, str(bad)])
+
+
+def tell_ended(ended: Ended) -> str:
+    """Return how a rollout ended and why, whole: these are the numbers that the demo is about."""
+    return f"{ended.revision} of {ended.job}: {ended.outcome} at {ended.stage} ({ended.reason}). {ended.message}"
+
+
+def tabulate(summary: Summary) -> list[tuple[str, str]]:
+    """Return the rows of the table at the end."""
+    rows = []
+    for rollout in summary.rollouts:
+        saw = (
+            f"at most {rollout.candidate_share_percent} % of clients saw it"
+            if rollout.candidate_share_percent
+            else "no client saw it"
+        )
+        rows.append((rollout.name, f"{rollout.outcome} at {rollout.stage} ({rollout.reason}); {saw}"))
+    if summary.quality is not None:
+        base, tuned = summary.quality.base, summary.quality.tuned
+        rows.append(
+            ("exact match", f"{base.exact_match:.3f} before, {tuned.exact_match:.3f} after ({tuned.n} held-out)")
+        )
+        rows.append(("valid JSON", f"{base.valid_json:.3f} before, {tuned.valid_json:.3f} after"))
+    answers = summary.answers
+    rows.append(("answers", f"{answers.total}: {answers.wrong} wrong, {answers.failed} failed"))
+    rows += [(f"  by {name}", str(count)) for name, count in answers.by_revision.items()]
+    seconds = summary.seconds
+    named = (
+        ("apply → trained", seconds.apply_to_trained),
+        ("trained → promoted", seconds.trained_to_promoted),
+        ("bad offline → rolled back", seconds.bad_offline_to_rolled_back),
+        ("bad live → rolled back", seconds.bad_live_to_rolled_back),
+        ("bare machine → installed", summary.cold_setup_seconds),
+    )
+    rows += [(name, f"{value:.0f} s") for name, value in named if value is not None]
+    if summary.convergence_seconds:
+        rows.append(("a plan reaches a replica in", f"at most {max(summary.convergence_seconds.values()):.1f} s"))
+    rows += [(f"memory of {pod}", f"{used} MiB at most") for pod, used in sorted(summary.peak_memory_mib.items())]
+    return rows
+
+
+def suggest(environment: str, server_namespace: str, server: str, stable: str | None) -> Sequence[tuple[str, str]]:
+    """Return three things to try, each with its commands; ``environment`` sets up kubectl."""
+    ask = (
+        f"kubectl -n {server_namespace} port-forward service/{server} 8000 &\n"
+        "curl -s localhost:8000/v1/chat/completions -H 'content-type: application/json' -d '"
+        '{"model": "support", "temperature": 0, "max_tokens": 32, "messages": [{"role": "system", "content": "Triage the ticket."},'
+        ' {"role": "user", "content": "I was charged twice for order B204. Please hurry."}]}\''
+    )
+    back = (
+        "kubectl -n support get adep support -o jsonpath='{range .status.history[*]}{.revision} {.outcome}{\"\\n\"}{end}'\n"
+        "kubectl -n support annotate adep support --overwrite tunewright.dev/rollback=<an earlier Promoted revision>@1\n"
+        "kubectl -n support get adep support -w"
+    )
+    kill = (
+        f"kubectl -n {server_namespace} delete pod -l tunewright.dev/name={server} --wait=false\n"
+        f"kubectl -n {server_namespace} get ms {server} -w   # both come back with {stable or 'the stable revision'}"
+    )
+    return (
+        ("Ask it yourself", f"{environment}\n{ask}"),
+        ("Go back to an earlier adapter by a word", back),
+        ("Take the replicas away and see the plan come back", kill),
+    )
+
+
+def shorten(text: str, width: int = WIDTH) -> str:
+    """Return text on one line that fits."""
+    line = " ".join(text.split())
+    return line if len(line) <= width else f"{line[: width - 1]}…"

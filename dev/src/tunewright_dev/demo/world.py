@@ -1,0 +1,116 @@
+"""The demo's picture of the cluster, put together from events; it only reads."""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from tunewright_contracts.document import ContractError
+from tunewright_contracts.serving_plan import PLAN_KEY, ServingPlan, SignedPlan
+from tunewright_dev.demo.answers import Answer, Tally
+from tunewright_dev.demo.ledger import Ledger, PlanEntry
+from tunewright_dev.demo.rollouts import Ended, RolloutLog, read_time
+
+if TYPE_CHECKING:
+    from tunewright_dev.demo.feed import Event
+
+Body = dict[str, Any]
+
+SHOWN_ANSWERS = 4
+
+
+class Source(StrEnum):
+    """Where events come from."""
+
+    JOBS = "jobs"
+    DEPLOYMENT = "deployment"
+    SERVER = "server"
+    PLAN = "plan"
+    CUSTOMERS = "customers"
+    MEMORY = "memory"
+
+
+class World:
+    """What is known now, and the records that grow with it."""
+
+    def __init__(self, alias: str) -> None:
+        self.alias = alias
+        self.jobs: dict[str, Body] = {}
+        self.deployment: Body | None = None
+        self.server: Body | None = None
+        self.ledger = Ledger()
+        self.tally = Tally(alias, self.ledger)
+        self.rollouts = RolloutLog()
+        self.peak_memory: dict[str, int] = {}
+        self.latest: deque[Answer] = deque(maxlen=SHOWN_ANSWERS)
+        self.customers_ended = False
+
+    def absorb(self, event: Event) -> list[Ended]:
+        """Take in one event; return the rollouts that it ended."""
+        match event.source:
+            case Source.JOBS:
+                self._take_job(event)
+            case Source.DEPLOYMENT:
+                self.deployment = None if event.deleted else event.body
+                return [] if self.deployment is None else self.rollouts.read(self.deployment)
+            case Source.SERVER:
+                self.server = None if event.deleted else event.body
+                self.ledger.record_pods(event.at, read_generations(self.server or {}))
+            case Source.PLAN:
+                entry = None if event.deleted else read_plan(event.body, event.at)
+                if entry is not None:
+                    self.ledger.record_plan(entry)
+            case Source.CUSTOMERS:
+                self._take_answer(event)
+            case Source.MEMORY:
+                for pod, used in event.body.items():
+                    self.peak_memory[pod] = max(used, self.peak_memory.get(pod, 0))
+        return []
+
+    def _take_job(self, event: Event) -> None:
+        name = event.body["metadata"]["name"]
+        if event.deleted:
+            self.jobs.pop(name, None)
+        else:
+            self.jobs[name] = event.body
+
+    def _take_answer(self, event: Event) -> None:
+        if event.ended:
+            self.customers_ended = True
+            return
+        answer = Answer.from_wire(event.body)
+        if self.tally.add(answer):
+            self.latest.append(answer)
+
+
+def read_plan(config_map: Body, at: float) -> PlanEntry | None:
+    """Return the plan in a ConfigMap that was seen at a time, None when it holds none."""
+    try:
+        signed = SignedPlan.from_json(config_map["data"][PLAN_KEY])
+        plan = ServingPlan.from_json(signed.payload_bytes())
+    except (KeyError, ValueError, ContractError):
+        return None
+    # The API server notes when a field was last written, in whole seconds: the write was no earlier than that.
+    noted = [entry["time"] for entry in config_map["metadata"].get("managedFields", ()) if "time" in entry]
+    earliest = min(at, max((read_time(time) for time in noted), default=at))
+    shares = {
+        route.alias: {target.name: target.weight for target in route.targets if target.weight > 0}
+        for route in plan.routes
+    }
+    return PlanEntry(plan.generation, earliest, at, shares)
+
+
+def read_generations(server: Body) -> dict[str, int]:
+    """Return the plan's generation that each pod of a ModelServer reports, leaving out pods that serve nothing yet."""
+    pods = server.get("status", {}).get("pods", ())
+    return {pod["name"]: pod.get("planGeneration", 0) for pod in pods if pod.get("ready") or pod.get("planGeneration")}
+
+
+def find_condition(body: Body | None, condition_type: str) -> Body:
+    """Return a condition of an object, an empty one when it has none or it speaks of an older generation."""
+    for condition in (body or {}).get("status", {}).get("conditions", ()):
+        fresh = condition.get("observedGeneration") == (body or {})["metadata"].get("generation")
+        if condition["type"] == condition_type and fresh:
+            return dict(condition)
+    return {}

@@ -1,0 +1,67 @@
+"""Answers are counted once, and judged when the ledger can know."""
+
+from __future__ import annotations
+
+import pytest
+
+from tunewright_dev.demo.answers import SETTLE_SECONDS, Answer, Tally
+from tunewright_dev.demo.ledger import Ledger, PlanEntry
+
+REVISION = "support--aaa"
+
+
+def answer(number=1, **changes):
+    known = {"number": number, "start": 10, "end": 12, "session": "customer-1", "kind": "ticket", "status": 200}
+    return Answer(**{**known, "revision": REVISION, "model": "support", "answer": "{}", **changes})
+
+
+@pytest.fixture
+def tally():
+    ledger = Ledger()
+    ledger.record_plan(PlanEntry(1, 0, 0, {"support": {REVISION: 100}, "billing": {"billing--ccc": 100}}))
+    ledger.record_pods(1, {"a": 1})
+    return Tally("support", ledger)
+
+
+def test_a_right_answer_is_counted_by_its_revision(tally):
+    tally.add(answer())
+    tally.judge()
+    assert (tally.total, tally.by_revision, tally.wrong, tally.failed) == (1, {REVISION: 1}, [], [])
+
+
+@pytest.mark.parametrize("revision", ["", "support--bbb", "billing--ccc", "base-model"])
+def test_an_answer_by_anybody_else_is_wrong(tally, revision):
+    tally.add(answer(revision=revision))
+    tally.judge()
+    assert len(tally.wrong) == 1
+    assert REVISION in tally.wrong[0]
+
+
+def test_an_answer_that_names_another_model_than_the_alias_is_wrong(tally):
+    tally.add(answer(model=REVISION))
+    tally.judge()
+    assert tally.wrong == [f"answer 1 says that it is by '{REVISION}'; clients asked 'support'"]
+
+
+@pytest.mark.parametrize("status", [0, 302, 404, 503])
+def test_anything_but_a_success_failed_and_is_not_also_wrong(tally, status):
+    tally.add(answer(status=status, revision="", model=""))
+    tally.judge()
+    assert (len(tally.failed), tally.wrong, dict(tally.by_revision)) == (1, [], {})
+
+
+def test_a_log_read_again_counts_nothing_twice(tally):
+    assert tally.add(answer(1))
+    assert tally.add(answer(2))
+    assert not tally.add(answer(1))
+    assert not tally.add(answer(2))
+    assert tally.total == 2
+
+
+def test_an_answer_is_judged_only_when_the_plan_it_was_given_by_can_have_been_seen(tally):
+    tally.add(answer(revision="support--bbb", end=100))
+    tally.judge(100 + SETTLE_SECONDS - 0.1)
+    assert not tally.wrong
+    tally.judge(100 + SETTLE_SECONDS)
+    tally.judge()
+    assert len(tally.wrong) == 1
