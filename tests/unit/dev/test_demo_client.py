@@ -1,0 +1,109 @@
+"""The example's client against a small server: what it sends, and what it says of what came back."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from tunewright_dev.demo.answers import Answer
+from tunewright_dev.paths import find_paths
+
+sys.path.insert(0, str(find_paths().clone / "examples" / "support-triage"))
+
+import client
+import traffic
+
+REQUEST = traffic.Request("customer-1", ({"role": "user", "content": "help"},), gift_card=True)
+GOOD = json.dumps({"model": "support", "choices": [{"message": {"content": '{"queue":"billing"}'}}]})
+
+
+@contextmanager
+def serving(status, body, revision="support--aaa"):
+    """Serve one answer to everybody and collect what was sent."""
+    sent = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            text = self.rfile.read(int(self.headers["content-length"]))
+            sent.append((self.path, self.headers["x-session-id"], json.loads(text)))
+            self.send_response(status)
+            self.send_header("x-tunewright-revision", revision)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", sent
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def ask(url):
+    return client.Client(url, "support", iter(())).ask(REQUEST)[1]
+
+
+def test_it_asks_for_the_alias_with_the_session_as_sticky_key():
+    with serving(200, GOOD) as (url, sent):
+        told = ask(url)
+    assert told == {
+        "status": 200,
+        "revision": "support--aaa",
+        "model": "support",
+        "answer": '{"queue":"billing"}',
+    }
+    ((path, session, body),) = sent
+    assert (path, session) == ("/v1/chat/completions", "customer-1")
+    assert (body["model"], body["temperature"], body["max_tokens"]) == ("support", 0, client.MAX_TOKENS)
+    assert body["messages"] == [{"role": "user", "content": "help"}]
+
+
+@pytest.mark.parametrize("status", [404, 500, 503])
+def test_a_refusal_is_told_with_its_words(status):
+    with serving(status, "adapter_unavailable") as (url, _):
+        assert ask(url) == {"status": status, "error": "adapter_unavailable"}
+
+
+@pytest.mark.parametrize("body", ["", "no JSON", "{}", '{"model": "support", "choices": []}', "[]"])
+def test_a_success_that_is_no_answer_failed(body):
+    with serving(200, body) as (url, _):
+        assert ask(url)["status"] == 0
+
+
+def test_no_server_is_no_answer():
+    with serving(200, GOOD) as (url, _):
+        pass
+    told = ask(url)
+    assert told["status"] == 0
+    assert told["error"].startswith("ConnectionRefusedError")
+
+
+def test_what_it_prints_the_demo_reads_until_it_is_told_to_end(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(client, "CUSTOMERS_FILE", tmp_path / "customers")
+    monkeypatch.setattr(client, "THINK_SECONDS", 0.001)
+
+    def sessions():
+        yield [REQUEST, REQUEST]
+        client.set_customers(-1)
+        yield [REQUEST]
+
+    with serving(200, GOOD) as (url, _):
+        client.set_customers(1)
+        one = client.Client(url, "support", sessions())
+        one.serve(0)
+    answers = [Answer.from_json(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer.number for answer in answers] == [1, 2, 3]
+    assert {answer.kind for answer in answers} == {"gift-card"}
+    assert all(answer.start <= answer.end and not answer.failed for answer in answers)
