@@ -26,6 +26,9 @@ _COMMON_ENVIRONMENT = {
     "VLLM_LOGGING_COLOR": "0",
 }
 _CPU_ENVIRONMENT = {
+    # The worker in the engine's process, not in one of its own: 0.7 GiB less. vLLM prefers one of its own since it sets
+    # OpenMP up through the environment, which here is set before the first process starts.
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
     # vLLM would bind its threads to the node's first cores, the same ones in every replica on that node.
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",

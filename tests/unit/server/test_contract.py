@@ -1,5 +1,6 @@
 """Schemas of tenants run in a process of their own, within limits, and cost nobody else an answer."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,16 @@ async def test_a_schema_that_takes_too_long_is_unchecked_then_not_run_and_harms_
     assert outcomes == [UNCHECKED] * 5
     assert checker._lost
     assert await checker.check(SCHEMA, '{"queue":"billing"}') == PASS
+
+
+async def test_the_kernel_ends_a_check_that_takes_too_much_processor_time(checker):
+    slow = make_exponential_schema()
+    schema = {"properties": {"slow": {"$ref": "#/$defs/0"}}, "$defs": slow["$defs"]}
+    assert await checker.check(schema, "{}") == PASS  # compiled: from here on the limit is that of one answer
+    process = checker._process
+    assert await checker.check(schema, '{"slow":"a"}') == UNCHECKED
+    assert process.returncode == -signal.SIGVTALRM
+    assert await checker.check(schema, "{}") == PASS
 
 
 async def test_a_lost_worker_is_started_again(checker):
