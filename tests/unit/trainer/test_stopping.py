@@ -29,15 +29,20 @@ def test_waits_elsewhere_until_the_next_interruptible_block(stopper):
         pytest.fail("the block must not begin")
 
 
-def test_a_second_sigterm_does_not_break_the_report_of_the_first(stopper):
-    reported = False
-    try:
-        with stopper.interruptible():
+def stop_twice(stopper, report):
+    with stopper.interruptible():
+        try:
             os.kill(os.getpid(), signal.SIGTERM)
-    except StopRequestedError:
-        os.kill(os.getpid(), signal.SIGTERM)
-        reported = True
-    assert reported
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            report.append("told")
+
+
+def test_a_second_sigterm_does_not_break_the_report_of_the_first(stopper):
+    report = []
+    with pytest.raises(StopRequestedError):
+        stop_twice(stopper, report)
+    assert report == ["told"]
 
 
 def test_libraries_cannot_swallow_it():

@@ -20,13 +20,15 @@ from tunewright_trainer.settings import Settings
 from tunewright_trainer.stopping import Stopper
 from tunewright_trainer.termination import end_phase, explain_failure
 
-PHASES = ("prepare", "train")
+# How long each phase waits for an unreachable object store. Preparing is cheap to repeat, and a wrong endpoint should
+# be told soon; a pod that holds a GPU and hours of work waits longer.
+PATIENCE_SECONDS = {"prepare": 20.0, "train": 600.0}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one phase and return the exit code: 0 when it succeeded or was suspended, else 1."""
     parser = argparse.ArgumentParser(prog="python -m tunewright_trainer", description=__doc__)
-    parser.add_argument("phase", choices=PHASES)
+    parser.add_argument("phase", choices=sorted(PATIENCE_SECONDS))
     phase = parser.parse_args(arguments).phase
     _configure_logging()
     settings = Settings.from_environment()
@@ -46,7 +48,8 @@ def _run_phase(phase: str, settings: Settings, stopper: Stopper) -> PhaseResult:
     _prepare_process(spec, settings.work)
     board = ProgressBoard(spec.attempt)
     with ProgressServer(board, settings.progress_port):
-        store = PatientStore(ObjectStore.from_environment(), settings.patience_seconds, stopper.wait)
+        patience = PATIENCE_SECONDS[phase] if settings.patience_seconds is None else settings.patience_seconds
+        store = PatientStore(ObjectStore.from_environment(), patience, stopper.wait)
         if phase == "prepare":
             from tunewright_trainer.prepare.phase import prepare  # noqa: PLC0415 - each phase imports its own
 

@@ -17,7 +17,8 @@ from tunewright_contracts.run_spec import RUN_SPEC_PATH, SOURCES_ROOT
 class Settings:
     """Paths, port and identity of one process.
 
-    ``patience_seconds`` is how long an unreachable object store is waited for before the phase gives up.
+    ``patience_seconds`` is how long an unreachable object store is waited for before the phase gives up; None: as
+    long as suits the phase.
     """
 
     run_spec: Path
@@ -26,11 +27,12 @@ class Settings:
     work: Path
     progress_port: int
     pod_uid: str
-    patience_seconds: float
+    patience_seconds: float | None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
         """Read TUNEWRIGHT_* and POD_UID; each has the value that pods use as its default."""
+        patience = environment.get("TUNEWRIGHT_STORAGE_PATIENCE_SECONDS")
         return cls(
             run_spec=Path(environment.get("TUNEWRIGHT_RUN_SPEC", RUN_SPEC_PATH)),
             termination_log=Path(environment.get("TUNEWRIGHT_TERMINATION_LOG", "/dev/termination-log")),
@@ -39,5 +41,5 @@ class Settings:
             progress_port=int(environment.get("TUNEWRIGHT_PROGRESS_PORT", str(PROGRESS_PORT))),
             # Outside a pod each process stands for a pod of its own.
             pod_uid=environment.get("POD_UID") or str(uuid.uuid4()),
-            patience_seconds=float(environment.get("TUNEWRIGHT_STORAGE_PATIENCE_SECONDS", "600")),
+            patience_seconds=float(patience) if patience else None,
         )
