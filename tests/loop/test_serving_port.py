@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -32,7 +33,7 @@ async def start(monkeypatch) -> AsyncIterator[Callable[[Handler], Awaitable[list
 
         application = web.Application()
         application.router.add_route("*", "/{path:.*}", record)
-        runner = web.AppRunner(application, shutdown_timeout=0)
+        runner = web.AppRunner(application)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
@@ -101,11 +102,13 @@ async def test_what_is_no_answer(start, handler, words):
 
 
 async def test_a_silent_pod_is_given_up(start, monkeypatch):
+    given_up = asyncio.Event()
+
     async def sulk(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
         await response.write(b"{")
-        await request.loop.create_future()
+        await given_up.wait()
         return response
 
     monkeypatch.setattr(serving, "TIMEOUT_SECONDS", 0.05)
@@ -113,6 +116,7 @@ async def test_a_silent_pod_is_given_up(start, monkeypatch):
     async with HTTPServerPods() as pods:
         with pytest.raises(PodUnreachableError, match="GET"):
             await pods.fetch_state(POD, "t")
+    given_up.set()
 
 
 async def test_a_closed_port_is_a_pod_that_does_not_answer(monkeypatch):
