@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from tunewright_dev import binaries, cluster, console, host, images, installation
+from tunewright_dev import cluster, console, existing, host, installation, place
 from tunewright_dev.errors import DevError
 from tunewright_dev.paths import find_paths
 
@@ -16,11 +16,11 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 
 @app.command()
 def up() -> None:
-    """Build what is missing and start the local cluster."""
+    """Build what is missing and start the local cluster; with CLUSTER=existing, prepare the one of the current context."""
     paths = find_paths()
-    console.say("Starting the local cluster")
-    with console.step("the local cluster"):
-        cluster.up(paths)
+    console.say("Preparing the existing cluster" if paths.existing else "Starting the local cluster")
+    with console.step("the cluster"):
+        place.up(paths)
     console.say(
         f"The cluster is ready. To use it:\n  export KUBECONFIG={paths.kubeconfig} PATH={paths.build / 'bin'}:$PATH"
     )
@@ -29,14 +29,22 @@ def up() -> None:
 @app.command()
 def down() -> None:
     """Stop the local cluster and leave nothing of it running."""
-    cluster.down(find_paths())
+    paths = find_paths()
+    if paths.existing:
+        console.say(existing.explain_removal())
+        return
+    cluster.down(paths)
     console.say("The local cluster is gone.")
 
 
 @app.command()
 def status() -> None:
     """Show the components and their logs; exit with 1 when one is not running."""
-    found = cluster.read_status(find_paths())
+    paths = find_paths()
+    if paths.existing:
+        console.say(place.connect(paths).run("get", "nodes,pods", "--all-namespaces"))
+        return
+    found = cluster.read_status(paths)
     for one in found:
         state = f"running, pid {one.pid}" if one.pid else "NOT RUNNING"
         console.say(f"{one.name:<24} {state:<20} {one.log}")
@@ -48,18 +56,17 @@ def status() -> None:
 def build_images() -> None:
     """Build and push the images that changed, and write build/images.json."""
     paths = find_paths()
-    cluster.connect(paths)
-    images.ensure_images(paths)
-    console.say(f"All images are in the local registry; their names are in {paths.build / 'images.json'}")
+    if not paths.existing:
+        cluster.connect(paths)
+    place.ensure_images(paths)
+    console.say(f"All images are in the registry; their names are in {paths.build / 'images.json'}")
 
 
 @app.command()
 def install() -> None:
     """Install or upgrade the chart on the cluster, and upload the demo's models."""
     paths = find_paths()
-    kubectl = cluster.connect(paths)
-    helm = binaries.ensure_program(paths, binaries.HELM)
-    installation.install(paths, kubectl, helm)
+    installation.install(paths, place.connect(paths), place.find_helm(paths))
     console.say(f"Tunewright is installed in namespace {installation.NAMESPACE}.")
 
 

@@ -88,11 +88,11 @@ def name_images(paths: Paths, images: Iterable[Image]) -> dict[str, Reference]:
     """
     references: dict[str, Reference] = {}
     for image in images:
-        references[image.name] = Reference(image.name, _hash(paths, image, paths.clone, references))
+        references[image.name] = Reference(image.name, hash_image(paths, image, paths.clone, references))
     return references
 
 
-def _hash(paths: Paths, image: Image, folder: Path, references: Mapping[str, Reference]) -> str:
+def hash_image(paths: Paths, image: Image, folder: Path, references: Mapping[str, Reference]) -> str:
     """Return the hash of the image's inputs as they lie in `folder`: the clone, or a context made from it."""
     parameters = {f"artefact {name}": ARTEFACTS[name].key(paths) for name in image.artefacts}
     parameters |= {f"argument {name}": value for name, value in image.arguments.items()}
@@ -152,8 +152,8 @@ def _build(paths: Paths, image: Image, references: Mapping[str, Reference]) -> N
     scratch = paths.cache / "contexts" / image.name
     shutil.rmtree(scratch, ignore_errors=True)
     context = scratch / "context"
-    _stage(paths, image, context)
-    if _hash(paths, image, context, references) != references[image.name].tag:
+    stage_context(paths, image, context)
+    if hash_image(paths, image, context, references) != references[image.name].tag:
         raise DevError(f"The inputs of the image {image.name!r} changed while it was built. Run the command again.")
     argv: list[str | Path] = [
         *_buildah(paths),
@@ -164,7 +164,7 @@ def _build(paths: Paths, image: Image, references: Mapping[str, Reference]) -> N
         "--pull=false",
     ]
     argv += ["--file", context / image.containerfile, "--tag", references[image.name].on_host]
-    for key, value in _labels(paths, image).items():
+    for key, value in build_labels(paths, image).items():
         argv += ["--label", f"{key}={value}"]
     arguments = dict(image.arguments)
     if image.base is not None:
@@ -190,7 +190,7 @@ def _push(paths: Paths, reference: Reference) -> None:
     commands.run_logged([*argv, reference.on_host], _log(paths, reference.name, "push"), env=_environment(paths))
 
 
-def _stage(paths: Paths, image: Image, context: Path) -> None:
+def stage_context(paths: Paths, image: Image, context: Path) -> None:
     """Lay out a context that holds the declared inputs and nothing else, so that a build cannot use what no hash covers."""
     context.mkdir(parents=True)
     for name, path in _list_inputs(paths.clone, image):
@@ -210,7 +210,7 @@ def _link(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def _labels(paths: Paths, image: Image) -> dict[str, str]:
+def build_labels(paths: Paths, image: Image) -> dict[str, str]:
     """Return the OCI labels. They tell of a build and are no input: a commit that changes no input changes no tag."""
     project = tomllib.loads((paths.clone / "pyproject.toml").read_text())["project"]
     revision = subprocess.run(

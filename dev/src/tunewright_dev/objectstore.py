@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tunewright_dev import addons, certificates, topology, waiting
-from tunewright_dev.errors import DevError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +39,7 @@ IDENTITIES: dict[str, tuple[str, ...]] = {
 }
 USER = 65532
 CAPACITY_GIB = 20
+LOOPBACK = "127.0.0.1"
 _NAME = "seaweedfs"
 # On the Secrets that hold an identity: what a FineTuneJob or a ModelServer may be pointed at.
 _IDENTITY_LABEL = "tunewright.dev/use"
@@ -56,13 +56,24 @@ class Access:
 
 
 def deploy(paths: Paths, kubectl: Kubectl, image: str) -> None:
-    """Bring the store's objects into the cluster; credentials that are there already stay as they are."""
+    """Bring the store's objects into the local cluster: its data on this disk, its Service at a fixed address."""
     folder = paths.object_store
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _give_to_user(folder)
+    address = str(topology.OBJECT_STORE_SERVICE)
+    _deploy(paths, kubectl, image, address, [*build_storage(folder), build_service(address)])
+
+
+def deploy_anywhere(paths: Paths, kubectl: Kubectl, image: str) -> None:
+    """Bring the store's objects into any cluster: a volume of its default class, reached by port-forward."""
+    _deploy(paths, kubectl, image, LOOPBACK, [build_claim(), build_service()])
+
+
+def _deploy(paths: Paths, kubectl: Kubectl, image: str, address: str, objects: list[dict[str, Any]]) -> None:
+    """Apply everything; credentials that are there already stay as they are. The certificate also names ``address``."""
     authority = certificates.ensure_authority(paths.pki, "object-store-ca")
     names = [SERVICE, f"{SERVICE}.{NAMESPACE}", f"{SERVICE}.{NAMESPACE}.svc"]
-    names += [f"{SERVICE}.{NAMESPACE}.svc.{topology.CLUSTER_DOMAIN}", str(topology.OBJECT_STORE_SERVICE)]
+    names += [f"{SERVICE}.{NAMESPACE}.svc.{topology.CLUSTER_DOMAIN}", address]
     pair = certificates.ensure_certificate(paths.pki, "object-store", authority, common_name=names[2], hosts=names)
     kubectl.apply([build_namespace()])
     ca = authority.certificate.read_text()
@@ -74,7 +85,7 @@ def deploy(paths: Paths, kubectl: Kubectl, image: str) -> None:
         "tls.crt": pair.certificate.read_text(),
         "tls.key": pair.key.read_text(),
     }
-    kubectl.apply([build_config(config), *build_storage(folder), build_deployment(image, config), build_service()])
+    kubectl.apply([build_config(config), *objects, build_deployment(image, config)])
 
 
 def wait_ready(paths: Paths, kubectl: Kubectl) -> None:
@@ -84,26 +95,17 @@ def wait_ready(paths: Paths, kubectl: Kubectl) -> None:
         DevError: it did not become ready; the message says how to look into it.
     """
     kubectl.run(f"--namespace={NAMESPACE}", "rollout", "status", f"deployment/{_NAME}", f"--timeout={_READY_SECONDS}s")
-    access = read_identities(kubectl).get("admin")
-    if access is None:
-        raise DevError(f"Secret {NAMESPACE}/admin is gone. Run `make up` again, which makes it anew.")
-    # Imported here: it takes longer than all else that a status or a down needs.
-    from tunewright_dev import buckets  # noqa: PLC0415
+    # Imported here: they take longer than all else that a status or a down needs.
+    from tunewright_dev import buckets, storage_access  # noqa: PLC0415
 
-    client = buckets.connect(
-        f"https://{topology.OBJECT_STORE_SERVICE}:{topology.OBJECT_STORE_PORT}",
-        access.access_key,
-        access.secret_key,
-        REGION,
-        paths.pki / "object-store-ca.crt",
-    )
-    for bucket in (BUCKET, LOG_BUCKET):
-        waiting.wait_for(
-            f"Making the bucket {bucket}",
-            lambda bucket=bucket: buckets.ensure(client, bucket),  # type: ignore[misc]
-            timeout=_READY_SECONDS,
-            explain=lambda: f"See `kubectl --namespace {NAMESPACE} logs deployment/{_NAME}`.",
-        )
+    with storage_access.open_store(paths, kubectl) as client:
+        for bucket in (BUCKET, LOG_BUCKET):
+            waiting.wait_for(
+                f"Making the bucket {bucket}",
+                lambda bucket=bucket: buckets.ensure(client, bucket),  # type: ignore[misc]
+                timeout=_READY_SECONDS,
+                explain=lambda: f"See `kubectl --namespace {NAMESPACE} logs deployment/{_NAME}`.",
+            )
 
 
 def generate_access() -> Access:
@@ -193,15 +195,26 @@ def build_storage(folder: Path) -> list[dict[str, Any]]:
     return [volume, claim]
 
 
-def build_service() -> dict[str, Any]:
-    """Return the Service, at an address that the certificate names, so that the machine itself may use it."""
+def build_claim() -> dict[str, Any]:
+    """Return a claim to a volume of the cluster's default class."""
+    resources = {"requests": {"storage": f"{CAPACITY_GIB}Gi"}}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": _metadata(),
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": resources},
+    }
+
+
+def build_service(address: str | None = None) -> dict[str, Any]:
+    """Return the Service; at an address that the certificate names, the machine itself may use it."""
     port = topology.OBJECT_STORE_PORT
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {**_metadata(), "name": SERVICE},
         "spec": {
-            "clusterIP": str(topology.OBJECT_STORE_SERVICE),
+            **({"clusterIP": address} if address else {}),
             "selector": _LABELS,
             "ports": [{"name": "https", "port": port, "targetPort": port}],
         },

@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunewright_dev import files
+from tunewright_dev import choice, files
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class Paths:
     cache: Path
     state: Path
     run: Path
+    existing: bool = False
+    """The commands work on a cluster that is not ours; nothing is written outside clone and cache then."""
 
     @property
     def build(self) -> Path:
@@ -31,7 +33,7 @@ class Paths:
     @property
     def kubeconfig(self) -> Path:
         """The administrator's kubeconfig, as people of this clone use it."""
-        return self.build / "kubeconfig"
+        return (self.state if self.existing else self.build) / "kubeconfig"
 
     @property
     def binaries(self) -> Path:
@@ -109,8 +111,11 @@ def find_paths() -> Paths:
     runs keeps the state folder that it was started with, so that two clones with different settings see the same one.
     """
     cache = os.environ.get("TUNEWRIGHT_CACHE") or str(Path.home() / ".cache" / "tunewright")
-    state = _read_claim(_RUN) or os.environ.get("TUNEWRIGHT_STATE") or "/var/lib/tunewright"
     clone = Path(__file__).resolve().parents[3]
+    if choice.is_existing():
+        home = clone / "build" / "existing"
+        return Paths(clone=clone, cache=Path(cache).resolve(), state=home, run=home / "run", existing=True)
+    state = _read_claim(_RUN) or os.environ.get("TUNEWRIGHT_STATE") or "/var/lib/tunewright"
     return Paths(clone=clone, cache=Path(cache).resolve(), state=Path(state).resolve(), run=_RUN)
 
 

@@ -1,11 +1,12 @@
-"""Reach the demo's object store from the machine that runs this program."""
+"""Reach the object store from the machine that runs this program."""
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tunewright_dev import objectstore, topology
+from tunewright_dev import buckets, objectstore, topology
 from tunewright_dev.errors import DevError
 
 if TYPE_CHECKING:
@@ -16,20 +17,40 @@ if TYPE_CHECKING:
     from tunewright_dev.kubectl import Kubectl
     from tunewright_dev.paths import Paths
 
+_FORWARDING = re.compile(r"^Forwarding from 127\.0\.0\.1:(\d+) ->")
+
 
 @contextmanager
 def open_store(paths: Paths, kubectl: Kubectl) -> Iterator[S3Client]:
     """Yield a client of the object store, as its administrator.
 
     Raises:
-        DevError: the store has no administrator's credentials.
+        DevError: the store has no administrator's credentials, or cannot be reached.
     """
-    # Imported here: it takes longer than all else that most commands need.
-    from tunewright_dev import buckets  # noqa: PLC0415
-
     access = objectstore.read_identities(kubectl).get("admin")
     if access is None:
         raise DevError(f"Secret {objectstore.NAMESPACE}/admin is gone. Run `make up` again, which makes it anew.")
-    endpoint = f"https://{topology.OBJECT_STORE_SERVICE}:{topology.OBJECT_STORE_PORT}"
-    authority = paths.pki / "object-store-ca.crt"
-    yield buckets.connect(endpoint, access.access_key, access.secret_key, objectstore.REGION, authority)
+    with _open_address(paths, kubectl) as address:
+        authority = paths.pki / "object-store-ca.crt"
+        yield buckets.connect(f"https://{address}", access.access_key, access.secret_key, objectstore.REGION, authority)
+
+
+@contextmanager
+def _open_address(paths: Paths, kubectl: Kubectl) -> Iterator[str]:
+    """Yield host and port: the Service's own where this machine is the node, else those of a port-forward."""
+    port = topology.OBJECT_STORE_PORT
+    if not paths.existing:
+        yield f"{topology.OBJECT_STORE_SERVICE}:{port}"
+        return
+    arguments = (f"--namespace={objectstore.NAMESPACE}", f"service/{objectstore.SERVICE}", f":{port}")
+    process = kubectl.start("port-forward", "--address=127.0.0.1", *arguments)
+    try:
+        assert process.stdout is not None
+        found = _FORWARDING.match(process.stdout.readline())
+        if found is None:
+            command = f"kubectl port-forward {' '.join(arguments)}"
+            raise DevError(f"The object store could not be reached: `{command}` ended. Run it by hand to see why.")
+        yield f"{objectstore.LOOPBACK}:{found[1]}"
+    finally:
+        process.terminate()
+        process.communicate()

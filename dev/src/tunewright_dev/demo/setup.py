@@ -6,7 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from tunewright_dev import binaries, cluster, console, files, images, installation
+from tunewright_dev import console, files, installation, place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,11 +24,10 @@ def set_up(paths: Paths) -> tuple[Kubectl, float | None]:
         DevError: a part failed; the message names its log.
     """
     bare, started = is_bare(paths), time.monotonic()
-    with console.step("the local cluster"):
-        kubectl = cluster.up(paths)
-    images.ensure_images(paths)
-    helm = binaries.ensure_program(paths, binaries.HELM)
-    installation.install(paths, kubectl, helm)
+    with console.step("the cluster"):
+        kubectl = place.up(paths)
+    place.ensure_images(paths)
+    installation.install(paths, kubectl, place.find_helm(paths))
     if bare:
         files.write(_record(paths), json.dumps({_KEY: round(time.monotonic() - started, 1)}))
     return kubectl, read_cold_seconds(paths)
@@ -36,7 +35,7 @@ def set_up(paths: Paths) -> tuple[Kubectl, float | None]:
 
 def is_bare(paths: Paths) -> bool:
     """Tell whether nothing was ever built here: what an interrupted run left would make a cold time look short."""
-    return not paths.binaries.exists() and not paths.buildah_root.exists()
+    return not paths.existing and not paths.binaries.exists() and not paths.buildah_root.exists()
 
 
 def read_cold_seconds(paths: Paths) -> float | None:

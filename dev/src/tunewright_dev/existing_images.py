@@ -1,0 +1,125 @@
+"""Build the images with the machine's own docker or buildah and push them to any registry.
+
+The same table, Containerfiles and content tags as for the local cluster; only the first layer is the public Python image
+on Debian 12 in place of one that needs root and debootstrap, and what only the local cluster runs is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+from tunewright_dev import build_access, commands, console, files, hashing, images
+from tunewright_dev.errors import DevError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from tunewright_dev.images import Image
+    from tunewright_dev.paths import Paths
+
+BASE, BASE_IMAGE = "base", "docker.io/library/python:3.11-slim-bookworm"
+LOCAL_ONLY = frozenset({"pause", "coredns", BASE})
+# The pinned wheels are those of this platform, whatever the machine that builds.
+PLATFORM = "linux/amd64"
+BUILDERS = ("docker", "buildah")
+
+
+def ensure_images(paths: Paths, registry: str, *, cluster_only: bool = False) -> dict[str, str]:
+    """Build and push what this clone did not push there yet; return all names and write them to build/images.json.
+
+    Raises:
+        DevError: there is no builder, or a build or a push failed; the message names its log.
+    """
+    table = images.read_table(paths.clone)
+    wanted = [image for image in table if image.name not in LOCAL_ONLY and (image.cluster or not cluster_only)]
+    names = name_images(paths, table, registry)
+    record = paths.state / "pushed.json"
+    pushed = set(json.loads(record.read_text())) if record.is_file() else set()
+    bases = {image.base for image in table}
+    if any(image.name not in bases and names[image.name] not in pushed for image in wanted):
+        builder = find_builder()
+        for image in wanted:
+            if names[image.name] in pushed:
+                continue
+            _build(paths, builder, image, names)
+            if image.name not in bases:
+                _push(paths, builder, image.name, names[image.name])
+                pushed.add(names[image.name])
+                files.write(record, json.dumps(sorted(pushed), indent=2))
+    if not cluster_only:
+        told = {image.name: names[image.name] for image in wanted}
+        files.write(paths.build / "images.json", json.dumps(told, indent=2) + "\n")
+    return names
+
+
+def name_images(paths: Paths, table: Sequence[Image], registry: str) -> dict[str, str]:
+    """Return the name of each image under the registry, tagged by its content and by the base that it stands on."""
+    names = {BASE: BASE_IMAGE}
+    for name, reference in images.name_images(paths, table).items():
+        if name != BASE:
+            tag = hashing.hash_inputs({"content": reference.tag, "base": BASE_IMAGE, "platform": PLATFORM}, [])
+            names[name] = f"{registry}/{name}:{tag}"
+    return names
+
+
+def find_builder() -> str:
+    """Return the program that builds and pushes.
+
+    Raises:
+        DevError: the machine has none.
+    """
+    found = next((name for name in BUILDERS if shutil.which(name)), None)
+    if found is None:
+        raise DevError(
+            f"CLUSTER=existing needs {' or '.join(BUILDERS)} to build images, and installs nothing by itself."
+        )
+    return found
+
+
+def build_command(
+    builder: str, image: Image, names: Mapping[str, str], labels: Mapping[str, str], context: Path
+) -> list[str]:
+    """Return the command that builds an image from a context, without what only a proxied machine needs."""
+    command = [builder, "build", f"--platform={PLATFORM}", "--file", str(context / image.containerfile)]
+    command += ["--tag", names[image.name]]
+    arguments = dict(image.arguments) | ({"BASE_IMAGE": names[image.base]} if image.base is not None else {})
+    for key, value in labels.items():
+        command += ["--label", f"{key}={value}"]
+    for key, value in arguments.items():
+        command += ["--build-arg", f"{key}={value}"]
+    return command
+
+
+def _build(paths: Paths, builder: str, image: Image, names: Mapping[str, str]) -> None:
+    scratch = paths.state / "contexts" / image.name
+    shutil.rmtree(scratch, ignore_errors=True)
+    context = scratch / "context"
+    images.stage_context(paths, image, context)
+    command = build_command(builder, image, names, images.build_labels(paths, image), context)
+    if builder == "buildah":
+        # docker has no mounts for a build, and its daemon knows the machine's proxy by itself.
+        command.append("--layers")
+        for mount in build_access.build_mounts(scratch / "access") if image.base is not None else ():
+            command += ["--volume", mount]
+    with console.step(f"building the image {image.name} with {builder}"):
+        commands.run_logged([*command, str(context)], _log(paths, image.name, "build"))
+    shutil.rmtree(scratch)
+
+
+def _push(paths: Paths, builder: str, name: str, reference: str) -> None:
+    with console.step(f"pushing {reference}"):
+        commands.run_logged(push_command(builder, reference), _log(paths, name, "push"))
+
+
+def push_command(builder: str, reference: str) -> list[str]:
+    """Return the command that pushes an image; a registry on this machine may do without TLS, as docker has it."""
+    on_this_machine = reference.startswith(("localhost:", "127.0.0.1:"))
+    insecure = ["--tls-verify=false"] if builder == "buildah" and on_this_machine else []
+    return [builder, "push", *insecure, reference]
+
+
+def _log(paths: Paths, name: str, action: str) -> Path:
+    return paths.state / "logs" / f"image-{name}-{action}.log"

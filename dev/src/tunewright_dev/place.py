@@ -1,0 +1,36 @@
+"""Where the commands work: each does the same on the local cluster and on an existing one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tunewright_dev import binaries, choice, cluster, existing, existing_images, images
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tunewright_dev.kubectl import Kubectl
+    from tunewright_dev.paths import Paths
+
+
+def up(paths: Paths) -> Kubectl:
+    """Bring up what is missing: the local cluster, or the object store in an existing one."""
+    return existing.up(paths) if paths.existing else cluster.up(paths)
+
+
+def connect(paths: Paths) -> Kubectl:
+    """Return a kubectl for the running cluster."""
+    return existing.connect(paths) if paths.existing else cluster.connect(paths)
+
+
+def ensure_images(paths: Paths) -> None:
+    """Build and push the images that changed, and write build/images.json."""
+    if paths.existing:
+        existing_images.ensure_images(paths, choice.read_registry())
+    else:
+        images.ensure_images(paths)
+
+
+def find_helm(paths: Paths) -> Path:
+    """Return a helm."""
+    return existing.find_helm() if paths.existing else binaries.ensure_program(paths, binaries.HELM)
