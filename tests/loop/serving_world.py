@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
 from typing import Any
 
 from loop.crd_schema import check_status
@@ -267,9 +268,7 @@ class ServingWorld:
             ready = pod.reachable and pod.ready and pod.state().settled and (mounted is None or pod.plan is not None)
             if _is_ready(body) != ready:
                 conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
-                self.cluster.edit(
-                    POD, SERVING, body["metadata"]["name"], lambda item: item["status"].update(conditions=conditions)
-                )
+                self.cluster.edit(POD, SERVING, body["metadata"]["name"], partial(_set_conditions, conditions))
 
     def kill_pod(self, name: str) -> None:
         self.pods.pods.pop(self.cluster.peek(POD, SERVING, name)["metadata"]["uid"])
@@ -394,6 +393,10 @@ class ServingWorld:
 
 def condition(status: dict[str, Any], name: str) -> dict[str, Any]:
     return next((item for item in status.get("conditions", []) if item["type"] == name), {})
+
+
+def _set_conditions(conditions: list[dict[str, str]], body: Body) -> None:
+    body["status"]["conditions"] = conditions
 
 
 def _controller(body: Body) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 import pytest
+
 from loop.rollout_world import digest_of, revision_of
 from loop.serving_world import SERVING, SUPPORT, ServingWorld, condition
 from tunewright_contracts.evaluation_report import EvaluationRequest, Verdict
@@ -22,7 +23,7 @@ def world() -> ServingWorld:
     return world
 
 
-async def test_the_story_of_four_rollouts(world):
+async def test_the_story_of_four_rollouts(world):  # noqa: PLR0915 - one story, told in order
     # 1. The first revision: evaluated against the base model, promoted, clients are answered.
     await world.settle()
     assert condition(world.status(), "Ready")["reason"] == "NoAdapterYet"

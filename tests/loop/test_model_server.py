@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from loop.rollout_world import revision_of
 from loop.serving_world import SERVING, ServingWorld, condition
 from tunewright_contracts.server_config import ServerConfig
@@ -105,7 +106,7 @@ async def test_a_replica_restarted_with_the_operator_down_serves_the_mounted_pla
     world.run_controllers()
     world.run_controllers()
     assert len(world.own_pods()) == 2
-    assert {name for name in world.ask(20)} == {revision_of("first")}
+    assert set(world.ask(20)) == {revision_of("first")}
 
 
 async def test_a_pod_that_is_not_ours_gets_neither_plan_nor_token(world):
@@ -184,8 +185,8 @@ async def test_a_plan_conflict_is_answered_by_a_new_generation(world):
 async def test_a_plan_that_somebody_else_wrote_in_between_is_not_overwritten(world):
     world.put_job("first")
     world.cluster.fail_next(ConflictError("changed"), "replace", CONFIG_MAP)
+    await world.rollouts.reconcile(Key(_kind("AdapterDeployment"), "support", "support"))
     with pytest.raises(ConflictError):
-        await world.rollouts.reconcile(Key(_kind("AdapterDeployment"), "support", "support"))
         await world.servers.reconcile(KEY)
     pushed = [call for call in world.pods.calls if call[0] == "push"]
     await world.settle()

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import pytest
+
 from loop.rollout_world import BASE_DIGEST, digest_of, make_server, revision_of
 from tunewright_contracts.serving_plan import MAX_PLAN_BYTES, OutputContract, ServingPlan
 from tunewright_operator.domain.aliases import AliasClaim

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -38,6 +39,8 @@ CONFIG_KEY: Final = PurePosixPath(SERVER_CONFIG_PATH).name
 PUBLIC_KEY_KEY: Final = PurePosixPath(PUBLIC_KEY_PATH).name
 CONFIG_HASH: Final = f"{GROUP}/config-hash"
 """Annotation of the pod template: pods read their configuration at start, so another one means other pods."""
+TEMPLATE_HASH: Final = f"{GROUP}/template-hash"
+"""Annotation of the Deployment: which pod template it was last applied with."""
 STATE_SIZE: Final = "200Gi"
 """A bound on base model and adapters, not a reservation."""
 DRAIN_SECONDS: Final = 10
@@ -148,23 +151,19 @@ def build_deployment(
             "spec": _build_pod_spec(server, images),
         },
     }
+    template = json.dumps(body["spec"]["template"], sort_keys=True)
+    body["metadata"]["annotations"] = {TEMPLATE_HASH: hashlib.sha256(template.encode()).hexdigest()[:16]}
     return body
 
 
-def template_of(deployment: Mapping[str, Any]) -> Any:
-    """Return what decides whether pods must be replaced: image and configuration hash, resources and placement."""
-    template = deployment["spec"]["template"]
-    pod_spec = template["spec"]
-    container: Body = next((item for item in pod_spec["containers"] if item["name"] == CONTAINER), {})
-    return {
-        "hash": (template["metadata"].get("annotations") or {}).get(CONFIG_HASH),
-        "image": container.get("image"),
-        "resources": container.get("resources") or {},
-        "env": [item["name"] for item in container.get("env") or []],
-        "nodeSelector": pod_spec.get("nodeSelector") or {},
-        "runtimeClassName": pod_spec.get("runtimeClassName") or "",
-        "priorityClassName": pod_spec.get("priorityClassName") or "",
-    }
+def template_hash(deployment: Mapping[str, Any]) -> str | None:
+    """Return the hash of the pod template that a Deployment was last applied with; None when it was not applied by us.
+
+    The template itself cannot be compared: the API server fills in defaults and rewrites quantities.
+    """
+    annotations = deployment["metadata"].get("annotations") or {}
+    value: str | None = annotations.get(TEMPLATE_HASH)
+    return value
 
 
 def _build_pod_spec(server: ModelServer, images: pods.ImageDefaults) -> Body:

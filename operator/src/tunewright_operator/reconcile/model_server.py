@@ -182,7 +182,7 @@ class ModelServerReconciler:
         await self._children.apply(manifests.build_service(body), now)
         await self._children.apply(manifests.build_disruption_budget(body), now)
         existing = around.deployment
-        if existing is not None and manifests.template_of(existing) != manifests.template_of(deployment):
+        if existing is not None and manifests.template_hash(existing) != manifests.template_hash(deployment):
             ready = int(existing.get("status", {}).get("readyReplicas") or 0)
             wanted = server.spec.replicas
             if must_hold_update(server.spec.update_strategy, replicas=wanted, ready_replicas=ready):
