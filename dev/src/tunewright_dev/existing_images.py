@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 from tunewright_dev import build_access, commands, console, files, hashing, images
@@ -71,12 +72,19 @@ def find_builder() -> str:
     Raises:
         DevError: the machine has none.
     """
-    found = next((name for name in BUILDERS if shutil.which(name)), None)
+    found = next((name for name in BUILDERS if _works(name)), None)
     if found is None:
         raise DevError(
-            f"CLUSTER=existing needs {' or '.join(BUILDERS)} to build images, and installs nothing by itself."
+            f"CLUSTER=existing needs a {' or '.join(BUILDERS)} that works, and installs nothing by itself. See `docker info`."
         )
     return found
+
+
+def _works(builder: str) -> bool:
+    """Tell whether a builder is there; a docker without its daemon cannot build."""
+    if shutil.which(builder) is None:
+        return False
+    return subprocess.run([builder, "info"], capture_output=True, check=False).returncode == 0
 
 
 def build_command(

@@ -47,8 +47,17 @@ def test_missing_programs_are_named_and_not_installed(monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(DevError, match="needs kubectl and helm on the PATH"):
         existing.connect(find_paths())
-    with pytest.raises(DevError, match="needs docker or buildah"):
+    with pytest.raises(DevError, match="needs a docker or buildah"):
         existing_images.find_builder()
+
+
+def test_a_docker_without_its_daemon_is_passed_over(monkeypatch, tmp_path):
+    for name, code in (("docker", 1), ("buildah", 0)):
+        program = tmp_path / name
+        program.write_text(f"#!/bin/sh\nexit {code}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert existing_images.find_builder() == "buildah"
 
 
 def test_images_stand_on_the_public_python_and_are_named_under_the_registry():
