@@ -14,7 +14,7 @@ from e2e.harness.bucket import Bucket
 from e2e.harness.failures import folder_name, keep_evidence
 from e2e.harness.jobs import build_records
 from e2e.harness.kubectl import Kubectl, is_true
-from tunewright_dev import buckets, installation, objectstore, paths, tenants, topology
+from tunewright_dev import installation, objectstore, paths, storage_access, tenants
 from tunewright_dev.kubectl import Kubectl as DevKubectl
 
 PATHS = paths.find_paths()
@@ -40,14 +40,10 @@ def dev_kubectl(kubectl: Kubectl) -> DevKubectl:
 
 
 @pytest.fixture(scope="session")
-def bucket(dev_kubectl: DevKubectl) -> Bucket:
+def bucket(dev_kubectl: DevKubectl) -> Iterator[Bucket]:
     """The object store's bucket, as its administrator."""
-    access = objectstore.read_identities(dev_kubectl)["admin"]
-    endpoint = f"https://{topology.OBJECT_STORE_SERVICE}:{topology.OBJECT_STORE_PORT}"
-    ca = PATHS.pki / "object-store-ca.crt"
-    return Bucket(
-        buckets.connect(endpoint, access.access_key, access.secret_key, objectstore.REGION, ca), objectstore.BUCKET
-    )
+    with storage_access.open_store(PATHS, dev_kubectl) as store:
+        yield Bucket(store, objectstore.BUCKET)
 
 
 @pytest.fixture(scope="session")
