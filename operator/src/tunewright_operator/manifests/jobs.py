@@ -197,6 +197,8 @@ def _build_trainer_container(phase: str, images: pods.ImageDefaults, secret_name
         "env": [
             *pods.build_common_env(),
             {"name": "TUNEWRIGHT_WORK", "value": pods.STATE_DIRECTORY},
+            # Torch would start a thread for every core of the node; without a limit this is that number.
+            {"name": "OMP_NUM_THREADS", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},
             *pods.build_credential_env(secret_name),
         ],
         "securityContext": pods.build_container_security_context(),
