@@ -152,6 +152,7 @@ class RevisionCounters(Message):
     unchecked: int = 0
     answers_by_bucket: tuple[int, ...] = ()
     bad_by_bucket: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    unchecked_by_bucket: tuple[int, ...] = ()
     latency_milliseconds: tuple[int, ...] = ()
 
 

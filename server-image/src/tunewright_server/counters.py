@@ -39,6 +39,7 @@ class _Tally:
     bad: dict[str, int] = dataclasses.field(default_factory=lambda: dict.fromkeys((m.value for m in LiveMetric), 0))
     latency: list[int] = dataclasses.field(default_factory=lambda: [0] * (len(LATENCY_BOUNDS_MILLISECONDS) + 1))
     answers_by_bucket: list[int] | None = None
+    unchecked_by_bucket: list[int] = dataclasses.field(default_factory=lambda: [0] * BUCKETS)
     bad_by_bucket: dict[str, list[int]] = dataclasses.field(default_factory=dict)
 
 
@@ -61,6 +62,7 @@ class Counters:
             if tally.answers_by_bucket is None:
                 tally.answers_by_bucket = [0] * BUCKETS
             tally.answers_by_bucket[answer.bucket] += 1
+            tally.unchecked_by_bucket[answer.bucket] += answer.unchecked
             for metric in answer.bad:
                 tally.bad_by_bucket.setdefault(metric.value, [0] * BUCKETS)[answer.bucket] += 1
 
@@ -77,6 +79,7 @@ class Counters:
                 bad_by_bucket={metric: tuple(counts) for metric, counts in tally.bad_by_bucket.items()}
                 if alias in bucketed_aliases
                 else {},
+                unchecked_by_bucket=tuple(tally.unchecked_by_bucket) if alias in bucketed_aliases else (),
                 latency_milliseconds=tuple(tally.latency),
             )
             for (alias, revision), tally in self._tallies.items()

@@ -296,7 +296,7 @@ async def test_slow_answers(pod, limit, slow):
 @pytest.mark.parametrize("stream", [False, True])
 async def test_output_contract(pod, stream):
     output = OutputContract(json_schema=SCHEMA, max_tokens=6)
-    await serve(pod, (pod.stable, 100), output_contract=output)
+    await serve(pod, (pod.stable, 100), output_contract=output, count_by_key_bucket=True)
     # The fake says 5 tokens for a whole answer and 7 for a streamed one.
     for answer in ('{"queue":"billing"}', "It goes to billing."):
         pod.vllm.answer = answer
@@ -306,6 +306,7 @@ async def test_output_contract(pod, stream):
     counters = (await pod.counted(3))[pod.stable.name]
     assert counters["bad"]["OutputContract"] == (2 if stream else 1)
     assert counters["unchecked"] == 1
+    assert sum(counters["uncheckedByBucket"]) == 1
     assert counters["bad"]["ErrorRate"] == 0
 
 

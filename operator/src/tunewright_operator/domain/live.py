@@ -93,7 +93,13 @@ def _read_arm(counters: RevisionCounters | None) -> ArmCounters:
         return ArmCounters()
     # A server names a metric only once an answer was bad by it; until then it has judged every answer good.
     bad = {metric.value: counters.bad_by_bucket.get(metric.value) or NO_ANSWERS for metric in LiveMetricType}
-    return ArmCounters(answers=counters.answers_by_bucket, bad=bad)
+    unchecked = counters.unchecked_by_bucket or NO_ANSWERS
+    pairs = zip(counters.answers_by_bucket, unchecked, strict=False)  # ArmCounters refuses an array of another length
+    judged = tuple(answers - skipped for answers, skipped in pairs)
+    # An answer whose contract could not be checked in time is neither breach nor pass.
+    return ArmCounters(
+        answers=counters.answers_by_bucket, bad=bad, judged={LiveMetricType.OUTPUT_CONTRACT.value: judged}
+    )
 
 
 def open_window(window: Window, candidate: CandidateRevision, readings: list[PodReading], now: datetime) -> Observation:
