@@ -181,6 +181,7 @@ def test_the_panel_shows_who_answers():
     at = read_time("2026-01-01T00:00:11Z")
     world.absorb(Event(Source.PLAN, at, config_map(1, {"support--aaa": 80, NEW: 20})))
     world.jobs["j"] = job("Training", progress={"step": 1, "totalSteps": 40})
+    world.absorb(Event(Source.DEPLOYMENT, at, deployment({"revision": NEW, "step": 2, "reasons": ["no [/markup]"]})))
     console = Console(file=io.StringIO(), force_terminal=True, width=120)
     shown = view.LiveView(console)
     try:
@@ -191,6 +192,7 @@ def test_the_panel_shows_who_answers():
         shown.end()
     assert "support--aaa 80 % + support--bbb 20 %" in text.getvalue()
     assert "step 1 of 40" in text.getvalue()
+    assert "no [/markup]" in text.getvalue()
 
 
 def test_documents_are_read_from_a_stream_however_they_are_laid_out():

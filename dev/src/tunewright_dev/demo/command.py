@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tunewright_dev import console, files
 from tunewright_dev.demo import setting, setup, story, telling, view
@@ -55,5 +56,5 @@ def print_results(summary: Summary) -> None:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in telling.tabulate(summary):
-        table.add_row(name, value)
+        table.add_row(Text(name), Text(value))
     Console().print(table)

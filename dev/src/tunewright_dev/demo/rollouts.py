@@ -39,7 +39,7 @@ class RolloutLog:
         """Take in one state; return the rollouts that ended since the last one."""
         status = deployment.get("status", {})
         candidate = status.get("candidate")
-        if candidate and not candidate.get("ending"):
+        if candidate:
             steps = deployment["spec"]["rollout"]["steps"]
             self._stages[candidate["revision"]] = name_stage(steps, candidate.get("step", 0))
         entries = reversed(status.get("history", ()))

@@ -117,18 +117,19 @@ class LiveView:
         rows = Table.grid(padding=(0, 2))
         rows.add_column(style="bold", no_wrap=True)
         rows.add_column(overflow="ellipsis", no_wrap=True)
-        rows.add_row("servers", telling.tell_server(world.server))
+        # Text, not str: what the cluster says may hold brackets, which rich would take for markup.
+        rows.add_row("servers", Text(telling.tell_server(world.server)))
         if self._job:
             job = world.jobs.get(self._job)
-            rows.add_row("job", telling.tell_job(job))
+            rows.add_row("job", Text(telling.tell_job(job)))
             progress = (job or {}).get("status", {}).get("progress", {})
             if progress.get("totalSteps"):
                 rows.add_row("", ProgressBar(total=progress["totalSteps"], completed=progress.get("step", 0), width=50))
         if world.deployment:
-            rows.add_row("rollout", telling.tell_rollout(world.deployment))
+            rows.add_row("rollout", Text(telling.tell_rollout(world.deployment)))
             evidence = telling.tell_evidence(world.deployment)
             if evidence:
-                rows.add_row("evidence", evidence)
+                rows.add_row("evidence", Text(evidence))
         shares = world.ledger.shares(world.alias)
         if shares:
             rows.add_row("clients get", draw_shares(shares))

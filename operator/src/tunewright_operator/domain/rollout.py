@@ -201,7 +201,7 @@ def _supersede(situation: Situation, _: datetime) -> Decision | None:
     )
 
 
-def _accept(situation: Situation, now: datetime) -> Decision | None:  # noqa: PLR0911 - a chain of early decisions
+def _accept(situation: Situation, now: datetime) -> Decision | None:
     """Take what the spec names as the candidate, when it is neither stable nor barred."""
     choice, status = situation.choice, situation.status
     refused = _look_at_server(situation)
