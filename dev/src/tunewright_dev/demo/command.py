@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -24,6 +26,8 @@ def run(paths: Paths) -> None:
     Raises:
         DevError: something failed, or the figures are not what they must be.
     """
+    # Ended in order, so that no kubectl outlives us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     console.say("Setting up: cluster, images, chart")
     kubectl, cold_seconds = setup.set_up(paths)
     environment = f"export KUBECONFIG={paths.kubeconfig} PATH={paths.build / 'bin'}:$PATH"
@@ -43,7 +47,7 @@ def run(paths: Paths) -> None:
         lines = [*violations, *played.problems]
         raise DevError("\n".join(["The demo is not what it should be:", *(f"  - {line}" for line in lines)]))
     console.say("\nThe cluster stays up. Three things to try:")
-    for title, commands in telling.suggest(environment, setting.SERVING, story.SERVER, played.stable):
+    for title, commands in telling.suggest(environment, setting.SERVING, story.SERVER, played.earlier):
         console.say(f"\n{title}")
         for command in commands.splitlines():
             console.say(f"  {command}")

@@ -173,27 +173,34 @@ def tabulate(summary: Summary) -> list[tuple[str, str]]:
     return rows
 
 
-def suggest(environment: str, server_namespace: str, server: str, stable: str | None) -> Sequence[tuple[str, str]]:
-    """Return three things to try, each with its commands; ``environment`` sets up kubectl."""
+def suggest(environment: str, namespace: str, server: str, earlier: str | None) -> Sequence[tuple[str, str]]:
+    """Return three things to try, each with its commands.
+
+    Args:
+        environment: sets up kubectl.
+        namespace: where the ModelServer is.
+        server: the ModelServer's name.
+        earlier: a revision that was promoted once, to go back to.
+    """
     ask = (
-        f"kubectl -n {server_namespace} port-forward service/{server} 8000 &\n"
-        "curl -s localhost:8000/v1/chat/completions -H 'content-type: application/json' -d '"
+        f"kubectl -n {namespace} port-forward service/{server} 8000 &\n"
+        "until curl -sf localhost:8000/health; do sleep 1; done\n"
+        "curl -si localhost:8000/v1/chat/completions -H 'content-type: application/json' -d '"
         '{"model": "support", "temperature": 0, "max_tokens": 32, "messages": [{"role": "system", "content": "Triage the ticket."},'
         ' {"role": "user", "content": "I was charged twice for order B204. Please hurry."}]}\''
     )
     back = (
-        "kubectl -n support get adep support -o jsonpath='{range .status.history[*]}{.revision} {.outcome}{\"\\n\"}{end}'\n"
-        "kubectl -n support annotate adep support --overwrite tunewright.dev/rollback=<an earlier Promoted revision>@1\n"
+        f"kubectl -n support annotate adep support --overwrite tunewright.dev/rollback={earlier or '<revision>'}@1\n"
         "kubectl -n support get adep support -w"
     )
     kill = (
-        f"kubectl -n {server_namespace} delete pod -l tunewright.dev/name={server} --wait=false\n"
-        f"kubectl -n {server_namespace} get ms {server} -w   # both come back with {stable or 'the stable revision'}"
+        f"kubectl -n {namespace} delete pod -l tunewright.dev/name={server} --wait=false\n"
+        f"kubectl -n {namespace} get ms {server} -w"
     )
     return (
-        ("Ask it yourself", f"{environment}\n{ask}"),
-        ("Go back to an earlier adapter by a word", back),
-        ("Take the replicas away and see the plan come back", kill),
+        ("Ask it yourself; the header x-tunewright-revision says who answered", f"{environment}\n{ask}"),
+        ("Go back to the first adapter by a word", back),
+        ("Take all replicas away and see them come back with the same plan", kill),
     )
 
 
