@@ -148,11 +148,11 @@ def test_a_pipe_gets_a_line_for_each_change_and_not_for_each_look(capsys):
     world, shown = World("support"), view.PlainView()
     shown.begin("A title", ["kubectl get x"], "j")
     world.jobs["j"] = job("Training", progress={"step": 1, "totalSteps": 40})
-    shown.show(world)
+    shown.show(world, "something")
     world.jobs["j"] = job("Training", progress={"step": 2, "totalSteps": 40})
-    shown.show(world)
+    shown.show(world, "something")
     world.jobs["j"] = job("Succeeded")
-    shown.show(world)
+    shown.show(world, "something")
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("] ")[-1].strip() for line in lines if line] == [
         "== A title",
@@ -165,12 +165,13 @@ def test_a_pipe_gets_a_line_for_each_change_and_not_for_each_look(capsys):
 def test_a_pipe_is_never_silent_for_long(capsys, monkeypatch):
     world, shown, now = World("support"), view.PlainView(), [1000.0]
     monkeypatch.setattr(view.time, "monotonic", lambda: now[0])
-    shown.show(world)
+    shown.show(world, "something")
     now[0] += view.QUIET_SECONDS - 1
-    shown.show(world)
-    assert len(capsys.readouterr().out.splitlines()) == 1
+    shown.show(world, "something")
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.endswith("waiting for something")
     now[0] += 1
-    shown.show(world)
+    shown.show(world, "something")
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
@@ -187,7 +188,7 @@ def test_the_panel_shows_who_answers():
     try:
         shown.begin("A title", ["kubectl get x"], "j")
         text = io.StringIO()
-        Console(file=text, width=120).print(shown.draw(world))
+        Console(file=text, width=120).print(shown.draw(world, "something"))
     finally:
         shown.end()
     assert "support--aaa 80 % + support--bbb 20 %" in text.getvalue()

@@ -13,6 +13,7 @@ from tunewright_dev.demo import customers
 from tunewright_dev.errors import DevError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from mypy_boto3_s3 import S3Client
@@ -24,25 +25,26 @@ SERVING, SUPPORT = "serving", "support"
 DEPLOYMENT = "support"
 JOB_LABEL = "app=support-triage"
 DATASETS = "datasets/support-triage"
-_DELETE_SECONDS = 180
 
 
-def remove_earlier(kubectl: Kubectl) -> bool:
-    """Delete what an earlier demo left that would tell another story; return whether there was anything.
+# The customers first: nobody is to ask when the alias goes. Servers, catalogue, data and published adapters stay, since
+# none of them remembers a rollout.
+EARLIER: tuple[tuple[str, ...], ...] = (
+    (f"pod/{customers.NAME}", f"configmap/{customers.NAME}"),
+    (f"adapterdeployment/{DEPLOYMENT}",),
+    ("finetunejobs", f"--selector={JOB_LABEL}"),
+)
+"""What an earlier demo left that would tell another story, in the order in which it is deleted."""
 
-    Servers, catalogue, data and published adapters stay: none of them remembers a rollout.
 
-    Raises:
-        DevError: something could not be deleted.
-    """
-    pod, config_map = f"pod/{customers.NAME}", f"configmap/{customers.NAME}"
-    deployment = f"adapterdeployment/{DEPLOYMENT}"
-    options = (f"--namespace={SUPPORT}", "--ignore-not-found", f"--timeout={_DELETE_SECONDS}s")
-    # The customers first: nobody is to ask when the alias goes.
-    said = kubectl.run("delete", pod, config_map, *options)
-    said += kubectl.run("delete", deployment, *options)
-    said += kubectl.run("delete", "finetunejobs", f"--selector={JOB_LABEL}", *options)
-    return "deleted" in said
+def find_earlier(kubectl: Kubectl, objects: Sequence[str]) -> list[str]:
+    """Return those of an entry of `EARLIER` that are there."""
+    return kubectl.run("get", *objects, f"--namespace={SUPPORT}", "--ignore-not-found", "-o", "name").split()
+
+
+def delete_earlier(kubectl: Kubectl, objects: Sequence[str]) -> None:
+    """Ask for the deletion of an entry of `EARLIER`, without waiting for it."""
+    kubectl.run("delete", *objects, f"--namespace={SUPPORT}", "--ignore-not-found", "--wait=false")
 
 
 def prepare_tenants(kubectl: Kubectl) -> None:

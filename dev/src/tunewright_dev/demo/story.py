@@ -11,9 +11,10 @@ It may be run again at any time: it first deletes what an earlier run left of it
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tunewright_dev import installation, storage_access
@@ -38,7 +39,7 @@ ALIAS = "support"
 NAMESPACES = (setting.SERVING, setting.SUPPORT, installation.NAMESPACE)
 # Customers at a time: few while the two cores train, more when a rollout waits for evidence.
 FEW_CUSTOMERS, MANY_CUSTOMERS = 1, 4
-SERVERS_MINUTES, TRAINING_MINUTES, ROLLOUT_MINUTES, LAST_ANSWER_MINUTES = 20, 40, 40, 4
+DELETION_MINUTES, SERVERS_MINUTES, TRAINING_MINUTES, ROLLOUT_MINUTES, LAST_ANSWER_MINUTES = 5, 20, 40, 40, 4
 TICK_SECONDS = 1.0
 
 
@@ -84,7 +85,7 @@ class Story:
         with ExitStack() as stack:
             store = stack.enter_context(storage_access.open_store(self._paths, self._kubectl))
             feed = stack.enter_context(Feed(self._kubectl))
-            self._set_the_scene()
+            self._set_the_scene(feed)
             self._view.begin("The data", ["kubectl -n object-store get service s3"])
             for line in setting.upload_datasets(self._paths, self._example, store):
                 self._view.say(line)
@@ -113,14 +114,16 @@ class Story:
         tally = self._world.tally
         return [*tally.wrong[:5], *(telling.tell_answer(answer) for answer in tally.failed[:5])]
 
-    def _set_the_scene(self) -> None:
+    def _set_the_scene(self, feed: Feed) -> None:
         commands = ["kubectl get namespaces serving support --show-labels", "kubectl -n support get secret s3"]
         self._view.begin("A platform team's namespace and a support team's", commands)
         setting.prepare_tenants(self._kubectl)
-        if setting.remove_earlier(self._kubectl):
-            self._view.say(
-                "deleted the jobs, the deployment and the customers of an earlier demo; servers and data stay"
-            )
+        for objects in setting.EARLIER:
+            found = setting.find_earlier(self._kubectl, objects)
+            if found:
+                self._view.say(f"an earlier demo left {', '.join(found)}, which go; servers and data stay")
+                setting.delete_earlier(self._kubectl, objects)
+                self._wait(feed, "their deletion", partial(self._is_gone, objects), DELETION_MINUTES)
 
     def _open_the_platform(self, feed: Feed) -> None:
         folder = self._example / "platform"
@@ -163,6 +166,9 @@ class Story:
             feed, f"the rollout of {act.job} ending", lambda: self._is_rolled_out(feed, act.job), ROLLOUT_MINUTES
         )
 
+    def _is_gone(self, objects: Sequence[str]) -> bool:
+        return not setting.find_earlier(self._kubectl, objects)
+
     def _are_servers_ready(self) -> bool:
         server = self._world.server
         ready = find_condition(server, "Ready").get("status") == "True"
@@ -188,9 +194,6 @@ class Story:
         url = f"http://{SERVER}.{setting.SERVING}.svc:8000"
         wanted = customers.Customers(setting.SUPPORT, image, url, ALIAS, MANY_CUSTOMERS)
         self._kubectl.apply(customers.build_customers(wanted, self._example))
-        self._kubectl.run(
-            "wait", f"pod/{customers.NAME}", f"--namespace={setting.SUPPORT}", "--for=condition=Ready", "--timeout=120s"
-        )
         feed.follow(Source.CUSTOMERS, customers.NAME, setting.SUPPORT)
         self._has_customers = True
         self._view.say("customers come in: kubectl -n support logs -f customers")
@@ -233,7 +236,7 @@ class Story:
             if time.monotonic() - drawn >= TICK_SECONDS:
                 drawn = time.monotonic()
                 self._world.tally.judge(time.time())
-                self._view.show(self._world)
+                self._view.show(self._world, what)
 
     def _tell_ended(self, ended: Ended) -> None:
         self._view.say(telling.tell_ended(ended))

@@ -112,9 +112,11 @@ def tell_conditions(body: Body | None) -> str:
     )
 
 
-def tell_state(world: World, job: str | None) -> str:
+def tell_state(world: World, job: str | None, awaited: str) -> str:
     """Return one line for a pipe: all that matters now."""
-    parts = [tell_job(world.jobs.get(job)) if job else tell_server(world.server)]
+    parts = [tell_job(world.jobs.get(job)) if job else f"waiting for {awaited}"]
+    if not job and world.server:
+        parts.append(tell_server(world.server))
     if job and world.deployment:
         parts.append(tell_rollout(world.deployment))
     shares = tell_shares(world.ledger.shares(world.alias))

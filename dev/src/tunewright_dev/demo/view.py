@@ -34,8 +34,8 @@ class View(Protocol):
     def say(self, text: str) -> None:
         """Say something that stays to be read."""
 
-    def show(self, world: World) -> None:
-        """Show the present state; called every second or so."""
+    def show(self, world: World, awaited: str) -> None:
+        """Show the present state and what is waited for; called every second or so."""
 
     def end(self) -> None:
         """Leave the screen in order; the view may not be used after that."""
@@ -61,9 +61,9 @@ class PlainView:
         """See `View`."""
         self._print(f"   {self._elapsed()} {text}")
 
-    def show(self, world: World) -> None:
+    def show(self, world: World, awaited: str) -> None:
         """See `View`."""
-        line = telling.tell_state(world, self._job)
+        line = telling.tell_state(world, self._job, awaited)
         key = telling.tell_change(world, self._job)
         now = time.monotonic()
         if key != self._last_key or now - self._last_time >= QUIET_SECONDS:
@@ -104,19 +104,20 @@ class LiveView:
         """See `View`."""
         self._live.console.print(Text(f"  {text}"))
 
-    def show(self, world: World) -> None:
+    def show(self, world: World, awaited: str) -> None:
         """See `View`."""
-        self._live.update(self.draw(world))
+        self._live.update(self.draw(world, awaited))
 
     def end(self) -> None:
         """See `View`."""
         self._live.stop()
 
-    def draw(self, world: World) -> Panel:
+    def draw(self, world: World, awaited: str) -> Panel:
         """Return the panel."""
         rows = Table.grid(padding=(0, 2))
         rows.add_column(style="bold", no_wrap=True)
         rows.add_column(overflow="ellipsis", no_wrap=True)
+        rows.add_row("waiting for", Text(awaited))
         # Text, not str: what the cluster says may hold brackets, which rich would take for markup.
         rows.add_row("servers", Text(telling.tell_server(world.server)))
         if self._job:
