@@ -32,13 +32,15 @@ def run(paths: Paths) -> None:
     kubectl, cold_seconds = setup.set_up(paths)
     environment = f"export KUBECONFIG={paths.kubeconfig} PATH={paths.build / 'bin'}:$PATH"
     console.say(f"To look on from another terminal:\n  {environment}")
+    target = paths.build / "demo" / "summary.json"
+    # Figures of an earlier run are none of this one's, should it break off.
+    target.unlink(missing_ok=True)
     shown = view.open_view()
     played = story.Story(paths, kubectl, shown)
     try:
         summary = played.play(cold_seconds)
     finally:
         shown.end()
-    target = paths.build / "demo" / "summary.json"
     files.write(target, summary.to_json())
     print_results(summary)
     console.say(f"\nAll figures: {target}")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 RESTART_SECONDS = 1.0
 POLL_SECONDS = 15.0
 DELETED = "DELETED"
+STATES = frozenset({"ADDED", "MODIFIED", DELETED})
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ class Feed:
         def run() -> None:
             while not self._closed.is_set():
                 for told in self._read(arguments, read_documents):
+                    if told["type"] not in STATES:
+                        break  # An ERROR: what the watch went on from is too old, so it begins anew.
                     self._put(Event(source, time.time(), told["object"], deleted=told["type"] == DELETED))
                 self._closed.wait(RESTART_SECONDS)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -85,6 +85,7 @@ class Story:
         with ExitStack() as stack:
             store = stack.enter_context(storage_access.open_store(self._paths, self._kubectl))
             feed = stack.enter_context(Feed(self._kubectl))
+            stack.callback(self._dismiss_customers)
             self._set_the_scene(feed)
             self._view.begin("The data", ["kubectl -n object-store get service s3"])
             for line in setting.upload_datasets(self._paths, self._example, store):
@@ -172,7 +173,8 @@ class Story:
     def _are_servers_ready(self) -> bool:
         server = self._world.server
         ready = find_condition(server, "Ready").get("status") == "True"
-        if not ready or server is None:
+        settled = find_condition(server, "Reconciling").get("status") != "True"
+        if not ready or not settled or server is None:
             return False
         return int(server["status"].get("readyReplicas", 0)) >= int(server["spec"]["replicas"])
 
@@ -208,6 +210,12 @@ class Story:
             if count == customers.END:
                 raise
             self._view.say(f"the number of customers stays as it is: {error}")
+
+    def _dismiss_customers(self) -> None:
+        """Let the customers go when the story broke off: nobody would count their answers."""
+        if self._has_customers and not self._customers_leave:
+            with suppress(DevError):
+                customers.set_count(self._kubectl, setting.SUPPORT, customers.END)
 
     def _send_customers_home(self, feed: Feed) -> None:
         self._view.begin("The last answers", ["kubectl -n support logs customers"])
