@@ -182,6 +182,9 @@ class ProcessChecker:
         process, self._process = self._process, None
         if process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+        # A worker that ended by itself is only waited for: kill() would reap it first, and its exit status be lost.
+        ended = process.stdout is not None and process.stdout.at_eof()
+        if not ended:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
         await process.wait()
