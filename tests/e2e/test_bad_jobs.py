@@ -69,7 +69,7 @@ CASES = [
     Case("too-few", "TooFewRecords", ("record",), data=build_records(2)),
     Case("all-duplicates", "TooFewRecords", ("duplicate",), data=build_records(1) * 50),
     Case("wrong-credentials", "AccessDenied", ("AWS_SECRET_ACCESS_KEY",), spec=secret("wrong-credentials")),
-    Case("no-bucket", "NoSuchBucket", ("s3://nobody", "create the bucket"), spec={"output": {"uri": "s3://nobody/adapters"}}),
+    Case("no-bucket", "NoSuchBucket", ("s3://nobody", "create the bucket"), spec={"output": {"uri": "s3://nobody/adapters"}, **secret("admin")}),
     Case("unknown-authority", "UnknownAuthority", ("ca.crt",), spec=secret("no-authority")),
     Case("not-writable", "AccessDenied", ("s3://tunewright/adapters/bad-jobs", "write"), spec=secret("read-only")),
     Case("no-secret", "SecretNotFound", ("nothing",), spec=secret("nothing")),
@@ -86,6 +86,8 @@ def applied(
     tenants.ensure_namespace(dev_kubectl, NAMESPACE, tenant=True)
     tenants.ensure_storage_secret(dev_kubectl, NAMESPACE, "s3", "trainer")
     tenants.ensure_storage_secret(dev_kubectl, NAMESPACE, "read-only", "server")
+    # Only who may see all buckets is told that one does not exist.
+    tenants.ensure_storage_secret(dev_kubectl, NAMESPACE, "admin", "admin")
     good = platform.get("secret", "s3", NAMESPACE)
     assert good is not None
     wrong = {**good["data"], "AWS_SECRET_ACCESS_KEY": "d3Jvbmc="}

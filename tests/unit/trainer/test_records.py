@@ -1,5 +1,6 @@
 """Every bad record is named by file, line and reason, and the job decides how many it tolerates."""
 
+import dataclasses
 import json
 
 import pytest
@@ -120,6 +121,7 @@ def test_fail_tolerates_none():
 
 
 def test_no_records_at_all():
-    with pytest.raises(TrainerError, match="hold no records") as error:
-        judge_problems(result_of(0, 0), "Skip", 5)
+    result = dataclasses.replace(result_of(0, 0), files=("tickets/a.jsonl", "tickets/b.jsonl"))
+    with pytest.raises(TrainerError, match=r"no record in tickets/a\.jsonl, tickets/b\.jsonl; write") as error:
+        judge_problems(result, "Skip", 5)
     assert error.value.reason is Reason.DATASET_EMPTY

@@ -30,6 +30,7 @@ class ReadResult:
 
     records: tuple[Record, ...]
     problems: tuple[str, ...]
+    files: tuple[str, ...] = ()
 
 
 def read_records(files: Iterable[InputFile], system_prompt: str, measure: Callable[[Conversation], int]) -> ReadResult:
@@ -45,13 +46,15 @@ def read_records(files: Iterable[InputFile], system_prompt: str, measure: Callab
     """
     records: list[Record] = []
     problems: list[str] = []
+    read: list[str] = []
     for file in files:
+        read.append(file.label)
         for outcome in _read_file(file, system_prompt, measure):
             if isinstance(outcome, Record):
                 records.append(outcome)
             else:
                 problems.append(outcome)
-    return ReadResult(tuple(records), tuple(problems))
+    return ReadResult(tuple(records), tuple(problems), tuple(read))
 
 
 def judge_problems(result: ReadResult, on_invalid: Literal["Skip", "Fail"], max_invalid_percent: int) -> None:
@@ -62,8 +65,9 @@ def judge_problems(result: ReadResult, on_invalid: Literal["Skip", "Fail"], max_
     """
     invalid, total = len(result.problems), len(result.problems) + len(result.records)
     if total == 0:
+        where = ", ".join(result.files[:SHOWN_PROBLEMS])
         raise TrainerError(
-            Reason.DATASET_EMPTY, "the dataset's files hold no records; write one JSON record per line into them"
+            Reason.DATASET_EMPTY, f"no record in {where}; write one JSON record per line into the dataset's files"
         )
     if invalid == 0:
         return
