@@ -93,8 +93,10 @@ def test_trainer_killed_while_it_trains_is_resumed_from_its_checkpoint(platform:
     body = succeed(platform, "killed", team, timeout=600)
     assert body["status"]["attempt"] == 2
     assert body["status"]["restarts"] == 1
-    (log,) = [platform.run("logs", "-n", team, "job/killed-train-2").stdout]
-    assert "resum" in log.lower()
+    log = platform.run("logs", "-n", team, "job/killed-train-2").stdout
+    (found,) = [json.loads(line) for line in log.splitlines() if '"checkpoint found"' in line]
+    assert found["step"] >= 5
+    assert "/checkpoints/1-" in found["uri"]
 
 
 def test_suspension_keeps_a_checkpoint_and_frees_the_node(platform: Kubectl, team: str, bucket: Bucket) -> None:
