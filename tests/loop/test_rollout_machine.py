@@ -298,6 +298,4 @@ class RolloutMachine(RuleBasedStateMachine):
 
 
 TestRolloutMachine = RolloutMachine.TestCase
-TestRolloutMachine.settings = settings(
-    max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestRolloutMachine.settings = settings(max_examples=40, stateful_step_count=40, suppress_health_check=list(HealthCheck))

@@ -6,13 +6,12 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunewright_contracts.evaluation_report import Verdict
 from tunewright_evaluator import exact_tests, statistics
 
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """A busy machine is no failure."""
 
 
@@ -65,7 +64,7 @@ def test_the_verdict_is_that_of_the_p_values():
 @given(
     st.lists(st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from([0.0, 1.0])), min_size=1, max_size=60), st.randoms()
 )
-@settings(UNHURRIED, max_examples=40)
+@settings(max_examples=40)
 def test_the_order_of_records_changes_nothing(pairs, random):
     shuffled = random.sample(pairs, len(pairs))
     judgements = [
@@ -166,7 +165,6 @@ def test_records_needed_agree_with_the_exact_power_table(margin, discordance, ne
 
 
 @given(st.floats(0.005, 0.2), st.floats(0.0, 0.5))
-@settings(UNHURRIED)
 def test_a_narrower_margin_or_more_disagreement_never_takes_fewer_records(margin, discordance):
     needed = statistics.records_needed(margin, discordance)
     assert statistics.records_needed(margin / 1.5, discordance) >= needed

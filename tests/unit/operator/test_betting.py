@@ -6,12 +6,11 @@ import math
 from itertools import product
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tunewright_operator.domain import betting
 
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """A busy machine is no failure."""
 
 ROUNDING = 1e-9
@@ -60,7 +59,6 @@ def test_a_bet_gains_where_the_candidate_is_worse():
     rate=st.floats(0, 0.6),
     better_by=st.floats(0, 1),
 )
-@settings(UNHURRIED)
 def test_no_bet_gains_inside_the_null_hypothesis(*, gap, margin, guess, arms, rate, better_by):
     allowed = rate + margin
     assert expected_factor(gap, margin, guess, arms, (allowed * (1 - better_by), rate)) <= 1 + ROUNDING

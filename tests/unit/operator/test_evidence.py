@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunewright_operator.domain import betting
@@ -32,7 +32,6 @@ from tunewright_operator.domain.evidence import (
 )
 from tunewright_operator.domain.verdict import ErrorBudget, ObservationSpec, assess
 
-UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """A busy machine is no failure."""
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -83,7 +82,6 @@ def cumulate(history: list[list[tuple[int, int, int, int]]]) -> list[list[PodRea
 
 
 @given(st.lists(st.integers(0, 3), min_size=64, max_size=64))
-@settings(UNHURRIED)
 def test_bucket_text_reads_back(counts):
     assert decode_buckets(encode_buckets(counts)) == tuple(counts)
 
@@ -93,7 +91,7 @@ def test_bucket_text_is_short():
 
 
 @given(polls, st.randoms(use_true_random=False))
-@settings(UNHURRIED, max_examples=40)
+@settings(max_examples=40)
 def test_the_order_of_pods_within_a_poll_changes_nothing(history, random):
     ordered = shuffled = start()
     for readings in cumulate(history):
@@ -103,7 +101,7 @@ def test_the_order_of_pods_within_a_poll_changes_nothing(history, random):
 
 
 @given(polls)
-@settings(UNHURRIED, max_examples=40)
+@settings(max_examples=40)
 def test_a_restart_of_the_operator_at_every_poll_changes_no_digit(history):
     steady = restarted = start()
     for number, readings in enumerate(cumulate(history)):
@@ -116,7 +114,7 @@ def test_a_restart_of_the_operator_at_every_poll_changes_no_digit(history):
 
 
 @given(polls, st.data())
-@settings(UNHURRIED, max_examples=40)
+@settings(max_examples=40)
 def test_missed_polls_lose_no_answer(history, data):
     readings = cumulate(history)
     every = some = start()

@@ -198,4 +198,4 @@ class AnyPlans(RuleBasedStateMachine):
 
 
 TestAnyPlans = AnyPlans.TestCase
-TestAnyPlans.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestAnyPlans.settings = settings(max_examples=60, stateful_step_count=30)

@@ -22,7 +22,7 @@ def always(_name: str) -> bool:
     return True
 
 
-@settings(derandomize=True, max_examples=25, deadline=None)
+@settings(derandomize=True, max_examples=25)
 @given(weight=st.integers(1, 99), salt=st.text(max_size=80))
 def test_weights_are_kept(weight, salt):
     route = make_route(100 - weight, weight, salt=salt)
@@ -32,7 +32,7 @@ def test_weights_are_kept(weight, salt):
     assert abs(chosen - len(KEYS) * share) < 5 * deviation
 
 
-@settings(derandomize=True, deadline=None)
+@settings(derandomize=True)
 @given(
     key=st.binary(min_size=1), weights=st.lists(st.integers(0, 100), min_size=1, max_size=4), seed=st.integers(0, 99)
 )
@@ -44,7 +44,7 @@ def test_a_key_stays_on_its_arm_on_every_replica_and_in_any_order_of_targets(key
     assert choose_target(route, key, always) == choose_target(other, key, always)
 
 
-@settings(derandomize=True, deadline=None)
+@settings(derandomize=True)
 @given(key=st.binary(min_size=1), low=st.integers(1, 98), step=st.integers(1, 98))
 def test_raising_the_candidate_moves_no_key_away_from_it(key, low, step):
     high = min(99, low + step)

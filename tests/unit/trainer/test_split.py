@@ -1,7 +1,7 @@
 """Splits depend on what a record asks and on nothing else; duplicates go wherever they stand."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tunewright_trainer.conversation import ChatMessage
@@ -11,7 +11,6 @@ from tunewright_trainer.prepare.records import Record
 from tunewright_trainer.prepare.split import Split, SplitPercents, check_splits, choose_split, split_records
 
 # A busy machine is no failure.
-untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 turn = st.builds(ChatMessage, st.sampled_from(["user", "assistant"]), st.text(min_size=1, max_size=8))
 records = st.lists(
@@ -24,14 +23,12 @@ def positions(splits):
     return {hash_conversation(record.conversation): split for split, group in splits.items() for record in group}
 
 
-@untimed
 @given(records, records, percents)
 def test_adding_records_moves_none(first, more, shares):
     before, after = positions(split_records(first, shares)), positions(split_records(more + first, shares))
     assert before.items() <= after.items()
 
 
-@untimed
 @given(records, percents)
 def test_same_question_never_in_two_splits(some, shares):
     answered_again = [Record((*record.conversation[:-1], ChatMessage("assistant", "other")), 1) for record in some]
@@ -43,7 +40,6 @@ def test_same_question_never_in_two_splits(some, shares):
     assert all(len(found) == 1 for found in by_question.values())
 
 
-@untimed
 @given(records, st.integers(0, 40), st.integers(0, 40), st.integers(0, 40))
 def test_validation_share_moves_nothing_in_or_out_of_the_held_out_set(some, evaluation, one, other):
     held_out = [
@@ -56,7 +52,6 @@ def test_validation_share_moves_nothing_in_or_out_of_the_held_out_set(some, eval
     assert held_out[0] == held_out[1]
 
 
-@untimed
 @given(records, percents)
 def test_nothing_is_lost(some, shares):
     assert sum(map(len, split_records(some, shares).values())) == len(some)
@@ -70,7 +65,6 @@ def test_shares_are_about_right():
     assert abs(len(splits[Split.VALIDATION]) - 100) < 39
 
 
-@untimed
 @given(records)
 def test_exact_duplicates(some):
     unique, dropped = deduplicate(some + some, "Exact")
@@ -80,7 +74,6 @@ def test_exact_duplicates(some):
     assert deduplicate(unique, "Exact") == (unique, 0)
 
 
-@untimed
 @given(records)
 def test_none_keeps_all(some):
     assert deduplicate(some + some, "None") == (some + some, 0)

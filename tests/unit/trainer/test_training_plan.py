@@ -3,7 +3,7 @@
 import datetime as dt
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tunewright_contracts.run_spec import DatasetSummary
@@ -15,7 +15,6 @@ from tunewright_trainer.train.memory import MicroBatch, explain_out_of_memory, i
 from tunewright_trainer.train.pace import Pace
 
 # A busy machine is no failure.
-untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 DIGEST = "sha256:" + "d" * 64
 
@@ -24,7 +23,6 @@ def dataset(train=100, max_tokens=61):
     return DatasetSummary(digest=DIGEST, uri="s3://b/d", train=train, validation=0, evaluation=0, max_tokens=max_tokens)
 
 
-@untimed
 @given(st.integers(1, 512), st.one_of(st.none(), st.integers(1, 600)))
 def test_global_batch_is_kept(batch_size, limit):
     micro_batch = plan_micro_batch(batch_size, limit)
