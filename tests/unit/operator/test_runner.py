@@ -97,6 +97,38 @@ async def test_stop_ends_a_loop():
     assert len(recorder.calls) == 1
 
 
+async def test_a_resource_that_comes_back_while_its_loop_is_being_stopped_gets_a_loop():
+    wakeups, recorder = Wakeups(), Recorder()
+    runner = make_runner(recorder, wakeups)
+    runner.ensure(KEY)
+    await recorder.until(1)
+    runner.stop(KEY)
+    runner.ensure(KEY)  # before the cancelled loop has run its last step
+    async with asyncio.timeout(10):
+        await recorder.until(2)
+        assert wakeups.wake(KEY)
+        await recorder.until(3)
+    await runner.close()
+
+
+async def test_a_resource_that_comes_back_while_its_loop_finds_it_gone_keeps_the_loop():
+    wakeups, calls = Wakeups(), []
+
+    async def reconcile(key: Key) -> None:
+        calls.append(key)
+        if len(calls) == 1:
+            runner.ensure(key)  # created again after the read that found nothing
+            raise GoneError(str(key))
+        done.set()
+
+    done = asyncio.Event()
+    runner = make_runner(reconcile, wakeups)
+    runner.ensure(KEY)
+    async with asyncio.timeout(10):
+        await done.wait()
+    await runner.close()
+
+
 async def test_no_more_than_the_limit_reconcile_at_once():
     running, most, release = 0, 0, asyncio.Event()
     entered = asyncio.Semaphore(0)

@@ -60,6 +60,15 @@ def test_a_deleted_resource_ends_its_loop_and_a_new_one_begins():
     assert loops.ensured == [key, key]
 
 
+def test_the_late_news_of_a_deletion_leaves_the_successors_loop_alone():
+    loops = Loops()
+    events = OwnEvents(BASE_MODEL, loops, Wakeups())
+    events.handle("ADDED", body())
+    events.handle("ADDED", body(metadata={"uid": "another"}))  # Kopf orders the events of one uid only
+    events.handle("DELETED", body())
+    assert loops.stopped == []
+
+
 @pytest.mark.parametrize(
     ("kind", "changed", "woken"),
     [

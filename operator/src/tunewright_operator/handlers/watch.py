@@ -68,8 +68,11 @@ class OwnEvents:
         metadata = body["metadata"]
         key = Key(self._kind, metadata.get("namespace") if self._kind.namespaced else None, metadata["name"])
         if event_type == "DELETED":
-            self._seen.pop(key, None)
-            self._loops.stop(key)
+            seen = self._seen.get(key)
+            # Kopf orders the events of one uid only: a successor of the same name may have been seen before this.
+            if seen is None or seen[0] == metadata.get("uid"):
+                self._seen.pop(key, None)
+                self._loops.stop(key)
         else:
             essence = _essence(metadata)
             if self._seen.get(key) != essence:

@@ -55,6 +55,7 @@ class Runner:
         self._slots = asyncio.Semaphore(concurrency)
         self._backoff = backoff
         self._tasks: dict[Key, asyncio.Task[None]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
 
     def ensure(self, key: Key) -> None:
         """Wake a resource's loop, starting it when there is none."""
@@ -67,14 +68,17 @@ class Runner:
             self._wakeups.wake(key)
 
     def stop(self, key: Key) -> None:
-        """End the loop of a resource that is gone."""
-        task = self._tasks.get(key)
+        """End the loop of a resource that is gone; its successor of the same name may get a loop at once."""
+        task = self._tasks.pop(key, None)
         if task is not None:
+            self._wakeups.forget(key)
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
             task.cancel()
 
     async def close(self) -> None:
         """Cancel every loop and wait for the last step of each to end."""
-        tasks = [*self._tasks.values()]
+        tasks = [*self._tasks.values(), *self._ending]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -89,7 +93,9 @@ class Runner:
                     delay = await self._reconcile_once(key)
                     failures = 0
                 except GoneError:
-                    return
+                    if not self._wakeups.is_woken(key):
+                        return
+                    delay = 0.0  # Created again since that read, perhaps: nobody would start another loop.
                 except ConflictError:
                     # Somebody wrote between our look and our act: no fault, look again.
                     delay = CONFLICT_BACKOFF_SECONDS
@@ -102,8 +108,9 @@ class Runner:
                     delay = self._backoff(failures)
                     log.exception("reconcile_failed", resource=str(key), retry_in=round(delay, 1))
         finally:
-            self._wakeups.forget(key)
-            self._tasks.pop(key, None)
+            if self._tasks.get(key) is asyncio.current_task():
+                self._wakeups.forget(key)
+                self._tasks.pop(key)
             metrics.LOOPS.labels(key.kind.name).dec()
 
     async def _reconcile_once(self, key: Key) -> float | None:

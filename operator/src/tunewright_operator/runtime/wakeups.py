@@ -49,6 +49,11 @@ class Wakeups:
         event.set()
         return True
 
+    def is_woken(self, key: Key) -> bool:
+        """Tell whether a loop was woken since its last `wait`."""
+        event = self._events.get(key)
+        return event is not None and event.is_set()
+
     def wake_owner(self, namespace: str | None, labels: Mapping[str, str]) -> bool:
         """Wake the loop whose resource a child's labels name; False when they name none that runs."""
         kind_name, name = labels.get(child_labels.KIND), labels.get(child_labels.NAME)
