@@ -25,13 +25,14 @@ def parse_records(text: str, where: str) -> list[Record]:
         ContractError: a line is not such a record; the message names it.
     """
     records: list[Record] = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Not splitlines: U+2028, U+2029 and U+0085 may stand unescaped within a JSON string.
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
             messages = json.loads(line)["messages"]
             *conversation, last = ({"role": str(item["role"]), "content": str(item["content"])} for item in messages)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ContractError(
                 f"{where}:{number}: not a record of messages with roles and contents ({error!r})"
             ) from error

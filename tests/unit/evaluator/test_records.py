@@ -19,6 +19,16 @@ def test_parse():
     assert record == Record(1, ({"role": "user", "content": "q"},), "a")
 
 
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85"])
+def test_a_record_with_a_line_separator_of_unicode_is_one_line(separator):
+    line = json.dumps(
+        {"messages": [{"role": "user", "content": f"a{separator}b"}, {"role": "assistant", "content": "c"}]},
+        ensure_ascii=False,
+    )
+    (record,) = parse_records(f"{line}\n", "file")
+    assert record.messages[0]["content"] == f"a{separator}b"
+
+
 @pytest.mark.parametrize(
     "line",
     [
