@@ -170,7 +170,7 @@ def check_safetensors_header(path: Path, where: str) -> None:
         end = max((entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0)
         if 8 + length + end != size:
             raise ValueError(f"it should have {8 + length + end} bytes and has {size}")
-    except (struct.error, ValueError, KeyError, TypeError) as error:
+    except (struct.error, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise StorageError(
             StorageReason.DIGEST_MISMATCH, f"{where} is not a whole safetensors file ({error}); upload it again"
         ) from error

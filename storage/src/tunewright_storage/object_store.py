@@ -27,6 +27,9 @@ _REASON_BY_CODE = {
     "InvalidAccessKeyId": StorageReason.ACCESS_DENIED,
     "SignatureDoesNotMatch": StorageReason.ACCESS_DENIED,
     "ExpiredToken": StorageReason.ACCESS_DENIED,
+    "InvalidToken": StorageReason.ACCESS_DENIED,
+    "RequestTimeTooSkewed": StorageReason.ACCESS_DENIED,
+    "401": StorageReason.ACCESS_DENIED,
     "403": StorageReason.ACCESS_DENIED,
     "NoSuchBucket": StorageReason.NO_SUCH_BUCKET,
     "NoSuchKey": StorageReason.NOT_FOUND,
@@ -35,6 +38,12 @@ _REASON_BY_CODE = {
     "ServiceUnavailable": StorageReason.UNREACHABLE,
     "InternalError": StorageReason.UNREACHABLE,
     "RequestTimeout": StorageReason.UNREACHABLE,
+    # What a proxy in front of the store answers in its place while that is away.
+    "429": StorageReason.UNREACHABLE,
+    "500": StorageReason.UNREACHABLE,
+    "502": StorageReason.UNREACHABLE,
+    "503": StorageReason.UNREACHABLE,
+    "504": StorageReason.UNREACHABLE,
 }
 
 _ADVICE = {
@@ -68,6 +77,9 @@ class ObjectStore:
         """Build a store from AWS_* variables and, when the file is there, the private CA of the storage secret.
 
         Path-style addresses are used with a custom endpoint, since a bucket's own host name needs wildcard DNS.
+
+        Raises:
+            StorageError: the endpoint is no URL, or the region no region.
         """
         bundle = ca_bundle or Path(os.environ.get("TUNEWRIGHT_CA_BUNDLE", CA_BUNDLE_PATH))
         custom_endpoint = bool(os.environ.get("AWS_ENDPOINT_URL_S3"))
@@ -82,7 +94,13 @@ class ObjectStore:
         verify = str(bundle) if bundle.is_file() and bundle.stat().st_size else None
         # A session of its own: the default one remembers the first credentials that a process saw.
         session = boto3.session.Session()
-        return cls(session.client("s3", region_name=region, config=config, verify=verify))
+        try:
+            return cls(session.client("s3", region_name=region, config=config, verify=verify))
+        except (ValueError, botocore_exceptions.BotoCoreError) as error:
+            raise StorageError(
+                StorageReason.INVALID_URI,
+                f"{error}; correct AWS_ENDPOINT_URL_S3 (https://host:port) or AWS_REGION in the storage secret",
+            ) from error
 
     def list(self, prefix: StorageURI) -> Iterator[ObjectInfo]:
         """Yield the object at an address, or all objects below it, in key order.
@@ -156,7 +174,9 @@ class ObjectStore:
         digest = digest_file(path)
         with _translated("write", uri):
             if path.stat().st_size >= _MULTIPART_BYTES:
-                self._client.upload_file(str(path), uri.bucket, uri.key, ExtraArgs={"ChecksumAlgorithm": "SHA256"})
+                # From a file object: by a path, boto3 would hide the store's answer in an error of its own.
+                with path.open("rb") as body:
+                    self._client.upload_fileobj(body, uri.bucket, uri.key, ExtraArgs={"ChecksumAlgorithm": "SHA256"})
             else:
                 with path.open("rb") as body:
                     self._client.put_object(
@@ -227,12 +247,19 @@ def _translated(verb: str, uri: StorageURI) -> Iterator[None]:
     try:
         yield
     except botocore_exceptions.ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", ""))
+        # Whatever answers in the store's place sends no XML, and then there is only the HTTP status. Its 404 is no word
+        # about the object: work that is there must not count as missing.
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "")
+        code = str(error.response.get("Error", {}).get("Code") or ("" if status == 404 else status))
         if code in {"PreconditionFailed", "412", "ConditionalRequestConflict"}:
             raise _AlreadyThereError from error
         raise _storage_error(_REASON_BY_CODE.get(code, StorageReason.OTHER), verb, uri, code or str(error)) from error
     except botocore_exceptions.SSLError as error:
-        raise _storage_error(StorageReason.UNKNOWN_AUTHORITY, verb, uri, _root_cause(error)) from error
+        raise _storage_error(_judge_tls(str(error)), verb, uri, _root_cause(error)) from error
+    except RecursionError as error:
+        # botocore follows a redirect that names no region by asking again, without end.
+        detail = "the endpoint answers with redirects (is it http:// where https:// is served?)"
+        raise _storage_error(StorageReason.UNREACHABLE, verb, uri, detail) from error
     except (botocore_exceptions.NoCredentialsError, botocore_exceptions.PartialCredentialsError) as error:
         raise _storage_error(StorageReason.NO_CREDENTIALS, verb, uri, str(error)) from error
     except (
@@ -246,6 +273,12 @@ def _translated(verb: str, uri: StorageURI) -> Iterator[None]:
         raise _storage_error(StorageReason.OTHER, verb, uri, str(error)) from error
 
 
+def _judge_tls(text: str) -> StorageReason:
+    """Tell a certificate that is not trusted from a connection that broke off or speaks no TLS at all."""
+    about_trust = any(word in text.lower() for word in ("certificate", "x509", "unknown ca"))
+    return StorageReason.UNKNOWN_AUTHORITY if about_trust else StorageReason.UNREACHABLE
+
+
 def _storage_error(reason: StorageReason, verb: str, uri: StorageURI, detail: str) -> StorageError:
     advice = _ADVICE[reason].format(verb=verb)
     return StorageError(reason, f"cannot {verb} {uri}: {detail}; {advice}")
@@ -254,7 +287,13 @@ def _storage_error(reason: StorageReason, verb: str, uri: StorageURI, detail: st
 def _root_cause(error: BaseException) -> str:
     """Return the innermost reason in a few words: urllib3 wraps it several times."""
     text = str(error)
-    for marker in ("certificate verify failed", "Connection refused", "Name or service not known", "timed out"):
+    for marker in (
+        "certificate verify failed",
+        "wrong version number",
+        "Connection refused",
+        "Name or service not known",
+        "timed out",
+    ):
         if marker.lower() in text.lower():
             return marker
     return text[:200]
