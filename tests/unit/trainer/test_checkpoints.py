@@ -1,9 +1,12 @@
 """A checkpoint counts when it is complete, unchanged and of this configuration; the newest such one is resumed."""
 
+import json
+
 import pytest
 
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
+from tunewright_storage.object_store import ObjectStore
 from tunewright_trainer.train.checkpoints import FILE_NAMES, CheckpointStore
 
 RUN = StorageURI.parse("s3://bucket/adapters/runs/support/tickets-12345678")
@@ -90,6 +93,47 @@ def test_mark_that_names_other_files_is_passed_over(store, write_local, tmp_path
 def test_other_configuration_is_passed_over(store, write_local, tmp_path):
     save(store, write_local, 10, fingerprint=ONE)
     assert find(store, tmp_path, fingerprint=OTHER) is None
+
+
+class RefusingStore(ObjectStore):
+    """A store that refuses to read what has a mark in its address."""
+
+    def __init__(self, store, reason, mark):
+        self._client = store._client
+        self.reason, self.mark = reason, mark
+
+    def read(self, uri, max_bytes=None):
+        if self.mark in str(uri):
+            raise StorageError(self.reason, f"cannot read {uri}")
+        return super().read(uri, max_bytes)
+
+    def download(self, uri, path):
+        if self.mark in str(uri):
+            raise StorageError(self.reason, f"cannot read {uri}")
+        return super().download(uri, path)
+
+
+@pytest.mark.parametrize("reason", [StorageReason.ACCESS_DENIED, StorageReason.UNREACHABLE])
+def test_one_that_may_not_be_read_is_no_reason_to_begin_anew(store, write_local, tmp_path, reason):
+    save(store, write_local, 10)
+    with pytest.raises(StorageError):
+        find(RefusingStore(store, reason, "optimizer.pt"), tmp_path)
+
+
+def test_one_that_another_pod_deletes_meanwhile_is_passed_over(store, write_local, tmp_path):
+    save(store, write_local, 10, 20)
+    assert find(RefusingStore(store, StorageReason.NOT_FOUND, "step-000020"), tmp_path).step == 10
+
+
+def test_no_file_of_a_bad_one_gets_into_another_of_the_same_step(store, write_local, tmp_path):
+    save(store, write_local, 10, attempt=1, pod="aaaaaaaa")
+    save(store, write_local, 10, attempt=2, pod="bbbbbbbb")
+    good, bad = RUN.join("checkpoints/1-aaaaaaaa/step-000010"), RUN.join("checkpoints/2-bbbbbbbb/step-000010")
+    store.write(bad.join("trainer_state.json"), b"changed")
+    mark = json.loads(store.read(good.join("COMPLETE")))
+    del mark["files"]["optimizer.pt"]
+    store.write(good.join("COMPLETE"), json.dumps(mark).encode())
+    assert not (find(store, tmp_path).folder / "optimizer.pt").exists()
 
 
 class BrokenStore:

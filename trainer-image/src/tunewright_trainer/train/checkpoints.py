@@ -18,7 +18,7 @@ import structlog
 from tunewright_contracts.adapter_manifest import CONFIG_NAME, WEIGHTS_NAME
 from tunewright_contracts.document import ContractError, Document, Sha256
 from tunewright_contracts.storage_uri import StorageURI
-from tunewright_storage.errors import StorageError
+from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.object_store import ObjectStore
 
 COMPLETE_NAME = "COMPLETE"
@@ -90,16 +90,19 @@ class CheckpointStore:
     def find_newest(self, scratch: Path) -> Checkpoint | None:
         """Fetch the newest valid checkpoint of any attempt that has this configuration, or None.
 
-        One that is incomplete, was changed or belongs to another configuration is passed over with a warning.
+        One that is incomplete, was changed or belongs to another configuration is passed over with a warning. One that
+        may not be read is not: beginning anew would throw its work away.
 
         Raises:
-            StorageError: the store did not answer.
+            StorageError: the store did not answer, or refused.
         """
         for step, _attempt, uri in sorted(self._list_complete(), reverse=True, key=lambda found: found[:2]):
             problem = self._fetch(uri, step, scratch / f"step-{step:06d}")
             if problem is None:
                 _log.info("checkpoint found", step=step, uri=str(uri))
                 return Checkpoint(step, scratch / f"step-{step:06d}")
+            # Another attempt's of the same step may follow, into the same folder: no file may be left of this one.
+            delete_local(scratch / f"step-{step:06d}")
             _log.warning("checkpoint passed over", uri=str(uri), problem=problem)
         return None
 
@@ -115,18 +118,17 @@ class CheckpointStore:
         """Download and verify a checkpoint; return what is wrong with it, or None."""
         try:
             mark = CompleteMark.from_json(self._store.read(uri.join(COMPLETE_NAME), _MAX_COMPLETE_BYTES))
-        except ContractError as error:
-            return str(error)
-        if mark.fingerprint != self._fingerprint:
-            return "it belongs to another configuration"
-        if mark.step != step or not {CONFIG_NAME, WEIGHTS_NAME} <= set(mark.files) <= set(FILE_NAMES):
-            return f"{COMPLETE_NAME} contradicts itself"
-        try:
+            if mark.fingerprint != self._fingerprint:
+                return "it belongs to another configuration"
+            if mark.step != step or not {CONFIG_NAME, WEIGHTS_NAME} <= set(mark.files) <= set(FILE_NAMES):
+                return f"{COMPLETE_NAME} contradicts itself"
             for name, digest in mark.files.items():
                 if self._store.download(uri.join(name), folder / name) != digest:
                     return f"{name} has another digest"
+        except ContractError as error:
+            return str(error)
         except StorageError as error:
-            if error.retryable:
+            if error.reason is not StorageReason.NOT_FOUND:
                 raise
             return str(error)
         return None
