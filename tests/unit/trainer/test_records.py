@@ -35,6 +35,8 @@ def messages(*turns):
         (b'{"messages": []}', "has no messages"),
         (b'{"messages": ["hi"]}', "messages[0] is text, not an object with role and content"),
         (messages(("bot", "x")), "messages[0] has the role 'bot', not system, user or assistant"),
+        (messages((["user"], "x")), "messages[0] has the role ['user'], not system, user or assistant"),
+        (b'{"messages": ' + b"9" * 5000 + b"}", "not usable JSON: Exceeds the limit"),
         (messages(("user", None)), "messages[0] has nothing as content, not text"),
         (messages(("user", "q"), ("assistant", " ")), "message 2 (assistant) is empty"),
         (messages(("user", "q")), "has no assistant turn to learn from"),

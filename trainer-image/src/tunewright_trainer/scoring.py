@@ -97,6 +97,11 @@ def answer_all(
     return [Answers(*row) for row in zip(records, base, tuned, strict=True)]
 
 
+def room_for_answer(max_tokens: int, prompt: int, context: int | None) -> int:
+    """Return how many tokens an answer may have after so many of a prompt; a model refuses to go past its context."""
+    return max_tokens if context is None else max(1, min(max_tokens, context - prompt))
+
+
 def _generate(
     model: Any,
     tokenizer: ConversationTokenizer,
@@ -110,6 +115,7 @@ def _generate(
     device = next(model.parameters()).device
     size = _BATCH_SIZE_CPU if device.type == "cpu" else _BATCH_SIZE_GPU
     pad = model.config.pad_token_id or 0
+    context = getattr(model.config, "max_position_embeddings", None)
     answers = [""] * len(prompts)
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]), reverse=True)
     with _greedy(model), torch.inference_mode():
@@ -121,7 +127,7 @@ def _generate(
             output = model.generate(
                 input_ids=torch.tensor(rows, device=device),
                 attention_mask=torch.tensor(mask, device=device),
-                max_new_tokens=max_tokens,
+                max_new_tokens=room_for_answer(max_tokens, width, context),
                 do_sample=False,
                 pad_token_id=pad,
             )

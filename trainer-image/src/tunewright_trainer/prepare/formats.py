@@ -67,7 +67,7 @@ def _parse_turn(item: Any, where: str) -> ChatMessage:
     if not isinstance(item, dict):
         raise RecordError(f"{where} is {_kind(item)}, not an object with role and content")
     role, content = item.get("role"), item.get("content")
-    if role not in ROLES:
+    if not isinstance(role, str) or role not in ROLES:
         raise RecordError(f"{where} has the role {role!r}, not system, user or assistant")
     unsupported = [key for key in _UNSUPPORTED_KEYS if item.get(key)]
     if unsupported:

@@ -29,6 +29,9 @@ def decode_line(content: bytes) -> dict[str, Any]:
         raise RecordError(f"not JSON: {error.msg} at column {error.colno}") from error
     except RecursionError as error:
         raise RecordError("not usable JSON: nested too deeply") from error
+    except ValueError as error:
+        # Python refuses to convert numbers of thousands of digits.
+        raise RecordError(f"not usable JSON: {str(error).partition(';')[0]}") from error
     if not isinstance(value, dict):
         raise RecordError("not a JSON object")
     return value
