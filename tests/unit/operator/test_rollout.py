@@ -291,6 +291,48 @@ def test_a_pause_with_a_time_ends_by_itself():
     assert weights(world) == {revision_of("one"): 50, revision_of("two"): 50}
 
 
+OBSERVE: dict[str, Any] = {"observe": {"minRequests": 40, "maxSeconds": 300}}
+
+
+@pytest.mark.parametrize("earlier", [[OBSERVE], [{"pause": {"seconds": 1}}]], ids=["an older window", "no window"])
+def test_a_pause_that_the_spec_turns_into_an_observation_needs_evidence_of_its_own(earlier):
+    steps = [{"evaluate": {}}, {"setWeight": 20}, *earlier, {"pause": {}}, {"setWeight": 50}, {"pause": {}}]
+    world = at_step(1, steps)
+    world.ask(400)
+    world.clock.advance(2)
+    assert world.settle().wait.reason == "AwaitingPromotion"
+    world.body["spec"]["rollout"]["steps"][3] = OBSERVE
+    decision = world.settle()
+    assert decision.wait.reason == "Observing"
+    assert "0 of 40" in decision.wait.message
+    assert world.deployment.status.candidate.step == 3
+    world.ask(400)
+    world.settle()
+    assert world.deployment.status.candidate.step == 5
+
+
+def test_steps_that_the_spec_takes_away_leave_a_whole_bake():
+    world = at_step(1, [*SHORT, {"setWeight": 100}, {"observe": {"minRequests": 9000, "maxSeconds": 3000}}])
+    world.ask(400)
+    world.settle()
+    world.clock.advance(121)
+    world.ask(400)
+    assert world.settle().wait.reason == "Observing"
+    del world.body["spec"]["rollout"]["steps"][3:]
+    world.settle()
+    assert world.settle().wait.reason == "Baking"
+    world.clock.advance(119)
+    assert world.settle().wait.reason == "Baking"
+
+
+def test_a_pause_that_the_spec_turns_into_a_weight_gets_the_weight():
+    world = at_step(1, [{"evaluate": {}}, {"setWeight": 20}, {"pause": {}}, {"pause": {}}])
+    assert world.settle().wait.reason == "AwaitingPromotion"
+    world.body["spec"]["rollout"]["steps"][2] = {"setWeight": 50}
+    assert world.settle().wait.reason == "AwaitingPromotion"
+    assert weights(world) == {revision_of("one"): 50, revision_of("two"): 50}
+
+
 def test_the_history_is_bounded_and_begins_with_the_newest():
     world = at_step(0)
     world.body["spec"]["historyLimit"] = 3

@@ -172,7 +172,8 @@ def run_set_weight(
     situation: Situation, candidate: CandidateRevision, server: ServerFacts, weight: int, now: datetime
 ) -> Decision:
     """Give the candidate a share, and wait until every ready replica routes by it."""
-    if candidate.step_started_at is None:
+    # Another weight than the step's: it begins, or the spec's steps changed under a candidate that waited here.
+    if candidate.step_started_at is None or candidate.weight != _share(situation, weight):
         if situation.spec.paused:
             return hold_paused(situation)
         return _set_weight(situation, candidate, weight, step_started_at=format_time(now))
@@ -185,16 +186,21 @@ def run_set_weight(
 
 
 def _set_weight(situation: Situation, candidate: CandidateRevision, weight: int, **changes: Any) -> Decision:
-    """Write a weight; without an incumbent the candidate answers everybody, since nobody else may."""
-    share = weight if situation.status.stable is not None else 100
+    """Write a weight."""
+    share = _share(situation, weight)
     return Decision(change_candidate(situation.status, candidate, weight=share, **changes), again=True)
+
+
+def _share(situation: Situation, weight: int) -> int:
+    """Return a step's weight; without an incumbent the candidate answers everybody, since nobody else may."""
+    return weight if situation.status.stable is not None else 100
 
 
 def run_observe(situation: Situation, candidate: CandidateRevision, server: ServerFacts, now: datetime) -> Decision:  # noqa: PLR0911 - a chain of early decisions
     """Compare live metrics of both arms until there is a verdict."""
     if situation.status.stable is None and candidate.weight != 100:
         return hold_paused(situation) if situation.spec.paused else _set_weight(situation, candidate, 100)
-    if candidate.step_started_at is None:
+    if not _has_window(situation, candidate, server):
         return _open_window(situation, candidate, server, now)
     grown, assessment = _watch(situation, candidate, server, now)
     if assessment.verdict is Verdict.FAIL:
@@ -216,7 +222,7 @@ def run_bake(situation: Situation, candidate: CandidateRevision, server: ServerF
     if candidate.weight != 100:
         return hold_paused(situation) if situation.spec.paused else _set_weight(situation, candidate, 100, **FRESH_STEP)
     seconds = situation.spec.rollout.bake_seconds
-    if seconds == 0 or candidate.step_started_at is None:
+    if seconds == 0 or not _has_window(situation, candidate, server):
         if not situation.converged:
             return hold_for_convergence(situation, server)
         if seconds == 0:
@@ -305,6 +311,14 @@ def _act_on_inconclusive(situation: Situation, candidate: CandidateRevision, rea
 
 def _fail_guardrail(status: AdapterDeploymentStatus, candidate: CandidateRevision, assessment: Assessment) -> Decision:
     return withdraw(status, candidate, Outcome.ROLLED_BACK, Why.GUARDRAIL_FAILED, "; ".join(assessment.reasons))
+
+
+def _has_window(situation: Situation, candidate: CandidateRevision, server: ServerFacts) -> bool:
+    """Whether the observation is of this step: the spec's steps may have changed under the candidate since it began."""
+    observation = live.parse_observation(candidate)
+    if candidate.step_started_at is None or observation is None or observation.step_index != candidate.step:
+        return False
+    return observation.comparison is _window(situation, candidate, server, tuple(observation.metrics)).comparison
 
 
 def _open_window(situation: Situation, candidate: CandidateRevision, server: ServerFacts, now: datetime) -> Decision:
