@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tunewright_contracts.serving_plan import BUCKETS, PodState, RevisionCounters
-from tunewright_operator.domain.live import read_pods
+from tunewright_operator.api.adapter_deployment import AdapterDeploymentSpec
+from tunewright_operator.domain.evidence import MAX_REGRESSION
+from tunewright_operator.domain.live import build_window, read_pods
 
 
 def buckets(*first: int) -> tuple[int, ...]:
@@ -34,3 +36,32 @@ def test_a_server_that_does_not_report_unchecked_answers_judged_them_all() -> No
 @pytest.mark.parametrize("unchecked", [buckets(10), (1, 2)])
 def test_counters_that_make_no_sense_are_no_reading(unchecked: tuple[int, ...]) -> None:
     assert read_pods([state(unchecked_by_bucket=unchecked)], "support", "support--new", None) == []
+
+
+def test_a_pod_that_counts_by_no_bucket_is_no_reading_for_it_would_be_added_again_later() -> None:
+    whole = state(answers=13, unchecked_by_bucket=buckets(0))
+    entry = whole.counters[0].model_copy(update={"answers_by_bucket": (), "unchecked_by_bucket": ()})
+    without_route = whole.model_copy(update={"counters": (entry,)})
+    assert read_pods([without_route], "support", "support--new", None) == []
+
+
+def test_an_incumbent_that_answered_only_before_the_rollout_has_no_answers_by_bucket() -> None:
+    entry = RevisionCounters(alias="support", revision="support--old", answers=7, unchecked_by_bucket=buckets(0))
+    seen = PodState(pod_uid="pod", boot_id="boot", counters=(entry,))
+    (reading,) = read_pods([seen], "support", "support--new", "support--old")
+    assert sum(reading.incumbent.answers) == 0
+
+
+def test_the_widest_rise_that_the_api_takes_can_be_tested() -> None:
+    spec = AdapterDeploymentSpec.model_validate(
+        {
+            "modelName": "support",
+            "serverRef": {"name": "pool"},
+            "adapter": {"uri": "s3://models/team/a"},
+            "storage": {"secretRef": {"name": "s3"}},
+            "rollout": {"steps": [{"setWeight": 20}, {"observe": {}}]},
+            "analysis": {"metrics": [{"type": "ErrorRate", "maxRegression": "0.999999"}]},
+        }
+    )
+    window = build_window(spec, 1, has_incumbent=True, slow_limit_known=False)
+    assert window.metrics[0].max_regression == MAX_REGRESSION

@@ -214,3 +214,14 @@ def test_the_newest_deployment_is_refused_when_the_plan_grows_too_large():
     kept = len(decision.plan.routes)
     assert sorted(refused) == [f"uid-t{index:02}" for index in range(kept, 50)]
     assert len(decision.plan.to_json().encode()) * 4 // 3 <= MAX_PLAN_BYTES
+
+
+def test_a_contract_that_grows_too_large_pushes_out_nobody_else():
+    small = [tenant(f"t{index}", alias=f"t{index}", created=f"2026-01-02T00:00:0{index}Z") for index in range(3)]
+    first = build_plan(SERVER, [tenant("old", alias="old"), *small], None, [])
+    huge = OutputContract(json_schema={"description": "x" * MAX_PLAN_BYTES})
+    decision = build_plan(
+        SERVER, [tenant("old", alias="old", output_contract=huge), *small], first.plan, [at(first.plan)]
+    )
+    assert {route.alias for route in decision.plan.routes} == {"t0", "t1", "t2"}
+    assert decision.refusals["uid-old"].alias.reason == "PlanTooLarge"

@@ -11,6 +11,7 @@ from tunewright_operator.api.adapter_deployment import AdapterDeploymentSpec, Ca
 from tunewright_operator.domain.counters import NO_ANSWERS, ArmCounters, EvidenceError, PodReading
 from tunewright_operator.domain.evidence import (
     LATENCY_MAX_REGRESSION,
+    MAX_REGRESSION,
     Comparison,
     LiveMetric,
     Observation,
@@ -59,7 +60,7 @@ def _select_metrics(
     """Return the metrics that can be judged: latency only against a limit that was fixed from the incumbent's answers."""
     metrics: list[LiveMetric] = []
     for metric in spec.analysis.metrics:
-        rise = None if metric.max_regression is None else float(metric.max_regression)
+        rise = None if metric.max_regression is None else min(float(metric.max_regression), MAX_REGRESSION)
         least = None if metric.minimum is None else float(metric.minimum)
         if metric.type is LiveMetricType.LATENCY:
             if not (has_incumbent and slow_limit_known):
@@ -70,10 +71,16 @@ def _select_metrics(
 
 
 def read_pods(states: Iterable[PodState], alias: str, candidate: str, incumbent: str | None) -> list[PodReading]:
-    """Return the counters of both arms; a pod whose counters make no sense counts as one that did not answer."""
+    """Return the counters of both arms; a pod whose counters make no sense counts as one that did not answer.
+
+    So does one whose plan does not ask for buckets (yet, or for a moment): it answers as if it had counted nothing, and the next
+    reading would add all that it ever counted.
+    """
     readings: list[PodReading] = []
     for state in states:
         counters = {entry.revision: entry for entry in state.counters if entry.alias == alias}
+        if any(_has_no_buckets(entry) for entry in counters.values()):
+            continue
         try:
             readings.append(
                 PodReading(
@@ -86,6 +93,10 @@ def read_pods(states: Iterable[PodState], alias: str, candidate: str, incumbent:
         except EvidenceError:
             continue
     return readings
+
+
+def _has_no_buckets(counters: RevisionCounters) -> bool:
+    return counters.answers > 0 and not counters.answers_by_bucket and not counters.unchecked_by_bucket
 
 
 def _read_arm(counters: RevisionCounters | None) -> ArmCounters:

@@ -128,12 +128,12 @@ def build_plan(
         content, slot_refusals = _compose(server, admitted, previous, pods)
         if not admitted or _written_bytes(content) <= MAX_PLAN_BYTES:
             break
-        newest = max(admitted, key=lambda tenant: (not _is_known(tenant, previous), tenant.claim.precedence))
-        admitted.remove(newest)
-        refusals[newest.claim.uid] = Refusals(
+        last = max(admitted, key=lambda tenant: _rank_for_room(tenant, previous))
+        admitted.remove(last)
+        refusals[last.claim.uid] = Refusals(
             alias=Refusal(
                 Why.PLAN_TOO_LARGE,
-                f"the server's plan would exceed {MAX_PLAN_BYTES // 1024} KiB with {newest.claim.alias!r}. Shorten"
+                f"the server's plan would exceed {MAX_PLAN_BYTES // 1024} KiB with {last.claim.alias!r}. Shorten"
                 " outputContract.jsonSchema, or use another ModelServer.",
             )
         )
@@ -256,6 +256,16 @@ def _check_revisions(server: ServerView, tenant: Tenant) -> tuple[Tenant, dict[s
 
 def _is_known(tenant: Tenant, previous: ServingPlan | None) -> bool:
     return previous is not None and any(route.owner_uid == tenant.claim.uid for route in previous.routes)
+
+
+def _rank_for_room(tenant: Tenant, previous: ServingPlan | None) -> tuple[bool, int, tuple[str, str, str]]:
+    """Return what decides who leaves a plan that is too large: the newest that is not served yet, else the one that takes most.
+
+    Whoever writes a huge contract into a deployment that serves must not push out another tenant's.
+    """
+    if not _is_known(tenant, previous):
+        return (True, 0, tenant.claim.precedence)
+    return (False, len(_build_route(tenant).to_json()), tenant.claim.precedence)
 
 
 def _compose(
