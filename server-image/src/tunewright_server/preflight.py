@@ -25,6 +25,7 @@ _TENSOR = re.compile(r"^base_model\.model\.(?P<module>[A-Za-z0-9_.]+)\.lora_(?P<
 # would stop every tenant's answers.
 _PLAIN_NAME = re.compile(r"^[A-Za-z0-9_.]{1,200}$")
 _MAX_CONFIG_BYTES = 256 * 1024
+_MAX_ALPHA = 65536
 _SIZE_SLACK_BYTES = 64 * 1024 * 1024
 _MOST_BYTES_PER_NUMBER = 4
 _UNSUPPORTED_FLAGS = (
@@ -166,17 +167,19 @@ def _check_config(config: dict[str, Any], max_rank: int) -> None:
             AdapterReason.UNSUPPORTED_ADAPTER,
             f"{CONFIG_NAME}: vLLM cannot serve {', '.join(unsupported)}; train without",
         )
-    for field, kinds in (("r", int), ("lora_alpha", int | float)):
-        number = config.get(field)
-        if not isinstance(number, kinds) or isinstance(number, bool) or number <= 0:
-            raise AdapterError(AdapterReason.NOT_AN_ADAPTER, f"{CONFIG_NAME}: {field} is {number!r}, not above 0")
-    _check_rank(config["r"], max_rank, CONFIG_NAME)
+    rank = config.get("r")
+    if not isinstance(rank, int) or isinstance(rank, bool) or rank <= 0:
+        raise AdapterError(AdapterReason.NOT_AN_ADAPTER, f"{CONFIG_NAME}: r is {rank!r}, not above 0")
+    _check_rank(rank, max_rank, CONFIG_NAME)
+    _check_alpha(config.get("lora_alpha"), "lora_alpha")
     for field in ("rank_pattern", "alpha_pattern"):
         pattern = config.get(field) or {}
         if not isinstance(pattern, dict) or not all(_PLAIN_NAME.match(str(key)) for key in pattern):
             raise AdapterError(AdapterReason.UNSUPPORTED_ADAPTER, f"{CONFIG_NAME}: {field} may hold plain names only")
     for rank in (config.get("rank_pattern") or {}).values():
         _check_rank(rank, max_rank, f"{CONFIG_NAME} rank_pattern")
+    for alpha in (config.get("alpha_pattern") or {}).values():
+        _check_alpha(alpha, "alpha_pattern")
 
 
 def _find_unsupported(config: dict[str, Any]) -> list[str]:
@@ -196,6 +199,16 @@ def _check_rank(rank: object, max_rank: int, where: str) -> None:
             AdapterReason.RANK_TOO_HIGH,
             f"{where} has rank {rank!r}, this server takes 1 to {max_rank}; train with a lower training.lora.rank or "
             "raise the ModelServer's spec.lora.maxRank",
+        )
+
+
+def _check_alpha(alpha: object, field: str) -> None:
+    """Refuse a scale that makes answers NaN: JSON as vLLM reads it has NaN, Infinity and 1e300."""
+    number = isinstance(alpha, int | float) and not isinstance(alpha, bool)
+    if not number or not 0 < alpha <= _MAX_ALPHA:  # type: ignore[operator] # also False for NaN
+        raise AdapterError(
+            AdapterReason.NOT_AN_ADAPTER,
+            f"{CONFIG_NAME}: {field} is {str(alpha)[:40]}, not a number above 0 and at most {_MAX_ALPHA}",
         )
 
 

@@ -1,6 +1,7 @@
 """Everything that vLLM would take in silence, or die of, is refused before it is asked."""
 
 import json
+import math
 import pickle
 import struct
 
@@ -168,6 +169,19 @@ def test_a_rank_pattern_counts(folder, base):
     write(folder, rank_pattern={"q_proj": 2})
     assert reason_of(folder, base)[0] == AdapterReason.SHAPE_MISMATCH
     write(folder, rank_pattern={"q_proj": 4})
+    preflight.check_folder(folder, 8, base)
+
+
+@pytest.mark.parametrize("alpha", [math.nan, math.inf, 1e300, 0, -1, True, "8", None, 10**200])
+def test_a_scale_that_would_make_every_answer_nan(folder, base, alpha):
+    write(folder, lora_alpha=alpha)
+    assert reason_of(folder, base)[0] == AdapterReason.NOT_AN_ADAPTER
+    write(folder, alpha_pattern={"q_proj": alpha})
+    assert reason_of(folder, base)[0] == AdapterReason.NOT_AN_ADAPTER
+
+
+def test_a_scale_of_one_module_is_fine(folder, base):
+    write(folder, alpha_pattern={"q_proj": 32.5})
     preflight.check_folder(folder, 8, base)
 
 
