@@ -34,6 +34,7 @@ def main() -> int:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ]
     )
@@ -41,7 +42,7 @@ def main() -> int:
     token_path = Path(os.environ.get("TUNEWRIGHT_TOKEN", TOKEN_PATH))
     try:
         request = EvaluationRequest.from_json(request_path.read_bytes())
-    except ContractError as error:
+    except (ContractError, OSError) as error:
         return _finish(
             EvaluationReport(
                 verdict=Verdict.ERROR, reason="InvalidRequest", message=f"{request_path}: {error}", candidate=""
@@ -57,6 +58,9 @@ def main() -> int:
         report = _error(request, "InvalidMetric", str(error))
     except StorageURIError as error:
         report = _error(request, "InvalidURI", str(error))
+    except Exception as error:  # noqa: BLE001 - whatever happened, the operator is told in words
+        structlog.get_logger(__name__).exception("unexpected failure")
+        report = _error(request, "InternalError", f"{type(error).__name__}: {error}")
     return _finish(report)
 
 

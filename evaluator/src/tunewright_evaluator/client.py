@@ -55,7 +55,11 @@ class ServerClient:
                 problem = f"{type(error).__name__}: {error}"
                 continue
             if response.status_code == httpx.codes.OK:
-                return str(response.json()["choices"][0]["message"]["content"] or "")
+                try:
+                    return str(response.json()["choices"][0]["message"]["content"] or "")
+                except (ValueError, LookupError, TypeError):
+                    problem = f"HTTP 200 without a chat completion: {response.text[:200]}"
+                    continue
             problem = f"HTTP {response.status_code}: {response.text[:200]}"
             if response.status_code in {400, 404, 413, 415}:
                 break

@@ -13,7 +13,6 @@ import structlog
 from tunewright_contracts.evaluation_report import (
     EvaluationReport,
     EvaluationRequest,
-    MetricResult,
     SampleAnswer,
     Verdict,
 )
@@ -83,7 +82,7 @@ async def evaluate(
         reason={Verdict.PASS: "EvaluationPassed", Verdict.FAIL: "EvaluationFailed"}.get(
             verdict, "EvaluationInconclusive"
         ),
-        message=" | ".join(_describe(result) for result in results),
+        message=" | ".join(result.describe() for result in results),
         candidate=request.candidate,
         incumbent=request.incumbent,
         metrics=tuple(results),
@@ -118,15 +117,6 @@ async def _ask_all(
     except* AnswerError as errors:
         raise errors.exceptions[0] from None
     return [task.result() for task in tasks]
-
-
-def _describe(result: MetricResult) -> str:
-    parts = [f"candidate {result.candidate:.3f}"]
-    if result.incumbent is not None:
-        parts.append(f"incumbent {result.incumbent:.3f}")
-    if result.base is not None:
-        parts.append(f"base {result.base:.3f}")
-    return f"{result.type} ({', '.join(parts)}): {result.verdict}, {result.message}"
 
 
 def _error(request: EvaluationRequest, reason: str, message: str) -> EvaluationReport:

@@ -227,8 +227,8 @@ def _decide(p_pass: float, p_fail: float, alpha: float) -> Verdict:
 
 
 def _alpha(confidence: float) -> float:
-    if not 0.5 < confidence < 1:
-        raise ValueError(f"confidence {confidence} must be over 0.5 and below 1, as in 0.95")
+    if not 0.5 <= confidence < 1:
+        raise ValueError(f"confidence {confidence} must be from 0.5 to below 1, as in 0.95")
     return 1 - confidence
 
 

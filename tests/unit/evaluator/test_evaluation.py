@@ -1,0 +1,199 @@
+"""From a request to a report: the same records of every arm on a small server, and every failure in words."""
+
+import json
+
+import httpx
+import pytest
+
+from tunewright_contracts.evaluation_report import EvaluationReport, EvaluationRequest
+from tunewright_contracts.run_spec import MAX_TERMINATION_MESSAGE_BYTES
+from tunewright_contracts.serving_plan import BASE_MODEL_TARGET, EVALUATE_HEADER
+from tunewright_evaluator import __main__ as program
+from tunewright_evaluator import client as client_module
+from tunewright_evaluator.evaluation import evaluate
+from tunewright_storage.errors import StorageError, StorageReason
+
+CANDIDATE, INCUMBENT = "support--111111111111", "support--222222222222"
+RECORDS = 100
+
+
+class Store:
+    """One held-out set, and whatever is written."""
+
+    def __init__(self, records=RECORDS):
+        rows = [
+            {"messages": [{"role": "user", "content": f"q{n}"}, {"role": "assistant", "content": f"a{n}"}]}
+            for n in range(records)
+        ]
+        self.text = "".join(json.dumps(row) + "\n" for row in rows)
+        self.written = {}
+
+    def read(self, _uri, _max_bytes):
+        return self.text.encode()
+
+    def write(self, uri, data):
+        self.written[str(uri)] = data
+
+
+class Server:
+    """Answers `a<n>` to `q<n>` under the revisions of `good`, nonsense under others; the first `down` requests fail."""
+
+    def __init__(self, *good, down=0, status=200, body=None):
+        self.good, self.down, self.status, self.body = good, down, status, body
+        self.asked = []
+
+    def __call__(self, request):
+        self.asked.append(request)
+        if self.down:
+            self.down -= 1
+            return httpx.Response(503, text="loading")
+        if self.status != 200 or self.body is not None:
+            return httpx.Response(self.status, text=self.body or "no")
+        question = json.loads(request.content)["messages"][-1]["content"]
+        good = request.headers[EVALUATE_HEADER] in self.good
+        return httpx.Response(200, json={"choices": [{"message": {"content": f"a{question[1:]}" if good else "?"}}]})
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch):
+    async def at_once(_seconds):
+        return None
+
+    monkeypatch.setattr(client_module.asyncio, "sleep", at_once)
+
+
+@pytest.fixture
+def token(tmp_path):
+    path = tmp_path / "token"
+    path.write_text("secret\n")
+    return path
+
+
+def request_for(**changes):
+    wire = {
+        "namespace": "support",
+        "deployment": "support",
+        "alias": "support",
+        "serverUrl": "http://server",
+        "candidate": CANDIDATE,
+        "candidateDigest": "sha256:" + "1" * 64,
+        "incumbent": INCUMBENT,
+        "datasetUri": "s3://bucket/held-out.jsonl",
+        "reportUri": "s3://bucket/report.json",
+        "metrics": [{"type": "ExactMatch", "maxRegression": "0.05"}],
+    }
+    return EvaluationRequest.from_wire({**wire, **changes})
+
+
+async def run(server, token, store=None, **changes):
+    return await evaluate(request_for(**changes), store or Store(), token, httpx.MockTransport(server))
+
+
+async def test_every_arm_answers_the_same_records(token):
+    server, store = Server(CANDIDATE, INCUMBENT), Store()
+    report = await run(server, token, store)
+    assert (report.verdict, report.reason) == ("Pass", "EvaluationPassed")
+    asked = {}
+    for request in server.asked:
+        assert request.headers["Authorization"] == "Bearer secret"
+        body = json.loads(request.content)
+        assert (body["model"], body["temperature"], body["max_tokens"]) == ("support", 0, 256)
+        asked.setdefault(request.headers[EVALUATE_HEADER], set()).add(body["messages"][-1]["content"])
+    assert set(asked) == {CANDIDATE, INCUMBENT, BASE_MODEL_TARGET}
+    assert all(questions == {f"q{n}" for n in range(RECORDS)} for questions in asked.values())
+    stored = EvaluationReport.from_json(store.written["s3://bucket/report.json"])
+    assert stored == report
+    assert [(answer.candidate, answer.base) for answer in stored.answers[:2]] == [("a0", "?"), ("a1", "?")]
+
+
+async def test_a_worse_candidate_fails(token):
+    report = await run(Server(INCUMBENT), token)
+    assert (report.verdict, report.reason) == ("Fail", "EvaluationFailed")
+    assert report.metrics[0].candidate_worse == RECORDS
+
+
+async def test_too_few_records_prove_nothing(token):
+    report = await run(Server(CANDIDATE, INCUMBENT), token, Store(records=20))
+    assert (report.verdict, report.reason) == ("Inconclusive", "EvaluationInconclusive")
+    assert report.metrics[0].records_needed > 20
+
+
+async def test_a_minimum_needs_no_incumbent(token):
+    report = await run(Server(CANDIDATE), token, incumbent=None, metrics=[{"type": "ExactMatch", "minimum": "0.9"}])
+    assert (report.verdict, report.incumbent) == ("Pass", None)
+
+
+async def test_the_smallest_confidence_of_the_crd_is_one(token):
+    assert (await run(Server(CANDIDATE, INCUMBENT), token, confidence="0.5")).verdict == "Pass"
+
+
+async def test_a_server_that_is_away_for_a_moment_is_asked_again(token):
+    assert (await run(Server(CANDIDATE, INCUMBENT, down=3), token)).verdict == "Pass"
+
+
+@pytest.mark.parametrize(
+    ("server", "words"),
+    [
+        (Server(status=404), "HTTP 404: no"),
+        (Server(status=503), "HTTP 503: no"),
+        (Server(body="{}"), "HTTP 200 without a chat completion: {}"),
+        (Server(body="<html>"), "HTTP 200 without a chat completion: <html>"),
+    ],
+)
+async def test_a_server_that_does_not_answer_is_an_error(token, server, words):
+    report = await run(server, token)
+    assert (report.verdict, report.reason) == ("Error", "ServerUnavailable")
+    assert words in report.message
+
+
+async def test_no_records(token):
+    report = await run(Server(), token, Store(records=0))
+    assert (report.verdict, report.reason) == ("Error", "NoRecords")
+
+
+class Refusing(Store):
+    def read(self, uri, _max_bytes):
+        raise StorageError(StorageReason.ACCESS_DENIED, f"cannot read {uri}")
+
+
+class Broken(Store):
+    def read(self, _uri, _max_bytes):
+        raise RuntimeError("nobody foresaw this")
+
+
+@pytest.mark.parametrize(
+    ("store", "changes", "reason"),
+    [
+        (Refusing(), {}, "AccessDenied"),
+        (Broken(), {}, "InternalError"),
+        (Store(), {"datasetUri": "s3://bucket/../x"}, "InvalidURI"),
+        (Store(), {"metrics": [{"type": "JSONSchema", "schema": {"type": "objekt"}}]}, "InvalidMetric"),
+    ],
+)
+def test_a_failure_is_told_by_the_termination_message(tmp_path, monkeypatch, token, store, changes, reason):
+    (tmp_path / "request.json").write_text(request_for(**changes).to_json())
+    code, report = run_program(tmp_path, monkeypatch, token, store)
+    assert (code, report.verdict, report.reason) == (1, "Error", reason)
+
+
+def test_a_request_that_is_missing_or_unreadable(tmp_path, monkeypatch, token):
+    code, report = run_program(tmp_path, monkeypatch, token, Store())
+    assert (code, report.reason) == (1, "InvalidRequest")
+    (tmp_path / "request.json").write_text("{}")
+    code, report = run_program(tmp_path, monkeypatch, token, Store())
+    assert (code, report.reason) == (1, "InvalidRequest")
+
+
+def test_the_termination_message_is_kept_short():
+    report = EvaluationReport(verdict="Fail", reason="EvaluationFailed", message="é" * 9000, candidate=CANDIDATE)
+    text = program.to_termination_message(report)
+    assert len(text.encode()) <= MAX_TERMINATION_MESSAGE_BYTES
+    assert EvaluationReport.from_json(text).verdict == "Fail"
+
+
+def run_program(folder, monkeypatch, token, store):
+    monkeypatch.setenv("TUNEWRIGHT_EVALUATION_REQUEST", str(folder / "request.json"))
+    monkeypatch.setenv("TUNEWRIGHT_TOKEN", str(token))
+    monkeypatch.setenv("TUNEWRIGHT_TERMINATION_LOG", str(folder / "result.json"))
+    monkeypatch.setattr(program.ObjectStore, "from_environment", lambda: store)
+    return program.main(), EvaluationReport.from_json((folder / "result.json").read_bytes())
