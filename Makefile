@@ -4,6 +4,8 @@ SHELL := /bin/sh
 PYTHON := .venv/bin/python
 # Warnings of our own programs are errors in tests; pip's and uv's progress bars have no place in a log.
 export UV_NO_PROGRESS := 1
+# Without it (some CI runners) kubectl and helm would keep their caches in the clone.
+export HOME := $(or $(HOME),$(shell getent passwd "$$(id -u)" | cut -d: -f6))
 ARGS ?=
 
 .PHONY: help
