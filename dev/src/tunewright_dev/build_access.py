@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,8 @@ def build_mounts(folder: Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     bundle = find_bundle(os.environ)
-    pip = read_pip_settings(_output(["python3", "-m", "pip", "config", "list"]))
+    # This environment's own pip: Debian's python3 comes without one.
+    pip = read_pip_settings(_output([sys.executable, "-m", "pip", "config", "list"]))
     sources = _output(
         ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages"]
     )

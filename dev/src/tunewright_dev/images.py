@@ -213,15 +213,23 @@ def _link(source: Path, target: Path) -> None:
 def build_labels(paths: Paths, image: Image) -> dict[str, str]:
     """Return the OCI labels. They tell of a build and are no input: a commit that changes no input changes no tag."""
     project = tomllib.loads((paths.clone / "pyproject.toml").read_text())["project"]
-    revision = subprocess.run(
-        ["git", "-C", str(paths.clone), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    ).stdout.strip()
     return {
         "org.opencontainers.image.title": f"tunewright-{image.name}",
         "org.opencontainers.image.version": project["version"],
-        "org.opencontainers.image.revision": revision or "unknown",
+        "org.opencontainers.image.revision": _read_revision(paths.clone),
         "org.opencontainers.image.licenses": LICENCE,
     }
+
+
+def _read_revision(clone: Path) -> str:
+    """Return the commit; "unknown" where there is no repository or no git, as in an unpacked archive."""
+    try:
+        told = subprocess.run(
+            ["git", "-C", str(clone), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        ).stdout
+    except FileNotFoundError:
+        told = ""
+    return told.strip() or "unknown"
 
 
 def _buildah(paths: Paths) -> list[str | Path]:

@@ -92,3 +92,15 @@ def test_the_names_for_pods_are_written_down(paths):
 def test_the_projects_own_table_is_sound():
     table = images.read_table(find_paths().clone)
     assert {image.name for image in table if image.cluster} == {"pause", "coredns", "seaweedfs"}
+
+
+@pytest.mark.parametrize("path", ["", None])
+def test_an_archive_or_a_machine_without_git_has_no_revision(paths, monkeypatch, path):
+    if path is not None:
+        monkeypatch.setenv("PATH", path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(paths.clone.parent))
+    (paths.clone / "pyproject.toml").write_text('[project]\nversion = "1.2.3"\n')
+    (image, _) = images.read_table(paths.clone)
+    labels = images.build_labels(paths, image)
+    assert labels["org.opencontainers.image.revision"] == "unknown"
+    assert labels["org.opencontainers.image.version"] == "1.2.3"
