@@ -90,13 +90,7 @@ def pool(request: pytest.FixtureRequest, platform: Kubectl, dev_kubectl: DevKube
     tenants.ensure_storage_secret(dev_kubectl, namespace, "s3-read", "server")
     bucket.put(serving.HELD_OUT_KEY, build_records(8))
     platform.apply(serving.build_server(namespace, 2))
-    platform.wait_for(
-        "modelserver",
-        serving.NAME,
-        namespace,
-        lambda body: is_true(body, "Ready") and body["status"]["readyReplicas"] == 2,
-        timeout=600,
-    )
+    serving.wait_ready(platform, namespace)
     yield namespace
     if request.session.testsfailed:
         keep_evidence(

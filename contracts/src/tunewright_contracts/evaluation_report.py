@@ -60,6 +60,12 @@ class MetricResult(Message):
     candidate_worse: int | None = None
     records_needed: int | None = None
 
+    def describe(self) -> str:
+        """Return one sentence with every arm's score, the verdict and why."""
+        scores = {"candidate": self.candidate, "incumbent": self.incumbent, "base": self.base}
+        shown = ", ".join(f"{arm} {score:.3f}" for arm, score in scores.items() if score is not None)
+        return f"{self.type} ({shown}): {self.verdict}, {self.message}"
+
 
 class SampleAnswer(Message):
     """One record's answers, for the report's reader."""

@@ -64,6 +64,15 @@ def build_deployment(name: str, namespace: str, server_namespace: str, uri: str,
     }
 
 
+def wait_ready(kubectl: Kubectl, namespace: str) -> None:
+    """Wait until every replica serves: an earlier test may have killed one."""
+
+    def complete(body: Body) -> bool:
+        return is_true(body, "Ready") and body["status"]["readyReplicas"] == body["spec"]["replicas"]
+
+    kubectl.wait_for("modelserver", NAME, namespace, complete, timeout=600)
+
+
 def service_address(kubectl: Kubectl, namespace: str) -> str:
     """Return the Service's address, which this machine reaches as pods do."""
     service = kubectl.get("service", NAME, namespace)
@@ -167,6 +176,7 @@ def revision_of(alias: str, uri: str) -> str:
 
 def deploy(kubectl: Kubectl, bucket: Bucket, pool: str, team: str, base: str, seed: int, alias: str) -> tuple[str, str]:
     """Roll an adapter out as an alias' first; return its URI and revision."""
+    wait_ready(kubectl, pool)
     uri = adapters.publish(bucket, team, base, seed, held_out=HELD_OUT)
     kubectl.apply(build_deployment(alias, team, pool, uri))
     kubectl.wait_for("adep", alias, team, promoted(digest_of(uri)), timeout=240)

@@ -139,7 +139,7 @@ def dataset_of(situation: Situation, candidate: CandidateRevision) -> str:
 def _act_on_report(
     situation: Situation, candidate: CandidateRevision, report: EvaluationReport, finished_at: str, now: datetime
 ) -> Decision:
-    reasons = bound_reasons(metric.message for metric in report.metrics) or bound_reasons([report.message])
+    reasons = bound_reasons(metric.describe() for metric in report.metrics) or bound_reasons([report.message])
     told = candidate.model_copy(
         update={"verdict": report.verdict.value, "reasons": reasons, "report_uri": report.report_uri or None}
     )
