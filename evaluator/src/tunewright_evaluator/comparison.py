@@ -37,11 +37,13 @@ def compare_arms(
         for arm, given in answers.items()
     }
     candidate, incumbent = scores[CANDIDATE], scores.get(INCUMBENT)
+    # An alias' first revision has no incumbent: then it must not be worse than the model without any adapter.
+    standard = scores.get(BASE) if incumbent is None else incumbent
     judgements: list[statistics.Judgement] = []
     if metric.minimum is not None:
         judgements.append(statistics.judge_minimum(candidate, float(metric.minimum), confidence))
-    if metric.max_regression is not None and incumbent is not None:
-        judgements.append(statistics.judge_regression(candidate, incumbent, float(metric.max_regression), confidence))
+    if metric.max_regression is not None and standard is not None:
+        judgements.append(statistics.judge_regression(candidate, standard, float(metric.max_regression), confidence))
     verdict = worst_verdict([judgement.verdict for judgement in judgements])
     needed = [judgement.records_needed for judgement in judgements if judgement.records_needed is not None]
     return MetricResult(

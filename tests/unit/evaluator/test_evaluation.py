@@ -123,6 +123,13 @@ async def test_a_minimum_needs_no_incumbent(token):
     assert (report.verdict, report.incumbent) == ("Pass", None)
 
 
+@pytest.mark.parametrize(("good", "verdict"), [(CANDIDATE, "Pass"), (BASE_MODEL_TARGET, "Fail")])
+async def test_a_first_revision_is_held_to_the_base_model(token, good, verdict):
+    report = await run(Server(good), token, incumbent=None)
+    assert report.verdict == verdict
+    assert report.metrics[0].incumbent is None
+
+
 async def test_the_smallest_confidence_of_the_crd_is_one(token):
     assert (await run(Server(CANDIDATE, INCUMBENT), token, confidence="0.5")).verdict == "Pass"
 
