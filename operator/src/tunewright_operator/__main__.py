@@ -28,6 +28,8 @@ from tunewright_operator.wiring import open_reconcilers
 
 LEASE_NAME = "tunewright-operator"
 CRD_POLL_SECONDS = 2.0
+RECURSION_LIMIT = 40_000
+"""The API server takes JSON nested 10 000 deep, and a schema in a spec may be: one such object must not stop every list."""
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValidationError as error:
         wrong = "; ".join(f"TUNEWRIGHT_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors())
         parser.error(f"the environment is incomplete ({wrong}); the chart sets these variables")
+    sys.setrecursionlimit(RECURSION_LIMIT)
     configure_logging(settings.log_format, settings.log_level)
     return asyncio.run(release(settings) if command == "release-finalizers" else run(settings))
 

@@ -13,45 +13,18 @@ from typing import Any, Protocol
 import orjson
 import structlog
 
+from tunewright_contracts.output_schema import find_schema_problem
 from tunewright_contracts.serving_plan import OutputContract
 from tunewright_server.contract_worker import BREACH, PASS, UNCHECKED
 
 log = structlog.get_logger()
 
 MAX_ANSWER_BYTES = 64 * 1024
-MAX_SCHEMA_BYTES = 16 * 1024
-MAX_SCHEMA_DEPTH = 20
 _MAX_WAITING = 256
 _MAX_LOST_IN_A_ROW = 3
 _WALL_SECONDS = 10.0
 """A last resort for a worker that neither answers nor uses time; the true limit is its own, on processor time."""
 _WORKER_VARIABLES = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "HOME")
-_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
-
-
-def find_schema_problem(schema: dict[str, Any]) -> str | None:
-    """Return why a schema is not run at all, or None: over 16 KiB, deeper than 20, or with a remote reference."""
-    size = len(orjson.dumps(schema))
-    if size > MAX_SCHEMA_BYTES:
-        return f"the schema has {size} bytes, at most {MAX_SCHEMA_BYTES} are allowed"
-    layer: list[object] = [schema]
-    for _ in range(MAX_SCHEMA_DEPTH):
-        following: list[object] = []
-        for node in layer:
-            if isinstance(node, dict):
-                for name in _REFERENCES:
-                    target = node.get(name)
-                    if isinstance(target, str) and not target.startswith("#"):
-                        return (
-                            f"{name} {target!r} leads out of the schema; only references that begin with # are followed"
-                        )
-                following.extend(node.values())
-            elif isinstance(node, list):
-                following.extend(node)
-        layer = [node for node in following if isinstance(node, dict | list)]
-        if not layer:
-            return None
-    return f"the schema is nested deeper than {MAX_SCHEMA_DEPTH}"
 
 
 class SchemaChecker(Protocol):
@@ -129,9 +102,10 @@ class ProcessChecker:
         known = self._keys.get(id(schema))
         if known is not None and known[0] is schema:  # a plan's schemas live as long as the plan
             return known[1], known[2]
-        key = hashlib.sha256(orjson.dumps(schema, option=orjson.OPT_SORT_KEYS)).hexdigest()
-        problem = find_schema_problem(schema)
-        if problem is not None:
+        key, problem = "", find_schema_problem(schema)
+        if problem is None:
+            key = hashlib.sha256(orjson.dumps(schema, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        else:
             log.warning("output_contract_not_run", problem=problem)
         if len(self._keys) >= _MAX_WAITING:
             self._keys.clear()

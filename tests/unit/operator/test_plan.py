@@ -203,6 +203,37 @@ def test_slots_go_to_routed_draining_candidate_new_in_that_order():
     assert grant_slots(requests, 0) == {"ROUTED", "DRAINING"}, "nothing that is in the servers is evicted"
 
 
+def nest(depth: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {}
+    for _ in range(depth):
+        schema = {"not": schema}
+    return schema
+
+
+@pytest.mark.parametrize(
+    ("schema", "why"),
+    [(nest(200), "deeper"), (nest(900), "deeper"), ({"a": "x" * 16_400}, "bytes"), ({"maximum": 10**20}, "64 bits")],
+    ids=["unreadable", "unwritable", "large", "number"],
+)
+def test_a_contract_that_no_pod_could_read_stops_its_own_candidate_only(schema, why):
+    asked = tenant(
+        stable=revision("one", 80), candidate=revision("two", 20), output_contract=OutputContract(json_schema=schema)
+    )
+    other = tenant("b", alias="billing", stable=revision("three", 100, "billing"))
+    decision = build_plan(SERVER, [asked, other], None, [])
+    assert ServingPlan.from_json(decision.plan.to_json()) == decision.plan
+    assert targets(decision.plan) == {revision_of("one"): 100}
+    assert targets(decision.plan, "billing") == {revision_of("three", "billing"): 100}
+    refusal = decision.refusals["uid-a"].revisions[revision_of("two")]
+    assert refusal.reason == "InvalidOutputContract"
+    assert why in refusal.message
+
+
+def test_a_candidate_that_is_refused_in_its_bake_leaves_the_incumbent_to_answer():
+    asked = tenant(stable=revision("one", 0), candidate=revision("two", 100, rank=512))
+    assert targets(build_plan(SERVER, [asked], None, []).plan) == {revision_of("one"): 100}
+
+
 def test_the_newest_deployment_is_refused_when_the_plan_grows_too_large():
     contract = OutputContract(json_schema={"description": "x" * 16_000})
     tenants = [
@@ -216,12 +247,18 @@ def test_the_newest_deployment_is_refused_when_the_plan_grows_too_large():
     assert len(decision.plan.to_json().encode()) * 4 // 3 <= MAX_PLAN_BYTES
 
 
-def test_a_contract_that_grows_too_large_pushes_out_nobody_else():
-    small = [tenant(f"t{index}", alias=f"t{index}", created=f"2026-01-02T00:00:0{index}Z") for index in range(3)]
-    first = build_plan(SERVER, [tenant("old", alias="old"), *small], None, [])
-    huge = OutputContract(json_schema={"description": "x" * MAX_PLAN_BYTES})
-    decision = build_plan(
-        SERVER, [tenant("old", alias="old", output_contract=huge), *small], first.plan, [at(first.plan)]
-    )
-    assert {route.alias for route in decision.plan.routes} == {"t0", "t1", "t2"}
-    assert decision.refusals["uid-old"].alias.reason == "PlanTooLarge"
+def test_a_contract_that_grows_pushes_out_no_smaller_one():
+    def grown(size: int) -> list[Tenant]:
+        contracts = {index: OutputContract(json_schema={"description": "x" * size}) for index in range(44)}
+        contracts |= {index: OutputContract(max_tokens=9) for index in range(44, 50)}
+        return [
+            tenant(f"t{index}", alias=f"t{index}", created=f"2026-01-01T00:00:{index:02}Z", output_contract=contract)
+            for index, contract in contracts.items()
+        ]
+
+    server = make_server(max_adapters=64)
+    first = build_plan(server, grown(10_000), None, [])
+    decision = build_plan(server, grown(16_000), first.plan, [at(first.plan)])
+    refused = {uid for uid, found in decision.refusals.items() if found.alias}
+    assert refused
+    assert refused <= {f"uid-t{index}" for index in range(44)}, "the six small ones are the newest and stay"

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tunewright_contracts.output_schema import find_schema_problem
 from tunewright_contracts.serving_plan import OutputContract
-from tunewright_server.contract import MAX_ANSWER_BYTES, ProcessChecker, check_answer, find_schema_problem
+from tunewright_server.contract import MAX_ANSWER_BYTES, ProcessChecker, check_answer
 from tunewright_server.contract_worker import BREACH, PASS, UNCHECKED
 
 SCHEMA = {"type": "object", "required": ["queue"], "properties": {"queue": {"enum": ["billing", "technical"]}}}

@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tunewright_contracts.output_schema import find_schema_problem
 from tunewright_contracts.serving_plan import (
     MAX_PLAN_BYTES,
     AdapterEntry,
@@ -240,8 +241,25 @@ def explain_unservable(server: ServerView, namespace: str, revision: PlannedRevi
     return None
 
 
+def _explain_bad_contract(tenant: Tenant) -> Refusal | None:
+    """Return why a deployment's contract may not enter the plan: one that pods cannot read would stop every tenant."""
+    schema = tenant.output_contract.json_schema if tenant.output_contract else None
+    problem = None if schema is None else find_schema_problem(schema)
+    if problem is None:
+        return None
+    message = (
+        f"spec.outputContract.jsonSchema: {problem}. No candidate can be judged by it; correct it or take it away."
+    )
+    return Refusal(Why.INVALID_OUTPUT_CONTRACT, message)
+
+
 def _check_revisions(server: ServerView, tenant: Tenant) -> tuple[Tenant, dict[str, Refusal]]:
     refused: dict[str, Refusal] = {}
+    bad_contract = _explain_bad_contract(tenant)
+    if bad_contract is not None:
+        tenant = dataclasses.replace(tenant, output_contract=None)
+        if tenant.candidate is not None:
+            refused[tenant.candidate.name] = bad_contract
     for revision in (tenant.stable, tenant.candidate):
         problem = revision and explain_unservable(server, tenant.claim.namespace, revision)
         if revision and problem:
@@ -327,8 +345,9 @@ def _build_entry(tenant: Tenant, revision: PlannedRevision) -> AdapterEntry:
 def _build_route(tenant: Tenant) -> Route:
     """Return the alias' route. A target without weight is left out: it would answer when the other one is not loaded."""
     weighted = [revision for revision in (tenant.stable, tenant.candidate) if revision and revision.weight > 0]
-    if len(weighted) == 1 and weighted[0] is tenant.stable:
-        weighted = [dataclasses.replace(weighted[0], weight=100)]
+    if tenant.candidate is None and tenant.stable is not None:
+        # Also in a bake, where it has no weight: the candidate was refused, and this one is still loaded.
+        weighted = [dataclasses.replace(tenant.stable, weight=100)]
     elif sum(revision.weight for revision in weighted) != 100:
         weighted = []  # The stable revision was refused: a candidate that is not proven must not answer everybody.
     return Route(

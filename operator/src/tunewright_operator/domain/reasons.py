@@ -265,6 +265,11 @@ class AdapterDeploymentReason(Reason):
         "The server's plan would not fit into a ConfigMap.",
         "Shorten `outputContract.jsonSchema`, or use another server.",
     )
+    INVALID_OUTPUT_CONTRACT = (
+        "InvalidOutputContract",
+        "`outputContract.jsonSchema` cannot be checked on answers; no candidate is loaded or gets requests.",
+        "Change the schema as the message says.",
+    )
     SOURCE_NOT_ALLOWED = (
         "SourceNotAllowed",
         "The server's `adapterSources` do not let this namespace serve from that address.",
