@@ -10,8 +10,6 @@ from tunewright_trainer.prepare.deduplicate import deduplicate, hash_conversatio
 from tunewright_trainer.prepare.records import Record
 from tunewright_trainer.prepare.split import Split, SplitPercents, check_splits, choose_split, split_records
 
-# A busy machine is no failure.
-
 turn = st.builds(ChatMessage, st.sampled_from(["user", "assistant"]), st.text(min_size=1, max_size=8))
 records = st.lists(
     st.builds(lambda turns: Record(tuple(turns), 1), st.lists(turn, min_size=2, max_size=3)), max_size=30
@@ -38,6 +36,17 @@ def test_same_question_never_in_two_splits(some, shares):
         for record in group:
             by_question.setdefault(hash_conversation(record.conversation[:-1]), set()).add(split)
     assert all(len(found) == 1 for found in by_question.values())
+
+
+@given(records, percents)
+def test_neither_a_system_prompt_nor_a_further_turn_moves_a_record(some, shares):
+    questions = [Record((ChatMessage("user", "q"), *record.conversation), 1) for record in some]
+    for record in questions:
+        prompted = (ChatMessage("system", "Be brief."), *record.conversation)
+        assert choose_split(prompted, shares) is choose_split(record.conversation, shares)
+    asked = (ChatMessage("user", "q"), ChatMessage("assistant", "a"))
+    longer = (*asked, ChatMessage("user", "more"), ChatMessage("assistant", "b"))
+    assert choose_split(asked, shares) is choose_split(longer, shares)
 
 
 @given(records, st.integers(0, 40), st.integers(0, 40), st.integers(0, 40))

@@ -1,7 +1,8 @@
 """Assign each record to a split by what it asks.
 
-The hash of the question decides, so that adding records moves none, and the same question with two different answers
-is never both trained on and asked in the examination. The share of a split is thus a chance of each record rather
+The hash of the opening question decides, so that adding records moves none, and the same question with two answers, or
+a dialogue and its beginning, is never both trained on and asked in the examination. A system prompt plays no part: it is
+the same for all, and another one must not move records out of a held-out set that rollouts compare on. The share of a split is thus a chance of each record rather
 than an exact count.
 """
 
@@ -11,7 +12,7 @@ import dataclasses
 from collections.abc import Iterable
 from enum import StrEnum
 
-from tunewright_trainer.conversation import Conversation
+from tunewright_trainer.conversation import ChatMessage, Conversation
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.prepare.deduplicate import hash_conversation
 from tunewright_trainer.prepare.records import Record
@@ -38,12 +39,23 @@ def choose_split(conversation: Conversation, percents: SplitPercents) -> Split:
 
     Evaluation is first so that changing the validation share moves no record into or out of the held-out set.
     """
-    fraction = int.from_bytes(hash_conversation(conversation[:-1])[:8], "big") / 2**64 * 100
+    fraction = int.from_bytes(hash_conversation(opening_question(conversation))[:8], "big") / 2**64 * 100
     if fraction < percents.evaluation:
         return Split.EVALUATION
     if fraction < percents.evaluation + percents.validation:
         return Split.VALIDATION
     return Split.TRAIN
+
+
+def opening_question(conversation: Conversation) -> Conversation:
+    """Return what was said before the first answer, without the system prompt."""
+    opening: list[ChatMessage] = []
+    for message in conversation:
+        if message.role == "assistant" and opening:
+            break
+        if message.role != "system":
+            opening.append(message)
+    return tuple(opening)
 
 
 def split_records(records: Iterable[Record], percents: SplitPercents) -> dict[Split, list[Record]]:
