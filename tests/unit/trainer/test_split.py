@@ -10,9 +10,16 @@ from tunewright_trainer.prepare.deduplicate import deduplicate, hash_conversatio
 from tunewright_trainer.prepare.records import Record
 from tunewright_trainer.prepare.split import Split, SplitPercents, check_splits, choose_split, split_records
 
-turn = st.builds(ChatMessage, st.sampled_from(["user", "assistant"]), st.text(min_size=1, max_size=8))
+text = st.text(min_size=1, max_size=8)
+turn = st.builds(ChatMessage, st.sampled_from(["user", "assistant"]), text)
+# As validation lets them through: they end with an answer.
 records = st.lists(
-    st.builds(lambda turns: Record(tuple(turns), 1), st.lists(turn, min_size=2, max_size=3)), max_size=30
+    st.builds(
+        lambda turns, answer: Record((*turns, ChatMessage("assistant", answer)), 1),
+        st.lists(turn, min_size=1, max_size=2),
+        text,
+    ),
+    max_size=30,
 )
 percents = st.tuples(st.integers(0, 40), st.integers(0, 40)).map(lambda pair: SplitPercents(*pair))
 
