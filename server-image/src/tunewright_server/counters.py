@@ -66,6 +66,10 @@ class Counters:
             for metric in answer.bad:
                 tally.bad_by_bucket.setdefault(metric.value, [0] * BUCKETS)[answer.bucket] += 1
 
+    def keep(self, revisions: frozenset[str]) -> None:
+        """Forget all revisions but these: over the months a pool serves more than a state may hold."""
+        self._tallies = {key: tally for key, tally in self._tallies.items() if key[1] in revisions}
+
     def snapshot(self, bucketed_aliases: frozenset[str] = frozenset()) -> tuple[RevisionCounters, ...]:
         """Return all counters; the arrays by bucket only for the aliases whose route asks for them."""
         return tuple(

@@ -121,24 +121,27 @@ class TunewrightMiddleware:
         texts = AnswerTexts() if output is not None and not data.get("echo") else None
         hide_usage = output is not None and output.max_tokens is not None and ask_for_usage(data)
         data["model"] = assignment.model
-        body = await asyncio.to_thread(request_body.encode_body, data) if big else request_body.encode_body(data)
-
         relay = AnswerRelay(
             send, assignment.alias, assignment.model, assignment.revision, texts=texts, hide_usage=hide_usage
         )
-        exchange = _Exchange(body, receive, relay)
-        inner = {**scope, "headers": request_body.replace_headers(scope["headers"], len(body))}
+        # From here on the revision is in use: it is not unloaded while a large body is encoded.
         runtime.pool.enter(assignment.model)
-        failed = False
+        failed, disconnected = False, False
         try:
-            await self._app(inner, exchange.receive, relay)
+            body = await asyncio.to_thread(request_body.encode_body, data) if big else request_body.encode_body(data)
+            exchange = _Exchange(body, receive, relay)
+            inner = {**scope, "headers": request_body.replace_headers(scope["headers"], len(body))}
+            try:
+                await self._app(inner, exchange.receive, relay)
+            finally:
+                disconnected = exchange.disconnected
         except Exception:
             failed = True
             raise
         finally:
             runtime.pool.leave(assignment.model)
             if assignment.route is not None and not _is_cancelling():
-                outcome = _Outcome(relay, failed=failed, disconnected=exchange.disconnected, started=started)
+                outcome = _Outcome(relay, failed=failed, disconnected=disconnected, started=started)
                 self._count(runtime, assignment, assignment.route, outcome, texts)
 
     def _count(

@@ -20,10 +20,10 @@ from tunewright_server import weights
 from tunewright_server.base_shapes import BaseShapes
 
 _PREFIX = "base_model.model."
-_TENSOR = re.compile(r"^base_model\.model\.(?P<module>[A-Za-z0-9_.]+)\.lora_(?P<half>[AB])\.weight$")
+_TENSOR = re.compile(r"base_model\.model\.(?P<module>[A-Za-z0-9_.]+)\.lora_(?P<half>[AB])\.weight")
 # vLLM uses the keys of rank_pattern and alpha_pattern as regular expressions in the engine's own loop, where a bad one
 # would stop every tenant's answers.
-_PLAIN_NAME = re.compile(r"^[A-Za-z0-9_.]{1,200}$")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.]{1,200}")
 _MAX_CONFIG_BYTES = 256 * 1024
 _MAX_ALPHA = 65536
 _SIZE_SLACK_BYTES = 64 * 1024 * 1024
@@ -174,7 +174,7 @@ def _check_config(config: dict[str, Any], max_rank: int) -> None:
     _check_alpha(config.get("lora_alpha"), "lora_alpha")
     for field in ("rank_pattern", "alpha_pattern"):
         pattern = config.get(field) or {}
-        if not isinstance(pattern, dict) or not all(_PLAIN_NAME.match(str(key)) for key in pattern):
+        if not isinstance(pattern, dict) or not all(_PLAIN_NAME.fullmatch(str(key)) for key in pattern):
             raise AdapterError(AdapterReason.UNSUPPORTED_ADAPTER, f"{CONFIG_NAME}: {field} may hold plain names only")
     for rank in (config.get("rank_pattern") or {}).values():
         _check_rank(rank, max_rank, f"{CONFIG_NAME} rank_pattern")
@@ -215,7 +215,7 @@ def _check_alpha(alpha: object, field: str) -> None:
 def _check_tensors(tensors: dict[str, weights.Tensor], config: dict[str, Any], base: BaseShapes) -> None:
     halves: dict[str, dict[str, weights.Tensor]] = {}
     for tensor in tensors.values():
-        match = _TENSOR.match(tensor.name)
+        match = _TENSOR.fullmatch(tensor.name)
         if match is None:
             raise AdapterError(
                 AdapterReason.UNKNOWN_MODULES,

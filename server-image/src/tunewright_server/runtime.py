@@ -133,6 +133,9 @@ class Runtime:
             return
         self.routes = {route.alias: route for route in plan.routes}
         self.pool.set_plan(plan)
+        named = {adapter.name for adapter in plan.adapters}
+        named |= {target.name for route in plan.routes for target in route.targets}
+        self.counters.keep(frozenset(named))
         self._changed.set()
 
     async def _read_mounted(self) -> None:

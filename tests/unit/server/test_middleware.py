@@ -280,6 +280,14 @@ async def test_good_answers_and_server_errors(pod):
     assert sorted(counters["badByBucket"]["ErrorRate"])[-2:] == [0, 4]
 
 
+async def test_counters_of_a_revision_that_the_plan_no_longer_names_are_forgotten(pod):
+    await pod.client.post(CHAT, json=chat())
+    assert set(await pod.counted(1)) == {pod.stable.name}
+    await serve(pod, (pod.canary, 100))
+    await pod.client.post(CHAT, json=chat())
+    assert set(await pod.counted(1)) == {pod.canary.name}
+
+
 async def test_counters_by_bucket_only_where_the_route_asks(pod):
     await pod.client.post(CHAT, json=chat())
     counters = (await pod.counted(1))[pod.stable.name]
