@@ -122,6 +122,13 @@ def team(request: pytest.FixtureRequest, platform: Kubectl, dev_kubectl: DevKube
     platform.run("delete", "namespace", name, "--wait=false")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let waits end by their own message: a test's limit includes the pool's start and all that it waits for."""
+    for item in items:
+        if item.get_closest_marker("e2e"):
+            item.add_marker(pytest.mark.timeout(1800))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """Remember failures for the fixtures' teardown."""
