@@ -221,6 +221,18 @@ def test_a_digest_that_was_rolled_back_needs_a_persons_word():
     assert world.deployment.status.candidate.step == 0
 
 
+def test_a_bake_does_not_begin_again_without_the_incumbents_window():
+    world = at_step(1)
+    world.ask(400)
+    assert world.settle().wait.reason == "Baking"
+    before = world.deployment.status.candidate
+    world.annotate("retry", "two")
+    world.settle()
+    after = world.deployment.status.candidate
+    assert (after.step, after.step_started_at) == (before.step, before.step_started_at)
+    assert [notice for notice, _ in world.notices].count("RequestIgnored") == 1
+
+
 def test_a_revision_promoted_last_goes_to_its_bake_at_once_and_only_when_named():
     world = at_step(1)
     world.ask(400)

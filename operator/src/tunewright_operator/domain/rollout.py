@@ -97,6 +97,9 @@ def _promote(situation: Situation, request: Request, now: datetime) -> Decision:
 def _retry(situation: Situation, request: Request, now: datetime) -> Decision:
     """Begin the current step again, or let a revision that was rolled back try once more."""
     candidate = _current(situation, request)
+    if candidate is not None and candidate.step >= len(situation.spec.rollout.steps):
+        # A bake compares with the incumbent's last window, which a second bake would not have: nobody asks it by now.
+        return _ignore(situation, request, f"{candidate.revision} bakes; wait for its end, or abort it")
     if candidate is not None:
         after = steps.change_candidate(situation.status, candidate, **steps.FRESH_STEP)
         message = f"{candidate.revision} begins step {candidate.step} again: annotation {request.value}"
