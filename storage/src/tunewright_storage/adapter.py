@@ -88,7 +88,7 @@ def fetch_adapter(store: ObjectStore, uri: StorageURI, folder: Path, expected_di
         )
     target = folder / adapter_folder(manifest.digest)
     for file in manifest.files:
-        digest = store.download(uri.join(file.path), target / file.path)
+        digest = store.download(uri.join(file.path), target / file.path, max_bytes=file.size)
         if digest != file.sha256:
             (target / file.path).unlink()
             raise StorageError(

@@ -147,19 +147,22 @@ class ObjectStore:
             raise StorageError(StorageReason.OTHER, f"{uri} is over {max_bytes} bytes, the most that is read of it")
         return data
 
-    def download(self, uri: StorageURI, path: Path) -> str:
+    def download(self, uri: StorageURI, path: Path, max_bytes: int | None = None) -> str:
         """Write an object to a file and return its ``sha256:<hex>``. The file appears whole or not at all.
 
         Raises:
-            StorageError: it is not there or may not be read.
+            StorageError: it is not there, may not be read, or is over ``max_bytes``: then nothing is written.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.partial")
         hasher = hashlib.sha256()
         with _translated("read", uri):
-            body = self._client.get_object(Bucket=uri.bucket, Key=uri.key)["Body"]
+            answer = self._client.get_object(Bucket=uri.bucket, Key=uri.key)
+            if max_bytes is not None and answer["ContentLength"] > max_bytes:
+                problem = f"{uri} has {answer['ContentLength']} bytes and should have {max_bytes}"
+                raise StorageError(StorageReason.DIGEST_MISMATCH, f"{problem}; publish it again")
             with partial.open("wb") as file:
-                for chunk in body.iter_chunks(_CHUNK_BYTES):
+                for chunk in answer["Body"].iter_chunks(_CHUNK_BYTES):
                     hasher.update(chunk)
                     file.write(chunk)
         partial.replace(path)

@@ -72,6 +72,15 @@ def test_read_stops_at_the_limit(store):
         store.read(ROOT.join("a"), max_bytes=4)
 
 
+def test_download_of_more_than_was_promised_writes_nothing(store, tmp_path):
+    store.write(ROOT.join("a"), b"12345")
+    store.download(ROOT.join("a"), tmp_path / "whole", max_bytes=5)
+    with pytest.raises(StorageError, match="has 5 bytes and should have 4") as error:
+        store.download(ROOT.join("a"), tmp_path / "more", max_bytes=4)
+    assert error.value.reason is StorageReason.DIGEST_MISMATCH
+    assert [path.name for path in tmp_path.iterdir()] == ["whole"]
+
+
 def test_missing_object_and_bucket(store):
     with pytest.raises(
         StorageError, match=r"cannot read s3://bucket/team/none: NoSuchKey; check that the object"

@@ -107,10 +107,10 @@ class RefusingStore(ObjectStore):
             raise StorageError(self.reason, f"cannot read {uri}")
         return super().read(uri, max_bytes)
 
-    def download(self, uri, path):
+    def download(self, uri, path, max_bytes=None):
         if self.mark in str(uri):
             raise StorageError(self.reason, f"cannot read {uri}")
-        return super().download(uri, path)
+        return super().download(uri, path, max_bytes)
 
 
 @pytest.mark.parametrize("reason", [StorageReason.ACCESS_DENIED, StorageReason.UNREACHABLE])

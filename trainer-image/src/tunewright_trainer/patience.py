@@ -49,9 +49,9 @@ class PatientStore(ObjectStore):
         """See `ObjectStore.read`."""
         return self._patiently(lambda: self._store.read(uri, max_bytes))
 
-    def download(self, uri: StorageURI, path: Path) -> str:
+    def download(self, uri: StorageURI, path: Path, max_bytes: int | None = None) -> str:
         """See `ObjectStore.download`."""
-        return self._patiently(lambda: self._store.download(uri, path))
+        return self._patiently(lambda: self._store.download(uri, path, max_bytes))
 
     def upload(self, path: Path, uri: StorageURI) -> str:
         """See `ObjectStore.upload`."""
