@@ -14,7 +14,11 @@ _ATTEMPTS = 5
 
 
 class AnswerError(Exception):
-    """A server did not answer; the message says which arm, what it said and how often it was asked."""
+    """There is no answer; ``reason`` is a condition's, the message says which arm, which record and what to do."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class ServerClient:
@@ -61,10 +65,15 @@ class ServerClient:
                     problem = f"HTTP 200 without a chat completion: {response.text[:200]}"
                     continue
             problem = f"HTTP {response.status_code}: {response.text[:200]}"
-            if response.status_code in {400, 404, 413, 415}:
-                break
+            if response.status_code in {400, 413}:
+                raise AnswerError(
+                    "RecordRefused",
+                    f"the server refuses record {record.index} of the held-out set ({problem}); shorten it, lower "
+                    "evaluation.maxTokens, or have the ModelServer's vllm.maxModelLength raised",
+                )
         raise AnswerError(
-            f"{target} did not answer record {record.index} ({problem}); is the ModelServer ready and {target} loaded?"
+            "ServerUnavailable",
+            f"{target} did not answer record {record.index} ({problem}); is the ModelServer ready and {target} loaded?",
         )
 
     def _token(self) -> str:

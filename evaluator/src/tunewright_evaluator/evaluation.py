@@ -74,7 +74,7 @@ async def evaluate(
                 arm: await _ask_all(client, arm, target, records, request.concurrency) for arm, target in arms.items()
             }
     except AnswerError as error:
-        return _error(request, "ServerUnavailable", str(error))
+        return _error(request, error.reason, str(error))
     results = [compare_arms(metric, records, answers, float(request.confidence)) for metric in request.metrics]
     verdict = worst_verdict([result.verdict for result in results])
     report = EvaluationReport(

@@ -153,6 +153,14 @@ async def test_a_server_that_does_not_answer_is_an_error(token, server, words):
     assert words in report.message
 
 
+@pytest.mark.parametrize("status", [400, 413])
+async def test_a_record_that_the_server_refuses_is_named(token, status):
+    report = await run(Server(status=status), token)
+    assert (report.verdict, report.reason) == ("Error", "RecordRefused")
+    assert f"record 1 of the held-out set (HTTP {status}: no)" in report.message
+    assert "vllm.maxModelLength" in report.message
+
+
 async def test_no_records(token):
     report = await run(Server(), token, Store(records=0))
     assert (report.verdict, report.reason) == ("Error", "NoRecords")
