@@ -406,6 +406,15 @@ class TestSuspension:
         assert world.status["phase"] == "Succeeded"
 
 
+async def test_a_training_that_ends_before_it_was_asked_shows_all_its_steps():
+    world = World()
+    await world.prepare()
+    await world.train()
+    world.jobs.finish(TRAIN_1, published().model_copy(update={"progress_step": 6}))
+    await world.settle()
+    assert world.status["progress"] == {"step": 6, "totalSteps": 6, "percent": 100}
+
+
 class TestDeadline:
     async def test_running_time_is_limited_and_raising_it_continues(self):
         world = World(activeDeadlineSeconds=100)

@@ -11,7 +11,7 @@ from typing import Any
 
 from tunewright_contracts.run_spec import PhaseResult
 from tunewright_operator.api.conditions import FineTuneJobCondition, find_condition
-from tunewright_operator.api.fine_tune_job import FineTuneJob, FineTuneJobPhase, FineTuneJobStatus
+from tunewright_operator.api.fine_tune_job import FineTuneJob, FineTuneJobPhase, FineTuneJobStatus, ProgressStatus
 from tunewright_operator.domain.conditions import Wanted
 from tunewright_operator.domain.finetune_failure import Failure, FailureKind, assess_run
 from tunewright_operator.domain.finetune_observation import (
@@ -100,6 +100,9 @@ def _accept(observation: FineTuneObservation, run: JobRun, result: PhaseResult, 
         return FineTuneDecision(build_status(job, report, now), look_again_seconds=0)
     ended = run.pod.finished_at if run.pod and run.pod.finished_at else now
     progress = status.progress
+    if progress is None and result.progress_step is not None:
+        # A short training may end before anybody asked how far it is.
+        progress = ProgressStatus(total_steps=result.progress_step)
     if progress is not None:
         total = progress.total_steps
         progress = progress.model_copy(update={"step": total, "percent": 100, "estimated_finish": None})
