@@ -11,7 +11,6 @@ from tunewright_contracts.run_spec import MetricSpec, MetricType
 
 EVALUATION_REQUEST_PATH = "/etc/tunewright/evaluation.json"
 TOKEN_PATH = "/etc/tunewright/token/token"  # noqa: S105 - a path
-REPORT_NAME = "evaluation.json"
 
 
 class Verdict(StrEnum):
@@ -87,7 +86,6 @@ class EvaluationReport(Document):
     incumbent: str | None = None
     metrics: tuple[MetricResult, ...] = ()
     samples: int = 0
-    failed_requests: int = 0
     seconds: float = 0.0
     report_uri: str = ""
     answers: tuple[SampleAnswer, ...] = ()

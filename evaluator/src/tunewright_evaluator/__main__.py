@@ -19,7 +19,7 @@ from tunewright_contracts.evaluation_report import (
 )
 from tunewright_contracts.run_spec import MAX_TERMINATION_MESSAGE_BYTES
 from tunewright_contracts.storage_uri import StorageURIError
-from tunewright_evaluator.evaluation import evaluate
+from tunewright_evaluator.evaluation import build_error_report, evaluate
 from tunewright_evaluator.scorers import ScorerError
 from tunewright_storage.errors import StorageError
 from tunewright_storage.object_store import ObjectStore
@@ -51,23 +51,17 @@ def main() -> int:
     try:
         report = asyncio.run(evaluate(request, ObjectStore.from_environment(), token_path))
     except StorageError as error:
-        report = _error(request, str(error.reason), str(error))
+        report = build_error_report(request, str(error.reason), str(error))
     except (ContractError, UnicodeDecodeError) as error:
-        report = _error(request, "InvalidDataset", str(error))
+        report = build_error_report(request, "InvalidDataset", str(error))
     except ScorerError as error:
-        report = _error(request, "InvalidMetric", str(error))
+        report = build_error_report(request, "InvalidMetric", str(error))
     except StorageURIError as error:
-        report = _error(request, "InvalidURI", str(error))
+        report = build_error_report(request, "InvalidURI", str(error))
     except Exception as error:  # noqa: BLE001 - whatever happened, the operator is told in words
         structlog.get_logger(__name__).exception("unexpected failure")
-        report = _error(request, "InternalError", f"{type(error).__name__}: {error}")
+        report = build_error_report(request, "InternalError", f"{type(error).__name__}: {error}")
     return _finish(report)
-
-
-def _error(request: EvaluationRequest, reason: str, message: str) -> EvaluationReport:
-    return EvaluationReport(
-        verdict=Verdict.ERROR, reason=reason, message=message, candidate=request.candidate, incumbent=request.incumbent
-    )
 
 
 def _finish(report: EvaluationReport) -> int:

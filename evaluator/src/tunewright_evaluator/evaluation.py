@@ -57,7 +57,9 @@ async def evaluate(
     text = await asyncio.to_thread(store.read, dataset, _MAX_DATASET_BYTES)
     records = choose_records(parse_records(text.decode(), request.dataset_uri), request.max_samples)
     if not records:
-        return _error(request, "NoRecords", f"{dataset} holds no records; name a held-out set with at least one")
+        return build_error_report(
+            request, "NoRecords", f"{dataset} holds no records; name a held-out set with at least one"
+        )
     arms = {CANDIDATE: request.candidate, BASE: BASE_MODEL_TARGET}
     if request.incumbent is not None:
         arms[INCUMBENT] = request.incumbent
@@ -74,7 +76,7 @@ async def evaluate(
                 arm: await _ask_all(client, arm, target, records, request.concurrency) for arm, target in arms.items()
             }
     except AnswerError as error:
-        return _error(request, error.reason, str(error))
+        return build_error_report(request, error.reason, str(error))
     results = [compare_arms(metric, records, answers, float(request.confidence)) for metric in request.metrics]
     verdict = worst_verdict([result.verdict for result in results])
     report = EvaluationReport(
@@ -119,7 +121,8 @@ async def _ask_all(
     return [task.result() for task in tasks]
 
 
-def _error(request: EvaluationRequest, reason: str, message: str) -> EvaluationReport:
+def build_error_report(request: EvaluationRequest, reason: str, message: str) -> EvaluationReport:
+    """Return the report of an evaluation that could not measure."""
     return EvaluationReport(
         verdict=Verdict.ERROR, reason=reason, message=message, candidate=request.candidate, incumbent=request.incumbent
     )
