@@ -26,17 +26,23 @@ from tunewright_operator.signing import read_plan
 METRICS = ("ErrorRate", "Latency", "OutputContract")
 
 
+UNCHECKED = "Unchecked"
+"""What a judge says of an answer whose contract could not be checked in time."""
+
+
 class Counters:
     def __init__(self) -> None:
         self.answers = [0] * BUCKETS
         self.bad = {metric: [0] * BUCKETS for metric in METRICS}
+        self.unchecked = [0] * BUCKETS
         self.latency = [0] * (len(LATENCY_BOUNDS_MILLISECONDS) + 1)
 
     def count(self, bucket: int, bad: set[str]) -> None:
         self.answers[bucket] += 1
         self.latency[12] += 1
-        for metric in bad:
+        for metric in bad - {UNCHECKED}:
             self.bad[metric][bucket] += 1
+        self.unchecked[bucket] += UNCHECKED in bad
 
 
 class FakePod:
@@ -111,8 +117,7 @@ class FakePod:
         for target in sorted(route.targets, key=lambda target: target.name):
             reached += target.weight
             if point < reached and not order:
-                order.append(target.name)
-        order += [target.name for target in route.targets if target.name not in order]
+                order = [target.name, route.fallback]
         return next((name for name in order if name in self.loaded), None)
 
     def state(self) -> PodState:
@@ -146,6 +151,9 @@ class FakePod:
                     bad_by_bucket={metric: tuple(bad) for metric, bad in counted.bad.items() if any(bad)}
                     if alias in bucketed
                     else {},
+                    unchecked_by_bucket=tuple(counted.unchecked)
+                    if alias in bucketed and any(counted.unchecked)
+                    else (),
                     latency_milliseconds=tuple(counted.latency),
                 )
                 for (alias, revision), counted in sorted(self.counters.items())

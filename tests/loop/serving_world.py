@@ -29,9 +29,11 @@ from tunewright_operator.api.kinds import (
     POD,
     REPLICA_SET,
 )
+from tunewright_operator.api.resource import ResourceError
 from tunewright_operator.cluster import Body, ConflictError
 from tunewright_operator.reconcile.adapter_deployment import AdapterDeploymentReconciler
 from tunewright_operator.reconcile.model_server import ModelServerReconciler
+from tunewright_operator.reconcile.report import FailureReporter
 from tunewright_operator.reconcile.signing_keys import SIGNING_KEY_SECRET, SigningKeys
 from tunewright_operator.runtime.server_board import ServerBoard
 from tunewright_operator.runtime.wakeups import Key
@@ -304,11 +306,13 @@ class ServingWorld:
                 (ADAPTER_DEPLOYMENT, self.rollouts.reconcile),
             ):
                 for body in self.bodies(kind):
-                    metadata = body["metadata"]
+                    key = Key(kind, body["metadata"]["namespace"], body["metadata"]["name"])
                     try:
-                        await reconcile(Key(kind, metadata["namespace"], metadata["name"]))
+                        await reconcile(key)
                     except ConflictError:
                         continue
+                    except ResourceError as error:
+                        await FailureReporter(self.cluster, now=self.clock).report(key, error)
         except Crash:
             self.crashes += 1
             self.restart_operator()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Callable
+
 import pytest
 
 from loop.fake_cluster import FakeCluster
 from tunewright_operator.api.kinds import LEASE
 from tunewright_operator.cluster import ConflictError, UnavailableError
+from tunewright_operator.runtime import leadership
 from tunewright_operator.runtime.leadership import LEASE_SECONDS, Leadership
 
 
@@ -23,7 +28,7 @@ def cluster() -> FakeCluster:
     return FakeCluster()
 
 
-def replica(cluster: FakeCluster, identity: str, clock: Monotonic) -> Leadership:
+def replica(cluster: FakeCluster, identity: str, clock: Callable[[], float]) -> Leadership:
     return Leadership(cluster, namespace="sys", name="lease", identity=identity, monotonic=clock)
 
 
@@ -69,6 +74,20 @@ async def test_losing_a_race_is_not_leading(cluster: FakeCluster):
     await first.try_acquire()
     cluster.fail_next(ConflictError("changed"), "replace")
     assert not await first.try_acquire()
+
+
+async def test_a_renewal_that_hangs_ends_leadership_before_another_may_take_over(cluster: FakeCluster, monkeypatch):
+    monkeypatch.setattr(leadership, "LEASE_SECONDS", 0.2)
+    monkeypatch.setattr(leadership, "RENEW_SECONDS", 0.05)
+    first = replica(cluster, "a", time.monotonic)
+    await first.acquire()
+
+    async def hang(*_args):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(cluster, "get", hang)
+    async with asyncio.timeout(10):
+        await first.hold()
 
 
 async def test_an_unreachable_server_decides_nothing(cluster: FakeCluster):

@@ -6,6 +6,7 @@ import pytest
 
 from loop.rollout_world import revision_of
 from loop.serving_world import SERVING, ServingWorld, condition
+from tunewright_contracts.evaluation_report import Verdict
 from tunewright_contracts.server_config import ServerConfig
 from tunewright_contracts.serving_plan import PLAN_KEY, SignedPlan
 from tunewright_operator.api.kinds import (
@@ -294,3 +295,43 @@ async def test_a_deleted_server_is_forgotten(world):
     )
     await world.servers.reconcile(KEY)
     assert board.read(uid, world.clock()) is None
+
+
+async def test_a_deployment_that_this_operator_cannot_read_keeps_its_answers_and_stops_no_other(world):
+    await world.promote("first")
+    world.edit_deployment(lambda body: body["spec"]["rollout"].update(onInconclusive={"of": "a newer version"}))
+    world.put_deployment("other", namespace="other", modelName="other")
+    world.put_job("third", namespace="other")
+    await world.settle()
+    assert set(world.ask(10)) == {revision_of("first")}
+    assert revision_of("third", "other") in {adapter.name for adapter in world.plan.adapters}
+    stalled = condition(world.status(), "Stalled")
+    assert stalled["reason"] == "UnreadableResource"
+    assert "onInconclusive" in stalled["message"]
+    assert condition(world.status(), "Ready")["status"] == "True", (
+        "what it serves stays, and so does what it says of it"
+    )
+    world.edit_deployment(lambda body: body["spec"]["rollout"].pop("onInconclusive"))
+    await world.settle()
+    assert condition(world.status(), "Stalled") == {}
+
+
+async def test_a_candidate_is_taken_up_when_the_servers_owner_bars_what_is_stable(world):
+    await world.promote("first")
+    world.cluster.edit(
+        MODEL_SERVER,
+        SERVING,
+        "pool",
+        lambda body: body["spec"].update(adapterSources=[{"uriPrefix": "s3://models/adapters/{namespace}/second"}]),
+    )
+    await world.settle()
+    assert condition(world.status(), "Ready")["reason"] == "SourceNotAllowed"
+    world.clock.advance(1)
+    world.put_job("second")
+    await world.settle()
+    world.finish_evaluation(Verdict.PASS)
+    await world.settle()
+    assert condition(world.status(), "Progressing")["reason"] == "Observing", "not waiting for a plan that never comes"
+    world.annotate("abort", "second")
+    await world.settle()
+    assert world.status().get("candidate") is None

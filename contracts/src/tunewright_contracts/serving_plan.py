@@ -78,6 +78,8 @@ class Route(Message):
     owner_uid: str = ""
     """The AdapterDeployment that owns the alias until it lets go; of no meaning to a pod."""
     targets: tuple[Target, ...] = ()
+    fallback: str = ""
+    """The target that answers for another one that is not loaded here: the incumbent, never a candidate. Empty: nobody does."""
     sticky_by: tuple[StickyKey, ...] = ()
     output_contract: OutputContract | None = None
     slow_after_milliseconds: int | None = None

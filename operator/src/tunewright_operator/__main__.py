@@ -18,6 +18,7 @@ from tunewright_operator.cluster import Cluster, ClusterError, KubernetesCluster
 from tunewright_operator.finalizers import release_finalizers, stop_operator
 from tunewright_operator.handlers.settings import configure
 from tunewright_operator.handlers.watch import build_registry
+from tunewright_operator.reconcile.report import FailureReporter
 from tunewright_operator.runtime.leadership import Leadership
 from tunewright_operator.runtime.logging import configure_logging
 from tunewright_operator.runtime.probes import start_probe_server
@@ -111,7 +112,7 @@ async def _lead(settings: Settings, cluster: Cluster, leadership: Leadership, st
     """Run the loops; True when they ended because leadership was lost."""
     async with open_reconcilers(cluster, settings) as reconcilers:
         wakeups = Wakeups()
-        runner = Runner(reconcilers, wakeups, concurrency=settings.concurrency)
+        runner = Runner(reconcilers, wakeups, FailureReporter(cluster).report, concurrency=settings.concurrency)
         kopf_settings = kopf.OperatorSettings()
         configure(kopf_settings)
         hold = asyncio.create_task(leadership.hold(), name="leadership")

@@ -205,7 +205,7 @@ class AdapterPool:
             log.exception("adapter_failed_unexpectedly", name=name)
             self._fail(name, AdapterReason.LOAD_FAILED, f"{type(error).__name__}: {error}", retryable=True)
         else:
-            self._replace(name, phase=AdapterPhase.LOADED, reason="", message="")
+            self._replace(name, phase=AdapterPhase.LOADED, reason="", message="", given_up=False)
             log.info("adapter_loaded", name=name, seconds=round(self._clock() - started, 3))
         finally:
             self._wake()

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -20,7 +21,7 @@ from tunewright_server.contract_worker import BREACH, PASS, UNCHECKED
 log = structlog.get_logger()
 
 MAX_ANSWER_BYTES = 64 * 1024
-_MAX_WAITING = 256
+_MAX_WAITING, _MAX_WAITING_OF_ONE_SCHEMA = 256, 32
 _MAX_LOST_IN_A_ROW = 3
 _WALL_SECONDS = 10.0
 """A last resort for a worker that neither answers nor uses time; the true limit is its own, on processor time."""
@@ -69,7 +70,7 @@ async def check_answer(
 class ProcessChecker:
     """A `SchemaChecker` with one worker process, started at the first check and again after it was lost.
 
-    Checks run one at a time. When too many wait, or a schema lost its worker three times in a row, the outcome is
+    Checks run one at a time. When too many wait, in all or of one schema, or a schema lost its worker three times in a row, the outcome is
     UNCHECKED at once: what a tenant wrote may cost the tenant's evidence, never another's answers.
     """
 
@@ -79,24 +80,27 @@ class ProcessChecker:
         self._sent: set[str] = set()
         self._lost: dict[str, int] = {}
         self._keys: dict[int, tuple[dict[str, Any], str, str | None]] = {}
-        self._waiting = 0
+        self._waiting: Counter[str] = Counter()
 
     async def check(self, schema: dict[str, Any], text: str) -> str:
         """Return the outcome of a text; see `SchemaChecker.check`."""
         key, problem = self._key_of(schema)
-        if problem is not None or self._lost.get(key, 0) >= _MAX_LOST_IN_A_ROW or self._waiting >= _MAX_WAITING:
+        if problem is not None or self._lost.get(key, 0) >= _MAX_LOST_IN_A_ROW or not self._has_room(key):
             return UNCHECKED
-        self._waiting += 1
+        self._waiting[key] += 1
         try:
             async with self._lock:
                 return await self._ask(key, schema, text)
         finally:
-            self._waiting -= 1
+            self._waiting -= Counter([key])  # which drops what is no longer above 0
 
     async def close(self) -> None:
         """End the worker."""
         async with self._lock:
             await self._stop()
+
+    def _has_room(self, key: str) -> bool:
+        return self._waiting[key] < _MAX_WAITING_OF_ONE_SCHEMA and self._waiting.total() < _MAX_WAITING
 
     def _key_of(self, schema: dict[str, Any]) -> tuple[str, str | None]:
         known = self._keys.get(id(schema))

@@ -11,11 +11,23 @@ from collections.abc import Mapping
 
 from tunewright_contracts.serving_plan import AdapterEntry, AdapterPhase, ServingPlan
 from tunewright_server.preflight import AdapterReason
+from tunewright_storage.errors import StorageReason
 
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
 MAX_LOAD_ATTEMPTS = 3
 """After these vLLM's own refusal counts as final: the files passed every check, so trying on changes nothing."""
+
+MENDABLE = frozenset(
+    {
+        StorageReason.ACCESS_DENIED,
+        StorageReason.NO_SUCH_BUCKET,
+        StorageReason.NOT_FOUND,
+        StorageReason.UNKNOWN_AUTHORITY,
+        StorageReason.NO_CREDENTIALS,
+    }
+)
+"""Storage said no for a reason that lies outside the adapter's files."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,6 +42,8 @@ class AdapterRecord:
     message: str = ""
     attempts: int = 0
     retry_at: float = 0.0
+    given_up: bool = False
+    """It failed for good once: readiness waits for it no more, even while it is tried again."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -134,11 +148,19 @@ def _decide_known(record: AdapterRecord, *, keep: bool, idle: bool) -> Action | 
 def _is_due(record: AdapterRecord | None, now: float) -> bool:
     if record is None:
         return False
-    return record.phase is AdapterPhase.PENDING or (record.phase is AdapterPhase.RETRYING and record.retry_at <= now)
+    return record.phase is AdapterPhase.PENDING or (_is_tried_again(record) and record.retry_at <= now)
+
+
+def _is_tried_again(record: AdapterRecord) -> bool:
+    return record.phase in {AdapterPhase.RETRYING, AdapterPhase.FAILED} and record.retry_at > 0
 
 
 def record_failure(record: AdapterRecord, reason: str, message: str, *, retryable: bool, now: float) -> AdapterRecord:
-    """Return the record after a failed attempt: retried with doubling waits, or failed for good."""
+    """Return the record after a failed attempt: retried with doubling waits, or failed.
+
+    A failure that somebody may mend without changing the adapter (`MENDABLE`) is reported as failed, since waiting does not help,
+    and yet tried again every minute: a revoked key must not cost a pod its adapters until it is restarted.
+    """
     attempts = record.attempts + 1
     if reason == AdapterReason.LOAD_FAILED and attempts >= MAX_LOAD_ATTEMPTS:
         retryable = False
@@ -149,7 +171,8 @@ def record_failure(record: AdapterRecord, reason: str, message: str, *, retryabl
         reason=reason,
         message=message,
         attempts=attempts,
-        retry_at=now + wait if retryable else 0.0,
+        retry_at=now + (wait if retryable else LONGEST_RETRY_SECONDS) if retryable or reason in MENDABLE else 0.0,
+        given_up=record.given_up or not retryable,
     )
 
 
@@ -164,7 +187,7 @@ def is_settled(plan: ServingPlan | None, records: Mapping[str, AdapterRecord], n
         record = records.get(entry.name)
         if record is None or record.entry.digest != entry.digest:
             return False
-        if record.phase in (AdapterPhase.LOADED, AdapterPhase.FAILED):
+        if record.phase in (AdapterPhase.LOADED, AdapterPhase.FAILED) or record.given_up:
             continue
         if record.phase is AdapterPhase.DRAINING or now - record.since < timeout:
             return False
@@ -173,5 +196,5 @@ def is_settled(plan: ServingPlan | None, records: Mapping[str, AdapterRecord], n
 
 def find_next_wake(records: Mapping[str, AdapterRecord]) -> float | None:
     """Return the earliest time at which a retry is due, or None."""
-    due = [record.retry_at for record in records.values() if record.phase is AdapterPhase.RETRYING]
+    due = [record.retry_at for record in records.values() if _is_tried_again(record)]
     return min(due, default=None)

@@ -53,18 +53,17 @@ def make_own_key() -> bytes:
 def choose_target(route: Route, key: bytes, is_loaded: Callable[[str], bool]) -> str | None:
     """Return the revision that answers, or None when no allowed one is loaded (503, never the base model).
 
-    A target that is not loaded here leaves its share to the alias' other loaded targets. A target of weight 0 never
-    answers a client, not even then: it may be a candidate that nobody has evaluated.
+    A target that is not loaded here leaves its share to the route's fallback. A candidate never gets more than its share: it is not
+    proven yet, whatever the incumbent lacks in this pod. A target of weight 0 answers nobody.
     """
-    best: str | None = None
-    best_score = -math.inf
-    for target in route.targets:
-        if target.weight <= 0 or not is_loaded(target.name):
-            continue
-        score = _score(target, route.salt, key)
-        if score > best_score or (score == best_score and best is not None and target.name < best):
-            best, best_score = target.name, score
-    return best
+    weighted = [target for target in route.targets if target.weight > 0]
+    if not weighted:
+        return None
+    best = min(weighted, key=lambda target: (-_score(target, route.salt, key), target.name)).name
+    if is_loaded(best):
+        return best
+    admitted = any(target.name == route.fallback for target in weighted)
+    return route.fallback if admitted and is_loaded(route.fallback) else None
 
 
 def bucket_of(key: bytes) -> int:

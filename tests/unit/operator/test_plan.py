@@ -9,10 +9,12 @@ import pytest
 
 from loop.rollout_world import BASE_DIGEST, digest_of, make_server, revision_of
 from tunewright_contracts.serving_plan import MAX_PLAN_BYTES, OutputContract, ServingPlan
+from tunewright_operator.api.resource import Metadata
 from tunewright_operator.domain.aliases import AliasClaim
 from tunewright_operator.domain.plan import PlannedRevision, PodReport, Tenant, build_plan
 from tunewright_operator.domain.slots import SlotRequest, Standing, grant_slots
 from tunewright_operator.domain.sources import SourcePolicy
+from tunewright_operator.domain.tenants import keep_tenant
 
 SERVER = make_server()
 
@@ -70,6 +72,26 @@ def test_equal_content_gets_a_new_generation_when_a_pod_is_ahead_or_in_conflict(
     assert build_plan(SERVER, [], plan, [PodReport(4)]).plan.generation == 5
     assert build_plan(SERVER, [], plan, [PodReport(1, conflict=True)]).plan.generation == 2
     assert not build_plan(SERVER, [], plan, [PodReport(1)]).changed
+
+
+def test_a_deployment_that_cannot_be_read_keeps_its_route_and_all_that_its_namespace_has_loaded():
+    serving = tenant(stable=revision("one", 80), candidate=revision("two", 20), salt="rollout")
+    before = build_plan(SERVER, [serving], None, []).plan
+    kept = keep_tenant(Metadata(name="a", namespace="team", uid="uid-a"), before)
+    other = tenant("b", "other", namespace="else", stable=revision("three", 100, "other", uri="s3://models/else/three"))
+    rival = tenant("c", stable=revision("four", 100))
+    after = build_plan(SERVER, [kept, other, rival], before, [at(before)])
+    assert targets(after.plan) == {revision_of("one"): 80, revision_of("two"): 20}
+    assert names(before) < names(after.plan)
+    assert after.refusals["uid-c"].alias.reason == "AliasTaken"
+    assert keep_tenant(Metadata(name="new", namespace="team", uid="uid-new"), before) is None
+
+
+def test_the_incumbent_answers_for_a_candidate_that_a_pod_has_not_loaded():
+    both = build_plan(SERVER, [tenant(stable=revision("one", 80), candidate=revision("two", 20))], None, []).plan
+    assert both.routes[0].fallback == revision_of("one")
+    alone = build_plan(SERVER, [tenant(stable=revision("one", 0), candidate=revision("two", 100))], None, []).plan
+    assert alone.routes[0].fallback == ""
 
 
 def test_a_candidate_without_weight_is_loaded_and_is_no_target():

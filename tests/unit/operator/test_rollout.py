@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from loop.fake_pods import UNCHECKED
 from loop.rollout_world import RolloutWorld, digest_of, revision_of
 from tunewright_contracts.evaluation_report import Verdict
 from tunewright_operator.api.adapter_deployment import HandledRequest, Verb
@@ -151,6 +152,21 @@ def test_the_bake_is_watched_and_stable_changes_when_it_ends():
     world.clock.advance(121)
     world.settle()
     assert world.deployment.status.stable.revision == revision_of("two")
+
+
+@pytest.mark.parametrize(("policy", "end"), [("Rollback", "one"), ("Promote", "two"), ("Pause", "one")])
+def test_a_bake_in_which_nothing_could_be_judged_shows_nothing(policy, end):
+    world = at_step(1)
+    world.ask(400)
+    assert world.settle().wait.reason == "Baking"
+    world.body["spec"]["rollout"]["onInconclusive"] = policy
+    world.ask(40, {revision_of("two"): {UNCHECKED}})
+    world.clock.advance(121)
+    decision = world.settle()
+    assert world.deployment.status.stable.revision == revision_of(end)
+    if policy == "Pause":
+        assert decision.wait.reason == "Inconclusive"
+        assert "OutputContract has judged 0 of 1 answers of the candidate" in decision.wait.message
 
 
 def test_a_break_in_the_bake_brings_the_incumbent_back():

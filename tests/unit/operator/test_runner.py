@@ -37,8 +37,14 @@ class Recorder:
             await self.called.wait()
 
 
+async def keep_silent(key: Key, error: Exception) -> None:
+    """A report that reaches nobody."""
+
+
 def make_runner(reconcile: Reconcile, wakeups: Wakeups | None = None, kind: Kind = FINE_TUNE_JOB, **options) -> Runner:
-    return Runner({kind: reconcile}, wakeups or Wakeups(), backoff=lambda _: 0, **options)
+    return Runner(
+        {kind: reconcile}, wakeups or Wakeups(), options.pop("report", keep_silent), backoff=lambda _: 0, **options
+    )
 
 
 async def until_ended(wakeups: Wakeups) -> None:
@@ -66,6 +72,21 @@ async def test_a_failure_ends_no_loop(error: Exception):
     runner.ensure(KEY)
     await recorder.until(3)
     await runner.close()
+
+
+async def test_only_a_failure_that_nobody_foresaw_is_reported_to_the_resources_owner():
+    told: list[str] = []
+
+    async def report(key: Key, error: Exception) -> None:
+        told.append(f"{key.name}: {error}")
+        raise UnavailableError("the report does not get through either, and ends no loop")
+
+    recorder = Recorder(UnavailableError("away"), RuntimeError("a bug"), ConflictError("changed"))
+    runner = make_runner(recorder, report=report)
+    runner.ensure(KEY)
+    await recorder.until(4)
+    await runner.close()
+    assert told == ["job: a bug"]
 
 
 async def test_the_returned_seconds_are_the_next_look():

@@ -1,5 +1,6 @@
 """Schemas of tenants run in a process of their own, within limits, and cost nobody else an answer."""
 
+import asyncio
 import signal
 from pathlib import Path
 
@@ -74,6 +75,16 @@ async def test_the_kernel_ends_a_check_that_takes_too_much_processor_time(checke
     assert await checker.check(schema, '{"slow":"a"}') == UNCHECKED
     assert process.returncode == -signal.SIGVTALRM
     assert await checker.check(schema, "{}") == PASS
+
+
+async def test_a_tenant_whose_checks_wait_does_not_use_up_the_room_of_others(checker):
+    waiting = [asyncio.create_task(checker.check(SCHEMA, '{"queue":"billing"}')) for _ in range(300)]
+    await asyncio.sleep(0)
+    assert await checker.check({"type": "object"}, "{}") == PASS
+    outcomes = await asyncio.gather(*waiting)
+    assert 0 < outcomes.count(PASS) < 256
+    assert outcomes.count(PASS) + outcomes.count(UNCHECKED) == 300
+    assert await checker.check(SCHEMA, '{"queue":"billing"}') == PASS, "room comes back"
 
 
 async def test_a_lost_worker_is_started_again(checker):

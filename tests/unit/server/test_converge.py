@@ -82,6 +82,19 @@ def test_passing_failures_wait_longer_and_longer_up_to_a_minute():
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 
+def test_what_storage_refuses_is_told_at_once_and_tried_again_every_minute():
+    failed = converge.record_failure(record(A, AdapterPhase.FETCHING), "AccessDenied", "m", retryable=False, now=5.0)
+    assert (failed.phase, failed.retry_at) == (AdapterPhase.FAILED, 65.0)
+    plan, limits = world.make_plan(1, [A]), {"slots": 1, "parallel": 1}
+    assert converge.decide_actions(plan, {A.name: failed}, {}, 64.9, **limits) == ()
+    assert converge.decide_actions(plan, {A.name: failed}, {}, 65.0, **limits) == (converge.BringUp(A.name),)
+    assert converge.find_next_wake({A.name: failed}) == 65.0
+    again = dataclasses.replace(failed, phase=AdapterPhase.FETCHING)
+    assert converge.is_settled(plan, {A.name: again}, 65.0, 120.0), "the pod stays ready while it tries"
+    broken = converge.record_failure(record(A, AdapterPhase.FETCHING), "DigestMismatch", "m", retryable=False, now=5.0)
+    assert converge.decide_actions(plan, {A.name: broken}, {}, 9999.0, **limits) == ()
+
+
 def test_vllms_own_refusal_is_final_at_the_third_time():
     failing = record(A, AdapterPhase.FETCHING)
     phases = []

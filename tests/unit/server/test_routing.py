@@ -15,7 +15,8 @@ KEYS = [f"session-{number}".encode() for number in range(4000)]
 
 def make_route(*weights: int, salt: str = "rollout-1") -> Route:
     targets = tuple(Target(name=f"support--{index:012x}", weight=weight) for index, weight in enumerate(weights))
-    return Route(alias="support", namespace="a", targets=targets, salt=salt)
+    fallback = targets[0].name if len(weights) > 1 else ""
+    return Route(alias="support", namespace="a", targets=targets, salt=salt, fallback=fallback)
 
 
 def always(_name: str) -> bool:
@@ -54,11 +55,24 @@ def test_raising_the_candidate_moves_no_key_away_from_it(key, low, step):
         assert choose_target(after, key, always) == candidate
 
 
-def test_an_arm_that_is_not_loaded_leaves_its_share_to_the_other():
+def test_a_candidate_that_is_not_loaded_leaves_its_share_to_the_incumbent():
     route = make_route(50, 50)
     incumbent, candidate = (target.name for target in route.targets)
     assert {choose_target(route, key, lambda name: name == incumbent) for key in KEYS} == {incumbent}
-    assert {choose_target(route, key, lambda name: name == candidate) for key in KEYS} == {candidate}
+    assert {choose_target(route, key, always) for key in KEYS} == {incumbent, candidate}
+
+
+def test_a_candidate_never_answers_more_than_its_share():
+    route = make_route(90, 10)
+    candidate = route.targets[1].name
+    chosen = [choose_target(route, key, lambda name: name == candidate) for key in KEYS]
+    assert set(chosen) == {None, candidate}
+    assert chosen.count(candidate) == [choose_target(route, key, always) for key in KEYS].count(candidate)
+
+
+def test_a_fallback_that_is_no_target_of_the_route_answers_nobody():
+    route = make_route(0, 100).model_copy(update={"fallback": "support--000000000000"})
+    assert choose_target(route, b"key", lambda name: name == "support--000000000000") is None
 
 
 def test_no_loaded_target_means_nobody():

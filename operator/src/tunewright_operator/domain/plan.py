@@ -55,6 +55,8 @@ class Tenant:
     slow_after_milliseconds: int | None = None
     count_by_key_bucket: bool = False
     salt: str = ""
+    kept_route: Route | None = None
+    """The route of the last plan, of a deployment that this operator cannot read: it stays, with all that its namespace has loaded."""
 
 
 @dataclass(frozen=True)
@@ -290,8 +292,9 @@ def _compose(
     server: ServerView, tenants: Sequence[Tenant], previous: ServingPlan | None, pods: Sequence[PodReport]
 ) -> tuple[ServingPlan, dict[str, dict[str, Refusal]]]:
     """Return the plan's content (its generation is 1) and the candidates that wait for a slot."""
-    kept = keep_loaded(previous, pods)
     before = {entry.name: entry for entry in previous.adapters} if previous else {}
+    unread = {tenant.claim.namespace for tenant in tenants if tenant.kept_route is not None}
+    kept = keep_loaded(previous, pods) | {name for name, entry in before.items() if entry.namespace in unread}
     entries: dict[str, AdapterEntry] = {name: entry for name, entry in before.items() if name in kept}
     requests = [SlotRequest(name, Standing.DRAINING) for name in entries]
     for tenant in tenants:
@@ -344,6 +347,8 @@ def _build_entry(tenant: Tenant, revision: PlannedRevision) -> AdapterEntry:
 
 def _build_route(tenant: Tenant) -> Route:
     """Return the alias' route. A target without weight is left out: it would answer when the other one is not loaded."""
+    if tenant.kept_route is not None:
+        return tenant.kept_route
     weighted = [revision for revision in (tenant.stable, tenant.candidate) if revision and revision.weight > 0]
     if tenant.candidate is None and tenant.stable is not None:
         # Also in a bake, where it has no weight: the candidate was refused, and this one is still loaded.
@@ -355,6 +360,7 @@ def _build_route(tenant: Tenant) -> Route:
         namespace=tenant.claim.namespace,
         owner_uid=tenant.claim.uid,
         targets=tuple(Target(name=revision.name, weight=revision.weight) for revision in weighted),
+        fallback=weighted[0].name if len(weighted) > 1 else "",
         sticky_by=tenant.sticky_by,
         output_contract=tenant.output_contract,
         slow_after_milliseconds=tenant.slow_after_milliseconds,

@@ -71,6 +71,16 @@ class CommonReason(Reason):
         "A Job or ConfigMap of the needed name exists and belongs to somebody else.",
         "Delete it, or rename this resource.",
     )
+    UNREADABLE_RESOURCE = (
+        "UnreadableResource",
+        "The resource does not fit the operator's version: its CRD is newer or older. What it serves stays as it is.",
+        "Install the CRDs of the operator's version (`crds.enabled=true`), or correct the field in the message.",
+    )
+    INTERNAL_ERROR = (
+        "InternalError",
+        "The operator failed in a way that it has no word for; it tries again by itself, ever more slowly.",
+        "Report the message, with the operator's log of that time.",
+    )
     POD_PENDING = (
         "PodPending",
         "The pod does not run yet; the message is what the scheduler or the kubelet says.",

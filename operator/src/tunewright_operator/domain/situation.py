@@ -54,8 +54,12 @@ class ServerFacts:
         return tuple(pod for pod in self.pods if pod.ready)
 
     def is_everywhere(self, targets: Mapping[str, int]) -> bool:
-        """Whether every ready pod routes by these targets (vacuously so without a ready pod)."""
-        if dict(self.targets or {}) != dict(targets):
+        """Whether every ready pod routes by these targets (vacuously so without a ready pod).
+
+        Where the server refuses one of them (its owner narrowed what it may load), a plan routes to none: that is all there will be.
+        """
+        refused = any(name in self.refusals.revisions for name in targets)
+        if dict(self.targets or {}) != ({} if refused else dict(targets)):
             return False
         return all(pod.generation >= self.generation for pod in self.ready_pods)
 

@@ -150,7 +150,7 @@ def _act_on_report(
     if report.verdict is Verdict.ERROR:
         return _wait_for_retry(situation, told, report.message, finished_at, now)
     if report.verdict is Verdict.INCONCLUSIVE:
-        return _act_on_inconclusive(situation, told, reasons)
+        return _act_on_inconclusive(situation, told, reasons, now)
     return pass_step(situation, told, f"evaluation: {'; '.join(reasons)}")
 
 
@@ -212,7 +212,7 @@ def run_observe(situation: Situation, candidate: CandidateRevision, server: Serv
             return hold_paused(situation)
         return pass_step(situation, grown, "; ".join(assessment.reasons))
     if assessment.verdict is Verdict.INCONCLUSIVE:
-        return _act_on_inconclusive(situation, grown, assessment.reasons)
+        return _act_on_inconclusive(situation, grown, assessment.reasons, now)
     reason = Why.SERVER_NOT_READY if assessment.verdict is Verdict.ERROR else Why.OBSERVING
     return hold(situation, reason, "; ".join(assessment.reasons), after=WATCH_SECONDS)
 
@@ -240,6 +240,8 @@ def run_bake(situation: Situation, candidate: CandidateRevision, server: ServerF
         if situation.spec.paused:
             return hold_paused(situation)
         return promote(situation, grown, now, f"baked for {seconds} s; {'; '.join(assessment.reasons)}")
+    if assessment.verdict is Verdict.INCONCLUSIVE:
+        return _act_on_inconclusive(situation, grown, assessment.reasons, now)
     reason = Why.SERVER_NOT_READY if assessment.verdict is Verdict.ERROR else Why.BAKING
     return hold(situation, reason, "; ".join(assessment.reasons), after=WATCH_SECONDS)
 
@@ -294,15 +296,19 @@ def hold_for_convergence(situation: Situation, server: ServerFacts) -> Decision:
     return hold(situation, Why.SHIFTING, f"waiting for plan {server.generation} on every ready replica.{where}")
 
 
-def _act_on_inconclusive(situation: Situation, candidate: CandidateRevision, reasons: tuple[str, ...]) -> Decision:
+def _act_on_inconclusive(
+    situation: Situation, candidate: CandidateRevision, reasons: tuple[str, ...], now: datetime
+) -> Decision:
     told = candidate.model_copy(update={"verdict": Verdict.INCONCLUSIVE.value, "reasons": bound_reasons(reasons)})
     text = "; ".join(reasons)
     match situation.spec.rollout.on_inconclusive:
         case "Rollback":
             return withdraw(situation.status, told, Outcome.ROLLED_BACK, Why.INCONCLUSIVE_ROLLED_BACK, text)
         case "Promote" if not situation.spec.paused:
-            notice = Notice(Why.STEP_PROMOTED, f"{told.revision}: onInconclusive is Promote; {text}")
-            return step_on(situation, told, notice)
+            message = f"onInconclusive is Promote; {text}"
+            if candidate.step >= len(situation.spec.rollout.steps):
+                return promote(situation, told, now, message)
+            return step_on(situation, told, Notice(Why.STEP_PROMOTED, f"{told.revision}: {message}"))
         case _:
             message = f"{told.revision}: {text}. {how_to_decide(told)}"
             wait = Wait(Why.INCONCLUSIVE, message, stalled=True)

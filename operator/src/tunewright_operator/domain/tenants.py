@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from tunewright_contracts.serving_plan import AdapterPhase, OutputContract, PlanStatus, PodState, ServingPlan, StickyKey
 from tunewright_operator.api.adapter_deployment import AdapterDeployment, LiveMetricType, Revision
+from tunewright_operator.api.resource import Metadata
 from tunewright_operator.domain.aliases import AliasClaim
 from tunewright_operator.domain.live import derive_slow_limit
 from tunewright_operator.domain.plan import PlannedRevision, PodReport, Refusals, Tenant
@@ -37,6 +38,15 @@ def build_tenant(
         count_by_key_bucket=bool(salt),
         salt=salt,
     )
+
+
+def keep_tenant(metadata: Metadata, previous: ServingPlan | None) -> Tenant | None:
+    """Return the tenant of a deployment of which nothing but the metadata can be read: as in the last plan, or not at all."""
+    route = next((route for route in previous.routes if route.owner_uid == metadata.uid), None) if previous else None
+    if route is None:
+        return None
+    claim = AliasClaim(metadata.uid, route.namespace, metadata.name, metadata.creation_timestamp, route.alias)
+    return Tenant(claim=claim, kept_route=route)
 
 
 def rollout_salt(deployment: AdapterDeployment) -> str:

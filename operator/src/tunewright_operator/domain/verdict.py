@@ -144,7 +144,9 @@ def assess(observation: Observation, spec: ObservationSpec, now: datetime) -> As
     if over and observation.polls == 0:
         reason = f"no server pod could be read in {seconds:.0f} s: see the ModelServer's status.pods"
         return Assessment(Verdict.ERROR, (reason,), findings)
-    missing = _missing_answers(observation, findings, spec.min_requests)
+    # A bake without traffic ends by time; one with traffic of which nothing could be judged shows nothing.
+    required = 1 if spec.full_window and observation.arms.candidate.answers else spec.min_requests
+    missing = _missing_answers(observation, findings, required)
     if not missing and (over or not spec.full_window):
         reasons = tuple(finding.describe() for finding in findings) or (
             f"{observation.arms.candidate.answers} answers of the candidate, no live metric applies",

@@ -1,7 +1,6 @@
 """Which share of an alias' requests each revision gets, as the status alone decides it.
 
-Weights sum to 100 whenever any revision may answer. A revision without weight is no target: a pod falls back from a target that is not
-loaded to the other one, and must never fall back to a candidate that nobody admitted.
+Weights sum to 100 whenever any revision may answer. A revision without weight is no target, and none that a pod could fall back to.
 """
 
 from __future__ import annotations

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+import structlog
 
 from tunewright_contracts.serving_plan import PodState, ServingPlan
 from tunewright_operator.api.adapter_deployment import AdapterDeployment
@@ -19,6 +21,7 @@ from tunewright_operator.api.kinds import (
     REPLICA_SET,
 )
 from tunewright_operator.api.model_server import ModelServer
+from tunewright_operator.api.resource import Metadata, ResourceError
 from tunewright_operator.cluster import Body, Cluster, ForbiddenError, InvalidError
 from tunewright_operator.domain.plan import PlanDecision, ServerView, build_plan
 from tunewright_operator.domain.pool import PoolFacts, Problem, must_hold_update, report_pool
@@ -27,7 +30,7 @@ from tunewright_operator.domain.secrets import SecretFacts
 from tunewright_operator.domain.server_pods import ServerPod, find_own_pods
 from tunewright_operator.domain.server_validation import find_problem
 from tunewright_operator.domain.sources import SourcePolicy
-from tunewright_operator.domain.tenants import build_tenant, report_pod, view_pod
+from tunewright_operator.domain.tenants import build_tenant, keep_tenant, report_pod, view_pod
 from tunewright_operator.manifests import model_server as manifests
 from tunewright_operator.manifests.pods import ImageDefaults
 from tunewright_operator.reconcile.applied import AppliedChildren
@@ -51,6 +54,8 @@ from tunewright_operator.signing import SigningKey
 ROLLOUT_POLL_SECONDS = 2.0
 QUIET_POLL_SECONDS = 10.0
 
+log = structlog.get_logger(__name__)
+
 
 @dataclass(frozen=True)
 class _Surroundings:
@@ -59,6 +64,14 @@ class _Surroundings:
     base_model: BaseModel | None
     problem: Problem | None
     deployment: Body | None
+
+
+@dataclass(frozen=True)
+class _Tenants:
+    """The AdapterDeployments that name the server; of the ``unread`` ones, which do not fit this operator's API, only metadata is known."""
+
+    deployments: tuple[AdapterDeployment, ...]
+    unread: tuple[Metadata, ...]
 
 
 class ModelServerReconciler:
@@ -124,11 +137,11 @@ class ModelServerReconciler:
         own = await self._find_pods(server)
         token = signing_key.issue_state_token(server.metadata.uid, self._now())
         states = await fetch_states(self._pods, own, token)
-        deployments = await self._list_deployments(server)
+        tenants = await self._list_tenants(server)
         written, decision = WrittenPlan(), None
         try:
             written = await read_written_plan(self._cluster, body)
-            decision = await self._decide_plan(server, around.base_model, deployments, written.plan, states)
+            decision = await self._decide_plan(server, around.base_model, tenants, written.plan, states)
             if decision is not None and decision.changed:
                 written = await write_plan(self._cluster, body, written, decision.plan, signing_key)
             states = await push_plan(self._pods, own, states, written, token)
@@ -156,7 +169,7 @@ class ModelServerReconciler:
         )
         status = report_pool(server, facts, self._now())
         await write_status(self._cluster, body, server.status, status, ModelServerCondition.READY)
-        busy = any(item.status.candidate is not None for item in deployments)
+        busy = any(item.status.candidate is not None for item in tenants.deployments)
         settled = all(view.ready and written.plan and view.generation >= written.plan.generation for view in views)
         return QUIET_POLL_SECONDS if settled and not busy and views else ROLLOUT_POLL_SECONDS
 
@@ -199,21 +212,25 @@ class ModelServerReconciler:
         pods = await self._cluster.list(POD, namespace, selector)
         return find_own_pods(server.metadata.uid, deployment, replica_sets, pods)
 
-    async def _list_deployments(self, server: ModelServer) -> list[AdapterDeployment]:
-        deployments = [AdapterDeployment.from_body(item) for item in await self._cluster.list(ADAPTER_DEPLOYMENT)]
-        return [
-            item
-            for item in deployments
-            if item.metadata.deletion_timestamp is None
-            and item.spec.server_ref.name == server.metadata.name
-            and item.server_namespace == server.metadata.namespace
-        ]
+    async def _list_tenants(self, server: ModelServer) -> _Tenants:
+        """Return who names the server. One that cannot be read must not stop the pool for the others."""
+        deployments: list[AdapterDeployment] = []
+        unread: list[Metadata] = []
+        for body in await self._cluster.list(ADAPTER_DEPLOYMENT):
+            if body["metadata"].get("deletionTimestamp") or not _names_server(body, server):
+                continue
+            try:
+                deployments.append(AdapterDeployment.from_body(body))
+            except ResourceError as error:
+                log.warning("deployment_unreadable", error=str(error))
+                unread.append(Metadata.model_validate(body["metadata"]))
+        return _Tenants(tuple(deployments), tuple(unread))
 
     async def _decide_plan(
         self,
         server: ModelServer,
         base_model: BaseModel | None,
-        deployments: Sequence[AdapterDeployment],
+        tenants: _Tenants,
         previous: ServingPlan | None,
         states: Mapping[str, PodState],
     ) -> PlanDecision | None:
@@ -237,7 +254,7 @@ class ModelServerReconciler:
             ),
         )
         answers = list(states.values())
-        tenants = [
+        planned = [
             build_tenant(
                 item,
                 namespace_allowed=server.admits(
@@ -246,10 +263,11 @@ class ModelServerReconciler:
                 previous=previous,
                 states=answers,
             )
-            for item in deployments
+            for item in tenants.deployments
         ]
+        planned += [kept for kept in (keep_tenant(item, previous) for item in tenants.unread) if kept is not None]
         last = server.status.plan.generation if server.status.plan else 0
-        return build_plan(view, tenants, previous, [report_pod(state) for state in answers], last)
+        return build_plan(view, planned, previous, [report_pod(state) for state in answers], last)
 
     async def _labels_for(self, server: ModelServer, namespace: str) -> dict[str, str]:
         """Return a namespace's labels, when the server's rule needs them."""
@@ -258,6 +276,12 @@ class ModelServerReconciler:
     async def _read_labels(self, namespace: str) -> dict[str, str]:
         body = await self._cluster.get(NAMESPACE, None, namespace)
         return dict((body or {}).get("metadata", {}).get("labels") or {})
+
+
+def _names_server(body: Body, server: ModelServer) -> bool:
+    reference = body.get("spec", {}).get("serverRef") or {}
+    namespace = reference.get("namespace") or body["metadata"].get("namespace")
+    return (reference.get("name"), namespace) == (server.metadata.name, server.metadata.namespace)
 
 
 def _explain_refusal(error: Exception) -> Problem:

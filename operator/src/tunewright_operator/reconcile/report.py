@@ -8,12 +8,52 @@ from typing import Any
 import structlog
 
 from tunewright_operator.api.conditions import Condition
-from tunewright_operator.api.resource import Status
+from tunewright_operator.api.resource import ResourceError, Status
 from tunewright_operator.cluster import Body, Cluster
-from tunewright_operator.domain.conditions import find_transitions
+from tunewright_operator.domain.conditions import Wanted, find_transitions, merge_conditions
+from tunewright_operator.domain.reasons import CommonReason, Reason
 from tunewright_operator.manifests.events import EventType
+from tunewright_operator.runtime.clock import Now, utc_now
+from tunewright_operator.runtime.wakeups import Key
 
 log = structlog.get_logger(__name__)
+
+_OVERRULED = {"Stalled", "Reconciling"}
+
+
+class FailureReporter:
+    """Writes a failure that no reconciler foresaw into the resource, whose owner does not read the operator's log."""
+
+    def __init__(self, cluster: Cluster, *, now: Now = utc_now) -> None:
+        self._cluster = cluster
+        self._now = now
+
+    async def report(self, key: Key, error: Exception) -> None:
+        """Set Stalled and leave the rest of the status as it is; the next look that succeeds takes it away.
+
+        Raises:
+            ClusterError: the status could not be written.
+        """
+        body = await self._cluster.get(key.kind, key.namespace, key.name)
+        if body is None:
+            return
+        reason: Reason = CommonReason.INTERNAL_ERROR
+        message = f"{type(error).__name__}: {error}. {reason.remedy}"
+        if isinstance(error, ResourceError):
+            reason, message = CommonReason.UNREADABLE_RESOURCE, str(error)
+        status = body.get("status") or {}
+        others = [item for item in status.get("conditions") or () if item.get("type") not in _OVERRULED]
+        last = [item for item in status.get("conditions") or () if item.get("type") == "Stalled"]
+        told = merge_conditions(
+            [Condition.model_validate(item) for item in last],
+            [Wanted("Stalled", "True", reason, message)],
+            generation=int(body["metadata"].get("generation") or 0),
+            now=self._now(),
+        )
+        conditions = [*others, *(condition.to_wire() for condition in told)]
+        if conditions != status.get("conditions"):
+            await self._cluster.replace_status(body, {**status, "conditions": conditions})
+            await self._cluster.emit_event(body, EventType.WARNING, reason, message)
 
 
 async def write_status(cluster: Cluster, observed: Body, old: Status, new: Status, headline: str) -> None:

@@ -57,9 +57,9 @@ class Leadership:
         """Renew until leadership is lost, then return: the process must stop its loops."""
         while True:
             await asyncio.sleep(RENEW_SECONDS)
-            if await self._try_quietly():
+            if await self._renew_in_time():
                 continue
-            if self._monotonic() - self._renewed > LEASE_SECONDS - RENEW_SECONDS:
+            if self._time_left() <= 0:
                 metrics.LEADER.set(0)
                 log.error("leadership_lost", identity=self._identity)
                 return
@@ -80,6 +80,7 @@ class Leadership:
         Raises:
             ClusterError: the API server did not decide.
         """
+        started = self._monotonic()
         lease = await self._cluster.get(LEASE, self._namespace, self._name)
         try:
             if lease is None:
@@ -90,8 +91,22 @@ class Leadership:
                 return False
         except (AlreadyExistsError, ConflictError):
             return False
-        self._renewed = self._monotonic()
+        # The time before the write: others count from when it reached the API server, which nobody here knows.
+        self._renewed = started
         return True
+
+    def _time_left(self) -> float:
+        """Return for how many seconds this replica may still lead without a renewal."""
+        return self._renewed + LEASE_SECONDS - RENEW_SECONDS - self._monotonic()
+
+    async def _renew_in_time(self) -> bool:
+        """Try to renew; a request that hangs (a dropped connection) counts as failed once another replica may take over."""
+        try:
+            async with asyncio.timeout(max(0.0, self._time_left())):
+                return await self._try_quietly()
+        except TimeoutError:
+            log.warning("lease_unreachable", error="the API server did not answer in time")
+            return False
 
     async def _try_quietly(self) -> bool:
         try:

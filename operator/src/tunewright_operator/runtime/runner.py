@@ -19,6 +19,8 @@ from tunewright_operator.runtime.wakeups import Key, Wakeups
 
 Reconcile = Callable[[Key], Awaitable[float | None]]
 """Look once and act; return the seconds until the next look at the latest, None when only an event matters."""
+Report = Callable[[Key, Exception], Awaitable[None]]
+"""Tell the resource's owner of a failure that no reconciler foresaw."""
 
 RESYNC_SECONDS = 600.0
 """Every loop looks again after this time even without an event: a watch may have missed one."""
@@ -46,12 +48,14 @@ class Runner:
         self,
         reconcilers: Mapping[Kind, Reconcile],
         wakeups: Wakeups,
+        report: Report,
         *,
         concurrency: int = 16,
         backoff: Callable[[int], float] = backoff_seconds,
     ) -> None:
         self._reconcilers = reconcilers
         self._wakeups = wakeups
+        self._report = report
         self._slots = asyncio.Semaphore(concurrency)
         self._backoff = backoff
         self._tasks: dict[Key, asyncio.Task[None]] = {}
@@ -103,15 +107,22 @@ class Runner:
                     failures += 1
                     delay = self._backoff(failures)
                     log.warning("reconcile_failed", resource=str(key), error=str(error), retry_in=round(delay, 1))
-                except Exception:
+                except Exception as error:
                     failures += 1
                     delay = self._backoff(failures)
                     log.exception("reconcile_failed", resource=str(key), retry_in=round(delay, 1))
+                    await self._tell(key, error)
         finally:
             if self._tasks.get(key) is asyncio.current_task():
                 self._wakeups.forget(key)
                 self._tasks.pop(key)
             metrics.LOOPS.labels(key.kind.name).dec()
+
+    async def _tell(self, key: Key, error: Exception) -> None:
+        try:
+            await self._report(key, error)
+        except Exception:
+            log.exception("failure_not_reported", resource=str(key))
 
     async def _reconcile_once(self, key: Key) -> float | None:
         async with self._slots:
