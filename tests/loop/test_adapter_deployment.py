@@ -11,7 +11,7 @@ from loop.rollout_world import digest_of, revision_of
 from loop.serving_world import SERVING, SUPPORT, ServingWorld, condition
 from tunewright_contracts.evaluation_report import EvaluationRequest, Verdict
 from tunewright_contracts.run_spec import AdapterSummary, Outcome, PhaseResult
-from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, CONFIG_MAP, JOB, MODEL_SERVER, SECRET
+from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, CONFIG_MAP, FINE_TUNE_JOB, JOB, MODEL_SERVER, SECRET
 from tunewright_operator.cluster import ForbiddenError
 from tunewright_operator.runtime.wakeups import Key
 
@@ -485,3 +485,16 @@ async def test_the_server_disappearing_loses_nothing(world):
     await world.settle()
     assert condition(world.status(), "Ready")["status"] == "False"
     assert world.status()["stable"]["revision"] == revision_of("first")
+
+
+@pytest.mark.parametrize("uid", ["0-lower", "z-higher"])
+async def test_of_two_jobs_that_end_in_the_same_second_each_becomes_the_candidate(world, uid):
+    world.put_job("first")
+    await world.settle()
+    assert world.status()["candidate"]["revision"] == revision_of("first")
+    world.put_job("second")
+    world.cluster.edit(FINE_TUNE_JOB, SUPPORT, "second", lambda body: body["metadata"].update(uid=uid))
+    await world.settle()
+    assert world.status()["candidate"]["revision"] == revision_of("second")
+    await world.pass_time(10)
+    assert world.status()["lastConsideredJob"]["name"] == "second", "and not the first one again"

@@ -160,6 +160,17 @@ class TestProblems:
         assert world.condition("Succeeded")["reason"] == "InvalidURI"
         assert "spec.output.uri" in world.condition("Succeeded")["message"]
 
+    async def test_a_metrics_schema_that_is_none_fails_for_good_and_holds_no_gpu(self):
+        metrics = [{"type": "ExactMatch"}, {"type": "JSONSchema", "schema": {"properties": {"queue": {"type": 7}}}}]
+        world = World(evaluation={"metrics": metrics})
+        await world.settle()
+        assert world.jobs.names() == []
+        failed = world.condition("Succeeded")
+        assert failed["reason"] == "InvalidSchema"
+        assert (
+            "spec.evaluation.metrics[1].schema: it is not a JSON Schema: at .properties.queue.type" in failed["message"]
+        )
+
     async def test_a_refused_job_says_so_and_is_tried_again(self):
         world = World()
         world.cluster.fail_next(ForbiddenError("exceeded quota: jobs"), "create", JOB)

@@ -50,6 +50,11 @@ def run_inspection(inspect: Callable[[bytes], PhaseResult]) -> int:
         result = PhaseResult(outcome=Outcome.FAILED, reason=StorageReason.INVALID_URI, message=str(error))
     except ContractError as error:
         result = PhaseResult(outcome=Outcome.FAILED, reason="InvalidRequest", message=f"{request}: {error}")
+    except OSError as error:
+        # The scratch volume: full, or smaller than the largest file.
+        result = PhaseResult(
+            outcome=Outcome.RETRYABLE, reason=StorageReason.OTHER, message=f"on the pod's own disk: {error}"
+        )
     text = result.to_termination_message()
     answer.write_text(text)
     print(text)  # noqa: T201 - the Job's log says the same as its termination message

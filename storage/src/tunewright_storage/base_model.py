@@ -133,7 +133,7 @@ def model_objects(prefix: StorageURI, store: ObjectStore, patterns: tuple[str, .
 def inspect_base_model(
     s3: S3Source | None, hugging_face: HuggingFaceSource | None, scratch: Path, store: ObjectStore
 ) -> BaseModelSummary:
-    """Resolve revision and digest. S3 objects are hashed as a stream; only a Hub model needs disk.
+    """Resolve revision and digest. S3 objects are fetched one at a time: ``scratch`` holds the largest of them, or a whole Hub model.
 
     Raises:
         StorageError: a file cannot be read, or it is no model.

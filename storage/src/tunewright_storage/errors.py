@@ -19,6 +19,8 @@ class StorageReason(StrEnum):
     NO_MANIFEST = "NoManifest"
     DIGEST_MISMATCH = "DigestMismatch"
     FORBIDDEN_FILE = "ForbiddenFile"
+    WRONG_REGION = "WrongRegion"
+    TOO_LARGE = "ObjectTooLarge"
     OTHER = "StorageError"
 
 

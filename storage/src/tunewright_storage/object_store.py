@@ -34,6 +34,11 @@ _REASON_BY_CODE = {
     "NoSuchBucket": StorageReason.NO_SUCH_BUCKET,
     "NoSuchKey": StorageReason.NOT_FOUND,
     "404": StorageReason.NOT_FOUND,
+    # 301 is a bucket of another region whose answer botocore could not follow.
+    "301": StorageReason.WRONG_REGION,
+    "PermanentRedirect": StorageReason.WRONG_REGION,
+    "AuthorizationHeaderMalformed": StorageReason.WRONG_REGION,
+    "EntityTooLarge": StorageReason.TOO_LARGE,
     "SlowDown": StorageReason.UNREACHABLE,
     "ServiceUnavailable": StorageReason.UNREACHABLE,
     "InternalError": StorageReason.UNREACHABLE,
@@ -53,6 +58,8 @@ _ADVICE = {
     StorageReason.UNREACHABLE: "check AWS_ENDPOINT_URL_S3 in the storage secret and that the object store is up",
     StorageReason.UNKNOWN_AUTHORITY: "put the certificate authority that signed the object store's certificate into the storage secret as ca.crt",
     StorageReason.NO_CREDENTIALS: "put AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY into the storage secret",
+    StorageReason.WRONG_REGION: "set AWS_REGION in the storage secret to the bucket's region",
+    StorageReason.TOO_LARGE: "make it smaller, or split it",
     StorageReason.OTHER: "see the object store's own log",
 }
 
@@ -144,7 +151,7 @@ class ObjectStore:
             body = self._client.get_object(Bucket=uri.bucket, Key=uri.key)["Body"]
             data = bytes(body.read() if max_bytes is None else body.read(max_bytes + 1))
         if max_bytes is not None and len(data) > max_bytes:
-            raise StorageError(StorageReason.OTHER, f"{uri} is over {max_bytes} bytes, the most that is read of it")
+            raise StorageError(StorageReason.TOO_LARGE, f"{uri} is over {max_bytes} bytes, the most that is read of it")
         return data
 
     def download(self, uri: StorageURI, path: Path, max_bytes: int | None = None) -> str:

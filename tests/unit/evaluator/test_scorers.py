@@ -64,7 +64,15 @@ def test_json_schema(schema, answer, score):
     assert build_scorer(metric).score(answer, "") == score
 
 
-def test_json_schema_that_is_none():
-    metric = MetricSpec.model_validate({"type": "JSONSchema", "schema": {"type": "objekt"}})
-    with pytest.raises(ScorerError, match=r"is not a JSON Schema: .*objekt.*; correct evaluation\.metrics"):
+@pytest.mark.parametrize(
+    ("schema", "problem"),
+    [
+        ({"type": "objekt"}, r"is not a JSON Schema: .*objekt"),
+        ({"$ref": "#/$defs/nowhere"}, r"is not a JSON Schema: .*nowhere"),
+        ({"$ref": "http://127.0.0.1:1/schema"}, "leads out of the schema"),
+    ],
+)
+def test_json_schema_that_is_none(schema, problem):
+    metric = MetricSpec.model_validate({"type": "JSONSchema", "schema": schema})
+    with pytest.raises(ScorerError, match=rf"{problem}.*; correct evaluation\.metrics"):
         build_scorer(metric)

@@ -234,8 +234,16 @@ def nest(depth: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("schema", "why"),
-    [(nest(200), "deeper"), (nest(900), "deeper"), ({"a": "x" * 16_400}, "bytes"), ({"maximum": 10**20}, "64 bits")],
-    ids=["unreadable", "unwritable", "large", "number"],
+    [
+        (nest(200), "deeper"),
+        (nest(900), "deeper"),
+        ({"a": "x" * 16_400}, "bytes"),
+        ({"maximum": 10**20}, "64 bits"),
+        ({"properties": {"queue": {"type": 7}}}, "not a JSON Schema: at .properties.queue.type: 7 is not valid"),
+        ({"anyOf": [{"required": "queue"}]}, "at .anyOf[0].required"),
+        ({"$schema": "http://127.0.0.1:1/dialect"}, "no dialect of json-schema.org"),
+    ],
+    ids=["unreadable", "unwritable", "large", "number", "type", "required", "dialect"],
 )
 def test_a_contract_that_no_pod_could_read_stops_its_own_candidate_only(schema, why):
     asked = tenant(

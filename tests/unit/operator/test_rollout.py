@@ -133,6 +133,18 @@ def test_an_inconclusive_observation_goes_on_when_its_answers_come_late():
     assert world.settle().wait.reason == "Baking"
 
 
+def test_a_metrics_schema_that_is_none_is_told_before_anybody_is_asked():
+    world = RolloutWorld(SHORT)
+    world.body["spec"]["evaluation"] = {"metrics": [{"type": "JSONSchema", "schema": {"required": "queue"}}]}
+    world.name_adapter("one")
+    wait = world.settle().wait
+    assert (wait.reason, wait.stalled) == ("InvalidSchema", True)
+    assert "spec.evaluation.metrics[0].schema: it is not a JSON Schema: at .required" in wait.message
+    assert world.deployment.status.candidate.step_started_at is None
+    world.body["spec"]["evaluation"]["metrics"][0]["schema"]["required"] = ["queue"]
+    assert world.settle().wait.reason == "Evaluating"
+
+
 def test_live_evidence_rolls_back_with_the_numbers():
     world = at_step(1)
     world.ask(1000, {revision_of("two"): {"ErrorRate"}})

@@ -1,5 +1,6 @@
 """The commands as Jobs run them."""
 
+import errno
 import json
 
 import pytest
@@ -51,6 +52,18 @@ def test_upload_that_fails_says_why(store, tmp_path, capsys):
 def test_failed_inspection_is_a_result(store, inspect, request_, reason):
     code, result = inspect("inspect-base-model", request_)
     assert (code, result.outcome, result.reason) == (1, "Failed", reason)
+
+
+def test_a_full_disk_is_a_result_and_is_tried_again(store, inspect, monkeypatch):
+    store.write(StorageURI.parse("s3://bucket/m/config.json"), b"{}")
+
+    def fill(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tunewright_storage.object_store.ObjectStore.download", fill)
+    code, result = inspect("inspect-base-model", {"name": "m", "s3": {"uri": "s3://bucket/m"}})
+    assert (code, result.outcome, result.reason) == (1, "Retryable", "StorageError")
+    assert "No space left on device" in result.message
 
 
 def test_adapter_without_manifest(store, inspect):

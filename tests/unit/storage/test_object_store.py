@@ -122,7 +122,7 @@ class Answering(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.rfile.read(int(self.headers.get("content-length") or 0))
-        body = b"<html>no S3 here</html>"
+        body = getattr(self.server, "body", b"<html>no S3 here</html>")
         self.send_response(self.server.status)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
@@ -177,6 +177,21 @@ def test_a_proxy_that_answers_in_the_stores_place(proxy, status, reason):
     with pytest.raises(StorageError) as error:
         ObjectStore.from_environment().read(ROOT)
     assert error.value.reason is reason
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "reason", "advice"),
+    [
+        (400, "AuthorizationHeaderMalformed", StorageReason.WRONG_REGION, "AWS_REGION"),
+        (400, "EntityTooLarge", StorageReason.TOO_LARGE, "split"),
+    ],
+)
+def test_what_never_passes_is_not_tried_again(proxy, status, code, reason, advice):
+    proxy.status = status
+    proxy.body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+    with pytest.raises(StorageError, match=advice) as error:
+        ObjectStore.from_environment().write(ROOT, b"x")
+    assert (error.value.reason, error.value.retryable) == (reason, False)
 
 
 def test_an_endpoint_that_redirects(proxy):

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import jsonschema_rs
 
+from tunewright_contracts.output_schema import find_schema_problem
 from tunewright_contracts.run_spec import MetricSpec
 from tunewright_evaluator.scorers.scorer import ScorerError
 
@@ -15,9 +16,12 @@ class JSONSchemaScorer:
     """1 when the whole answer is JSON and valid, else 0. Prose around the JSON makes it invalid."""
 
     def __init__(self, schema: dict[str, Any]) -> None:
+        problem = find_schema_problem(schema)
+        if problem is not None:
+            raise ScorerError(f"metric JSONSchema: {problem}; correct evaluation.metrics[].schema")
         try:
             self._validator = jsonschema_rs.validator_for(schema)
-        except ValueError as error:
+        except (ValueError, jsonschema_rs.ReferencingError) as error:
             first_line = str(error).partition("\n")[0]
             raise ScorerError(
                 f"metric JSONSchema: its schema is not a JSON Schema: {first_line}; correct evaluation.metrics[].schema"

@@ -90,14 +90,9 @@ def _choose_job(model_name: str, name: str, status: AdapterDeploymentStatus, job
 
 
 def _choose_newest(model_name: str, status: AdapterDeploymentStatus, jobs: Sequence[FineTuneJob]) -> Choice:
-    """Return the newest succeeded job after the last considered one: the selector moves forward only."""
+    """Return the newest succeeded job that is not older than the last considered one: the selector moves forward only."""
     last = status.last_considered_job
-    mark = (last.completion_time, last.uid) if last else ("", "")
-    fresh: list[FineTuneJob] = []
-    for job in jobs:
-        succeeded = find_condition(job.status.conditions, FineTuneJobCondition.SUCCEEDED)
-        if succeeded is not None and succeeded.is_true and job.status.adapter is not None and _completion(job) > mark:
-            fresh.append(job)
+    fresh = [job for job in jobs if _has_adapter(job) and (last is None or _is_fresh(job, last, status))]
     if not fresh:
         if last is not None:
             return Choice()
@@ -130,6 +125,20 @@ def _choose_address(
         evaluation_dataset_uri=found.evaluation_dataset_uri,
     )
     return Choice(revision=revision, named=True)
+
+
+def _has_adapter(job: FineTuneJob) -> bool:
+    succeeded = find_condition(job.status.conditions, FineTuneJobCondition.SUCCEEDED)
+    return succeeded is not None and succeeded.is_true and job.status.adapter is not None
+
+
+def _is_fresh(job: FineTuneJob, last: ConsideredJob, status: AdapterDeploymentStatus) -> bool:
+    """Whether a job ended after the last considered one, or in the same second and its adapter was never a candidate."""
+    completion_time = job.status.completion_time or ""
+    if completion_time != last.completion_time or job.status.adapter is None:
+        return completion_time > last.completion_time
+    known = (*status.history, *(revision for revision in (status.stable, status.candidate) if revision is not None))
+    return job.metadata.uid != last.uid and job.status.adapter.digest not in {revision.digest for revision in known}
 
 
 def _completion(job: FineTuneJob) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from tunewright_operator.api import labels
 from tunewright_operator.api.conditions import BaseModelCondition, find_condition
 from tunewright_operator.domain.finetune_observation import FineTuneObservation
 from tunewright_operator.domain.reasons import CommonReason, FineTuneJobReason, Reason
+from tunewright_operator.domain.schemas import explain_bad_metric
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,6 +47,14 @@ def _check_addresses(observation: FineTuneObservation) -> Problem | None:
             message = f"{field}: {error}. The spec cannot change: delete this job and create a corrected one."
             return Problem(CommonReason.INVALID_URI, message, final=True)
     return None
+
+
+def _check_metrics(observation: FineTuneObservation) -> Problem | None:
+    problem = explain_bad_metric(observation.job.spec.evaluation.metrics)
+    if problem is None:
+        return None
+    message = f"{problem}. The spec cannot change: delete this job and create a corrected one."
+    return Problem(CommonReason.INVALID_SCHEMA, message, final=True)
 
 
 def _check_base_model(observation: FineTuneObservation) -> Problem | None:
@@ -105,6 +114,7 @@ def _check_config_maps(observation: FineTuneObservation) -> Problem | None:
 
 _CHECKS: tuple[Callable[[FineTuneObservation], Problem | None], ...] = (
     _check_addresses,
+    _check_metrics,
     _check_base_model,
     _check_secret,
     _check_config_maps,

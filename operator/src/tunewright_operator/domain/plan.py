@@ -11,7 +11,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tunewright_contracts.output_schema import find_schema_problem
 from tunewright_contracts.serving_plan import (
     MAX_PLAN_BYTES,
     AdapterEntry,
@@ -24,6 +23,7 @@ from tunewright_contracts.serving_plan import (
 from tunewright_operator.domain.aliases import AliasClaim, decide_owners, explain_bad_alias
 from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
 from tunewright_operator.domain.reasons import Reason
+from tunewright_operator.domain.schemas import explain_bad_schema
 from tunewright_operator.domain.slots import SlotRequest, Standing, admit_aliases, grant_slots
 from tunewright_operator.domain.sources import SourcePolicy
 
@@ -246,7 +246,7 @@ def explain_unservable(server: ServerView, namespace: str, revision: PlannedRevi
 def _explain_bad_contract(tenant: Tenant) -> Refusal | None:
     """Return why a deployment's contract may not enter the plan: one that pods cannot read would stop every tenant."""
     schema = tenant.output_contract.json_schema if tenant.output_contract else None
-    problem = None if schema is None else find_schema_problem(schema)
+    problem = None if schema is None else explain_bad_schema(schema)
     if problem is None:
         return None
     message = (

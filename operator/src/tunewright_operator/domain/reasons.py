@@ -71,6 +71,11 @@ class CommonReason(Reason):
         "A Job or ConfigMap of the needed name exists and belongs to somebody else.",
         "Delete it, or rename this resource.",
     )
+    INVALID_SCHEMA = (
+        "InvalidSchema",
+        "The schema of a metric in `spec.evaluation.metrics` is no JSON Schema, or one that is never run.",
+        "Correct it as the message says.",
+    )
     UNREADABLE_RESOURCE = (
         "UnreadableResource",
         "The resource does not fit the operator's version: its CRD is newer or older. What it serves stays as it is.",
@@ -128,6 +133,16 @@ class StorageFailure(Reason):
         "ForbiddenFile",
         "A file is of a kind that is never loaded, such as a pickle.",
         "Publish safetensors only.",
+    )
+    WRONG_REGION = (
+        "WrongRegion",
+        "The bucket is in another region than the Secret says.",
+        "Set AWS_REGION in the Secret to the bucket's region.",
+    )
+    TOO_LARGE = (
+        "ObjectTooLarge",
+        "An object is larger than what is read or stored there.",
+        "Make it smaller, or split it.",
     )
     OTHER = ("StorageError", "Storage failed in another way.", "Tried again; the message is the storage's own.")
 

@@ -23,7 +23,8 @@ from tunewright_operator.api.adapter_deployment import (
 from tunewright_operator.domain import history, live
 from tunewright_operator.domain.conditions import shorten
 from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
-from tunewright_operator.domain.reasons import Reason
+from tunewright_operator.domain.reasons import CommonReason, Reason
+from tunewright_operator.domain.schemas import explain_bad_metric
 from tunewright_operator.domain.situation import Decision, Notice, ServerFacts, Situation, Wait
 from tunewright_operator.domain.times import format_time, seconds_since
 from tunewright_operator.domain.verdict import Assessment
@@ -112,11 +113,16 @@ def wants_evaluation(situation: Situation) -> bool:
     )
 
 
-def run_evaluate(situation: Situation, candidate: CandidateRevision, server: ServerFacts, now: datetime) -> Decision:
+def run_evaluate(situation: Situation, candidate: CandidateRevision, server: ServerFacts, now: datetime) -> Decision:  # noqa: PLR0911 - a chain of early decisions
     """Ask the held-out set of the real servers, and act on the verdict."""
     if not dataset_of(situation, candidate):
         message = f"{candidate.revision} names no held-out set. Set spec.evaluation.dataset.s3.uri, or remove the evaluate step."
         return hold(situation, Why.NO_EVALUATION_DATASET, message, stalled=True)
+    problem = explain_bad_metric(situation.spec.evaluation.metrics)
+    if problem is not None:
+        return hold(
+            situation, CommonReason.INVALID_SCHEMA, f"{problem}. {CommonReason.INVALID_SCHEMA.remedy}", stalled=True
+        )
     if candidate.step_started_at is None:
         if situation.spec.paused:
             return hold_paused(situation)
