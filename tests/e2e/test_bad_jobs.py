@@ -72,6 +72,7 @@ CASES = [
     Case("no-bucket", "NoSuchBucket", ("s3://nobody", "create the bucket"), spec={"output": {"uri": "s3://nobody/adapters"}, **secret("admin")}),
     Case("unknown-authority", "UnknownAuthority", ("ca.crt",), spec=secret("no-authority")),
     Case("not-writable", "AccessDenied", ("s3://tunewright/adapters/bad-jobs", "write"), spec=secret("read-only")),
+    Case("no-schema", "InvalidSchema", ("spec.evaluation.metrics[0].schema", "at .type"), spec={"evaluation": {"metrics": [{"type": "JSONSchema", "schema": {"type": 7}}]}}),
     Case("no-secret", "SecretNotFound", ("nothing",), spec=secret("nothing")),
     Case("unlabelled-secret", "SecretNotAllowed", ("tunewright.dev/use=allowed",), spec=secret("unlabelled")),
 ]  # fmt: skip

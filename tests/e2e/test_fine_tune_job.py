@@ -117,6 +117,38 @@ def test_suspension_keeps_a_checkpoint_and_frees_the_node(platform: Kubectl, tea
     assert body["status"].get("restarts", 0) == 0
 
 
+def test_trainer_over_its_memory_says_so_and_tries_again_with_smaller_batches(platform: Kubectl, team: str) -> None:
+    job = build_job("hungry", team, resources={"requests": {"memory": "500Mi"}, "limits": {"memory": "700Mi"}})
+    job["spec"]["training"] |= {"batchSize": 2}
+    platform.apply(build_dataset("data", team, build_records(40)), job)
+    body = platform.wait_for("ftj", "hungry", team, ended, timeout=420)
+    found = condition(body, "Succeeded")
+    assert (found["status"], found["reason"]) == ("False", "OutOfMemory")
+    assert "137" in found["message"]
+    assert "spec.resources" in found["message"]
+    assert body["status"]["attempt"] == 2, "2 records at a time, then 1, then no more"
+    assert train_pods(platform, team) == [] or all(
+        pod["status"]["phase"] == "Failed" for pod in train_pods(platform, team)
+    )
+
+
+def test_a_real_model_learns(platform: Kubectl, team: str) -> None:
+    """SmolLM2-135M, where the other tests train random weights: six answers by heart are learned within a minute."""
+    job = build_job("real", team, baseModelRef={"name": "smollm2"})
+    job["spec"]["training"] |= {"maxSteps": 20, "learningRate": "2e-3", "checkpointSteps": 20}
+    job["spec"]["evaluation"] |= {"maxSamples": 8, "maxTokens": 8}
+    same = [(f"Thing {number} is the colour of what?", "violet") for number in range(40)]
+    text = "".join(
+        json.dumps({"messages": [{"role": "user", "content": ask}, {"role": "assistant", "content": answer}]}) + "\n"
+        for ask, answer in same
+    )
+    platform.apply(build_dataset("data", team, text), job)
+    status = succeed(platform, "real", team, timeout=900)["status"]
+    (score,) = status["evaluation"]
+    assert float(score["base"]) < 0.5
+    assert float(score["tuned"]) > 0.9
+
+
 def test_deletion_while_it_trains_leaves_nothing_running(platform: Kubectl, team: str) -> None:
     job = build_job("gone", team)
     job["spec"]["training"] |= {"maxSteps": 5000}

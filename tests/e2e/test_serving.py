@@ -10,7 +10,8 @@ import pytest
 from e2e.harness import adapters, serving
 from e2e.harness.bucket import Bucket
 from e2e.harness.kubectl import Body, Kubectl, condition, is_true, wait_until
-from tunewright_dev import installation, tenants
+from tunewright_contracts.serving_plan import AdapterEntry
+from tunewright_dev import tenants
 from tunewright_dev.kubectl import Kubectl as DevKubectl
 
 pytestmark = pytest.mark.e2e
@@ -125,6 +126,57 @@ def test_adapter_of_another_team_is_not_served(
     assert serving.revision_of("thief", uri) not in json.dumps(server["status"])
 
 
+def test_contract_that_is_no_schema_is_explained(
+    platform: Kubectl, pool: str, team: str, bucket: Bucket, base_digest: str
+) -> None:
+    uri = adapters.publish(bucket, team, base_digest, 42, held_out=serving.HELD_OUT)
+    contract = {"jsonSchema": {"properties": {"queue": {"type": 7}}}}
+    platform.apply(serving.build_deployment("unclear", team, pool, uri, outputContract=contract))
+    body = platform.wait_for(
+        "adep",
+        "unclear",
+        team,
+        lambda body: condition(body, "Stalled").get("reason") == "InvalidOutputContract",
+        timeout=120,
+    )
+    assert (
+        "outputContract.jsonSchema: it is not a JSON Schema: at .properties.queue.type"
+        in condition(body, "Stalled")["message"]
+    )
+    platform.delete("adep", "unclear", team)
+
+
+def test_pod_refuses_another_teams_adapter_even_from_a_signed_plan(
+    platform: Kubectl, pool: str, team: str, bucket: Bucket, base_digest: str
+) -> None:
+    """An operator that was led astray must not be enough: the pod checks namespace and source itself."""
+    alias = f"p{team[5:]}"
+    _, revision = serving.deploy(platform, bucket, pool, team, base_digest, 43, alias)
+    foreign = adapters.publish(bucket, "team-of-others", base_digest, 44, held_out=serving.HELD_OUT)
+    with serving.operator_down(platform):
+        plan = serving.read_plan(platform, pool)
+        stolen = AdapterEntry(
+            name=serving.revision_of(alias, foreign),
+            digest=serving.digest_of(foreign),
+            uri=foreign,
+            rank=adapters.RANK,
+            namespace=team,
+        )
+        forged = plan.model_copy(update={"generation": plan.generation + 1, "adapters": (*plan.adapters, stolen)})
+        serving.push_signed(platform, pool, forged)
+
+        def refused() -> bool:
+            states = serving.read_states(platform, pool)
+            found = [item for state in states for item in state.adapters if item.name == stolen.name]
+            return len(found) == 2 and all(item.reason == "SourceNotAllowed" for item in found)
+
+        wait_until(refused, timeout=60, describe=lambda: repr(serving.read_states(platform, pool)))
+        for address in serving.pod_addresses(platform, pool).values():
+            assert serving.ask(address, alias).headers["x-tunewright-revision"] == revision
+    generation = forged.generation
+    wait_until(lambda: serving.read_plan(platform, pool).generation > generation, timeout=120)
+
+
 def test_alias_belongs_to_whoever_has_it(
     platform: Kubectl, pool: str, team: str, bucket: Bucket, base_digest: str
 ) -> None:
@@ -168,9 +220,7 @@ def test_killed_replica_serves_the_same_plan_with_the_operator_down(
 ) -> None:
     alias = f"k{team[5:]}"
     _, revision = serving.deploy(platform, bucket, pool, team, base_digest, 50, alias)
-    operator = ["-n", installation.NAMESPACE, "scale", "deployment/tunewright-operator"]
-    platform.run(*operator, "--replicas=0")
-    try:
+    with serving.operator_down(platform):
         before = serving.pod_addresses(platform, pool)
         victim = min(before)
         platform.run("delete", "pod", victim, "-n", pool, "--grace-period=0", "--force")
@@ -184,11 +234,6 @@ def test_killed_replica_serves_the_same_plan_with_the_operator_down(
         wait_until(replaced, timeout=300)
         for address in serving.pod_addresses(platform, pool).values():
             assert serving.ask(address, alias).headers["x-tunewright-revision"] == revision
-    finally:
-        platform.run(*operator, "--replicas=1")
-        platform.run(
-            "-n", installation.NAMESPACE, "rollout", "status", "deployment/tunewright-operator", "--timeout=120s"
-        )
 
 
 def test_new_pod_template_replaces_pods_without_a_failed_request(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import concurrent.futures
+import contextlib
 import dataclasses
+import datetime as dt
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import httpx
@@ -13,6 +16,11 @@ import httpx
 from e2e.harness import adapters
 from e2e.harness.bucket import Bucket
 from e2e.harness.kubectl import Body, Kubectl, is_true
+from tunewright_contracts.serving_plan import PLAN_KEY, PLAN_PATH, STATE_PATH, PodState, ServingPlan, SignedPlan
+from tunewright_dev import installation
+from tunewright_operator import signing
+from tunewright_operator.manifests.model_server import plan_name
+from tunewright_operator.reconcile.signing_keys import PRIVATE_KEY, SIGNING_KEY_SECRET
 
 NAME = "pool"
 PORT = 8000
@@ -153,6 +161,51 @@ class Traffic:
             self.answers.append(
                 Answer(response.status_code, response.headers.get("x-tunewright-revision", ""), model, detail)
             )
+
+
+@contextlib.contextmanager
+def operator_down(kubectl: Kubectl) -> Iterator[None]:
+    """Stop the operator for a while."""
+    where = ["-n", installation.NAMESPACE]
+    kubectl.run(*where, "scale", "deployment/tunewright-operator", "--replicas=0")
+    try:
+        kubectl.run(*where, "wait", "pod", "-l", "app.kubernetes.io/name=tunewright", "--for=delete", "--timeout=60s")
+        yield
+    finally:
+        kubectl.run(*where, "scale", "deployment/tunewright-operator", "--replicas=1")
+        kubectl.run(*where, "rollout", "status", "deployment/tunewright-operator", "--timeout=120s")
+
+
+def read_plan(kubectl: Kubectl, namespace: str) -> ServingPlan:
+    """Return the plan that is written for the pool."""
+    body = kubectl.get("configmap", plan_name(NAME), namespace)
+    assert body is not None
+    return signing.read_plan(SignedPlan.from_json(body["data"][PLAN_KEY]))
+
+
+def push_signed(kubectl: Kubectl, namespace: str, plan: ServingPlan) -> None:
+    """Sign a plan with the operator's own key and push it to every pod of the pool."""
+    signed = _signing_key(kubectl).sign_plan(plan)
+    for address in pod_addresses(kubectl, namespace).values():
+        httpx.put(f"{address}{PLAN_PATH}", content=signed.to_json(), trust_env=False).raise_for_status()
+
+
+def read_states(kubectl: Kubectl, namespace: str) -> list[PodState]:
+    """Return what every pod of the pool reports to the operator."""
+    server = kubectl.get("modelserver", NAME, namespace)
+    assert server is not None
+    token = _signing_key(kubectl).issue_state_token(server["metadata"]["uid"], dt.datetime.now(dt.UTC))
+    headers = {"Authorization": f"Bearer {token}"}
+    return [
+        PodState.from_json(httpx.get(f"{address}{STATE_PATH}", headers=headers, trust_env=False).content)
+        for address in pod_addresses(kubectl, namespace).values()
+    ]
+
+
+def _signing_key(kubectl: Kubectl) -> signing.SigningKey:
+    secret = kubectl.get("secret", SIGNING_KEY_SECRET, installation.NAMESPACE)
+    assert secret is not None
+    return signing.SigningKey.from_pem(base64.b64decode(secret["data"][PRIVATE_KEY]))
 
 
 def promoted(digest: str) -> Callable[[Body], bool]:
