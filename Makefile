@@ -56,6 +56,10 @@ images: venv ## Build and push the images that changed
 install: up images ## Install or upgrade the chart on the cluster
 	$(PYTHON) -m tunewright_dev install
 
+.PHONY: scene
+scene: venv ## Make the namespaces and data that the tutorial begins with
+	$(PYTHON) -m tunewright_dev scene
+
 .PHONY: status
 status: venv ## Show the local cluster's components and their logs
 	$(PYTHON) -m tunewright_dev status
@@ -75,7 +79,8 @@ hooks: ## Run `make check` before each commit
 COMPILE := .venv/bin/uv pip compile -q --upgrade --generate-hashes --no-annotate --no-header --python-version 3.11
 
 .PHONY: pins
-pins: venv ## Resolve the pinned requirements of the checks and the operator's image anew
+pins: venv ## Resolve the pinned requirements of the checks, the operator's and the server's image anew
 	printf 'uv\n' | $(COMPILE) - -o requirements/bootstrap.txt
 	$(COMPILE) pyproject.toml --all-extras --group dev -o requirements/dev.txt
 	$(COMPILE) pyproject.toml --extra operator --extra evaluator --extra storage -c requirements/dev.txt -o requirements/operator.txt
+	PATH="$(CURDIR)/.venv/bin:$$PATH" $(PYTHON) requirements/compile_server.py

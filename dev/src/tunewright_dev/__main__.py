@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from tunewright_dev import cluster, console, existing, host, installation, place
+from tunewright_dev import cluster, console, existing, host, installation, place, storage_access
 from tunewright_dev.errors import DevError
 from tunewright_dev.paths import find_paths
 
@@ -77,6 +77,20 @@ def demo() -> None:
     from tunewright_dev.demo import command  # noqa: PLC0415
 
     command.run(find_paths())
+
+
+@app.command()
+def scene() -> None:
+    """Make what the tutorial begins with: the two teams' namespaces and the example's data in the bucket."""
+    from tunewright_dev.demo import setting  # noqa: PLC0415 - as above
+
+    paths = find_paths()
+    kubectl = place.connect(paths)
+    setting.prepare_tenants(kubectl)
+    with storage_access.open_store(paths, kubectl) as store:
+        for line in setting.upload_datasets(paths, store):
+            console.say(line)
+    console.say(f"Namespaces {setting.SERVING} and {setting.SUPPORT} are there, each with its storage Secret.")
 
 
 def main() -> int:

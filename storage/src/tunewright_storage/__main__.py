@@ -14,9 +14,9 @@ from pathlib import Path
 
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.inspection import AdapterInspection, BaseModelInspection
-from tunewright_contracts.run_spec import RUN_SPEC_PATH, AdapterSummary, Outcome, PhaseResult
+from tunewright_contracts.run_spec import RUN_SPEC_PATH, Outcome, PhaseResult
 from tunewright_contracts.storage_uri import StorageURI, StorageURIError
-from tunewright_storage.adapter import read_manifest
+from tunewright_storage.adapter import read_manifest, summarise
 from tunewright_storage.base_model import inspect_base_model
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.object_store import ObjectStore
@@ -96,19 +96,11 @@ def _inspect_adapter(text: bytes) -> PhaseResult:
         raise StorageError(
             StorageReason.DIGEST_MISMATCH, f"{uri} holds {manifest.digest}, not {request.expected_digest}"
         )
-    adapter = AdapterSummary(
-        uri=str(uri),
-        digest=manifest.digest,
-        rank=manifest.rank,
-        bytes=sum(file.size for file in manifest.files),
-        base_model_digest=manifest.base_model.digest,
-        evaluation_dataset_uri=manifest.evaluation_dataset_uri,
-    )
     return PhaseResult(
         outcome=Outcome.SUCCEEDED,
         reason="Inspected",
         message=f"adapter {manifest.digest}",
-        adapter=adapter,
+        adapter=summarise(manifest, uri),
         scores=manifest.scores,
     )
 

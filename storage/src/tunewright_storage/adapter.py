@@ -14,6 +14,7 @@ from tunewright_contracts.adapter_manifest import (
     compute_adapter_digest,
 )
 from tunewright_contracts.document import ContractError
+from tunewright_contracts.run_spec import AdapterSummary
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.object_store import ObjectStore
@@ -45,6 +46,18 @@ def read_manifest(store: ObjectStore, uri: StorageURI) -> AdapterManifest:
         ) from error
     check_manifest(manifest, manifest_uri)
     return manifest
+
+
+def summarise(manifest: AdapterManifest, uri: StorageURI) -> AdapterSummary:
+    """Return what the operator records of a published adapter."""
+    return AdapterSummary(
+        uri=str(uri),
+        digest=manifest.digest,
+        rank=manifest.rank,
+        bytes=sum(file.size for file in manifest.files if file.path == WEIGHTS_NAME),
+        base_model_digest=manifest.base_model.digest,
+        evaluation_dataset_uri=manifest.evaluation_dataset_uri,
+    )
 
 
 def check_manifest(manifest: AdapterManifest, where: StorageURI) -> None:

@@ -28,7 +28,7 @@ from tunewright_contracts.adapter_manifest import (
 )
 from tunewright_contracts.run_spec import AdapterSummary, DatasetSummary, RunSpec
 from tunewright_contracts.storage_uri import StorageURI
-from tunewright_storage.adapter import read_manifest
+from tunewright_storage.adapter import read_manifest, summarise
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.object_store import ObjectStore, digest_file
 from tunewright_trainer.errors import Reason, TrainerError
@@ -85,7 +85,7 @@ def publish(store: ObjectStore, trained: Path, scratch: Path, provenance: Proven
     manifest = build_manifest(digest, files, provenance)
     for file in files:
         store.upload(scratch / file.path, uri.join(file.path))
-    store.write(uri.join(MODEL_CARD_NAME), render_model_card(manifest, provenance).encode())
+    store.write(uri.join(MODEL_CARD_NAME), render_model_card(manifest, provenance).encode(), if_absent=True)
     if not store.write(uri.join(MANIFEST_NAME), manifest.to_json().encode(), if_absent=True):
         # Published before, by an earlier attempt or by the lost answer of this one.
         published = read_manifest(store, uri)
@@ -196,18 +196,6 @@ def render_model_card(manifest: AdapterManifest, provenance: Provenance) -> str:
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
     )
     return environment.from_string(source).render(manifest=manifest, dataset=provenance.dataset)
-
-
-def summarise(manifest: AdapterManifest, uri: StorageURI) -> AdapterSummary:
-    """Return what the operator records."""
-    return AdapterSummary(
-        uri=str(uri),
-        digest=manifest.digest,
-        rank=manifest.rank,
-        bytes=sum(file.size for file in manifest.files if file.path == WEIGHTS_NAME),
-        base_model_digest=manifest.base_model.digest,
-        evaluation_dataset_uri=manifest.evaluation_dataset_uri,
-    )
 
 
 def _is_set_like(key: str, value: Any) -> bool:

@@ -14,7 +14,6 @@ from tunewright_dev.errors import DevError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from mypy_boto3_s3 import S3Client
 
@@ -55,13 +54,13 @@ def prepare_tenants(kubectl: Kubectl) -> None:
     tenants.ensure_storage_secret(kubectl, SUPPORT, "s3", "trainer")
 
 
-def upload_datasets(paths: Paths, example: Path, store: S3Client) -> list[str]:
+def upload_datasets(paths: Paths, store: S3Client) -> list[str]:
     """Generate the example's data and put it into the bucket; return a line for each file.
 
     Raises:
         DevError: the generator failed.
     """
-    folder = paths.build / "support-triage"
+    example, folder = paths.clone / "examples" / "support-triage", paths.build / "support-triage"
     done = subprocess.run(
         [sys.executable, example / "generate.py", "--out", folder], capture_output=True, text=True, check=False
     )

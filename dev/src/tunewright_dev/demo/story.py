@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 SERVER = "smollm2"
 ALIAS = "support"
 NAMESPACES = (setting.SERVING, setting.SUPPORT, installation.NAMESPACE)
-# Customers at a time: few while the two cores train, more when a rollout waits for evidence.
+# Customers at a time: few while the two cores train or evaluate, more when a canary waits for evidence.
 FEW_CUSTOMERS, MANY_CUSTOMERS = 1, 4
 DELETION_MINUTES, SERVERS_MINUTES, TRAINING_MINUTES, ROLLOUT_MINUTES, LAST_ANSWER_MINUTES = 5, 20, 40, 40, 4
 TICK_SECONDS = 1.0
@@ -74,6 +74,7 @@ class Story:
         self._view = view
         self._world = World(ALIAS)
         self._has_customers = False
+        self._customer_count = 0
         self._customers_leave = False
 
     def play(self, cold_setup_seconds: float | None) -> Summary:
@@ -88,7 +89,7 @@ class Story:
             stack.callback(self._dismiss_customers)
             self._set_the_scene(feed)
             self._view.begin("The data", ["kubectl -n object-store get service s3"])
-            for line in setting.upload_datasets(self._paths, self._example, store):
+            for line in setting.upload_datasets(self._paths, store):
                 self._view.say(line)
             self._open_the_platform(feed)
             for act in ACTS:
@@ -162,7 +163,6 @@ class Story:
         self._kubectl.run("apply", "-f", str(self._example / "jobs" / act.file))
         self._wait(feed, f"{act.job} being trained", lambda: self._is_trained(act.job), TRAINING_MINUTES)
         self._view.say(f"{act.job}: {telling.tell_job(self._world.jobs.get(act.job))}")
-        self._set_customers(MANY_CUSTOMERS)
         self._wait(
             feed, f"the rollout of {act.job} ending", lambda: self._is_rolled_out(feed, act.job), ROLLOUT_MINUTES
         )
@@ -188,6 +188,8 @@ class Story:
     def _is_rolled_out(self, feed: Feed, job: str) -> bool:
         if not self._has_customers and self._world.ledger.serves_everywhere(ALIAS):
             self._let_customers_in(feed)
+        candidate = (self._world.deployment or {}).get("status", {}).get("candidate") or {}
+        self._set_customers(MANY_CUSTOMERS if candidate.get("weight") else FEW_CUSTOMERS)
         return job in self._world.rollouts.ended
 
     def _let_customers_in(self, feed: Feed) -> None:
@@ -197,12 +199,13 @@ class Story:
         wanted = customers.Customers(setting.SUPPORT, image, url, ALIAS, MANY_CUSTOMERS)
         self._kubectl.apply(customers.build_customers(wanted, self._example))
         feed.follow(Source.CUSTOMERS, customers.NAME, setting.SUPPORT)
-        self._has_customers = True
+        self._has_customers, self._customer_count = True, MANY_CUSTOMERS
         self._view.say("customers come in: kubectl -n support logs -f customers")
 
     def _set_customers(self, count: int) -> None:
-        if not self._has_customers:
+        if not self._has_customers or count == self._customer_count:
             return
+        self._customer_count = count
         try:
             customers.set_count(self._kubectl, setting.SUPPORT, count)
         except DevError as error:
