@@ -7,6 +7,7 @@ export UV_NO_PROGRESS := 1
 # Without it (some CI runners) kubectl and helm would keep their caches in the clone.
 export HOME := $(or $(HOME),$(shell getent passwd "$$(id -u)" | cut -d: -f6))
 ARGS ?=
+COVERAGE ?=
 
 .PHONY: help
 help: ## List every task
@@ -24,7 +25,7 @@ check: venv ## Format, lint, types, layers, generated files and unit tests
 	.venv/bin/lint-imports --no-cache
 	$(PYTHON) charts/generate.py --check
 	$(PYTHON) docs/generate.py --check
-	$(PYTHON) -m pytest tests/unit tests/loop -q $(ARGS)
+	$(PYTHON) -m pytest tests/unit tests/loop -q --numprocesses=auto $(COVERAGE) $(ARGS)
 
 .PHONY: format
 format: venv ## Format the code and mend what the linter can mend
@@ -37,6 +38,7 @@ generate: venv ## Write the generated files: the chart's CRDs and the reference 
 	$(PYTHON) docs/generate.py
 
 .PHONY: test
+test: COVERAGE := --cov --cov-report=term
 test: check install ## Run all tests, those on the real cluster included
 	$(PYTHON) -m pytest tests/chart tests/e2e $(ARGS)
 
