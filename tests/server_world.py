@@ -85,10 +85,12 @@ def make_plan(generation: int = 1, entries=(), routes=(), **changes) -> ServingP
 
 
 def make_route(*targets: tuple[AdapterEntry, int], alias: str = "support", **changes) -> Route:
+    """Return an alias' route; of several targets the first is the incumbent."""
     return Route(
         alias=alias,
         namespace=NAMESPACE,
         targets=tuple(Target(name=entry.name, weight=weight) for entry, weight in targets),
+        fallback=targets[0][0].name if len(targets) > 1 else "",
         **changes,
     )
 

@@ -12,7 +12,7 @@ from loop.fake_cluster import FakeCluster
 from tunewright_operator.api.kinds import LEASE
 from tunewright_operator.cluster import ConflictError, UnavailableError
 from tunewright_operator.runtime import leadership
-from tunewright_operator.runtime.leadership import LEASE_SECONDS, Leadership
+from tunewright_operator.runtime.leadership import LEASE_SECONDS, RENEW_DEADLINE_SECONDS, RETRY_SECONDS, Leadership
 
 
 class Monotonic:
@@ -77,8 +77,8 @@ async def test_losing_a_race_is_not_leading(cluster: FakeCluster):
 
 
 async def test_a_renewal_that_hangs_ends_leadership_before_another_may_take_over(cluster: FakeCluster, monkeypatch):
-    monkeypatch.setattr(leadership, "LEASE_SECONDS", 0.2)
-    monkeypatch.setattr(leadership, "RENEW_SECONDS", 0.05)
+    monkeypatch.setattr(leadership, "RENEW_DEADLINE_SECONDS", 0.5)
+    monkeypatch.setattr(leadership, "RETRY_SECONDS", 0.05)
     first = replica(cluster, "a", time.monotonic)
     await first.acquire()
 
@@ -86,8 +86,30 @@ async def test_a_renewal_that_hangs_ends_leadership_before_another_may_take_over
         await asyncio.Event().wait()
 
     monkeypatch.setattr(cluster, "get", hang)
-    async with asyncio.timeout(10):
+    started = time.monotonic()
+    async with asyncio.timeout(60):
         await first.hold()
+    assert time.monotonic() - started >= 0.4, "it held on while it could"
+    assert leadership.RETRY_SECONDS < leadership.RENEW_DEADLINE_SECONDS
+
+
+def test_a_holder_gives_up_well_before_another_may_take_over():
+    assert RENEW_DEADLINE_SECONDS + RETRY_SECONDS < LEASE_SECONDS
+
+
+async def test_renewals_that_fail_for_a_while_lose_nothing(cluster: FakeCluster, monkeypatch):
+    monkeypatch.setattr(leadership, "RETRY_SECONDS", 0.01)
+    first = replica(cluster, "a", time.monotonic)
+    await first.acquire()
+    for _ in range(3):
+        cluster.fail_next(UnavailableError("away"), "get", LEASE)
+    version = cluster.peek(LEASE, "sys", "lease")["metadata"]["resourceVersion"]
+    hold = asyncio.create_task(first.hold())
+    async with asyncio.timeout(60):
+        while cluster.peek(LEASE, "sys", "lease")["metadata"]["resourceVersion"] == version:  # noqa: ASYNC110 - a fake
+            await asyncio.sleep(0.01)
+    assert not hold.done()
+    hold.cancel()
 
 
 async def test_an_unreachable_server_decides_nothing(cluster: FakeCluster):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from loop.rollout_world import revision_of
-from loop.serving_world import SERVING, ServingWorld, condition
+from loop.serving_world import SERVING, SUPPORT, ServingWorld, condition
 from tunewright_contracts.evaluation_report import Verdict
 from tunewright_contracts.server_config import ServerConfig
 from tunewright_contracts.serving_plan import PLAN_KEY, SignedPlan
@@ -13,6 +13,7 @@ from tunewright_operator.api.kinds import (
     BASE_MODEL,
     CONFIG_MAP,
     DEPLOYMENT,
+    FINE_TUNE_JOB,
     MODEL_SERVER,
     POD,
     POD_DISRUPTION_BUDGET,
@@ -20,6 +21,7 @@ from tunewright_operator.api.kinds import (
     SERVICE,
 )
 from tunewright_operator.cluster import ConflictError
+from tunewright_operator.reconcile.report import FailureReporter
 from tunewright_operator.runtime.wakeups import Key
 
 KEY = Key(MODEL_SERVER, SERVING, "pool")
@@ -314,6 +316,38 @@ async def test_a_deployment_that_this_operator_cannot_read_keeps_its_answers_and
     world.edit_deployment(lambda body: body["spec"]["rollout"].pop("onInconclusive"))
     await world.settle()
     assert condition(world.status(), "Stalled") == {}
+
+
+async def test_a_pod_without_the_incumbent_is_not_ready_for_the_alias_whatever_else_it_has_loaded(world):
+    await world.promote("first")
+    world.clock.advance(1)
+    world.put_job("second")
+    await world.settle()
+    world.finish_evaluation(Verdict.PASS)
+    await world.settle()
+    assert condition(world.status(), "Ready")["status"] == "True"
+    pod = world.fake_pods()[0]
+    pod.broken[revision_of("first")] = "gone"
+    pod.loaded.discard(revision_of("first"))
+    await world.pass_time(2)
+    ready = condition(world.status(), "Ready")
+    assert (ready["status"], ready["reason"]) == ("False", "Loading")
+    assert revision_of("first") in ready["message"]
+
+
+async def test_a_failure_reported_into_a_job_that_has_ended_would_hide_its_end(world):
+    world.put_job("first")
+    before = world.cluster.peek(FINE_TUNE_JOB, SUPPORT, "first")
+    reporter = FailureReporter(world.cluster, now=world.clock)
+    await reporter.report(Key(FINE_TUNE_JOB, SUPPORT, "first"), RuntimeError("a bug"))
+    assert world.cluster.peek(FINE_TUNE_JOB, SUPPORT, "first") == before
+    world.cluster.edit(
+        FINE_TUNE_JOB, SUPPORT, "first", lambda body: body["status"]["conditions"][0].update(status="Unknown")
+    )
+    await reporter.report(Key(FINE_TUNE_JOB, SUPPORT, "first"), RuntimeError("a bug"))
+    stalled = condition(world.cluster.peek(FINE_TUNE_JOB, SUPPORT, "first")["status"], "Stalled")
+    assert stalled["reason"] == "InternalError"
+    assert stalled["message"].startswith("RuntimeError: a bug.")
 
 
 async def test_a_candidate_is_taken_up_when_the_servers_owner_bars_what_is_stable(world):

@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import unquote
 
 MAX_SCHEMA_BYTES = 16 * 1024
 MAX_SCHEMA_DEPTH = 20
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
-_DIALECT_PREFIXES = ("https://json-schema.org/draft/", "http://json-schema.org/draft-")
+_DIALECTS = frozenset(
+    {
+        "https://json-schema.org/draft/2020-12/schema",
+        "https://json-schema.org/draft/2019-09/schema",
+        "http://json-schema.org/draft-07/schema",
+        "http://json-schema.org/draft-06/schema",
+        "http://json-schema.org/draft-04/schema",
+    }
+)
+"""What every validator here has built in: it would ask the network for any other, and whoever writes a schema chooses whom."""
 _NUMBERS = range(-(2**63), 2**64)
 
 
 def find_schema_problem(schema: dict[str, Any]) -> str | None:
     """Return why a schema is not run at all, or None.
 
-    It is over 16 KiB, deeper than 20, has a remote reference, an unknown dialect or a number beyond 64 bits. One that is nested a few hundred levels
+    It is over 16 KiB, deeper than 20, of an unknown dialect, has a reference that leads nowhere or out of it, or a number beyond 64 bits. One that is nested a few hundred levels
     deep cannot even be written or read by the parsers on its way.
     """
+    dialect = schema.get("$schema")
+    if dialect is not None and not (isinstance(dialect, str) and dialect.removesuffix("#") in _DIALECTS):
+        return f"$schema {dialect!r} is no dialect that is known here; leave it out, or name one of {', '.join(sorted(_DIALECTS))}"
     layer: list[object] = [schema]
     for _ in range(MAX_SCHEMA_DEPTH):
         following: list[object] = []
         for node in layer:
             if isinstance(node, dict):
-                problem = _find_keyword_problem(node)
+                problem = _find_reference_problem(node, schema)
                 if problem is not None:
                     return problem
                 following.extend(node.values())
@@ -42,12 +55,26 @@ def find_schema_problem(schema: dict[str, Any]) -> str | None:
     return None
 
 
-def _find_keyword_problem(node: dict[str, Any]) -> str | None:
-    dialect = node.get("$schema", _DIALECT_PREFIXES[0])
-    if not (isinstance(dialect, str) and dialect.startswith(_DIALECT_PREFIXES)):
-        return f"$schema {dialect!r} is no dialect of json-schema.org; leave it out or name one of those"
+def _find_reference_problem(node: dict[str, Any], schema: dict[str, Any]) -> str | None:
     for name in _REFERENCES:
         target = node.get(name)
-        if isinstance(target, str) and not target.startswith("#"):
+        if not isinstance(target, str):
+            continue
+        if not target.startswith("#"):
             return f"{name} {target!r} leads out of the schema; only references that begin with # are followed"
+        if target.startswith("#/") and not _resolves(target.removeprefix("#/"), schema):
+            return f"{name} {target!r} leads nowhere; there is no such part of the schema"
     return None
+
+
+def _resolves(pointer: str, document: object) -> bool:
+    """Tell whether a JSON Pointer (RFC 6901, in a URI fragment) leads to something."""
+    for part in pointer.split("/"):
+        key = unquote(part).replace("~1", "/").replace("~0", "~")
+        if isinstance(document, dict) and key in document:
+            document = document[key]
+        elif isinstance(document, list) and key.isdecimal() and int(key) < len(document):
+            document = document[int(key)]
+        else:
+            return False
+    return True

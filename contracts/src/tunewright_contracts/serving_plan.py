@@ -125,7 +125,7 @@ class AdapterPhase(StrEnum):
     RETRYING = "Retrying"
     """Failed for a passing reason; tried again with backoff."""
     FAILED = "Failed"
-    """Failed for good: missing, digest, preflight."""
+    """Failed: waiting does not help (missing, digest, preflight). What somebody may mend is tried again every minute."""
 
 
 class AdapterState(Message):

@@ -137,6 +137,8 @@ class ProcessChecker:
                 log.warning("output_contract_too_slow", schema=key[:12], error=type(error).__name__)
             return UNCHECKED
         self._lost.pop(key, None)
+        if answer["problem"]:
+            log.warning("output_contract_not_run", problem=answer["problem"])
         if answer["known"]:
             self._sent.add(key)
         return str(answer["outcome"])

@@ -1,6 +1,6 @@
 """The process that runs schemas written by tenants: ``python -m tunewright_server.contract_worker``.
 
-It reads one JSON line a check from standard input, ``{"id", "schema", "text"}``, and writes ``{"id", "outcome"}``. The
+It reads one JSON line a check from standard input, ``{"id", "schema", "text"}``, and writes ``{"outcome", "known", "problem"}``. The
 schema is sent once and then named by its id. A check that takes more than its share of processor time is ended by the
 kernel together with the process (SIGVTALRM has no handler): compiled code cannot be stopped in another way, and a
 limit on processor time, unlike one on the clock, is fair on a busy machine. The parent starts another one.
@@ -31,7 +31,7 @@ def compile_schema(schema: dict[str, Any]) -> Any:
     """
     try:
         return jsonschema_rs.validator_for(schema, pattern_options=jsonschema_rs.RegexOptions(), retriever=_refuse)
-    except jsonschema_rs.ValidationError as error:
+    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
         raise ValueError(str(error).splitlines()[0]) from error
 
 
@@ -54,21 +54,23 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     validators: dict[str, Any] = {}
     for line in sys.stdin.buffer:
-        request = orjson.loads(line)
+        request, problem = orjson.loads(line), ""
         key = request["id"]
         if "schema" in request:
             if len(validators) >= _MAX_VALIDATORS:
                 validators.clear()
             signal.setitimer(signal.ITIMER_VIRTUAL, COMPILE_CPU_SECONDS)
             try:
-                validators[key] = compile_schema(request["schema"])
-            except ValueError:
-                validators[key] = None
+                validators[key], problem = compile_schema(request["schema"]), ""
+            except ValueError as error:
+                validators[key], problem = None, str(error)
         signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS)
         validator = validators.get(key)
         outcome = UNCHECKED if validator is None else check_text(validator, request["text"])
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        sys.stdout.buffer.write(orjson.dumps({"outcome": outcome, "known": key in validators}) + b"\n")
+        sys.stdout.buffer.write(
+            orjson.dumps({"outcome": outcome, "known": key in validators, "problem": problem}) + b"\n"
+        )
         sys.stdout.buffer.flush()
 
 

@@ -25,6 +25,7 @@ MENDABLE = frozenset(
         StorageReason.NOT_FOUND,
         StorageReason.UNKNOWN_AUTHORITY,
         StorageReason.NO_CREDENTIALS,
+        StorageReason.WRONG_REGION,
     }
 )
 """Storage said no for a reason that lies outside the adapter's files."""

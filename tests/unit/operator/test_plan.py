@@ -12,6 +12,7 @@ from tunewright_contracts.serving_plan import MAX_PLAN_BYTES, OutputContract, Se
 from tunewright_operator.api.resource import Metadata
 from tunewright_operator.domain.aliases import AliasClaim
 from tunewright_operator.domain.plan import PlannedRevision, PodReport, Tenant, build_plan
+from tunewright_operator.domain.schemas import explain_bad_schema
 from tunewright_operator.domain.slots import SlotRequest, Standing, grant_slots
 from tunewright_operator.domain.sources import SourcePolicy
 from tunewright_operator.domain.tenants import keep_tenant
@@ -77,14 +78,38 @@ def test_equal_content_gets_a_new_generation_when_a_pod_is_ahead_or_in_conflict(
 def test_a_deployment_that_cannot_be_read_keeps_its_route_and_all_that_its_namespace_has_loaded():
     serving = tenant(stable=revision("one", 80), candidate=revision("two", 20), salt="rollout")
     before = build_plan(SERVER, [serving], None, []).plan
-    kept = keep_tenant(Metadata(name="a", namespace="team", uid="uid-a"), before)
+    kept = keep_tenant(Metadata(name="a", namespace="team", uid="uid-a"), before, namespace_allowed=True)
     other = tenant("b", "other", namespace="else", stable=revision("three", 100, "other", uri="s3://models/else/three"))
     rival = tenant("c", stable=revision("four", 100))
     after = build_plan(SERVER, [kept, other, rival], before, [at(before)])
     assert targets(after.plan) == {revision_of("one"): 80, revision_of("two"): 20}
     assert names(before) < names(after.plan)
     assert after.refusals["uid-c"].alias.reason == "AliasTaken"
-    assert keep_tenant(Metadata(name="new", namespace="team", uid="uid-new"), before) is None
+    assert keep_tenant(Metadata(name="new", namespace="team", uid="uid-new"), before, namespace_allowed=True) is None
+
+
+def test_a_deployment_that_cannot_be_read_keeps_no_slot_of_its_neighbours():
+    both = [tenant(stable=revision("one", 100)), tenant("n", "other", stable=revision("two", 100, "other"))]
+    before = build_plan(SERVER, both, None, []).plan
+    kept = keep_tenant(Metadata(name="a", namespace="team", uid="uid-a"), before, namespace_allowed=True)
+    moved = tenant("n", "other", stable=revision("three", 100, "other"))
+    middle = build_plan(SERVER, [kept, moved], before, [at(before)]).plan
+    after = build_plan(SERVER, [kept, moved], middle, [at(middle)]).plan
+    assert names(after) == {revision_of("one"), revision_of("three", "other")}
+
+
+def test_a_deployment_that_cannot_be_read_is_still_bound_by_what_the_servers_owner_allows():
+    before = build_plan(SERVER, [tenant(stable=revision("one", 100))], None, []).plan
+    metadata = Metadata(name="a", namespace="team", uid="uid-a")
+    kept = keep_tenant(metadata, before, namespace_allowed=True)
+    narrowed = make_server(sources=SourcePolicy("serving", ("s3://models/elsewhere/",)))
+    decision = build_plan(narrowed, [kept], before, [at(before)])
+    assert targets(decision.plan) == {}
+    assert names(build_plan(narrowed, [kept], decision.plan, [at(decision.plan)]).plan) == set()
+    barred = keep_tenant(metadata, before, namespace_allowed=False)
+    decision = build_plan(SERVER, [barred], before, [at(before)])
+    assert decision.plan.routes == ()
+    assert decision.refusals["uid-a"].alias.reason == "ServerNotAllowed"
 
 
 def test_the_incumbent_answers_for_a_candidate_that_a_pod_has_not_loaded():
@@ -241,9 +266,11 @@ def nest(depth: int) -> dict[str, Any]:
         ({"maximum": 10**20}, "64 bits"),
         ({"properties": {"queue": {"type": 7}}}, "not a JSON Schema: at .properties.queue.type: 7 is not valid"),
         ({"anyOf": [{"required": "queue"}]}, "at .anyOf[0].required"),
-        ({"$schema": "http://127.0.0.1:1/dialect"}, "no dialect of json-schema.org"),
+        ({"$schema": "http://127.0.0.1:1/dialect"}, "no dialect that is known here"),
+        ({"$schema": "https://json-schema.org/draft/next/schema"}, "no dialect that is known here"),
+        ({"properties": {"a": {"$ref": "#/$defs/nowhere"}}}, "leads nowhere"),
     ],
-    ids=["unreadable", "unwritable", "large", "number", "type", "required", "dialect"],
+    ids=["unreadable", "unwritable", "large", "number", "type", "required", "dialect", "newer", "nowhere"],
 )
 def test_a_contract_that_no_pod_could_read_stops_its_own_candidate_only(schema, why):
     asked = tenant(
@@ -257,6 +284,20 @@ def test_a_contract_that_no_pod_could_read_stops_its_own_candidate_only(schema, 
     refusal = decision.refusals["uid-a"].revisions[revision_of("two")]
     assert refusal.reason == "InvalidOutputContract"
     assert why in refusal.message
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"$schema": {"type": "string"}, "$ref": {"type": "string"}}},
+        {"const": {"$schema": "mine"}},
+        {"$schema": "http://json-schema.org/draft-07/schema#", "items": [{"type": "string"}]},
+        {"$ref": "#/$defs/a~1b", "$defs": {"a/b": {"allOf": [{"$ref": "#"}, {"$ref": "#/$defs/a%7E1b"}]}}},
+        {"allOf": [{"type": "object"}, {"$ref": "#/allOf/0"}]},
+    ],
+)
+def test_a_schema_that_only_looks_odd_is_taken(schema):
+    assert explain_bad_schema(schema) is None
 
 
 def test_a_candidate_that_is_refused_in_its_bake_leaves_the_incumbent_to_answer():

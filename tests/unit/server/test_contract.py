@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tunewright_contracts.output_schema import find_schema_problem
 from tunewright_contracts.serving_plan import OutputContract
@@ -94,10 +95,15 @@ async def test_a_lost_worker_is_started_again(checker):
     assert await checker.check(SCHEMA, '{"queue":"no"}') == BREACH
 
 
-@pytest.mark.parametrize("schema", [{"type": "nonsense"}, {"pattern": "(?=a)"}, {"pattern": "(a"}])
-async def test_what_is_no_schema_is_unchecked(checker, schema):
-    assert await checker.check(schema, '"a"') == UNCHECKED
-    assert await checker.check(schema, '"a"') == UNCHECKED
+@pytest.mark.parametrize(
+    "schema", [{"type": "nonsense"}, {"pattern": "(?=a)"}, {"pattern": "(a"}, {"$ref": "#nowhere"}]
+)
+async def test_what_is_no_schema_is_unchecked_and_told_once(checker, schema):
+    with structlog.testing.capture_logs() as logs:
+        assert await checker.check(schema, '"a"') == UNCHECKED
+        assert await checker.check(schema, '"a"') == UNCHECKED
+    assert [entry["event"] for entry in logs] == ["output_contract_not_run"]
+    assert logs[0]["problem"]
 
 
 async def test_a_pattern_that_would_backtrack_for_ever_is_linear(checker):

@@ -91,6 +91,8 @@ def test_what_storage_refuses_is_told_at_once_and_tried_again_every_minute():
     assert converge.find_next_wake({A.name: failed}) == 65.0
     again = dataclasses.replace(failed, phase=AdapterPhase.FETCHING)
     assert converge.is_settled(plan, {A.name: again}, 65.0, 120.0), "the pod stays ready while it tries"
+    elsewhere = converge.record_failure(record(A, AdapterPhase.FETCHING), "WrongRegion", "m", retryable=False, now=5.0)
+    assert elsewhere.retry_at == 65.0
     broken = converge.record_failure(record(A, AdapterPhase.FETCHING), "DigestMismatch", "m", retryable=False, now=5.0)
     assert converge.decide_actions(plan, {A.name: broken}, {}, 9999.0, **limits) == ()
 

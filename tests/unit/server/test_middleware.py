@@ -204,15 +204,23 @@ async def test_an_alias_with_no_target_is_unavailable_never_the_base_model(pod):
     assert pod.vllm.requests == []
 
 
-async def test_a_target_that_does_not_load_leaves_its_share_to_the_other(pod):
+async def test_a_candidate_that_does_not_load_leaves_its_share_to_the_incumbent(pod):
     broken = pod.source.publish(pod.root / "c", 3, base_digest="sha256:" + "c" * 64)
-    await serve(pod, (broken, 99), (pod.stable, 1))
+    await serve(pod, (pod.stable, 1), (broken, 99))
     state = {item["name"]: item for item in (await pod.state())["adapters"]}
     assert state[broken.name]["phase"] == "Failed"
     assert state[broken.name]["reason"] == "BaseModelMismatch"
     for _ in range(20):
         response = await pod.client.post(CHAT, json=chat())
         assert response.headers["x-tunewright-revision"] == pod.stable.name
+
+
+async def test_an_incumbent_that_does_not_load_leaves_nothing_to_the_candidate(pod):
+    broken = pod.source.publish(pod.root / "c", 3, base_digest="sha256:" + "c" * 64)
+    await serve(pod, (broken, 99), (pod.stable, 1))
+    answers = [await pod.client.post(CHAT, json=chat()) for _ in range(20)]
+    assert sum(answer.status_code == 503 for answer in answers) >= 15
+    refused(next(answer for answer in answers if answer.status_code == 503), 503, "adapter_unavailable")
 
 
 async def test_when_no_target_loads_the_alias_is_unavailable(pod):

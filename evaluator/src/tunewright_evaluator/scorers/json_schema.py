@@ -12,6 +12,10 @@ from tunewright_contracts.run_spec import MetricSpec
 from tunewright_evaluator.scorers.scorer import ScorerError
 
 
+def _refuse(uri: str) -> Any:
+    raise ValueError(f"{uri} is not fetched")
+
+
 class JSONSchemaScorer:
     """1 when the whole answer is JSON and valid, else 0. Prose around the JSON makes it invalid."""
 
@@ -20,7 +24,7 @@ class JSONSchemaScorer:
         if problem is not None:
             raise ScorerError(f"metric JSONSchema: {problem}; correct evaluation.metrics[].schema")
         try:
-            self._validator = jsonschema_rs.validator_for(schema)
+            self._validator = jsonschema_rs.validator_for(schema, retriever=_refuse)
         except (ValueError, jsonschema_rs.ReferencingError) as error:
             first_line = str(error).partition("\n")[0]
             raise ScorerError(

@@ -20,7 +20,7 @@ from tunewright_contracts.serving_plan import (
     StickyKey,
     Target,
 )
-from tunewright_operator.domain.aliases import AliasClaim, decide_owners, explain_bad_alias
+from tunewright_operator.domain.aliases import REVISION_SEPARATOR, AliasClaim, decide_owners, explain_bad_alias
 from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
 from tunewright_operator.domain.reasons import Reason
 from tunewright_operator.domain.schemas import explain_bad_schema
@@ -56,7 +56,7 @@ class Tenant:
     count_by_key_bucket: bool = False
     salt: str = ""
     kept_route: Route | None = None
-    """The route of the last plan, of a deployment that this operator cannot read: it stays, with all that its namespace has loaded."""
+    """The route of the last plan, of a deployment that this operator cannot read: it stays, with all that its alias has loaded."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ def _admit(server: ServerView, tenants: Sequence[Tenant], previous: ServingPlan 
             )
             refusals[tenant.claim.uid] = Refusals(alias=Refusal(Why.CAPACITY_EXCEEDED, message))
             continue
-        kept, refused = _check_revisions(server, tenant)
+        kept, refused = _check_revisions(server, _keep_route(server, tenant, previous))
         admitted.append(kept)
         revisions[tenant.claim.uid] = refused
     return _Admission(tuple(admitted), refusals, revisions)
@@ -293,8 +293,9 @@ def _compose(
 ) -> tuple[ServingPlan, dict[str, dict[str, Refusal]]]:
     """Return the plan's content (its generation is 1) and the candidates that wait for a slot."""
     before = {entry.name: entry for entry in previous.adapters} if previous else {}
-    unread = {tenant.claim.namespace for tenant in tenants if tenant.kept_route is not None}
-    kept = keep_loaded(previous, pods) | {name for name, entry in before.items() if entry.namespace in unread}
+    kept = keep_loaded(previous, pods)
+    for tenant in tenants:
+        kept |= _list_kept(server, tenant, before)
     entries: dict[str, AdapterEntry] = {name: entry for name, entry in before.items() if name in kept}
     requests = [SlotRequest(name, Standing.DRAINING) for name in entries]
     for tenant in tenants:
@@ -343,6 +344,26 @@ def _build_entry(tenant: Tenant, revision: PlannedRevision) -> AdapterEntry:
         rank=revision.rank,
         namespace=tenant.claim.namespace,
     )
+
+
+def _list_kept(server: ServerView, tenant: Tenant, before: Mapping[str, AdapterEntry]) -> frozenset[str]:
+    """Return what stays loaded for a deployment that cannot be read: a candidate, or the incumbent of a bake, has no target."""
+    if tenant.kept_route is None:
+        return frozenset()
+    namespace, prefix = tenant.claim.namespace, f"{tenant.claim.alias}{REVISION_SEPARATOR}"
+    own = [entry for name, entry in before.items() if name.startswith(prefix) and entry.namespace == namespace]
+    return frozenset(entry.name for entry in own if server.sources.explain_refusal(namespace, entry.uri) is None)
+
+
+def _keep_route(server: ServerView, tenant: Tenant, previous: ServingPlan | None) -> Tenant:
+    """Return an unread deployment without its targets when the server's owner has barred one of them since."""
+    if tenant.kept_route is None or previous is None:
+        return tenant
+    entries = {entry.name: entry for entry in previous.adapters}
+    allowed = _list_kept(server, tenant, entries)
+    if all(target.name in allowed for target in tenant.kept_route.targets):
+        return tenant
+    return dataclasses.replace(tenant, kept_route=tenant.kept_route.model_copy(update={"targets": (), "fallback": ""}))
 
 
 def _build_route(tenant: Tenant) -> Route:

@@ -49,9 +49,12 @@ def _assess_ready(status: AdapterDeploymentStatus, server: ServerFacts | None, w
     refused = [server.refusals.revisions[name] for name in targets if name in server.refusals.revisions]
     if refused and len(refused) == len(targets):
         return Wanted(Type.READY, "False", refused[0].reason, refused[0].message)
-    silent = [pod.name for pod in server.ready_pods if not pod.loaded & targets.keys()]
+    # A candidate that is not loaded somewhere leaves its share to the incumbent; nobody stands in for the incumbent.
+    stable = status.stable.revision if status.stable is not None else ""
+    needed = stable if stable in targets else next(iter(targets))
+    silent = [pod.name for pod in server.ready_pods if needed not in pod.loaded]
     if silent:
-        return Wanted(Type.READY, "False", Why.LOADING, f"no adapter of the alias is loaded in {', '.join(silent)}.")
+        return Wanted(Type.READY, "False", Why.LOADING, f"{needed} is not loaded in {', '.join(silent)}.")
     shares = ", ".join(f"{name} {weight} %" for name, weight in targets.items())
     return Wanted(Type.READY, "True", Why.ADAPTER_SERVING, f"every ready replica answers by {shares}.")
 
@@ -87,6 +90,6 @@ def _count(status: AdapterDeploymentStatus, server: ServerFacts | None) -> Conve
     if server is None:
         return Convergence()
     ready = server.ready_pods
-    in_plan = dict(server.targets or {}) == desired_targets(status)
+    in_plan = server.routes_by(desired_targets(status))
     converged = sum(in_plan and pod.generation >= server.generation for pod in ready)
     return Convergence(desired=len(ready), converged=converged)

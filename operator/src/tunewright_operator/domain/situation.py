@@ -29,7 +29,7 @@ class PodView:
     state: PodState | None = None
     loaded: frozenset[str] = frozenset()
     failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Adapters that the pod refused for good, each with the reason and message it gave."""
+    """Adapters that the pod refused, each with the reason and message it gave."""
 
     @property
     def generation(self) -> int:
@@ -53,15 +53,17 @@ class ServerFacts:
         """The pods that clients reach."""
         return tuple(pod for pod in self.pods if pod.ready)
 
-    def is_everywhere(self, targets: Mapping[str, int]) -> bool:
-        """Whether every ready pod routes by these targets (vacuously so without a ready pod).
+    def routes_by(self, targets: Mapping[str, int]) -> bool:
+        """Whether the plan routes by these targets.
 
         Where the server refuses one of them (its owner narrowed what it may load), a plan routes to none: that is all there will be.
         """
         refused = any(name in self.refusals.revisions for name in targets)
-        if dict(self.targets or {}) != ({} if refused else dict(targets)):
-            return False
-        return all(pod.generation >= self.generation for pod in self.ready_pods)
+        return dict(self.targets or {}) == ({} if refused else dict(targets))
+
+    def is_everywhere(self, targets: Mapping[str, int]) -> bool:
+        """Whether every ready pod routes by these targets (vacuously so without a ready pod)."""
+        return self.routes_by(targets) and all(pod.generation >= self.generation for pod in self.ready_pods)
 
     def has_loaded(self, revision: str) -> bool:
         """Whether every ready pod, and at least one, has loaded a revision."""

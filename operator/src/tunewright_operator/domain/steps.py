@@ -156,7 +156,7 @@ def _act_on_report(
     if report.verdict is Verdict.ERROR:
         return _wait_for_retry(situation, told, report.message, finished_at, now)
     if report.verdict is Verdict.INCONCLUSIVE:
-        return _act_on_inconclusive(situation, told, reasons, now)
+        return _act_on_inconclusive(situation, told, reasons)
     return pass_step(situation, told, f"evaluation: {'; '.join(reasons)}")
 
 
@@ -218,7 +218,7 @@ def run_observe(situation: Situation, candidate: CandidateRevision, server: Serv
             return hold_paused(situation)
         return pass_step(situation, grown, "; ".join(assessment.reasons))
     if assessment.verdict is Verdict.INCONCLUSIVE:
-        return _act_on_inconclusive(situation, grown, assessment.reasons, now)
+        return _act_on_inconclusive(situation, grown, assessment.reasons)
     reason = Why.SERVER_NOT_READY if assessment.verdict is Verdict.ERROR else Why.OBSERVING
     return hold(situation, reason, "; ".join(assessment.reasons), after=WATCH_SECONDS)
 
@@ -247,7 +247,7 @@ def run_bake(situation: Situation, candidate: CandidateRevision, server: ServerF
             return hold_paused(situation)
         return promote(situation, grown, now, f"baked for {seconds} s; {'; '.join(assessment.reasons)}")
     if assessment.verdict is Verdict.INCONCLUSIVE:
-        return _act_on_inconclusive(situation, grown, assessment.reasons, now)
+        return _act_on_unjudged_bake(situation, grown, assessment.reasons, now)
     reason = Why.SERVER_NOT_READY if assessment.verdict is Verdict.ERROR else Why.BAKING
     return hold(situation, reason, "; ".join(assessment.reasons), after=WATCH_SECONDS)
 
@@ -302,19 +302,26 @@ def hold_for_convergence(situation: Situation, server: ServerFacts) -> Decision:
     return hold(situation, Why.SHIFTING, f"waiting for plan {server.generation} on every ready replica.{where}")
 
 
-def _act_on_inconclusive(
+def _act_on_unjudged_bake(
     situation: Situation, candidate: CandidateRevision, reasons: tuple[str, ...], now: datetime
 ) -> Decision:
+    """Go on watching a bake in which no answer could be judged: a missing word must not undo what passed, or a person's rollback."""
+    text = "; ".join(reasons)
+    if situation.spec.rollout.on_inconclusive == "Promote" and not situation.spec.paused:
+        return promote(situation, candidate, now, f"onInconclusive is Promote; {text}")
+    message = f"{candidate.revision}: {text}. It goes on until one could. {how_to_decide(candidate)}"
+    return hold(situation, Why.INCONCLUSIVE, message, stalled=True, after=WATCH_SECONDS)
+
+
+def _act_on_inconclusive(situation: Situation, candidate: CandidateRevision, reasons: tuple[str, ...]) -> Decision:
     told = candidate.model_copy(update={"verdict": Verdict.INCONCLUSIVE.value, "reasons": bound_reasons(reasons)})
     text = "; ".join(reasons)
     match situation.spec.rollout.on_inconclusive:
         case "Rollback":
             return withdraw(situation.status, told, Outcome.ROLLED_BACK, Why.INCONCLUSIVE_ROLLED_BACK, text)
         case "Promote" if not situation.spec.paused:
-            message = f"onInconclusive is Promote; {text}"
-            if candidate.step >= len(situation.spec.rollout.steps):
-                return promote(situation, told, now, message)
-            return step_on(situation, told, Notice(Why.STEP_PROMOTED, f"{told.revision}: {message}"))
+            notice = Notice(Why.STEP_PROMOTED, f"{told.revision}: onInconclusive is Promote; {text}")
+            return step_on(situation, told, notice)
         case _:
             message = f"{told.revision}: {text}. {how_to_decide(told)}"
             wait = Wait(Why.INCONCLUSIVE, message, stalled=True)

@@ -40,13 +40,13 @@ def build_tenant(
     )
 
 
-def keep_tenant(metadata: Metadata, previous: ServingPlan | None) -> Tenant | None:
+def keep_tenant(metadata: Metadata, previous: ServingPlan | None, *, namespace_allowed: bool) -> Tenant | None:
     """Return the tenant of a deployment of which nothing but the metadata can be read: as in the last plan, or not at all."""
     route = next((route for route in previous.routes if route.owner_uid == metadata.uid), None) if previous else None
     if route is None:
         return None
     claim = AliasClaim(metadata.uid, route.namespace, metadata.name, metadata.creation_timestamp, route.alias)
-    return Tenant(claim=claim, kept_route=route)
+    return Tenant(claim=claim, namespace_allowed=namespace_allowed, kept_route=route)
 
 
 def rollout_salt(deployment: AdapterDeployment) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import structlog
-
 from tunewright_contracts.serving_plan import PodState, ServingPlan
 from tunewright_operator.api.adapter_deployment import AdapterDeployment
 from tunewright_operator.api.base_model import BaseModel
@@ -53,8 +51,6 @@ from tunewright_operator.signing import SigningKey
 
 ROLLOUT_POLL_SECONDS = 2.0
 QUIET_POLL_SECONDS = 10.0
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -221,8 +217,8 @@ class ModelServerReconciler:
                 continue
             try:
                 deployments.append(AdapterDeployment.from_body(body))
-            except ResourceError as error:
-                log.warning("deployment_unreadable", error=str(error))
+            except ResourceError:
+                # Its own loop says so, in its status and in the log.
                 unread.append(Metadata.model_validate(body["metadata"]))
         return _Tenants(tuple(deployments), tuple(unread))
 
@@ -265,7 +261,11 @@ class ModelServerReconciler:
             )
             for item in tenants.deployments
         ]
-        planned += [kept for kept in (keep_tenant(item, previous) for item in tenants.unread) if kept is not None]
+        for metadata in tenants.unread:
+            namespace = metadata.namespace or ""
+            allowed = server.admits(namespace, await self._labels_for(server, namespace))
+            kept = keep_tenant(metadata, previous, namespace_allowed=allowed)
+            planned += [kept] if kept is not None else []
         last = server.status.plan.generation if server.status.plan else 0
         return build_plan(view, planned, previous, [report_pod(state) for state in answers], last)
 

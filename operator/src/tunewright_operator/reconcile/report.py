@@ -31,11 +31,13 @@ class FailureReporter:
     async def report(self, key: Key, error: Exception) -> None:
         """Set Stalled and leave the rest of the status as it is; the next look that succeeds takes it away.
 
+        A job that has ended keeps what it says of its end: no further look would mend it.
+
         Raises:
             ClusterError: the status could not be written.
         """
         body = await self._cluster.get(key.kind, key.namespace, key.name)
-        if body is None:
+        if body is None or _has_ended(body):
             return
         reason: Reason = CommonReason.INTERNAL_ERROR
         message = f"{type(error).__name__}: {error}. {reason.remedy}"
@@ -54,6 +56,11 @@ class FailureReporter:
         if conditions != status.get("conditions"):
             await self._cluster.replace_status(body, {**status, "conditions": conditions})
             await self._cluster.emit_event(body, EventType.WARNING, reason, message)
+
+
+def _has_ended(body: Body) -> bool:
+    conditions = (body.get("status") or {}).get("conditions") or ()
+    return any(item.get("type") == "Succeeded" and item.get("status") != "Unknown" for item in conditions)
 
 
 async def write_status(cluster: Cluster, observed: Body, old: Status, new: Status, headline: str) -> None:

@@ -18,8 +18,9 @@ from tunewright_operator.cluster import AlreadyExistsError, Body, Cluster, Clust
 from tunewright_operator.runtime import metrics
 
 LEASE_SECONDS = 15.0
-RENEW_SECONDS = 5.0
-"""A holder that could not renew for `LEASE_SECONDS` stops: by then another may lead."""
+RENEW_DEADLINE_SECONDS = 10.0
+"""A holder that could not renew for so long stops: it is gone before another may lead."""
+RETRY_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
 
@@ -49,17 +50,15 @@ class Leadership:
         while True:
             if await self._try_quietly():
                 break
-            await asyncio.sleep(RENEW_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
         metrics.LEADER.set(1)
         log.info("leadership_acquired", identity=self._identity)
 
     async def hold(self) -> None:
         """Renew until leadership is lost, then return: the process must stop its loops."""
         while True:
-            await asyncio.sleep(RENEW_SECONDS)
-            if await self._renew_in_time():
-                continue
-            if self._time_left() <= 0:
+            await asyncio.sleep(RETRY_SECONDS)
+            if not await self._renew_in_time() and self._time_left() <= 0:
                 metrics.LEADER.set(0)
                 log.error("leadership_lost", identity=self._identity)
                 return
@@ -97,7 +96,7 @@ class Leadership:
 
     def _time_left(self) -> float:
         """Return for how many seconds this replica may still lead without a renewal."""
-        return self._renewed + LEASE_SECONDS - RENEW_SECONDS - self._monotonic()
+        return self._renewed + RENEW_DEADLINE_SECONDS - self._monotonic()
 
     async def _renew_in_time(self) -> bool:
         """Try to renew; a request that hangs (a dropped connection) counts as failed once another replica may take over."""
