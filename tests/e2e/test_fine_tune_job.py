@@ -118,14 +118,16 @@ def test_suspension_keeps_a_checkpoint_and_frees_the_node(platform: Kubectl, tea
 
 
 def test_trainer_over_its_memory_says_so_and_tries_again_with_smaller_batches(platform: Kubectl, team: str) -> None:
-    job = build_job("hungry", team, resources={"requests": {"memory": "500Mi"}, "limits": {"memory": "700Mi"}})
-    job["spec"]["training"] |= {"batchSize": 2}
+    # Enough to load the model; too little for weights of so high a rank.
+    resources = {"requests": {"memory": "500Mi"}, "limits": {"memory": "1Gi"}}
+    job = build_job("hungry", team, baseModelRef={"name": "smollm2"}, resources=resources)
+    job["spec"]["training"] |= {"batchSize": 2, "lora": {"rank": 512, "alpha": 512}}
     platform.apply(build_dataset("data", team, build_records(40)), job)
     body = platform.wait_for("ftj", "hungry", team, ended, timeout=420)
     found = condition(body, "Succeeded")
     assert (found["status"], found["reason"]) == ("False", "OutOfMemory")
     assert "137" in found["message"]
-    assert "spec.resources" in found["message"]
+    assert "resources.limits" in found["message"]
     assert body["status"]["attempt"] == 2, "2 records at a time, then 1, then no more"
     assert train_pods(platform, team) == [] or all(
         pod["status"]["phase"] == "Failed" for pod in train_pods(platform, team)

@@ -1,6 +1,7 @@
 """A checkpoint counts when it is complete, unchanged and of this configuration; the newest such one is resumed."""
 
 import json
+import threading
 
 import pytest
 
@@ -28,7 +29,7 @@ def write_local(tmp_path):
 def save(store, write_local, *steps, attempt=1, pod="aaaaaaaa-0000", fingerprint=ONE):
     checkpoints = CheckpointStore(store, RUN, attempt, pod, fingerprint)
     for step in steps:
-        checkpoints.save(step, write_local(step))
+        assert checkpoints.save(step, write_local(step), last=True)
     checkpoints.finish()
     return checkpoints
 
@@ -149,7 +150,7 @@ class BrokenStore:
 def test_an_absent_store_costs_a_checkpoint_but_not_the_training(write_local):
     checkpoints = CheckpointStore(BrokenStore(StorageReason.UNREACHABLE), RUN, 1, "a", ONE)
     checkpoints.save(10, write_local(10))
-    checkpoints.save(20, write_local(20))
+    checkpoints.save(20, write_local(20), last=True)
     assert checkpoints.latest_step is None
     with pytest.raises(StorageError):  # the last one matters
         checkpoints.finish()
@@ -159,4 +160,30 @@ def test_a_refusal_ends_the_training_at_the_next_checkpoint(write_local):
     checkpoints = CheckpointStore(BrokenStore(StorageReason.ACCESS_DENIED), RUN, 1, "a", ONE)
     checkpoints.save(10, write_local(10))
     with pytest.raises(StorageError):
-        checkpoints.save(20, write_local(20))
+        checkpoints.save(20, write_local(20), last=True)
+
+
+def test_a_slow_store_never_keeps_the_training_waiting_and_gets_the_last_checkpoint(store, write_local):
+    away = threading.Event()
+
+    class SlowStore:
+        def upload(self, path, uri):
+            assert away.wait(60)
+            return store.upload(path, uri)
+
+        def write(self, *arguments, **options):
+            return store.write(*arguments, **options)
+
+        def delete_prefix(self, prefix):
+            return store.delete_prefix(prefix)
+
+        def list(self, prefix):
+            return store.list(prefix)
+
+    checkpoints = CheckpointStore(SlowStore(), RUN, 1, "a", ONE)
+    assert checkpoints.save(10, write_local(10)) is True
+    assert checkpoints.save(20, write_local(20)) is False, "10 is still on its way"
+    away.set()
+    assert checkpoints.save(30, write_local(30), last=True) is True
+    checkpoints.finish()
+    assert checkpoints._saved == [10, 30]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import threading
@@ -76,11 +77,13 @@ def _build_handler(board: ProgressBoard) -> type[BaseHTTPRequestHandler]:
 
         def _answer(self, status: int, body: str) -> None:
             data = body.encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+            # Whoever asked may not have waited: it asks again, and the training log is no place for that.
+            with contextlib.suppress(ConnectionError):
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is inherited
             """Say nothing: one line per poll would drown the training log."""

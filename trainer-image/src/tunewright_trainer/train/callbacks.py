@@ -86,9 +86,12 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         if self.diverged_at is not None:
             return
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        self._checkpoints.save(state.global_step, folder)
+        last = self._stopper.requested or state.global_step >= state.max_steps
+        if not self._checkpoints.save(state.global_step, folder, last=last):
+            delete_local(folder)
+            return
         self._saved.append(folder)
-        # The one before the newest is fully uploaded now, or given up: `save` waited for it.
+        # All but the newest are uploaded now, or given up: one is on its way at a time.
         for old in self._saved[:-2]:
             delete_local(old)
         del self._saved[:-2]

@@ -68,16 +68,21 @@ class CheckpointStore:
         """The newest step of this process that is safely stored."""
         return self._saved[-1] if self._saved else None
 
-    def save(self, step: int, folder: Path) -> None:
-        """Store a checkpoint in the background.
+    def save(self, step: int, folder: Path, *, last: bool = False) -> bool:
+        """Store a checkpoint in the background; tell whether it was taken.
 
-        A store that is merely away costs this checkpoint, not the training.
+        While the one before it is still on its way, only the ``last`` one waits and any other is left out: a store that is slow or
+        away costs checkpoints, and never keeps the accelerator waiting.
 
         Raises:
             StorageError: the checkpoint before this one was refused for good.
         """
+        if self._pending is not None and not self._pending.done() and not last:
+            _log.warning("checkpoint left out, the one before it is still being stored", step=step)
+            return False
         self._settle(tolerant=True)
         self._pending = self._pool.submit(self._upload, step, folder)
+        return True
 
     def finish(self) -> None:
         """Wait for the running upload.
