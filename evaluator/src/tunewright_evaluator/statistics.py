@@ -216,7 +216,9 @@ def _advice(records: int, needed: int | None) -> str:
     if needed is None:
         return "more records alone would not change that: the score or the bound has to move"
     if needed <= records:
-        return f"about {needed} records mostly settle it, and these did not: train a better adapter, or raise maxSamples"
+        return (
+            f"about {needed} records mostly settle it, and these did not: train a better adapter, or raise maxSamples"
+        )
     return f"it would take about {needed} records (80 % chance for an adapter like this one): raise maxSamples or the margin"
 
 
