@@ -116,8 +116,12 @@ async def _ask_all(
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(ask(record)) for record in records]
-    except* AnswerError as errors:
-        raise errors.exceptions[0] from None
+    except ExceptionGroup as errors:
+        # Not `except*`: what is raised in it comes out in a group again on Python 3.11.2, which Debian 12 has.
+        unanswered = next((error for error in errors.exceptions if isinstance(error, AnswerError)), None)
+        if unanswered is None:
+            raise
+        raise unanswered from None
     return [task.result() for task in tasks]
 
 
