@@ -368,13 +368,17 @@ class ServingWorld:
         self.jobs.start(name)
         self.jobs.die(name, exit_code=int(verdict is Verdict.ERROR), message=report.to_json(), reason="Completed")
 
-    async def promote(self, word: str) -> None:
-        """Let a job succeed and its adapter go the whole way."""
+    async def begin_canary(self, word: str) -> None:
+        """Let a job succeed and its adapter pass the evaluation."""
         self.clock.advance(1)
         self.put_job(word)
         await self.settle()
         self.finish_evaluation(Verdict.PASS)
         await self.settle()
+
+    async def promote(self, word: str) -> None:
+        """Let a job succeed and its adapter go the whole way."""
+        await self.begin_canary(word)
         for _ in range(2):
             self.ask(400)
             await self.pass_time(5)

@@ -352,11 +352,7 @@ async def test_an_address_that_could_mean_two_things_is_refused(world):
 async def test_a_pod_restart_in_the_canary_loses_no_verdict(world):
     await world.settle()
     await world.promote("first")
-    world.clock.advance(1)
-    world.put_job("second")
-    await world.settle()
-    world.finish_evaluation(Verdict.PASS)
-    await world.settle()
+    await world.begin_canary("second")
     world.ask(60)
     await world.pass_time(5)
     before = world.status()["candidate"]["observation"]["arms"]["candidate"]["answers"]
@@ -374,11 +370,7 @@ async def test_no_time_passes_in_a_window_that_nobody_reads(world):
     """A bake must not end because the server's loop stood still."""
     await world.settle()
     await world.promote("first")
-    world.clock.advance(1)
-    world.put_job("second")
-    await world.settle()
-    world.finish_evaluation(Verdict.PASS)
-    await world.settle()
+    await world.begin_canary("second")
     for _ in range(2):
         world.ask(400)
         await world.pass_time(5)
@@ -393,11 +385,7 @@ async def test_no_time_passes_in_a_window_that_nobody_reads(world):
 async def test_abort_brings_the_incumbent_back_and_beats_promote(world):
     await world.settle()
     await world.promote("first")
-    world.clock.advance(1)
-    world.put_job("second")
-    await world.settle()
-    world.finish_evaluation(Verdict.PASS)
-    await world.settle()
+    await world.begin_canary("second")
     world.annotate("promote", "second")
     world.annotate("abort", "second")
     await world.settle()

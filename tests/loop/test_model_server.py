@@ -6,7 +6,6 @@ import pytest
 
 from loop.rollout_world import revision_of
 from loop.serving_world import SERVING, SUPPORT, ServingWorld, condition
-from tunewright_contracts.evaluation_report import Verdict
 from tunewright_contracts.server_config import ServerConfig
 from tunewright_contracts.serving_plan import PLAN_KEY, SignedPlan
 from tunewright_operator.api.kinds import (
@@ -320,11 +319,7 @@ async def test_a_deployment_that_this_operator_cannot_read_keeps_its_answers_and
 
 async def test_a_pod_without_the_incumbent_is_not_ready_for_the_alias_whatever_else_it_has_loaded(world):
     await world.promote("first")
-    world.clock.advance(1)
-    world.put_job("second")
-    await world.settle()
-    world.finish_evaluation(Verdict.PASS)
-    await world.settle()
+    await world.begin_canary("second")
     assert condition(world.status(), "Ready")["status"] == "True"
     pod = world.fake_pods()[0]
     pod.broken[revision_of("first")] = "gone"
@@ -360,11 +355,7 @@ async def test_a_candidate_is_taken_up_when_the_servers_owner_bars_what_is_stabl
     )
     await world.settle()
     assert condition(world.status(), "Ready")["reason"] == "SourceNotAllowed"
-    world.clock.advance(1)
-    world.put_job("second")
-    await world.settle()
-    world.finish_evaluation(Verdict.PASS)
-    await world.settle()
+    await world.begin_canary("second")
     assert condition(world.status(), "Progressing")["reason"] == "Observing", "not waiting for a plan that never comes"
     world.annotate("abort", "second")
     await world.settle()

@@ -61,7 +61,7 @@ def main() -> None:
                 validators.clear()
             signal.setitimer(signal.ITIMER_VIRTUAL, COMPILE_CPU_SECONDS)
             try:
-                validators[key], problem = compile_schema(request["schema"]), ""
+                validators[key] = compile_schema(request["schema"])
             except ValueError as error:
                 validators[key], problem = None, str(error)
         signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS)

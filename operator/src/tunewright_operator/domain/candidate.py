@@ -81,7 +81,7 @@ def _choose_job(model_name: str, name: str, status: AdapterDeploymentStatus, job
         )
         return Choice(reason=Why.JOB_NOT_FOUND, message=message, stalled=True)
     succeeded = find_condition(job.status.conditions, FineTuneJobCondition.SUCCEEDED)
-    if succeeded is not None and succeeded.is_true and job.status.adapter is not None:
+    if _has_adapter(job):
         return Choice(revision=_revision_of(model_name, job), job=_considered(job), named=True)
     if succeeded is not None and succeeded.status == "False":
         message = f"FineTuneJob {name!r} failed ({succeeded.reason}: {succeeded.message}). Name a job that succeeded."

@@ -60,7 +60,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         if self._stopper.requested:
             control.should_training_stop = True
             control.should_evaluate = False
-        if self._stopper.requested or state.global_step >= state.max_steps:
+        if self._is_last(state):
             control.should_save = True
 
     def on_step_begin(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
@@ -86,8 +86,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         if self.diverged_at is not None:
             return
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        last = self._stopper.requested or state.global_step >= state.max_steps
-        if not self._checkpoints.save(state.global_step, folder, last=last):
+        if not self._checkpoints.save(state.global_step, folder, last=self._is_last(state)):
             delete_local(folder)
             return
         self._saved.append(folder)
@@ -95,6 +94,9 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         for old in self._saved[:-2]:
             delete_local(old)
         del self._saved[:-2]
+
+    def _is_last(self, state: Any) -> bool:
+        return bool(self._stopper.requested or state.global_step >= state.max_steps)
 
 
 def _finite(value: float) -> float | None:
