@@ -16,7 +16,9 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -93,7 +95,12 @@ class Client:
                 "session": request.session,
                 "kind": kind,
             }
-            print(json.dumps(told | outcome, ensure_ascii=False), flush=True)
+            try:
+                print(json.dumps(told | outcome, ensure_ascii=False), flush=True)
+            except BrokenPipeError:  # nobody reads any more, as after `| head`
+                self.stopped.set()
+                # Python writes once more when it ends.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def wanted_customers() -> int:

@@ -157,10 +157,10 @@ def test_deletion_while_it_trains_leaves_nothing_running(platform: Kubectl, team
     platform.apply(build_dataset("data", team, build_records(40)), job)
     wait_until(lambda: len(train_pods(platform, team)) == 1, timeout=180)
     platform.delete("ftj", "gone", team)
-    # A SIGTERM before the trainer handles it is lost on a container's first process: then its grace period runs out.
+    # Less than the trainer's grace period: SIGTERM is heard, and be it in its first second.
     wait_until(
         lambda: platform.list("jobs,pods", team) == [],
-        timeout=240,
+        timeout=90,
         describe=lambda: json.dumps(names(platform.list("jobs,pods", team))),
     )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import threading
 from contextlib import contextmanager
@@ -107,3 +109,26 @@ def test_what_it_prints_the_demo_reads_until_it_is_told_to_end(monkeypatch, tmp_
     assert [answer.number for answer in answers] == [1, 2, 3]
     assert {answer.kind for answer in answers} == {"gift-card"}
     assert all(answer.start <= answer.end and not answer.failed for answer in answers)
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(tmp_path):
+    """As `client.py … | head -n 1` does."""
+    code = (
+        f"import pathlib, client; client.CUSTOMERS_FILE = pathlib.Path({str(tmp_path / 'customers')!r}); client.main()"
+    )
+    with (
+        serving(200, GOOD) as (url, _),
+        subprocess.Popen(
+            [sys.executable, "-c", code, url, "support"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        ) as process,
+    ):
+        assert json.loads(process.stdout.readline())["status"] == 200
+        process.stdout.close()
+        try:
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.kill()
+        assert process.stderr.read() == b""

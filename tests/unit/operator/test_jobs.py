@@ -112,6 +112,12 @@ def test_kubernetes_starts_no_second_pod(name: str):
     assert body["metadata"]["labels"] == body["spec"]["template"]["metadata"]["labels"]
 
 
+@pytest.mark.parametrize("name", sorted(BODIES))
+def test_a_pod_hears_sigterm_before_its_program_handles_it(name: str):
+    """The kernel drops it only for the first process of a namespace."""
+    assert BODIES[name]["spec"]["template"]["spec"]["shareProcessNamespace"] is True
+
+
 def test_training_gets_the_accelerator_and_its_node():
     pod = BODIES["train"]["spec"]["template"]["spec"]
     assert pod["containers"][0]["resources"] == {

@@ -114,9 +114,7 @@ def build_evaluation_job(owner: Mapping[str, Any], name: str, secret_name: str, 
             "template": {
                 "metadata": {"labels": dict(metadata["labels"])},
                 "spec": {
-                    **pods.build_pod_base(images),
-                    "restartPolicy": "Never",
-                    "terminationGracePeriodSeconds": SHORT_GRACE_SECONDS,
+                    **pods.build_job_pod_base(images, SHORT_GRACE_SECONDS),
                     "containers": [container],
                     "volumes": volumes,
                 },

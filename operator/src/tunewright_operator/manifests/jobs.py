@@ -69,9 +69,7 @@ def build_prepare_job(identity: JobIdentity, job: FineTuneJob, images: pods.Imag
         "resources": resources or pods.build_resources(DEFAULT_RESOURCES, accelerators=False),
     }
     pod_spec = {
-        **pods.build_pod_base(images),
-        "restartPolicy": "Never",
-        "terminationGracePeriodSeconds": SHORT_GRACE_SECONDS,
+        **pods.build_job_pod_base(images, SHORT_GRACE_SECONDS),
         **_keep({"priorityClassName": spec.scheduling.priority_class_name}),
         **_keep({"tolerations": _to_wire_list(spec.scheduling.tolerations)}),
         "containers": [container],
@@ -95,9 +93,7 @@ def build_train_job(identity: JobIdentity, job: FineTuneJob, images: pods.ImageD
     }
     scheduling = spec.scheduling
     pod_spec = {
-        **pods.build_pod_base(images),
-        "restartPolicy": "Never",
-        "terminationGracePeriodSeconds": TRAIN_GRACE_SECONDS,
+        **pods.build_job_pod_base(images, TRAIN_GRACE_SECONDS),
         **_keep({"nodeSelector": scheduling.node_selector}),
         **_keep({"tolerations": _to_wire_list(scheduling.tolerations)}),
         **_keep({"priorityClassName": scheduling.priority_class_name}),
@@ -131,9 +127,7 @@ def build_inspect_job(identity: JobIdentity, command: str, secret_name: str | No
         "volumeMounts": mounts,
     }
     pod_spec = {
-        **pods.build_pod_base(images),
-        "restartPolicy": "Never",
-        "terminationGracePeriodSeconds": SHORT_GRACE_SECONDS,
+        **pods.build_job_pod_base(images, SHORT_GRACE_SECONDS),
         "containers": [container],
         "volumes": volumes,
     }

@@ -73,6 +73,23 @@ def build_pod_base(images: ImageDefaults) -> Body:
     return base
 
 
+def build_job_pod_base(images: ImageDefaults, grace_seconds: int) -> Body:
+    """Return the fields of a Job's pod spec that are the same for all: those of every pod, and how it ends.
+
+    Args:
+        images: whose pull secrets it needs.
+        grace_seconds: from SIGTERM to SIGKILL.
+    """
+    return {
+        **build_pod_base(images),
+        "restartPolicy": "Never",
+        # The kernel drops a SIGTERM for which a namespace's first process has no handler yet: a pod deleted while Python
+        # starts would stay for its whole grace period. With the pause container as the first process it just ends.
+        "shareProcessNamespace": True,
+        "terminationGracePeriodSeconds": grace_seconds,
+    }
+
+
 def build_common_env() -> list[Body]:
     """Return who the pod is and where it may write."""
     return [
