@@ -11,10 +11,11 @@ from loop.rollout_world import BASE_DIGEST, digest_of, make_server, revision_of
 from tunewright_contracts.serving_plan import MAX_PLAN_BYTES, OutputContract, ServingPlan
 from tunewright_operator.api.resource import Metadata
 from tunewright_operator.domain.aliases import AliasClaim
-from tunewright_operator.domain.plan import PlannedRevision, PodReport, Tenant, build_plan
+from tunewright_operator.domain.plan import PodReport, build_plan
 from tunewright_operator.domain.schemas import explain_bad_schema
 from tunewright_operator.domain.slots import SlotRequest, Standing, grant_slots
 from tunewright_operator.domain.sources import SourcePolicy
+from tunewright_operator.domain.tenancy import PlannedRevision, Tenant
 from tunewright_operator.domain.tenants import keep_tenant
 
 SERVER = make_server()

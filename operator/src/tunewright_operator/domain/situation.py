@@ -14,8 +14,8 @@ from tunewright_operator.api.adapter_deployment import (
     CandidateRevision,
 )
 from tunewright_operator.domain.candidate import Choice
-from tunewright_operator.domain.plan import Refusals
 from tunewright_operator.domain.reasons import Reason
+from tunewright_operator.domain.tenancy import Refusals
 from tunewright_operator.domain.weights import desired_targets
 
 

@@ -10,8 +10,9 @@ from tunewright_operator.api.adapter_deployment import AdapterDeployment, LiveMe
 from tunewright_operator.api.resource import Metadata
 from tunewright_operator.domain.aliases import AliasClaim
 from tunewright_operator.domain.live import derive_slow_limit
-from tunewright_operator.domain.plan import PlannedRevision, PodReport, Refusals, Tenant
+from tunewright_operator.domain.plan import PodReport
 from tunewright_operator.domain.situation import PodView, ServerFacts
+from tunewright_operator.domain.tenancy import PlannedRevision, Refusals, Tenant
 from tunewright_operator.domain.weights import desired_targets
 
 
