@@ -353,3 +353,19 @@ async def until(condition, seconds: float = 20.0):
 
 def chat(text: str = "hello", model: str = "support", **fields) -> dict:
     return {"model": model, "messages": [{"role": "user", "content": text}], **fields}
+
+
+async def serve(pod: Pod, *targets, extra=(), **route) -> None:
+    """Push a plan with one route, wait until it is settled."""
+    generation = pod.runtime.plan_generation + 1
+    entries = [*(entry for entry, _ in targets), *extra]
+    plan = make_plan(generation, entries, [make_route(*targets, **route)])
+    assert (await pod.push(plan)).status_code == 200
+    await pod.settled()
+
+
+def refused(response: httpx.Response, status: int, code: str) -> str:
+    """Assert a refusal; return its message."""
+    assert response.status_code == status
+    assert response.json()["error"]["code"] == code
+    return response.json()["error"]["message"]

@@ -8,7 +8,7 @@ from loop.crd_schema import check_status
 from loop.fake_cluster import Clock, Crash, FakeCluster
 from loop.fake_jobs import NAMESPACE, FakeJobs
 from tunewright_contracts.adapter_manifest import Score
-from tunewright_contracts.progress import Progress
+from tunewright_contracts.progress import Phase, Progress
 from tunewright_contracts.run_spec import (
     AdapterSummary,
     BaseModelSummary,
@@ -28,6 +28,8 @@ IMAGES = ImageDefaults(operator="operator:1", trainer="trainer:1", server="serve
 DIGEST = "sha256:" + "a" * 64
 NAME = "tickets"
 KEY = Key(FINE_TUNE_JOB, NAMESPACE, NAME)
+PREPARE = f"{NAME}-prepare-1"
+TRAIN_1, TRAIN_2 = f"{NAME}-train-1", f"{NAME}-train-2"
 
 DATASET = DatasetSummary(digest=DIGEST, uri="s3://bucket/out/datasets/x", train=80, validation=5, evaluation=15)
 ADAPTER = AdapterSummary(
@@ -56,6 +58,12 @@ def failed(reason: str, message: str, *, retryable: bool = False) -> PhaseResult
 def inspected() -> PhaseResult:
     summary = BaseModelSummary(digest=DIGEST, revision="abc", bytes=10, files=3)
     return PhaseResult(outcome=Outcome.SUCCEEDED, reason="Inspected", message="", base_model=summary)
+
+
+def progress(step: int, phase: Phase = Phase.TRAINING, attempt: int = 1) -> Progress:
+    return Progress(
+        phase=phase, attempt=attempt, step=step, total_steps=100, train_loss=1.25, updated_at="2026-01-01T00:00:00Z"
+    )
 
 
 class FakeTrainers:

@@ -1,0 +1,110 @@
+"""Whatever write the operator dies after, a FineTuneJob reaches the same end."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from loop.fake_jobs import NAMESPACE
+from loop.worlds import NAME, PREPARE, TRAIN_1, World, failed, prepared, published
+from tunewright_operator.api.kinds import JOB
+from tunewright_operator.cluster import ConflictError, UnavailableError
+
+
+async def test_conflicts_and_outages_lose_nothing():
+    world = World()
+    world.cluster.fail_next(ConflictError("changed"), "replace_status", times=2)
+    await world.settle()
+    world.cluster.fail_next(UnavailableError("away"), "list", times=1)
+    with pytest.raises(UnavailableError):
+        await world.settle()
+    await world.prepare()
+    assert world.jobs.names() == [PREPARE, TRAIN_1]
+
+
+async def play_a_whole_life(world: World) -> None:
+    """Prepare fails once, training loses a pod, is suspended, resumed, and succeeds."""
+    await world.settle()
+    world.jobs.start(PREPARE)
+    await world.settle()
+    world.jobs.finish(PREPARE, failed("StorageUnreachable", "no answer", retryable=True), exit_code=1)
+    await world.pass_time(await world.settle())
+    world.jobs.start(f"{NAME}-prepare-2")
+    await world.pass_time(7)
+    world.jobs.finish(f"{NAME}-prepare-2", prepared())
+    await world.settle()
+    await world.train()
+    await world.pass_time(11)
+    world.jobs.die(TRAIN_1, exit_code=137, reason="OOMKilled")
+    await world.pass_time(await world.settle())
+    await world.train(2)
+    await world.pass_time(13)
+    world.edit_spec(suspend=True)
+    await world.settle()
+    world.edit_spec(suspend=False)
+    await world.settle()
+    await world.train(3)
+    await world.pass_time(17)
+    world.jobs.finish(f"{NAME}-train-3", published())
+    await world.settle()
+
+
+def end_of(world: World) -> str:
+    status = json.loads(json.dumps(world.status))
+    return json.dumps([status, world.jobs.names()], sort_keys=True)
+
+
+async def test_death_between_any_two_writes_reaches_the_same_end():
+    undisturbed = World()
+    await play_a_whole_life(undisturbed)
+    assert undisturbed.status["phase"] == "Succeeded"
+    assert undisturbed.status["restarts"] == 2
+    assert undisturbed.status["activeSeconds"] == 7 + 11 + 13 + 17
+    writes = len(undisturbed.cluster.writes)
+    assert writes > 20
+    for point in range(1, writes + 1):
+        world = World()
+        world.checked = undisturbed.checked
+        world.cluster.crash_after = point
+        await play_a_whole_life(world)
+        assert world.cluster.crash_after is None, "the crash happened"
+        assert end_of(world) == end_of(undisturbed), (
+            f"crash after write {point}: {undisturbed.cluster.writes[point - 1]}"
+        )
+
+
+async def test_an_attempt_that_a_crash_kept_from_the_status_is_recorded():
+    world = World()
+    await world.settle()
+    world.jobs.start(PREPARE)
+    world.jobs.finish(PREPARE, prepared())
+    world.cluster.crash_after = 3  # the dataset in the status, the ConfigMap, the Job: then the end
+    await world.settle()
+    assert world.cluster.crash_after is None
+    assert world.jobs.names() == [PREPARE, TRAIN_1]
+    assert world.status["attempt"] == 1
+
+
+async def test_a_predecessors_job_of_the_same_name_is_not_ours():
+    world = World()
+    leftover = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": PREPARE,
+            "namespace": NAMESPACE,
+            "labels": {"tunewright.dev/kind": "FineTuneJob", "tunewright.dev/name": NAME},
+            "ownerReferences": [{"uid": "a job deleted a moment ago", "controller": True}],
+        },
+        "spec": {"template": {"metadata": {"labels": {}}}},
+    }
+    world.cluster.put(leftover)
+    world.jobs.start(PREPARE)
+    world.jobs.finish(PREPARE, prepared())
+    await world.settle()
+    assert "dataset" not in world.status
+    assert world.condition("Succeeded")["reason"] == "NameTaken"
+    world.cluster.remove(JOB, NAMESPACE, PREPARE)
+    await world.pass_time(30)
+    assert world.condition("Succeeded")["reason"] == "Preparing"

@@ -1,0 +1,139 @@
+"""A FineTuneJob whose pods die, or whose storage is away, goes on as `retry` says."""
+
+from __future__ import annotations
+
+from loop.worlds import NAME, PREPARE, TRAIN_1, TRAIN_2, World, failed, prepared, published
+from tunewright_contracts.run_spec import Outcome, PhaseResult, RunSpec
+
+
+async def test_storage_away_for_two_minutes_is_outlasted():
+    world = World()
+    await world.settle()
+    away_until = world.clock().timestamp() + 120
+    for number in range(1, 6):
+        name = f"{NAME}-prepare-{number}"
+        if name not in world.jobs.names():
+            break
+        world.jobs.start(name)
+        await world.pass_time(5)
+        if world.clock().timestamp() > away_until:
+            world.jobs.finish(name, prepared())
+            await world.settle()
+            break
+        world.jobs.finish(name, failed("StorageUnreachable", "no answer", retryable=True), exit_code=1)
+        wait = await world.settle()
+        assert world.condition("Reconciling")["reason"] == "Retrying"
+        await world.pass_time(wait)
+    assert world.jobs.names()[-1] == TRAIN_1
+
+
+class TestKilledTrainers:
+    async def test_a_lost_pod_is_resumed_after_a_pause(self):
+        world = World()
+        await world.prepare()
+        await world.train()
+        world.jobs.lose_pod(TRAIN_1)
+        wait = await world.settle()
+        assert wait == 20
+        assert world.condition("Reconciling")["reason"] == "Retrying"
+        assert world.jobs.names() == [PREPARE, TRAIN_1]
+        await world.pass_time(20)
+        assert world.jobs.names() == [PREPARE, TRAIN_1, TRAIN_2]
+        assert world.status["attempt"] == 2
+        assert world.status["restarts"] == 1
+        assert RunSpec.from_json(world.jobs.request(TRAIN_2)).attempt == 2
+
+    async def test_last_words_and_exit_code_are_told(self):
+        world = World(retry={"maxRestarts": 0})
+        await world.prepare()
+        await world.train()
+        log = "x" * 5000 + "\nRuntimeError: device lost"
+        world.jobs.die(TRAIN_1, exit_code=139, message=log)
+        await world.settle()
+        message = world.condition("Succeeded")["message"]
+        assert world.condition("Succeeded")["reason"] == "PodKilled"
+        assert world.condition("Stalled")["reason"] == "RestartsExhausted"
+        assert "exit code 139 (SIGSEGV)" in message
+        assert "RuntimeError: device lost" in message
+        assert len(message.split("last words: ")[1].split(" spec.retry")[0].encode()) <= 1024
+
+    async def test_out_of_memory_halves_the_micro_batch(self):
+        world = World(training={"batchSize": 8})
+        await world.prepare()
+        await world.train()
+        world.jobs.die(TRAIN_1, exit_code=137, reason="OOMKilled")
+        wait = await world.settle()
+        assert "OutOfMemory" in world.condition("Succeeded")["message"]
+        await world.pass_time(wait)
+        assert RunSpec.from_json(world.jobs.request(TRAIN_2)).training.micro_batch_size == 4
+        assert RunSpec.from_json(world.jobs.request(TRAIN_2)).training.batch_size == 8
+        await world.train(2)
+        world.jobs.finish(TRAIN_2, failed("OutOfMemory", "CUDA out of memory.", retryable=True), exit_code=1)
+        await world.pass_time(await world.settle())
+        assert RunSpec.from_json(world.jobs.request(f"{NAME}-train-3")).training.micro_batch_size == 2
+        assert world.status["microBatchSize"] == 2
+
+    async def test_out_of_memory_fails_when_asked_to(self):
+        world = World(retry={"outOfMemory": "Fail"})
+        await world.prepare()
+        await world.train()
+        world.jobs.die(TRAIN_1, exit_code=137, reason="OOMKilled")
+        await world.settle()
+        assert world.status["phase"] == "Failed"
+        assert world.condition("Stalled")["reason"] == "OutOfMemory"
+        assert "exit code 137 (SIGKILL)" in world.condition("Succeeded")["message"]
+
+    async def test_preemption_is_resumed_at_once_and_counts_nothing(self):
+        world = World(retry={"maxRestarts": 0})
+        await world.prepare()
+        await world.train()
+        world.jobs.die(TRAIN_1, exit_code=143, disrupted=True)
+        await world.settle()
+        assert world.jobs.names()[-1] == TRAIN_2
+        assert world.status["restarts"] == 0
+
+    async def test_a_result_whose_pod_is_gone_is_got_by_running_again(self):
+        world = World()
+        await world.prepare()
+        await world.train()
+        world.jobs.finish(TRAIN_1, published())
+        world.jobs.lose_pod(TRAIN_1)
+        await world.pass_time(await world.settle())
+        assert world.jobs.names()[-1] == TRAIN_2
+
+    async def test_restarts_run_out_and_raising_the_limit_continues(self):
+        world = World(retry={"maxRestarts": 1})
+        await world.prepare()
+        for attempt in (1, 2):
+            await world.train(attempt)
+            world.jobs.die(f"{NAME}-train-{attempt}", exit_code=1, message="disk on fire")
+            wait = await world.settle()
+            if attempt == 1:
+                await world.pass_time(wait)
+        assert world.status["phase"] == "Failed"
+        assert "disk on fire" in world.condition("Succeeded")["message"]
+        assert "maxRestarts (1)" in world.condition("Succeeded")["message"]
+
+        world.edit_spec(retry={"maxRestarts": 2})
+        await world.settle()
+        assert world.jobs.names()[-1] == f"{NAME}-train-3"
+        assert world.status["restarts"] == 2
+        assert "completionTime" not in world.status
+        assert world.condition("Stalled") is None
+
+    async def test_below_the_minimum_keeps_the_scores(self):
+        world = World()
+        await world.prepare()
+        await world.train()
+        scores = published().scores
+        result = PhaseResult(
+            outcome=Outcome.FAILED, reason="BelowMinimum", message="ExactMatch 0.875 < 0.9", scores=scores
+        )
+        world.jobs.finish(TRAIN_1, result, exit_code=1)
+        await world.settle()
+        assert world.condition("Succeeded")["reason"] == "BelowMinimum"
+        assert world.condition("Trained")["status"] == "True"
+        assert world.condition("Evaluated")["status"] == "False"
+        assert world.condition("Published")["status"] == "Unknown"
+        assert world.status["evaluation"][0]["tuned"] == "0.875"
+        assert "adapter" not in world.status
