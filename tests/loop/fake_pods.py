@@ -46,7 +46,7 @@ class Counters:
 
 
 class FakePod:
-    """One server process. ``broken`` adapters fail for good with that message; ``slow`` ones load when told."""
+    """One server process. ``broken`` adapters fail for good with that message, ``barred`` ones are tried again; ``slow`` ones load when told."""
 
     def __init__(self, uid: str, *, boot: int = 1) -> None:
         self.uid = uid
@@ -57,6 +57,7 @@ class FakePod:
         self.plan_status = PlanStatus.NONE
         self.loaded: set[str] = set()
         self.broken: dict[str, str] = {}
+        self.barred: dict[str, str] = {}
         self.slow: set[str] = set()
         self.in_flight: dict[str, int] = {}
         self.counters: dict[tuple[str, str], Counters] = {}
@@ -88,7 +89,7 @@ class FakePod:
         """Load whatever the plan names and nothing holds back."""
         if self.plan is not None:
             names = {adapter.name for adapter in self.plan.adapters}
-            self.loaded |= {name for name in names if name not in self.broken and name not in self.slow}
+            self.loaded |= names - self.broken.keys() - self.barred.keys() - self.slow
 
     def restart(self, mounted: ServingPlan | None = None) -> None:
         """A new process: counters from zero; the plan from the mounted file."""
@@ -135,8 +136,8 @@ class FakePod:
                     name=adapter.name,
                     digest=adapter.digest,
                     phase=self._phase(adapter.name),
-                    reason="PreflightFailed" if adapter.name in self.broken else "",
-                    message=self.broken.get(adapter.name, ""),
+                    reason=self._reason(adapter.name),
+                    message=(self.barred | self.broken).get(adapter.name, ""),
                     in_flight=self.in_flight.get(adapter.name, 0),
                 )
                 for adapter in adapters
@@ -160,10 +161,17 @@ class FakePod:
             ),
         )
 
+    def _reason(self, name: str) -> str:
+        if name in self.broken:
+            return "PreflightFailed"
+        return "AccessDenied" if name in self.barred else ""
+
     def _phase(self, name: str) -> AdapterPhase:
         if name in self.loaded:
             return AdapterPhase.LOADED
-        return AdapterPhase.FAILED if name in self.broken else AdapterPhase.FETCHING
+        if name in self.broken:
+            return AdapterPhase.FAILED
+        return AdapterPhase.RETRYING if name in self.barred else AdapterPhase.FETCHING
 
 
 class FakeServerPods:

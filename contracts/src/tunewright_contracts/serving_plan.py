@@ -123,9 +123,9 @@ class AdapterPhase(StrEnum):
     LOADED = "Loaded"
     DRAINING = "Draining"
     RETRYING = "Retrying"
-    """Failed for a passing reason; tried again with backoff."""
+    """Failed for a reason outside the adapter, such as a store that is away or a wrong key; tried again, at least every minute."""
     FAILED = "Failed"
-    """Failed: waiting does not help (missing, digest, preflight). What somebody may mend is tried again every minute."""
+    """Failed for good by what the adapter is (digest, preflight) or where it lies; a candidate that is Failed everywhere ends."""
 
 
 class AdapterState(Message):

@@ -44,7 +44,7 @@ class AdapterRecord:
     attempts: int = 0
     retry_at: float = 0.0
     given_up: bool = False
-    """It failed for good once: readiness waits for it no more, even while it is tried again."""
+    """Waiting did not help once: readiness waits for it no more, even while it is tried again."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -149,30 +149,31 @@ def _decide_known(record: AdapterRecord, *, keep: bool, idle: bool) -> Action | 
 def _is_due(record: AdapterRecord | None, now: float) -> bool:
     if record is None:
         return False
-    return record.phase is AdapterPhase.PENDING or (_is_tried_again(record) and record.retry_at <= now)
-
-
-def _is_tried_again(record: AdapterRecord) -> bool:
-    return record.phase in {AdapterPhase.RETRYING, AdapterPhase.FAILED} and record.retry_at > 0
+    return record.phase is AdapterPhase.PENDING or (record.phase is AdapterPhase.RETRYING and record.retry_at <= now)
 
 
 def record_failure(record: AdapterRecord, reason: str, message: str, *, retryable: bool, now: float) -> AdapterRecord:
     """Return the record after a failed attempt: retried with doubling waits, or failed.
 
-    A failure that somebody may mend without changing the adapter (`MENDABLE`) is reported as failed, since waiting does not help,
-    and yet tried again every minute: a revoked key must not cost a pod its adapters until it is restarted.
+    A failure that somebody may mend without changing the adapter (`MENDABLE`) says nothing against it, so it is never
+    Failed, which ends a candidate: it is tried again every minute, and readiness does not wait for it.
     """
     attempts = record.attempts + 1
     if reason == AdapterReason.LOAD_FAILED and attempts >= MAX_LOAD_ATTEMPTS:
         retryable = False
-    wait = min(FIRST_RETRY_SECONDS * 2.0 ** min(attempts - 1, 16), LONGEST_RETRY_SECONDS)
+    wait = (
+        min(FIRST_RETRY_SECONDS * 2.0 ** min(attempts - 1, 16), LONGEST_RETRY_SECONDS)
+        if retryable
+        else LONGEST_RETRY_SECONDS
+    )
+    tried_again = retryable or reason in MENDABLE
     return dataclasses.replace(
         record,
-        phase=AdapterPhase.RETRYING if retryable else AdapterPhase.FAILED,
+        phase=AdapterPhase.RETRYING if tried_again else AdapterPhase.FAILED,
         reason=reason,
         message=message,
         attempts=attempts,
-        retry_at=now + (wait if retryable else LONGEST_RETRY_SECONDS) if retryable or reason in MENDABLE else 0.0,
+        retry_at=now + wait if tried_again else 0.0,
         given_up=record.given_up or not retryable,
     )
 
@@ -197,5 +198,5 @@ def is_settled(plan: ServingPlan | None, records: Mapping[str, AdapterRecord], n
 
 def find_next_wake(records: Mapping[str, AdapterRecord]) -> float | None:
     """Return the earliest time at which a retry is due, or None."""
-    due = [record.retry_at for record in records.values() if _is_tried_again(record)]
+    due = [record.retry_at for record in records.values() if record.phase is AdapterPhase.RETRYING]
     return min(due, default=None)

@@ -357,7 +357,7 @@ def test_a_pause_that_the_spec_turns_into_an_observation_needs_evidence_of_its_o
 
 
 def test_steps_that_the_spec_takes_away_leave_a_whole_bake():
-    world = at_step(1, [*SHORT, {"setWeight": 100}, {"observe": {"minRequests": 9000, "maxSeconds": 3000}}])
+    world = at_step(1, [*SHORT, {"setWeight": 99}, {"observe": {"minRequests": 9000, "maxSeconds": 3000}}])
     world.ask(400)
     world.settle()
     world.clock.advance(121)
@@ -400,7 +400,26 @@ def test_an_adapter_that_some_replicas_refuse_waits_and_says_which():
     assert decision.wait.reason == "LoadingRetried"
     assert "pod-0" in decision.wait.message
     assert "tensor holds NaN" in decision.wait.message
+    assert decision.wait.stalled
     world.pods[1].broken[revision_of("two")] = "tensor holds NaN"
     world.pods[1].loaded.discard(revision_of("two"))
     world.settle()
     assert last(world)[1:] == ("RolledBack", "AdapterRefused")
+
+
+def test_a_key_that_opens_nothing_does_not_end_a_sound_adapter():
+    world = RolloutWorld(SHORT)
+    world.promote_first("one")
+    two = revision_of("two")
+    for pod in world.pods:
+        pod.barred[two] = "s3://models/two: access denied"
+    world.name_adapter("two")
+    decision = world.settle()
+    assert (decision.wait.reason, decision.wait.stalled) == ("LoadingRetried", False)
+    assert "pod-1: AccessDenied" in decision.wait.message
+    for pod in world.pods:
+        pod.barred.clear()
+        pod.load()
+    world.settle()
+    assert world.deployment.status.candidate.revision == two
+    assert all(two in pod.loaded for pod in world.pods)

@@ -84,7 +84,7 @@ def test_passing_failures_wait_longer_and_longer_up_to_a_minute():
 
 def test_what_storage_refuses_is_told_at_once_and_tried_again_every_minute():
     failed = converge.record_failure(record(A, AdapterPhase.FETCHING), "AccessDenied", "m", retryable=False, now=5.0)
-    assert (failed.phase, failed.retry_at) == (AdapterPhase.FAILED, 65.0)
+    assert (failed.phase, failed.retry_at) == (AdapterPhase.RETRYING, 65.0), "it says nothing against the adapter"
     plan, limits = world.make_plan(1, [A]), {"slots": 1, "parallel": 1}
     assert converge.decide_actions(plan, {A.name: failed}, {}, 64.9, **limits) == ()
     assert converge.decide_actions(plan, {A.name: failed}, {}, 65.0, **limits) == (converge.BringUp(A.name),)
@@ -94,6 +94,7 @@ def test_what_storage_refuses_is_told_at_once_and_tried_again_every_minute():
     elsewhere = converge.record_failure(record(A, AdapterPhase.FETCHING), "WrongRegion", "m", retryable=False, now=5.0)
     assert elsewhere.retry_at == 65.0
     broken = converge.record_failure(record(A, AdapterPhase.FETCHING), "DigestMismatch", "m", retryable=False, now=5.0)
+    assert broken.phase is AdapterPhase.FAILED
     assert converge.decide_actions(plan, {A.name: broken}, {}, 9999.0, **limits) == ()
 
 

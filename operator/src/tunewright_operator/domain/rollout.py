@@ -309,18 +309,17 @@ def _run_step(situation: Situation, candidate: CandidateRevision, server: Server
 
 
 def _wait_for_loading(situation: Situation, candidate: CandidateRevision, server: ServerFacts) -> Decision | None:
-    """Wait until every ready replica has loaded the candidate; a refusal by all of them ends it."""
+    """Wait until every ready replica has loaded the candidate; a refusal for good by all of them ends it."""
     if server.has_loaded(candidate.revision):
         return None
-    failures = {
-        pod.name: pod.failed[candidate.revision] for pod in server.ready_pods if candidate.revision in pod.failed
-    }
-    told = "; ".join(f"{name}: {problem}" for name, problem in sorted(failures.items()))
-    if failures and len(failures) == len(server.ready_pods):
+    pods = sorted(server.ready_pods, key=lambda pod: pod.name)
+    refused = [pod for pod in pods if candidate.revision in pod.failed]
+    problems = [(pod.name, (pod.failed | pod.retried).get(candidate.revision)) for pod in pods]
+    told = "; ".join(f"{name}: {problem}" for name, problem in problems if problem)
+    if refused and len(refused) == len(pods):
         return steps.withdraw(situation.status, candidate, Outcome.ROLLED_BACK, Why.ADAPTER_REFUSED, told)
-    if failures:
-        return steps.hold(
-            situation, Why.LOADING_RETRIED, f"some replicas refuse {candidate.revision}: {told}", stalled=True
-        )
+    if told:
+        message = f"{candidate.revision} is not loaded everywhere: {told}"
+        return steps.hold(situation, Why.LOADING_RETRIED, message, stalled=bool(refused))
     missing = [pod.name for pod in server.ready_pods if candidate.revision not in pod.loaded]
     return steps.hold(situation, Why.LOADING, f"loading {candidate.revision} in {', '.join(missing)}.")

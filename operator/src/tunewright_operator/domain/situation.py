@@ -29,7 +29,9 @@ class PodView:
     state: PodState | None = None
     loaded: frozenset[str] = frozenset()
     failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Adapters that the pod refused, each with the reason and message it gave."""
+    """Adapters that the pod refused for good, each with the reason and message it gave."""
+    retried: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Adapters that the pod could not load for a reason outside them and tries again, with reason and message."""
 
     @property
     def generation(self) -> int:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from tunewright_contracts.serving_plan import AdapterPhase, OutputContract, PlanStatus, PodState, ServingPlan, StickyKey
+from tunewright_contracts.serving_plan import (
+    AdapterPhase,
+    AdapterState,
+    OutputContract,
+    PlanStatus,
+    PodState,
+    ServingPlan,
+    StickyKey,
+)
 from tunewright_operator.api.adapter_deployment import AdapterDeployment, LiveMetricType, Revision
 from tunewright_operator.api.resource import Metadata
 from tunewright_operator.domain.aliases import AliasClaim
@@ -82,12 +90,13 @@ def view_pod(uid: str, name: str, *, ready: bool, state: PodState | None) -> Pod
         ready=ready,
         state=state,
         loaded=frozenset(adapter.name for adapter in adapters if adapter.phase is AdapterPhase.LOADED),
-        failed={
-            adapter.name: f"{adapter.reason}: {adapter.message}"
-            for adapter in adapters
-            if adapter.phase is AdapterPhase.FAILED
-        },
+        failed=_list_problems(adapters, AdapterPhase.FAILED),
+        retried=_list_problems(adapters, AdapterPhase.RETRYING),
     )
+
+
+def _list_problems(adapters: Sequence[AdapterState], phase: AdapterPhase) -> dict[str, str]:
+    return {adapter.name: f"{adapter.reason}: {adapter.message}" for adapter in adapters if adapter.phase is phase}
 
 
 def report_pod(state: PodState) -> PodReport:
