@@ -69,6 +69,13 @@ def test_canary_is_promoted_by_evidence(
     assert {item["type"] for item in report["metrics"]} == {"ExactMatch"}
     assert all(item["incumbent"] is not None and item["base"] is not None for item in report["metrics"])
 
+    def loaded() -> list[set[str]]:
+        return [{adapter.name for adapter in state.adapters} for state in serving.read_states(platform, pool)]
+
+    # Drained and unloaded; the pool still serves other tests' adapters.
+    wait_until(lambda: all(stable not in names for names in loaded()), timeout=60, describe=lambda: repr(loaded()))
+    assert all(new in names for names in loaded())
+
 
 def test_candidate_that_fails_its_evaluation_answers_nobody(
     platform: Kubectl, pool: str, team: str, bucket: Bucket, base_digest: str
@@ -99,7 +106,21 @@ def test_person_promotes_and_aborts(platform: Kubectl, pool: str, team: str, buc
     alias = f"p{team[5:]}"
     steps = [{"setWeight": 50}, {"pause": {}}]
     stable, new = start_canary(platform, bucket, pool, team, base_digest, alias, (64, 65), steps)
-    platform.wait_for("adep", alias, team, lambda body: candidate(body).get("weight") == 50, timeout=120)
+    platform.wait_for(
+        "adep",
+        alias,
+        team,
+        lambda body: condition(body, "Reconciling").get("reason") == "AwaitingPromotion",
+        timeout=120,
+    )
+    sessions = [f"customer-{number}" for number in range(30)]
+    answers = [
+        {session: serving.ask(address, alias, session).headers["x-tunewright-revision"] for session in sessions}
+        for address in serving.pod_addresses(platform, pool).values()
+    ]
+    assert len(answers) == 2
+    assert answers[0] == answers[1], "a session's revision does not depend on the replica"
+    assert set(answers[0].values()) == {stable, new}
     platform.annotate("adep", alias, team, f"tunewright.dev/abort={new}@1")
     platform.wait_for("adep", alias, team, lambda body: last_outcome(body) == (new, "Aborted"), timeout=120)
 

@@ -27,6 +27,22 @@ def check_status(plural: str, status: dict[str, Any]) -> None:
     assert not pruned, f"the CRD of {plural} lacks {pruned}"
 
 
+def check_kstatus(body: dict[str, Any], status: dict[str, Any]) -> None:
+    """Fail when kstatus would misread a status (https://github.com/kubernetes-sigs/cli-utils, pkg/kstatus).
+
+    Reconciling and Stalled stand there only when True and never together, and the status says which spec it saw.
+    """
+    conditions = status.get("conditions", [])
+    states = {item["type"]: item["status"] for item in conditions}
+    assert len(states) == len(conditions), f"a type stands there twice: {conditions}"
+    abnormal = [name for name in ("Reconciling", "Stalled") if name in states]
+    assert len(abnormal) <= 1, f"both {abnormal}: {conditions}"
+    assert all(states[name] == "True" for name in abnormal), conditions
+    assert status.get("observedGeneration") == body["metadata"]["generation"], (
+        f"the status of generation {body['metadata']['generation']} says it saw {status.get('observedGeneration')}"
+    )
+
+
 def find_pruned(schema: dict[str, Any], value: Any, where: str) -> list[str]:
     if schema.get("x-kubernetes-preserve-unknown-fields"):
         return []

@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from loop.crd_schema import check_kstatus
 from tunewright_operator.api.kinds import OWN_KINDS, SECRET, Kind, kind_of
 from tunewright_operator.cluster import (
     FIELD_MANAGER,
@@ -180,6 +181,7 @@ class FakeCluster:
         self._maybe_fail("replace_status", address)
         old = self._require(address, observed["metadata"]["resourceVersion"])
         _refuse_floats(status, "status")
+        check_kstatus(observed, dict(status))
         return self._update("replace_status", address, {**old, "status": copy.deepcopy(dict(status))})
 
     async def patch_metadata(

@@ -296,10 +296,44 @@ async def test_deleting_the_job_changes_nothing(world):
     assert world.status()["candidate"]["evaluationDatasetURI"] == "s3://models/adapters/support/evaluation.jsonl"
 
 
-async def test_a_failed_job_by_reference_is_named(world):
-    world.edit_deployment(lambda body: body["spec"].update(adapter={"fineTuneJobRef": {"name": "absent"}}))
+async def test_a_job_by_reference_is_waited_for_and_then_taken_whatever_else_succeeds(world):
+    world.edit_deployment(lambda body: body["spec"].update(adapter={"fineTuneJobRef": {"name": "named"}}))
     await world.settle()
     assert condition(world.status(), "Stalled")["reason"] == "JobNotFound"
+    assert "'named'" in condition(world.status(), "Stalled")["message"]
+
+    def end(state: str, reason: str) -> None:
+        told = {"status": state, "reason": reason, "message": "tickets.jsonl:7: not JSON"}
+        world.cluster.edit(FINE_TUNE_JOB, SUPPORT, "named", lambda body: body["status"]["conditions"][0].update(told))
+
+    world.put_job("named")
+    end("Unknown", "Training")
+    await world.settle()
+    assert condition(world.status(), "Reconciling")["reason"] == "JobNotFinished"
+    assert condition(world.status(), "Stalled") == {}, "it goes on by itself"
+    world.put_job("another")
+    await world.settle()
+    assert "candidate" not in world.status()
+    end("False", "InvalidRecords")
+    await world.settle()
+    stalled = condition(world.status(), "Stalled")
+    assert stalled["reason"] == "JobFailed"
+    assert "InvalidRecords: tickets.jsonl:7: not JSON" in stalled["message"]
+    end("True", "Succeeded")
+    await world.settle()
+    assert world.status()["candidate"]["revision"] == revision_of("named")
+    await world.promote_candidate()
+    assert world.status()["stable"]["sourceJob"]["name"] == "named"
+    world.remove_job("named")
+    await world.settle()
+    assert condition(world.status(), "Stalled") == {}, "its adapter was taken: it is not missed"
+
+
+async def test_an_adapter_without_held_out_records_cannot_be_evaluated(world):
+    world.put_job("blind", evaluationDatasetURI="")
+    await world.settle()
+    assert condition(world.status(), "Stalled")["reason"] == "NoEvaluationDataset"
+    assert world.targets() == {}
 
 
 async def test_an_adapter_by_address_is_inspected_once(world):
@@ -419,19 +453,44 @@ async def test_the_slow_limit_is_fixed_before_the_window_and_stays(world):
     assert "Latency" in world.status()["candidate"]["observation"]["metrics"]
 
 
-async def play_rollout(world: ServingWorld, word: str) -> dict[str, Any]:
-    """Bring a new job's adapter to stable, and return all that must not depend on the operator's deaths."""
+async def test_a_slow_candidate_is_rolled_back_by_latency(world):
+    await world.settle()
+    await world.promote("first")
+    world.ask(200)
+    await world.begin_canary("slow")
+    world.ask(400, bad={revision_of("slow"): {"Latency"}})
+    await world.pass_time(5)
+    await world.pass_time(5)
+    entry = world.status()["history"][0]
+    assert (entry["outcome"], entry["reason"]) == ("RolledBack", "GuardrailFailed")
+    assert entry["message"].startswith("Latency: the candidate answered badly")
+    assert world.targets() == {revision_of("first"): 100}
+
+
+async def test_latency_that_cannot_be_judged_is_told_in_the_steps_reasons(world):
+    await world.settle()
+    await world.begin_canary("first")
+    world.ask(50)
+    await world.pass_time(5)
+    passed = [event[3] for event in world.cluster.events if event[2] == "StepPassed"]
+    assert passed[-1].endswith("Latency is not judged: there is no incumbent to be compared with")
+
+
+async def play_rollout(world: ServingWorld, word: str, course: str = "promoted") -> dict[str, Any]:
+    """Bring a new job's adapter to its end, and return all that must not depend on the operator's deaths."""
     world.put_job(word)
     await world.settle()
-    world.finish_evaluation(Verdict.PASS)
+    world.finish_evaluation(Verdict.FAIL if course == "refused" else Verdict.PASS)
     await world.settle()
+    if course == "aborted":
+        world.annotate("abort", word)
     for _ in range(2):
-        world.ask(400)
+        world.ask(400, bad={revision_of(word): {"ErrorRate"}} if course == "broken" else None)
         await world.pass_time(5)
     await world.pass_time(60)
     status = world.status()
     return {
-        "stable": status["stable"]["revision"],
+        "stable": status.get("stable", {}).get("revision"),
         "history": [(item["revision"], item["outcome"], item["from"], item["to"]) for item in status["history"]],
         "conditions": [(item["type"], item["status"], item["reason"]) for item in status["conditions"]],
         "targets": world.targets(),
@@ -450,18 +509,28 @@ async def begin(has_incumbent: bool) -> ServingWorld:
     return world
 
 
-@pytest.mark.parametrize("has_incumbent", [False, True])
-async def test_an_operator_killed_after_any_write_reaches_the_same_end(has_incumbent):
+COURSES = {
+    "promoted": ("second", "Promoted"),
+    "refused": ("first", "RolledBack"),
+    "broken": ("first", "RolledBack"),
+    "aborted": ("first", "Aborted"),
+}
+
+
+@pytest.mark.parametrize(("course", "has_incumbent"), [("promoted", False), *((course, True) for course in COURSES)])
+async def test_an_operator_killed_after_any_write_reaches_the_same_end(course, has_incumbent):
     start = await begin(has_incumbent)
     calm = copy.deepcopy(start)
-    expected = await play_rollout(calm, "second")
-    assert expected["stable"] == revision_of("second")
+    expected = await play_rollout(calm, "second", course)
+    stable, outcome = COURSES[course]
+    assert expected["stable"] == revision_of(stable)
+    assert expected["history"][0][:2] == (revision_of("second"), outcome)
     writes = len(calm.cluster.writes) - len(start.cluster.writes)
-    assert writes > 15
+    assert writes > 10
     for number in range(1, writes):
         world = copy.deepcopy(start)
         world.cluster.crash_after = number
-        end = await play_rollout(world, "second")
+        end = await play_rollout(world, "second", course)
         assert world.crashes == 1, number
         assert end == expected, f"killed after write {number}"
 

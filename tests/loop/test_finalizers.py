@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from loop.fake_cluster import FakeCluster
-from tunewright_operator.api.kinds import BASE_MODEL, DEPLOYMENT
-from tunewright_operator.cluster import ConflictError, ForbiddenError
+from tunewright_operator.api.kinds import BASE_MODEL, DEPLOYMENT, MODEL_SERVER
+from tunewright_operator.cluster import ConflictError, ForbiddenError, NotFoundError
 from tunewright_operator.finalizers import release_finalizers, stop_operator
 
 
@@ -32,6 +32,14 @@ async def test_a_resource_that_waits_for_it_is_gone():
     await cluster.delete(BASE_MODEL, None, "a")
     await release_finalizers(cluster)
     assert await cluster.get(BASE_MODEL, None, "a") is None
+
+
+async def test_a_kind_whose_crd_is_gone_does_not_keep_the_uninstall_from_the_others():
+    cluster = FakeCluster()
+    metadata = {"name": "s", "namespace": "serving", "finalizers": ["tunewright.dev/in-use"]}
+    cluster.put({"apiVersion": MODEL_SERVER.api_version, "kind": MODEL_SERVER.name, "metadata": metadata, "spec": {}})
+    cluster.fail_next(NotFoundError("the server could not find the requested resource"), "list", BASE_MODEL)
+    assert await release_finalizers(cluster) == 1
 
 
 async def test_a_conflict_is_tried_again_and_a_refusal_is_not_hidden():

@@ -33,14 +33,18 @@ async def stop_operator(cluster: Cluster, namespace: str, name: str) -> None:
 
 
 async def release_finalizers(cluster: Cluster) -> int:
-    """Remove every finalizer of our domain from every custom resource and return from how many.
+    """Remove every finalizer of our domain from every custom resource and return from how many; a CRD that is gone has none.
 
     Raises:
         ClusterError: the API server refused or did not answer; what was released stays released, run it again.
     """
     released = 0
     for kind in OWN_KINDS:
-        for body in await cluster.list(kind):
+        try:
+            found = await cluster.list(kind)
+        except NotFoundError:
+            continue
+        for body in found:
             released += await _release(cluster, body)
     return released
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tunewright_contracts.serving_plan import BUCKETS, PodState, RevisionCounters
+from tunewright_contracts.serving_plan import BUCKETS, LATENCY_BOUNDS_MILLISECONDS, PodState, RevisionCounters
 from tunewright_operator.api.adapter_deployment import AdapterDeploymentSpec
 from tunewright_operator.domain.evidence import MAX_REGRESSION
-from tunewright_operator.domain.live import build_window, read_pods
+from tunewright_operator.domain.live import build_window, derive_slow_limit, read_pods
 
 
 def buckets(*first: int) -> tuple[int, ...]:
@@ -65,3 +65,24 @@ def test_the_widest_rise_that_the_api_takes_can_be_tested() -> None:
     )
     window = build_window(spec, 1, has_incumbent=True, slow_limit_known=False)
     assert window.metrics[0].max_regression == MAX_REGRESSION
+
+
+def slow_state(counts: dict[int, int], revision: str = "support--old") -> PodState:
+    histogram = tuple(counts.get(index, 0) for index in range(len(LATENCY_BOUNDS_MILLISECONDS) + 1))
+    entry = RevisionCounters(alias="support", revision=revision, latency_milliseconds=histogram)
+    return PodState(pod_uid="pod", boot_id="boot", counters=(entry,))
+
+
+def test_the_slow_limit_is_a_multiple_of_the_incumbents_p95_over_all_pods() -> None:
+    pods = [slow_state({10: 60, 20: 2}), slow_state({10: 35, 20: 3}), slow_state({40: 999}, "support--new")]
+    assert derive_slow_limit(pods, "support", "support--old", 2.0) == 2 * LATENCY_BOUNDS_MILLISECONDS[10], "95 of 100"
+    pods.append(slow_state({20: 1}))
+    assert derive_slow_limit(pods, "support", "support--old", 2.0) == 2 * LATENCY_BOUNDS_MILLISECONDS[20], "95 of 101"
+
+
+def test_few_answers_give_no_slow_limit_and_endless_ones_the_last_bound() -> None:
+    assert derive_slow_limit([slow_state({10: 49})], "support", "support--old", 2.0) is None
+    beyond = len(LATENCY_BOUNDS_MILLISECONDS)
+    assert (
+        derive_slow_limit([slow_state({beyond: 50})], "support", "support--old", 1.0) == LATENCY_BOUNDS_MILLISECONDS[-1]
+    )

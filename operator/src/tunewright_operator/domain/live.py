@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from tunewright_contracts.evaluation_report import Verdict
 from tunewright_contracts.serving_plan import LATENCY_BOUNDS_MILLISECONDS, PodState, RevisionCounters
 from tunewright_operator.api.adapter_deployment import AdapterDeploymentSpec, CandidateRevision, LiveMetricType
 from tunewright_operator.domain.counters import NO_ANSWERS, ArmCounters, EvidenceError, PodReading
@@ -34,6 +35,8 @@ class Window:
     comparison: Comparison
     metrics: tuple[LiveMetric, ...]
     rules: ObservationSpec
+    not_judged: tuple[str, ...] = ()
+    """A sentence for each metric of the spec that this window cannot judge."""
 
 
 def build_window(
@@ -51,7 +54,15 @@ def build_window(
     else:
         comparison = Comparison.LAST_WINDOW if has_incumbent else Comparison.NONE
         rules = ObservationSpec(0, spec.rollout.bake_seconds, budget, full_window=True)
-    return Window(step_index, comparison, metrics, rules)
+    not_judged: tuple[str, ...] = ()
+    if any(metric.type is LiveMetricType.LATENCY for metric in spec.analysis.metrics) and not (
+        has_incumbent and slow_limit_known
+    ):
+        why = f"the incumbent had fewer than {MIN_ANSWERS_FOR_P95} answers when the rollout began"
+        not_judged = (
+            f"Latency is not judged: {why if has_incumbent else 'there is no incumbent to be compared with'}",
+        )
+    return Window(step_index, comparison, metrics, rules, not_judged)
 
 
 def _select_metrics(
@@ -139,7 +150,10 @@ def watch(
 ) -> tuple[Observation, Assessment]:
     """Add what was counted since the last look, and say what the evidence shows."""
     grown = absorb(observation, readings, existing_pods)
-    return grown, assess(grown, window.rules, now)
+    assessment = assess(grown, window.rules, now)
+    if assessment.verdict is Verdict.PASS:
+        assessment = replace(assessment, reasons=(*assessment.reasons, *window.not_judged))
+    return grown, assessment
 
 
 def parse_observation(candidate: CandidateRevision) -> Observation | None:
@@ -161,7 +175,8 @@ def _sum_incumbent(readings: Iterable[PodReading]) -> dict[str, PastWindow]:
 def derive_slow_limit(states: Iterable[PodState], alias: str, incumbent: str, max_ratio: float) -> int | None:
     """Return ``max_ratio`` × the incumbent's p95 in milliseconds; None while it answered too little to tell.
 
-    The p95 is the upper bound of its bucket in the pods' latency histograms: within 25 %.
+    The p95 is over all that the running pods have counted of it, and the upper bound of its bucket in their latency
+    histograms: within 25 % (ADR 7).
     """
     sums = [0] * len(LATENCY_BOUNDS_MILLISECONDS)
     beyond = 0

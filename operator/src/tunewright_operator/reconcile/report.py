@@ -54,7 +54,9 @@ class FailureReporter:
         )
         conditions = [*others, *(condition.to_wire() for condition in told)]
         if conditions != status.get("conditions"):
-            await self._cluster.replace_status(body, {**status, "conditions": conditions})
+            # kstatus reads Stalled only of a status that has seen this spec.
+            seen = {"observedGeneration": body["metadata"].get("generation")}
+            await self._cluster.replace_status(body, {**status, **seen, "conditions": conditions})
             await self._cluster.emit_event(body, EventType.WARNING, reason, message)
 
 
