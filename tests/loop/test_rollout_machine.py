@@ -183,16 +183,19 @@ class RolloutMachine(RuleBasedStateMachine):
     def pod_stops_answering(self, index: int, reachable: bool) -> None:
         self.world.pods[index].reachable = reachable
 
-    @rule(index=st.integers(0, 1), word=st.sampled_from(WORDS))
-    def pod_refuses_adapter(self, index: int, word: str) -> None:
+    @rule(index=st.integers(0, 1), word=st.sampled_from(WORDS), for_good=st.booleans())
+    def pod_cannot_load(self, index: int, word: str, for_good: bool) -> None:
         pod = self.world.pods[index]
         if revision_of(word) not in pod.loaded:
-            pod.broken[revision_of(word)] = "not safetensors"
+            (pod.broken if for_good else pod.barred)[revision_of(word)] = (
+                "not safetensors" if for_good else "access denied"
+            )
 
     @rule()
     def pods_recover(self) -> None:
         for pod in self.world.pods:
             pod.broken.clear()
+            pod.barred.clear()
             pod.load()
             pod.ready = pod.reachable = True
 
