@@ -1,6 +1,6 @@
 """What the middleware costs a request: the same app asked directly and through it, in one run, turn by turn.
 
-    python bench/middleware_overhead.py [--requests 2000]
+    .venv/bin/python bench/middleware_overhead.py [--requests 2000]
 
 The app stands for vLLM and answers at once, so what is left is the middleware's own work: parse, authorise, route,
 encode, rewrite, count. Both are called in process, without sockets: a difference of microseconds would drown in them.

@@ -8,7 +8,7 @@ candidate requests each rule looks and may roll back:
 - `z-test`: a one-sided two-proportion test of "worse by more than the margin" at 5 %, at each look;
 - `last 100`: the candidate's rate over its last 100 requests against the incumbent's true rate plus the margin.
 
-Usage: python bench/verdict_error_rates.py [--runs 200] [--horizon 5000] [--overlap 0] [--seed 1]
+Usage: .venv/bin/python bench/verdict_error_rates.py [--runs 200] [--horizon 5000] [--overlap 0] [--seed 1]
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 A customer writes one ticket after the other; how many customers there are at a time can change while it runs. Needs
 nothing but Python; it runs as a pod in the demo::
 
-    python examples/support-triage/client.py http://smollm2.serving.svc:8000 support [--customers 2] [--seed N]
-    python examples/support-triage/client.py --set-customers 4      # tell the one that runs here; -1 ends it
+    python3 examples/support-triage/client.py http://smollm2.serving.svc:8000 support [--customers 2] [--seed N]
+    python3 examples/support-triage/client.py --set-customers 4      # tell the one that runs here; -1 ends it
 
 Each line has ``start`` and ``end`` (seconds since the epoch), ``session``, ``kind`` (ticket or gift-card), ``status``
 (0: no answer), ``revision`` (the header x-tunewright-revision), ``model`` and ``answer``. However it is ended, answers

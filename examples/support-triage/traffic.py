@@ -4,7 +4,7 @@ A session is one customer who writes one to four tickets; it is what a rollout k
 tickets is about gift cards, which no held-out ticket mentions. Deterministic by seed. As a program it prints JSON lines
 for any client to send::
 
-    python examples/support-triage/traffic.py --sessions 100 [--gift-cards 33] [--seed N]
+    python3 examples/support-triage/traffic.py --sessions 100 [--gift-cards 33] [--seed N]
 """
 
 from __future__ import annotations

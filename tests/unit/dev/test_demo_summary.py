@@ -91,6 +91,7 @@ def test_a_good_summary_violates_nothing():
     [
         (change_tuned(exact_match=0.699), "tuned exact match is 0.699"),
         (change_tuned(valid_json=0.949), "tuned valid JSON is 0.949"),
+        (change_tuned(n=199), "only 199 held-out records"),
         (
             GOOD.model_copy(
                 update={

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import http.server
 import io
 import json
+import os
+import subprocess
+import threading
 
 from tunewright_contracts.serving_plan import PLAN_KEY, Route, ServingPlan, SignedPlan, Target
 from tunewright_dev.demo import customers, feed, memory, telling, view
@@ -235,3 +240,42 @@ def test_three_things_to_try_each_have_commands():
     suggestions = telling.suggest("export KUBECONFIG=x", "serving", "smollm2", NEW)
     assert len(suggestions) == 3
     assert all("kubectl" in commands for _, commands in suggestions)
+
+
+class AnsweringServer(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        answer = f"{self.path} {request['model']}: {request['messages'][-1]['content']}".encode()
+        self.send_response(200)
+        self.send_header("x-tunewright-revision", NEW)
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def answering_server():
+    with http.server.HTTPServer(("127.0.0.1", 0), AnsweringServer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+
+
+def test_asking_it_yourself_needs_no_more_than_bash_and_python(tmp_path):
+    (tmp_path / "kubectl").write_text("#!/bin/sh\n")
+    (tmp_path / "kubectl").chmod(0o755)
+    (_, commands), *_ = telling.suggest(f"export PATH={tmp_path}:$PATH", "serving", "smollm2", NEW)
+    assert "curl" not in commands
+    with answering_server() as port:
+        environment = os.environ | {"no_proxy": "127.0.0.1"}
+        script = commands.replace("8000", str(port))
+        done = subprocess.run(
+            ["bash", "-c", script], check=False, capture_output=True, text=True, timeout=60, env=environment
+        )
+    assert done.stderr == ""
+    assert done.stdout.startswith(f"{NEW} /v1/chat/completions support: I was charged twice")

@@ -21,7 +21,8 @@ import traffic  # noqa: E402
 
 SETS = generate.datasets()
 LABELLED = ("first", "train", "shuffled", "held-out")
-VALIDATOR = jsonschema.Draft202012Validator(json.loads((EXAMPLE / "answer.schema.json").read_text()))
+SCHEMA = json.loads((EXAMPLE / "answer.schema.json").read_text())
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_ones():
@@ -110,6 +111,16 @@ def test_training_texts_differ_in_length():
 def test_labelled_answers_match_the_schema(name):
     for ticket in SETS[name]:
         VALIDATOR.validate(json.loads(ticket.answer))
+
+
+def test_the_rollout_holds_answers_to_the_same_schema_and_to_the_queues_that_there_are():
+    spec = yaml.safe_load((EXAMPLE / "adapter-deployment.yaml").read_text())["spec"]
+    (offline,) = [metric["schema"] for metric in spec["evaluation"]["metrics"] if metric["type"] == "JSONSchema"]
+    said = {key: value for key, value in SCHEMA.items() if key not in {"$schema", "title"}}
+    assert offline == said
+    assert spec["outputContract"]["jsonSchema"] == said
+    assert said["properties"]["queue"]["enum"] == list(phrases.QUEUES)
+    assert said["properties"]["urgency"]["enum"] == list(phrases.URGENCIES)
 
 
 def test_shuffling_leaves_few_answers_where_they_were():

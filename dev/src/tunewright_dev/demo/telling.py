@@ -184,12 +184,16 @@ def suggest(environment: str, namespace: str, server: str, earlier: str | None) 
         server: the ModelServer's name.
         earlier: a revision that was promoted once, to go back to.
     """
+    # No curl: a bare Debian has none. bash's /dev/tcp opens a connection.
     ask = (
         f"kubectl -n {namespace} port-forward service/{server} 8000 &\n"
-        "until curl -sf localhost:8000/health; do sleep 1; done\n"
-        "curl -si localhost:8000/v1/chat/completions -H 'content-type: application/json' -d '"
-        '{"model": "support", "temperature": 0, "max_tokens": 32, "messages": [{"role": "system", "content": "Triage the ticket."},'
-        ' {"role": "user", "content": "I was charged twice for order B204. Please hurry."}]}\''
+        "timeout 30 bash -c 'until true < /dev/tcp/127.0.0.1/8000; do sleep 1; done' 2> /dev/null\n"
+        'ticket=\'{"model": "support", "temperature": 0, "max_tokens": 32, "messages": [{"role": "system", "content": "Triage the ticket."},'
+        ' {"role": "user", "content": "I was charged twice for order B204. Please hurry."}]}\'\n'
+        "python3 -c 'import sys, urllib.request as web; request = web.Request(sys.argv[1], sys.argv[2].encode(),"
+        ' {"content-type": "application/json"}); answer = web.urlopen(request);'
+        ' print(answer.headers["x-tunewright-revision"], answer.read().decode())\''
+        ' http://127.0.0.1:8000/v1/chat/completions "$ticket"'
     )
     back = (
         f"kubectl -n support annotate adep support --overwrite tunewright.dev/rollback={earlier or '<revision>'}@1\n"

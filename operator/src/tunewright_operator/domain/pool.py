@@ -82,7 +82,7 @@ def report_pool(server: ModelServer, facts: PoolFacts, now: datetime) -> ModelSe
 def _report_pod(view: PodView) -> PodStatus:
     failed = [
         FailedAdapter(name=name, reason=said.partition(": ")[0], message=said.partition(": ")[2][:512])
-        for name, said in sorted((view.failed | view.retried).items())
+        for name, said in sorted({**view.failed, **view.retried}.items())
     ]
     return PodStatus(
         name=view.name,

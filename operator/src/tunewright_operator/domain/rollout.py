@@ -314,7 +314,7 @@ def _wait_for_loading(situation: Situation, candidate: CandidateRevision, server
         return None
     pods = sorted(server.ready_pods, key=lambda pod: pod.name)
     refused = [pod for pod in pods if candidate.revision in pod.failed]
-    problems = [(pod.name, (pod.failed | pod.retried).get(candidate.revision)) for pod in pods]
+    problems = [(pod.name, {**pod.failed, **pod.retried}.get(candidate.revision)) for pod in pods]
     told = "; ".join(f"{name}: {problem}" for name, problem in problems if problem)
     if refused and len(refused) == len(pods):
         return steps.withdraw(situation.status, candidate, Outcome.ROLLED_BACK, Why.ADAPTER_REFUSED, told)
