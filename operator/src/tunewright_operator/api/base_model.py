@@ -28,11 +28,9 @@ class BaseModelSource(ApiModel):
 
 
 class License(ApiModel):
-    """What the weights' licence allows."""
+    """What the weights may be used for; shown by `kubectl get basemodels`."""
 
     spdx: str
-    url: str = ""
-    commercial_use: Literal["Allowed", "Restricted", "Forbidden"] = "Restricted"
 
 
 class BaseModelTraining(ApiModel):
