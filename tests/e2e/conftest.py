@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
@@ -18,19 +18,27 @@ from tunewright_dev import installation, objectstore, paths, storage_access, ten
 from tunewright_dev.kubectl import Kubectl as DevKubectl
 
 PATHS = paths.find_paths()
-_FAILED = pytest.StashKey[bool]()
+EVIDENCE = PATHS.build / "e2e"
+_EVIDENCE_IS_KEPT = pytest.StashKey[bool]()
+_TOLD = pytest.StashKey[list[BaseException]]()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_old_evidence() -> None:
+    """Empty build/e2e: what lies there afterwards is of this run."""
+    shutil.rmtree(EVIDENCE, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def kubectl() -> Kubectl:
     """kubectl as the cluster's administrator."""
-    program = PATHS.build / "bin" / "kubectl"
-    if not PATHS.kubeconfig.is_file() or not program.exists():
+    found = _find_kubectl()
+    if found is None:
         pytest.fail(
             f"{PATHS.kubeconfig} does not exist: `make up` starts the cluster, `make test` does that by itself",
             pytrace=False,
         )
-    return Kubectl(str(program), PATHS.kubeconfig)
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +83,7 @@ def build_base_model(name: str, parameters_millions: int) -> dict[str, Any]:
         "spec": {
             "source": {"s3": {"uri": f"s3://{objectstore.BUCKET}/models/{name}"}},
             "storage": {"secretRef": {"name": installation.READ_SECRET}},
-            "license": {"spdx": "Apache-2.0", "commercialUse": "Allowed"},
+            "license": {"spdx": "Apache-2.0"},
             "parametersMillions": parameters_millions,
             "contextLength": 2048,
         },
@@ -83,22 +91,23 @@ def build_base_model(name: str, parameters_millions: int) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def pool(request: pytest.FixtureRequest, platform: Kubectl, dev_kubectl: DevKubectl, bucket: Bucket) -> Iterator[str]:
+def pool_namespace(platform: Kubectl) -> Iterator[str]:
+    """The name of a namespace for `pool`, deleted at the end: a pool that does not start is looked at before that."""
+    name = f"serving-{uuid.uuid4().hex[:8]}"
+    yield name
+    platform.delete("namespace", name, None, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def pool(platform: Kubectl, dev_kubectl: DevKubectl, bucket: Bucket, pool_namespace: str) -> str:
     """The namespace of a ModelServer with two replicas on the tiny model, shared by all tests: vLLM starts slowly."""
-    namespace = f"serving-{uuid.uuid4().hex[:8]}"
+    namespace = pool_namespace
     tenants.ensure_namespace(dev_kubectl, namespace)
     tenants.ensure_storage_secret(dev_kubectl, namespace, "s3-read", "server")
     bucket.put(serving.HELD_OUT_KEY, build_records(8))
     platform.apply(serving.build_server(namespace, 2))
     serving.wait_ready(platform, namespace)
-    yield namespace
-    if request.session.testsfailed:
-        keep_evidence(
-            platform,
-            PATHS.build / "e2e" / "serving",
-            [namespace, installation.NAMESPACE, objectstore.NAMESPACE],
-        )
-    platform.run("delete", "namespace", namespace, "--wait=false")
+    return namespace
 
 
 @pytest.fixture(scope="session")
@@ -110,16 +119,19 @@ def base_digest(platform: Kubectl) -> str:
 
 
 @pytest.fixture
-def team(request: pytest.FixtureRequest, platform: Kubectl, dev_kubectl: DevKubectl) -> Iterator[str]:
-    """A team's namespace of its own, with the storage Secret `s3`; what failed in it is kept in build/e2e/."""
+def team_namespace(platform: Kubectl) -> Iterator[str]:
+    """The name of a namespace for `team`, deleted at the end."""
     name = f"team-{uuid.uuid4().hex[:8]}"
-    tenants.ensure_namespace(dev_kubectl, name, tenant=True)
-    tenants.ensure_storage_secret(dev_kubectl, name, "s3", "trainer")
     yield name
-    if request.node.stash.get(_FAILED, False):
-        folder = PATHS.build / "e2e" / folder_name(request.node.name)
-        keep_evidence(platform, folder, [name, installation.NAMESPACE, objectstore.NAMESPACE])
-    platform.run("delete", "namespace", name, "--wait=false")
+    platform.delete("namespace", name, None, "--wait=false")
+
+
+@pytest.fixture
+def team(dev_kubectl: DevKubectl, team_namespace: str) -> str:
+    """A team's namespace of its own, with the storage Secret `s3`."""
+    tenants.ensure_namespace(dev_kubectl, team_namespace, tenant=True)
+    tenants.ensure_storage_secret(dev_kubectl, team_namespace, "s3", "trainer")
+    return team_namespace
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -130,17 +142,44 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Remember failures for the fixtures' teardown."""
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep the evidence of a failure in build/e2e/, whatever phase it came in: fixtures are torn down later."""
     report = yield
-    if report.failed:
-        item.stash[_FAILED] = True
+    if report.failed and call.excinfo is not None and _is_news(item, call.excinfo.value):
+        report.sections.append(("evidence", _keep_evidence(item)))
     return report
 
 
-@pytest.fixture(scope="session")
-def artefacts() -> Path:
-    """Where tests may leave files for a person."""
-    folder = PATHS.build / "e2e"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def _is_news(item: pytest.Item, error: BaseException) -> bool:
+    """Tell whether this failure has evidence of its own: it is of the cluster's doing, and not kept yet.
+
+    A shared fixture that failed raises the same exception in every test that needs it.
+    """
+    told = item.config.stash.setdefault(_TOLD, [])
+    if "platform" not in getattr(item, "fixturenames", ()) or any(error is other for other in told):
+        return False
+    told.append(error)
+    return not item.stash.get(_EVIDENCE_IS_KEPT, False)
+
+
+def _keep_evidence(item: pytest.Item) -> str:
+    """Keep what there is of a failure, and return what to tell of it: it must not hide the failure itself."""
+    item.stash[_EVIDENCE_IS_KEPT] = True
+    folder = EVIDENCE / folder_name(item.name)
+    found = _find_kubectl()
+    if found is None:
+        return "none: there is no cluster"
+    try:
+        keep_evidence(found, folder)
+    except OSError as error:
+        return f"not kept: {error}"
+    return f"kept in {folder}"
+
+
+def _find_kubectl() -> Kubectl | None:
+    program = PATHS.build / "bin" / "kubectl"
+    if not PATHS.kubeconfig.is_file() or not program.exists():
+        return None
+    return Kubectl(str(program), PATHS.kubeconfig)

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from e2e.harness.bucket import Bucket
-from e2e.harness.failures import keep_evidence
 from e2e.harness.jobs import build_dataset, build_job, build_records
-from e2e.harness.kubectl import Body, Kubectl, condition
-from tunewright_dev import installation, objectstore, paths, tenants
+from e2e.harness.kubectl import Body, Kubectl, condition, unwrap
+from tunewright_dev import installation, objectstore, tenants
 from tunewright_dev.kubectl import Kubectl as DevKubectl
 
 pytestmark = pytest.mark.e2e
@@ -65,7 +65,7 @@ CASES = [
     Case("wrong-role", "InvalidRecords", ("data.jsonl:41", "robot"), data=GOOD + record(("robot", "hi"), ("assistant", "a")), spec=STRICT),
     Case("no-assistant", "InvalidRecords", ("data.jsonl:41", "assistant"), data=GOOD + record(("user", "hi")), spec=STRICT),
     Case("over-long", "InvalidRecords", ("data.jsonl:41", "token"), data=GOOD + record(("user", "word " * 9000), ("assistant", "a")), spec=STRICT),
-    Case("too-many-bad", "InvalidRecords", ("maxInvalidPercent",), data=GOOD + "{\n" * 10),
+    Case("too-many-bad", "InvalidRecords", ("maxInvalidPercent", "Correct or remove them"), data=GOOD + "{\n" * 10),
     Case("too-few", "TooFewRecords", ("record",), data=build_records(2)),
     Case("all-duplicates", "TooFewRecords", ("duplicate",), data=build_records(1) * 50),
     Case("wrong-credentials", "AccessDenied", ("AWS_SECRET_ACCESS_KEY",), spec=secret("wrong-credentials")),
@@ -79,11 +79,17 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def applied(
-    request: pytest.FixtureRequest, platform: Kubectl, dev_kubectl: DevKubectl, bucket: Bucket
-) -> Iterator[Kubectl]:
+def clean(platform: Kubectl) -> Iterator[None]:
+    """Nothing that `applied` creates exists before, nor afterwards."""
+    platform.delete("namespace", NAMESPACE)
+    yield
+    platform.delete("namespace", NAMESPACE, None, "--wait=false")
+    platform.delete("basemodel", "elsewhere-only", None, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def applied(clean: None, platform: Kubectl, dev_kubectl: DevKubectl, bucket: Bucket) -> Kubectl:
     """All cases at once in one namespace."""
-    platform.run("delete", "namespace", NAMESPACE, "--ignore-not-found")
     tenants.ensure_namespace(dev_kubectl, NAMESPACE, tenant=True)
     tenants.ensure_storage_secret(dev_kubectl, NAMESPACE, "s3", "trainer")
     tenants.ensure_storage_secret(dev_kubectl, NAMESPACE, "read-only", "server")
@@ -103,11 +109,7 @@ def applied(
     )
     for case in CASES:
         platform.apply(*_objects(case, bucket))
-    yield platform
-    if request.session.testsfailed:
-        keep_evidence(platform, paths.find_paths().build / "e2e" / "bad_jobs", [NAMESPACE, installation.NAMESPACE])
-    platform.run("delete", "namespace", NAMESPACE, "--wait=false")
-    platform.run("delete", "basemodel", "elsewhere-only", "--wait=false")
+    return platform
 
 
 def _objects(case: Case, bucket: Bucket) -> list[Body]:
@@ -152,4 +154,19 @@ def test_mistake_is_explained_and_holds_no_gpu(applied: Kubectl, case: Case) -> 
     for text in case.says:
         assert any(text in message for message in messages), messages
     assert condition(body, "Succeeded")["status"] != "True"
+    described = applied.run("describe", "ftj", case.name, "-n", NAMESPACE).stdout
+    assert unwrap(condition(body, "Succeeded")["message"]) in unwrap(described)
     assert applied.list("jobs", NAMESPACE, f"tunewright.dev/name={case.name},tunewright.dev/role=train") == []
+
+
+def test_every_bad_record_is_named_where_the_message_says(applied: Kubectl, bucket: Bucket) -> None:
+    def told(body: Body) -> bool:
+        return condition(body, "Succeeded").get("reason") == "InvalidRecords"
+
+    message = condition(applied.wait_for("ftj", "too-many-bad", NAMESPACE, told, timeout=300), "Succeeded")["message"]
+    found = re.search(r"s3://\S+/invalid-records\.jsonl", message)
+    assert found, message
+    rows = bucket.read_lines(found[0])
+    assert [row["line"] for row in rows] == list(range(41, 51))
+    assert {row["file"] for row in rows} == {"records/data.jsonl"}
+    assert all("JSON" in row["reason"] for row in rows)

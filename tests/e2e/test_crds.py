@@ -64,12 +64,14 @@ def collection(kind: str) -> str:
 def existing(kubectl: Kubectl) -> Iterator[None]:
     """Create each table's base object, which the updates change; without its Secret nothing comes of it."""
     kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-    for table in TABLES.values():
-        kubectl.apply(table.base, namespace=NAMESPACE)
-    yield
-    for table in TABLES.values():
-        kubectl.delete(table.kind, table.base["metadata"]["name"], NAMESPACE)
-    kubectl.run("delete", "namespace", NAMESPACE, "--wait=false")
+    try:
+        for table in TABLES.values():
+            kubectl.apply(table.base, namespace=NAMESPACE)
+        yield
+    finally:
+        for table in TABLES.values():
+            kubectl.delete(table.kind, table.base["metadata"]["name"], NAMESPACE)
+        kubectl.run("delete", "namespace", NAMESPACE, "--wait=false")
 
 
 @pytest.fixture(scope="module")

@@ -65,7 +65,8 @@ def test_jobs_outlive_two_minutes_without_the_object_store(platform: Kubectl, te
 
     # What was trained while nothing could be stored is stored now, by the attempt that was there all the time.
     platform.patch("ftj", "training", team, {"spec": {"suspend": True}})
-    wait_until(lambda: platform.list("pods", team, "tunewright.dev/role=train") == [], timeout=180)
+    own = "tunewright.dev/role=train,tunewright.dev/name=training"
+    wait_until(lambda: platform.list("pods", team, own) == [], timeout=180)
     body = platform.wait_for(
         "ftj", "training", team, lambda body: body["status"].get("phase") == "Suspended", timeout=60
     )
@@ -75,3 +76,4 @@ def test_jobs_outlive_two_minutes_without_the_object_store(platform: Kubectl, te
 
     body = platform.wait_for("ftj", "beginning", team, ended, timeout=600)
     assert is_true(body, "Succeeded"), condition(body, "Succeeded")
+    assert body["status"].get("restarts", 0) == 0, "what preparing took is training's again"

@@ -59,7 +59,7 @@ async def test_death_between_any_two_writes_reaches_the_same_end():
     undisturbed = World()
     await play_a_whole_life(undisturbed)
     assert undisturbed.status["phase"] == "Succeeded"
-    assert undisturbed.status["restarts"] == 2
+    assert undisturbed.status["restarts"] == 1, "training's; the one of preparing went with it"
     assert undisturbed.status["activeSeconds"] == 7 + 11 + 13 + 17
     writes = len(undisturbed.cluster.writes)
     assert writes > 20

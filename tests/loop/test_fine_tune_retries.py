@@ -27,6 +27,31 @@ async def test_storage_away_for_two_minutes_is_outlasted():
     assert world.jobs.names()[-1] == TRAIN_1
 
 
+async def test_restarts_while_preparing_take_none_from_training():
+    world = World(retry={"maxRestarts": 2})
+    await world.settle()
+    for number in (1, 2):
+        world.jobs.start(f"{NAME}-prepare-{number}")
+        world.jobs.finish(f"{NAME}-prepare-{number}", failed("StorageUnreachable", "away", retryable=True), exit_code=1)
+        await world.pass_time(await world.settle())
+        assert world.status["restarts"] == number
+    world.jobs.start(f"{NAME}-prepare-3")
+    world.jobs.finish(f"{NAME}-prepare-3", prepared())
+    await world.settle()
+    assert world.status["restarts"] == 0
+
+    for attempt in (1, 2):
+        await world.train(attempt)
+        world.jobs.die(f"{NAME}-train-{attempt}", exit_code=1)
+        assert await world.settle() == 20 * attempt, "the pauses begin anew, too"
+        await world.pass_time(20 * attempt)
+        assert world.status["restarts"] == attempt
+    await world.train(3)
+    world.jobs.die(f"{NAME}-train-3", exit_code=1)
+    await world.settle()
+    assert world.condition("Stalled")["reason"] == "RestartsExhausted"
+
+
 class TestKilledTrainers:
     async def test_a_lost_pod_is_resumed_after_a_pause(self):
         world = World()

@@ -158,6 +158,8 @@ class DatasetSummary(Message):
     max_tokens: int | None = None
     first_problems: tuple[str, ...] = ()
     """The first invalid records, each as ``<file>:<line>: <reason>``."""
+    problems_uri: str = ""
+    """Where all of them are named: a JSONL object in the folder of the run that prepared the data."""
 
 
 class AdapterSummary(Message):

@@ -27,6 +27,10 @@ class Bucket:
         """Return an object's JSON."""
         return json.loads(self.read(uri))
 
+    def read_lines(self, uri: str) -> list[Any]:
+        """Return the rows of a JSONL object."""
+        return [json.loads(line) for line in self.read(uri).splitlines()]
+
     def keys(self, prefix: str) -> list[str]:
         """Return the keys below a prefix, sorted."""
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)

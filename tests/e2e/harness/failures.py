@@ -6,24 +6,32 @@ import re
 from pathlib import Path
 
 from e2e.harness.kubectl import Kubectl
+from tunewright_dev import installation, objectstore
 
+_PREFIXES = ("team-", "serving-", "stranger-", "bad-jobs")
+"""How the names of the tests' own namespaces begin."""
+_PATIENCE = "--request-timeout=30s"
+"""What is asked of a cluster that may be the reason of the failure."""
 _KINDS = "basemodels,finetunejobs,modelservers,adapterdeployments,jobs,deployments,pods,configmaps,events"
 
 
-def keep_evidence(kubectl: Kubectl, folder: Path, namespaces: list[str]) -> None:
-    """Write what a person needs to understand a failure; never fails itself."""
+def keep_evidence(kubectl: Kubectl, folder: Path) -> None:
+    """Write what a person needs to understand a failure, of the operator, the object store and what tests made.
+
+    Raises:
+        OSError: the folder cannot be written, or there is no kubectl; no answer of the cluster is an error.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for namespace in namespaces:
-        done = kubectl.run("get", _KINDS, "-n", namespace, "-o", "yaml", check=False)
+    for namespace in (installation.NAMESPACE, objectstore.NAMESPACE, *_list_test_namespaces(kubectl)):
+        where = ("-n", namespace, _PATIENCE)
+        done = kubectl.run("get", _KINDS, *where, "-o", "yaml", check=False)
         (folder / f"{namespace}.yaml").write_text(done.stdout + done.stderr)
-        pods = kubectl.run("get", "pods", "-n", namespace, "-o", "name", check=False).stdout.split()
+        pods = kubectl.run("get", "pods", *where, "-o", "name", check=False).stdout.split()
         for pod in pods:
             name = pod.removeprefix("pod/")
-            logs = kubectl.run("logs", "-n", namespace, name, "--all-containers", "--tail=2000", check=False)
+            logs = kubectl.run("logs", *where, name, "--all-containers", "--tail=2000", check=False)
             (folder / f"{namespace}.{name}.log").write_text(logs.stdout + logs.stderr)
-            previous = kubectl.run(
-                "logs", "-n", namespace, name, "--all-containers", "--previous", "--tail=500", check=False
-            )
+            previous = kubectl.run("logs", *where, name, "--all-containers", "--previous", "--tail=500", check=False)
             if previous.returncode == 0:
                 (folder / f"{namespace}.{name}.previous.log").write_text(previous.stdout)
 
@@ -31,3 +39,9 @@ def keep_evidence(kubectl: Kubectl, folder: Path, namespaces: list[str]) -> None
 def folder_name(test: str) -> str:
     """Return a test's name as a folder name."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", test)
+
+
+def _list_test_namespaces(kubectl: Kubectl) -> list[str]:
+    done = kubectl.run("get", "namespaces", _PATIENCE, "-o", "name", check=False)
+    found = [line.removeprefix("namespace/") for line in done.stdout.split()]
+    return [name for name in found if name.startswith(_PREFIXES)]

@@ -24,7 +24,10 @@ class Kubectl:
 
     def run(self, *arguments: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run kubectl; with ``check`` a refusal raises `KubectlError`."""
-        done = subprocess.run([*self._command, *arguments], input=stdin, capture_output=True, text=True, check=False)
+        # A pod's log may hold anything.
+        done = subprocess.run(
+            [*self._command, *arguments], input=stdin, capture_output=True, text=True, errors="replace", check=False
+        )
         if check and done.returncode != 0:
             raise KubectlError(f"kubectl {' '.join(arguments)}: {done.stderr or done.stdout}")
         return done
@@ -120,3 +123,8 @@ def is_false(body: Body, condition_type: str) -> bool:
 def names(bodies: Iterable[Body]) -> list[str]:
     """Return the names of objects, sorted."""
     return sorted(str(body["metadata"]["name"]) for body in bodies)
+
+
+def unwrap(text: str) -> str:
+    """Return a text with single spaces, however a program laid it out."""
+    return " ".join(text.split())

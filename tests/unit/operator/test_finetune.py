@@ -227,3 +227,15 @@ def test_deciding_again_on_its_own_status_is_stable(name: str):
         dataclasses.replace(observation, job=observation.job.model_copy(update={"status": first.status})), NOW
     )
     assert again.status == first.status
+
+
+def test_skipped_records_are_told_with_where_all_are_named():
+    address = "s3://bucket/out/runs/ns/j-u/invalid-records.jsonl"
+    summary = DATASET_SUMMARY.model_copy(
+        update={"skipped": 7, "first_problems": ("a/x.jsonl:1: not JSON",), "problems_uri": address}
+    )
+    done = run(PREPARE, RunState.SUCCEEDED, result=result(Outcome.SUCCEEDED, dataset=summary))
+    conditions = {item.type: item for item in decide(see(job(), done), NOW).status.conditions}
+    assert conditions["DatasetReady"].message.endswith(
+        f"; 7 invalid records skipped (all are named in {address}): a/x.jsonl:1: not JSON."
+    )

@@ -4,14 +4,15 @@ import json
 
 import pytest
 
-from tunewright_contracts.run_spec import Outcome
+from tunewright_contracts.run_spec import Outcome, PhaseResult
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_trainer.errors import Reason, TrainerError
-from tunewright_trainer.prepare import dataset
+from tunewright_trainer.prepare import dataset, records
 from tunewright_trainer.prepare.phase import prepare
 from tunewright_trainer.prepare.split import Split
 from tunewright_trainer.progress_server import ProgressBoard
+from tunewright_trainer.termination import explain_failure
 
 
 @pytest.fixture
@@ -29,6 +30,31 @@ def config_map(settings):
             (folder / f"{name}.jsonl").write_text(text)
 
     return write
+
+
+BAD_LINES = [
+    b"{",
+    b"[]",
+    b"7",
+    b'{"messages": []}',
+    b'{"text": "x"}',
+    b'{"prompt": "q"}',
+    b'{"completion": "a"}',
+]
+RUN = StorageURI.parse("s3://bucket/adapters/runs/support/tickets-12345678")
+LIST = RUN.join("invalid-records.jsonl")
+
+
+@pytest.fixture
+def seven_bad(store, jsonl):
+    """Return a dataset whose object begins with seven bad records, each bad in its own way."""
+    data = b"\n".join(BAD_LINES) + b"\n" + jsonl(133).encode()
+    store.write(StorageURI.parse("s3://bucket/data/a.jsonl"), data)
+    return {"sources": [{"name": "tickets", "s3": {"uri": "s3://bucket/data/a.jsonl"}}], "maxInvalidPercent": 5}
+
+
+def listed(store):
+    return [json.loads(line) for line in store.read(LIST).decode().splitlines()]
 
 
 def objects(store, uri):
@@ -87,6 +113,74 @@ def test_a_single_object(run, jsonl, store):
     result = run(dataset={"sources": [source]})
     assert result.dataset.first_problems == ("tickets/a.jsonl:61: not JSON: Expecting value at column 1",)
     assert result.dataset.skipped == 1
+
+
+def check_all_seven_are_listed(store):
+    rows = listed(store)
+    assert [(row["file"], row["line"]) for row in rows] == [("tickets/a.jsonl", line) for line in range(1, 8)]
+    assert [row["reason"].split(" (")[0].split(":")[0] for row in rows] == [
+        "not JSON",
+        "not a JSON object",
+        "not a JSON object",
+        "has no messages",
+        'has no "messages"',
+        'has no "messages"',
+        'has no "messages"',
+    ]
+
+
+def test_skipped_records_are_all_named_in_the_runs_folder(run, seven_bad, store):
+    result = run(dataset=seven_bad)
+    check_all_seven_are_listed(store)
+    assert result.dataset.skipped == 7
+    assert len(result.dataset.first_problems) == 5
+    assert result.dataset.problems_uri == str(LIST)
+    assert result.message.endswith(f"7 invalid records left out, named in {LIST}")
+    assert run(dataset=seven_bad) == result, "the list is there for whoever finds the data prepared"
+
+
+@pytest.mark.parametrize("tolerance", [{"onInvalidRecord": "Fail"}, {"maxInvalidPercent": 4}])
+def test_records_that_fail_a_job_are_all_named_too(run, seven_bad, store, tolerance):
+    with pytest.raises(TrainerError) as error:
+        run(dataset={**seven_bad, **tolerance})
+    check_all_seven_are_listed(store)
+    assert error.value.reason is Reason.INVALID_RECORDS
+    assert f"all are named in {LIST}: tickets/a.jsonl:1: not JSON" in str(error.value)
+    assert "tickets/a.jsonl:5" in str(error.value)
+    assert "and 2 more. Correct or remove them" in str(error.value)
+    result = explain_failure(error.value)
+    assert len(result.message.encode()) <= 1024
+    assert PhaseResult.from_json(result.to_termination_message()).message == str(error.value)
+
+
+def test_a_list_with_more_than_it_keeps_says_how_many(run, seven_bad, store, monkeypatch):
+    monkeypatch.setattr(records, "KEPT_PROBLEMS", 6)
+    assert run(dataset=seven_bad).dataset.skipped == 7
+    assert listed(store)[5]["line"] == 6
+    assert listed(store)[6:] == [{"more": 1}]
+
+
+@pytest.mark.parametrize("reason", [StorageReason.UNREACHABLE, StorageReason.ACCESS_DENIED])
+def test_a_list_that_cannot_be_stored_hides_nothing(run, seven_bad, store, monkeypatch, reason):
+    write = store.write
+
+    def refuse(uri, data, **options):
+        if uri == LIST:
+            raise StorageError(reason, "not today")
+        return write(uri, data, **options)
+
+    monkeypatch.setattr(store, "write", refuse)
+    with pytest.raises(
+        TrainerError, match=r"7 of 140 records are invalid and dataset\.onInvalidRecord is Fail: tickets/"
+    ):
+        run(dataset={**seven_bad, "onInvalidRecord": "Fail"})
+    assert run(dataset=seven_bad).dataset.problems_uri == ""
+
+
+def test_good_data_leaves_no_list(run, config_map, jsonl, store):
+    config_map(a=jsonl(60))
+    assert run().dataset.problems_uri == ""
+    assert not store.exists(LIST)
 
 
 @pytest.mark.parametrize(

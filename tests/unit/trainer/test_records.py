@@ -7,6 +7,7 @@ import pytest
 
 from tunewright_contracts.run_spec import DatasetFormat
 from tunewright_trainer.errors import Reason, TrainerError
+from tunewright_trainer.prepare.problems import KEPT_PROBLEMS, Problem
 from tunewright_trainer.prepare.records import ReadResult, Record, judge_problems, read_records
 from tunewright_trainer.prepare.sources import InputFile
 from tunewright_trainer.prepare.validate import check_length
@@ -53,20 +54,19 @@ def messages(*turns):
 def test_reason_of_a_bad_line(line, reason):
     result = read(GOOD + b"\n\n" + line + b"\n" + GOOD)
     assert len(result.records) == 2
-    (problem,) = result.problems
+    (problem,) = map(str, result.problems)
     assert problem.startswith(f"tickets/a.jsonl:3: {reason}")
 
 
 def test_unknown_format_is_told_with_the_keys():
-    assert read(b'{"text": "hello"}').problems == (
-        'tickets/a.jsonl:1: has neither "messages" nor "prompt" and "completion" (its keys: text)',
-    )
+    (problem,) = read(b'{"text": "hello"}').problems
+    assert str(problem) == ('tickets/a.jsonl:1: has neither "messages" nor "prompt" and "completion" (its keys: text)')
 
 
 def test_auto_takes_the_first_records_format_for_the_whole_file():
     result = read(b'{"prompt": "q", "completion": "a"}\n' + GOOD)
     assert len(result.records) == 1
-    assert result.problems == ('tickets/a.jsonl:2: has no "prompt"',)
+    assert result.problems == (Problem("tickets/a.jsonl", 2, 'has no "prompt"'),)
 
 
 def test_prompt_completion_as_text_and_as_messages(talk):
@@ -93,37 +93,64 @@ def test_over_long_counts_the_system_prompt():
         return check_length(conversation, lambda turns: sum(len(turn.content) for turn in turns), 5, "the setting")
 
     assert read(GOOD, measure=measure).problems == ()
-    assert read(GOOD, system_prompt="long!", measure=measure).problems == (
-        "tickets/a.jsonl:1: 7 tokens are over the limit of 5 (the setting)",
-    )
+    (problem,) = read(GOOD, system_prompt="long!", measure=measure).problems
+    assert str(problem) == "tickets/a.jsonl:1: 7 tokens are over the limit of 5 (the setting)"
 
 
 def result_of(valid, invalid):
-    return ReadResult(tuple(Record((), 1) for _ in range(valid)), tuple(f"a:{n}: bad" for n in range(1, invalid + 1)))
+    problems = tuple(Problem("a", number, "bad") for number in range(1, invalid + 1))
+    return ReadResult(tuple(Record((), 1) for _ in range(valid)), problems, invalid)
 
 
 @pytest.mark.parametrize(("valid", "invalid", "percent"), [(10, 0, 0), (95, 5, 5), (0, 1, 100)])
 def test_tolerated(valid, invalid, percent):
-    judge_problems(result_of(valid, invalid), "Skip", percent)
+    judge_problems(result_of(valid, invalid), "Skip", percent, "")
 
 
 def test_too_many_invalid_names_the_first_five():
     with pytest.raises(TrainerError) as error:
-        judge_problems(result_of(94, 6), "Skip", 5)
+        judge_problems(result_of(94, 6), "Skip", 5, "s3://bucket/run/invalid-records.jsonl")
     assert error.value.reason is Reason.INVALID_RECORDS
     assert str(error.value) == (
-        "6 of 100 records are invalid and dataset.maxInvalidPercent is 5: a:1: bad; a:2: bad; a:3: bad; a:4: bad; "
-        "a:5: bad; and 1 more. Correct or remove them"
+        "6 of 100 records are invalid and dataset.maxInvalidPercent is 5; all are named in "
+        "s3://bucket/run/invalid-records.jsonl: a:1: bad; a:2: bad; a:3: bad; a:4: bad; a:5: bad; and 1 more. "
+        "Correct or remove them"
     )
 
 
 def test_fail_tolerates_none():
     with pytest.raises(TrainerError, match=r"dataset\.onInvalidRecord is Fail: a:1: bad\. Correct"):
-        judge_problems(result_of(1000, 1), "Fail", 100)
+        judge_problems(result_of(1000, 1), "Fail", 100, "")
 
 
 def test_no_records_at_all():
     result = dataclasses.replace(result_of(0, 0), files=("tickets/a.jsonl", "tickets/b.jsonl"))
     with pytest.raises(TrainerError, match=r"no record in tickets/a\.jsonl, tickets/b\.jsonl; write") as error:
-        judge_problems(result, "Skip", 5)
+        judge_problems(result, "Skip", 5, "")
     assert error.value.reason is Reason.DATASET_EMPTY
+
+
+def test_all_are_counted_and_the_first_ten_thousand_kept():
+    result = read(b"x\n" * (KEPT_PROBLEMS + 3))
+    assert result.invalid == KEPT_PROBLEMS + 3
+    assert len(result.problems) == KEPT_PROBLEMS
+    with pytest.raises(TrainerError, match=f"{result.invalid} of {result.invalid} records are invalid"):
+        judge_problems(result, "Skip", 50, "")
+
+
+def test_what_long_records_are_quoted_with_leaves_room_for_the_rest():
+    record = messages(("é" * 5000, "x"))
+    result = read((record + b"\n") * 7)
+    assert all(len(problem.reason) <= 501 for problem in result.problems)
+    address = "s3://bucket/adapters/runs/" + "r" * 100 + "/invalid-records.jsonl"
+    with pytest.raises(TrainerError) as error:
+        judge_problems(result, "Fail", 0, address)
+    assert len(str(error.value).encode()) <= 1024
+    assert "tickets/a.jsonl:5: messages[0] has the role 'éé" in str(error.value)
+    assert address in str(error.value)
+    assert str(error.value).endswith("and 2 more. Correct or remove them")
+
+
+def test_half_a_surrogate_pair_in_a_reason_can_be_written():
+    (problem,) = read(b'{"\\ud800": 1}').problems
+    assert str(problem).encode().endswith(b"(its keys: ?)")

@@ -95,7 +95,8 @@ def _accept(observation: FineTuneObservation, run: JobRun, result: PhaseResult, 
             reason=FineTuneJobReason.PREPARED,
             message=message,
             milestones=[reached(FineTuneJobCondition.DATASET_READY, message)],
-            facts={**facts, "dataset": build_dataset_status(result.dataset)},
+            # Training has all its restarts, however many a bucket that was away cost here.
+            facts={**facts, "dataset": build_dataset_status(result.dataset), "restarts": 0},
         )
         return FineTuneDecision(build_status(job, report, now), look_again_seconds=0)
     ended = run.pod.finished_at if run.pod and run.pod.finished_at else now

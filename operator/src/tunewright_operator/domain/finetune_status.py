@@ -133,12 +133,14 @@ def build_dataset_status(summary: DatasetSummary) -> DatasetStatus:
 
 
 def describe_dataset(summary: DatasetSummary) -> str:
-    """Return one sentence with the counts, and the first bad records when some were skipped."""
+    """Return one sentence with the counts; when records were skipped, the first of them and where all are named."""
     text = f"{summary.train} training, {summary.validation} validation and {summary.evaluation} held-out records"
     if summary.duplicates:
         text += f"; {summary.duplicates} duplicates dropped"
     if summary.skipped:
         text += f"; {summary.skipped} invalid records skipped"
+        if summary.problems_uri:
+            text += f" (all are named in {summary.problems_uri})"
         if summary.first_problems:
             text += ": " + "; ".join(summary.first_problems)
     return text + "."

@@ -14,7 +14,8 @@ from tunewright_trainer.conversation import Conversation
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.prepare import dataset
 from tunewright_trainer.prepare.deduplicate import deduplicate
-from tunewright_trainer.prepare.records import SHOWN_PROBLEMS, judge_problems, read_records
+from tunewright_trainer.prepare.problems import list_problems, show_problems
+from tunewright_trainer.prepare.records import judge_problems, read_records
 from tunewright_trainer.prepare.sources import InputFile, list_files
 from tunewright_trainer.prepare.split import Split, SplitPercents, check_splits, split_records
 from tunewright_trainer.prepare.validate import check_length
@@ -44,11 +45,12 @@ def prepare(spec: RunSpec, store: ObjectStore, settings: Settings, board: Progre
     else:
         _log.info("dataset was prepared before", uri=str(uri))
     summary = manifest.summary
+    named = f", named in {summary.problems_uri}" if summary.problems_uri else ""
     return PhaseResult(
         outcome=Outcome.SUCCEEDED,
         reason=Reason.PREPARED,
         message=f"{summary.train} records to train on, {summary.validation} to validate, {summary.evaluation} held out; "
-        f"{summary.duplicates} duplicates and {summary.skipped} invalid records left out",
+        f"{summary.duplicates} duplicates and {summary.skipped} invalid records left out{named}",
         dataset=summary,
     )
 
@@ -84,10 +86,12 @@ def _prepare_anew(
         return check_length(conversation, tokenizer.count_tokens, limit, setting)
 
     read = read_records(files, spec.dataset.system_prompt, measure)
-    _log.info("records read", files=len(files), valid=len(read.records), invalid=len(read.problems))
-    for problem in read.problems[:SHOWN_PROBLEMS]:
+    _log.info("records read", files=len(files), valid=len(read.records), invalid=read.invalid)
+    first_problems = show_problems(read.problems)
+    for problem in first_problems:
         _log.warning("invalid record", record=problem)
-    judge_problems(read, spec.dataset.on_invalid_record, spec.dataset.max_invalid_percent)
+    list_uri = list_problems(store, StorageURI.parse(spec.run_uri), read.problems, read.invalid)
+    judge_problems(read, spec.dataset.on_invalid_record, spec.dataset.max_invalid_percent, list_uri)
     unique, duplicates = deduplicate(read.records, spec.dataset.deduplication)
     percents = SplitPercents(spec.dataset.validation_percent, spec.dataset.evaluation_percent)
     splits = split_records(unique, percents)
@@ -98,11 +102,12 @@ def _prepare_anew(
         train=len(splits[Split.TRAIN]),
         validation=len(splits[Split.VALIDATION]),
         evaluation=len(splits[Split.EVALUATION]),
-        skipped=len(read.problems),
+        skipped=read.invalid,
         duplicates=duplicates,
         tokens=sum(record.tokens for record in unique),
         max_tokens=max(record.tokens for record in unique),
-        first_problems=read.problems[:SHOWN_PROBLEMS],
+        first_problems=first_problems,
+        problems_uri=list_uri,
     )
     draft = dataset.DatasetManifest(
         summary=summary,

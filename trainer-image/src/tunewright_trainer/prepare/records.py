@@ -10,10 +10,15 @@ from tunewright_contracts.run_spec import DatasetFormat
 from tunewright_trainer.conversation import ChatMessage, Conversation
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.prepare.formats import detect_format, parse_record
+from tunewright_trainer.prepare.problems import (
+    KEPT_PROBLEMS,
+    SHOWN_PROBLEMS,
+    Problem,
+    build_problem,
+    show_problems,
+)
 from tunewright_trainer.prepare.sources import InputFile, split_lines
 from tunewright_trainer.prepare.validate import RecordError, check_conversation, decode_line
-
-SHOWN_PROBLEMS = 5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,10 +31,11 @@ class Record:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ReadResult:
-    """Records in the order of files and lines; ``problems`` are ``<file>:<line>: <reason>``."""
+    """Records in the order of files and lines; ``problems`` are the first `KEPT_PROBLEMS` of ``invalid`` ones."""
 
     records: tuple[Record, ...]
-    problems: tuple[str, ...]
+    problems: tuple[Problem, ...]
+    invalid: int
     files: tuple[str, ...] = ()
 
 
@@ -45,25 +51,36 @@ def read_records(files: Iterable[InputFile], system_prompt: str, measure: Callab
         StorageError: a file cannot be read.
     """
     records: list[Record] = []
-    problems: list[str] = []
+    problems: list[Problem] = []
+    invalid = 0
     read: list[str] = []
     for file in files:
         read.append(file.label)
         for outcome in _read_file(file, system_prompt, measure):
             if isinstance(outcome, Record):
                 records.append(outcome)
-            else:
+                continue
+            invalid += 1
+            if invalid <= KEPT_PROBLEMS:
                 problems.append(outcome)
-    return ReadResult(tuple(records), tuple(problems), tuple(read))
+    return ReadResult(tuple(records), tuple(problems), invalid, tuple(read))
 
 
-def judge_problems(result: ReadResult, on_invalid: Literal["Skip", "Fail"], max_invalid_percent: int) -> None:
+def judge_problems(
+    result: ReadResult, on_invalid: Literal["Skip", "Fail"], max_invalid_percent: int, list_uri: str
+) -> None:
     """Decide whether the job tolerates its invalid records.
+
+    Args:
+        result: what was read.
+        on_invalid: whether any is tolerated.
+        max_invalid_percent: how many are.
+        list_uri: where all are named, for the message; empty: nowhere.
 
     Raises:
         TrainerError: there is no record at all, or more invalid ones than tolerated.
     """
-    invalid, total = len(result.problems), len(result.problems) + len(result.records)
+    invalid, total = result.invalid, result.invalid + len(result.records)
     if total == 0:
         where = ", ".join(result.files[:SHOWN_PROBLEMS])
         raise TrainerError(
@@ -77,11 +94,13 @@ def judge_problems(result: ReadResult, on_invalid: Literal["Skip", "Fail"], max_
         tolerance = f"dataset.maxInvalidPercent is {max_invalid_percent}"
     else:
         return
-    shown = "; ".join(result.problems[:SHOWN_PROBLEMS])
+    shown = "; ".join(show_problems(result.problems))
+    # Before the first ones, which may fill a message that is cut.
+    listed = f"; all are named in {list_uri}" if list_uri else ""
     more = f"; and {invalid - SHOWN_PROBLEMS} more" if invalid > SHOWN_PROBLEMS else ""
     raise TrainerError(
         Reason.INVALID_RECORDS,
-        f"{invalid} of {total} records are invalid and {tolerance}: {shown}{more}. Correct or remove them",
+        f"{invalid} of {total} records are invalid and {tolerance}{listed}: {shown}{more}. Correct or remove them",
     )
 
 
@@ -92,7 +111,9 @@ def add_system_prompt(conversation: Conversation, system_prompt: str) -> Convers
     return (ChatMessage("system", system_prompt), *conversation)
 
 
-def _read_file(file: InputFile, system_prompt: str, measure: Callable[[Conversation], int]) -> Iterator[Record | str]:
+def _read_file(
+    file: InputFile, system_prompt: str, measure: Callable[[Conversation], int]
+) -> Iterator[Record | Problem]:
     record_format = file.format
     for line in split_lines(file.read()):
         try:
@@ -104,4 +125,4 @@ def _read_file(file: InputFile, system_prompt: str, measure: Callable[[Conversat
             conversation = add_system_prompt(conversation, system_prompt)
             yield Record(conversation, measure(conversation))
         except RecordError as error:
-            yield f"{file.label}:{line.number}: {error}"
+            yield build_problem(file.label, line.number, error)

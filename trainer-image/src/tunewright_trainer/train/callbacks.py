@@ -21,6 +21,10 @@ from tunewright_trainer.train.pace import Pace
 _log = structlog.get_logger(__name__)
 
 
+class ValidationStoppedError(Exception):
+    """SIGTERM arrived during a validation, which may outlast the pod's grace period."""
+
+
 # transformers is not installed where types are checked, hence the ignore.
 class RunCallback(TrainerCallback):  # type: ignore[misc]
     """Report, store and stop. ``metrics`` collects what is logged, ``diverged_at`` is the step of a NaN loss."""
@@ -67,6 +71,15 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         """Take validation and checkpoints, which lie between two steps, out of the speed."""
         if self._pause_began:
             self._pace.skip(time.monotonic() - self._pause_began)
+
+    def on_prediction_step(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
+        """Break off a validation when asked to stop.
+
+        Raises:
+            ValidationStoppedError: to whoever called ``evaluate``.
+        """
+        if self._stopper.requested:
+            raise ValidationStoppedError
 
     def on_log(self, _args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """Show losses; a loss that is no number ends training."""

@@ -15,7 +15,7 @@ from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.progress_server import ProgressBoard
 from tunewright_trainer.stopping import Stopper
 from tunewright_trainer.tokenizer import Example
-from tunewright_trainer.train.callbacks import RunCallback
+from tunewright_trainer.train.callbacks import RunCallback, ValidationStoppedError
 from tunewright_trainer.train.checkpoints import Checkpoint, CheckpointStore
 from tunewright_trainer.train.config import TrainingConfig
 from tunewright_trainer.train.data import PaddingCollator
@@ -121,7 +121,7 @@ def _build_trainer(
         remove_unused_columns=False,
         dataset_kwargs={"skip_prepare_dataset": True},
     )
-    trainer = SFTTrainer(
+    trainer = _Trainer(
         model=model,
         args=arguments,
         processing_class=tokenizer,
@@ -131,6 +131,22 @@ def _build_trainer(
         callbacks=[callback],
     )
     return trainer, callback
+
+
+# trl is not installed where types are checked, hence the ignore.
+class _Trainer(SFTTrainer):  # type: ignore[misc]
+    """A trainer whose validation ends as a training step does when the process is asked to stop: with a checkpoint."""
+
+    def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
+        """See `transformers.Trainer.evaluate`; a validation that was broken off has no metrics."""
+        try:
+            return dict(super().evaluate(*arguments, **options))
+        except ValidationStoppedError:
+            # What the trainer would have done afterwards: or it would begin again at the epoch's end.
+            self.control.should_evaluate = False
+            self.control.should_save = True
+            self.control.should_training_stop = True
+            return {}
 
 
 def _to_dataset(examples: Sequence[Example]) -> Any:
