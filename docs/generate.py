@@ -14,13 +14,30 @@ from typing import Any
 
 import yaml
 
+from tunewright_contracts.reasons import Reason
+from tunewright_evaluator.reasons import EvaluationReason
+from tunewright_operator.domain import reasons
+from tunewright_server.preflight import AdapterReason
+from tunewright_storage.errors import StorageReason
+from tunewright_trainer.errors import Reason as TrainerReason
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 RULES = "charts/tunewright/files/operator-rules.yaml"
 CONDITIONS = "operator/src/tunewright_operator/api/conditions.py"
-REASONS = "operator/src/tunewright_operator/domain/reasons.py"
-TRAINER_REASONS = "trainer-image/src/tunewright_trainer/errors.py"
 KINDS = ("BaseModel", "FineTuneJob", "ModelServer", "AdapterDeployment")
+REASONS: dict[str, type[Reason]] = {
+    "Of more than one kind": reasons.CommonReason,
+    "Of object storage, on any kind": StorageReason,
+    "Of a BaseModel": reasons.BaseModelReason,
+    "Of a FineTuneJob": reasons.FineTuneJobReason,
+    "Of a FineTuneJob, as its pods report them": TrainerReason,
+    "Of a ModelServer": reasons.ModelServerReason,
+    "Of an AdapterDeployment": reasons.AdapterDeploymentReason,
+    "Of an adapter in a server's pod (in the messages of LoadingRetried and AdapterRefused)": AdapterReason,
+    "Of an evaluation (in its report)": EvaluationReason,
+}
+"""Every enum of reasons, by its title."""
 
 
 def generated(source: str) -> str:
@@ -149,8 +166,9 @@ def render_permissions() -> str:
         "no right to run commands in pods, to read logs, to list Secrets, to write specs, or to grant anything.",
         "",
         "What this means if its token is stolen: whoever has it can read a Secret whose name they know, and can run pods in",
-        "every namespace as Jobs and Deployments, hence use every Secret and ServiceAccount there. Treat the operator's namespace",
-        "like that of any controller that creates pods for others: give nobody else rights in it.",
+        "every namespace as Jobs and Deployments, hence use every Secret and ServiceAccount there. They can also write over every",
+        "Secret (create, patch) and ConfigMap (create, update, patch) whose name they know. Treat the operator's namespace like",
+        "that of any controller that creates pods for others: give nobody else rights in it.",
     ]
     titles = {"cluster": "In every namespace (ClusterRole)", "namespace": "In its own namespace (Role)"}
     for part, title in titles.items():
@@ -182,13 +200,17 @@ def permission_row(rule: dict[str, Any]) -> str:
 def render_conditions() -> str:
     """Return the page of condition types and reasons, from the modules that define them."""
     types = member_docs(CONDITIONS)
+    modules = dict.fromkeys(enum.__module__ for enum in REASONS.values())
     lines = [
-        generated(f"{CONDITIONS}, {REASONS} and {TRAINER_REASONS}"),
+        generated(f"{CONDITIONS} and the enums in {', '.join(modules)}"),
         "# Conditions and reasons",
         "",
         "Every condition carries `observedGeneration`: it speaks of the present spec when that equals `metadata.generation`. Its",
         "message says what was wrong, where, and what to do; its reason is one of the words below, for programs.",
         "`kubectl wait --for=condition=Ready` (a FineTuneJob: `Succeeded`) and tools that read kstatus work on all kinds.",
+        "",
+        "Of a FineTuneJob that exists only `suspend`, `activeDeadlineSeconds` and `retry.maxRestarts` can be changed. To correct,",
+        "raise or lower another field, create another job.",
         "",
         "## Types",
         "",
@@ -197,33 +219,10 @@ def render_conditions() -> str:
     ]
     for kind in KINDS:
         lines += [f"| {kind} | `{word}` | {cell(doc)} |" for word, doc in types[f"{kind}Condition"].items()]
-    for title, reasons in reason_groups():
+    for title, enum in REASONS.items():
         lines += ["", f"## {title}", "", "| reason | meaning | what to do |", "| --- | --- | --- |"]
-        lines += [f"| `{word}` | {cell(meaning)} | {cell(remedy)} |" for word, meaning, remedy in reasons]
+        lines += [f"| `{reason}` | {cell(reason.meaning)} | {cell(reason.remedy)} |" for reason in enum]
     return "\n".join(lines) + "\n"
-
-
-def reason_groups() -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
-    """Yield (title, [(reason, meaning, remedy)]) of every enum of reasons."""
-    titles = {
-        "CommonReason": "Of more than one kind",
-        "StorageFailure": "Of object storage, on any kind",
-        **{f"{kind}Reason": f"Of a {kind}" if kind[0] != "A" else f"Of an {kind}" for kind in KINDS},
-    }
-    for name, title in titles.items():
-        yield title, documented_reasons(name)
-    trainer = [(word, doc, "") for word, doc in member_docs(TRAINER_REASONS)["Reason"].items()]
-    yield "Of a FineTuneJob, as its pods report them", trainer
-
-
-def documented_reasons(name: str) -> list[tuple[str, str, str]]:
-    """Return the members of one enum in reasons.py, each written as (word, meaning[, remedy])."""
-    members: list[tuple[str, str, str]] = []
-    for statement in class_body(REASONS, name):
-        if isinstance(statement, ast.Assign):
-            word, meaning, *remedy = ast.literal_eval(statement.value)
-            members.append((word, meaning, remedy[0] if remedy else ""))
-    return members
 
 
 def member_docs(path: str) -> dict[str, dict[str, str]]:
@@ -245,14 +244,6 @@ def pair_with_docs(path: str, body: list[ast.stmt]) -> Iterator[tuple[str, str]]
         if not (isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant)):
             raise SystemExit(f"{path}:{statement.lineno}: {value} needs a docstring under it")
         yield value, str(following.value.value)
-
-
-def class_body(path: str, name: str) -> list[ast.stmt]:
-    """Return the statements of a class in a module."""
-    for node in ast.parse((ROOT / path).read_text()).body:
-        if isinstance(node, ast.ClassDef) and node.name == name:
-            return node.body
-    raise SystemExit(f"{path} has no class {name}")
 
 
 PAGES = {"api.md": render_api, "permissions.md": render_permissions, "conditions.md": render_conditions}

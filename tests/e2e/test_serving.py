@@ -79,32 +79,45 @@ def test_requests_that_are_refused(platform: Kubectl, pool: str, team: str, buck
 
 
 BROKEN = {
-    "NonFiniteWeights": {"tensors": {key: value * float("nan") for key, value in adapters.build_tensors(10).items()}},
-    "ShapeMismatch": {"tensors": adapters.build_tensors(11, hidden=32)},
-    "DigestMismatch": {"edit_weights": lambda data: data[:-1] + bytes([data[-1] ^ 1])},
-    "BaseModelMismatch": {"edit_manifest": lambda manifest: manifest["baseModel"].update(digest="sha256:" + "e" * 64)},
-    "ForbiddenFile": {
-        "edit_manifest": lambda manifest: manifest["files"].append(
-            {"path": "adapter_model.bin", "sha256": "sha256:" + "f" * 64, "size": 1}
-        )
-    },
-    "NoManifest": {"with_manifest": False},
-    "RankTooHigh": {"rank": 32},
+    "NonFiniteWeights": (
+        "train again with a lower learningRate",
+        {"tensors": {key: value * float("nan") for key, value in adapters.build_tensors(10).items()}},
+    ),
+    "ShapeMismatch": ("train it on this base model", {"tensors": adapters.build_tensors(11, hidden=32)}),
+    "DigestMismatch": (
+        "publish the adapter again",
+        {"edit_weights": lambda data: data[:-1] + bytes([data[-1] ^ 1])},
+    ),
+    "BaseModelMismatch": (
+        "train it again on this one",
+        {"edit_manifest": lambda manifest: manifest["baseModel"].update(digest="sha256:" + "e" * 64)},
+    ),
+    "ForbiddenFile": (
+        "publish the adapter again without",
+        {
+            "edit_manifest": lambda manifest: manifest["files"].append(
+                {"path": "adapter_model.bin", "sha256": "sha256:" + "f" * 64, "size": 1}
+            )
+        },
+    ),
+    "NoManifest": ("that a FineTuneJob published", {"with_manifest": False}),
+    "RankTooHigh": ("Train with a lower rank", {"rank": 32}),
 }
+"""By reason: what the message tells to do, and the damage."""
 
 
-def test_broken_adapters_are_refused_with_the_reason(
+def test_broken_adapters_are_refused_with_the_reason_and_what_to_do(
     platform: Kubectl, pool: str, team: str, bucket: Bucket, base_digest: str
 ) -> None:
-    for seed, (reason, damage) in enumerate(BROKEN.items(), start=20):
+    for seed, (reason, (remedy, damage)) in enumerate(BROKEN.items(), start=20):
         uri = adapters.publish(bucket, team, base_digest, seed, held_out=serving.HELD_OUT, **damage)
         # One alias after the other: the pool has few slots.
         platform.apply(serving.build_deployment("broken", team, pool, uri))
 
-        def told(body: Body, reason: str = reason) -> bool:
-            return any(
-                reason in f"{item['reason']} {item['message']}" for item in body.get("status", {}).get("conditions", ())
-            )
+        def told(body: Body, reason: str = reason, remedy: str = remedy) -> bool:
+            conditions = body.get("status", {}).get("conditions", ())
+            texts = [f"{item['reason']} {item['message']}" for item in conditions]
+            return any(reason in text and remedy in text for text in texts)
 
         body = platform.wait_for("adep", "broken", team, told, timeout=120)
         assert "stable" not in body["status"]

@@ -20,6 +20,7 @@ from tunewright_contracts.evaluation_report import (
 from tunewright_contracts.run_spec import MAX_TERMINATION_MESSAGE_BYTES
 from tunewright_contracts.storage_uri import StorageURIError
 from tunewright_evaluator.evaluation import build_error_report, evaluate
+from tunewright_evaluator.reasons import EvaluationReason
 from tunewright_evaluator.scorers import ScorerError
 from tunewright_storage.errors import StorageError
 from tunewright_storage.object_store import ObjectStore
@@ -45,7 +46,10 @@ def main() -> int:
     except (ContractError, OSError) as error:
         return _finish(
             EvaluationReport(
-                verdict=Verdict.ERROR, reason="InvalidRequest", message=f"{request_path}: {error}", candidate=""
+                verdict=Verdict.ERROR,
+                reason=EvaluationReason.INVALID_REQUEST,
+                message=f"{request_path}: {error}",
+                candidate="",
             )
         )
     try:
@@ -53,14 +57,14 @@ def main() -> int:
     except StorageError as error:
         report = build_error_report(request, str(error.reason), str(error))
     except (ContractError, UnicodeDecodeError) as error:
-        report = build_error_report(request, "InvalidDataset", str(error))
+        report = build_error_report(request, EvaluationReason.INVALID_DATASET, str(error))
     except ScorerError as error:
-        report = build_error_report(request, "InvalidMetric", str(error))
+        report = build_error_report(request, EvaluationReason.INVALID_METRIC, str(error))
     except StorageURIError as error:
-        report = build_error_report(request, "InvalidURI", str(error))
+        report = build_error_report(request, EvaluationReason.INVALID_URI, str(error))
     except Exception as error:  # noqa: BLE001 - whatever happened, the operator is told in words
         structlog.get_logger(__name__).exception("unexpected failure")
-        report = build_error_report(request, "InternalError", f"{type(error).__name__}: {error}")
+        report = build_error_report(request, EvaluationReason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
     return _finish(report)
 
 

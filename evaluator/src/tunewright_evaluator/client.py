@@ -8,15 +8,16 @@ from pathlib import Path
 import httpx
 
 from tunewright_contracts.serving_plan import EVALUATE_HEADER
+from tunewright_evaluator.reasons import EvaluationReason
 from tunewright_evaluator.records import Record
 
 _ATTEMPTS = 5
 
 
 class AnswerError(Exception):
-    """There is no answer; ``reason`` is a condition's, the message says which arm, which record and what to do."""
+    """There is no answer; ``reason`` is the report's, the message says which arm, which record and what to do."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: EvaluationReason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
@@ -67,12 +68,12 @@ class ServerClient:
             problem = f"HTTP {response.status_code}: {response.text[:200]}"
             if response.status_code in {400, 413}:
                 raise AnswerError(
-                    "RecordRefused",
+                    EvaluationReason.RECORD_REFUSED,
                     f"the server refuses record {record.index} of the held-out set ({problem}); shorten it, lower "
                     "evaluation.maxTokens, or have the ModelServer's vllm.maxModelLength raised",
                 )
         raise AnswerError(
-            "ServerUnavailable",
+            EvaluationReason.SERVER_UNAVAILABLE,
             f"{target} did not answer record {record.index} ({problem}); is the ModelServer ready and {target} loaded?",
         )
 

@@ -20,6 +20,7 @@ from tunewright_contracts.serving_plan import BASE_MODEL_TARGET
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_evaluator.client import AnswerError, ServerClient
 from tunewright_evaluator.comparison import BASE, CANDIDATE, INCUMBENT, compare_arms, worst_verdict
+from tunewright_evaluator.reasons import EvaluationReason
 from tunewright_evaluator.records import Record, choose_records, parse_records
 from tunewright_evaluator.scorers import build_scorer
 from tunewright_storage.object_store import ObjectStore
@@ -58,7 +59,7 @@ async def evaluate(
     records = choose_records(parse_records(text.decode(), request.dataset_uri), request.max_samples)
     if not records:
         return build_error_report(
-            request, "NoRecords", f"{dataset} holds no records; name a held-out set with at least one"
+            request, EvaluationReason.NO_RECORDS, f"{dataset} holds no records; name a held-out set with at least one"
         )
     arms = {CANDIDATE: request.candidate, BASE: BASE_MODEL_TARGET}
     if request.incumbent is not None:
@@ -81,8 +82,8 @@ async def evaluate(
     verdict = worst_verdict([result.verdict for result in results])
     report = EvaluationReport(
         verdict=verdict,
-        reason={Verdict.PASS: "EvaluationPassed", Verdict.FAIL: "EvaluationFailed"}.get(
-            verdict, "EvaluationInconclusive"
+        reason={Verdict.PASS: EvaluationReason.PASSED, Verdict.FAIL: EvaluationReason.FAILED}.get(
+            verdict, EvaluationReason.INCONCLUSIVE
         ),
         message=" | ".join(result.describe() for result in results),
         candidate=request.candidate,

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from tunewright_contracts import reasons
 from tunewright_contracts.adapter_manifest import CONFIG_NAME, CONTENT_NAMES, WEIGHTS_NAME, AdapterManifest
 from tunewright_contracts.serving_plan import AdapterEntry, AdapterSource
 from tunewright_contracts.storage_uri import StorageURI, StorageURIError
@@ -40,23 +40,79 @@ _UNSUPPORTED_FLAGS = (
 _PLAIN_INITIALISATIONS = frozenset({"gaussian", "eva", "orthogonal", "mica", "lora_ga"})
 
 
-class AdapterReason(StrEnum):
+class AdapterReason(reasons.Reason):
     """Why an adapter is not loaded; beside these, `storage.StorageReason` tells what storage said."""
 
-    INVALID_ENTRY = "InvalidEntry"
-    SOURCE_NOT_ALLOWED = "SourceNotAllowed"
-    BASE_MODEL_MISMATCH = "BaseModelMismatch"
-    RANK_TOO_HIGH = "RankTooHigh"
-    NOT_AN_ADAPTER = "NotAnAdapter"
-    UNSUPPORTED_ADAPTER = "UnsupportedAdapter"
-    FORBIDDEN_FILE = "ForbiddenFile"
-    NOT_SAFETENSORS = "NotSafetensors"
-    UNKNOWN_MODULES = "UnknownModules"
-    SHAPE_MISMATCH = "ShapeMismatch"
-    NON_FINITE_WEIGHTS = "NonFiniteWeights"
-    TOO_LARGE = "AdapterTooLarge"
-    LOAD_FAILED = "LoadFailed"
-    NO_SLOT = "WaitingForSlot"
+    INVALID_ENTRY = (
+        "InvalidEntry",
+        "The plan names the adapter otherwise than its digest does: operator and server image do not fit together.",
+        "Install operator and server image of one release.",
+    )
+    SOURCE_NOT_ALLOWED = (
+        "SourceNotAllowed",
+        "The server's `adapterSources` do not let the adapter's namespace serve from its address.",
+        "Publish below an allowed prefix, or ask the server's owner to add one.",
+    )
+    BASE_MODEL_MISMATCH = (
+        "BaseModelMismatch",
+        "The adapter was trained on other weights than the server runs.",
+        "Serve it on a server of its own base model, or train it again.",
+    )
+    RANK_TOO_HIGH = (
+        "RankTooHigh",
+        "The adapter's rank is over the server's `spec.lora.maxRank`, or is no rank.",
+        "Train with a lower rank, or have the server's raised.",
+    )
+    NOT_AN_ADAPTER = (
+        "NotAnAdapter",
+        "`adapter_config.json` cannot be read, or its rank or alpha is no usable number.",
+        "Publish it again with the configuration that it was trained with.",
+    )
+    UNSUPPORTED_ADAPTER = (
+        "UnsupportedAdapter",
+        "The adapter is of a kind that vLLM cannot serve: not plain LoRA, or not of floats.",
+        "Train it again without what the message names.",
+    )
+    FORBIDDEN_FILE = (
+        "ForbiddenFile",
+        "The adapter's folder holds something that no adapter may have, such as a pickle, a link or a folder.",
+        "Publish it again without that file, as safetensors only.",
+    )
+    NOT_SAFETENSORS = (
+        "NotSafetensors",
+        "The weights are not whole safetensors: truncated, changed, or another format.",
+        "Publish it again.",
+    )
+    UNKNOWN_MODULES = (
+        "UnknownModules",
+        "The weights belong to modules that the base model does not have, or those of a named module are missing.",
+        "Train it on the base model that the server runs.",
+    )
+    SHAPE_MISMATCH = (
+        "ShapeMismatch",
+        "The weights' shapes do not fit the base model or the stated rank.",
+        "Train it on the base model that the server runs, or publish it with the rank that it was trained with.",
+    )
+    NON_FINITE_WEIGHTS = (
+        "NonFiniteWeights",
+        "The weights hold NaN or infinity: the training diverged.",
+        "Train again with a lower `learningRate`.",
+    )
+    TOO_LARGE = (
+        "AdapterTooLarge",
+        "The adapter has more bytes than one of the server's highest rank can have.",
+        "Publish its LoRA weights only.",
+    )
+    LOAD_FAILED = (
+        "LoadFailed",
+        "vLLM did not load the adapter, or the pod failed on the way, for example by a full disk; the message says how.",
+        "Nothing, if the next attempt succeeds; else mend what the message names.",
+    )
+    NO_SLOT = (
+        "WaitingForSlot",
+        "All adapter slots of the pod are in use.",
+        "Nothing: it is loaded when another one is gone.",
+    )
 
 
 class AdapterError(Exception):
@@ -76,12 +132,15 @@ def check_entry(entry: AdapterEntry, sources: Iterable[AdapterSource]) -> Storag
     """
     if not entry.name.endswith(f"--{entry.digest.removeprefix('sha256:')[:12]}"):
         raise AdapterError(
-            AdapterReason.INVALID_ENTRY, f"{entry.name} does not end with the first 12 digits of {entry.digest}"
+            AdapterReason.INVALID_ENTRY,
+            f"{entry.name} does not end with the first 12 digits of {entry.digest}; install operator and server image of one release",
         )
     try:
         uri = StorageURI.parse(entry.uri)
     except StorageURIError as error:
-        raise AdapterError(AdapterReason.SOURCE_NOT_ALLOWED, f"{entry.name}: {error}") from error
+        raise AdapterError(
+            AdapterReason.SOURCE_NOT_ALLOWED, f"{entry.name}: {error}; publish the adapter below an allowed prefix"
+        ) from error
     allowed = [source.uri_prefix for source in sources if source.namespace == entry.namespace]
     for prefix in allowed:
         try:
@@ -113,7 +172,8 @@ def check_manifest(manifest: AdapterManifest, base_digest: str, max_rank: int, b
     limit = base.largest_adapter_elements_per_rank * max_rank * _MOST_BYTES_PER_NUMBER + _SIZE_SLACK_BYTES
     if base.largest_adapter_elements_per_rank and size > limit:
         raise AdapterError(
-            AdapterReason.TOO_LARGE, f"the adapter has {size} bytes, an adapter of rank {max_rank} at most {limit}"
+            AdapterReason.TOO_LARGE,
+            f"the adapter has {size} bytes, an adapter of rank {max_rank} at most {limit}; publish its LoRA weights only",
         )
 
 
@@ -125,7 +185,10 @@ def check_folder(folder: Path, max_rank: int, base: BaseShapes) -> None:
     """
     for path in sorted(folder.iterdir()):
         if path.is_symlink() or not path.is_file() or path.name not in CONTENT_NAMES:
-            raise AdapterError(AdapterReason.FORBIDDEN_FILE, f"{path.name}: an adapter may not hold this")
+            raise AdapterError(
+                AdapterReason.FORBIDDEN_FILE,
+                f"{path.name}: an adapter holds {WEIGHTS_NAME}, {CONFIG_NAME} and tokenizer files only; publish it again without",
+            )
     config = _read_config(folder / CONFIG_NAME)
     _check_config(config, max_rank)
     path = folder / WEIGHTS_NAME
@@ -152,14 +215,17 @@ def _read_config(path: Path) -> dict[str, Any]:
         if not isinstance(config, dict):
             raise TypeError("it is no JSON object")
     except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise AdapterError(AdapterReason.NOT_AN_ADAPTER, f"{CONFIG_NAME} cannot be read: {error}") from error
+        raise AdapterError(
+            AdapterReason.NOT_AN_ADAPTER, f"{CONFIG_NAME} cannot be read: {error}; publish the adapter again"
+        ) from error
     return config
 
 
 def _check_config(config: dict[str, Any], max_rank: int) -> None:
     if config.get("peft_type") != "LORA":
         raise AdapterError(
-            AdapterReason.UNSUPPORTED_ADAPTER, f"{CONFIG_NAME}: peft_type is {config.get('peft_type')!r}, not 'LORA'"
+            AdapterReason.UNSUPPORTED_ADAPTER,
+            f"{CONFIG_NAME}: peft_type is {config.get('peft_type')!r}, not 'LORA'; train a LoRA adapter",
         )
     unsupported = _find_unsupported(config)
     if unsupported:
@@ -169,13 +235,19 @@ def _check_config(config: dict[str, Any], max_rank: int) -> None:
         )
     rank = config.get("r")
     if not isinstance(rank, int) or isinstance(rank, bool) or rank <= 0:
-        raise AdapterError(AdapterReason.NOT_AN_ADAPTER, f"{CONFIG_NAME}: r is {rank!r}, not above 0")
+        raise AdapterError(
+            AdapterReason.NOT_AN_ADAPTER,
+            f"{CONFIG_NAME}: r is {rank!r}, not above 0; publish the adapter again with the rank that it was trained with",
+        )
     _check_rank(rank, max_rank, CONFIG_NAME)
     _check_alpha(config.get("lora_alpha"), "lora_alpha")
     for field in ("rank_pattern", "alpha_pattern"):
         pattern = config.get(field) or {}
         if not isinstance(pattern, dict) or not all(_PLAIN_NAME.fullmatch(str(key)) for key in pattern):
-            raise AdapterError(AdapterReason.UNSUPPORTED_ADAPTER, f"{CONFIG_NAME}: {field} may hold plain names only")
+            raise AdapterError(
+                AdapterReason.UNSUPPORTED_ADAPTER,
+                f"{CONFIG_NAME}: {field} may hold plain names only; write it without wildcards and publish the adapter again",
+            )
     for rank in (config.get("rank_pattern") or {}).values():
         _check_rank(rank, max_rank, f"{CONFIG_NAME} rank_pattern")
     for alpha in (config.get("alpha_pattern") or {}).values():
@@ -208,7 +280,8 @@ def _check_alpha(alpha: object, field: str) -> None:
     if not number or not 0 < alpha <= _MAX_ALPHA:  # type: ignore[operator] # also False for NaN
         raise AdapterError(
             AdapterReason.NOT_AN_ADAPTER,
-            f"{CONFIG_NAME}: {field} is {str(alpha)[:40]}, not a number above 0 and at most {_MAX_ALPHA}",
+            f"{CONFIG_NAME}: {field} is {str(alpha)[:40]}, not a number above 0 and at most {_MAX_ALPHA}; publish the adapter again with "
+            "the alpha that it was trained with",
         )
 
 
@@ -219,20 +292,24 @@ def _check_tensors(tensors: dict[str, weights.Tensor], config: dict[str, Any], b
         if match is None:
             raise AdapterError(
                 AdapterReason.UNKNOWN_MODULES,
-                f"{WEIGHTS_NAME}: {tensor.name!r} is not {_PREFIX}<module>.lora_A.weight or .lora_B.weight",
+                f"{WEIGHTS_NAME}: {tensor.name!r} is not {_PREFIX}<module>.lora_A.weight or .lora_B.weight; "
+                "train target modules that are linear layers of this base model",
             )
         if tensor.dtype not in weights.FLOAT_TYPES:
             raise AdapterError(
-                AdapterReason.UNSUPPORTED_ADAPTER, f"{WEIGHTS_NAME}: {tensor.name} is {tensor.dtype}, not a float type"
+                AdapterReason.UNSUPPORTED_ADAPTER,
+                f"{WEIGHTS_NAME}: {tensor.name} is {tensor.dtype}, not a float type; publish the adapter again in one",
             )
         halves.setdefault(match["module"], {})[match["half"]] = tensor
     if not halves:
-        raise AdapterError(AdapterReason.UNKNOWN_MODULES, f"{WEIGHTS_NAME} holds no tensor")
+        raise AdapterError(
+            AdapterReason.UNKNOWN_MODULES, f"{WEIGHTS_NAME} holds no tensor; publish the adapter again with its weights"
+        )
     unknown = sorted(module for module in halves if base.find(module) is None)
     if unknown:
         raise AdapterError(
             AdapterReason.UNKNOWN_MODULES,
-            f"the base model has no {', '.join(unknown[:3])} ({len(unknown)} unknown in all)",
+            f"the base model has no {', '.join(unknown[:3])} ({len(unknown)} unknown in all); train it on this base model",
         )
     for module, pair in halves.items():
         _check_pair(module, pair, config, base.modules[base.find(module) or module])
@@ -243,7 +320,10 @@ def _check_pair(
     module: str, pair: dict[str, weights.Tensor], config: dict[str, Any], shape: tuple[int, int] | None
 ) -> None:
     if set(pair) != {"A", "B"}:
-        raise AdapterError(AdapterReason.SHAPE_MISMATCH, f"{module} has only lora_{''.join(pair)}, not both halves")
+        raise AdapterError(
+            AdapterReason.SHAPE_MISMATCH,
+            f"{module} has only lora_{''.join(pair)}, not both halves; publish the adapter again with both",
+        )
     rank = _rank_of(module, config)
     first, second = pair["A"].shape, pair["B"].shape
     output, into = shape if shape is not None else ((second or (0,))[0], (first or (0,))[-1])
@@ -251,7 +331,7 @@ def _check_pair(
         raise AdapterError(
             AdapterReason.SHAPE_MISMATCH,
             f"{module}: lora_A is {list(first)} and lora_B {list(second)}, rank {rank} on this base model needs "
-            f"{[rank, into]} and {[output, rank]}",
+            f"{[rank, into]} and {[output, rank]}; train it on this base model with that rank",
         )
 
 
@@ -274,5 +354,6 @@ def _check_targets(halves: dict[str, dict[str, weights.Tensor]], targets: object
     if missing or not targets:
         raise AdapterError(
             AdapterReason.UNKNOWN_MODULES,
-            f"{CONFIG_NAME}: target_modules names {', '.join(missing) or 'nothing'}, for which there are no weights",
+            f"{CONFIG_NAME}: target_modules names {', '.join(missing) or 'nothing'}, for which there are no weights; "
+            "publish the adapter again with the weights and the modules that it was trained with",
         )

@@ -49,7 +49,11 @@ def run_inspection(inspect: Callable[[bytes], PhaseResult]) -> int:
     except StorageURIError as error:
         result = PhaseResult(outcome=Outcome.FAILED, reason=StorageReason.INVALID_URI, message=str(error))
     except ContractError as error:
-        result = PhaseResult(outcome=Outcome.FAILED, reason="InvalidRequest", message=f"{request}: {error}")
+        result = PhaseResult(
+            outcome=Outcome.FAILED,
+            reason=StorageReason.INVALID_REQUEST,
+            message=f"{request}: {error}. {StorageReason.INVALID_REQUEST.remedy}",
+        )
     except OSError as error:
         # The scratch volume: full, or smaller than the largest file.
         result = PhaseResult(
@@ -94,7 +98,8 @@ def _inspect_adapter(text: bytes) -> PhaseResult:
     manifest = read_manifest(ObjectStore.from_environment(), uri)
     if request.expected_digest is not None and manifest.digest != request.expected_digest:
         raise StorageError(
-            StorageReason.DIGEST_MISMATCH, f"{uri} holds {manifest.digest}, not {request.expected_digest}"
+            StorageReason.DIGEST_MISMATCH,
+            f"{uri} holds {manifest.digest}, not {request.expected_digest}; publish the adapter again",
         )
     return PhaseResult(
         outcome=Outcome.SUCCEEDED,

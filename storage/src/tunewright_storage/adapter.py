@@ -71,7 +71,7 @@ def check_manifest(manifest: AdapterManifest, where: StorageURI) -> None:
     if forbidden:
         raise StorageError(
             StorageReason.FORBIDDEN_FILE,
-            f"{where} lists {', '.join(forbidden)}: an adapter holds safetensors, {CONFIG_NAME} and tokenizer files only (no pickle, no code, no folders)",
+            f"{where} lists {', '.join(forbidden)}: an adapter holds safetensors, {CONFIG_NAME} and tokenizer files only (no pickle, no code, no folders); publish the adapter again without",
         )
     missing = sorted({WEIGHTS_NAME, CONFIG_NAME} - names)
     if missing:
@@ -97,7 +97,8 @@ def fetch_adapter(store: ObjectStore, uri: StorageURI, folder: Path, expected_di
     manifest = read_manifest(store, uri)
     if manifest.digest != expected_digest:
         raise StorageError(
-            StorageReason.DIGEST_MISMATCH, f"{uri} holds {manifest.digest}, not {expected_digest} that was asked for"
+            StorageReason.DIGEST_MISMATCH,
+            f"{uri} holds {manifest.digest}, not {expected_digest} that was asked for; publish that one there again",
         )
     target = folder / adapter_folder(manifest.digest)
     for file in manifest.files:

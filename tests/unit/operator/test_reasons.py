@@ -6,9 +6,9 @@ import re
 
 import pytest
 
+from tunewright_contracts.reasons import Reason
 from tunewright_operator.domain import reasons
-from tunewright_operator.domain.reasons import FineTuneJobReason, Reason, StorageFailure, condition_reason
-from tunewright_storage.errors import StorageReason
+from tunewright_operator.domain.reasons import FineTuneJobReason, condition_reason
 
 ENUMS = [
     value
@@ -18,15 +18,11 @@ ENUMS = [
 
 
 @pytest.mark.parametrize("reason", [reason for enum in ENUMS for reason in enum], ids=str)
-def test_each_reason_is_a_word_with_a_meaning(reason: Reason):
+def test_each_reason_is_a_word_with_a_meaning_and_a_remedy(reason: Reason):
     assert re.fullmatch(r"[A-Z][A-Za-z0-9]*", reason.value)
     assert reason.meaning.endswith((".", ")"))
+    assert reason.remedy.endswith(".")
     assert str(reason) == reason.value
-
-
-def test_storage_reasons_are_those_of_storage():
-    known = {reason.value for reason in StorageFailure} | {reasons.CommonReason.INVALID_URI.value}
-    assert known >= {reason.value for reason in StorageReason}
 
 
 def test_a_pods_word_is_taken_only_when_it_may_stand_in_a_condition():

@@ -44,7 +44,7 @@ def admit(server: ServerView, tenants: Sequence[Tenant], previous: ServingPlan |
         else:
             message = (
                 f"modelName {tenant.claim.alias!r} is served by AdapterDeployment {owner.namespace}/{owner.name} on this"
-                " server. Choose another modelName, or have that one deleted or renamed."
+                " server. Choose another modelName, or have that one deleted."
             )
             refusals[tenant.claim.uid] = Refusals(alias=Refusal(Why.ALIAS_TAKEN, message))
     owning.sort(key=lambda tenant: tenant.claim.precedence)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 
+from tunewright_contracts.reasons import Reason
 from tunewright_contracts.run_spec import Outcome, PhaseResult
 from tunewright_contracts.storage_uri import StorageURI, StorageURIError
 from tunewright_operator.api import labels
 from tunewright_operator.api.base_model import BaseModel, BaseModelStatus
 from tunewright_operator.api.conditions import BaseModelCondition, ConditionStatus, find_condition
 from tunewright_operator.domain.conditions import Wanted, merge_conditions
-from tunewright_operator.domain.reasons import BaseModelReason, CommonReason, Reason, condition_reason
+from tunewright_operator.domain.reasons import BaseModelReason, CommonReason, condition_reason
 from tunewright_operator.domain.runs import JobRun
 from tunewright_operator.domain.secrets import SecretFacts
 

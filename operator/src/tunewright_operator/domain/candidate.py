@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tunewright_contracts.adapter_manifest import revision_name
+from tunewright_contracts.reasons import Reason
 from tunewright_contracts.run_spec import AdapterSummary
 from tunewright_operator.api.adapter_deployment import (
     AdapterDeploymentSpec,
@@ -20,7 +21,6 @@ from tunewright_operator.api.adapter_deployment import (
 from tunewright_operator.api.conditions import FineTuneJobCondition, find_condition
 from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
-from tunewright_operator.domain.reasons import Reason
 
 
 @dataclass(frozen=True)

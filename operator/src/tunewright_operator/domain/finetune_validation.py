@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from tunewright_contracts.reasons import Reason
 from tunewright_contracts.storage_uri import StorageURI, StorageURIError
 from tunewright_operator.api import labels
 from tunewright_operator.api.conditions import BaseModelCondition, find_condition
 from tunewright_operator.domain.finetune_observation import FineTuneObservation
-from tunewright_operator.domain.reasons import CommonReason, FineTuneJobReason, Reason
+from tunewright_operator.domain.reasons import CommonReason, FineTuneJobReason
 from tunewright_operator.domain.schemas import explain_bad_metric
 
 

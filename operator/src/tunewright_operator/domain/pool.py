@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from tunewright_contracts.reasons import Reason
 from tunewright_contracts.serving_plan import ServingPlan
 from tunewright_operator.api.conditions import ModelServerCondition as Type
 from tunewright_operator.api.model_server import (
@@ -19,7 +20,6 @@ from tunewright_operator.api.model_server import (
 )
 from tunewright_operator.domain.conditions import Wanted, merge_conditions
 from tunewright_operator.domain.reasons import ModelServerReason as Why
-from tunewright_operator.domain.reasons import Reason
 from tunewright_operator.domain.server_pods import ServerPod
 from tunewright_operator.domain.situation import PodView
 

@@ -1,31 +1,16 @@
 """Every reason that a condition can carry, each beside what it means and what to do: reasons are API.
 
-`docs/reference/conditions.md` is rendered from this module. Add a reason to its kind's enum; a reason that an image
-reports (prepare, train, inspect) is listed here too, so that the page is whole.
+`docs/reference/conditions.md` is rendered from this module and from the enums of what pods report, which stand in their
+own packages. Add a reason to its kind's enum; where nobody must act, its remedy begins with "Nothing".
 """
 
 from __future__ import annotations
 
 import re
-from enum import StrEnum
-from typing import Self
+
+from tunewright_contracts.reasons import Reason
 
 _REASON = re.compile(r"^[A-Za-z][A-Za-z0-9_]{0,62}$")
-
-
-class Reason(StrEnum):
-    """A CamelCase word with its documentation: ``meaning`` and, where a person must act, ``remedy``."""
-
-    meaning: str
-    remedy: str
-
-    def __new__(cls, value: str, meaning: str, remedy: str = "") -> Self:
-        """Make a member that compares equal to its word."""
-        member = str.__new__(cls, value)
-        member._value_ = value
-        member.meaning = meaning
-        member.remedy = remedy
-        return member
 
 
 class CommonReason(Reason):
@@ -49,7 +34,7 @@ class CommonReason(Reason):
     SECRET_NOT_FOUND = (
         "SecretNotFound",
         "The Secret of `spec.storage.secretRef` does not exist.",
-        "Create it with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (see how-to: credentials).",
+        "Create it with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, as in docs/how-to/bring-your-own-cluster.md, step 3 (Give a team a namespace).",
     )
     SECRET_NOT_ALLOWED = (
         "SecretNotAllowed",
@@ -69,7 +54,7 @@ class CommonReason(Reason):
     NAME_TAKEN = (
         "NameTaken",
         "A Job or ConfigMap of the needed name exists and belongs to somebody else.",
-        "Delete it, or rename this resource.",
+        "Delete it, or create this resource anew under another name.",
     )
     INVALID_SCHEMA = (
         "InvalidSchema",
@@ -93,66 +78,20 @@ class CommonReason(Reason):
     )
 
 
-class StorageFailure(Reason):
-    """Reasons that a pod reports when object storage did not do what was asked."""
-
-    ACCESS_DENIED = (
-        "AccessDenied",
-        "The credentials may not do this.",
-        "Grant the identity the right on the address in the message, or use another Secret.",
-    )
-    NO_SUCH_BUCKET = ("NoSuchBucket", "The bucket does not exist.", "Create it or correct the address.")
-    NOT_FOUND = ("NotFound", "Nothing is stored at the address.", "Correct the address or upload the data.")
-    UNREACHABLE = (
-        "StorageUnreachable",
-        "The endpoint did not answer.",
-        "Tried again as `spec.retry` says; check AWS_ENDPOINT_URL_S3 and the network.",
-    )
-    UNKNOWN_AUTHORITY = (
-        "UnknownAuthority",
-        "The endpoint's certificate is signed by an unknown authority.",
-        "Put the authority's certificate into the Secret as `ca.crt`.",
-    )
-    NO_CREDENTIALS = (
-        "NoCredentials",
-        "The Secret holds no usable keys.",
-        "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in it.",
-    )
-    NOT_AN_ADAPTER = ("NotAnAdapter", "The address holds no adapter.", "Name the folder that holds `manifest.json`.")
-    NO_MANIFEST = (
-        "NoManifest",
-        "The folder has no `manifest.json`: it was not published by a finished job.",
-        "Name an adapter that a FineTuneJob published.",
-    )
-    DIGEST_MISMATCH = (
-        "DigestMismatch",
-        "Stored bytes differ from the digest that was recorded for them.",
-        "Somebody changed the files: restore them, or register a new BaseModel or adapter.",
-    )
-    FORBIDDEN_FILE = (
-        "ForbiddenFile",
-        "A file is of a kind that is never loaded, such as a pickle.",
-        "Publish safetensors only.",
-    )
-    WRONG_REGION = (
-        "WrongRegion",
-        "The bucket is in another region than the Secret says.",
-        "Set AWS_REGION in the Secret to the bucket's region.",
-    )
-    TOO_LARGE = (
-        "ObjectTooLarge",
-        "An object is larger than what is read or stored there.",
-        "Make it smaller, or split it.",
-    )
-    OTHER = ("StorageError", "Storage failed in another way.", "Tried again; the message is the storage's own.")
-
-
 class BaseModelReason(Reason):
     """Reasons of a BaseModel's conditions."""
 
-    INSPECTED = ("Inspected", "Revision and digest are known: jobs and servers may use the model.")
-    INSPECTING = ("Inspecting", "A Job reads the files and computes their digest.")
-    INSPECTION_RETRYING = ("InspectionRetrying", "The inspection failed for a passing reason and runs again.")
+    INSPECTED = (
+        "Inspected",
+        "Revision and digest are known: jobs and servers may use the model.",
+        "Nothing: this is as it should be.",
+    )
+    INSPECTING = ("Inspecting", "A Job reads the files and computes their digest.", "Nothing: it goes on by itself.")
+    INSPECTION_RETRYING = (
+        "InspectionRetrying",
+        "The inspection failed for a passing reason and runs again.",
+        "Nothing, if the next run succeeds; else mend what the message names.",
+    )
     INSPECTION_FAILED = (
         "InspectionFailed",
         "The inspection failed without saying why; the message holds the pod's last words.",
@@ -168,20 +107,40 @@ class BaseModelReason(Reason):
 class FineTuneJobReason(Reason):
     """Reasons of a FineTuneJob's conditions that the operator finds itself."""
 
-    PENDING = ("Pending", "The step has not begun.")
-    PREPARING = ("Preparing", "A Job without accelerator reads, checks and splits the dataset.")
-    PREPARED = ("Prepared", "The dataset is valid, split and stored.")
-    QUEUED = ("Queued", "The train Job waits for its queue's quota (Kueue).")
-    STARTING = ("Starting", "The train Job exists; its pod has not begun to train.")
-    TRAINING = ("Training", "The adapter is being trained.")
-    TRAINED = ("Trained", "Training ended.")
-    EVALUATING = ("Evaluating", "The held-out split is scored with the adapter off and on.")
-    EVALUATED = ("Evaluated", "The held-out split was scored.")
-    PUBLISHING = ("Publishing", "The adapter is being written to storage.")
-    PUBLISHED = ("Published", "The adapter and its manifest are in storage.")
-    SUCCEEDED = ("Succeeded", "The adapter is published; its address is in `status.adapter`.")
+    PENDING = ("Pending", "The step has not begun.", "Nothing: it begins when the step before it is done.")
+    PREPARING = (
+        "Preparing",
+        "A Job without accelerator reads, checks and splits the dataset.",
+        "Nothing: it goes on by itself.",
+    )
+    PREPARED = ("Prepared", "The dataset is valid, split and stored.", "Nothing: training follows by itself.")
+    QUEUED = (
+        "Queued",
+        "The train Job waits for its queue's quota (Kueue).",
+        "Nothing: it starts when the queue has room. If it stays, raise the queue's quota.",
+    )
+    STARTING = ("Starting", "The train Job exists; its pod has not begun to train.", "Nothing: it goes on by itself.")
+    TRAINING = ("Training", "The adapter is being trained.", "Nothing: it goes on by itself.")
+    TRAINED = ("Trained", "Training ended.", "Nothing: evaluation follows by itself.")
+    EVALUATING = (
+        "Evaluating",
+        "The held-out split is scored with the adapter off and on.",
+        "Nothing: it goes on by itself.",
+    )
+    EVALUATED = ("Evaluated", "The held-out split was scored.", "Nothing: publication follows by itself.")
+    PUBLISHING = ("Publishing", "The adapter is being written to storage.", "Nothing: it goes on by itself.")
+    PUBLISHED = ("Published", "The adapter and its manifest are in storage.", "Nothing: the job is done.")
+    SUCCEEDED = (
+        "Succeeded",
+        "The adapter is published; its address is in `status.adapter`.",
+        "Nothing: an AdapterDeployment may serve it.",
+    )
     SUSPENDED = ("Suspended", "`spec.suspend` is true.", "Set it to false to continue from the newest checkpoint.")
-    RETRYING = ("Retrying", "An attempt failed for a reason that may pass; the next one starts after a pause.")
+    RETRYING = (
+        "Retrying",
+        "An attempt failed for a reason that may pass; the next one starts after a pause.",
+        "Nothing, if the next attempt succeeds; else mend what the message names before `spec.retry.maxRestarts` is reached.",
+    )
     CONFIG_MAP_NOT_FOUND = (
         "ConfigMapNotFound",
         "A ConfigMap that a dataset source names does not exist in the job's namespace.",
@@ -208,14 +167,20 @@ class FineTuneJobReason(Reason):
         "Mend what the last words name.",
     )
     POD_EVICTED = ("PodEvicted", "The kubelet evicted the pod; the message is its own.", "Raise the resource it names.")
-    POD_LOST = ("PodLost", "The pod disappeared before its result was read; the phase runs again.")
+    POD_LOST = (
+        "PodLost",
+        "The pod disappeared before its result was read; the phase runs again.",
+        "Nothing: it goes on by itself.",
+    )
     PREEMPTED = (
         "Preempted",
         "The cluster took the pod away (preemption, drain); the job resumes. No restart is counted.",
+        "Nothing: it goes on by itself.",
     )
     INTERRUPTED = (
         "Interrupted",
         "The pod was told to stop and wrote a checkpoint; the job resumes. No restart is counted.",
+        "Nothing: it goes on by itself.",
     )
     RESULT_INCOMPLETE = (
         "ResultIncomplete",
@@ -227,10 +192,22 @@ class FineTuneJobReason(Reason):
 class ModelServerReason(Reason):
     """Reasons of a ModelServer's conditions."""
 
-    SERVING = ("Serving", "Enough replicas are ready and serve the plan.")
-    STARTING = ("Starting", "Replicas are starting: fetching the base model, loading it, loading the plan's adapters.")
-    UPDATING = ("Updating", "Pods of an older template are being replaced, one at a time.")
-    CONVERGING = ("Converging", "A new plan is written, and not every ready replica reports it yet.")
+    SERVING = ("Serving", "Enough replicas are ready and serve the plan.", "Nothing: clients may ask.")
+    STARTING = (
+        "Starting",
+        "Replicas are starting: fetching the base model, loading it, loading the plan's adapters.",
+        "Nothing: it goes on by itself.",
+    )
+    UPDATING = (
+        "Updating",
+        "Pods of an older template are being replaced, one at a time.",
+        "Nothing: it goes on by itself.",
+    )
+    CONVERGING = (
+        "Converging",
+        "A new plan is written, and not every ready replica reports it yet.",
+        "Nothing: it goes on by itself.",
+    )
     SCALED_TO_ZERO = ("ScaledToZero", "`spec.replicas` is 0: nothing answers.", "Raise `spec.replicas`.")
     NEEDS_SURGE = (
         "NeedsSurge",
@@ -247,16 +224,32 @@ class ModelServerReason(Reason):
 class AdapterDeploymentReason(Reason):
     """Reasons of an AdapterDeployment's conditions, history entries and Events."""
 
-    ADAPTER_SERVING = ("AdapterServing", "Every ready replica answers the alias by an adapter.")
-    NO_ADAPTER_YET = ("NoAdapterYet", "No adapter has been promoted for the alias: clients get 503.")
+    ADAPTER_SERVING = (
+        "AdapterServing",
+        "Every ready replica answers the alias by an adapter.",
+        "Nothing: clients may ask.",
+    )
+    NO_ADAPTER_YET = (
+        "NoAdapterYet",
+        "No adapter has been promoted for the alias: clients get 503.",
+        "Nothing while Progressing is True; else do what its message says.",
+    )
     JOB_NOT_FOUND = (
         "JobNotFound",
         "The FineTuneJob of `spec.adapter.fineTuneJobRef` does not exist.",
         "Create it, or correct the name.",
     )
-    JOB_NOT_FINISHED = ("JobNotFinished", "The FineTuneJob has not succeeded yet.")
+    JOB_NOT_FINISHED = (
+        "JobNotFinished",
+        "The FineTuneJob has not succeeded yet.",
+        "Nothing: it goes on when the job succeeds.",
+    )
     JOB_FAILED = ("JobFailed", "The FineTuneJob failed.", "Name a job that succeeded.")
-    INSPECTING_ADAPTER = ("InspectingAdapter", "A Job reads the manifest at `spec.adapter.uri`.")
+    INSPECTING_ADAPTER = (
+        "InspectingAdapter",
+        "A Job reads the manifest at `spec.adapter.uri`.",
+        "Nothing: it goes on by itself.",
+    )
     ADAPTER_UNREADABLE = (
         "AdapterUnreadable",
         "The manifest at `spec.adapter.uri` could not be read.",
@@ -267,24 +260,36 @@ class AdapterDeploymentReason(Reason):
         "The ModelServer of `spec.serverRef` does not exist.",
         "Create it, or correct the name and namespace.",
     )
-    SERVER_NOT_READY = ("ServerNotReady", "The ModelServer has no ready replica, or was not polled yet.")
+    SERVER_NOT_READY = (
+        "ServerNotReady",
+        "The ModelServer has no ready replica, or was not polled yet.",
+        "Nothing while the server starts; else see the ModelServer's own Ready condition.",
+    )
     SERVER_NOT_ALLOWED = (
         "ServerNotAllowed",
         "The ModelServer does not admit this namespace (`spec.allowedNamespaces`).",
         "Ask its owner, or use another server.",
     )
-    INVALID_MODEL_NAME = ("InvalidModelName", "The alias is one that no deployment may have.", "Choose another name.")
+    INVALID_MODEL_NAME = (
+        "InvalidModelName",
+        "The alias is one that no deployment may have.",
+        "Choose another `modelName`, in a new AdapterDeployment.",
+    )
     ALIAS_TAKEN = (
         "AliasTaken",
         "Another AdapterDeployment serves this alias on this server.",
-        "Choose another `modelName`, or have the other one deleted or renamed.",
+        "Choose another `modelName`, in a new AdapterDeployment, or have the other one deleted.",
     )
     CAPACITY_EXCEEDED = (
         "CapacityExceeded",
         "All aliases of the server (`spec.lora.maxAdapters`) are taken.",
-        "Raise it, free one, or use another server.",
+        "Have it raised, have an AdapterDeployment of the server deleted, or use another server.",
     )
-    WAITING_FOR_SLOT = ("WaitingForSlot", "All adapter slots of the server are in use; the candidate waits its turn.")
+    WAITING_FOR_SLOT = (
+        "WaitingForSlot",
+        "All adapter slots of the server are in use; the candidate waits its turn.",
+        "Nothing: it goes on when another rollout ends. To wait less, have `spec.lora.rolloutSlots` of the server raised.",
+    )
     PLAN_TOO_LARGE = (
         "PlanTooLarge",
         "The server's plan would not fit into a ConfigMap.",
@@ -321,49 +326,109 @@ class AdapterDeploymentReason(Reason):
         "Set `spec.evaluation.dataset.s3.uri`.",
     )
     PAUSED = ("Paused", "`spec.paused` is true: guardrails watch, nothing moves forward.", "Set it to false.")
-    ACCEPTED = ("Accepted", "A new candidate was accepted.")
-    LOADING = ("Loading", "The replicas are loading the candidate.")
-    LOADING_RETRIED = ("LoadingRetried", "Some replicas could not load the candidate; the message says why.")
+    ACCEPTED = ("Accepted", "A new candidate was accepted.", "Nothing: it goes on by itself.")
+    LOADING = ("Loading", "The replicas are loading the candidate.", "Nothing: it goes on by itself.")
+    LOADING_RETRIED = (
+        "LoadingRetried",
+        "Some replicas could not load the candidate; the message says why.",
+        "Nothing, if a later attempt succeeds; else mend what the message names.",
+    )
     ADAPTER_REFUSED = (
         "AdapterRefused",
         "Every ready replica refused to load the adapter for good; the message is theirs.",
-        "Publish a sound adapter; see the message.",
+        "Mend what the message names and publish the adapter again.",
     )
-    EVALUATING = ("Evaluating", "The held-out set is being asked of the real servers, at weight 0.")
-    EVALUATION_FAILED = ("EvaluationFailed", "The candidate is proven too bad on the held-out set.")
+    EVALUATING = (
+        "Evaluating",
+        "The held-out set is being asked of the real servers, at weight 0.",
+        "Nothing: it goes on by itself.",
+    )
+    EVALUATION_FAILED = (
+        "EvaluationFailed",
+        "The candidate is proven too bad on the held-out set.",
+        "Train a better adapter, or relax `spec.evaluation.metrics`; the report at `reportURI` in `status.history` holds every answer.",
+    )
     EVALUATION_ERROR = (
         "EvaluationError",
         "The evaluation could not measure; it runs again every five minutes.",
         "Mend what the message names.",
     )
-    SHIFTING = ("Shifting", "A new weight is on its way to every replica.")
-    WEIGHT_SET = ("WeightSet", "Every ready replica routes by the new weight.")
-    OBSERVING = ("Observing", "Live metrics of the candidate and the incumbent are being compared.")
-    GUARDRAIL_FAILED = ("GuardrailFailed", "Live evidence shows that the candidate breaks a guardrail.")
+    SHIFTING = ("Shifting", "A new weight is on its way to every replica.", "Nothing: it goes on by itself.")
+    WEIGHT_SET = ("WeightSet", "Every ready replica routes by the new weight.", "Nothing: it goes on by itself.")
+    OBSERVING = (
+        "Observing",
+        "Live metrics of the candidate and the incumbent are being compared.",
+        "Nothing: it goes on by itself.",
+    )
+    GUARDRAIL_FAILED = (
+        "GuardrailFailed",
+        "Live evidence shows that the candidate breaks a guardrail.",
+        "Train a better adapter, or relax `spec.analysis.metrics` where they ask too much.",
+    )
     INCONCLUSIVE = (
         "Inconclusive",
-        "The evidence proves neither; `onInconclusive` is Pause.",
+        "The evidence proves the candidate neither good nor bad; `onInconclusive` is Pause.",
         "`kubectl annotate adep <name> tunewright.dev/promote=<revision>@<anything>`, or `.../abort=...`.",
     )
-    INCONCLUSIVE_ROLLED_BACK = ("InconclusiveRolledBack", "The evidence proves neither; `onInconclusive` is Rollback.")
-    STEP_PASSED = ("StepPassed", "A step's verdict is Pass.")
-    STEP_PROMOTED = ("StepPromoted", "A step was passed by a person's word (promote, or `onInconclusive: Promote`).")
+    INCONCLUSIVE_ROLLED_BACK = (
+        "InconclusiveRolledBack",
+        "The evidence proves the candidate neither good nor bad; `onInconclusive` is Rollback.",
+        "Ask for less, or give a larger held-out set or more traffic; then `kubectl annotate adep <name> tunewright.dev/retry=<revision>@<anything>`.",
+    )
+    STEP_PASSED = ("StepPassed", "A step's verdict is Pass.", "Nothing: it goes on by itself.")
+    STEP_PROMOTED = (
+        "StepPromoted",
+        "A step was passed by a person's word (promote, or `onInconclusive: Promote`).",
+        "Nothing: it goes on by itself.",
+    )
     AWAITING_PROMOTION = (
         "AwaitingPromotion",
         "A pause step waits for a person.",
         "`kubectl annotate adep <name> tunewright.dev/promote=<revision>@<anything>`, or `.../abort=...`.",
     )
-    PAUSING = ("Pausing", "A pause step waits for its time to pass.")
-    BAKING = ("Baking", "The candidate answers everybody and is still watched.")
-    PROMOTED = ("Promoted", "The candidate survived its bake and is the stable revision.")
-    ABORT_REQUESTED = ("AbortRequested", "A person asked to abort.")
-    ROLLBACK_REQUESTED = ("RollbackRequested", "A person asked to return to an earlier revision.")
-    RETRY_REQUESTED = ("RetryRequested", "A person asked to try again.")
-    REQUEST_IGNORED = ("RequestIgnored", "An annotation asked for something that does not apply now.")
-    SUPERSEDED = ("Superseded", "Another adapter was asked for before the candidate was promoted.")
-    WITHDRAWING = ("Withdrawing", "The candidate's requests are moving back before it is recorded as ended.")
-    CANDIDATE_HEALTHY = ("CandidateHealthy", "Nothing speaks against the candidate, or the last one was promoted.")
-    NO_CANDIDATE = ("NoCandidate", "No candidate is on its way.")
+    PAUSING = ("Pausing", "A pause step waits for its time to pass.", "Nothing: it goes on when the time has passed.")
+    BAKING = ("Baking", "The candidate answers everybody and is still watched.", "Nothing: it goes on by itself.")
+    PROMOTED = (
+        "Promoted",
+        "The candidate survived its bake and is the stable revision.",
+        "Nothing: the rollout is done.",
+    )
+    ABORT_REQUESTED = (
+        "AbortRequested",
+        "A person asked to abort.",
+        "Nothing: the candidate's requests move back by themselves.",
+    )
+    ROLLBACK_REQUESTED = (
+        "RollbackRequested",
+        "A person asked to return to an earlier revision.",
+        "Nothing: the earlier revision is the next candidate.",
+    )
+    RETRY_REQUESTED = ("RetryRequested", "A person asked to try again.", "Nothing: it goes on by itself.")
+    REQUEST_IGNORED = (
+        "RequestIgnored",
+        "An annotation asked for something that does not apply now.",
+        "Correct the annotation as the message says, or leave it: it does nothing.",
+    )
+    SUPERSEDED = (
+        "Superseded",
+        "Another adapter was asked for before the candidate was promoted.",
+        "Nothing: the other adapter is the next candidate.",
+    )
+    WITHDRAWING = (
+        "Withdrawing",
+        "The candidate's requests are moving back before it is recorded as ended.",
+        "Nothing: it goes on by itself.",
+    )
+    CANDIDATE_HEALTHY = (
+        "CandidateHealthy",
+        "Nothing speaks against the candidate, or the last one was promoted.",
+        "Nothing: this is as it should be.",
+    )
+    NO_CANDIDATE = (
+        "NoCandidate",
+        "No candidate is on its way.",
+        "Nothing: another adapter in the spec, or a newer job that it selects, brings one.",
+    )
 
 
 def condition_reason(word: str, fallback: Reason) -> str:

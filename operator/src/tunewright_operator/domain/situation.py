@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tunewright_contracts.evaluation_report import EvaluationReport
+from tunewright_contracts.reasons import Reason
 from tunewright_contracts.serving_plan import PodState
 from tunewright_operator.api.adapter_deployment import (
     AdapterDeploymentSpec,
@@ -14,7 +15,6 @@ from tunewright_operator.api.adapter_deployment import (
     CandidateRevision,
 )
 from tunewright_operator.domain.candidate import Choice
-from tunewright_operator.domain.reasons import Reason
 from tunewright_operator.domain.tenancy import Refusals
 from tunewright_operator.domain.weights import desired_targets
 

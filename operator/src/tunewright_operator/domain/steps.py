@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from tunewright_contracts.evaluation_report import EvaluationReport, Verdict
+from tunewright_contracts.reasons import Reason
 from tunewright_operator.api.adapter_deployment import (
     AdapterDeploymentStatus,
     CandidateRevision,
@@ -23,7 +24,7 @@ from tunewright_operator.api.adapter_deployment import (
 from tunewright_operator.domain import history, live
 from tunewright_operator.domain.conditions import shorten
 from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
-from tunewright_operator.domain.reasons import CommonReason, Reason
+from tunewright_operator.domain.reasons import CommonReason
 from tunewright_operator.domain.schemas import explain_bad_metric
 from tunewright_operator.domain.situation import Decision, Notice, ServerFacts, Situation, Wait
 from tunewright_operator.domain.times import format_time, seconds_since

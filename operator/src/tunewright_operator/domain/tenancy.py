@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tunewright_contracts.reasons import Reason
 from tunewright_contracts.serving_plan import OutputContract, Route, StickyKey
 from tunewright_operator.domain.aliases import AliasClaim
-from tunewright_operator.domain.reasons import Reason
 from tunewright_operator.domain.sources import SourcePolicy
 
 
