@@ -9,7 +9,8 @@ import pytest
 
 from e2e.harness import adapters, serving
 from e2e.harness.bucket import Bucket
-from e2e.harness.kubectl import Body, Kubectl, condition, wait_until
+from e2e.harness.jobs import build_dataset, build_job, build_records
+from e2e.harness.kubectl import Body, Kubectl, condition, is_true, wait_until
 from tunewright_dev import installation
 
 pytestmark = pytest.mark.e2e
@@ -29,6 +30,10 @@ def rollout(steps: list[Body], **fields: object) -> Body:
 
 def candidate(body: Body) -> Body:
     return dict(body.get("status", {}).get("candidate") or {})
+
+
+def source_job(body: Body) -> str:
+    return str(body.get("status", {}).get("stable", {}).get("sourceJob", {}).get("name", ""))
 
 
 def last_outcome(body: Body) -> tuple[str, str]:
@@ -100,6 +105,62 @@ def test_candidate_that_fails_its_evaluation_answers_nobody(
     again = platform.get("adep", alias, team)
     assert again is not None
     assert not candidate(again)
+
+
+def test_jobs_that_the_selector_matches_are_rolled_out_by_themselves(
+    platform: Kubectl, pool: str, team: str, base_digest: str
+) -> None:
+    alias = f"s{team[5:]}"
+    serving.wait_ready(platform, pool)
+    by_label = {"fineTuneJobSelector": {"matchLabels": {"app": alias}}}
+    platform.apply(serving.build_deployment(alias, team, pool, "", adapter=by_label))
+    platform.apply(build_dataset("data", team, build_records(40)))
+    for name, steps in (("first", 2), ("second", 4)):
+        job = build_job(name, team)
+        job["metadata"]["labels"] = {"app": alias}
+        job["spec"]["training"] |= {"maxSteps": steps}
+        platform.apply(job)
+        body = platform.wait_for(
+            "adep",
+            alias,
+            team,
+            lambda body, name=name: source_job(body) == name and is_true(body, "Ready"),
+            timeout=400,
+        )
+        done = platform.get("ftj", name, team)
+        assert done is not None
+        assert body["status"]["stable"]["digest"] == done["status"]["adapter"]["digest"]
+        assert body["status"]["stable"]["baseModelDigest"] == base_digest
+    assert [entry["sourceJob"]["name"] for entry in body["status"]["history"]] == ["second", "first"]
+    assert serving.ask(serving.service_address(platform, pool), alias).status_code == 200
+
+
+def test_candidate_that_breaks_its_contract_is_rolled_back_by_its_own_answers(
+    platform: Kubectl, pool: str, team: str, bucket: Bucket, base_digest: str
+) -> None:
+    alias = f"b{team[5:]}"
+    _, stable = serving.deploy(platform, bucket, pool, team, base_digest, 68, alias)
+    uri = adapters.publish(bucket, team, base_digest, 69, held_out=serving.HELD_OUT)
+    new = serving.revision_of(alias, uri)
+    contract = {
+        "outputContract": {"jsonSchema": {"type": "object"}},  # a random model's answers are no JSON
+        "analysis": {"metrics": [{"type": "OutputContract", "minimum": "0.9"}]},
+    }
+    steps: list[Body] = [{"setWeight": 30}, {"observe": {"minRequests": 200, "maxSeconds": 600}}]
+    platform.apply(serving.build_deployment(alias, team, pool, uri, rollout=rollout(steps), **contract))
+    with serving.Traffic(serving.service_address(platform, pool), alias, pause=0.1) as traffic:
+        body = platform.wait_for(
+            "adep", alias, team, lambda body: last_outcome(body) == (new, "RolledBack"), timeout=300
+        )
+        ended = len(traffic.answers)
+        wait_until(lambda: len(traffic.answers) > ended + 20, timeout=60)
+    entry = body["status"]["history"][0]
+    assert entry["reason"] == "GuardrailFailed"
+    assert entry["message"].startswith("OutputContract: the candidate answered badly")
+    assert traffic.failures() == []
+    assert traffic.revisions() == {stable, new}
+    # Answers that were under way when it was withdrawn may still be its own.
+    assert traffic.revisions(since=ended + 10) == {stable}
 
 
 def test_person_promotes_and_aborts(platform: Kubectl, pool: str, team: str, bucket: Bucket, base_digest: str) -> None:

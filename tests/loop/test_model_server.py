@@ -74,6 +74,7 @@ async def test_nothing_is_written_when_nothing_changes(world):
     [
         (lambda world: world.cluster.remove(BASE_MODEL, None, "smollm2"), "BaseModelNotFound"),
         (lambda world: world.put_base_model(digest=""), "BaseModelNotReady"),
+        (lambda world: world.cluster.edit(BASE_MODEL, None, "smollm2", _bar), "BaseModelNotAllowed"),
         (lambda world: world.put_secret(SERVING, allowed=False), "SecretNotAllowed"),
         (lambda world: world.cluster.remove(_kind("Secret"), SERVING, "s3"), "SecretNotFound"),
     ],
@@ -85,6 +86,10 @@ async def test_a_server_that_cannot_be_made_says_why_and_makes_no_pod(break_it, 
     assert condition(world.server_status(), "Stalled")["reason"] == reason
     assert condition(world.server_status(), "Ready")["status"] == "False"
     assert world.bodies(DEPLOYMENT) == []
+
+
+def _bar(body):
+    body["spec"]["allowedNamespaces"] = {"from": "Selector", "selector": {"matchLabels": {"team": "another"}}}
 
 
 def _kind(name):
