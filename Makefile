@@ -17,6 +17,11 @@ help: ## List every task
 venv: ## Install the pinned Python packages into .venv
 	@dev/bootstrap
 
+# What needs the local cluster: a machine that cannot run it is told so before anything is installed.
+.PHONY: machine
+machine:
+	@dev/bootstrap --cluster
+
 .PHONY: check
 check: venv ## Format, lint, types, layers, generated files and unit tests
 	.venv/bin/ruff format --check .
@@ -37,21 +42,27 @@ generate: venv ## Write the generated files: the chart's CRDs and the reference 
 	$(PYTHON) charts/generate.py
 	$(PYTHON) docs/generate.py
 
+# A part is tests alone: no lint, no coverage, and no cluster unless a test on it is among them.
 .PHONY: test
+ifeq ($(strip $(ARGS)),)
 test: COVERAGE := --cov --cov-report=term
-test: check install ## Run all tests, those on the real cluster included
-	$(PYTHON) -m pytest tests/chart tests/e2e $(ARGS)
+test: machine check install ## Run all tests, those on the real cluster included; ARGS="-k name": those of that name alone, without lint
+	$(PYTHON) -m pytest tests/chart tests/e2e
+else
+test: venv
+	$(PYTHON) -m tunewright_dev.picked $(ARGS)
+endif
 
 .PHONY: demo
-demo: venv ## Play the whole story: train, evaluate, canary, promote, roll back
+demo: machine ## Play the whole story: train, evaluate, canary, promote, roll back
 	$(PYTHON) -m tunewright_dev demo
 
 .PHONY: up
-up: venv ## Build what is missing and start the local cluster
+up: machine ## Build what is missing and start the local cluster
 	$(PYTHON) -m tunewright_dev up
 
 .PHONY: images
-images: venv ## Build and push the images that changed
+images: machine ## Build and push the images that changed
 	$(PYTHON) -m tunewright_dev images
 
 .PHONY: install
@@ -59,7 +70,7 @@ install: up images ## Install or upgrade the chart on the cluster
 	$(PYTHON) -m tunewright_dev install
 
 .PHONY: scene
-scene: venv ## Make the namespaces and data that the tutorial begins with
+scene: machine ## Make the namespaces and data that the tutorial begins with
 	$(PYTHON) -m tunewright_dev scene
 
 .PHONY: status
@@ -72,7 +83,7 @@ down: venv ## Stop the local cluster and leave nothing of it running
 
 .PHONY: clean
 clean: down ## Also delete build outputs; caches outside the clone stay
-	rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache
+	rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
 
 .PHONY: hooks
 hooks: ## Run `make check` before each commit

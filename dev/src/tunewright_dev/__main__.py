@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 import typer
 
@@ -19,7 +20,7 @@ def up() -> None:
     """Build what is missing and start the local cluster; with CLUSTER=existing, prepare the one of the current context."""
     paths = find_paths()
     console.say("Preparing the existing cluster" if paths.existing else "Starting the local cluster")
-    with console.step("the cluster"):
+    with console.step("the cluster", place.SHOW_CLUSTER):
         place.up(paths)
     console.say(
         f"The cluster is ready. To use it:\n  export KUBECONFIG={paths.kubeconfig} PATH={paths.build / 'bin'}:$PATH"
@@ -101,8 +102,18 @@ def main() -> int:
         app()
     except DevError as error:
         console.warn(f"error: {error}")
+        explain_deaths(str(error))
         return 1
     return 0
+
+
+def explain_deaths(told: str) -> None:
+    """Name the components of the local cluster that died with their logs, unless `told` did: most failures come of that."""
+    with suppress(DevError):
+        paths = find_paths()
+        deaths = "" if paths.existing else cluster.read_deaths(paths)
+        if deaths and deaths not in told:
+            console.warn(deaths)
 
 
 if __name__ == "__main__":

@@ -78,7 +78,10 @@ def ensure_program(paths: Paths, program: Program) -> Path:
 
 
 def program_key(program: Program, module: Path) -> str:
-    """Return the hash of what decides the program's bytes: module files, package, flags and the pinned Go."""
+    """Return the hash of the program's inputs: module files (go.sum among them), package, flags and names.
+
+    The Go that builds it is no part: any that go.mod accepts will do, and a newer one builds nothing anew.
+    """
     parameters = {"package": program.package, "flags": program.linker_flags, "names": " ".join(program.names)}
     files = [(str(path.relative_to(module)), path) for path in hashing.list_files(module)]
     return hashing.hash_inputs(parameters, files)

@@ -24,6 +24,7 @@ from tunewright_dev import (
     host,
     images,
     kubernetes,
+    leftovers,
     locks,
     mounts,
     network,
@@ -83,12 +84,13 @@ def up(paths: Paths) -> Kubectl:
     """
     host.require_supported(paths)
     host.install_packages()
+    # Before the builds, which take minutes, and once more after them.
+    with locks.exclusive("cluster"):
+        _require_place(paths)
     built = binaries.ensure_all(paths)
     programs = built["hyperkube"].parent
     with locks.exclusive("cluster"):
-        if not any(components.find(paths, name) for name in COMPONENTS):
-            _clear_leftovers(paths)
-            _require_free()
+        _require_place(paths)
         paths.claim()
         network.prepare(paths)
         credentials = kubernetes.ensure_credentials(paths)
@@ -100,12 +102,19 @@ def up(paths: Paths) -> Kubectl:
 
 
 def down(paths: Paths) -> None:
-    """Stop everything and remove every process, mount, namespace, interface and rule of the cluster."""
+    """Stop everything and remove every process, mount, namespace, interface and rule of the cluster.
+
+    Raises:
+        DevError: something of it is left; what a later run needs to remove it is kept.
+    """
     host.require_root()
     # In the order in which `up` takes them; a build needs the registry that this stops, so it waits for its end.
     with locks.exclusive("cluster"), locks.exclusive("images"):
         components.stop_all(paths, COMPONENTS)
         _clear_leftovers(paths)
+        # Only what was ours can be left: a machine that has no claim may run another Kubernetes.
+        if paths.is_claimed():
+            leftovers.require_none(paths)
         for name in _CLUSTER_STATE:
             shutil.rmtree(paths.state / name, ignore_errors=True)
         shutil.rmtree(paths.run, ignore_errors=True)
@@ -118,20 +127,32 @@ def read_status(paths: Paths) -> list[Status]:
     return [Status(name, process.pid if process else None, components.log_path(paths, name)) for name, process in found]
 
 
+def read_deaths(paths: Paths) -> str:
+    """Return the message about components that were started and died while others run; empty where none did."""
+    started = [status for status in read_status(paths) if components.pid_path(paths, status.name).exists()]
+    return explain_dead(started)
+
+
+def explain_dead(statuses: list[Status]) -> str:
+    """Return the message about the components that do not run while others do, with their logs; empty where none is."""
+    dead = [status for status in statuses if status.pid is None]
+    if not dead or len(dead) == len(statuses):
+        return ""
+    lines = [f"  - {status.name}; its log is {status.log}" for status in dead]
+    return "\n".join(["Components of the local cluster are not running:", *lines, "`make up` starts them again."])
+
+
 def connect(paths: Paths) -> Kubectl:
     """Return a kubectl for the running cluster, from any clone.
 
     Raises:
         DevError: a component is not running; the message names its log.
     """
-    dead = [status for status in read_status(paths) if status.pid is None]
-    if len(dead) == len(COMPONENTS):
+    statuses = read_status(paths)
+    if all(status.pid is None for status in statuses):
         raise DevError("The local cluster is not running. Run `make up`.")
-    if dead:
-        lines = [f"  - {status.name}; its log is {status.log}" for status in dead]
-        raise DevError(
-            "\n".join(["Components of the local cluster are not running:", *lines, "`make up` starts them again."])
-        )
+    if dead := explain_dead(statuses):
+        raise DevError(dead)
     program = binaries.ensure_program(paths, binaries.HYPERKUBE).parent / "kubectl"
     return Kubectl(program, paths.kubeconfig)
 
@@ -180,7 +201,11 @@ def _publish_kubeconfig(paths: Paths, credentials: kubernetes.Credentials) -> No
     files.write(paths.kubeconfig, credentials.kubeconfigs["admin"].read_text(), mode=0o600)
 
 
-def _require_free() -> None:
+def _require_place(paths: Paths) -> None:
+    """Where no component runs, remove what an interrupted run left, and refuse a machine that others use."""
+    if any(components.find(paths, name) for name in COMPONENTS):
+        return
+    _clear_leftovers(paths)
     chains = commands.capture(["iptables-save", "-t", "nat"])
     host.require_free(_ADDRESSES, chains, commands.capture(["ip", "-4", "-o", "route"]))
 

@@ -1,7 +1,7 @@
 """What the program tells the person who runs it.
 
-One line when something begins that may take long, one each half minute that it goes on, one when it ends with its time;
-nothing for what was already there.
+One line when something begins that may take long, one each half minute that it goes on, one when it ends with its time, and
+where there is one, the command by which a person sees the same; nothing for what was already there.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ HEARTBEAT_SECONDS = 30.0
 
 
 @contextmanager
-def step(title: str) -> Iterator[None]:
-    """Announce `title`, run the block, and say how long it took."""
+def step(title: str, command: str = "") -> Iterator[None]:
+    """Announce `title`, run the block, and say how long it took and the `command` that shows what is there now."""
     say(f"  {title} …")
     started = time.monotonic()
     ended = threading.Event()
@@ -46,3 +46,5 @@ def step(title: str) -> Iterator[None]:
     finally:
         ended.set()
     say(f"  {title}: {time.monotonic() - started:.1f} s")
+    if command:
+        say(f"    $ {command}")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tunewright_dev.paths import Paths
 
 _PROGRAMS = ("kubectl", "helm")
+_PLURALS = ("finetunejobs", "adapterdeployments", "modelservers", "basemodels")
 
 
 def connect(paths: Paths) -> Kubectl:
@@ -29,7 +30,7 @@ def connect(paths: Paths) -> Kubectl:
     programs = {name: shutil.which(name) for name in _PROGRAMS}
     missing = [name for name, path in programs.items() if path is None]
     if missing:
-        raise DevError(f"CLUSTER=existing needs {' and '.join(missing)} on the PATH, and installs nothing by itself.")
+        raise DevError(explain_programs(missing))
     kubectl = str(programs["kubectl"])
     context = commands.capture([kubectl, "config", "view", "--minify", "--flatten", "--raw"])
     files.write(paths.kubeconfig, context, mode=0o600)
@@ -43,17 +44,47 @@ def up(paths: Paths) -> Kubectl:
     """Bring the object store into the cluster and wait for it.
 
     Raises:
-        DevError: no registry is named, an image could not be pushed, or the store did not become ready.
+        DevError: something is missing on this machine, an image could not be pushed, or the store did not become ready.
     """
+    require_tools(paths)
     registry = choice.read_registry()
     kubectl = connect(paths)
     server = kubectl.run("config", "view", "-o", "jsonpath={.clusters[0].cluster.server}")
     console.say(f"  using the cluster at {server} and the registry {registry}")
     names = existing_images.ensure_images(paths, registry, cluster_only=True)
-    with console.step("the object store"):
+    with console.step("the object store", f"kubectl -n {objectstore.NAMESPACE} get pods,services"):
         objectstore.deploy_anywhere(paths, kubectl, names["seaweedfs"])
         objectstore.wait_ready(paths, kubectl)
     return kubectl
+
+
+def require_tools(paths: Paths) -> None:
+    """Refuse to begin without the registry's name, the programs, or a builder where images are to be built.
+
+    Raises:
+        DevError: with everything that is missing.
+    """
+    lacks, registry = list[str](), None
+    try:
+        registry = choice.read_registry()
+    except DevError as error:
+        lacks.append(str(error))
+    missing = [name for name in _PROGRAMS if shutil.which(name) is None]
+    if missing:
+        lacks.append(explain_programs(missing))
+    # Under which names images were pushed is known with the registry only.
+    if registry is None or existing_images.find_unpushed(paths, registry):
+        try:
+            existing_images.find_builder()
+        except DevError as error:
+            lacks.append(str(error))
+    if lacks:
+        raise DevError("\n  - ".join(["Something is missing on this machine:", *lacks]) if lacks[1:] else lacks[0])
+
+
+def explain_programs(missing: list[str]) -> str:
+    """Return the sentence that names the missing programs."""
+    return f"CLUSTER=existing needs {' and '.join(missing)} on the PATH, and installs nothing by itself."
 
 
 def find_helm() -> Path:
@@ -64,7 +95,7 @@ def find_helm() -> Path:
     """
     found = shutil.which("helm")
     if found is None:
-        raise DevError("CLUSTER=existing needs helm on the PATH, and installs nothing by itself.")
+        raise DevError(explain_programs(["helm"]))
     return Path(found)
 
 
@@ -77,6 +108,8 @@ def explain_removal() -> str:
             "  kubectl delete finetunejobs,adapterdeployments,modelservers --all --all-namespaces",
             "  kubectl delete basemodels --all",
             f"  helm uninstall {installation.RELEASE} --namespace {installation.NAMESPACE}",
+            # The chart keeps them by itself, so that an uninstall deletes nobody's resources.
+            "  kubectl delete crd " + " ".join(f"{plural}.tunewright.dev" for plural in _PLURALS),
             f"  kubectl delete namespace {namespaces}",
         ]
     )

@@ -37,8 +37,8 @@ def ensure_images(paths: Paths, registry: str, *, cluster_only: bool = False) ->
     table = images.read_table(paths.clone)
     wanted = [image for image in table if image.name not in LOCAL_ONLY and (image.cluster or not cluster_only)]
     names = name_images(paths, table, registry)
-    record = paths.state / "pushed.json"
-    pushed = set(json.loads(record.read_text())) if record.is_file() else set()
+    record = _record(paths)
+    pushed = _read_pushed(paths)
     bases = {image.base for image in table}
     if any(image.name not in bases and names[image.name] not in pushed for image in wanted):
         builder = find_builder()
@@ -54,6 +54,23 @@ def ensure_images(paths: Paths, registry: str, *, cluster_only: bool = False) ->
         told = {image.name: names[image.name] for image in wanted}
         files.write(paths.build / "images.json", json.dumps(told, indent=2) + "\n")
     return names
+
+
+def find_unpushed(paths: Paths, registry: str) -> list[str]:
+    """Return the images, by name, that this clone has still to build and push."""
+    table = images.read_table(paths.clone)
+    names, pushed = name_images(paths, table, registry), _read_pushed(paths)
+    skipped = LOCAL_ONLY | {image.base for image in table}
+    return [image.name for image in table if image.name not in skipped and names[image.name] not in pushed]
+
+
+def _record(paths: Paths) -> Path:
+    return paths.state / "pushed.json"
+
+
+def _read_pushed(paths: Paths) -> set[str]:
+    record = _record(paths)
+    return set(json.loads(record.read_text())) if record.is_file() else set()
 
 
 def name_images(paths: Paths, table: Sequence[Image], registry: str) -> dict[str, str]:

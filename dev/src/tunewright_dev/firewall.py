@@ -51,8 +51,7 @@ def build_removal(saved: str) -> str:
     """
     lines: list[str] = []
     for table, body in _split_tables(saved):
-        chains = [line[1:].split()[0] for line in body if line.startswith(":")]
-        own = [chain for chain in chains if _OWN_CHAIN.fullmatch(chain)]
+        own = _pick_own(body)
         if not own:
             continue
         jumps = [line for line in body if line.startswith("-A ") and _leads_into(line, own)]
@@ -77,6 +76,25 @@ def remove() -> None:
         script = build_removal(commands.capture([f"{command}-save"]))
         if script:
             commands.capture([f"{command}-restore", "--wait", "--noflush"], stdin=script)
+
+
+def find_chains() -> list[str]:
+    """Return our chains and kube-proxy's that are there, with the command and the table that show each."""
+    found = []
+    for command in filter(shutil.which, _COMMANDS):
+        saved = commands.capture([f"{command}-save"])
+        found += [f"{command} chain {chain} of table {table}" for table, chain in list_chains(saved)]
+    return found
+
+
+def list_chains(saved: str) -> list[tuple[str, str]]:
+    """Return (table, chain) of our chains and kube-proxy's in the output of iptables-save."""
+    return [(table, chain) for table, body in _split_tables(saved) for chain in _pick_own(body)]
+
+
+def _pick_own(body: list[str]) -> list[str]:
+    chains = [line[1:].split()[0] for line in body if line.startswith(":")]
+    return [chain for chain in chains if _OWN_CHAIN.fullmatch(chain)]
 
 
 def _split_tables(saved: str) -> Iterator[tuple[str, list[str]]]:

@@ -57,6 +57,9 @@ def install(paths: Paths, requirements: Path, home: Path) -> None:
     argv: list[str | Path] = [find_uv(), "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
     argv += ["--python", sys.executable, "--target", scratch, "-r", requirements]
     commands.run_logged(argv, paths.cache / "logs" / f"install-{requirements.stem}.log")
+    # A home that is there already lacks what was looked for in it.
+    if home.exists():
+        shutil.rmtree(home)
     scratch.rename(home)
 
 

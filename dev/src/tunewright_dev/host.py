@@ -42,6 +42,9 @@ CORES = 2
 MEMORY_GIB = 20
 DISK_GIB = 40
 KEPT_DISK_GIB = 8
+# What Go, its modules and the builds take of that; asked for apart where the cache has a file system of its own.
+CACHE_GIB = 12
+KEPT_CACHE_GIB = 2
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _ELSEWHERE = "On a machine with a cluster of its own use `CLUSTER=existing REGISTRY=host/path make demo`."
@@ -62,12 +65,14 @@ class Host:
     cores: int
     memory_gib: float
     free_disk_gib: float
+    free_cache_gib: float | None
+    """None where the cache is on the state's file system."""
     filesystems: frozenset[str]
 
 
 def inspect(paths: Paths) -> Host:
     """Look at the machine."""
-    existing = next(folder for folder in (paths.state, *paths.state.parents) if folder.exists())
+    state, cache = _find_existing(paths.state), _find_existing(paths.cache)
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     release = platform.freedesktop_os_release() if Path("/etc/os-release").exists() else {}
     filesystems = Path("/proc/filesystems")
@@ -78,15 +83,35 @@ def inspect(paths: Paths) -> Host:
         is_root=os.geteuid() == 0,
         cores=os.cpu_count() or 1,
         memory_gib=pages / 2**30,
-        free_disk_gib=shutil.disk_usage(existing).free / 2**30,
+        free_disk_gib=_measure_free_gib(state),
+        free_cache_gib=None if _read_device(state) == _read_device(cache) else _measure_free_gib(cache),
         filesystems=frozenset(line.split()[-1] for line in filesystems.read_text().splitlines())
         if filesystems.exists()
         else frozenset(),
     )
 
 
-def find_problems(host: Host, *, disk_gib: float) -> list[str]:
-    """Return what keeps the cluster from running on `host`, one sentence each; `disk_gib` must be free."""
+def _find_existing(folder: Path) -> Path:
+    """Return the folder, or the nearest above it that exists."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def _read_device(folder: Path) -> int:
+    return folder.stat().st_dev
+
+
+def _measure_free_gib(folder: Path) -> float:
+    return shutil.disk_usage(folder).free / 2**30
+
+
+def find_problems(host: Host, *, disk_gib: float, cache_gib: float) -> list[str]:
+    """Return what keeps the cluster from running on `host`, one sentence each.
+
+    Args:
+        host: the machine.
+        disk_gib: what must be free for the state.
+        cache_gib: what must be free for the cache where that is another file system.
+    """
     problems = []
     if host.system != "Linux" or host.architecture != "x86_64":
         problems.append(f"needs Linux on x86_64, this is {host.system} on {host.architecture}")
@@ -102,6 +127,10 @@ def find_problems(host: Host, *, disk_gib: float) -> list[str]:
         problems.append(
             f"needs {disk_gib:.0f} GiB of free disk, this has {host.free_disk_gib:.0f} (TUNEWRIGHT_STATE names another folder)"
         )
+    if host.free_cache_gib is not None and host.free_cache_gib < cache_gib:
+        problems.append(
+            f"needs {cache_gib:.0f} GiB of free disk for its cache, this has {host.free_cache_gib:.0f} (TUNEWRIGHT_CACHE names another folder)"
+        )
     if "overlay" not in host.filesystems:
         problems.append("needs a kernel with overlayfs (`modprobe overlay` loads it where it is a module)")
     return problems
@@ -115,7 +144,8 @@ def require_supported(paths: Paths) -> None:
     """
     # What an earlier run stored here is what the space was for.
     disk = KEPT_DISK_GIB if paths.containerd_root.exists() else DISK_GIB
-    problems = find_problems(inspect(paths), disk_gib=disk)
+    cache = KEPT_CACHE_GIB if paths.binaries.exists() else CACHE_GIB
+    problems = find_problems(inspect(paths), disk_gib=disk, cache_gib=cache)
     if problems:
         raise DevError(_list("The local cluster cannot run on this machine. It", problems))
 

@@ -124,7 +124,8 @@ def _ensure_image(paths: Paths, image: Image, references: Mapping[str, Reference
         return
     with console.step(f"building the image {image.name}"):
         _build(paths, image, references)
-    with console.step(f"pushing the image {image.name}"):
+    tags = f"curl http://{topology.REGISTRY_ADDRESS}/v2/{topology.REPOSITORY}/{image.name}/tags/list"
+    with console.step(f"pushing the image {image.name}", tags):
         _push(paths, reference)
 
 
@@ -222,14 +223,22 @@ def build_labels(paths: Paths, image: Image) -> dict[str, str]:
 
 
 def _read_revision(clone: Path) -> str:
-    """Return the commit; "unknown" where there is no repository or no git, as in an unpacked archive."""
+    """Return the commit, with "-dirty" where the clone differs from it.
+
+    It is "unknown" where there is no repository or no git, as in an unpacked archive.
+    """
+    commit = _ask_git(clone, "rev-parse", "HEAD")
+    if not commit:
+        return "unknown"
+    return f"{commit}-dirty" if _ask_git(clone, "status", "--porcelain") else commit
+
+
+def _ask_git(clone: Path, *arguments: str) -> str:
     try:
-        told = subprocess.run(
-            ["git", "-C", str(clone), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-        ).stdout
+        argv = ["git", "-C", str(clone), *arguments]
+        return subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip()
     except FileNotFoundError:
-        told = ""
-    return told.strip() or "unknown"
+        return ""
 
 
 def _buildah(paths: Paths) -> list[str | Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 from tunewright_dev import addons, commands, console, objectstore, tenants
@@ -18,8 +19,11 @@ RELEASE = "tunewright"
 NAMESPACE = "tunewright-system"
 READ_SECRET = "s3-read"
 MODELS = ("smollm2", "tiny")
+_SCOPE = f"--namespace={objectstore.NAMESPACE}"
 _HELM_SECONDS = 300
 _UPLOAD_SECONDS = 300
+# `kubectl wait` waits for one condition; so often is looked whether the other one came.
+_LOOK_SECONDS = 2
 
 
 def install(paths: Paths, kubectl: Kubectl, helm: Path) -> None:
@@ -31,7 +35,7 @@ def install(paths: Paths, kubectl: Kubectl, helm: Path) -> None:
     images = read_images(paths)
     tenants.ensure_namespace(kubectl, NAMESPACE)
     tenants.ensure_storage_secret(kubectl, NAMESPACE, READ_SECRET, "server")
-    with console.step("installing the chart"):
+    with console.step("installing the chart", f"helm -n {NAMESPACE} status {RELEASE}"):
         values = build_values(images)
         argv: list[str | Path] = [helm, "upgrade", "--install", RELEASE, paths.clone / "charts" / "tunewright"]
         argv += ["--namespace", NAMESPACE, "--values", "-", "--wait", f"--timeout={_HELM_SECONDS}s"]
@@ -64,26 +68,48 @@ def build_values(images: dict[str, str]) -> dict[str, Any]:
 
 
 def upload_models(kubectl: Kubectl, image: str) -> None:
-    """Upload the models by a Job; one that is done for this image is not run again.
+    """Upload the models by a Job; one that is done for this image is not run again, one that failed is.
 
     Raises:
-        DevError: the Job failed; the message shows the end of its log.
+        DevError: the Job failed; the message names its log and shows the end.
     """
     name = f"upload-models-{image.rpartition(':')[2][:8]}"
-    if kubectl.get("job", name, objectstore.NAMESPACE) is None:
+    job = kubectl.get("job", name, objectstore.NAMESPACE)
+    if job is not None and has_failed(job):
+        kubectl.run(_SCOPE, "delete", f"job/{name}", "--wait")
+        job = None
+    if job is None:
         kubectl.apply([build_upload_job(name, image)])
-    with console.step("uploading the models to the bucket"):
+    with console.step("uploading the models to the bucket", f"kubectl -n {objectstore.NAMESPACE} logs job/{name}"):
+        _wait_uploaded(kubectl, name)
+
+
+def _wait_uploaded(kubectl: Kubectl, name: str) -> None:
+    deadline = time.monotonic() + _UPLOAD_SECONDS
+    while True:
         try:
-            kubectl.run(
-                f"--namespace={objectstore.NAMESPACE}",
-                "wait",
-                f"job/{name}",
-                "--for=condition=Complete",
-                f"--timeout={_UPLOAD_SECONDS}s",
-            )
+            kubectl.run(_SCOPE, "wait", f"job/{name}", "--for=condition=Complete", f"--timeout={_LOOK_SECONDS}s")
         except DevError as error:
-            log = kubectl.run(f"--namespace={objectstore.NAMESPACE}", "logs", f"job/{name}", "--tail=20")
-            raise DevError(f"The models could not be uploaded: {error}\n{commands.tail(log)}") from error
+            job = kubectl.get("job", name, objectstore.NAMESPACE)
+            if job is not None and not has_failed(job) and time.monotonic() < deadline:
+                continue
+            raise DevError(f"The models could not be uploaded: {error}\n{_read_log(kubectl, name)}") from error
+        return
+
+
+def _read_log(kubectl: Kubectl, name: str) -> str:
+    command = f"kubectl -n {objectstore.NAMESPACE} logs job/{name}"
+    try:
+        log = kubectl.run(_SCOPE, "logs", f"job/{name}", f"--tail={commands.TAIL_LINES}")
+    except DevError:
+        return f"Its log (`{command}`) cannot be read; `kubectl -n {objectstore.NAMESPACE} get events` may tell why."
+    return f"Its log (`{command}`) ends with:\n{commands.tail(log)}"
+
+
+def has_failed(job: dict[str, Any]) -> bool:
+    """Tell whether a Job used up its attempts: it then stays as it is."""
+    conditions = job.get("status", {}).get("conditions", [])
+    return any(one["type"] == "Failed" and one["status"] == "True" for one in conditions)
 
 
 def build_upload_job(name: str, image: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from ipaddress import ip_interface
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,22 @@ def remove(paths: Paths) -> None:
             if path.exists() and path.read_text().strip() != value:
                 path.write_text(f"{value}\n")
         saved.unlink()
+
+
+def find_interfaces() -> list[str]:
+    """Return the node's interface and the pods' links that are there."""
+    own = list_interfaces(commands.capture(["ip", "-4", "-o", "address"]))
+    return sorted({*own, *([_LINK] if _exists() else [])})
+
+
+def list_interfaces(addresses: str) -> list[str]:
+    """Return the interfaces in the output of `ip -4 -o address` with an address of pods: the machine's ends of their links."""
+    found = []
+    for line in addresses.splitlines():
+        words = line.split()
+        if words[2] == "inet" and ip_interface(words[3]).ip in topology.POD_RANGE:
+            found.append(words[1])
+    return found
 
 
 def _exists() -> bool:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from tunewright_dev.kubectl import Kubectl
     from tunewright_dev.paths import Paths
 
+SHOW_CLUSTER = "kubectl get nodes,pods --all-namespaces"
+"""The command that shows what `up` brought up."""
+
 
 def up(paths: Paths) -> Kubectl:
     """Bring up what is missing: the local cluster, or the object store in an existing one."""

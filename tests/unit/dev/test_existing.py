@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from crd_schema import read_crds
 from tunewright_dev import choice, existing, existing_images, images, objectstore, topology
 from tunewright_dev.errors import DevError
 from tunewright_dev.paths import find_paths
@@ -49,6 +50,30 @@ def test_missing_programs_are_named_and_not_installed(monkeypatch):
         existing.connect(find_paths())
     with pytest.raises(DevError, match="needs a docker or buildah"):
         existing_images.find_builder()
+
+
+def test_everything_that_is_missing_is_said_at_once(monkeypatch):
+    monkeypatch.setenv("CLUSTER", "existing")
+    monkeypatch.delenv("REGISTRY", raising=False)
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(DevError, match=r"REGISTRY is ''(.|\n)*kubectl and helm(.|\n)*docker or buildah"):
+        existing.up(find_paths())
+
+
+def test_no_builder_is_asked_for_where_everything_was_pushed(monkeypatch, tmp_path):
+    for name in ("kubectl", "helm"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("REGISTRY", "host/path")
+    found = find_paths()
+    paths = found.__class__(clone=found.clone, cache=tmp_path, state=tmp_path, run=tmp_path, existing=True)
+    names = existing_images.name_images(paths, images.read_table(paths.clone), "host/path")
+    (tmp_path / "pushed.json").write_text(json.dumps(sorted(names.values())))
+    existing.require_tools(paths)
+    (tmp_path / "pushed.json").write_text(json.dumps([]))
+    with pytest.raises(DevError, match=r"^CLUSTER=existing needs a docker or buildah"):
+        existing.require_tools(paths)
 
 
 def test_a_docker_without_its_daemon_is_passed_over(monkeypatch, tmp_path):
@@ -122,7 +147,9 @@ def test_the_store_elsewhere_asks_for_no_address_and_no_disk_of_ours():
     assert "storageClassName" not in claim
 
 
-def test_what_takes_it_away_names_every_namespace():
+def test_what_takes_it_away_names_every_definition_and_namespace():
     told = existing.explain_removal()
     assert "helm uninstall tunewright" in told
+    (definitions,) = [line.split()[3:] for line in told.splitlines() if "kubectl delete crd" in line]
+    assert sorted(definitions) == sorted(crd["metadata"]["name"] for crd in read_crds().values())
     assert "tunewright-system object-store serving support" in told

@@ -43,6 +43,14 @@ def test_removal_takes_our_chains_and_the_jumps_to_them_and_leaves_all_else():
     ]
 
 
+def test_what_is_ours_is_listed_by_its_table():
+    assert firewall.list_chains(SAVED) == [
+        ("filter", "KUBE-FORWARD"),
+        ("filter", "KUBE-FIREWALL"),
+        ("filter", "TUNEWRIGHT-FORWARD"),
+    ]
+
+
 def test_nothing_of_ours_means_nothing_to_do():
     assert firewall.build_removal(SAVED.replace("KUBE-", "OTHER-").replace("TUNEWRIGHT-", "OTHER2-")) == ""
 

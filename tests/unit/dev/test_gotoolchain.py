@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tunewright_dev import binaries, gotoolchain
-from tunewright_dev.paths import find_paths
+from tunewright_dev.paths import Paths, find_paths
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,20 @@ def test_every_program_has_a_module_and_a_key_of_its_own():
     clone = find_paths().clone
     keys = [binaries.program_key(program, clone / "dev" / program.module) for program in binaries.PROGRAMS]
     assert len(set(keys)) == len(keys)
+
+
+def test_a_home_without_its_toolchain_is_installed_over(monkeypatch, tmp_path):
+    paths = Paths(clone=tmp_path, cache=tmp_path, state=tmp_path, run=tmp_path)
+    home = tmp_path / "go-1"
+    (home / "half").mkdir(parents=True)
+    monkeypatch.setattr(gotoolchain.commands, "run_logged", lambda argv, _log: _install_into(argv))
+    gotoolchain.install(paths, tmp_path / "go.txt", home)
+    assert [path.name for path in home.iterdir()] == ["go"]
+
+
+def _install_into(argv):
+    folder = argv[argv.index("--target") + 1]
+    (folder / "go").mkdir(parents=True)
 
 
 def test_other_linker_flags_make_another_program():

@@ -7,6 +7,7 @@ import pytest
 
 from tunewright_dev import host
 from tunewright_dev.errors import DevError
+from tunewright_dev.paths import Paths
 
 SUPPORTED = host.Host(
     system="Linux",
@@ -16,12 +17,13 @@ SUPPORTED = host.Host(
     cores=2,
     memory_gib=23.4,
     free_disk_gib=60,
+    free_cache_gib=None,
     filesystems=frozenset({"overlay"}),
 )
 
 
 def test_a_bare_debian_12_will_do():
-    assert host.find_problems(SUPPORTED, disk_gib=40) == []
+    assert host.find_problems(SUPPORTED, disk_gib=40, cache_gib=12) == []
 
 
 @pytest.mark.parametrize(
@@ -33,17 +35,31 @@ def test_a_bare_debian_12_will_do():
         ({"cores": 1}, "needs 2 cores, this has 1"),
         ({"memory_gib": 7.7}, "GiB of memory, this has 8"),
         ({"free_disk_gib": 12.0}, "needs 40 GiB of free disk, this has 12"),
+        ({"free_cache_gib": 5.0}, "needs 12 GiB of free disk for its cache, this has 5"),
         ({"filesystems": frozenset({"ext4"})}, "needs a kernel with overlayfs"),
     ],
 )
 def test_each_lack_is_named(change, message):
-    (problem,) = host.find_problems(dataclasses.replace(SUPPORTED, **change), disk_gib=40)
+    (problem,) = host.find_problems(dataclasses.replace(SUPPORTED, **change), disk_gib=40, cache_gib=12)
     assert message in problem
 
 
 def test_everything_that_is_missing_is_said_at_once():
     poor = dataclasses.replace(SUPPORTED, cores=1, is_root=False, distribution="fedora 42")
-    assert len(host.find_problems(poor, disk_gib=40)) == 3
+    assert len(host.find_problems(poor, disk_gib=40, cache_gib=12)) == 3
+
+
+@pytest.mark.parametrize(("device", "expected"), [(1, None), (2, 4.0)])
+def test_the_cache_is_measured_where_it_has_a_file_system_of_its_own(monkeypatch, tmp_path, device, expected):
+    paths = Paths(clone=tmp_path, cache=tmp_path / "cache" / "deeper", state=tmp_path / "state", run=tmp_path)
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "state").mkdir()
+    devices = {tmp_path / "state": 1, tmp_path / "cache": device}
+    monkeypatch.setattr(host, "_read_device", devices.__getitem__)
+    free = {tmp_path / "state": 60.0, tmp_path / "cache": 4.0}
+    monkeypatch.setattr(host, "_measure_free_gib", free.__getitem__)
+    found = host.inspect(paths)
+    assert (found.free_disk_gib, found.free_cache_gib) == (60.0, expected)
 
 
 ROUTES = """\

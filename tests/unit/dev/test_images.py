@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 
 import pytest
 
@@ -92,6 +94,40 @@ def test_the_names_for_pods_are_written_down(paths):
 def test_the_projects_own_table_is_sound():
     table = images.read_table(find_paths().clone)
     assert {image.name for image in table if image.cluster} == {"pause", "coredns", "seaweedfs"}
+
+
+def test_a_clone_that_differs_from_its_commit_is_called_dirty(paths, monkeypatch):
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    (paths.clone / "pyproject.toml").write_text('[project]\nversion = "1.2.3"\n')
+    for arguments in (
+        ["init", "--quiet"],
+        ["add", "--all"],
+        ["-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "--quiet", "--message=all"],
+    ):
+        subprocess.run(["git", "-C", paths.clone, *arguments], check=True)
+    (_, image) = images.read_table(paths.clone)
+    key = "org.opencontainers.image.revision"
+    commit = images.build_labels(paths, image)[key]
+    assert re.fullmatch("[0-9a-f]{40}", commit)
+    before = tags(paths)
+    (paths.clone / "README.md").write_text("words")
+    assert images.build_labels(paths, image)[key] == f"{commit}-dirty"
+    assert tags(paths) == before
+
+
+@pytest.mark.parametrize("name", ["operator", "trainer", "server"])
+def test_an_image_that_is_released_says_what_it_is(name):
+    clone = find_paths().clone
+    (image,) = [image for image in images.read_table(clone) if image.name == name]
+    text = (clone / image.containerfile).read_text()
+    for label, value in {
+        "version": "${VERSION}",
+        "revision": "${REVISION}",
+        "licenses": images.LICENCE,
+    }.items():
+        assert f'org.opencontainers.image.{label}="{value}"' in text
+    for argument in ("VERSION", "REVISION"):
+        assert text.index(f"ARG {argument}=") < text.index(f"${{{argument}}}")
 
 
 @pytest.mark.parametrize("path", ["", None])

@@ -24,7 +24,7 @@ def set_up(paths: Paths) -> tuple[Kubectl, float | None]:
         DevError: a part failed; the message names its log.
     """
     bare, started = is_bare(paths), time.monotonic()
-    with console.step("the cluster"):
+    with console.step("the cluster", place.SHOW_CLUSTER):
         kubectl = place.up(paths)
     place.ensure_images(paths)
     installation.install(paths, kubectl, place.find_helm(paths))

@@ -1,0 +1,91 @@
+"""The local cluster's order of things, and what it says of its dead; nothing is started here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tunewright_dev import __main__ as command_line
+from tunewright_dev import cluster, leftovers
+from tunewright_dev.cluster import Status
+from tunewright_dev.errors import DevError
+from tunewright_dev.paths import Paths
+
+DEAD = Status("etcd", None, Path("/logs/etcd.log"))
+ALIVE = Status("kubelet", 7, Path("/logs/kubelet.log"))
+
+
+@pytest.fixture
+def paths(tmp_path):
+    return Paths(clone=tmp_path / "clone", cache=tmp_path / "cache", state=tmp_path / "state", run=tmp_path / "run")
+
+
+def test_a_machine_that_others_use_is_refused_before_anything_is_built(monkeypatch, paths, tmp_path):
+    said = []
+    monkeypatch.setattr(cluster.locks, "_FOLDER", tmp_path)
+    monkeypatch.setattr(cluster.host, "require_supported", lambda _: said.append("supported"))
+    monkeypatch.setattr(cluster.host, "install_packages", lambda: said.append("packages"))
+    monkeypatch.setattr(cluster.binaries, "ensure_all", lambda _: said.append("builds"))
+    monkeypatch.setattr(cluster.commands, "capture", lambda _: "10.96.0.0/16 dev other0\n")
+    with pytest.raises(DevError, match=r"the route `10\.96\.0\.0/16 dev other0`"):
+        cluster.up(paths)
+    assert said == ["supported", "packages"]
+
+
+def test_the_dead_among_the_living_are_named_with_their_logs():
+    told = cluster.explain_dead([DEAD, ALIVE])
+    assert "etcd; its log is /logs/etcd.log" in told
+    assert "kubelet" not in told
+
+
+@pytest.mark.parametrize("statuses", [[], [ALIVE], [DEAD], [DEAD, DEAD]])
+def test_a_cluster_that_runs_or_was_taken_down_has_no_dead(statuses):
+    assert cluster.explain_dead(statuses) == ""
+
+
+def test_a_component_that_was_never_started_did_not_die(monkeypatch, paths):
+    monkeypatch.setattr(cluster, "read_status", lambda _: [DEAD, ALIVE])
+    paths.records.mkdir(parents=True)
+    (paths.records / "kubelet.pid").write_text("7")
+    assert cluster.read_deaths(paths) == ""
+    (paths.records / "etcd.pid").write_text("6")
+    assert "/logs/etcd.log" in cluster.read_deaths(paths)
+
+
+def test_a_failure_names_the_dead_once(monkeypatch, capsys, paths):
+    monkeypatch.setattr(command_line, "find_paths", lambda: paths)
+    monkeypatch.setattr(cluster, "read_deaths", lambda _: "etcd died")
+    command_line.explain_deaths("the store did not answer")
+    command_line.explain_deaths("etcd died")
+    assert capsys.readouterr().err == "etcd died\n"
+
+
+@pytest.fixture
+def removal(monkeypatch, paths, tmp_path):
+    """A claimed cluster whose removal touches nothing but its folders."""
+    monkeypatch.setattr(cluster.locks, "_FOLDER", tmp_path)
+    monkeypatch.setattr(cluster.host, "require_root", lambda: None)
+    monkeypatch.setattr(cluster, "_clear_leftovers", lambda _: None)
+    monkeypatch.setattr(leftovers, "_PATIENCE_SECONDS", 0.0)
+    paths.claim()
+    (paths.state / "pki").mkdir()
+    return paths
+
+
+def test_down_fails_while_something_is_left_and_can_be_tried_again(monkeypatch, removal):
+    monkeypatch.setattr(leftovers, "find", lambda _: ["mount /run/tunewright/x"])
+    with pytest.raises(DevError, match="mount /run/tunewright/x"):
+        cluster.down(removal)
+    assert removal.is_claimed()
+    assert (removal.state / "pki").exists()
+    monkeypatch.setattr(leftovers, "find", lambda _: [])
+    cluster.down(removal)
+    assert not removal.is_claimed()
+    assert not (removal.state / "pki").exists()
+
+
+def test_another_kubernetes_on_the_machine_is_no_leftover(monkeypatch, removal):
+    (removal.run / "claim.json").unlink()
+    monkeypatch.setattr(leftovers, "find", lambda _: ["control group /sys/fs/cgroup/kubepods"])
+    cluster.down(removal)

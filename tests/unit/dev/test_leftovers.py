@@ -1,0 +1,76 @@
+"""What `down` looks for when it has taken everything away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tunewright_dev import leftovers, network
+from tunewright_dev.errors import DevError
+from tunewright_dev.paths import Paths
+from tunewright_dev.processes import Process
+
+PATHS = Paths(clone=Path("/clone"), cache=Path("/cache"), state=Path("/state"), run=Path("/run/ours"))
+ADDRESSES = """\
+1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever
+2: eth0    inet 192.0.2.7/24 brd 192.0.2.255 scope global eth0\\       valid_lft forever preferred_lft forever
+9: veth1a2b    inet 10.244.0.1/32 scope global veth1a2b\\       valid_lft forever preferred_lft forever
+"""
+
+
+@pytest.fixture
+def clean(monkeypatch):
+    """A machine with nothing of ours."""
+    monkeypatch.setattr(leftovers, "_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(leftovers.mounts, "find_mounts", lambda _table, _folders: [])
+    monkeypatch.setattr(leftovers.processes, "find_marked", list)
+    monkeypatch.setattr(leftovers.cgroups, "find_groups", list)
+    monkeypatch.setattr(leftovers.network, "find_interfaces", list)
+    monkeypatch.setattr(leftovers.firewall, "find_chains", list)
+
+
+@pytest.mark.usefixtures("clean")
+def test_a_clean_machine_is_believed():
+    leftovers.require_none(PATHS)
+
+
+@pytest.mark.usefixtures("clean")
+@pytest.mark.parametrize(
+    ("where", "found", "told"),
+    [
+        ("processes.find_marked", [Process(42, "etcd", "")], r"process 42 \(etcd\)"),
+        ("cgroups.find_groups", [Path("/sys/fs/cgroup/kubepods")], "control group /sys/fs/cgroup/kubepods"),
+        ("network.find_interfaces", ["tunewright0"], "interface tunewright0"),
+        ("firewall.find_chains", ["iptables chain KUBE-PROXY of table nat"], "chain KUBE-PROXY of table nat"),
+    ],
+)
+def test_each_thing_that_is_left_is_named(monkeypatch, where, found, told):
+    module, _, function = where.partition(".")
+    monkeypatch.setattr(getattr(leftovers, module), function, lambda: found)
+    with pytest.raises(DevError, match=told):
+        leftovers.require_none(PATHS)
+
+
+@pytest.mark.usefixtures("clean")
+def test_mounts_and_with_them_network_namespaces_are_looked_for_in_both_folders(monkeypatch):
+    asked = []
+    point = Path("/run/ours/containerd/netns/cni-1")
+    monkeypatch.setattr(leftovers.mounts, "find_mounts", lambda _table, folders: [asked.extend(folders), point][1:])
+    with pytest.raises(DevError, match="mount /run/ours/containerd/netns/cni-1"):
+        leftovers.require_none(PATHS)
+    assert asked[:2] == [PATHS.run, PATHS.state]
+
+
+@pytest.mark.usefixtures("clean")
+def test_what_the_kernel_takes_apart_by_and_by_is_waited_for(monkeypatch):
+    monkeypatch.setattr(leftovers, "_PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(leftovers, "_POLL_SECONDS", 0.0)
+    answers = [["veth1a2b"], ["veth1a2b"], []]
+    monkeypatch.setattr(leftovers.network, "find_interfaces", lambda: answers.pop(0))
+    leftovers.require_none(PATHS)
+    assert answers == []
+
+
+def test_the_links_of_pods_are_known_by_their_address():
+    assert network.list_interfaces(ADDRESSES) == ["veth1a2b"]

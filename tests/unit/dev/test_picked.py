@@ -1,0 +1,67 @@
+"""`make test ARGS=…`: which stages run."""
+
+from __future__ import annotations
+
+import pytest
+
+from tunewright_dev import picked
+from tunewright_dev.errors import DevError
+
+OK, NONE = int(pytest.ExitCode.OK), int(pytest.ExitCode.NO_TESTS_COLLECTED)
+INSTALL = [["tunewright_dev", command] for command in ("up", "images", "install")]
+LOCAL = ["pytest", "tests/unit", "tests/loop", "-k", "name"]
+ON_CLUSTER = ["pytest", "tests/chart", "tests/e2e", "-k", "name"]
+
+
+class Programs:
+    """Answers to collections by their first folder, and what was run."""
+
+    def __init__(self, *, local, on_cluster, failing=None):
+        self._answers = {"tests/unit": local, "tests/chart": on_cluster}
+        self._failing = failing
+        self.ran = []
+
+    def collect(self, arguments):
+        assert arguments[-4:] == ["--collect-only", "--quiet", "-k", "name"]
+        return self._answers[arguments[1]]
+
+    def run(self, arguments):
+        self.ran.append(arguments)
+        return 1 if arguments == self._failing else OK
+
+    def pick(self):
+        return picked.run_picked(["-k", "name"], collect=self.collect, run=self.run)
+
+
+@pytest.mark.parametrize(
+    ("local", "on_cluster", "expected"),
+    [
+        (OK, NONE, [LOCAL]),
+        (NONE, OK, [*INSTALL, ON_CLUSTER]),
+        (OK, OK, [LOCAL, *INSTALL, ON_CLUSTER]),
+    ],
+)
+def test_only_the_stages_with_a_picked_test_run(local, on_cluster, expected):
+    programs = Programs(local=local, on_cluster=on_cluster)
+    assert programs.pick() == 0
+    assert programs.ran == expected
+
+
+@pytest.mark.parametrize("failing", [LOCAL, INSTALL[1]])
+def test_what_fails_ends_it(failing):
+    programs = Programs(local=OK, on_cluster=OK, failing=failing)
+    assert programs.pick() == 1
+    assert programs.ran[-1] == failing
+
+
+def test_a_name_that_no_test_has_is_said():
+    with pytest.raises(DevError, match=r"No test in tests/unit, .*tests/e2e is picked by ARGS='-k name'"):
+        Programs(local=NONE, on_cluster=NONE).pick()
+
+
+@pytest.mark.parametrize("code", [pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERRUPTED])
+def test_an_error_is_no_empty_stage(code):
+    programs = Programs(local=OK, on_cluster=int(code))
+    with pytest.raises(DevError, match="could not collect the tests in tests/chart, tests/e2e"):
+        programs.pick()
+    assert programs.ran == []
