@@ -22,13 +22,13 @@ def find_groups(root: Path = _ROOT) -> list[Path]:
     return [path for path in (root / _GROUP, *sorted(root.glob(f"*/{_GROUP}"))) if path.is_dir()]
 
 
-def kill_pods() -> None:
+def kill_pods(root: Path = _ROOT) -> None:
     """Kill every process of every pod and wait until they are gone.
 
     Raises:
         DevError: some survive.
     """
-    pids = _find_pids()
+    pids = _find_pids(root)
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -40,17 +40,44 @@ def kill_pods() -> None:
     )
 
 
-def remove_groups() -> None:
-    """Remove the empty groups, the deepest first."""
-    for top in find_groups():
-        for folder, _, _ in os.walk(top, topdown=False):
-            with suppress(FileNotFoundError):
-                Path(folder).rmdir()
+def remove_groups(root: Path = _ROOT) -> None:
+    """Remove the groups, the deepest first, and kill what a shim may have started in them since `kill_pods` looked.
+
+    Raises:
+        DevError: some cannot be removed.
+    """
+    busy: list[Path] = []
+
+    def removed() -> bool:
+        kill_pods(root)
+        busy[:] = [folder for top in find_groups(root) for folder in _remove_tree(top)]
+        return not busy
+
+    waiting.wait_for(
+        "The removal of the pods' control groups",
+        removed,
+        timeout=30,
+        explain=lambda: f"Still in use: {', '.join(map(str, busy))}",
+    )
 
 
-def _find_pids() -> set[int]:
+def _remove_tree(top: Path) -> list[Path]:
+    """Remove a group and those below it; return those that still hold a process, if only one that is ending."""
+    busy = []
+    for name, _, _ in os.walk(top, topdown=False):
+        folder = Path(name)
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            continue
+        except OSError:
+            busy.append(folder)
+    return busy
+
+
+def _find_pids(root: Path) -> set[int]:
     pids: set[int] = set()
-    for top in find_groups():
+    for top in find_groups(root):
         for listing in top.rglob("cgroup.procs"):
             with suppress(OSError):
                 pids |= {int(line) for line in listing.read_text().split()}

@@ -1,0 +1,52 @@
+"""The pods' control groups, imitated by folders: a file in one keeps it from being removed, as a process does in the real ones."""
+
+import subprocess
+import threading
+
+import pytest
+
+from tunewright_dev import cgroups, waiting
+from tunewright_dev.errors import DevError
+
+
+@pytest.fixture
+def pod(tmp_path):
+    """The group of a container below a controller's top group."""
+    folder = tmp_path / "blkio" / "kubepods" / "burstable" / "pod1" / "container"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_empty_groups_go_with_their_top(tmp_path, pod):
+    (tmp_path / "kubepods" / "besteffort").mkdir(parents=True)
+    cgroups.remove_groups(tmp_path)
+    assert cgroups.find_groups(tmp_path) == []
+    assert (tmp_path / "blkio").is_dir(), "it is not ours"
+
+
+def test_a_group_whose_last_process_is_still_ending_is_waited_for(tmp_path, pod):
+    held = pod / "ending"
+    held.touch()
+    timer = threading.Timer(0.3, held.unlink)
+    timer.start()
+    cgroups.remove_groups(tmp_path)
+    timer.join()
+    assert cgroups.find_groups(tmp_path) == []
+
+
+def test_a_process_that_a_shim_started_late_is_killed(tmp_path, pod):
+    with subprocess.Popen(["sleep", "600"]) as late:
+        listing = pod / "cgroup.procs"
+        listing.write_text(f"{late.pid}\n")
+        threading.Thread(target=lambda: (late.wait(), listing.unlink())).start()
+        cgroups.remove_groups(tmp_path)
+        assert late.wait() == -9
+    assert cgroups.find_groups(tmp_path) == []
+
+
+def test_what_stays_in_use_is_named(tmp_path, pod, monkeypatch):
+    (pod / "held").touch()
+    patiently = waiting.wait_for
+    monkeypatch.setattr(waiting, "wait_for", lambda *args, **options: patiently(*args, **options | {"timeout": 0.2}))
+    with pytest.raises(DevError, match=r"control groups did not happen.*Still in use: .*pod1/container"):
+        cgroups.remove_groups(tmp_path)
