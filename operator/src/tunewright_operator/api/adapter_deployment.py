@@ -121,7 +121,7 @@ class LiveMetricType(StrEnum):
     OUTPUT_CONTRACT = "OutputContract"
 
 
-class LiveMetric(ApiModel):
+class Guardrail(ApiModel):
     """A live guardrail: ``minimum`` is the share of good answers, ``max_ratio`` applies to Latency's p95."""
 
     type: LiveMetricType
@@ -133,7 +133,7 @@ class LiveMetric(ApiModel):
 class Analysis(ApiModel):
     """Live evidence; all metrics and steps of a rollout share one error budget of 1 - ``confidence``."""
 
-    metrics: tuple[LiveMetric, ...] = ()
+    metrics: tuple[Guardrail, ...] = ()
     confidence: str = "0.95"
 
 

@@ -8,7 +8,12 @@ from datetime import datetime
 
 from tunewright_contracts.evaluation_report import Verdict
 from tunewright_contracts.serving_plan import LATENCY_BOUNDS_MILLISECONDS, PodState, RevisionCounters
-from tunewright_operator.api.adapter_deployment import AdapterDeploymentSpec, CandidateRevision, LiveMetricType
+from tunewright_operator.api.adapter_deployment import (
+    AdapterDeploymentSpec,
+    CandidateRevision,
+    Guardrail,
+    LiveMetricType,
+)
 from tunewright_operator.domain.counters import NO_ANSWERS, ArmCounters, EvidenceError, PodReading
 from tunewright_operator.domain.evidence import (
     LATENCY_MAX_REGRESSION,
@@ -43,7 +48,14 @@ def build_window(
     spec: AdapterDeploymentSpec, step_index: int, *, has_incumbent: bool, slow_limit_known: bool
 ) -> Window:
     """Return the rules of an observe step, or of the bake for an index past the last step."""
-    metrics = _select_metrics(spec, has_incumbent=has_incumbent, slow_limit_known=slow_limit_known)
+    judged = [metric.type for metric in spec.analysis.metrics]
+    not_judged: tuple[str, ...] = ()
+    if LiveMetricType.LATENCY in judged and not (has_incumbent and slow_limit_known):
+        judged.remove(LiveMetricType.LATENCY)
+        not_judged = (f"Latency is not judged: {_explain_no_limit(has_incumbent=has_incumbent)}",)
+    metrics = tuple(
+        _to_rule(each, has_incumbent=has_incumbent) for each in spec.analysis.metrics if each.type in judged
+    )
     steps = spec.rollout.steps
     observe = steps[step_index].observe if step_index < len(steps) else None
     watched = sum(step.observe is not None for step in steps) + (spec.rollout.bake_seconds > 0)
@@ -54,31 +66,23 @@ def build_window(
     else:
         comparison = Comparison.LAST_WINDOW if has_incumbent else Comparison.NONE
         rules = ObservationSpec(0, spec.rollout.bake_seconds, budget, full_window=True)
-    not_judged: tuple[str, ...] = ()
-    if any(metric.type is LiveMetricType.LATENCY for metric in spec.analysis.metrics) and not (
-        has_incumbent and slow_limit_known
-    ):
-        why = f"the incumbent had fewer than {MIN_ANSWERS_FOR_P95} answers when the rollout began"
-        not_judged = (
-            f"Latency is not judged: {why if has_incumbent else 'there is no incumbent to be compared with'}",
-        )
     return Window(step_index, comparison, metrics, rules, not_judged)
 
 
-def _select_metrics(
-    spec: AdapterDeploymentSpec, *, has_incumbent: bool, slow_limit_known: bool
-) -> tuple[LiveMetric, ...]:
-    """Return the metrics that can be judged: latency only against a limit that was fixed from the incumbent's answers."""
-    metrics: list[LiveMetric] = []
-    for metric in spec.analysis.metrics:
-        rise = None if metric.max_regression is None else min(float(metric.max_regression), MAX_REGRESSION)
-        least = None if metric.minimum is None else float(metric.minimum)
-        if metric.type is LiveMetricType.LATENCY:
-            if not (has_incumbent and slow_limit_known):
-                continue
-            rise = LATENCY_MAX_REGRESSION if rise is None else rise
-        metrics.append(LiveMetric(metric.type.value, max_regression=rise if has_incumbent else None, minimum=least))
-    return tuple(metrics)
+def _explain_no_limit(*, has_incumbent: bool) -> str:
+    """Say why no latency limit could be fixed: it comes from the incumbent's answers (ADR 7)."""
+    if not has_incumbent:
+        return "there is no incumbent to be compared with"
+    return f"the incumbent had fewer than {MIN_ANSWERS_FOR_P95} answers when the rollout began"
+
+
+def _to_rule(guardrail: Guardrail, *, has_incumbent: bool) -> LiveMetric:
+    """Return how a guardrail of the spec is judged: against the incumbent only where there is one."""
+    rise = LATENCY_MAX_REGRESSION if guardrail.type is LiveMetricType.LATENCY else None
+    if guardrail.max_regression is not None:
+        rise = min(float(guardrail.max_regression), MAX_REGRESSION)
+    least = None if guardrail.minimum is None else float(guardrail.minimum)
+    return LiveMetric(guardrail.type.value, max_regression=rise if has_incumbent else None, minimum=least)
 
 
 def read_pods(states: Iterable[PodState], alias: str, candidate: str, incumbent: str | None) -> list[PodReading]:
