@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from tunewright_dev.paths import Paths
 
 _PROGRAMS = ("kubectl", "helm")
-_PLURALS = ("finetunejobs", "adapterdeployments", "modelservers", "basemodels")
+# Of the namespaces, and of the cluster; in the order in which they can go.
+_NAMESPACED, _CLUSTER_SCOPED = ("finetunejobs", "adapterdeployments", "modelservers"), ("basemodels",)
 
 
 def connect(paths: Paths) -> Kubectl:
@@ -105,11 +106,11 @@ def explain_removal() -> str:
     return "\n".join(
         [
             "The cluster is not ours to take down. What Tunewright brought into it goes by:",
-            "  kubectl delete finetunejobs,adapterdeployments,modelservers --all --all-namespaces",
-            "  kubectl delete basemodels --all",
+            f"  kubectl delete {','.join(_NAMESPACED)} --all --all-namespaces",
+            f"  kubectl delete {','.join(_CLUSTER_SCOPED)} --all",
             f"  helm uninstall {installation.RELEASE} --namespace {installation.NAMESPACE}",
             # The chart keeps them by itself, so that an uninstall deletes nobody's resources.
-            "  kubectl delete crd " + " ".join(f"{plural}.tunewright.dev" for plural in _PLURALS),
+            "  kubectl delete crd " + " ".join(f"{plural}.tunewright.dev" for plural in (*_NAMESPACED, *_CLUSTER_SCOPED)),
             f"  kubectl delete namespace {namespaces}",
         ]
     )
