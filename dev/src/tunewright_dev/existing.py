@@ -110,7 +110,8 @@ def explain_removal() -> str:
             f"  kubectl delete {','.join(_CLUSTER_SCOPED)} --all",
             f"  helm uninstall {installation.RELEASE} --namespace {installation.NAMESPACE}",
             # The chart keeps them by itself, so that an uninstall deletes nobody's resources.
-            "  kubectl delete crd " + " ".join(f"{plural}.tunewright.dev" for plural in (*_NAMESPACED, *_CLUSTER_SCOPED)),
+            "  kubectl delete crd "
+            + " ".join(f"{plural}.tunewright.dev" for plural in (*_NAMESPACED, *_CLUSTER_SCOPED)),
             f"  kubectl delete namespace {namespaces}",
         ]
     )

@@ -221,6 +221,7 @@ def test_working_sets_are_in_mib_and_only_of_the_namespaces_asked_for():
     pods = [
         pod("serving", "a", {"workingSetBytes": 3 * 2**20 + 5}),
         pod("serving", "starting", {}),
+        pod("serving", "ending", {"workingSetBytes": 4096}),
         pod("other", "b", {"workingSetBytes": 1}),
     ]
     assert memory.read_working_sets({"pods": pods}, {"serving"}) == {"a": 3}

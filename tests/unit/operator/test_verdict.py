@@ -52,13 +52,22 @@ def judge(observation: Observation, seconds: float = 60, **options) -> Assessmen
     return assess(observation, spec, NOW + timedelta(seconds=seconds))
 
 
+@pytest.mark.parametrize(
+    ("log_e_value", "words"),
+    [(-4.0, "0.0183"), (4.8, "122"), (7.385, "1,610"), (13.8, "985,000"), (900.0, "over 1,000,000")],
+)
+def test_evidence_is_told_as_people_write_numbers(log_e_value, words):
+    (finding,) = judge(observe([ERRORS], arm(60, 30), arm(600, 12))).findings
+    assert f"(evidence {words}, rollback at 60)" in replace(finding, log_e_value=log_e_value).describe()
+
+
 def test_a_candidate_that_is_much_worse_fails_before_it_has_enough_requests():
     result = judge(observe([ERRORS], arm(60, 30), arm(600, 12)))
     assert result.verdict is Verdict.FAIL
     assert len(result.reasons) == 1
     assert "ErrorRate: the candidate answered badly 30 of 60 times (50.0 %)" in result.reasons[0]
     assert "the incumbent 12 of 600 times (2.0 %)" in result.reasons[0]
-    assert "rollback at 60" in result.reasons[0], "1 guard, 3 windows, 5 %"
+    assert "(evidence over 1,000,000, rollback at 60)" in result.reasons[0], "1 guard, 3 windows, 5 %"
     assert result.e_values["ErrorRate"] > 60
 
 

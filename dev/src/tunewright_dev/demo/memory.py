@@ -30,9 +30,13 @@ def fetch_working_sets(kubectl: Kubectl, namespaces: Collection[str]) -> dict[st
 
 
 def read_working_sets(summary: Mapping[str, Any], namespaces: Collection[str]) -> dict[str, int]:
-    """Return the working sets that a kubelet's summary (k8s.io/kubelet/pkg/apis/stats/v1alpha1) has, in MiB by pod."""
-    return {
-        pod["podRef"]["name"]: pod["memory"]["workingSetBytes"] // _MIB
+    """Return the working sets that a kubelet's summary (k8s.io/kubelet/pkg/apis/stats/v1alpha1) has, in MiB by pod.
+
+    A pod that is starting or ending has none, or one of nothing: neither is a measurement.
+    """
+    used = {
+        pod["podRef"]["name"]: (pod.get("memory") or {}).get("workingSetBytes", 0) // _MIB
         for pod in summary.get("pods") or ()
-        if pod["podRef"]["namespace"] in namespaces and "workingSetBytes" in (pod.get("memory") or {})
+        if pod["podRef"]["namespace"] in namespaces
     }
+    return {name: size for name, size in used.items() if size > 0}

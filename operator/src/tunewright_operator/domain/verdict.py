@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 FIRST_BET_WEIGHT = 0.5
 """The share of a restarting guard's wealth that bets from the start; the restarts divide the rest equally."""
+MUCH_EVIDENCE = 1_000_000
+"""More is told as more than this."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class Finding:
         }[self.test]
         return (
             f"{self.metric}: the candidate answered badly {_rate(self.candidate)}, {against}"
-            f" (evidence {self.e_value:.3g}, rollback at {math.exp(self.log_threshold):.0f})"
+            f" (evidence {_tell_evidence(self.e_value)}, rollback at {math.exp(self.log_threshold):.0f})"
         )
 
 
@@ -229,6 +231,13 @@ def _missing_answers(observation: Observation, findings: Sequence[Finding], requ
             if judged < required:
                 missing.append(f"{metric} has judged {judged} of {required} answers of the {name}")
     return missing
+
+
+def _tell_evidence(e_value: float) -> str:
+    """Return evidence to three digits as people write numbers; nobody asks how far beyond a million it is."""
+    if e_value >= MUCH_EVIDENCE:
+        return f"over {MUCH_EVIDENCE:,}"
+    return f"{float(f'{e_value:.3g}'):,.0f}" if e_value >= 1000 else f"{e_value:.3g}"
 
 
 def _rate(counts: tuple[int, int] | None) -> str:
