@@ -105,6 +105,18 @@ class FakeCluster:
         """Return an object for assertions; a KeyError when it is not there."""
         return copy.deepcopy(self._objects[kind.name, namespace, name])
 
+    def find(self, kind: Kind, namespace: str | None, name: str) -> Body | None:
+        """Return an object, None when it is not there."""
+        return copy.deepcopy(self._objects.get((kind.name, namespace, name)))
+
+    def bodies(self, kind: Kind | None = None, namespace: str | None = None) -> Bodies:
+        """Return the objects of a kind and of a namespace, of all without one, ordered by kind, namespace and name."""
+        return [
+            copy.deepcopy(body)
+            for (kind_name, where, _), body in sorted(self._objects.items(), key=lambda item: str(item[0]))
+            if (kind is None or kind_name == kind.name) and namespace in {None, where}
+        ]
+
     def fail_next(
         self, error: ClusterError, verb: str, kind: Kind | None = None, name: str | None = None, times: int = 1
     ) -> None:
@@ -129,12 +141,9 @@ class FakeCluster:
 
     async def list(self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None) -> Bodies:
         self._maybe_fail("list", (kind.name, namespace, ""))
+        wanted = (labels or {}).items()
         return [
-            copy.deepcopy(body)
-            for (kind_name, where, _), body in sorted(self._objects.items(), key=lambda item: str(item[0]))
-            if kind_name == kind.name
-            and namespace in {None, where}
-            and (labels or {}).items() <= (body["metadata"].get("labels") or {}).items()
+            body for body in self.bodies(kind, namespace) if wanted <= (body["metadata"].get("labels") or {}).items()
         ]
 
     async def create(self, body: Body) -> Body:

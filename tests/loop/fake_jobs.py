@@ -20,7 +20,7 @@ class FakeJobs:
         self.namespace = namespace
 
     def names(self) -> list[str]:
-        return sorted(name for kind, _, name in self.cluster._objects if kind == JOB.name)
+        return sorted(body["metadata"]["name"] for body in self.cluster.bodies(JOB))
 
     def request(self, name: str) -> str:
         """Return the run spec's text that the Job's pod would read."""

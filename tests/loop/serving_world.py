@@ -1,33 +1,24 @@
-"""A small world for the ModelServer and AdapterDeployment loops: a pool of fake pods, tenants, jobs and time.
-
-`run_controllers` plays the Deployment controller and the kubelet: it replaces pods by the update strategy, mounts the plan into new ones and
-lets the readiness probe speak.
-"""
+"""A small world for the ModelServer and AdapterDeployment loops: a pool of fake pods, tenants, jobs and time."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from functools import partial
 from typing import Any
 
 from loop.crd_schema import check_status
 from loop.fake_cluster import Clock, Crash, FakeCluster
+from loop.fake_deployments import FakeDeployments
 from loop.fake_jobs import FakeJobs
-from loop.fake_pods import FakePod, FakeServerPods
+from loop.fake_pods import FakeServerPods
 from loop.rollout_world import BASE_DIGEST, digest_of, revision_of
 from loop.worlds import IMAGES
 from tunewright_contracts.evaluation_report import EvaluationReport, Verdict
-from tunewright_contracts.serving_plan import PLAN_KEY, ServingPlan, SignedPlan
+from tunewright_contracts.serving_plan import ServingPlan
 from tunewright_operator.api.kinds import (
     ADAPTER_DEPLOYMENT,
-    CONFIG_MAP,
-    DEPLOYMENT,
     FINE_TUNE_JOB,
     JOB,
     MODEL_SERVER,
-    POD,
-    REPLICA_SET,
 )
 from tunewright_operator.api.resource import ResourceError
 from tunewright_operator.cluster import Body, ConflictError
@@ -37,7 +28,6 @@ from tunewright_operator.reconcile.report import FailureReporter
 from tunewright_operator.reconcile.signing_keys import SIGNING_KEY_SECRET, SigningKeys
 from tunewright_operator.runtime.server_board import ServerBoard
 from tunewright_operator.runtime.wakeups import Key
-from tunewright_operator.signing import read_plan
 
 SERVING, SUPPORT = "serving", "support"
 STEPS: list[dict[str, Any]] = [
@@ -58,9 +48,8 @@ class ServingWorld:
         self.cluster.readable_secrets.add(SIGNING_KEY_SECRET)
         self.jobs = FakeJobs(self.cluster, SUPPORT)
         self.pods = FakeServerPods()
+        self.pool = FakeDeployments(self.cluster, self.pods, SERVING)
         self.sessions = 0
-        self.pod_number = 0
-        self.kubelet_mounts_plans = True
         self.crashes = 0
         self.restart_operator()
         for namespace in (SERVING, SUPPORT, "other"):
@@ -192,103 +181,9 @@ class ServingWorld:
         self.servers = ModelServerReconciler(self.cluster, self.pods, keys, board, IMAGES, now=self.clock)
         self.rollouts = AdapterDeploymentReconciler(self.cluster, keys, board, IMAGES, now=self.clock)
 
-    def run_controllers(self) -> None:
-        for deployment in self.bodies(DEPLOYMENT):
-            self._run_deployment(deployment)
-
-    def _run_deployment(self, deployment: Body) -> None:
-        metadata, spec = deployment["metadata"], deployment["spec"]
-        template = hashlib.sha256(json.dumps(spec["template"], sort_keys=True).encode()).hexdigest()[:8]
-        name = f"{metadata['name']}-{template}"
-        if (REPLICA_SET.name, metadata["namespace"], name) not in self.cluster._objects:
-            self.cluster.put(
-                {
-                    "apiVersion": "apps/v1",
-                    "kind": "ReplicaSet",
-                    "metadata": {
-                        "name": name,
-                        "namespace": metadata["namespace"],
-                        "labels": metadata["labels"],
-                        "ownerReferences": [_controller(deployment)],
-                    },
-                }
-            )
-        replica_set = self.cluster.peek(REPLICA_SET, metadata["namespace"], name)
-        pods = self.own_pods()
-        strategy = spec["strategy"]["rollingUpdate"]
-        old = [pod for pod in pods if pod["metadata"]["ownerReferences"][0]["uid"] != replica_set["metadata"]["uid"]]
-        new = [pod for pod in pods if pod not in old]
-        available = [pod for pod in pods if _is_ready(pod)]
-        if len(new) < spec["replicas"] and len(pods) < spec["replicas"] + strategy["maxSurge"]:
-            self._create_pod(replica_set, spec["template"]["metadata"]["labels"])
-        elif old and len(available) > spec["replicas"] - strategy["maxUnavailable"]:
-            self.kill_pod(old[0]["metadata"]["name"])
-        elif len(new) > spec["replicas"]:
-            self.kill_pod(new[-1]["metadata"]["name"])
-        self._probe()
-        pods = self.own_pods()
-        updated = [
-            pod for pod in pods if pod["metadata"]["ownerReferences"][0]["uid"] == replica_set["metadata"]["uid"]
-        ]
-        status = {
-            "observedGeneration": metadata["generation"],
-            "replicas": len(pods),
-            "updatedReplicas": len(updated),
-            "readyReplicas": sum(_is_ready(pod) for pod in pods),
-        }
-        if deployment.get("status") != status:
-            self.cluster.edit(
-                DEPLOYMENT, metadata["namespace"], metadata["name"], lambda body: body.update(status=status)
-            )
-
-    def _create_pod(self, replica_set: Body, labels: dict[str, str]) -> None:
-        self.pod_number += 1
-        metadata = replica_set["metadata"]
-        body = self.cluster.put(
-            {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "metadata": {
-                    "name": f"pool-{self.pod_number}",
-                    "namespace": metadata["namespace"],
-                    "labels": labels,
-                    "ownerReferences": [_controller(replica_set)],
-                },
-                "spec": {},
-                "status": {"phase": "Running", "podIP": f"10.0.0.{self.pod_number}", "conditions": []},
-            }
-        )
-        pod = self.pods.add(body["metadata"]["uid"])
-        mounted = self.mounted_plan()
-        if mounted is not None:
-            pod.apply(mounted)
-
-    def _probe(self) -> None:
-        for body in self.own_pods():
-            pod = self.pods.pods[body["metadata"]["uid"]]
-            mounted = self.mounted_plan()
-            ready = pod.reachable and pod.ready and pod.state().settled and (mounted is None or pod.plan is not None)
-            if _is_ready(body) != ready:
-                conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
-                self.cluster.edit(POD, SERVING, body["metadata"]["name"], partial(_set_conditions, conditions))
-
-    def kill_pod(self, name: str) -> None:
-        self.pods.pods.pop(self.cluster.peek(POD, SERVING, name)["metadata"]["uid"])
-        self.cluster.remove(POD, SERVING, name)
-
-    def own_pods(self) -> list[Body]:
-        return [body for body in self.bodies(POD) if body["metadata"]["namespace"] == SERVING]
-
-    def fake_pods(self) -> list[FakePod]:
-        return [self.pods.pods[body["metadata"]["uid"]] for body in self.own_pods()]
-
-    def mounted_plan(self) -> ServingPlan | None:
-        body = self.cluster._objects.get((CONFIG_MAP.name, SERVING, "pool-plan"))
-        return read_plan(SignedPlan.from_json(body["data"][PLAN_KEY])) if body else None
-
     @property
     def plan(self) -> ServingPlan:
-        plan = self.mounted_plan()
+        plan = self.pool.mounted_plan()
         assert plan is not None
         return plan
 
@@ -305,7 +200,7 @@ class ServingWorld:
                 (MODEL_SERVER, self.servers.reconcile),
                 (ADAPTER_DEPLOYMENT, self.rollouts.reconcile),
             ):
-                for body in self.bodies(kind):
+                for body in self.cluster.bodies(kind):
                     key = Key(kind, body["metadata"]["namespace"], body["metadata"]["name"])
                     try:
                         await reconcile(key)
@@ -317,13 +212,13 @@ class ServingWorld:
             self.crashes += 1
             self.restart_operator()
         for kind in (MODEL_SERVER, ADAPTER_DEPLOYMENT):
-            for body in self.bodies(kind):
+            for body in self.cluster.bodies(kind):
                 check_status(kind.plural, body.get("status", {}))
 
     async def settle(self, rounds: int = 80) -> None:
         for _ in range(rounds):
             before = self.fingerprint()
-            self.run_controllers()
+            self.pool.run()
             await self.work_once()
             if self.fingerprint() == before:
                 return
@@ -336,7 +231,7 @@ class ServingWorld:
     def fingerprint(self) -> str:
         """Return everything but resource versions and the number of polls, which count looks and not changes."""
         objects = []
-        for body in self.cluster._objects.values():
+        for body in self.cluster.bodies():
             status = json.loads(json.dumps(body.get("status", {})))
             if isinstance(status.get("candidate"), dict) and status["candidate"].get("observation"):
                 status["candidate"]["observation"].pop("polls", None)
@@ -347,7 +242,7 @@ class ServingWorld:
     # What is asked ---------------------------------------------------------------------------------------------
 
     def ask(self, count: int, bad: dict[str, set[str]] | None = None, alias: str = "support") -> list[str | None]:
-        ready = [self.pods.pods[body["metadata"]["uid"]] for body in self.own_pods() if _is_ready(body)]
+        ready = self.pool.ready_servers()
         answers = []
         for _ in range(count):
             self.sessions += 1
@@ -356,7 +251,9 @@ class ServingWorld:
         return answers
 
     def evaluation_job(self) -> Body:
-        found = [job for job in self.bodies(JOB) if job["metadata"]["labels"]["tunewright.dev/role"] == "evaluate"]
+        found = [
+            job for job in self.cluster.bodies(JOB) if job["metadata"]["labels"]["tunewright.dev/role"] == "evaluate"
+        ]
         assert len(found) == 1, f"expected one evaluation, found {[job['metadata']['name'] for job in found]}"
         return found[0]
 
@@ -395,10 +292,6 @@ class ServingWorld:
             await self.pass_time(5)
         await self.pass_time(60)
 
-    def bodies(self, kind: Any) -> list[Body]:
-        items = sorted(self.cluster._objects.items(), key=lambda item: str(item[0]))
-        return [json.loads(json.dumps(body)) for (name, _, _), body in items if name == kind.name]
-
     def status(self, name: str = "support", namespace: str = SUPPORT) -> dict[str, Any]:
         return self.cluster.peek(ADAPTER_DEPLOYMENT, namespace, name).get("status", {})
 
@@ -411,21 +304,3 @@ class ServingWorld:
 
 def condition(status: dict[str, Any], name: str) -> dict[str, Any]:
     return next((item for item in status.get("conditions", []) if item["type"] == name), {})
-
-
-def _set_conditions(conditions: list[dict[str, str]], body: Body) -> None:
-    body["status"]["conditions"] = conditions
-
-
-def _controller(body: Body) -> dict[str, Any]:
-    return {
-        "apiVersion": body["apiVersion"],
-        "kind": body["kind"],
-        "name": body["metadata"]["name"],
-        "uid": body["metadata"]["uid"],
-        "controller": True,
-    }
-
-
-def _is_ready(body: Body) -> bool:
-    return any(item["type"] == "Ready" and item["status"] == "True" for item in body["status"].get("conditions", []))

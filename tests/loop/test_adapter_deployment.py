@@ -52,13 +52,13 @@ async def test_the_story_of_four_rollouts(world):  # noqa: PLR0915 - one story, 
     world.ask(200)
     await world.pass_time(5)
     assert world.targets() == {revision_of("better"): 100}
-    assert all(revision_of("first") in pod.loaded for pod in world.fake_pods()), (
+    assert all(revision_of("first") in pod.loaded for pod in world.pool.servers()), (
         "the incumbent stays loaded in the bake"
     )
     assert world.status()["stable"]["revision"] == revision_of("first")
     await world.pass_time(60)
     assert world.status()["stable"]["revision"] == revision_of("better")
-    assert all(pod.loaded == {revision_of("better")} for pod in world.fake_pods()), "the old one is unloaded"
+    assert all(pod.loaded == {revision_of("better")} for pod in world.pool.servers()), "the old one is unloaded"
 
     # 3. Shuffled labels: refused at evaluate; no client ever saw it.
     world.put_job("shuffled")
@@ -236,7 +236,7 @@ async def test_a_pod_restart_in_the_canary_loses_no_verdict(world):
     await world.pass_time(5)
     before = world.status()["candidate"]["observation"]["arms"]["candidate"]["answers"]
     assert before > 0
-    world.fake_pods()[0].restart(world.plan)
+    world.pool.servers()[0].restart(world.plan)
     await world.settle()
     assert world.status()["candidate"]["observation"]["lost"] == 1
     assert world.status()["candidate"]["observation"]["arms"]["candidate"]["answers"] == before

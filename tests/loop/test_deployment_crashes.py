@@ -30,7 +30,7 @@ async def play_rollout(world: ServingWorld, word: str, course: str = "promoted")
         "history": [(item["revision"], item["outcome"], item["from"], item["to"]) for item in status["history"]],
         "conditions": [(item["type"], item["status"], item["reason"]) for item in status["conditions"]],
         "targets": world.targets(),
-        "loaded": [sorted(pod.loaded) for pod in world.fake_pods()],
+        "loaded": [sorted(pod.loaded) for pod in world.pool.servers()],
         "jobs": len(world.jobs.names()),
     }
 

@@ -26,7 +26,7 @@ async def test_the_slow_limit_is_fixed_before_the_window_and_stays(world):
     (route,) = world.plan.routes
     assert route.slow_after_milliseconds is not None
     limit = route.slow_after_milliseconds
-    for pod in world.fake_pods():
+    for pod in world.pool.servers():
         pod.counters["support", revision_of("first")].latency[40] += 5000
     world.finish_evaluation(Verdict.PASS)
     await world.settle()

@@ -128,7 +128,7 @@ async def test_a_refused_job_is_reported(world):
 async def test_a_broken_adapter_ends_its_candidate_with_the_pods_words(world):
     await world.settle()
     await world.promote("first")
-    for pod in world.fake_pods():
+    for pod in world.pool.servers():
         pod.broken[revision_of("broken")] = "tensor lora_A holds NaN"
     world.clock.advance(1)
     world.put_job("broken")

@@ -157,7 +157,7 @@ async def test_deletion_at_any_phase_leaves_nothing(stage: str):
     assert not world.body["metadata"].get("finalizers")
     world.cluster.remove(FINE_TUNE_JOB, NAMESPACE, NAME)
     await world.settle()
-    assert {kind for kind, _, _ in world.cluster._objects} == {"Namespace", "Secret", "BaseModel"}
+    assert {body["kind"] for body in world.cluster.bodies()} == {"Namespace", "Secret", "BaseModel"}
 
 
 async def test_deletion_in_progress_creates_nothing():

@@ -85,7 +85,7 @@ async def test_a_server_that_cannot_be_made_says_why_and_makes_no_pod(break_it, 
     await world.settle()
     assert condition(world.server_status(), "Stalled")["reason"] == reason
     assert condition(world.server_status(), "Ready")["status"] == "False"
-    assert world.bodies(DEPLOYMENT) == []
+    assert world.cluster.bodies(DEPLOYMENT) == []
 
 
 def _bar(body):
@@ -109,15 +109,15 @@ async def test_a_server_with_a_new_problem_goes_on_serving(world):
 
 async def test_a_replica_restarted_with_the_operator_down_serves_the_mounted_plan(world):
     await world.promote("first")
-    world.kill_pod(world.own_pods()[0]["metadata"]["name"])
-    world.run_controllers()
-    world.run_controllers()
-    assert len(world.own_pods()) == 2
+    world.pool.kill(world.pool.pods()[0]["metadata"]["name"])
+    world.pool.run()
+    world.pool.run()
+    assert len(world.pool.pods()) == 2
     assert set(world.ask(20)) == {revision_of("first")}
 
 
 async def test_a_pod_that_is_not_ours_gets_neither_plan_nor_token(world):
-    labels = world.own_pods()[0]["metadata"]["labels"]
+    labels = world.pool.pods()[0]["metadata"]["labels"]
     forged = world.cluster.put(
         {
             "apiVersion": "v1",
@@ -162,11 +162,11 @@ async def test_a_restored_older_plan_is_overtaken(world):
     """Pods refuse lower generations, so the next one must be higher than what any of them has."""
     old = world.cluster.peek(CONFIG_MAP, SERVING, "pool-plan")["data"]
     await world.promote("first")
-    seen = max(pod.generation for pod in world.fake_pods())
+    seen = max(pod.generation for pod in world.pool.servers())
     world.cluster.edit(CONFIG_MAP, SERVING, "pool-plan", lambda body: body.update(data=old))
     await world.settle()
     assert world.plan.generation > seen
-    assert all(pod.generation == world.plan.generation for pod in world.fake_pods())
+    assert all(pod.generation == world.plan.generation for pod in world.pool.servers())
     assert world.targets() == {revision_of("first"): 100}
 
 
@@ -178,7 +178,7 @@ async def test_a_deleted_plan_is_written_again_above_what_pods_have(world):
 
 
 async def test_a_plan_conflict_is_answered_by_a_new_generation(world):
-    pod = world.fake_pods()[0]
+    pod = world.pool.servers()[0]
     generation = world.plan.generation
     forged = world.plan.model_copy(update={"routes": ()})
     pod.plan = forged.model_copy(update={"generation": generation})
@@ -223,7 +223,7 @@ async def test_the_plan_is_written_before_it_is_pushed(world):
 
 
 async def test_a_silent_pod_does_not_count_as_converged(world):
-    world.fake_pods()[0].reachable = False
+    world.pool.servers()[0].reachable = False
     world.put_job("first")
     await world.servers.reconcile(KEY)
     assert condition(world.server_status(), "Ready")["message"].startswith("1 of 2")
@@ -232,13 +232,13 @@ async def test_a_silent_pod_does_not_count_as_converged(world):
 async def test_a_new_template_replaces_pods_one_at_a_time_without_a_gap(world):
     await world.promote("first")
     world.cluster.edit(MODEL_SERVER, SERVING, "pool", lambda body: body["spec"]["lora"].update(maxRank=32))
-    before = {pod["metadata"]["name"] for pod in world.own_pods()}
+    before = {pod["metadata"]["name"] for pod in world.pool.pods()}
     for _ in range(30):
         await world.work_once()
-        world.run_controllers()
+        world.pool.run()
         assert None not in world.ask(10), "an answer was missing while pods were replaced"
     await world.settle()
-    after = {pod["metadata"]["name"] for pod in world.own_pods()}
+    after = {pod["metadata"]["name"] for pod in world.pool.pods()}
     assert not before & after
     assert len(after) == 2
     assert condition(world.server_status(), "Reconciling") == {}
@@ -248,10 +248,10 @@ async def test_a_single_replica_without_surge_waits_until_it_may(world):
     single = ServingWorld(replicas=1)
     single.put_deployment()
     await single.settle()
-    before = single.own_pods()
+    before = single.pool.pods()
     single.cluster.edit(MODEL_SERVER, SERVING, "pool", lambda body: body["spec"]["lora"].update(maxRank=32))
     await single.settle()
-    assert [pod["metadata"]["name"] for pod in single.own_pods()] == [pod["metadata"]["name"] for pod in before]
+    assert [pod["metadata"]["name"] for pod in single.pool.pods()] == [pod["metadata"]["name"] for pod in before]
     stalled = condition(single.server_status(), "Stalled")
     assert stalled["reason"] == "NeedsSurge"
     assert "maxSurge" in stalled["message"]
@@ -263,7 +263,7 @@ async def test_a_single_replica_without_surge_waits_until_it_may(world):
     )
     await single.settle()
     assert condition(single.server_status(), "Stalled") == {}
-    assert {pod["metadata"]["name"] for pod in single.own_pods()} != {pod["metadata"]["name"] for pod in before}
+    assert {pod["metadata"]["name"] for pod in single.pool.pods()} != {pod["metadata"]["name"] for pod in before}
 
 
 async def test_an_object_of_our_name_that_belongs_to_another_is_left_alone():
@@ -283,7 +283,7 @@ async def test_an_object_of_our_name_that_belongs_to_another_is_left_alone():
 
 async def test_a_pods_failed_adapter_shows_in_the_servers_status(world):
     await world.promote("first")
-    world.fake_pods()[0].broken[revision_of("second")] = "tensor holds Inf"
+    world.pool.servers()[0].broken[revision_of("second")] = "tensor holds Inf"
     world.clock.advance(1)
     world.put_job("second")
     await world.settle()
@@ -326,7 +326,7 @@ async def test_a_pod_without_the_incumbent_is_not_ready_for_the_alias_whatever_e
     await world.promote("first")
     await world.begin_canary("second")
     assert condition(world.status(), "Ready")["status"] == "True"
-    pod = world.fake_pods()[0]
+    pod = world.pool.servers()[0]
     pod.broken[revision_of("first")] = "gone"
     pod.loaded.discard(revision_of("first"))
     await world.pass_time(2)
