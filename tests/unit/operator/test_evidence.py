@@ -32,8 +32,6 @@ from tunewright_operator.domain.evidence import (
 )
 from tunewright_operator.domain.verdict import ErrorBudget, ObservationSpec, assess
 
-"""A busy machine is no failure."""
-
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ERRORS = LiveMetric("ErrorRate", max_regression=0.02)
 CONTRACT = LiveMetric("OutputContract", max_regression=0.02, minimum=0.9)
@@ -213,6 +211,17 @@ def test_a_bet_is_steered_by_the_incumbent_before_the_block_only():
     assert list(seen.guards[0].log_wealth) == pytest.approx(expected)
 
 
+def test_a_later_bet_knows_the_past_and_the_blocks_before_it():
+    opened = open_observation(0, [ERRORS], [], {"ErrorRate": PastWindow(answers=990, bad=99)}, NOW)
+    first = absorb(opened, [pod("a", arm(20, 4), arm(80, 8))])
+    second = absorb(first, [pod("a", arm(30, 5), arm(190, 12))])
+    block = betting.Block(10, 1, 110, 4)
+    guess = betting.guess_rate(990 + 80, 99 + 8)
+    gained = [betting.log_relative_factor(gap, 0.02, guess, block) for gap in betting.GAPS]
+    expected = [log + gain for log, gain in zip(first.guards[0].log_wealth, gained, strict=True)]
+    assert list(second.guards[0].log_wealth) == pytest.approx(expected)
+
+
 def test_what_the_incumbent_did_is_handed_on():
     seen = absorb(start(), [pod("a", arm(20), arm(640, 64))])
     window = incumbent_window(seen)["ErrorRate"]
@@ -230,6 +239,12 @@ def test_a_bake_is_held_to_an_upper_bound_of_the_incumbents_last_window():
     assert guard.limit == betting.upper_rate(1000, 50, 2.0, 0.005) + 0.02
     assert 0.05 < guard.limit - 0.02 < 0.12
     assert guard.share == 0.5
+
+
+def test_a_bake_after_a_window_that_says_nothing_allows_everything():
+    opened = start(comparison=Comparison.LAST_WINDOW)
+    limits = [guard.limit for guard in opened.guards if guard.test is Test.LAST_WINDOW]
+    assert limits == [1.0, 1.0], "a rate is never over 1, whatever rise is allowed"
 
 
 def test_answers_of_unknown_dependence_count_as_a_quarter():

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tunewright_contracts.evaluation_report import Verdict
+from tunewright_operator.domain import betting
 from tunewright_operator.domain.counters import ArmCounters, PodReading
 from tunewright_operator.domain.evidence import (
     Comparison,
@@ -78,6 +79,26 @@ def test_enough_requests_without_evidence_pass_and_say_what_would_have_been_seen
     assert "evidence" in result.reasons[0]
 
 
+def test_the_detectable_drop_is_counted_from_the_incumbents_rate_and_what_it_did_before():
+    past = {"ErrorRate": PastWindow(answers=1000, bad=300)}
+    observation = observe([ERRORS], arm(200, 4), arm(1800, 36), past=past)
+    (finding,) = judge(observation).findings
+    assert finding.base == betting.guess_rate(1800 + 1000, 36 + 300)
+    assert finding.detectable_drop == betting.detectable_rise(
+        finding.base, 0.02, candidate=200, incumbent=1800, effect=finding.design_effect, alpha=0.05 / 3
+    )
+
+
+def test_the_detectable_drop_of_an_absolute_limit_is_counted_from_the_limit():
+    observation = observe([CONTRACT], arm(200, 0, 2), comparison=Comparison.NONE)
+    (finding,) = judge(observation, metrics=[CONTRACT]).findings
+    assert finding.incumbent is None
+    assert finding.base == finding.limit == pytest.approx(0.05)
+    assert finding.detectable_drop == betting.detectable_rise(
+        finding.limit, 0.0, candidate=200, incumbent=None, effect=finding.design_effect, alpha=0.05 / 3
+    )
+
+
 def test_a_candidate_within_the_margin_does_not_fail():
     result = judge(observe([ERRORS], arm(5000, 150), arm(45000, 900)))
     assert result.verdict is Verdict.PASS, "3 % against 2 %, allowed is a rise of 2 %"
@@ -97,6 +118,14 @@ def test_answers_that_were_not_judged_do_not_count_as_enough():
     result = judge(observation, seconds=1800, metrics=[CONTRACT])
     assert result.verdict is Verdict.INCONCLUSIVE
     assert result.reasons[0] == "OutputContract has judged 40 of 100 answers of the candidate after 1800 s"
+
+
+def test_just_enough_answers_are_enough():
+    assert judge(observe([ERRORS], arm(100, 1), arm(100, 1))).verdict is Verdict.PASS
+    judged = observe([CONTRACT], arm(500, judged=100), comparison=Comparison.NONE)
+    assert judge(judged, metrics=[CONTRACT]).verdict is Verdict.PASS
+    baked = observe([CONTRACT], arm(500, judged=1), comparison=Comparison.NONE)
+    assert judge(baked, seconds=1800, full_window=True, min_requests=0, metrics=[CONTRACT]).verdict is Verdict.PASS
 
 
 def test_no_pod_that_could_be_read_is_an_error_only_when_the_time_is_over():
@@ -199,6 +228,16 @@ def test_a_bake_finds_a_regression_that_starts_late():
     stop = next(index for index, result in enumerate(results) if result.verdict is Verdict.FAIL)
     assert len(clean) <= stop < len(clean) + 10, "within 200 of its requests, though 2,000 clean ones came before"
     assert results[stop].findings[0].test is Test.LAST_WINDOW
+
+
+@pytest.mark.parametrize("answers", [0, 249])
+def test_before_anything_was_bad_a_bakes_evidence_is_at_most_one(answers):
+    """A bet that has not begun keeps its wealth of 1, and the shares of all bets sum to 1: else alarms come too often."""
+    (result,) = bake([(answers, 0)])
+    (finding,) = result.findings
+    first = betting.log_e_value(betting.log_absolute_wealth(finding.limit, answers, 0), finding.design_effect)
+    assert finding.e_value == pytest.approx(0.5 * math.exp(first) + 0.5)
+    assert finding.e_value <= 1
 
 
 def test_a_bake_without_an_incumbent_window_compares_nothing_and_says_so():
