@@ -12,8 +12,6 @@ from scipy import stats
 
 from tunewright_evaluator import exact_tests
 
-"""A busy machine is no failure."""
-
 
 def brute_force(better: int, worse: int, records: int, margin: float, sign: int) -> float:
     """The definition, by enumeration of every table at each of many nuisance values."""

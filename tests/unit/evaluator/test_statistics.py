@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from tunewright_contracts.evaluation_report import Verdict
 from tunewright_evaluator import exact_tests, statistics
 
-"""A busy machine is no failure."""
-
 
 def paired(better: int, worse: int, records: int) -> tuple[list[float], list[float]]:
     """Scores of candidate and incumbent with so many records decided differently."""

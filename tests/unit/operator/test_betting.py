@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 
 from tunewright_operator.domain import betting
 
-"""A busy machine is no failure."""
-
 ROUNDING = 1e-9
 
 
@@ -85,6 +83,29 @@ def test_one_answer_never_costs_more_than_nine_tenths_of_the_wealth():
     assert betting.log_relative_factor(0.32, 0.05, 0.9, betting.Block(1, 0, 1, 1)) > math.log(0.09)
 
 
+def test_an_absolute_bets_wealth_is_the_product_of_its_answers():
+    """Against 0.1: each bad answer gains stake * 0.9, each good one costs stake * 0.1, with gap / variance at stake."""
+    stakes = [gap / 0.09 for gap in betting.GAPS]
+    expected = [math.log((1 + stake * 0.9) ** 3 * (1 - stake * 0.1) ** 7) for stake in stakes]
+    assert betting.log_absolute_wealth(0.1, 10, 3) == pytest.approx(expected)
+
+
+def test_a_relative_bets_factor_is_the_product_of_its_answers():
+    """Half of the answers are the candidate's, 0.2 was guessed, 0.02 is allowed; the gap of 0.04 shifts the guess by half."""
+    stake = 0.04 / (0.24 * 0.76)
+    candidate = (1 + stake / 2 * 0.76) ** 2 * (1 - stake / 2 * 0.24) ** 8
+    incumbent = (1 - stake / 2 * 0.78) ** 1 * (1 + stake / 2 * 0.22) ** 9
+    factor = betting.log_relative_factor(0.04, 0.02, 0.2, betting.Block(10, 2, 10, 1))
+    assert factor == pytest.approx(math.log(candidate * incumbent))
+
+
+@pytest.mark.parametrize(
+    ("answers", "bad", "rate"), [(990, 99, 0.0995), (0, 0, 0.05), (10_000, 0, 0.002), (100, 100, 0.9)]
+)
+def test_the_incumbents_rate_is_guessed_a_little_towards_one_in_twenty(answers, bad, rate):
+    assert betting.guess_rate(answers, bad) == pytest.approx(rate)
+
+
 def test_a_limit_of_one_cannot_be_broken():
     assert betting.log_e_value(betting.log_absolute_wealth(1.0, 50, 50), 1.0) == 0
 
@@ -148,6 +169,18 @@ def test_the_detectable_rise_shrinks_to_the_margin_with_more_answers():
     assert rises[-1] == pytest.approx(0.02, abs=1e-3)
     assert betting.detectable_rise(0.05, 0.02, candidate=0, incumbent=9, effect=1.0, alpha=0.01) is None
     assert betting.detectable_rise(0.05, 0.02, candidate=9, incumbent=0, effect=1.0, alpha=0.01) is None
+
+
+@pytest.mark.parametrize("incumbent", [None, 900])
+def test_the_detectable_rise_is_what_noise_hides_four_times_in_five(incumbent):
+    rise = betting.detectable_rise(0.05, 0.02, candidate=400, incumbent=incumbent, effect=1.5, alpha=0.01)
+    rate = 0.05 + rise
+    variance = rate * (1 - rate) / 400 + (0.05 * 0.95 / 900 if incumbent else 0)
+    assert rise == pytest.approx(0.02 + (0.84 + math.sqrt(2 * math.log(400))) * math.sqrt(1.5 * variance))
+
+
+def test_a_rise_over_everything_is_told_as_one():
+    assert betting.detectable_rise(0.5, 0.02, candidate=1, incumbent=1, effect=4.0, alpha=0.01) == 1.0
 
 
 def test_a_block_stays_open_until_both_arms_have_enough_answers():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from tunewright_contracts.serving_plan import BUCKETS, LATENCY_BOUNDS_MILLISECONDS, PodState, RevisionCounters
-from tunewright_operator.api.adapter_deployment import AdapterDeploymentSpec
-from tunewright_operator.domain.evidence import MAX_REGRESSION
-from tunewright_operator.domain.live import build_window, derive_slow_limit, read_pods
+from tunewright_operator.api.adapter_deployment import AdapterDeploymentSpec, CandidateRevision
+from tunewright_operator.domain.counters import ArmCounters, PodReading
+from tunewright_operator.domain.evidence import MAX_REGRESSION, Comparison, Test
+from tunewright_operator.domain.live import build_window, derive_slow_limit, open_window, read_pods, watch
 
 
 def buckets(*first: int) -> tuple[int, ...]:
@@ -52,19 +55,98 @@ def test_an_incumbent_that_answered_only_before_the_rollout_has_no_answers_by_bu
     assert sum(reading.incumbent.answers) == 0
 
 
-def test_the_widest_rise_that_the_api_takes_can_be_tested() -> None:
-    spec = AdapterDeploymentSpec.model_validate(
+STEPS = [{"evaluate": {}}, {"setWeight": 20}, {"observe": {"minRequests": 30, "maxSeconds": 60}}, {"observe": {}}]
+
+
+def make_spec(*metrics: dict[str, str], bake_seconds: int = 600) -> AdapterDeploymentSpec:
+    return AdapterDeploymentSpec.model_validate(
         {
             "modelName": "support",
             "serverRef": {"name": "pool"},
             "adapter": {"uri": "s3://models/team/a"},
             "storage": {"secretRef": {"name": "s3"}},
-            "rollout": {"steps": [{"setWeight": 20}, {"observe": {}}]},
-            "analysis": {"metrics": [{"type": "ErrorRate", "maxRegression": "0.999999"}]},
+            "rollout": {"steps": STEPS, "bakeSeconds": bake_seconds},
+            "analysis": {"metrics": list(metrics)},
         }
     )
-    window = build_window(spec, 1, has_incumbent=True, slow_limit_known=False)
+
+
+ERRORS, LATENCY = {"type": "ErrorRate", "maxRegression": "0.01"}, {"type": "Latency", "maxRatio": "1.5"}
+
+
+def test_the_widest_rise_that_the_api_takes_can_be_tested() -> None:
+    spec = make_spec({"type": "ErrorRate", "maxRegression": "0.999999"})
+    window = build_window(spec, 2, has_incumbent=True, slow_limit_known=False)
     assert window.metrics[0].max_regression == MAX_REGRESSION
+
+
+@pytest.mark.parametrize(("bake_seconds", "windows"), [(600, 3), (0, 2)])
+def test_the_error_budget_is_shared_by_every_window_of_the_rollout(bake_seconds: int, windows: int) -> None:
+    window = build_window(make_spec(ERRORS, bake_seconds=bake_seconds), 2, has_incumbent=True, slow_limit_known=False)
+    assert window.rules.budget.windows == windows, "two observe steps, and the bake where there is one"
+    assert window.rules.budget.guard_alpha == pytest.approx(0.05 / windows)
+
+
+def test_a_step_asks_for_answers_and_a_bake_for_its_time() -> None:
+    step = build_window(make_spec(ERRORS), 2, has_incumbent=True, slow_limit_known=False)
+    assert (step.comparison, step.rules.min_requests, step.rules.max_seconds) == (Comparison.INCUMBENT, 30, 60)
+    assert not step.rules.full_window
+    bake = build_window(make_spec(ERRORS), 4, has_incumbent=True, slow_limit_known=False)
+    assert (bake.comparison, bake.rules.min_requests, bake.rules.max_seconds) == (Comparison.LAST_WINDOW, 0, 600)
+    assert bake.rules.full_window
+    first = build_window(make_spec(ERRORS), 4, has_incumbent=False, slow_limit_known=False)
+    assert first.comparison is Comparison.NONE
+
+
+@pytest.mark.parametrize(
+    ("has_incumbent", "slow_limit_known", "words"),
+    [
+        (True, True, None),
+        (True, False, "the incumbent had fewer than 50 answers when the rollout began"),
+        (False, False, "there is no incumbent to be compared with"),
+    ],
+)
+def test_latency_is_judged_against_a_limit_from_the_incumbent_or_told_not_to_be(
+    has_incumbent: bool, slow_limit_known: bool, words: str | None
+) -> None:
+    options = {"has_incumbent": has_incumbent, "slow_limit_known": slow_limit_known}
+    window = build_window(make_spec(ERRORS, LATENCY), 2, **options)
+    assert [metric.name for metric in window.metrics] == ["ErrorRate", *(["Latency"] if words is None else [])]
+    assert window.not_judged == (() if words is None else (f"Latency is not judged: {words}",))
+    assert build_window(make_spec(ERRORS), 2, **options).not_judged == (), "nobody asked for it"
+
+
+def reading(name: str, answers: int, bad: int) -> PodReading:
+    incumbent = ArmCounters(buckets(answers), {"ErrorRate": buckets(bad)})
+    return PodReading(name, "boot", ArmCounters(buckets(0), {"ErrorRate": buckets(0)}), incumbent)
+
+
+def test_a_bake_is_held_to_the_last_window_and_without_one_to_all_that_its_pods_counted() -> None:
+    spec, now = make_spec(ERRORS), datetime(2026, 1, 1, tzinfo=UTC)
+    step = build_window(spec, 2, has_incumbent=True, slow_limit_known=False)
+    bake = build_window(spec, 4, has_incumbent=True, slow_limit_known=False)
+    pods = [reading("a", 400, 4), reading("b", 600, 8)]
+    digest = "sha256:" + "a" * 64
+    candidate = CandidateRevision(
+        revision="support--new",
+        digest=digest,
+        uri="s3://models/team/a",
+        rank=16,
+        base_model_digest=digest,
+        accepted_at="2026-01-01T00:00:00Z",
+    )
+    opened = open_window(step, candidate, pods, now)
+    assert opened.guards[0].before == (1000, 12), "it steers the first bet"
+    grown, _ = watch(step, opened, [reading("a", 450, 5), reading("b", 650, 8)], {"a", "b"}, now)
+    after = candidate.model_copy(update={"observation": grown.to_wire()})
+
+    def base(of: CandidateRevision) -> float | None:
+        (guard,) = open_window(bake, of, pods, now).guards
+        assert guard.test is Test.LAST_WINDOW
+        return guard.base
+
+    assert base(after) == 1 / 100
+    assert base(candidate) == 12 / 1000
 
 
 def slow_state(counts: dict[int, int], revision: str = "support--old") -> PodState:

@@ -14,8 +14,6 @@ from tunewright_trainer.train.data import PaddingCollator, encode_conversations
 from tunewright_trainer.train.memory import MicroBatch, explain_out_of_memory, is_out_of_memory, plan_micro_batch
 from tunewright_trainer.train.pace import Pace
 
-# A busy machine is no failure.
-
 DIGEST = "sha256:" + "d" * 64
 
 
