@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import special
+from scipy import special, stats
 
 from tunewright_contracts.evaluation_report import Verdict
 from tunewright_evaluator import exact_tests
@@ -149,23 +149,17 @@ def bca_bounds(values: Floats, alpha: float, *, seed: int = 0, resamples: int = 
     The same values and seed give the same bounds. Values that are all equal give their mean twice.
     """
     mean = float(values.mean())
-    deviations = values - mean
-    spread = float(np.sum(deviations**2))
-    if spread < SAME:
+    if float(np.sum((values - mean) ** 2)) < SAME:
         return mean, mean
-    generator = np.random.default_rng(seed)
-    means = np.sort(values[generator.integers(values.size, size=(resamples, values.size))].mean(axis=1))
-    below = (np.sum(means < mean) + np.sum(means == mean) / 2) / resamples
-    bias = float(special.ndtri(np.clip(below, 1 / resamples, 1 - 1 / resamples)))
-    # The jackknife's acceleration; leaving one value out of a mean moves it by that value's deviation.
-    acceleration = float(np.sum(deviations**3)) / (6 * spread**1.5)
-
-    def bound(quantile: float) -> float:
-        z = bias + quantile
-        return float(np.quantile(means, special.ndtr(bias + z / (1 - acceleration * z))))
-
-    z_alpha = float(special.ndtri(alpha))
-    return bound(z_alpha), bound(-z_alpha)
+    interval = stats.bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=resamples,
+        confidence_level=1 - 2 * alpha,
+        method="BCa",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
 
 
 def records_needed(margin: float, discordance: float, confidence: float = 0.95, power: float = POWER) -> int:

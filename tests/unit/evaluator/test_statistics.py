@@ -132,6 +132,17 @@ def test_graded_scores_without_any_difference_need_as_many_records_as_exact_ones
     assert statistics.records_without_difference(0.05) == 59
 
 
+def test_a_graded_score_under_a_perfect_one_is_worse_by_what_it_lacks_and_no_more():
+    """The exact test counts records; only 0/1 scores of both sides may be counted so."""
+    assert statistics.judge_regression([0.9] * 100, [1.0] * 100, margin=0.2).verdict is Verdict.PASS
+    assert statistics.judge_regression([1.0] * 100, [0.9] * 100, margin=0.2).verdict is Verdict.PASS
+
+
+def test_graded_scores_need_as_many_records_for_a_minimum_as_exact_ones():
+    assert statistics.judge_minimum([0.96] * 58, 0.95).verdict is Verdict.INCONCLUSIVE
+    assert statistics.judge_minimum([0.96] * 59, 0.95).verdict is Verdict.PASS
+
+
 def test_a_bootstrap_of_few_records_proves_no_failure():
     assert statistics.judge_regression([0.2] * 19, [0.7] * 19, margin=0.05).verdict is Verdict.INCONCLUSIVE
     assert statistics.judge_regression([0.2] * 20, [0.7] * 20, margin=0.05).verdict is Verdict.FAIL
