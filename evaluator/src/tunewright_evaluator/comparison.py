@@ -26,7 +26,7 @@ def compare_arms(
         metric: what is scored, with its bounds.
         records: n records.
         answers: arm → n answers, in the records' order; `CANDIDATE` is needed, the others may be absent.
-        confidence: 1 - α, in (0, 1).
+        confidence: 1 - α, from 0.5 to below 1.
 
     Raises:
         ScorerError: the metric's settings are unusable.

@@ -55,6 +55,15 @@ def test_raising_the_candidate_moves_no_key_away_from_it(key, low, step):
         assert choose_target(after, key, always) == candidate
 
 
+def test_arms_and_buckets_are_the_same_in_every_version():
+    """Replicas of two versions serve side by side while a pool is updated: a session must not change its answer then."""
+    route = make_route(80, 20)
+    names = [target.name for target in route.targets]
+    chosen = "".join(str(names.index(choose_target(route, key, always))) for key in KEYS[:40])
+    assert chosen == "0000000000000000010001010000001100000001"
+    assert [bucket_of(key) for key in KEYS[:8]] == [3, 50, 8, 48, 50, 63, 38, 38]
+
+
 def test_a_candidate_that_is_not_loaded_leaves_its_share_to_the_incumbent():
     route = make_route(50, 50)
     incumbent, candidate = (target.name for target in route.targets)
