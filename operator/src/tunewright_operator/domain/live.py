@@ -48,7 +48,7 @@ def build_window(
     spec: AdapterDeploymentSpec, step_index: int, *, has_incumbent: bool, slow_limit_known: bool
 ) -> Window:
     """Return the rules of an observe step, or of the bake for an index past the last step."""
-    judged = [metric.type for metric in spec.analysis.metrics]
+    judged = {guardrail.type for guardrail in spec.analysis.metrics}
     not_judged: tuple[str, ...] = ()
     if LiveMetricType.LATENCY in judged and not (has_incumbent and slow_limit_known):
         judged.remove(LiveMetricType.LATENCY)
