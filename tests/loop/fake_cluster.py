@@ -314,6 +314,17 @@ class FakeCluster:
                 raise error
 
 
+def refer_to_controller(body: Body) -> Body:
+    """Return the owner reference that a controller's own objects carry."""
+    return {
+        "apiVersion": body["apiVersion"],
+        "kind": body["kind"],
+        "name": body["metadata"]["name"],
+        "uid": body["metadata"]["uid"],
+        "controller": True,
+    }
+
+
 def _address(body: Body) -> Address:
     kind = kind_of(body)
     return kind.name, body["metadata"].get("namespace") if kind.namespaced else None, body["metadata"]["name"]

@@ -8,9 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import partial
-from typing import Any
 
-from loop.fake_cluster import FakeCluster
+from loop.fake_cluster import FakeCluster, refer_to_controller
 from loop.fake_pods import FakePod, FakeServerPods
 from tunewright_contracts.serving_plan import PLAN_KEY, ServingPlan, SignedPlan
 from tunewright_operator.api.kinds import CONFIG_MAP, DEPLOYMENT, POD, REPLICA_SET
@@ -36,11 +35,11 @@ class FakeDeployments:
         return self._cluster.bodies(POD, self._namespace)
 
     def servers(self) -> list[FakePod]:
-        return [self._servers.pods[body["metadata"]["uid"]] for body in self.pods()]
+        return [self._server_of(body) for body in self.pods()]
 
     def ready_servers(self) -> list[FakePod]:
         """Return those that a Service sends requests to."""
-        return [self._servers.pods[body["metadata"]["uid"]] for body in self.pods() if _is_ready(body)]
+        return [self._server_of(body) for body in self.pods() if _is_ready(body)]
 
     def kill(self, name: str) -> None:
         self._servers.pods.pop(self._cluster.peek(POD, self._namespace, name)["metadata"]["uid"])
@@ -50,6 +49,9 @@ class FakeDeployments:
         """Return the plan that the kubelet mounts into new pods, None before the operator wrote one."""
         body = self._cluster.find(CONFIG_MAP, self._namespace, "pool-plan")
         return read_plan(SignedPlan.from_json(body["data"][PLAN_KEY])) if body else None
+
+    def _server_of(self, pod: Body) -> FakePod:
+        return self._servers.pods[pod["metadata"]["uid"]]
 
     def _run_deployment(self, deployment: Body) -> None:
         metadata, spec = deployment["metadata"], deployment["spec"]
@@ -90,7 +92,7 @@ class FakeDeployments:
                     "name": name,
                     "namespace": self._namespace,
                     "labels": metadata["labels"],
-                    "ownerReferences": [_controller(deployment)],
+                    "ownerReferences": [refer_to_controller(deployment)],
                 },
             }
         )
@@ -105,7 +107,7 @@ class FakeDeployments:
                     "name": f"pool-{self._number}",
                     "namespace": self._namespace,
                     "labels": labels,
-                    "ownerReferences": [_controller(replica_set)],
+                    "ownerReferences": [refer_to_controller(replica_set)],
                 },
                 "spec": {},
                 "status": {"phase": "Running", "podIP": f"10.0.0.{self._number}", "conditions": []},
@@ -119,7 +121,7 @@ class FakeDeployments:
     def _probe(self) -> None:
         mounted = self.mounted_plan()
         for body in self.pods():
-            pod = self._servers.pods[body["metadata"]["uid"]]
+            pod = self._server_of(body)
             ready = pod.reachable and pod.ready and pod.state().settled and (mounted is None or pod.plan is not None)
             if _is_ready(body) != ready:
                 conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
@@ -128,16 +130,6 @@ class FakeDeployments:
 
 def _set_conditions(conditions: list[dict[str, str]], body: Body) -> None:
     body["status"]["conditions"] = conditions
-
-
-def _controller(body: Body) -> dict[str, Any]:
-    return {
-        "apiVersion": body["apiVersion"],
-        "kind": body["kind"],
-        "name": body["metadata"]["name"],
-        "uid": body["metadata"]["uid"],
-        "controller": True,
-    }
 
 
 def _is_of(pod: Body, replica_set: Body) -> bool:

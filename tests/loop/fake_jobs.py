@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from loop.fake_cluster import FakeCluster
+from loop.fake_cluster import FakeCluster, refer_to_controller
 from tunewright_contracts.run_spec import PhaseResult
 from tunewright_operator.api.kinds import CONFIG_MAP, JOB, POD
 from tunewright_operator.cluster import Body
@@ -39,15 +39,7 @@ class FakeJobs:
                     "name": f"{name}-pod",
                     "namespace": self.namespace,
                     "labels": dict(job["spec"]["template"]["metadata"]["labels"]),
-                    "ownerReferences": [
-                        {
-                            "apiVersion": "batch/v1",
-                            "kind": "Job",
-                            "name": name,
-                            "uid": job["metadata"]["uid"],
-                            "controller": True,
-                        }
-                    ],
+                    "ownerReferences": [refer_to_controller(job)],
                 },
                 "spec": {},
                 "status": status or {"phase": "Pending"},

@@ -5,18 +5,11 @@ from __future__ import annotations
 import pytest
 
 from loop.rollout_world import digest_of, revision_of
-from loop.serving_world import SERVING, SUPPORT, ServingWorld, condition
+from loop.serving_world import SERVING, SUPPORT, condition
 from tunewright_contracts.evaluation_report import EvaluationRequest, Verdict
 from tunewright_contracts.run_spec import AdapterSummary, Outcome, PhaseResult
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, CONFIG_MAP, FINE_TUNE_JOB, JOB, MODEL_SERVER, SECRET
 from tunewright_operator.runtime.wakeups import Key
-
-
-@pytest.fixture
-def world() -> ServingWorld:
-    world = ServingWorld()
-    world.put_deployment()
-    return world
 
 
 async def test_the_story_of_four_rollouts(world):  # noqa: PLR0915 - one story, told in order

@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from loop.rollout_world import revision_of
-from loop.serving_world import ServingWorld
 from tunewright_contracts.evaluation_report import Verdict
-
-
-@pytest.fixture
-def world() -> ServingWorld:
-    world = ServingWorld()
-    world.put_deployment()
-    return world
 
 
 async def test_the_slow_limit_is_fixed_before_the_window_and_stays(world):

@@ -11,13 +11,6 @@ from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, JOB
 from tunewright_operator.cluster import ForbiddenError
 
 
-@pytest.fixture
-def world() -> ServingWorld:
-    world = ServingWorld()
-    world.put_deployment()
-    return world
-
-
 async def test_a_source_of_another_tenant_is_refused(world):
     world.put_job("stolen", uri="s3://models/adapters/other/stolen")
     await world.settle()

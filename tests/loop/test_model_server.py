@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from loop.fake_cluster import refer_to_controller
 from loop.rollout_world import revision_of
 from loop.serving_world import SERVING, SUPPORT, ServingWorld, condition
 from tunewright_contracts.server_config import ServerConfig
@@ -27,9 +28,7 @@ KEY = Key(MODEL_SERVER, SERVING, "pool")
 
 
 @pytest.fixture
-async def world() -> ServingWorld:
-    world = ServingWorld()
-    world.put_deployment()
+async def world(world: ServingWorld) -> ServingWorld:
     await world.settle()
     return world
 
@@ -139,17 +138,7 @@ async def test_a_pod_that_is_not_ours_gets_neither_plan_nor_token(world):
         POD,
         SERVING,
         "forged",
-        lambda body: body["metadata"].update(
-            ownerReferences=[
-                {
-                    "apiVersion": "apps/v1",
-                    "kind": "ReplicaSet",
-                    "name": "forged",
-                    "uid": foreign_set["metadata"]["uid"],
-                    "controller": True,
-                }
-            ]
-        ),
+        lambda body: body["metadata"].update(ownerReferences=[refer_to_controller(foreign_set)]),
     )
     await world.servers.reconcile(KEY)
     assert pod.plan is None
