@@ -12,7 +12,7 @@ from tunewright_dev.errors import DevError
 if TYPE_CHECKING:
     from tunewright_dev.paths import Paths
 
-# The kernel takes the network namespace of a pod that ended apart by and by, and its link with it.
+# Processes that were killed, and control groups and mounts with them, are taken apart by the kernel by and by.
 _PATIENCE_SECONDS = 10.0
 _POLL_SECONDS = 0.2
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunewright_dev import commands, firewall, topology
+from tunewright_dev.errors import DevError
 
 if TYPE_CHECKING:
     from tunewright_dev.paths import Paths
@@ -40,7 +41,7 @@ def prepare(paths: Paths) -> None:
     """Bring up interface, routes, forwarding and packet filter; does nothing where they are already right."""
     _remember_settings(_settings_path(paths))
     (_PROC / "net/ipv4/ip_forward").write_text("1\n")
-    if not _exists():
+    if not _exists(_LINK):
         # A bridge without ports, for want of the dummy driver, which some kernels made for virtual machines lack.
         commands.capture(["ip", "link", "add", _LINK, "type", "bridge"])
     commands.capture(["ip", "address", "replace", f"{topology.NODE_ADDRESS}/32", "dev", _LINK])
@@ -53,8 +54,8 @@ def prepare(paths: Paths) -> None:
 def remove(paths: Paths) -> None:
     """Remove what `prepare` and the components made, and put the kernel's settings back."""
     firewall.remove()
-    if _exists():
-        commands.capture(["ip", "link", "delete", _LINK])
+    for name in find_interfaces():
+        _delete(name)
     saved = _settings_path(paths)
     if saved.exists():
         for name, value in json.loads(saved.read_text()).items():
@@ -67,7 +68,7 @@ def remove(paths: Paths) -> None:
 def find_interfaces() -> list[str]:
     """Return the node's interface and the pods' links that are there."""
     own = list_interfaces(commands.capture(["ip", "-4", "-o", "address"]))
-    return sorted({*own, *([_LINK] if _exists() else [])})
+    return sorted({*own, *([_LINK] if _exists(_LINK) else [])})
 
 
 def list_interfaces(addresses: str) -> list[str]:
@@ -80,8 +81,22 @@ def list_interfaces(addresses: str) -> list[str]:
     return found
 
 
-def _exists() -> bool:
-    return subprocess.run(["ip", "link", "show", "dev", _LINK], capture_output=True, check=False).returncode == 0
+def _delete(name: str) -> None:
+    """Delete an interface, and the other end of a pod's link with it.
+
+    The kernel does that to the links of pods that ended, but only with their network namespace, and a TCP connection
+    that no process owns any more and whose other end is gone keeps its namespace for minutes.
+    """
+    try:
+        commands.capture(["ip", "link", "delete", name])
+    except DevError:
+        # The kernel may just have been faster.
+        if _exists(name):
+            raise
+
+
+def _exists(name: str) -> bool:
+    return subprocess.run(["ip", "link", "show", "dev", name], capture_output=True, check=False).returncode == 0
 
 
 def _settings_path(paths: Paths) -> Path:

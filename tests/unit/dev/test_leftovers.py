@@ -6,17 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tunewright_dev import leftovers, network
+from tunewright_dev import leftovers
 from tunewright_dev.errors import DevError
 from tunewright_dev.paths import Paths
 from tunewright_dev.processes import Process
 
 PATHS = Paths(clone=Path("/clone"), cache=Path("/cache"), state=Path("/state"), run=Path("/run/ours"))
-ADDRESSES = """\
-1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever
-2: eth0    inet 192.0.2.7/24 brd 192.0.2.255 scope global eth0\\       valid_lft forever preferred_lft forever
-9: veth1a2b    inet 10.244.0.1/32 scope global veth1a2b\\       valid_lft forever preferred_lft forever
-"""
 
 
 @pytest.fixture
@@ -66,11 +61,8 @@ def test_mounts_and_with_them_network_namespaces_are_looked_for_in_both_folders(
 def test_what_the_kernel_takes_apart_by_and_by_is_waited_for(monkeypatch):
     monkeypatch.setattr(leftovers, "_PATIENCE_SECONDS", 60.0)
     monkeypatch.setattr(leftovers, "_POLL_SECONDS", 0.0)
-    answers = [["veth1a2b"], ["veth1a2b"], []]
-    monkeypatch.setattr(leftovers.network, "find_interfaces", lambda: answers.pop(0))
+    dying = [Process(42, "etcd", "")]
+    answers = [dying, dying, []]
+    monkeypatch.setattr(leftovers.processes, "find_marked", lambda: answers.pop(0))
     leftovers.require_none(PATHS)
     assert answers == []
-
-
-def test_the_links_of_pods_are_known_by_their_address():
-    assert network.list_interfaces(ADDRESSES) == ["veth1a2b"]
