@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from e2e.harness import custom_resources
 from e2e.harness.kubectl import Kubectl
 from e2e.test_manifests import find_program
 from tunewright_dev import paths
@@ -91,3 +92,18 @@ def test_uninstall_releases_finalizers_and_keeps_resources(
         kubectl.delete("basemodel", base_model, None, "--timeout=20s")
     finally:
         helm("upgrade", "--install", name, str(CHART), "-f", str(values), "--wait", "--timeout", "5m")
+
+
+def test_uninstall_without_keeping_deletes_resources_and_definitions(
+    kubectl: Kubectl, helm: Helm, release: tuple[str, pathlib.Path], base_model: str
+) -> None:
+    name, values = release
+    shared = custom_resources.save(kubectl)
+    assert base_model in [body["metadata"]["name"] for body in shared]
+    try:
+        helm("upgrade", name, str(CHART), "-f", str(values), "--set", "crds.keep=false")
+        helm("uninstall", name, "--wait", "--timeout", "5m")
+        assert custom_resources.list_definitions(kubectl) == []
+    finally:
+        helm("upgrade", "--install", name, str(CHART), "-f", str(values), "--wait", "--timeout", "5m")
+        custom_resources.restore(kubectl, [body for body in shared if body["metadata"]["name"] != base_model])

@@ -11,18 +11,18 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 def find_mounts(table: str, folders: list[Path]) -> list[Path]:
-    r"""Return the mount points at or below `folders`, the latest first.
+    r"""Return the mount points below `folders`, the latest first; a folder may be a disk of its own, which is not ours.
 
     Args:
         table: the content of /proc/self/mountinfo (proc(5)), where a space in a path is written `\040`.
         folders: absolute paths.
     """
     points = [Path(_OCTAL.sub(lambda match: chr(int(match[1], 8)), line.split()[4])) for line in table.splitlines()]
-    return [point for point in reversed(points) if any(point.is_relative_to(folder) for folder in folders)]
+    return [point for point in reversed(points) if any(folder in point.parents for folder in folders)]
 
 
 def unmount_all(folders: list[Path]) -> None:
-    """Unmount everything at or below `folders`."""
+    """Unmount everything below `folders`."""
     for point in find_mounts(Path("/proc/self/mountinfo").read_text(), folders):
         # Lazily: a process that is just ending may still hold it for an instant.
         commands.capture(["umount", "--lazy", "--no-canonicalize", point])
