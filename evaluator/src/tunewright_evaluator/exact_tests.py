@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 GRID_POINTS = 45
 """Values of the nuisance parameter (the share of records that the two adapters score differently) that are tried."""
 
+BLOCK_COLUMNS = 256
+"""Columns of the table of outcomes held in memory at a time: of 10,000 records all of it would take 5 GiB, these take
+150 MiB.
+"""
+
 TIE = 1e-9
 """Statistics closer than this are equal: without it, rounding would drop the observed table from its own tail."""
 
@@ -61,12 +66,9 @@ def _exact_p_value(better: int, worse: int, records: int, margin: float, *, sign
     them.
     """
     counts = np.arange(records + 1, dtype=np.float64)
-    table = sign * tango_score(counts[:, None], counts[None, :], records, margin)
     observed = sign * float(tango_score(better, worse, records, margin))
-    possible = counts[:, None] + counts[None, :] <= records
-    extreme = (table >= observed - TIE) & possible
     # The tail of a row: at least `first` better records (sign 1), or at most `last` (sign -1).
-    tail_size = extreme.sum(axis=0).astype(np.float64)
+    tail_size = _count_extreme(observed, records, margin, sign=sign)
     remaining = records - counts
     first, last = remaining - tail_size + 1, tail_size - 1
 
@@ -82,6 +84,18 @@ def _exact_p_value(better: int, worse: int, records: int, margin: float, *, sign
     worst = int(np.argmax(values))
     nearby = np.linspace(grid[max(worst - 1, 0)], grid[min(worst + 1, GRID_POINTS - 1)], GRID_POINTS)
     return min(1.0, max(float(values[worst]), float(tail(nearby).max())))
+
+
+def _count_extreme(observed: float, records: int, margin: float, *, sign: int) -> Floats:
+    """Return for each number of worse records, 0 to `records`, how many numbers of better ones are as extreme."""
+    counts = np.arange(records + 1, dtype=np.float64)
+    sizes = np.empty(records + 1)
+    for start in range(0, records + 1, BLOCK_COLUMNS):
+        worse = counts[None, start : start + BLOCK_COLUMNS]
+        better = counts[: records + 1 - start, None]
+        extreme = (sign * tango_score(better, worse, records, margin) >= observed - TIE) & (better + worse <= records)
+        sizes[start : start + BLOCK_COLUMNS] = extreme.sum(axis=0)
+    return sizes
 
 
 def _binomial_pmf(count: Floats, total: int, rate: Floats) -> Floats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from typing import Any
 
 from tunewright_contracts.document import ContractError
 
@@ -31,10 +32,11 @@ def parse_records(text: str, where: str) -> list[Record]:
             continue
         try:
             messages = json.loads(line)["messages"]
-            *conversation, last = ({"role": str(item["role"]), "content": str(item["content"])} for item in messages)
+            *conversation, last = (_parse_message(item, place) for place, item in enumerate(messages, start=1))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ContractError(
-                f"{where}:{number}: not a record of messages with roles and contents ({error!r})"
+                f"{where}:{number}: not a record of messages with roles and contents ({error!r}); write each message as "
+                'an object with "role" and "content", both text, or leave the record out'
             ) from error
         if last["role"] != "assistant" or not conversation:
             raise ContractError(
@@ -42,6 +44,20 @@ def parse_records(text: str, where: str) -> list[Record]:
             )
         records.append(Record(number, tuple(conversation), last["content"]))
     return records
+
+
+def _parse_message(item: dict[str, Any], place: int) -> dict[str, str]:
+    """Return a message's role and content.
+
+    Raises:
+        TypeError: one is no text (a list of parts, null), which could only be measured as something that it is not.
+        KeyError: one is missing.
+    """
+    message = {name: item[name] for name in ("role", "content")}
+    for name, value in message.items():
+        if not isinstance(value, str):
+            raise TypeError(f"{name} of message {place} is {json.dumps(value)[:60]}, not text")
+    return message
 
 
 def choose_records(records: list[Record], maximum: int) -> list[Record]:

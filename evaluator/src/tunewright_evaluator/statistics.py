@@ -102,8 +102,8 @@ def judge_regression(
     difference = float(np.mean(differences))
     counts = f"better on {better} and worse on {worse} of {records} records (mean {difference:+.3f})"
     message = {
-        Verdict.PASS: f"{counts}: not worse by {margin:g} or more, at {confidence:.0%} confidence",
-        Verdict.FAIL: f"{counts}: worse by more than {margin:g}, at {confidence:.0%} confidence",
+        Verdict.PASS: f"{counts}: not worse by {margin:g} or more, at {confidence * 100:g}% confidence",
+        Verdict.FAIL: f"{counts}: worse by more than {margin:g}, at {confidence * 100:g}% confidence",
     }.get(verdict, f"{counts}: neither shown to be within {margin:g} nor to be worse; {_advice(records, needed)}")
     return Judgement(verdict, message, difference, records, better, worse, needed)
 
@@ -140,8 +140,8 @@ def judge_minimum(
         needed = records_needed_for_minimum(minimum, mean, confidence)
     seen = f"{mean:.3f} on {records} records"
     message = {
-        Verdict.PASS: f"{seen}: at least {minimum:g}, at {confidence:.0%} confidence",
-        Verdict.FAIL: f"{seen}: below {minimum:g}, at {confidence:.0%} confidence",
+        Verdict.PASS: f"{seen}: at least {minimum:g}, at {confidence * 100:g}% confidence",
+        Verdict.FAIL: f"{seen}: below {minimum:g}, at {confidence * 100:g}% confidence",
     }.get(verdict, f"{seen}: shown to be neither over nor under {minimum:g}; {_advice(records, needed)}")
     return Judgement(verdict, message, mean - minimum, records, records_needed=needed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import json
 import struct
@@ -68,6 +69,7 @@ def fetch_base_model(
 
     Raises:
         StorageError: a file cannot be read, or the digest differs (the model changed since it was inspected).
+        OSError: the folder's disk is full.
     """
     whole = patterns == PATTERNS
     if whole and (folder / "config.json").is_file():
@@ -101,6 +103,7 @@ def download_base_model(
 
     Raises:
         StorageError: a file cannot be read, or none belongs to a model.
+        OSError: the folder's disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if s3 is not None:
@@ -186,6 +189,12 @@ def _summarise(digests: dict[str, str], size: int, where: str, revision: str) ->
 
 
 def _download_from_hub(source: HuggingFaceSource, folder: Path, patterns: tuple[str, ...]) -> str:
+    """See `download_base_model`.
+
+    Raises:
+        StorageError: the Hub did not give the files.
+        OSError: the disk is full; whoever owns the pod's volume says what to do.
+    """
     try:
         import huggingface_hub  # noqa: PLC0415 - only Hub models need it
         from huggingface_hub import errors  # noqa: PLC0415
@@ -204,8 +213,22 @@ def _download_from_hub(source: HuggingFaceSource, folder: Path, patterns: tuple[
         ) from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
         raise StorageError(StorageReason.NOT_FOUND, f"{where} does not exist or HF_TOKEN may not see it") from error
-    except (errors.HfHubHTTPError, OSError) as error:
+    # The Hub lets errors of its HTTP library through: that is httpx in huggingface_hub 1, httpx2 in 2.
+    except (errors.HTTPError, OSError, RuntimeError) as error:
+        if _is_disk_full(error):
+            raise OSError(errno.ENOSPC, "no space left for the base model", str(folder)) from error
+        if isinstance(error, RuntimeError):
+            # hf_xet, which fetches large files, has no other type for what it does not foresee.
+            raise StorageError(StorageReason.OTHER, f"cannot read {where}: {error}") from error
         raise StorageError(
-            StorageReason.UNREACHABLE, f"cannot read {where}: {error}; check the network and HF_ENDPOINT"
+            StorageReason.UNREACHABLE,
+            f"cannot read {where}: {str(error) or type(error).__name__}; check the network and HF_ENDPOINT",
         ) from error
     return str(info.sha)
+
+
+def _is_disk_full(error: Exception) -> bool:
+    """Tell whether a download ended for want of space; hf_xet, written in Rust, says so in words alone."""
+    full = (errno.ENOSPC, errno.EDQUOT)
+    told = any(f"(os error {number})" in str(error) for number in full)
+    return told or (isinstance(error, OSError) and error.errno in full)

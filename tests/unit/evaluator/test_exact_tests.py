@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -40,6 +41,32 @@ def test_p_values_equal_their_definition(better, worse, records, margin):
     arguments = (better, worse, records, margin)
     assert exact_tests.non_inferiority_p_value(*arguments) == pytest.approx(brute_force(*arguments, 1), rel=1e-3)
     assert exact_tests.inferiority_p_value(*arguments) == pytest.approx(brute_force(*arguments, -1), rel=1e-3)
+
+
+@pytest.mark.parametrize("columns", [1, 7, 61])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_counting_by_blocks_counts_the_whole_table(monkeypatch, columns, sign):
+    monkeypatch.setattr(exact_tests, "BLOCK_COLUMNS", columns)
+    records, margin = 60, 0.05
+    counts = np.arange(records + 1.0)
+    table = sign * exact_tests.tango_score(counts[:, None], counts[None, :], records, margin)
+    possible = counts[:, None] + counts[None, :] <= records
+    for better, worse in [(0, 0), (3, 5), (20, 1), (0, 60)]:
+        observed = float(table[better, worse])
+        whole = ((table >= observed - exact_tests.TIE) & possible).sum(axis=0)
+        blocks = exact_tests._count_extreme(observed, records, margin, sign=sign)
+        assert blocks.tolist() == whole.tolist()
+
+
+def test_many_records_fit_into_memory():
+    """A table of 2,000 × 2,000 takes 32 MB, and the whole at once some seven of them."""
+    tracemalloc.start()
+    try:
+        exact_tests.non_inferiority_p_value(20, 20, 2000, 0.05)
+        _now, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 64e6
 
 
 @pytest.mark.parametrize("records", [7, 60])

@@ -44,6 +44,21 @@ def test_parse_names_the_line(line):
         parse_records(_line("q") + "\n" + line, "file")
 
 
+@pytest.mark.parametrize(
+    ("role", "content", "what"),
+    [
+        ("user", [{"type": "text", "text": "q"}], r"content of message 1 is \[\{.*, not text"),
+        ("user", None, "content of message 1 is null, not text"),
+        ("user", 7, "content of message 1 is 7, not text"),
+        (None, "q", "role of message 1 is null, not text"),
+    ],
+)
+def test_what_is_no_text_is_not_measured_as_text(role, content, what):
+    messages = [{"role": role, "content": content}, {"role": "assistant", "content": "a"}]
+    with pytest.raises(ContractError, match=rf"^file:2: .*{what}.*both text, or leave the record out$"):
+        parse_records(_line("q") + "\n" + json.dumps({"messages": messages}), "file")
+
+
 @given(st.integers(0, 30), st.randoms())
 def test_choice_depends_on_content_and_not_on_order(maximum, random):
     records = [Record(number, ({"role": "user", "content": f"question {number}"},), "a") for number in range(20)]

@@ -29,6 +29,20 @@ def test_an_equal_adapter_passes_with_the_default_records_and_margin():
     assert judgement.records_needed is None
 
 
+@pytest.mark.parametrize(("confidence", "told"), [(0.995, "99.5%"), (0.99, "99%"), (0.57, "57%")])
+def test_confidence_is_told_as_it_was_asked_for(confidence, told):
+    right = [1.0] * 2000
+    wrong = [0.0] * 2000
+    judgements = [
+        statistics.judge_regression(right, right, margin=0.05, confidence=confidence),
+        statistics.judge_regression(wrong, right, margin=0.05, confidence=confidence),
+        statistics.judge_minimum(right, 0.9, confidence),
+        statistics.judge_minimum(wrong, 0.9, confidence),
+    ]
+    assert [judgement.verdict for judgement in judgements] == [Verdict.PASS, Verdict.FAIL] * 2
+    assert all(judgement.message.endswith(f", at {told} confidence") for judgement in judgements)
+
+
 def test_a_much_worse_adapter_fails():
     judgement = statistics.judge_regression(*paired(5, 80, 400), margin=0.05)
     assert judgement.verdict is Verdict.FAIL

@@ -23,6 +23,20 @@ EAGER = (  # the opening says more than the turn
     "{% if add_generation_prompt %}<assistant><think>{% endif %}"
 )
 
+QWEN3 = (  # as Qwen3's own: each last answer carries a think block, and the opening does when told not to think
+    "{%- for message in messages %}"
+    "{%- if message.role == 'assistant' and loop.last %}"
+    "{%- set parts = message.content.split('</think>') %}"
+    "{%- set reasoning = parts[0].replace('<think>', '').strip('\n') if parts | length > 1 else '' %}"
+    "{{- '<|im_start|>assistant\n<think>\n' + reasoning + '\n</think>\n\n' + parts[-1].lstrip('\n') }}"
+    "{%- else %}{{- '<|im_start|>' + message.role + '\n' + message.content.split('</think>')[-1] }}{%- endif %}"
+    "{{- '<|im_end|>\n' }}{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}"
+    "{%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\n\n</think>\n\n' }}{%- endif %}"
+    "{%- endif %}"
+)
+QWEN3_THINKING = QWEN3.partition("{%- if enable_thinking")[0] + "{{- '<think>\n' }}{%- endif %}"
+
 
 def learnt(template, conversation):
     text, spans = template.assistant_spans(conversation)
@@ -46,6 +60,27 @@ def test_a_turn_that_is_rewritten_later_is_context_only(talk):
 
 def test_an_opening_that_goes_on_is_cut_where_the_turn_differs(talk):
     assert learnt(ChatTemplate(EAGER, {}), talk(("user", "a"), ("assistant", "b"))) == ["b;"]
+
+
+def test_a_hybrid_template_is_told_not_to_think(talk):
+    template = ChatTemplate(QWEN3, {})
+    conversation = talk(("user", "a"), ("assistant", '{"b": 1}'), ("user", "c"), ("assistant", '{"d": 2}'))
+    assert learnt(template, conversation) == ['{"d": 2}<|im_end|>']
+    opening = template.render(conversation[:-1], add_generation_prompt=True)
+    assert opening.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
+    assert template.render(conversation).startswith(opening), "what is learnt goes on where an answer begins"
+
+
+@pytest.mark.parametrize("source", [QWEN3_THINKING, EAGER])
+def test_a_template_that_always_thinks_is_refused(source):
+    with pytest.raises(TrainerError, match=r"thinks before each answer .* set training\.chatTemplate") as error:
+        ChatTemplate(source, {}).check_answers_directly()
+    assert error.value.reason is Reason.INVALID_CHAT_TEMPLATE
+
+
+@pytest.mark.parametrize("source", [QWEN3, MARKED, FORGETFUL, "{{ raise_exception('a system message, please') }}"])
+def test_other_templates_are_not(source):
+    ChatTemplate(source, {"eos_token": "</s>"}).check_answers_directly()
 
 
 def test_a_template_without_the_answer_is_refused(talk):

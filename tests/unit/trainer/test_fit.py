@@ -42,8 +42,10 @@ class FakeTrainer:
     stopper = None
     saves = True
 
-    def __init__(self, *, args, callbacks, **_):
+    def __init__(self, *, args, callbacks, data_collator, train_dataset, eval_dataset, **_):
         self.args, (self._callback,) = args, callbacks
+        self.collator = FakeTrainer.collator = data_collator
+        self._train_dataset, self._eval_dataset = train_dataset, eval_dataset
         self.state = types.SimpleNamespace(global_step=0, max_steps=args.max_steps)
         self.control = types.SimpleNamespace(should_training_stop=False, should_save=False, should_evaluate=False)
         self.done = FakeTrainer.done = []
@@ -52,6 +54,7 @@ class FakeTrainer:
         self._tell("on_train_begin")
         while self.state.global_step < self.args.max_steps and not self.control.should_training_stop:
             self.state.global_step += 1
+            self.collator.pad(self._train_dataset)
             self._reach("step")
             self.control.should_evaluate = self.state.global_step % self.args.eval_steps == 0
             self.control.should_save = self.saves and self.state.global_step % self.args.save_steps == 0
@@ -61,10 +64,12 @@ class FakeTrainer:
 
     def evaluate(self, ignore_keys=None):
         for number in range(1, PREDICTIONS + 1):
+            self.collator.pad(self._eval_dataset)
             self._reach(f"prediction {number} of")
             self._tell("on_prediction_step")
         self.control.should_evaluate = False
         self._tell("on_log", logs={"eval_loss": 1.0})
+        self._tell("on_evaluate")
         return {"eval_loss": 1.0}
 
     def _finish_step(self):
@@ -142,6 +147,11 @@ def test_undisturbed(fit):
     assert result.checkpoint.step == 6
     assert saved == [(2, False), (4, False), (6, True)]
     assert f"prediction {PREDICTIONS} of 6" in done
+
+
+def test_the_tokens_of_a_validation_are_no_speed_of_training(fit):
+    fit(None)
+    assert FakeTrainer.collator.tokens == 6
 
 
 @pytest.mark.parametrize("step", [3, 4])

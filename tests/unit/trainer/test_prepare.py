@@ -7,6 +7,7 @@ import pytest
 from tunewright_contracts.run_spec import Outcome, PhaseResult
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
+from tunewright_trainer.conversation import ChatTemplate
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.prepare import dataset, records
 from tunewright_trainer.prepare.phase import prepare
@@ -41,6 +42,7 @@ BAD_LINES = [
     b'{"prompt": "q"}',
     b'{"completion": "a"}',
 ]
+OPENS_THINKING = "{% if add_generation_prompt %}<think>\n{% endif %}"
 RUN = StorageURI.parse("s3://bucket/adapters/runs/support/tickets-12345678")
 LIST = RUN.join("invalid-records.jsonl")
 
@@ -208,6 +210,14 @@ def test_empty_file(run, config_map):
     with pytest.raises(TrainerError) as error:
         run()
     assert error.value.reason is Reason.DATASET_EMPTY
+
+
+def test_a_model_that_always_thinks_is_refused(run, config_map, jsonl, use_tokenizer):
+    use_tokenizer.template = ChatTemplate(f"{use_tokenizer.template.source}{OPENS_THINKING}", {})
+    config_map(a=jsonl(60))
+    with pytest.raises(TrainerError, match="thinks before each answer") as error:
+        run()
+    assert error.value.reason is Reason.INVALID_CHAT_TEMPLATE
 
 
 def test_all_duplicates(run, config_map, jsonl):

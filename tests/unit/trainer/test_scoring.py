@@ -3,7 +3,7 @@
 import pytest
 
 from tunewright_contracts.run_spec import MetricSpec
-from tunewright_trainer.scoring import Answers, choose_held_out, find_below_minimum, room_for_answer, score_answers
+from tunewright_trainer.scoring import Answers, choose_held_out, find_below_minimum, score_answers
 
 
 @pytest.fixture
@@ -44,10 +44,3 @@ def test_a_miss_is_told_with_both_scores(answers):
     assert find_below_minimum(metrics, score_answers(metrics, answers)) == [
         "ExactMatch is 0.750 on 4 held-out records, under its minimum 0.9 (base model: 0.000)"
     ]
-
-
-@pytest.mark.parametrize(
-    ("prompt", "context", "room"), [(100, 2048, 256), (1950, 2048, 98), (2048, 2048, 1), (100, None, 256)]
-)
-def test_an_answer_ends_where_the_context_does(prompt, context, room):
-    assert room_for_answer(256, prompt, context) == room

@@ -25,6 +25,7 @@ from tunewright_trainer.termination import end_phase, explain_failure
         (StorageURIError("what"), "Failed", "InvalidURI", "what"),
         (ContractError("run.json: job: missing"), "Failed", "InvalidRunSpec", "run.json: job: missing; use a trainer"),
         (MemoryError(), "Retryable", "OutOfMemory", "resources.limits.memory"),
+        (RuntimeError("CUDA error: out of memory"), "Retryable", "OutOfMemory", "an accelerator with more memory"),
         (
             OSError(errno.ENOSPC, "full", "/tmp/model"),
             "Retryable",

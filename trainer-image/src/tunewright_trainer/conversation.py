@@ -30,6 +30,8 @@ class ChatMessage:
 
 Conversation = tuple[ChatMessage, ...]
 
+_PROBE: Conversation = (ChatMessage("user", "question"), ChatMessage("assistant", "answer"))
+
 
 class ChatTemplateError(ValueError):
     """The template refuses this conversation; the message is the template's own."""
@@ -58,6 +60,9 @@ class ChatTemplate:
     def render(self, conversation: Conversation, *, add_generation_prompt: bool = False) -> str:
         """Return the text of a conversation, and with ``add_generation_prompt`` the opening of the next answer.
 
+        Hybrid templates (Qwen3) are told not to think: the empty think block, which they write before each answer
+        either way, is then part of the opening and not of what is learnt and scored. Others ignore the variable.
+
         Raises:
             ChatTemplateError: the template refuses the conversation.
         """
@@ -65,6 +70,7 @@ class ChatTemplate:
             return self._template.render(
                 messages=[dataclasses.asdict(message) for message in conversation],
                 add_generation_prompt=add_generation_prompt,
+                enable_thinking=False,
                 tools=None,
                 documents=None,
                 **self._special_tokens,
@@ -101,6 +107,28 @@ class ChatTemplate:
         if not spans:
             raise ChatTemplateError("the assistant's turns cannot be located in the rendered conversation")
         return text, spans
+
+    def check_answers_directly(self) -> None:
+        """Check that an answer can be had without thinking, as it is learnt and compared with its reference.
+
+        A template that refuses so short a conversation passes: it says why beside each record.
+
+        Raises:
+            TrainerError: the template thinks whatever it is told, so that no answer could equal its reference.
+        """
+        try:
+            text, spans = self.assistant_spans(_PROBE)
+            opening = self.render(_PROBE[:1], add_generation_prompt=True)
+        except ChatTemplateError:
+            return
+        start, end = spans[-1]
+        if "</think>" in text[start:end] or opening.rstrip().endswith("<think>"):
+            raise TrainerError(
+                Reason.INVALID_CHAT_TEMPLATE,
+                "the base model's chat template thinks before each answer even with enable_thinking false, so that "
+                "every answer would carry a think block; choose a base model that answers directly, or set "
+                "training.chatTemplate of the BaseModel to a template without <think>",
+            )
 
 
 def mask_tokens(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[bool]:

@@ -14,6 +14,7 @@ from tunewright_contracts.storage_uri import StorageURIError
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.stopping import StopRequestedError
+from tunewright_trainer.train.memory import is_out_of_memory
 
 _log = structlog.get_logger(__name__)
 _LAST_WORDS_BYTES = 1024
@@ -38,6 +39,13 @@ def explain_failure(error: BaseException) -> PhaseResult:
         case MemoryError():
             outcome, reason = Outcome.RETRYABLE, Reason.OUT_OF_MEMORY
             message = "the pod's memory did not suffice; raise resources.limits.memory"
+        case _ if is_out_of_memory(error):
+            # Training and answering explain their own: this is a model that does not even load.
+            outcome, reason = Outcome.RETRYABLE, Reason.OUT_OF_MEMORY
+            message = (
+                "memory did not suffice before or between training and answering; use quantization NF4, or ask for a "
+                f"pod or an accelerator with more memory; last words: {_last_words(error)}"
+            )
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             outcome, reason = Outcome.RETRYABLE, Reason.DISK_FULL
             message = (

@@ -69,6 +69,9 @@ class ConversationTokenizer:
             ) from error
         encoder.no_padding()
         encoder.no_truncation()
+        # It adds special tokens, which are never asked for here, and may cut spaces off the offsets (GPT-NeoX): tokens
+        # of nothing but spaces would then be empty, and get no loss.
+        encoder.post_processor = None
         return cls(encoder, ChatTemplate(chat_template or _read_template(folder), _read_special_tokens(folder)))
 
     def count_tokens(self, conversation: Conversation) -> int:

@@ -80,6 +80,7 @@ def _prepare_anew(
     model_folder = settings.work / "tokenizer"
     fetch_base_model(spec.base_model, model_folder, store, TOKENIZER_PATTERNS)
     tokenizer = ConversationTokenizer.from_folder(model_folder, spec.base_model.chat_template)
+    tokenizer.template.check_answers_directly()
     limit, setting = length_limit(spec)
 
     def measure(conversation: Conversation) -> int:

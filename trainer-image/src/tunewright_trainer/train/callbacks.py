@@ -43,6 +43,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         self._collator = collator
         self._pace = Pace(total_steps)
         self._pause_began = 0.0
+        self._tokens = 0
         self._saved: list[Path] = []
         self.metrics: list[dict[str, Any]] = []
         self.diverged_at: int | None = None
@@ -53,7 +54,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
         """Report progress; stop with a checkpoint when asked to."""
-        self._pace.record(state.global_step, self._collator.tokens, time.monotonic())
+        self._tokens = self._collator.tokens
+        self._pace.record(state.global_step, self._tokens, time.monotonic())
         self._board.update(
             step=state.global_step,
             checkpoint_step=self._checkpoints.latest_step,
@@ -71,6 +73,10 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         """Take validation and checkpoints, which lie between two steps, out of the speed."""
         if self._pause_began:
             self._pace.skip(time.monotonic() - self._pause_began)
+
+    def on_evaluate(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
+        """Take the validation's tokens, which the same collator counted, out of the speed as its time is."""
+        self._collator.tokens = self._tokens
 
     def on_prediction_step(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
         """Break off a validation when asked to stop.

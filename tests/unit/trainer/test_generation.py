@@ -1,0 +1,118 @@
+"""Batches fit into context and memory, and no record's answer depends on whom it shares a batch with."""
+
+import contextlib
+import importlib
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from tunewright_trainer.errors import Reason, TrainerError
+from tunewright_trainer.generation import count_batch, generate_greedily, room_for_answer
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch.OutOfMemoryError."""
+
+
+class EchoModel:
+    """Repeats each prompt's last token as long as it may; raises ``error`` for batches of more than ``memory`` records."""
+
+    def __init__(self, memory=99, context=None, error=OutOfMemoryError):
+        self.config = types.SimpleNamespace(pad_token_id=0, max_position_embeddings=context)
+        self.generation_config = types.SimpleNamespace(temperature=0.7, top_p=0.9, top_k=50)
+        self.tried = []
+        self._memory, self._error = memory, error
+
+    def parameters(self):
+        return iter([types.SimpleNamespace(device=types.SimpleNamespace(type="cuda"))])
+
+    def generate(self, *, input_ids, attention_mask, max_new_tokens, do_sample, pad_token_id):
+        assert not do_sample
+        assert self.generation_config.temperature is None
+        assert ((input_ids != pad_token_id) == attention_mask.astype(bool)).all()
+        self.tried.append(len(input_ids))
+        if len(input_ids) > self._memory:
+            raise self._error("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return np.concatenate([input_ids, np.repeat(input_ids[:, -1:], max_new_tokens, axis=1)], axis=1)
+
+
+@pytest.fixture
+def freed(monkeypatch):
+    """Replace torch, and collect what exception was being handled each time that memory was freed."""
+    freed = []
+    torch = types.ModuleType("torch")
+    torch.tensor = lambda rows, device: np.array(rows)
+    torch.inference_mode = contextlib.nullcontext
+    model = types.ModuleType("tunewright_trainer.train.model")
+    model.free_memory = lambda: freed.append(sys.exc_info()[1])
+    for module in (torch, model):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(importlib.import_module("tunewright_trainer.train"), "model", model, raising=False)
+    return freed
+
+
+def prompts(*texts):
+    return [[ord(letter) for letter in text] for text in texts]
+
+
+def test_answers_come_in_the_order_of_the_prompts(freed, tokenizer):
+    model, counted = EchoModel(), []
+    assert generate_greedily(model, tokenizer, prompts("a", "xyz", "bb"), 2, counted.append) == ["aa", "zz", "bb"]
+    assert (model.tried, counted) == ([3], [3])
+    assert model.generation_config.temperature == 0.7
+    assert freed == []
+
+
+def test_a_batch_too_large_for_memory_is_halved_and_done_again(freed, tokenizer):
+    model, counted = EchoModel(memory=2), []
+    answers = generate_greedily(model, tokenizer, prompts("a", "b", "c", "d", "e"), 2, counted.append)
+    assert answers == ["aa", "bb", "cc", "dd", "ee"]
+    assert model.tried == [5, 2, 2, 1]
+    assert counted == [2, 2, 1]
+    assert freed == [None], "memory is freed once no traceback holds it any more"
+
+
+def test_one_record_too_large_for_memory_says_so(freed, tokenizer):
+    model = EchoModel(memory=0)
+    with pytest.raises(TrainerError, match="one held-out record of 3 tokens with up to 7 new ones; lower") as error:
+        generate_greedily(model, tokenizer, prompts("abc", "d", "e", "f"), 7, lambda _: None)
+    assert model.tried == [4, 2, 1]
+    assert (error.value.reason, error.value.retryable) == (Reason.OUT_OF_MEMORY, False)
+
+
+def test_another_error_is_not_taken_for_memory(freed, tokenizer):
+    with pytest.raises(ValueError, match="Tried"):
+        generate_greedily(EchoModel(memory=0, error=ValueError), tokenizer, prompts("a", "b"), 7, lambda _: None)
+    assert freed == []
+
+
+def test_a_prompt_near_the_context_limit_cuts_nobody_elses_answer(freed, tokenizer):
+    model = EchoModel(context=100)
+    near, short = "n" * 95, "s" * 40
+    answers = generate_greedily(model, tokenizer, prompts(short, near, short, near), 10, lambda _: None)
+    assert answers == ["s" * 10, "n" * 5, "s" * 10, "n" * 5]
+    assert model.tried == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "context", "together"),
+    [
+        ([90, 90, 5, 4], 100, 3),  # room for all: as many as are allowed
+        ([90, 5], None, 2),
+        ([91, 90, 90], 100, 1),
+        ([91, 91, 90], 100, 2),
+        ([91, 91, 91, 91], 100, 3),
+        ([300, 200], 100, 1),
+    ],
+)
+def test_who_shares_a_batch(lengths, context, together):
+    assert count_batch(lengths, 3, 10, context) == together
+
+
+@pytest.mark.parametrize(
+    ("prompt", "context", "room"), [(100, 2048, 256), (1950, 2048, 98), (2048, 2048, 1), (100, None, 256)]
+)
+def test_an_answer_ends_where_the_context_does(prompt, context, room):
+    assert room_for_answer(256, prompt, context) == room

@@ -1,0 +1,43 @@
+"""What is read from a model's folder. The library is replaced: its post-processor cuts spaces off offsets, as GPT-NeoX's."""
+
+import sys
+import types
+
+import pytest
+
+from tunewright_trainer.tokenizer import ConversationTokenizer
+
+
+class TrimmingEncoder:
+    """As `tokenizers.Tokenizer` with ByteLevel(trim_offsets=True): a token of nothing but spaces ends where it begins."""
+
+    def __init__(self, encoder):
+        self._encoder = encoder
+        self.post_processor = "ByteLevel(trim_offsets=True)"
+
+    def no_padding(self):
+        pass
+
+    def no_truncation(self):
+        pass
+
+    def encode(self, sequence, *, add_special_tokens):
+        encoding = self._encoder.encode(sequence, add_special_tokens=add_special_tokens)
+        if self.post_processor is not None:
+            pairs = zip(sequence, encoding.offsets, strict=True)
+            encoding.offsets = [(end, end) if letter.isspace() else (start, end) for letter, (start, end) in pairs]
+        return encoding
+
+
+@pytest.fixture
+def from_folder(monkeypatch, tmp_path, tokenizer):
+    library = types.SimpleNamespace(from_file=lambda _path: TrimmingEncoder(tokenizer._encoder))
+    monkeypatch.setitem(sys.modules, "tokenizers", types.SimpleNamespace(Tokenizer=library))
+    (tmp_path / "tokenizer.json").write_text("{}")
+    return lambda: ConversationTokenizer.from_folder(tmp_path, tokenizer.template.source)
+
+
+def test_spaces_are_learnt_whatever_the_post_processor(from_folder, talk):
+    example = from_folder().encode_example(talk(("user", "q"), ("assistant", '{\n  "a": 1\n}')))
+    learnt = "".join(chr(label) for label in example.labels if label != -100)
+    assert learnt == '{\n  "a": 1\n}<|im_end|>'

@@ -1,0 +1,139 @@
+"""Greedy answers in batches that fit: into the model's context, and into memory, whatever that takes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import structlog
+
+from tunewright_trainer.errors import Reason, TrainerError
+from tunewright_trainer.tokenizer import ConversationTokenizer
+from tunewright_trainer.train.memory import is_out_of_memory
+
+_BATCH_SIZE_CPU, _BATCH_SIZE_GPU = 8, 32
+_log = structlog.get_logger(__name__)
+
+
+def room_for_answer(max_tokens: int, prompt: int, context: int | None) -> int:
+    """Return how many tokens an answer may have after so many of a prompt; a model refuses to go past its context."""
+    return max_tokens if context is None else max(1, min(max_tokens, context - prompt))
+
+
+def count_batch(lengths: Sequence[int], size: int, max_tokens: int, context: int | None) -> int:
+    """Return how many of the next prompts share a batch.
+
+    All of a batch are padded to its longest prompt and get that one's room for an answer. So a prompt without room
+    for a whole answer shares its batch only with those that have as little: it would cut the answers of others.
+
+    Args:
+        lengths: of the prompts that are left, the longest first.
+        size: the most prompts of a batch.
+        max_tokens: the most new tokens of an answer.
+        context: the most tokens that the model reads and writes, if it has a limit.
+    """
+    longest, most = lengths[0], min(size, len(lengths))
+    if room_for_answer(max_tokens, longest, context) == max_tokens:
+        return most
+    return sum(length == longest for length in lengths[:most])
+
+
+def generate_greedily(
+    model: Any,
+    tokenizer: ConversationTokenizer,
+    prompts: Sequence[list[int]],
+    max_tokens: int,
+    count: Callable[[int], None],
+) -> list[str]:
+    """Return greedy answers in the prompts' order; prompts of like length share a batch, padded on the left.
+
+    A batch that is too large for memory is tried again at half its size: the training before it is paid for.
+
+    Args:
+        model: in inference mode.
+        tokenizer: decodes.
+        prompts: token ids, after which the model is to answer.
+        max_tokens: the most new tokens of an answer.
+        count: called with the number of new answers after each batch.
+
+    Raises:
+        TrainerError: memory does not suffice for one prompt.
+    """
+    size = _BATCH_SIZE_CPU if next(model.parameters()).device.type == "cpu" else _BATCH_SIZE_GPU
+    context = getattr(model.config, "max_position_embeddings", None)
+    answers = [""] * len(prompts)
+    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]), reverse=True)
+    lengths = [len(prompts[index]) for index in order]
+    start = 0
+    with _greedy(model):
+        while start < len(order):
+            chosen = order[start : start + count_batch(lengths[start:], size, max_tokens, context)]
+            room = room_for_answer(max_tokens, lengths[start], context)
+            rows = _generate_batch(model, [prompts[index] for index in chosen], room)
+            if rows is None:
+                size = len(chosen) // 2
+                _log.warning("out of memory while answering, trying a smaller batch", size=size)
+                _free_memory()
+                continue
+            for index, tokens in zip(chosen, rows, strict=True):
+                answers[index] = tokenizer.decode(tokens)
+            start += len(chosen)
+            count(len(chosen))
+    return answers
+
+
+def _generate_batch(model: Any, prompts: Sequence[list[int]], room: int) -> list[list[int]] | None:
+    """Return the new tokens after each prompt; None when memory does not suffice for so many at a time.
+
+    None and no exception: a traceback would keep alive what filled the memory.
+    """
+    import torch  # noqa: PLC0415 - heavy
+
+    device = next(model.parameters()).device
+    pad = model.config.pad_token_id or 0
+    width = max(map(len, prompts))
+    try:
+        with torch.inference_mode():
+            output = model.generate(
+                input_ids=torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts], device=device),
+                attention_mask=torch.tensor(
+                    [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device
+                ),
+                max_new_tokens=room,
+                do_sample=False,
+                pad_token_id=pad,
+            )
+        answers: list[list[int]] = output[:, width:].tolist()
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        if len(prompts) == 1:
+            raise TrainerError(
+                Reason.OUT_OF_MEMORY,
+                f"out of memory while answering one held-out record of {width} tokens with up to {room} new ones; "
+                "lower evaluation.maxTokens, leave out the longest records, use quantization NF4, or ask for an "
+                "accelerator with more memory",
+            ) from error
+        return None
+    return answers
+
+
+def _free_memory() -> None:
+    from tunewright_trainer.train.model import free_memory  # noqa: PLC0415 - heavy
+
+    free_memory()
+
+
+@contextlib.contextmanager
+def _greedy(model: Any) -> Iterator[None]:
+    """Clear the sampling settings that a model ships with: with greedy decoding they only cause warnings."""
+    settings = model.generation_config
+    saved = {name: getattr(settings, name, None) for name in ("temperature", "top_p", "top_k")}
+    for name in saved:
+        setattr(settings, name, None)
+    try:
+        yield
+    finally:
+        for name, value in saved.items():
+            setattr(settings, name, value)
