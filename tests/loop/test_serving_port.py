@@ -87,7 +87,7 @@ async def test_a_plan_is_pushed_as_signed(start):
         (answer("", 302, Location="http://127.0.0.1:1/"), "answered 302"),
         (answer("not json"), "cannot be read"),
         (answer(PodState(pod_uid="another", boot_id="b").to_json()), "another pod answers"),
-        (answer("x" * (serving.MAX_ANSWER_BYTES + 1)), "more than"),
+        (answer("x" * (serving.MAX_STATE_BYTES + 1)), "more than"),
     ],
     ids=["refused", "redirect", "garbage", "address reused", "too long"],
 )

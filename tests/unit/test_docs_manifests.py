@@ -1,4 +1,4 @@
-"""Every manifest of ours in the documentation is one that the API server admits: what a reader copies has to work."""
+"""Every manifest of ours in documentation and examples is one that the API server admits: what a reader copies has to work."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from loop.crd_schema import find_pruned
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
 YAML_BLOCK = re.compile(r"^```ya?ml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PLACEHOLDER = "…"
 
@@ -26,7 +27,7 @@ Body = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """One of our resources as a page shows it."""
+    """One of our resources as a page shows it or an example has it."""
 
     page: str
     line: int
@@ -41,9 +42,15 @@ def find_manifests() -> Iterator[Manifest]:
         text = page.read_text()
         for block in YAML_BLOCK.finditer(text):
             line = text[: block.start()].count("\n") + 1
-            for body in yaml.safe_load_all(block[1]):
-                if isinstance(body, dict) and str(body.get("apiVersion", "")).startswith("tunewright.dev/"):
-                    yield Manifest(str(page.relative_to(ROOT)), line, body)
+            yield from read_manifests(page, line, block[1])
+    for path in EXAMPLES:
+        yield from read_manifests(path, 1, path.read_text())
+
+
+def read_manifests(path: pathlib.Path, line: int, text: str) -> Iterator[Manifest]:
+    for body in yaml.safe_load_all(text):
+        if isinstance(body, dict) and str(body.get("apiVersion", "")).startswith("tunewright.dev/"):
+            yield Manifest(str(path.relative_to(ROOT)), line, body)
 
 
 MANIFESTS = list(find_manifests())
@@ -62,44 +69,70 @@ def find_faults(body: Body) -> list[str]:
     ]
 
 
-def measures(spec: Body, part: str) -> bool:
-    return bool(spec.get(part, {}).get("metrics"))
+def measures(body: Body, part: str) -> bool:
+    return bool(body["spec"].get(part, {}).get("metrics"))
 
 
-def has_step(spec: Body, name: str) -> bool:
-    return any(name in step for step in spec["rollout"]["steps"])
+def has_step(body: Body, name: str) -> bool:
+    return any(name in step for step in body["spec"]["rollout"]["steps"])
 
 
-def watches_contract(spec: Body) -> bool:
-    return any(metric["type"] == "OutputContract" for metric in spec.get("analysis", {}).get("metrics", ()))
+def watches_contract(body: Body) -> bool:
+    return any(metric["type"] == "OutputContract" for metric in body["spec"].get("analysis", {}).get("metrics", ()))
 
 
-# Nothing here evaluates CEL. These are the rules that join distant fields, which a page that shortens its example breaks most easily.
+def names_a_service(body: Body) -> bool:
+    return bool(re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", body["metadata"]["name"]))
+
+
+def has_session(body: Body) -> bool:
+    fields = [key.get("bodyField") for key in body["spec"]["rollout"].get("stickyBy", ())]
+    return not {"model", "stream"} & set(fields)
+
+
+# Nothing here evaluates CEL. These are the rules that join distant fields or bound a name, which a page that shortens its example, or
+# names it after something else, breaks most easily.
 RULES: list[tuple[str, str, Callable[[Body], bool]]] = [
     (
         "AdapterDeployment",
         "an evaluate step needs something to measure; name at least one metric in evaluation.metrics",
-        lambda spec: not has_step(spec, "evaluate") or measures(spec, "evaluation"),
+        lambda body: not has_step(body, "evaluate") or measures(body, "evaluation"),
     ),
     (
         "AdapterDeployment",
         "an observe step needs something to watch; name at least one metric in analysis.metrics",
-        lambda spec: not has_step(spec, "observe") or measures(spec, "analysis"),
+        lambda body: not has_step(body, "observe") or measures(body, "analysis"),
     ),
     (
         "AdapterDeployment",
         "a metric of type OutputContract needs a contract; set outputContract, or remove the metric",
-        lambda spec: not watches_contract(spec) or "outputContract" in spec,
+        lambda body: not watches_contract(body) or "outputContract" in body["spec"],
+    ),
+    (
+        "AdapterDeployment",
+        (
+            "bodyField cannot be model or stream, which name no session, since all would get one version; name one that differs "
+            "between sessions, for example user"
+        ),
+        has_session,
     ),
     (
         "BaseModel",
         "source.s3 needs storage.secretRef, the credentials in the operator's namespace that read it",
-        lambda spec: "s3" not in spec["source"] or "storage" in spec,
+        lambda body: "s3" not in body["spec"]["source"] or "storage" in body["spec"],
     ),
     (
         "FineTuneJob",
         "training takes epochs or maxSteps, not both; remove one",
-        lambda spec: not {"epochs", "maxSteps"} <= spec.get("training", {}).keys(),
+        lambda body: not {"epochs", "maxSteps"} <= body["spec"].get("training", {}).keys(),
+    ),
+    (
+        "ModelServer",
+        (
+            "metadata.name is the name of a Service and of a host, which has lower-case letters, digits and '-' only, begins with a "
+            "letter and does not end with '-'; rename it, for example llama-3b"
+        ),
+        names_a_service,
     ),
 ]
 
@@ -117,8 +150,8 @@ def test_manifest_fits_its_schema(manifest: Manifest) -> None:
 
 @pytest.mark.parametrize("manifest", MANIFESTS, ids=str)
 def test_manifest_keeps_the_rules(manifest: Manifest) -> None:
-    spec = manifest.body["spec"]
-    broken = [message for kind, message, holds in RULES if kind == manifest.body["kind"] and not holds(spec)]
+    body = manifest.body
+    broken = [message for kind, message, holds in RULES if kind == body["kind"] and not holds(body)]
     assert broken == []
 
 
@@ -129,8 +162,8 @@ def test_rules_say_what_the_crds_say(kind: str, message: str, holds: Callable[[B
     cases = [case for case in table.cases if case.rule == message]
     assert cases
     for case in cases:
-        assert case.good is None or holds(merge(table.base, case.good)["spec"])
-        assert not holds(merge(table.base, case.bad)["spec"])
+        assert case.good is None or holds(merge(table.base, case.good))
+        assert not holds(merge(table.base, case.bad))
 
 
 def test_wrong_fields_are_found_and_placeholders_are_not() -> None:

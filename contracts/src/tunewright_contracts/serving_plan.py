@@ -24,6 +24,14 @@ STATE_PATH = f"{ADMIN_PREFIX}/state"
 PLAN_PATH = f"{ADMIN_PREFIX}/plan"
 SERVER_PORT = 8000
 MAX_PLAN_BYTES = 900 * 1024
+MAX_STATE_BYTES = 1024 * 1024
+"""The most that the operator reads of a `PodState`; a pod that says more cannot be seen at all."""
+LEAVE_SECONDS = 10
+"""From a pod's removal from the Service until SIGTERM (its preStop): every proxy must have heard of the removal."""
+GRACE_SECONDS = 120
+"""From the decision to stop a pod until SIGKILL: `LEAVE_SECONDS`, `FINISH_SECONDS`, and ten to put everything down."""
+FINISH_SECONDS = GRACE_SECONDS - LEAVE_SECONDS - 10
+"""From SIGTERM until vLLM cuts the answers that are still being written."""
 BUCKETS = 64
 REVISION_HEADER = "x-tunewright-revision"
 EVALUATE_HEADER = "x-tunewright-evaluate"

@@ -13,10 +13,16 @@ from typing import Protocol, Self
 import aiohttp
 
 from tunewright_contracts.document import ContractError
-from tunewright_contracts.serving_plan import PLAN_PATH, SERVER_PORT, STATE_PATH, PodState, SignedPlan
+from tunewright_contracts.serving_plan import (
+    MAX_STATE_BYTES,
+    PLAN_PATH,
+    SERVER_PORT,
+    STATE_PATH,
+    PodState,
+    SignedPlan,
+)
 
 TIMEOUT_SECONDS = 2.0
-MAX_ANSWER_BYTES = 1024 * 1024
 MAX_CONCURRENT_CALLS = 32
 
 
@@ -100,12 +106,12 @@ class HTTPServerPods:
                 self._slots,
                 self._session.request(method, url, headers=headers, data=body, allow_redirects=False) as response,
             ):
-                answer = await _read_at_most(response, MAX_ANSWER_BYTES)
+                answer = await _read_at_most(response, MAX_STATE_BYTES)
         except (aiohttp.ClientError, TimeoutError) as error:
             reason = str(error) or type(error).__name__
             raise PodUnreachableError(f"pod {pod.name}: {method} {path} failed: {reason}") from error
         if answer is None:
-            raise PodUnreachableError(f"pod {pod.name}: {method} {path} answered more than {MAX_ANSWER_BYTES} bytes")
+            raise PodUnreachableError(f"pod {pod.name}: {method} {path} answered more than {MAX_STATE_BYTES} bytes")
         if not 200 <= response.status < 300:
             shown = answer[:200].decode(errors="replace")
             raise PodUnreachableError(f"pod {pod.name}: {method} {path} answered {response.status}: {shown}")

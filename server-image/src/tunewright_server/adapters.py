@@ -157,7 +157,9 @@ class AdapterPool:
                 await self._act(action)
             # Admitting makes bringing up possible, draining makes unloading possible: again until nothing is left.
             if not any(
-                isinstance(action, converge.Admit | converge.Drain | converge.Unload | converge.Forget)
+                isinstance(
+                    action, converge.Admit | converge.Readdress | converge.Drain | converge.Unload | converge.Forget
+                )
                 for action in actions
             ):
                 return
@@ -170,6 +172,12 @@ class AdapterPool:
         match action:
             case converge.Admit(entry):
                 self.records[entry.name] = AdapterRecord(entry, AdapterPhase.PENDING, self._clock())
+            case converge.Readdress(entry):
+                if self.records[entry.name].phase in (AdapterPhase.FAILED, AdapterPhase.RETRYING):
+                    self.records[entry.name] = AdapterRecord(entry, AdapterPhase.PENDING, self._clock())
+                else:
+                    self._replace(entry.name, entry=entry)
+                log.info("adapter_readdressed", name=entry.name, uri=entry.uri)
             case converge.BringUp(name):
                 self._replace(name, phase=AdapterPhase.FETCHING)
                 task = asyncio.create_task(self._bring_up(name), name=f"bring-up-{name}")
@@ -241,7 +249,7 @@ class AdapterPool:
     def _fail(self, name: str, reason: str, message: str, *, retryable: bool) -> None:
         record = converge.record_failure(self.records[name], reason, message, retryable=retryable, now=self._clock())
         self.records[name] = record
-        log.warning("adapter_failed", name=name, reason=reason, message=message, phase=record.phase.value)
+        log.warning("adapter_failed", name=name, reason=reason, message=record.message, phase=record.phase.value)
         if record.phase is AdapterPhase.FAILED:
             shutil.rmtree(self._folder / name, ignore_errors=True)
 

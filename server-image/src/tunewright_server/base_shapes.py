@@ -10,13 +10,16 @@ from tunewright_server import weights
 
 _LAYERS = "layers."
 _MATRIX = 2
+_PLAIN = ".weight"
+_PACKED = (".qweight", ".weight_packed")
+"""What holds a linear layer's weights in GPTQ and AWQ, and in compressed-tensors; bitsandbytes packs into ``.weight`` itself."""
 
 
 @dataclasses.dataclass(frozen=True)
 class BaseShapes:
-    """Module path → (output, input) of its weight matrix.
+    """Module path → (output, input) of its weight matrix; None when that is packed (quantised on disk).
 
-    A module whose weights are packed (quantised on disk) or of another rank has no known shape: None.
+    What has floats of another rank, a norm or a convolution, is no linear layer and is not here.
     """
 
     modules: Mapping[str, tuple[int, int] | None]
@@ -35,9 +38,10 @@ class BaseShapes:
         return self.by_layer_path.get(module[position:]) if position >= 0 else None
 
     @property
-    def largest_adapter_elements_per_rank(self) -> int:
-        """Return how many numbers an adapter on every known module has for each unit of rank."""
-        return sum(shape[0] + shape[1] for shape in self.modules.values() if shape is not None)
+    def largest_adapter_elements_per_rank(self) -> int | None:
+        """Return how many numbers an adapter on every module has for each unit of rank, None when a shape is unknown."""
+        shapes = [shape for shape in self.modules.values() if shape is not None]
+        return sum(sum(shape) for shape in shapes) if len(shapes) == len(self.modules) else None
 
 
 def read_base_shapes(folder: Path) -> BaseShapes:
@@ -52,10 +56,11 @@ def read_base_shapes(folder: Path) -> BaseShapes:
         raise weights.WeightsError(f"{folder} holds no safetensors file")
     for path in paths:
         for tensor in weights.read_tensors(path).values():
-            if not tensor.name.endswith(".weight"):
-                continue
-            plain = len(tensor.shape) == _MATRIX and tensor.dtype in weights.FLOAT_TYPES
-            modules[tensor.name.removesuffix(".weight")] = (tensor.shape[0], tensor.shape[1]) if plain else None
+            module, dot, kind = tensor.name.rpartition(".")
+            if dot + kind in _PACKED or (dot + kind == _PLAIN and tensor.dtype not in weights.FLOAT_TYPES):
+                modules[module] = None
+            elif dot + kind == _PLAIN and len(tensor.shape) == _MATRIX:
+                modules[module] = (tensor.shape[0], tensor.shape[1])
     endings: dict[str, list[str]] = {}
     for module in modules:
         position = module.find(_LAYERS)

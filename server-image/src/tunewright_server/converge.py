@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from tunewright_contracts.serving_plan import AdapterEntry, AdapterPhase, ServingPlan
 from tunewright_server.preflight import AdapterReason
+from tunewright_server.wording import shorten
 from tunewright_storage.errors import StorageReason
 
 FIRST_RETRY_SECONDS = 1.0
@@ -55,6 +56,13 @@ class Admit:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Readdress:
+    """Note where the same content lies by now, and try again at once what could not be had or did not pass."""
+
+    entry: AdapterEntry
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class BringUp:
     """Fetch, check and load."""
 
@@ -89,7 +97,7 @@ class Forget:
     name: str
 
 
-Action = Admit | BringUp | Drain | Revive | Unload | Forget
+Action = Admit | Readdress | BringUp | Drain | Revive | Unload | Forget
 
 
 def decide_actions(
@@ -115,6 +123,8 @@ def decide_actions(
     actions: list[Action] = []
     for name, record in records.items():
         keep = name in wanted and wanted[name].digest == record.entry.digest
+        if keep and wanted[name] != record.entry:
+            actions.append(Readdress(wanted[name]))
         action = _decide_known(record, keep=keep, idle=not in_flight.get(name))
         if action is not None:
             actions.append(action)
@@ -171,7 +181,7 @@ def record_failure(record: AdapterRecord, reason: str, message: str, *, retryabl
         record,
         phase=AdapterPhase.RETRYING if tried_again else AdapterPhase.FAILED,
         reason=reason,
-        message=message,
+        message=shorten(message),
         attempts=attempts,
         retry_at=now + wait if tried_again else 0.0,
         given_up=record.given_up or not retryable,
@@ -187,7 +197,7 @@ def is_settled(plan: ServingPlan | None, records: Mapping[str, AdapterRecord], n
         return False
     for entry in plan.adapters:
         record = records.get(entry.name)
-        if record is None or record.entry.digest != entry.digest:
+        if record is None or record.entry != entry:
             return False
         if record.phase in (AdapterPhase.LOADED, AdapterPhase.FAILED) or record.given_up:
             continue

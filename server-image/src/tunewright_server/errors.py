@@ -8,7 +8,7 @@ import orjson
 
 
 class RefusalCode(StrEnum):
-    """The machine-readable ``error.code``; docs/reference lists them."""
+    """The machine-readable ``error.code``."""
 
     NOT_FOUND = "not_found"
     MODEL_NOT_FOUND = "model_not_found"
@@ -17,6 +17,7 @@ class RefusalCode(StrEnum):
     DUPLICATE_MODEL = "duplicate_model"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     UNSUPPORTED_ENCODING = "unsupported_content_encoding"
+    UNSUPPORTED_CONTENT = "unsupported_content"
     REQUEST_TOO_LARGE = "request_too_large"
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from tunewright_contracts.server_config import ServerConfig
+from tunewright_contracts.serving_plan import FINISH_SECONDS
 
 MIDDLEWARE = "tunewright_server.middleware.TunewrightMiddleware"
 ACCEPTED_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM takes as ``--max-lora-rank``; an adapter may have any rank up to it."""
 OLDEST_VLLM = (0, 25)
 """Before it, adding an adapter while others decode could serve another adapter's weights (vllm-project/vllm#47724)."""
-DRAIN_SECONDS = 30
-"""On SIGTERM vLLM finishes what is under way for this long; the pod's grace period must be longer."""
+CHAT_TEMPLATE_DEFAULTS = {"enable_thinking": False}
+"""The trainer renders conversations so; templates that know no such variable ignore it, a request's own value wins."""
 CHAT_TEMPLATE_NAME = "chat-template.jinja"
 
 _DTYPES = {"Auto": "auto", "BFloat16": "bfloat16", "Float16": "float16", "Float32": "float32"}
@@ -101,8 +103,9 @@ def build_command(config: ServerConfig, model: Path, host: str, port: int, *, cp
     command += ["--enable-lora", "--max-lora-rank", str(round_up_rank(config.max_rank))]
     # Every registered adapter stays in memory: vLLM's engine dies when it must reload one whose files are gone.
     command += ["--max-loras", str(active), "--max-cpu-loras", str(slots)]
-    command += ["--middleware", MIDDLEWARE, "--shutdown-timeout", str(DRAIN_SECONDS)]
+    command += ["--middleware", MIDDLEWARE, "--shutdown-timeout", str(FINISH_SECONDS)]
     command += ["--disable-fastapi-docs", "--disable-uvicorn-access-log"]
+    command += ["--default-chat-template-kwargs", json.dumps(CHAT_TEMPLATE_DEFAULTS)]
     if config.base_model.chat_template:
         command += ["--chat-template", str(model.parent / CHAT_TEMPLATE_NAME)]
     if cpu:

@@ -126,7 +126,7 @@ class TunewrightMiddleware:
         )
         # From here on the revision is in use: it is not unloaded while a large body is encoded.
         runtime.pool.enter(assignment.model)
-        failed, disconnected = False, False
+        failed, refused, disconnected = False, False, False
         try:
             body = await asyncio.to_thread(request_body.encode_body, data) if big else request_body.encode_body(data)
             exchange = _Exchange(body, receive, relay)
@@ -135,12 +135,15 @@ class TunewrightMiddleware:
                 await self._app(inner, exchange.receive, relay)
             finally:
                 disconnected = exchange.disconnected
+        except RefusalError:
+            refused = True  # a client's mistake says nothing of the revision
+            raise
         except Exception:
             failed = True
             raise
         finally:
             runtime.pool.leave(assignment.model)
-            if assignment.route is not None and not _is_cancelling():
+            if assignment.route is not None and not refused and not _is_cancelling():
                 outcome = _Outcome(relay, failed=failed, disconnected=disconnected, started=started)
                 self._count(runtime, assignment, assignment.route, outcome, texts)
 
@@ -183,7 +186,10 @@ class TunewrightMiddleware:
 
 
 class _Exchange:
-    """Hands vLLM the new body, then the client's own messages, and notes a disconnect before the answer's end."""
+    """Hands vLLM the new body, then the client's own messages, and notes a disconnect before the answer's end.
+
+    That is noted when it is seen: once a client has left, vLLM ends a whole answer with ``200 null``, which looks complete.
+    """
 
     def __init__(self, body: bytes, receive: asgi.Receive, relay: AnswerRelay) -> None:
         self._body: bytes | None = body
@@ -215,7 +221,8 @@ class _Outcome:
     def has_answer(self) -> bool:
         """Tell whether the client got a whole answer whose text can be judged."""
         relay = self._relay
-        return relay.complete and not self._failed and not relay.stream_failed and relay.status < _BAD_REQUEST
+        whole = relay.complete and not self._disconnected
+        return whole and not self._failed and not relay.stream_failed and relay.status < _BAD_REQUEST
 
     def bad(self, slow_after: int | None) -> frozenset[LiveMetric] | None:
         """Return the metrics for which this answer is bad, or None when it is no answer at all.
@@ -226,7 +233,7 @@ class _Outcome:
         slow = slow_after is not None and self.milliseconds > slow_after
         latency = frozenset({LiveMetric.LATENCY}) if slow else frozenset()
         relay = self._relay
-        if self._disconnected and not relay.complete:
+        if self._disconnected:
             return latency or None
         if self._failed or relay.stream_failed or not relay.complete or relay.status >= _SERVER_ERROR:
             return latency | {LiveMetric.ERROR_RATE}

@@ -18,6 +18,7 @@ from tunewright_contracts.serving_plan import AdapterEntry, AdapterSource
 from tunewright_contracts.storage_uri import StorageURI, StorageURIError
 from tunewright_server import weights
 from tunewright_server.base_shapes import BaseShapes
+from tunewright_server.wording import list_names, quote
 
 _PREFIX = "base_model.model."
 _TENSOR = re.compile(r"base_model\.model\.(?P<module>[A-Za-z0-9_.]+)\.lora_(?P<half>[AB])\.weight")
@@ -26,6 +27,8 @@ _TENSOR = re.compile(r"base_model\.model\.(?P<module>[A-Za-z0-9_.]+)\.lora_(?P<h
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.]{1,200}")
 _MAX_CONFIG_BYTES = 256 * 1024
 _MAX_ALPHA = 65536
+_MOST_BYTES_ON_A_PACKED_BASE = 8 * 1024**3
+"""Where sizes cannot be computed: rank 128 on 70 billion parameters in float32 has 6.6 GB. It keeps a tenant from filling the disk."""
 _SIZE_SLACK_BYTES = 64 * 1024 * 1024
 _MOST_BYTES_PER_NUMBER = 4
 _UNSUPPORTED_FLAGS = (
@@ -164,17 +167,24 @@ def check_manifest(manifest: AdapterManifest, base_digest: str, max_rank: int, b
     if manifest.base_model.digest != base_digest:
         raise AdapterError(
             AdapterReason.BASE_MODEL_MISMATCH,
-            f"the adapter was trained on {manifest.base_model.name} {manifest.base_model.digest}, this server runs "
+            f"the adapter was trained on {quote(manifest.base_model.name)} {manifest.base_model.digest}, this server runs "
             f"{base_digest}; train it again on this base model or name a ModelServer that runs the other",
         )
     _check_rank(manifest.rank, max_rank, "the manifest")
     size = sum(file.size for file in manifest.files)
-    limit = base.largest_adapter_elements_per_rank * max_rank * _MOST_BYTES_PER_NUMBER + _SIZE_SLACK_BYTES
-    if base.largest_adapter_elements_per_rank and size > limit:
+    limit = _find_most_bytes(max_rank, base)
+    if size > limit:
         raise AdapterError(
             AdapterReason.TOO_LARGE,
             f"the adapter has {size} bytes, an adapter of rank {max_rank} at most {limit}; publish its LoRA weights only",
         )
+
+
+def _find_most_bytes(max_rank: int, base: BaseShapes) -> int:
+    per_rank = base.largest_adapter_elements_per_rank
+    if per_rank is None:
+        return _MOST_BYTES_ON_A_PACKED_BASE
+    return per_rank * max_rank * _MOST_BYTES_PER_NUMBER + _SIZE_SLACK_BYTES
 
 
 def check_folder(folder: Path, max_rank: int, base: BaseShapes) -> None:
@@ -187,7 +197,7 @@ def check_folder(folder: Path, max_rank: int, base: BaseShapes) -> None:
         if path.is_symlink() or not path.is_file() or path.name not in CONTENT_NAMES:
             raise AdapterError(
                 AdapterReason.FORBIDDEN_FILE,
-                f"{path.name}: an adapter holds {WEIGHTS_NAME}, {CONFIG_NAME} and tokenizer files only; publish it again without",
+                f"{quote(path.name)}: an adapter holds {WEIGHTS_NAME}, {CONFIG_NAME} and tokenizer files only; publish it again without",
             )
     config = _read_config(folder / CONFIG_NAME)
     _check_config(config, max_rank)
@@ -203,7 +213,7 @@ def check_folder(folder: Path, max_rank: int, base: BaseShapes) -> None:
     if bad is not None:
         raise AdapterError(
             AdapterReason.NON_FINITE_WEIGHTS,
-            f"{WEIGHTS_NAME}: {bad} holds NaN or infinity, the training diverged; train again with a lower learningRate",
+            f"{WEIGHTS_NAME}: {quote(bad)} holds NaN or infinity, the training diverged; train again with a lower learningRate",
         )
 
 
@@ -225,19 +235,19 @@ def _check_config(config: dict[str, Any], max_rank: int) -> None:
     if config.get("peft_type") != "LORA":
         raise AdapterError(
             AdapterReason.UNSUPPORTED_ADAPTER,
-            f"{CONFIG_NAME}: peft_type is {config.get('peft_type')!r}, not 'LORA'; train a LoRA adapter",
+            f"{CONFIG_NAME}: peft_type is {quote(config.get('peft_type'))}, not 'LORA'; train a LoRA adapter",
         )
     unsupported = _find_unsupported(config)
     if unsupported:
         raise AdapterError(
             AdapterReason.UNSUPPORTED_ADAPTER,
-            f"{CONFIG_NAME}: vLLM cannot serve {', '.join(unsupported)}; train without",
+            f"{CONFIG_NAME}: vLLM cannot serve {list_names(unsupported)}; train without",
         )
     rank = config.get("r")
     if not isinstance(rank, int) or isinstance(rank, bool) or rank <= 0:
         raise AdapterError(
             AdapterReason.NOT_AN_ADAPTER,
-            f"{CONFIG_NAME}: r is {rank!r}, not above 0; publish the adapter again with the rank that it was trained with",
+            f"{CONFIG_NAME}: r is {quote(rank)}, not above 0; publish the adapter again with the rank that it was trained with",
         )
     _check_rank(rank, max_rank, CONFIG_NAME)
     _check_alpha(config.get("lora_alpha"), "lora_alpha")
@@ -269,7 +279,7 @@ def _check_rank(rank: object, max_rank: int, where: str) -> None:
     if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1 or rank > max_rank:
         raise AdapterError(
             AdapterReason.RANK_TOO_HIGH,
-            f"{where} has rank {rank!r}, this server takes 1 to {max_rank}; train with a lower training.lora.rank or "
+            f"{where} has rank {quote(rank)}, this server takes 1 to {max_rank}; train with a lower training.lora.rank or "
             "raise the ModelServer's spec.lora.maxRank",
         )
 
@@ -280,7 +290,7 @@ def _check_alpha(alpha: object, field: str) -> None:
     if not number or not 0 < alpha <= _MAX_ALPHA:  # type: ignore[operator] # also False for NaN
         raise AdapterError(
             AdapterReason.NOT_AN_ADAPTER,
-            f"{CONFIG_NAME}: {field} is {str(alpha)[:40]}, not a number above 0 and at most {_MAX_ALPHA}; publish the adapter again with "
+            f"{CONFIG_NAME}: {field} is {quote(alpha)}, not a number above 0 and at most {_MAX_ALPHA}; publish the adapter again with "
             "the alpha that it was trained with",
         )
 
@@ -292,13 +302,13 @@ def _check_tensors(tensors: dict[str, weights.Tensor], config: dict[str, Any], b
         if match is None:
             raise AdapterError(
                 AdapterReason.UNKNOWN_MODULES,
-                f"{WEIGHTS_NAME}: {tensor.name!r} is not {_PREFIX}<module>.lora_A.weight or .lora_B.weight; "
+                f"{WEIGHTS_NAME}: {quote(tensor.name)} is not {_PREFIX}<module>.lora_A.weight or .lora_B.weight; "
                 "train target modules that are linear layers of this base model",
             )
         if tensor.dtype not in weights.FLOAT_TYPES:
             raise AdapterError(
                 AdapterReason.UNSUPPORTED_ADAPTER,
-                f"{WEIGHTS_NAME}: {tensor.name} is {tensor.dtype}, not a float type; publish the adapter again in one",
+                f"{WEIGHTS_NAME}: {quote(tensor.name)} is {quote(tensor.dtype)}, not a float type; publish the adapter again in one",
             )
         halves.setdefault(match["module"], {})[match["half"]] = tensor
     if not halves:
@@ -309,7 +319,7 @@ def _check_tensors(tensors: dict[str, weights.Tensor], config: dict[str, Any], b
     if unknown:
         raise AdapterError(
             AdapterReason.UNKNOWN_MODULES,
-            f"the base model has no {', '.join(unknown[:3])} ({len(unknown)} unknown in all); train it on this base model",
+            f"the base model has no {list_names(unknown)}; train it on this base model",
         )
     for module, pair in halves.items():
         _check_pair(module, pair, config, base.modules[base.find(module) or module])
@@ -322,7 +332,7 @@ def _check_pair(
     if set(pair) != {"A", "B"}:
         raise AdapterError(
             AdapterReason.SHAPE_MISMATCH,
-            f"{module} has only lora_{''.join(pair)}, not both halves; publish the adapter again with both",
+            f"{quote(module)} has only lora_{''.join(pair)}, not both halves; publish the adapter again with both",
         )
     rank = _rank_of(module, config)
     first, second = pair["A"].shape, pair["B"].shape
@@ -330,7 +340,7 @@ def _check_pair(
     if first != (rank, into) or second != (output, rank):
         raise AdapterError(
             AdapterReason.SHAPE_MISMATCH,
-            f"{module}: lora_A is {list(first)} and lora_B {list(second)}, rank {rank} on this base model needs "
+            f"{quote(module)}: lora_A is {quote(list(first))} and lora_B {quote(list(second))}, rank {rank} on this base model needs "
             f"{[rank, into]} and {[output, rank]}; train it on this base model with that rank",
         )
 
@@ -347,13 +357,11 @@ def _check_targets(halves: dict[str, dict[str, weights.Tensor]], targets: object
     if not isinstance(targets, list):
         return  # a regular expression of PEFT's; the tensors' own names were checked
     missing = [
-        str(target)
-        for target in targets
-        if not any(module == target or module.endswith(f".{target}") for module in halves)
+        target for target in targets if not any(module == target or module.endswith(f".{target}") for module in halves)
     ]
     if missing or not targets:
         raise AdapterError(
             AdapterReason.UNKNOWN_MODULES,
-            f"{CONFIG_NAME}: target_modules names {', '.join(missing) or 'nothing'}, for which there are no weights; "
+            f"{CONFIG_NAME}: target_modules names {list_names(missing) or 'nothing'}, for which there are no weights; "
             "publish the adapter again with the weights and the modules that it was trained with",
         )

@@ -1,4 +1,7 @@
-"""Decode a request once, so that what was authorised is what vLLM parses: the decoded body is encoded anew for it."""
+"""Decode a request once, so that what was authorised is what vLLM parses: the decoded body is encoded anew for it.
+
+What could not be encoded again, or would make the pod fetch something, is refused here, before any revision is chosen.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,11 @@ OFF_LOOP_BYTES = 256 * 1024
 """Larger bodies are decoded and encoded in a thread."""
 _MODEL_KEY = b'"model"'
 _ESCAPED_LETTER = b"\\u00"
+_PART_KEYS = {"text": frozenset({"type", "text", "cache_control"}), "refusal": frozenset({"type", "refusal"})}
+"""The parts of a message that are text, and what they may hold.
+
+With a `uuid`, vLLM 0.32 reads a part of type text as the image, audio or video that another of its keys names.
+"""
 
 
 def check_headers(headers: Iterable[tuple[bytes, bytes]], max_bytes: int) -> None:
@@ -48,7 +56,7 @@ def too_large(max_bytes: int) -> RefusalError:
 
 
 def decode_body(body: bytes) -> dict[str, Any]:
-    """Return the request's object, which has exactly one ``model`` and it is a text.
+    """Return the request's object: exactly one ``model``, which is a text, messages of text, and no deeper than can be encoded.
 
     Raises:
         RefusalError: 400 with what is wrong.
@@ -68,6 +76,8 @@ def decode_body(body: bytes) -> dict[str, Any]:
             "The body has `model` twice; parsers differ in which counts",
             param="model",
         )
+    check_messages(data)
+    encode_body(data)  # orjson reads 1024 levels and writes 254
     return data
 
 
@@ -89,6 +99,36 @@ def has_second_model_key(body: bytes) -> bool:
     except (ValueError, RecursionError) as error:
         raise RefusalError(400, RefusalCode.INVALID_JSON, f"The body cannot be read twice alike: {error}") from error
     return sum(key == "model" for key, _ in top) > 1
+
+
+def check_messages(data: dict[str, Any]) -> None:
+    """Refuse messages with anything but text: vLLM would fetch the image, audio or video from wherever a client says.
+
+    Anything that is no message at all is left for vLLM to refuse.
+
+    Raises:
+        RefusalError: 400 with the part's place.
+    """
+    messages = data.get("messages")
+    for number, message in enumerate(messages if isinstance(messages, list) else ()):
+        content = message.get("content") if isinstance(message, dict) else None
+        for place, part in enumerate(content if isinstance(content, list) else ()):
+            if not _is_text(part):
+                kind = part.get("type") if isinstance(part, dict) else None
+                raise RefusalError(
+                    400,
+                    RefusalCode.UNSUPPORTED_CONTENT,
+                    f"messages[{number}].content[{place}] (type {str(kind)[:40]!r}) is not plain text, and this server "
+                    'takes nothing else; send {"type": "text", "text": ...} without further keys',
+                    param="messages",
+                )
+
+
+def _is_text(part: object) -> bool:
+    if not isinstance(part, dict):
+        return isinstance(part, str)
+    kind = part.get("type")
+    return isinstance(kind, str) and part.keys() <= _PART_KEYS.get(kind, frozenset())
 
 
 def encode_body(data: dict[str, Any]) -> bytes:

@@ -12,7 +12,7 @@ import structlog
 
 from tunewright_contracts.server_config import ServerConfig
 from tunewright_contracts.serving_plan import PodState, Route
-from tunewright_server import base_shapes, logs, memory, metrics
+from tunewright_server import base_shapes, logs, memory, metrics, wording
 from tunewright_server.adapters import AdapterLimits, AdapterPool, AdapterSourcePort
 from tunewright_server.auth import OperatorKey
 from tunewright_server.contract import ProcessChecker
@@ -114,18 +114,19 @@ class Runtime:
         """Return what the pod says of itself."""
         bucketed = frozenset(alias for alias, route in self.routes.items() if route.count_by_key_bucket)
         last = self._keeper.last
-        return PodState(
+        state = PodState(
             pod_uid=self._settings.pod_uid,
             boot_id=self.boot_id,
             plan_generation=self.plan_generation,
             plan_hash=self._keeper.plan_hash,
             plan_status=last.status,
-            plan_message=last.message,
+            plan_message=wording.shorten(last.message),
             settled=self.pool.is_settled(),
             adapters=self.pool.states(),
             counters=self.counters.snapshot(bucketed),
             peak_memory_mebibytes=memory.read_peak_mebibytes(),
         )
+        return wording.fit_state(state)
 
     def _apply(self) -> None:
         plan = self._keeper.plan

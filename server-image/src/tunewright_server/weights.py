@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from tunewright_server.wording import quote
+
 _LENGTH = struct.Struct("<Q")
 _MAX_HEADER_BYTES = 100 * 1024 * 1024
 _CHUNK_ELEMENTS = 1 << 20
@@ -70,7 +72,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     position = _LENGTH.size + length
     for tensor in sorted(tensors.values(), key=lambda item: (item.start, item.end)):
         if tensor.start != position:
-            raise WeightsError(f"tensor {tensor.name} begins at byte {tensor.start}, not {position}: gap or overlap")
+            raise WeightsError(
+                f"tensor {quote(tensor.name)} begins at byte {tensor.start}, not {position}: gap or overlap"
+            )
         position = tensor.end
     if position != size:
         raise WeightsError(f"its tensors end at byte {position} and the file has {size}: it is truncated or padded")
@@ -110,18 +114,20 @@ def _parse_header(header: dict[str, dict[str, object]], data_start: int) -> dict
         dtype = str(entry["dtype"])
         item_bytes = _ITEM_BYTES.get(dtype)
         if end < begin or (item_bytes is not None and end - begin != math.prod(shape) * item_bytes):
-            raise ValueError(f"tensor {name}: {dtype} {list(shape)} does not fill bytes {begin} to {end}")
+            raise ValueError(
+                f"tensor {quote(name)}: {quote(dtype)} {quote(list(shape))} does not fill bytes {begin} to {end}"
+            )
         tensors[name] = Tensor(name, dtype, shape, data_start + begin, data_start + end)
     return tensors
 
 
 def _list(value: object) -> list[object]:
     if not isinstance(value, list):
-        raise TypeError(f"{value!r} is no list")
+        raise TypeError(f"{quote(value)} is no list")
     return value
 
 
 def _natural(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"{value!r} is no natural number")
+        raise ValueError(f"{quote(value)} is no natural number")
     return value

@@ -9,6 +9,8 @@ import pytest
 import server_world as world
 from server_world import chat, serve
 from tunewright_contracts.serving_plan import OutputContract, StickyKey
+from tunewright_server import request_body
+from tunewright_server.errors import RefusalCode, RefusalError
 
 CHAT = "/v1/chat/completions"
 SCHEMA = {"type": "object", "required": ["queue"]}
@@ -28,6 +30,27 @@ async def test_good_answers_and_server_errors(pod):
     assert sum(counters["latencyMilliseconds"]) == 5
     assert sorted(counters["answersByBucket"])[-2:] == [0, 5]
     assert sorted(counters["badByBucket"]["ErrorRate"])[-2:] == [0, 4]
+
+
+@pytest.mark.parametrize("levels", [255, 600, 1023])
+async def test_a_body_that_cannot_be_encoded_again_counts_for_nobody(pod, levels):
+    body = b'{"model":"support","messages":[],"x":' + b"[" * levels + b"]" * levels + b"}"
+    response = await pod.client.post(CHAT, content=body, headers={"content-type": "application/json"})
+    world.refused(response, 400, "invalid_json")
+    assert (await pod.state())["counters"] == []
+    assert pod.runtime.pool.in_flight == {}
+
+
+async def test_a_refusal_counts_for_nobody_even_when_a_revision_was_chosen(pod, monkeypatch):
+    def refuse(_data):
+        raise RefusalError(400, RefusalCode.INVALID_JSON, "no")
+
+    monkeypatch.setattr(request_body, "decode_body", json.loads)
+    monkeypatch.setattr(request_body, "encode_body", refuse)
+    world.refused(await pod.client.post(CHAT, json=chat()), 400, "invalid_json")
+    assert (await pod.state())["counters"] == []
+    assert pod.runtime.pool.in_flight == {}
+    assert pod.runtime.refusals == {"invalid_json": 1}
 
 
 async def test_counters_of_a_revision_that_the_plan_no_longer_names_are_forgotten(pod):
@@ -81,10 +104,22 @@ async def test_an_error_is_no_breach(pod):
     assert (counters["bad"]["OutputContract"], counters["bad"]["ErrorRate"], counters["unchecked"]) == (0, 1, 1)
 
 
+async def say_nothing(_send):
+    """Be an app that is cancelled before it says anything."""
+
+
+async def say_null(send):
+    """End a whole answer as vLLM's `with_cancellation` does under FastAPI when the client has left."""
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"4")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"null", "more_body": False})
+
+
+@pytest.mark.parametrize("contract", [None, OutputContract(json_schema=SCHEMA)], ids=["free", "contract"])
+@pytest.mark.parametrize("say", [say_nothing, say_null])
 @pytest.mark.parametrize(("limit", "answers"), [(600_000, 0), (0, 1)])
-async def test_a_client_that_leaves_counts_only_when_it_had_waited_too_long(pod, limit, answers):
-    await serve(pod, (pod.stable, 100), slow_after_milliseconds=limit)
-    pod.vllm.hold.clear()
+async def test_a_client_that_leaves_counts_only_when_it_had_waited_too_long(pod, limit, answers, say, contract):
+    await serve(pod, (pod.stable, 100), slow_after_milliseconds=limit, output_contract=contract)
     gone = asyncio.Event()
     first = [{"type": "http.request", "body": json.dumps(chat()).encode(), "more_body": False}]
 
@@ -97,11 +132,10 @@ async def test_a_client_that_leaves_counts_only_when_it_had_waited_too_long(pod,
     async def inner(scope, receive, send):
         await receive()
         assert (await receive())["type"] == "http.disconnect"
+        await say(send)
 
-    sent = []
-
-    async def send(message):
-        sent.append(message)
+    async def send(_message):
+        """Send to a client that has left: nothing comes of it."""
 
     pod.middleware._app = inner
     scope = {"type": "http", "method": "POST", "path": CHAT, "headers": [(b"content-type", b"application/json")]}
@@ -109,12 +143,12 @@ async def test_a_client_that_leaves_counts_only_when_it_had_waited_too_long(pod,
     await world.until(lambda: pod.runtime.pool.in_flight.get(pod.stable.name) == 1)
     gone.set()
     await task
-    assert sent == []
     assert pod.runtime.pool.in_flight == {}
     counters = {item["revision"]: item for item in (await pod.state())["counters"]}
     assert sum(item["answers"] for item in counters.values()) == answers
     if answers:
         assert counters[pod.stable.name]["bad"] == {"ErrorRate": 0, "Latency": 1, "OutputContract": 0}
+        assert counters[pod.stable.name]["unchecked"] == (contract is not None)
 
 
 async def test_prometheus_shows_the_same_numbers(pod):

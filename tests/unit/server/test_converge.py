@@ -61,6 +61,13 @@ def test_a_failed_adapter_is_left_alone_and_a_retry_waits_for_its_time():
     assert decide([A], waiting, now=10.0) == (converge.BringUp(A.name),)
 
 
+def test_the_same_content_at_another_address_is_read_from_there():
+    moved = A.model_copy(update={"uri": "s3://bucket/moved"})
+    assert decide([moved], [record(A, AdapterPhase.LOADED)]) == (converge.Readdress(moved),)
+    waiting = record(A, AdapterPhase.RETRYING, retry_at=60.0)
+    assert decide([moved], [waiting], now=1.0) == (converge.Readdress(moved),)
+
+
 def test_other_content_under_the_same_name_replaces_it_by_way_of_draining():
     other = A.model_copy(update={"digest": "sha256:" + "f" * 64})
     assert decide([other], [record(A, AdapterPhase.LOADED)]) == (converge.Drain(A.name),)
@@ -105,6 +112,15 @@ def test_vllms_own_refusal_is_final_at_the_third_time():
         failing = converge.record_failure(failing, AdapterReason.LOAD_FAILED, "m", retryable=True, now=0.0)
         phases.append(failing.phase)
     assert phases == [AdapterPhase.RETRYING, AdapterPhase.RETRYING, AdapterPhase.FAILED]
+
+
+def test_a_message_is_cut_in_its_middle_and_can_be_written_as_json():
+    text = "tensor \ud800" + "x" * 1_100_000 + "; train again"
+    failed = converge.record_failure(record(A, AdapterPhase.FETCHING), "x", text, retryable=False, now=0.0)
+    assert len(failed.message) == 512
+    assert failed.message.startswith("tensor \\ud800xx")
+    assert failed.message.endswith("xx; train again")
+    assert failed.message.encode()
 
 
 def test_settled():

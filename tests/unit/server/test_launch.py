@@ -70,6 +70,11 @@ def test_cpu_and_gpu(tmp_path):
     assert not launch.is_cpu_build("0.32.0")
 
 
+def test_a_template_that_can_think_is_rendered_as_in_training(tmp_path):
+    flags = options(make_config(), tmp_path)
+    assert json.loads(flags["--default-chat-template-kwargs"]) == {"enable_thinking": False}
+
+
 def test_a_chat_template_of_the_base_model(tmp_path):
     flags = options(make_config(chat_template="{{ x }}"), tmp_path)
     assert flags["--chat-template"] == str(tmp_path / launch.CHAT_TEMPLATE_NAME)

@@ -103,6 +103,7 @@ async def test_a_revisions_own_name_is_unknown(pod):
         (b'{"model":"support","model":"x","messages":[]}', {}, 400, "duplicate_model"),
         (b'{"model":"support","\\u006dodel":"x","messages":[]}', {}, 400, "duplicate_model"),
         (b'{"messages":[]}', {}, 400, "invalid_model"),
+        (b'{"model":"support","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"http://a/"}}]}]}', {}, 400, "unsupported_content"),
         (b"model=support", {}, 400, "invalid_json"),
         (b'{"model":"support"}', {"content-type": "text/plain"}, 415, "unsupported_media_type"),
         (
@@ -113,7 +114,7 @@ async def test_a_revisions_own_name_is_unknown(pod):
         ),
         (b'{"model":"support","x":"' + b"y" * 700_000 + b'"}', {}, 413, "request_too_large"),
     ],
-)
+)  # fmt: skip
 async def test_bad_requests(pod, content, headers, status, code):
     headers = {"content-type": "application/json", **headers}
     refused(await pod.client.post(CHAT, content=content, headers=headers), status, code)

@@ -144,6 +144,49 @@ def test_modules_that_the_base_does_not_have(folder, base, name):
     assert reason_of(folder, base)[0] == AdapterReason.UNKNOWN_MODULES
 
 
+LONG = "x" * 1_100_000
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tensors": {LONG: np.zeros((4, 16), np.float32)}},
+        {"tensors": {f"base_model.model.{LONG}.lora_A.weight": np.zeros((4, 16), np.float32)}},
+        {"tensors": {LONG: np.zeros((4, 16), np.int32)}},
+        {"peft_type": "P" * 200_000},
+        {"peft_type": "\ud800"},
+        {"init_lora_weights": "P" * 200_000},
+        {"r": "P" * 200_000},
+        {"lora_alpha": "\ud800" * 10},
+        {"rank_pattern": {"q_proj": "P" * 200_000}},
+        {"target_modules": ["P" * 200_000, "\ud800"]},
+        {"target_modules": [str(number) for number in range(20_000)]},
+    ],
+)
+def test_what_a_tenant_wrote_is_cut_in_messages(folder, base, change):
+    write(folder, **change)
+    message = reason_of(folder, base)[1]
+    assert len(message) < 1000
+    assert message.encode()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"dtype": "F32", "shape": [4], "data_offsets": [0, 8]},
+        {"dtype": "F" * 200_000, "shape": [2], "data_offsets": [4, 8]},
+        {"dtype": "F32", "shape": "S" * 200_000, "data_offsets": [0, 8]},
+        {"dtype": "F32", "shape": ["S" * 200_000], "data_offsets": [0, 8]},
+    ],
+)
+def test_what_a_header_says_is_cut_in_messages(folder, base, entry):
+    header = json.dumps({LONG: entry}).encode()
+    (folder / WEIGHTS_NAME).write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 8)
+    reason, message = reason_of(folder, base)
+    assert reason == AdapterReason.NOT_SAFETENSORS
+    assert len(message) < 1000
+
+
 @pytest.mark.parametrize("targets", [["q_proj", "v_proj", "nothing"], []])
 def test_targets_without_weights(folder, base, targets):
     write(folder, target_modules=targets)
@@ -229,12 +272,65 @@ def test_the_manifest_of_another_base_model(tmp_path, base):
 
 
 def test_the_manifest_of_a_huge_adapter(tmp_path, base):
-    source = world.FakeSource()
-    manifest = source.manifests[source.publish(tmp_path / "x").uri]
-    huge = manifest.model_copy(update={"files": tuple(f.model_copy(update={"size": 1 << 40}) for f in manifest.files)})
+    huge = manifest_of(tmp_path, 1 << 40)
     with pytest.raises(AdapterError, match=WHAT_TO_DO) as caught:
         preflight.check_manifest(huge, world.BASE_DIGEST, 8, base)
     assert caught.value.reason == AdapterReason.TOO_LARGE
+
+
+def write_packed_model(folder, packed):
+    """Write a base with one plain layer, its norm, and one layer as a quantised checkpoint has it."""
+    layer = "model.layers.0.self_attn"
+    tensors = {
+        f"{layer}.q_proj.weight": np.zeros((16, 16), np.float32),
+        "model.layers.0.input_layernorm.weight": np.zeros((16,), np.float32),
+        "model.layers.0.linear_attn.conv1d.weight": np.zeros((16, 1, 4), np.float32),
+    }
+    tensors |= {f"{layer}.v_proj.{name}": tensor for name, tensor in packed.items()}
+    folder.mkdir()
+    save_file(tensors, folder / "model.safetensors")
+    return read_base_shapes(folder)
+
+
+PACKED = {
+    "bitsandbytes": {"weight": np.zeros((64, 1), np.uint8), "weight.absmax": np.zeros((2,), np.float32)},
+    "gptq": {"qweight": np.zeros((2, 8), np.int32), "scales": np.zeros((1, 8), np.float16)},
+    "compressed-tensors": {"weight_packed": np.zeros((8, 2), np.int32), "weight_scale": np.zeros((8, 1), np.float16)},
+}
+
+
+@pytest.mark.parametrize("packed", PACKED.values(), ids=PACKED)
+def test_on_a_packed_base_the_size_is_bounded_by_a_fixed_number(tmp_path, packed):
+    base = write_packed_model(tmp_path / "packed", packed)
+    assert base.largest_adapter_elements_per_rank is None
+    manifest = manifest_of(tmp_path, 1 << 30)
+    preflight.check_manifest(manifest, world.BASE_DIGEST, 8, base)
+    with pytest.raises(AdapterError, match=WHAT_TO_DO) as caught:
+        preflight.check_manifest(manifest_of(tmp_path, 1 << 40), world.BASE_DIGEST, 8, base)
+    assert caught.value.reason == AdapterReason.TOO_LARGE
+
+
+def test_an_adapter_on_a_packed_layer(tmp_path, folder):
+    base = write_packed_model(tmp_path / "packed", PACKED["gptq"])
+    tensors = {name: tensor for name, tensor in world.make_tensors().items() if ".layers.0." in name}
+    write(folder, tensors)
+    preflight.check_folder(folder, 8, base)
+
+
+def test_norms_and_convolutions_are_not_taken_for_packed_layers(tmp_path):
+    base = write_packed_model(tmp_path / "plain", {"weight": np.zeros((8, 16), np.float32)})
+    assert base.largest_adapter_elements_per_rank == 16 + 16 + 8 + 16
+    assert base.find("model.layers.0.input_layernorm") is None
+    with pytest.raises(AdapterError, match="at most"):
+        preflight.check_manifest(manifest_of(tmp_path, 1 << 30), world.BASE_DIGEST, 8, base)
+
+
+def manifest_of(tmp_path, size):
+    """Return the manifest of an adapter of so many bytes."""
+    source = world.FakeSource()
+    manifest = source.manifests[source.publish(tmp_path / "x").uri]
+    first, *rest = manifest.files
+    return manifest.model_copy(update={"files": (first.model_copy(update={"size": size}), *rest)})
 
 
 SOURCES = (AdapterSource(namespace="support", uri_prefix="s3://bucket/adapters/support"),)

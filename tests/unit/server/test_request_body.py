@@ -104,11 +104,77 @@ def test_the_fast_way_agrees_with_a_full_parse(pairs):
 
 
 def test_deep_nesting_is_refused_not_crashed_on():
-    deep = b'{"model":"a","x":' + b"[" * 900 + b"]" * 900 + b"}"
-    assert code_of(lambda: encode_body(decode_body(deep)))[0] == 400
-    assert code_of(decode_body, b'{"model":"a","x":' + b"[" * 90000 + b"]" * 90000 + b"}")[0] == 400
+    for levels in (254, 900, 1023, 90_000):
+        deep = b'{"model":"a","x":' + b"[" * levels + b"]" * levels + b"}"
+        assert code_of(decode_body, deep) == (400, RefusalCode.INVALID_JSON)
     escaped = b'{"\\u006dodel":"a","x":' + b"[" * 1000 + b"]" * 1000 + b"}"
     assert code_of(decode_body, escaped)[0] == 400
+
+
+def test_what_is_decoded_can_be_encoded():
+    levels = 253
+    data = decode_body(b'{"model":"a","x":' + b"[" * levels + b"]" * levels + b"}")
+    encode_body({**data, "model": "a--0123456789ab", "stream_options": {"include_usage": True}})
+
+
+def with_content(content) -> bytes:
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": content}]
+    return orjson.dumps({"model": "a", "messages": messages})
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": "http://169.254.169.254/"}},
+        {"type": "video_url", "video_url": {"url": "file:///etc/passwd"}},
+        {"type": "audio_url", "audio_url": {"url": "http://store/"}},
+        {"type": "input_audio", "input_audio": {"data": "", "format": "wav"}},
+        {"type": "input_image", "image_url": "http://store/"},
+        {"type": "image_embeds", "image_embeds": ""},
+        {"image_url": "http://store/"},
+        {"type": None, "image_url": "http://store/"},
+        {"type": ["text"], "image_url": "http://store/"},
+        {"type": "text", "text": "x", "uuid": "1", "image_url": "http://store/"},
+        {"type": "text", "text": "x", "video_url": "http://store/"},
+        {"type": "refusal", "refusal": "x", "uuid": "1", "image_url": "http://store/"},
+        [{"type": "image_url", "image_url": {"url": "http://store/"}}],
+        None,
+    ],
+)
+def test_a_part_that_is_no_text(part):
+    body = with_content([{"type": "text", "text": "What is this?"}, part])
+    with pytest.raises(RefusalError, match=r"messages\[1\]\.content\[1\].*; send .*text") as caught:
+        decode_body(body)
+    assert (caught.value.status, caught.value.code) == (400, RefusalCode.UNSUPPORTED_CONTENT)
+    assert caught.value.param == "messages"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "x",
+        None,
+        [],
+        ["x"],
+        [{"type": "text", "text": "x"}, {"type": "text", "text": "y", "cache_control": {"type": "e"}}],
+    ],
+)
+def test_messages_of_text(content):
+    assert decode_body(with_content(content))["messages"][1]["content"] == content
+
+
+def test_what_an_assistant_said_may_be_sent_again():
+    messages = [
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
+        {"role": "assistant"},
+    ]
+    assert decode_body(orjson.dumps({"model": "a", "messages": messages}))["messages"] == messages
+
+
+@pytest.mark.parametrize("messages", [None, "x", {"role": "user"}, ["x"], [None]])
+def test_what_is_no_message_is_left_for_vllm_to_refuse(messages):
+    assert decode_body(orjson.dumps({"model": "a", "messages": messages}))["messages"] == messages
 
 
 def test_headers_for_vllm():

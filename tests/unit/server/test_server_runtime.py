@@ -6,7 +6,11 @@ import pytest
 
 import server_world as world
 from server_world import chat, refused, serve
-from tunewright_contracts.serving_plan import PodState
+from tunewright_contracts.serving_plan import MAX_STATE_BYTES, AdapterPhase, PlanStatus, PodState
+from tunewright_server import converge
+from tunewright_server.converge import AdapterRecord
+from tunewright_server.plan_source import Offer
+from tunewright_server.preflight import AdapterReason
 from tunewright_storage.errors import StorageError, StorageReason
 
 CHAT = "/v1/chat/completions"
@@ -116,6 +120,37 @@ async def test_a_bad_adapter_fails_for_good_and_does_not_keep_the_pod_from_start
     assert (await pod.client.post(CHAT, json=chat())).status_code == 200
 
 
+async def test_an_adapter_with_a_huge_name_in_it_leaves_the_state_small(pod):
+    name = "x" * 1_100_000
+    bad = pod.source.publish(pod.root / "bad", 9, tensors={name: world.np.zeros((4, 16), "f4")})
+    await serve(pod, (pod.stable, 100), extra=[bad])
+    state = pod.runtime.state()
+    assert {item.name: item.reason for item in state.adapters}[bad.name] == "UnknownModules"
+    assert len(state.to_json()) < 4096
+
+
+def test_a_pool_of_failures_only_still_tells_the_operator_every_reason(tmp_path):
+    pod = world.Pod(tmp_path / "pod", max_adapters=1024)
+    runtime = pod.build(None)
+    entry = pod.source.publish(tmp_path / "a")
+    for number in range(1024):
+        name = f"support--{number:012x}"
+        failing = AdapterRecord(entry.model_copy(update={"name": name}), AdapterPhase.FETCHING, 0.0)
+        message = "\x01" * 10_000 + "; publish it again"
+        runtime.pool.records[name] = converge.record_failure(
+            failing, AdapterReason.NOT_SAFETENSORS, message, retryable=False, now=0.0
+        )
+    state = runtime.state()
+    assert len(state.to_json().encode()) <= MAX_STATE_BYTES
+    assert [item.reason for item in state.adapters] == ["NotSafetensors"] * 1024
+    assert all(item.message for item in state.adapters)
+
+
+async def test_why_a_plan_was_refused_is_cut(pod):
+    pod.runtime._keeper.last = Offer(PlanStatus.REFUSED, "the plan cannot be read: " + "x" * 9000)
+    assert len(pod.runtime.state().plan_message) == 512
+
+
 async def test_the_pod_itself_refuses_another_tenants_adapter(pod):
     other = pod.stable.model_copy(update={"namespace": "billing"})
     plan = world.make_plan(2, [other], [world.make_route((other, 100), alias="billing")])
@@ -140,6 +175,15 @@ async def test_a_store_that_is_away_for_a_while_is_waited_for(pod):
     pod.source.failure = None
     await pod.settled()
     assert pod.canary.name in pod.engine.loaded
+
+
+async def test_an_adapter_that_is_not_where_the_plan_says_is_read_from_where_the_next_one_says(pod):
+    lost = pod.canary.model_copy(update={"uri": f"{world.PREFIX}/lost"})
+    await serve(pod, (pod.stable, 100), extra=[lost])
+    assert pod.runtime.pool.records[lost.name].reason == "NoManifest"
+    await serve(pod, (pod.stable, 100), extra=[pod.canary])
+    assert pod.canary.name in pod.engine.loaded
+    assert pod.runtime.pool.records[lost.name].reason == ""
 
 
 async def test_no_manifest(pod):

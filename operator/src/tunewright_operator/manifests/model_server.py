@@ -11,6 +11,8 @@ from typing import Any, Final
 from tunewright_contracts.server_config import SERVER_CONFIG_PATH, ServerConfig
 from tunewright_contracts.serving_plan import (
     ADMIN_PREFIX,
+    GRACE_SECONDS,
+    LEAVE_SECONDS,
     PLAN_DIRECTORY,
     PLAN_KEY,
     PUBLIC_KEY_PATH,
@@ -43,10 +45,6 @@ TEMPLATE_HASH: Final = f"{GROUP}/template-hash"
 """Annotation of the Deployment: which pod template it was last applied with."""
 STATE_SIZE: Final = "200Gi"
 """A bound on base model and adapters, not a reservation."""
-DRAIN_SECONDS: Final = 10
-"""From a pod's removal from the Service until SIGTERM: every proxy must have heard of the removal."""
-GRACE_SECONDS: Final = 120
-"""From the decision to stop a pod until SIGKILL: the drain, and the time for answers that are being written."""
 START_MINUTES: Final = 60
 """How long a pod may fetch and load its base model before the kubelet starts the container anew."""
 
@@ -189,7 +187,7 @@ def _build_pod_spec(server: ModelServer, images: pods.ImageDefaults) -> Body:
         "startupProbe": {**_build_probe("healthz"), "periodSeconds": 5, "failureThreshold": START_MINUTES * 12},
         "readinessProbe": {**_build_probe("readyz"), "periodSeconds": 2, "failureThreshold": 3},
         "livenessProbe": {**_build_probe("healthz"), "periodSeconds": 10, "failureThreshold": 6},
-        "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN_SECONDS}}},
+        "lifecycle": {"preStop": {"sleep": {"seconds": LEAVE_SECONDS}}},
         "volumeMounts": mounts,
     }
     resources = pods.build_resources(spec.resources, accelerators=True)

@@ -1,0 +1,47 @@
+"""The objects of a ModelServer that no loop decides about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tunewright_contracts.run_spec import BaseModelSource
+from tunewright_contracts.server_config import ServerConfig
+from tunewright_operator.api.model_server import ModelServer
+from tunewright_operator.manifests import model_server, pods
+from tunewright_server import launch
+
+OWNER = {
+    "apiVersion": "tunewright.dev/v1alpha1",
+    "kind": "ModelServer",
+    "metadata": {"name": "pool", "namespace": "serving", "uid": "u", "generation": 1},
+    "spec": {"baseModelRef": {"name": "tiny"}, "storage": {"secretRef": {"name": "s3"}}},
+}
+SERVER = ModelServer.from_body(OWNER)
+CONFIG = ServerConfig(
+    server_uid="u",
+    namespace="serving",
+    name="pool",
+    base_model=BaseModelSource(name="tiny", digest="sha256:" + "b" * 64, context_length=64),
+    served_base_name="tiny",
+    max_rank=16,
+    max_adapters=8,
+    rollout_slots=4,
+    max_active_adapters=8,
+    max_model_length=64,
+)
+
+
+@pytest.mark.parametrize("cpu", [True, False])
+def test_answers_under_way_have_nearly_the_whole_grace_period(cpu: bool) -> None:
+    """The kubelet counts the preStop into the grace period; vLLM's own limit must end before it, and not much before."""
+    images = pods.ImageDefaults(operator="o", trainer="t", server="s")
+    config_map = model_server.build_config_map(OWNER, CONFIG, "key")
+    deployment = model_server.build_deployment(OWNER, SERVER, config_map, images)
+    pod = deployment["spec"]["template"]["spec"]
+    leave = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    command = launch.build_command(CONFIG, Path("/base-model"), "0.0.0.0", 8000, cpu=cpu)
+    finish = int(command[command.index("--shutdown-timeout") + 1])
+    left = pod["terminationGracePeriodSeconds"] - leave - finish
+    assert 5 <= left <= 15

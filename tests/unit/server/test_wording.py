@@ -1,0 +1,78 @@
+"""No tenant can put so much into a pod's state that the operator cannot read it."""
+
+import pytest
+
+from tunewright_contracts.serving_plan import MAX_STATE_BYTES, AdapterPhase, AdapterState, PodState, RevisionCounters
+from tunewright_server import wording
+
+MOST_ADAPTERS = 1024 + 64
+"""The most aliases and rollout slots of a ModelServer."""
+DIGEST = "sha256:" + "a" * 64
+
+
+def make_state(messages, counters=0) -> PodState:
+    return PodState(
+        pod_uid="p" * 36,
+        boot_id="b" * 32,
+        adapters=tuple(
+            AdapterState(
+                name=f"{'a' * 40}--{number:012d}",
+                digest=DIGEST,
+                phase=AdapterPhase.FAILED,
+                reason="NonFiniteWeights",
+                message=message,
+            )
+            for number, message in enumerate(messages)
+        ),
+        counters=tuple(
+            RevisionCounters(
+                alias="a" * 40,
+                revision=f"{'a' * 40}--{number:012d}",
+                answers=99_999,
+                bad=dict.fromkeys(("ErrorRate", "Latency", "OutputContract"), 9_999),
+                latency_milliseconds=(9_999,) * 49,
+            )
+            for number in range(counters)
+        ),
+    )
+
+
+@pytest.mark.parametrize("letter", ["x", '"', "\x01", "é", "\N{GRINNING FACE}"])
+@pytest.mark.parametrize("counters", [0, 1000])
+def test_a_state_of_failures_only_fits_and_keeps_every_reason(letter, counters):
+    state = make_state([letter * wording.LONGEST_MESSAGE] * MOST_ADAPTERS, counters)
+    fitted = wording.fit_state(state)
+    assert len(fitted.to_json().encode()) <= MAX_STATE_BYTES
+    assert [(item.name, item.reason) for item in fitted.adapters] == [
+        (item.name, item.reason) for item in state.adapters
+    ]
+    assert fitted.counters == state.counters
+    assert all(item.message for item in fitted.adapters)
+
+
+def test_a_state_that_fits_is_left_as_it_is():
+    state = make_state(["mend it; publish it again"] * MOST_ADAPTERS)
+    assert wording.fit_state(state) is state
+
+
+def test_where_room_is_short_each_message_gets_an_equal_share_and_short_ones_stay_whole():
+    messages = ["x" * 40_000 + "; publish it again"] * 64 + ["train it again"]
+    fitted = [item.message for item in wording.fit_state(make_state(messages)).adapters]
+    assert fitted[-1] == "train it again"
+    assert len(set(fitted[:64])) == 1
+    assert fitted[0].endswith("; publish it again")
+    assert len(fitted[0]) > 5_000
+
+
+def test_a_cut_text_keeps_its_beginning_and_its_end():
+    assert wording.shorten("abcdefghij", 10) == "abcdefghij"
+    assert wording.shorten("abcdefghijk", 10) == "abcde…hijk"
+    assert wording.shorten("abc", 1) == "…"
+    assert wording.shorten("abc", 0) == ""
+
+
+def test_names_are_few_cut_and_quoted():
+    shown = wording.list_names(["a" * 1_000_000, "\ud800", "c", "d"])
+    assert len(shown) < 4 * wording.LONGEST_NAME
+    assert shown.endswith("…" + "a" * 98 + "', '\\ud800', 'c' (4 in all)")
+    assert wording.list_names([]) == ""
