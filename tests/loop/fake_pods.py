@@ -46,7 +46,7 @@ class Counters:
 
 
 class FakePod:
-    """One server process. ``broken`` adapters fail for good with that message, ``barred`` ones are tried again; ``slow`` ones load when told."""
+    """One server process. ``broken`` adapters fail for good with that message (and a reason of ``reasons``), ``barred`` ones are tried again, ``slow`` ones load when told."""
 
     def __init__(self, uid: str, *, boot: int = 1) -> None:
         self.uid = uid
@@ -58,6 +58,7 @@ class FakePod:
         self.loaded: set[str] = set()
         self.broken: dict[str, str] = {}
         self.barred: dict[str, str] = {}
+        self.reasons: dict[str, str] = {}
         self.slow: set[str] = set()
         self.in_flight: dict[str, int] = {}
         self.counters: dict[tuple[str, str], Counters] = {}
@@ -163,7 +164,7 @@ class FakePod:
 
     def _reason(self, name: str) -> str:
         if name in self.broken:
-            return "PreflightFailed"
+            return self.reasons.get(name, "PreflightFailed")
         return "AccessDenied" if name in self.barred else ""
 
     def _phase(self, name: str) -> AdapterPhase:

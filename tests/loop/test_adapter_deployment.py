@@ -126,6 +126,49 @@ async def test_the_evaluators_token_is_renewed_before_it_expires(world):
     assert world.cluster.peek(SECRET, SUPPORT, name)["data"]["token"] != first
 
 
+async def test_a_namespace_that_is_let_in_no_more_gets_no_further_token(world):
+    await world.settle()
+    world.put_job("first")
+    await world.settle()
+    name = world.evaluation_job()["metadata"]["name"]
+    world.cluster.edit(
+        MODEL_SERVER, SERVING, "pool", lambda body: body["spec"].update(allowedNamespaces={"from": "Same"})
+    )
+    await world.settle()
+    assert condition(world.status(), "Stalled")["reason"] == "ServerNotAllowed"
+    assert name not in world.jobs.names()
+    world.cluster.edit(
+        MODEL_SERVER, SERVING, "pool", lambda body: body["spec"].update(allowedNamespaces={"from": "All"})
+    )
+    await world.settle()
+    assert world.evaluation_job()["metadata"]["name"] == name
+
+
+async def test_an_evaluation_whose_pod_cannot_start_says_why(world):
+    await world.settle()
+    world.put_job("first")
+    await world.settle()
+    name = world.evaluation_job()["metadata"]["name"]
+    waiting = {"reason": "ImagePullBackOff", "message": "no such image"}
+    world.jobs.create_pod(name, {"phase": "Pending", "containerStatuses": [{"state": {"waiting": waiting}}]})
+    await world.settle()
+    progressing = condition(world.status(), "Progressing")
+    assert progressing["reason"] == "PodPending"
+    assert "ImagePullBackOff: no such image" in progressing["message"]
+
+
+async def test_an_evaluation_that_gets_no_pod_says_where_to_look(world):
+    await world.settle()
+    world.put_job("first")
+    await world.settle()
+    name = world.evaluation_job()["metadata"]["name"]
+    assert condition(world.status(), "Progressing")["reason"] == "Evaluating"
+    await world.pass_time(31)
+    progressing = condition(world.status(), "Progressing")
+    assert progressing["reason"] == "PodPending"
+    assert f"kubectl describe job {name}" in progressing["message"]
+
+
 async def test_an_evaluation_that_could_not_measure_runs_again_by_itself(world):
     await world.settle()
     world.put_job("first")
@@ -269,6 +312,33 @@ async def test_abort_brings_the_incumbent_back_and_beats_promote(world):
     world.annotate("retry", "second")
     await world.settle()
     assert world.status()["candidate"]["revision"] == revision_of("second")
+
+
+async def test_an_operator_that_starts_calls_no_healthy_alias_unready(world):
+    await world.settle()
+    await world.promote("first")
+    before = world.status()
+    world.restart_operator()
+    key = Key(ADAPTER_DEPLOYMENT, SUPPORT, "support")
+    assert await world.rollouts.reconcile(key) == 2.0, "nobody has looked at the server yet"
+    assert world.status() == before
+    await world.settle()
+    assert world.status() == before
+
+
+async def test_an_operator_that_starts_records_no_withdrawal_before_it_saw_the_replicas(world):
+    await world.settle()
+    await world.promote("first")
+    await world.begin_canary("second")
+    world.annotate("abort", "second")
+    key = Key(ADAPTER_DEPLOYMENT, SUPPORT, "support")
+    await world.rollouts.reconcile(key)
+    world.restart_operator()
+    await world.rollouts.reconcile(key)
+    assert world.status()["candidate"]["ending"]["outcome"] == "Aborted"
+    assert condition(world.status(), "Progressing")["reason"] == "Withdrawing"
+    await world.settle()
+    assert world.status()["history"][0]["outcome"] == "Aborted"
 
 
 async def test_the_server_disappearing_loses_nothing(world):

@@ -18,10 +18,12 @@ from tunewright_operator.api.kinds import (
     POD,
     POD_DISRUPTION_BUDGET,
     REPLICA_SET,
+    SECRET,
     SERVICE,
 )
 from tunewright_operator.cluster import ConflictError
 from tunewright_operator.reconcile.report import FailureReporter
+from tunewright_operator.reconcile.signing_keys import SIGNING_KEY_SECRET, SigningKeys
 from tunewright_operator.runtime.wakeups import Key
 
 KEY = Key(MODEL_SERVER, SERVING, "pool")
@@ -176,6 +178,40 @@ async def test_a_plan_conflict_is_answered_by_a_new_generation(world):
     await world.settle()
     assert world.plan.generation == generation + 1
     assert pod.plan == world.plan
+
+
+async def test_a_new_signing_key_signs_the_plan_that_is_in_force_anew(world):
+    """Pods that start from now on know the new key only; those that run keep the plan that they have."""
+    await world.promote("first")
+    before = world.cluster.peek(CONFIG_MAP, SERVING, "pool-plan")["data"]
+    generation = world.plan.generation
+    world.cluster.remove(SECRET, "tunewright-system", SIGNING_KEY_SECRET)
+    world.restart_operator()
+    await world.settle()
+    after = world.cluster.peek(CONFIG_MAP, SERVING, "pool-plan")["data"]
+    key = await SigningKeys(world.cluster, "tunewright-system").load()
+    assert after != before
+    assert key.has_signed(SignedPlan.from_json(after[PLAN_KEY]))
+    assert world.plan.generation == generation
+    assert set(world.ask(10)) == {revision_of("first")}
+
+
+async def test_a_pool_whose_pods_the_api_server_refuses_says_so(world):
+    refusal = 'pods "pool-7d" is forbidden: exceeded quota: small, requested: pods=1'
+    for pod in world.pool.pods():
+        world.pool.kill(pod["metadata"]["name"])
+
+    def refuse(body):
+        body["status"]["readyReplicas"] = 0
+        body["status"]["conditions"] = [
+            {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": refusal}
+        ]
+
+    world.cluster.edit(DEPLOYMENT, SERVING, "pool", refuse)
+    await world.servers.reconcile(KEY)
+    ready = condition(world.server_status(), "Ready")
+    assert (ready["status"], ready["reason"]) == ("False", "ReplicasUnavailable")
+    assert "exceeded quota" in ready["message"]
 
 
 async def test_a_plan_that_somebody_else_wrote_in_between_is_not_overwritten(world):

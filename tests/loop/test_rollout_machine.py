@@ -265,6 +265,8 @@ class RolloutMachine(RuleBasedStateMachine):
         if not self.spoken(situation, "promote", candidate.revision):
             assert candidate.step_started_at is not None
             assert seconds_since(candidate.step_started_at, self.world.now) >= 120
+            assert situation.server is not None
+            assert situation.server.has_loaded(candidate.revision), "stable where a replica lacks it"
 
     @invariant()
     def weights_sum_to_100(self) -> None:

@@ -83,6 +83,11 @@ class SigningKey:
             payload=base64.b64encode(payload).decode(), signature=base64.b64encode(self._key.sign(payload)).decode()
         )
 
+    def has_signed(self, signed: SignedPlan) -> bool:
+        """Whether a plan's signature is this key's: Ed25519 signs the same bytes the same way (RFC 8032)."""
+        signature = self._key.sign(base64.b64decode(signed.payload))
+        return signed.signature == base64.b64encode(signature).decode()
+
     def issue_state_token(self, server_uid: str, now: datetime) -> str:
         """Return a token that reads the state of the server's pods."""
         return self._issue(server_uid, Scope.STATE, now, STATE_TOKEN_LIFETIME, {})

@@ -111,7 +111,7 @@ def _decide_inspection(observation: BaseModelObservation, now: dt.datetime) -> B
     if run is None:
         return BaseModelDecision(_say_inspecting(model, "", now), (CreateInspection(),), RETRY_SECONDS)
     if not run.finished:
-        waiting = run.pod.waiting if run.pod else ""
+        waiting = run.explain_waiting(now)
         return BaseModelDecision(_say_inspecting(model, waiting, now), look_again_seconds=RETRY_SECONDS)
     result = run.result
     if result is not None and result.outcome is Outcome.SUCCEEDED and result.base_model is not None:

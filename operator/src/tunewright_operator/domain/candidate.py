@@ -21,6 +21,7 @@ from tunewright_operator.api.adapter_deployment import (
 from tunewright_operator.api.conditions import FineTuneJobCondition, find_condition
 from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
+from tunewright_operator.domain.reasons import CommonReason
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,15 @@ class Choice:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What an inspection Job found at `adapter.uri`: ``adapter``, or the reason why not; neither while it runs."""
+    """What an inspection Job found at `adapter.uri`: ``adapter``, or the reason why not; neither while it runs.
+
+    ``waiting`` says why its pod does not run yet.
+    """
 
     adapter: AdapterSummary | None = None
     reason: str = ""
     message: str = ""
+    waiting: str = ""
 
 
 def choose_adapter(
@@ -111,6 +116,9 @@ def _choose_address(
         return Choice(
             revision=revision.model_copy(update={"revision": revision_name(model_name, known.digest)}), named=True
         )
+    if inspection is not None and inspection.waiting:
+        message = f"the pod that reads the manifest of {uri} waits: {inspection.waiting}"
+        return Choice(reason=CommonReason.POD_PENDING, message=message)
     if inspection is None or (inspection.adapter is None and not inspection.reason):
         return Choice(reason=Why.INSPECTING_ADAPTER, message=f"reading the manifest of {uri}.")
     if inspection.adapter is None:

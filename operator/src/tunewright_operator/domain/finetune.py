@@ -299,10 +299,10 @@ def _watch(observation: FineTuneObservation, run: JobRun, now: dt.datetime) -> F
     if running:
         look_again = min(look_again, max(1.0, _deadline_left(observation, now)))
     if observation.dataset_is_ready:
-        report = report_train(observation, run, facts)
+        report = report_train(observation, run, facts, now)
         look_again = min(look_again, PROGRESS_SECONDS) if running else look_again
     else:
-        report = report_prepare(run, facts)
+        report = report_prepare(run, facts, now)
     return FineTuneDecision(build_status(observation.job, report, now), look_again_seconds=look_again)
 
 

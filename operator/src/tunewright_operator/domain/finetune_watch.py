@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 from tunewright_contracts.progress import Phase
@@ -19,10 +20,9 @@ from tunewright_operator.domain.reasons import CommonReason, FineTuneJobReason
 from tunewright_operator.domain.runs import JobRun, RunState
 
 
-def report_prepare(run: JobRun, facts: dict[str, Any]) -> Report:
+def report_prepare(run: JobRun, facts: dict[str, Any], now: dt.datetime) -> Report:
     """Return what to tell of a prepare Job that has not finished."""
-    pod = run.pod
-    waiting = "" if pod is None or pod.running else pod.waiting
+    waiting = run.explain_waiting(now)
     return Report(
         phase=FineTuneJobPhase.PREPARING,
         reason=CommonReason.POD_PENDING if waiting else FineTuneJobReason.PREPARING,
@@ -32,7 +32,7 @@ def report_prepare(run: JobRun, facts: dict[str, Any]) -> Report:
 
 
 def report_train(  # noqa: PLR0911 - one return a rule
-    observation: FineTuneObservation, run: JobRun, facts: dict[str, Any]
+    observation: FineTuneObservation, run: JobRun, facts: dict[str, Any], now: dt.datetime
 ) -> Report:
     """Return what to tell of a train Job that has not finished."""
     status, attempt = observation.status, observation.attempt
@@ -49,8 +49,9 @@ def report_train(  # noqa: PLR0911 - one return a rule
         # The Job controller has yet to count the pod; a moment later its result is read.
         return _repeat_report(status, attempt, facts)
     if pod is None or not pod.running:
-        if pod is not None and pod.waiting:
-            message = f"The pod of attempt {attempt} waits: {pod.waiting}"
+        waiting = run.explain_waiting(now)
+        if waiting:
+            message = f"The pod of attempt {attempt} waits: {waiting}"
             return Report(FineTuneJobPhase.PENDING, CommonReason.POD_PENDING, message, facts=facts)
         return Report(FineTuneJobPhase.PENDING, FineTuneJobReason.STARTING, f"Attempt {attempt} starts.", facts=facts)
     if progress is None or progress.attempt != attempt:

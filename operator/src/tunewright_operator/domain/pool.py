@@ -47,6 +47,8 @@ class PoolFacts:
     updated: bool = True
     needs_surge: bool = False
     problem: Problem | None = None
+    refused: str = ""
+    """Why the API server creates no more pods."""
     endpoint: str = ""
     selector: str = ""
 
@@ -96,7 +98,12 @@ def _report_pod(view: PodView) -> PodStatus:
 def _assess(server: ModelServer, facts: PoolFacts, answering: int) -> list[Wanted]:
     spec = server.spec
     needed = max(1, spec.replicas - spec.update_strategy.max_unavailable)
-    pods_said = "; ".join(f"{pod.name}: {pod.problem}" for pod in facts.pods if pod.problem)
+    pods_said = "; ".join(
+        [
+            *(f"{pod.name}: {pod.problem}" for pod in facts.pods if pod.problem),
+            *([facts.refused] if facts.refused else []),
+        ]
+    )
     counted = f"{answering} of {spec.replicas} replicas are ready and answer the operator."
     if spec.replicas == 0:
         ready = Wanted(Type.READY, "False", Why.SCALED_TO_ZERO, "spec.replicas is 0: nothing answers.")

@@ -18,19 +18,23 @@ from tunewright_operator.api.adapter_deployment import (
     Revision,
     Verb,
 )
-from tunewright_operator.domain import history, steps
+from tunewright_operator.domain import history, steps, transitions
+from tunewright_operator.domain.loading import hold_for_loading
 from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
 from tunewright_operator.domain.requests import Request, list_pending, record_handled
 from tunewright_operator.domain.situation import Decision, Notice, ServerFacts, Situation, Wait
 from tunewright_operator.domain.times import format_time
 from tunewright_operator.domain.weights import desired_targets
 
+UNSEEN_SECONDS = 2.0
+"""When to look again for a server that no loop has polled yet: about as often as a busy one is polled."""
+
 Rule = Callable[[Situation, datetime], Decision | None]
 
 
 def decide(situation: Situation, now: datetime) -> Decision:
     """Return the first decision that a rule makes; the rules' order is their precedence."""
-    for rule in (_handle_request, _finish_ending, _supersede, _advance, _accept):
+    for rule in (_handle_request, _finish_ending, _follow_address, _supersede, _advance, _accept):
         decision = rule(situation, now)
         if decision is not None:
             return decision
@@ -73,7 +77,7 @@ def _abort(situation: Situation, request: Request, _: datetime) -> Decision:
     candidate = _current(situation, request)
     if candidate is None:
         return _ignore(situation, request, f"{request.revision} is not the candidate")
-    return steps.withdraw(
+    return transitions.withdraw(
         situation.status, candidate, Outcome.ABORTED, Why.ABORT_REQUESTED, f"aborted by annotation {request.value}"
     )
 
@@ -90,18 +94,18 @@ def _promote(situation: Situation, request: Request, now: datetime) -> Decision:
         if situation.spec.rollout.steps[candidate.step].set_weight is not None:
             return _ignore(situation, request, "a new weight is still on its way to the replicas")
         notice = Notice(Why.STEP_PROMOTED, f"{candidate.revision} passed step {candidate.step}: {message}")
-        return steps.step_on(situation, candidate, notice)
-    return steps.promote(situation, candidate, now, message)
+        return transitions.step_on(situation, candidate, notice)
+    return transitions.promote(situation, candidate, now, message)
 
 
-def _retry(situation: Situation, request: Request, now: datetime) -> Decision:
+def _retry(situation: Situation, request: Request, now: datetime) -> Decision:  # noqa: PLR0911 - a chain of early decisions
     """Begin the current step again, or let a revision that was rolled back try once more."""
     candidate = _current(situation, request)
     if candidate is not None and candidate.step >= len(situation.spec.rollout.steps):
         # A bake compares with the incumbent's last window, which a second bake would not have: nobody asks it by now.
         return _ignore(situation, request, f"{candidate.revision} bakes; wait for its end, or abort it")
     if candidate is not None:
-        after = steps.change_candidate(situation.status, candidate, **steps.FRESH_STEP)
+        after = transitions.change_candidate(situation.status, candidate, **transitions.FRESH_STEP)
         message = f"{candidate.revision} begins step {candidate.step} again: annotation {request.value}"
         return Decision(after, (Notice(Why.RETRY_REQUESTED, message),))
     if situation.candidate is not None:
@@ -111,6 +115,15 @@ def _retry(situation: Situation, request: Request, now: datetime) -> Decision:
         return _ignore(situation, request, f"{request.revision} is neither what the spec names nor in the history")
     if situation.status.stable is not None and revision.digest == situation.status.stable.digest:
         return _ignore(situation, request, f"{request.revision} is stable already")
+    wanted = situation.choice.revision
+    if (
+        wanted is not None
+        and wanted.digest != revision.digest
+        and not history.is_barred(situation.status.history, wanted.digest)
+    ):
+        # It would be superseded at the next look, and its refusal forgotten.
+        why = f"the spec names {wanted.revision}; let spec.adapter name {request.revision} first"
+        return _ignore(situation, request, why)
     accepted = _accept_revision(situation.status, revision, now, step=0)
     return Decision(accepted, (Notice(Why.RETRY_REQUESTED, f"{revision.revision} may try again: {request.value}"),))
 
@@ -126,6 +139,9 @@ def _roll_back(situation: Situation, request: Request, now: datetime) -> Decisio
     if stable is not None and stable.digest == entry.digest:
         return _ignore(situation, request, f"{request.revision} is stable; abort the candidate to stay with it")
     candidate = situation.candidate
+    if candidate is not None and candidate.ending is None and candidate.digest == entry.digest:
+        # To withdraw it would give its requests back to what the person flees.
+        return _ignore(situation, request, f"{request.revision} is the candidate already")
     if candidate is not None:
         return None
     revision = history.as_revision(entry)
@@ -162,15 +178,40 @@ def _finish_ending(situation: Situation, now: datetime) -> Decision | None:
     if candidate is None or candidate.ending is None:
         return None
     server = situation.server
-    gone = server is None or server.targets is None
-    if server is not None and not gone and not server.is_everywhere(desired_targets(situation.status)):
+    withdrawn = (
+        not situation.server_unseen
+        if server is None
+        else server.targets is None or server.is_everywhere(desired_targets(situation.status))
+    )
+    if not withdrawn:
         message = f"{candidate.ending.reason}: {candidate.revision} is losing its requests. {candidate.ending.message}"
-        return Decision(situation.status, wait=Wait(Why.WITHDRAWING, message))
+        return Decision(
+            situation.status, wait=Wait(Why.WITHDRAWING, message), look_after=UNSEEN_SECONDS if server is None else None
+        )
     ending = candidate.ending
     entry = history.end_candidate(candidate, ending.outcome, ending.reason, ending.message, format_time(now))
     entries = history.add_entry(situation.status.history, entry, situation.spec.history_limit)
     after = situation.status.model_copy(update={"candidate": None, "history": entries})
     return Decision(after, again=True)
+
+
+def _follow_address(situation: Situation, _: datetime) -> Decision | None:
+    """Read an adapter from where the spec says it lies by now, when its old address serves no more; its digest says that it is the same.
+
+    An address that works is kept: the new one may be refused, and would take the alias' answers with it.
+    """
+    wanted, status = situation.choice.revision, situation.status
+    if wanted is None or situation.server is None or not situation.server.has_trouble_with(wanted.revision):
+        return None
+    moved = {
+        arm: revision.model_copy(update={"uri": wanted.uri})
+        for arm, revision in (("candidate", status.candidate), ("stable", status.stable))
+        if revision is not None and revision.digest == wanted.digest and revision.uri != wanted.uri
+    }
+    if not moved:
+        return None
+    notice = Notice(Why.ADDRESS_CHANGED, f"{wanted.revision} is read from {wanted.uri} from now on.")
+    return Decision(status.model_copy(update=moved), (notice,), again=True)
 
 
 def _supersede(situation: Situation, _: datetime) -> Decision | None:
@@ -185,7 +226,8 @@ def _supersede(situation: Situation, _: datetime) -> Decision | None:
     ]
     if asked:
         message = f"a rollback to {asked[0].revision} was asked for"
-        return steps.withdraw(situation.status, candidate, Outcome.SUPERSEDED, Why.ROLLBACK_REQUESTED, message)
+        # Aborted, not superseded: else the spec, which still names it, would bring it back at once.
+        return transitions.withdraw(situation.status, candidate, Outcome.ABORTED, Why.ROLLBACK_REQUESTED, message)
     wanted = situation.choice.revision
     if wanted is None or wanted.digest == candidate.digest or situation.spec.paused:
         return None
@@ -195,7 +237,7 @@ def _supersede(situation: Situation, _: datetime) -> Decision | None:
     alone = situation.status.stable is None and candidate.weight > 0
     if baking or alone:
         return None  # It waits: taking the only revision that answers would leave the alias with none.
-    return steps.withdraw(
+    return transitions.withdraw(
         situation.status,
         candidate,
         Outcome.SUPERSEDED,
@@ -204,9 +246,12 @@ def _supersede(situation: Situation, _: datetime) -> Decision | None:
     )
 
 
-def _accept(situation: Situation, now: datetime) -> Decision | None:
+def _accept(situation: Situation, now: datetime) -> Decision | None:  # noqa: PLR0911 - a chain of early decisions
     """Take what the spec names as the candidate, when it is neither stable nor barred."""
     choice, status = situation.choice, situation.status
+    if situation.server_unseen and status.stable is not None and _names_nothing_new(situation):
+        # It answers as before for all that is known, and nothing is to be done.
+        return Decision(status, look_after=UNSEEN_SECONDS)
     refused = _look_at_server(situation)
     if refused is not None and (choice.revision is not None or choice.reason is None or _is_stalled(refused)):
         return refused
@@ -236,6 +281,13 @@ def _accept(situation: Situation, now: datetime) -> Decision | None:
     if choice.job is not None:
         accepted = accepted.model_copy(update={"last_considered_job": choice.job})
     return Decision(accepted, (Notice(Why.ACCEPTED, f"{revision.revision} is the candidate."),), again=True)
+
+
+def _names_nothing_new(situation: Situation) -> bool:
+    choice, stable = situation.choice, situation.status.stable
+    if choice.revision is None:
+        return choice.reason is None
+    return stable is not None and choice.revision.digest == stable.digest and _consider(situation) is None
 
 
 def _is_stalled(decision: Decision) -> bool:
@@ -284,9 +336,9 @@ def _advance(situation: Situation, now: datetime) -> Decision | None:
         waiting = refusal.reason is Why.WAITING_FOR_SLOT
         return Decision(situation.status, wait=Wait(refusal.reason, refusal.message, stalled=not waiting))
     if not server.ready_pods:
-        return steps.hold(situation, Why.SERVER_NOT_READY, "the ModelServer has no ready replica.")
+        return transitions.hold(situation, Why.SERVER_NOT_READY, "the ModelServer has no ready replica.")
     if candidate.step_started_at is None:
-        loading = _wait_for_loading(situation, candidate, server)
+        loading = hold_for_loading(situation, candidate, server)
         if loading is not None:
             return loading
     return _run_step(situation, candidate, server, now)
@@ -306,20 +358,3 @@ def _run_step(situation: Situation, candidate: CandidateRevision, server: Server
     if step.pause is not None:
         return steps.run_pause(situation, candidate, step.pause, now)
     raise ValueError(f"step {candidate.step} of the rollout sets none of evaluate, setWeight, observe, pause")
-
-
-def _wait_for_loading(situation: Situation, candidate: CandidateRevision, server: ServerFacts) -> Decision | None:
-    """Wait until every ready replica has loaded the candidate; a refusal for good by all of them ends it."""
-    if server.has_loaded(candidate.revision):
-        return None
-    pods = sorted(server.ready_pods, key=lambda pod: pod.name)
-    refused = [pod for pod in pods if candidate.revision in pod.failed]
-    problems = [(pod.name, {**pod.failed, **pod.retried}.get(candidate.revision)) for pod in pods]
-    told = "; ".join(f"{name}: {problem}" for name, problem in problems if problem)
-    if refused and len(refused) == len(pods):
-        return steps.withdraw(situation.status, candidate, Outcome.ROLLED_BACK, Why.ADAPTER_REFUSED, told)
-    if told:
-        message = f"{candidate.revision} is not loaded everywhere: {told}"
-        return steps.hold(situation, Why.LOADING_RETRIED, message, stalled=bool(refused))
-    missing = [pod.name for pod in server.ready_pods if candidate.revision not in pod.loaded]
-    return steps.hold(situation, Why.LOADING, f"loading {candidate.revision} in {', '.join(missing)}.")

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from tunewright_operator.api.adapter_deployment import AdapterDeploymentStatus, Convergence, Outcome
 from tunewright_operator.api.conditions import AdapterDeploymentCondition as Type
+from tunewright_operator.api.conditions import find_condition
 from tunewright_operator.domain.conditions import Wanted, merge_conditions
 from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
 from tunewright_operator.domain.situation import Decision, ServerFacts, Situation, Wait
@@ -16,7 +17,7 @@ def report(situation: Situation, decision: Decision, generation: int, now: datet
     """Return the decision's status with its conditions and its convergence."""
     status = decision.status
     wanted = [
-        _assess_ready(status, situation.server, decision.wait),
+        _assess_ready(situation, status, decision.wait),
         _assess_progress(status, decision.wait),
         _assess_candidate(status),
     ]
@@ -29,18 +30,24 @@ def report(situation: Situation, decision: Decision, generation: int, now: datet
     return status.model_copy(
         update={
             "conditions": merge_conditions(status.conditions, wanted, generation=generation, now=now),
-            "convergence": _count(status, situation.server),
+            "convergence": status.convergence if situation.server_unseen else _count(status, situation.server),
             "observed_generation": generation,
         }
     )
 
 
-def _assess_ready(status: AdapterDeploymentStatus, server: ServerFacts | None, wait: Wait | None) -> Wanted:
-    targets = desired_targets(status)
+def _assess_ready(  # noqa: PLR0911 - one return a rule
+    situation: Situation, status: AdapterDeploymentStatus, wait: Wait | None
+) -> Wanted:
+    server, targets = situation.server, desired_targets(status)
     if not targets:
         reason = wait.reason if wait and wait.stalled else Why.NO_ADAPTER_YET
         why = f" {wait.message}" if wait else ""
         return Wanted(Type.READY, "False", reason, f"no adapter answers yet: clients get 503.{why}")
+    said = find_condition(status.conditions, Type.READY)
+    if situation.server_unseen and said is not None and said.is_true:
+        # Not knowing is no news: an operator that starts must not turn every healthy alias unready.
+        return Wanted(Type.READY, "True", said.reason, said.message)
     if server is None or not server.ready_pods:
         message = wait.message if wait else "the ModelServer has no ready replica."
         return Wanted(Type.READY, "False", Why.SERVER_NOT_READY if server else _reason_of(wait), message)

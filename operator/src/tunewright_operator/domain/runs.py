@@ -14,6 +14,8 @@ from tunewright_operator.api.labels import controller_uid
 from tunewright_operator.domain.times import parse_time
 
 MAX_LAST_WORDS_BYTES = 1024
+PODLESS_SECONDS = 30.0
+"""A Job that has no pod for longer will hardly get one by waiting."""
 _SIGNALS = {129: "SIGHUP", 130: "SIGINT", 134: "SIGABRT", 137: "SIGKILL", 139: "SIGSEGV", 143: "SIGTERM"}
 
 
@@ -62,6 +64,8 @@ class JobRun:
     name: str
     uid: str
     state: RunState
+    began_at: dt.datetime | None = None
+    """When the Job controller might first create its pod."""
     ended_at: dt.datetime | None = None
     disrupted: bool = False
     failure: str = ""
@@ -78,6 +82,18 @@ class JobRun:
     def result(self) -> PhaseResult | None:
         """What the pod reported, if anything."""
         return self.pod.result if self.pod else None
+
+    def explain_waiting(self, now: dt.datetime) -> str:
+        """Return why its container does not run yet, in the words of whoever knows; empty when it runs or nobody knows."""
+        if self.pod is not None:
+            return self.pod.waiting
+        waited = (now - self.began_at).total_seconds() if self.began_at else 0.0
+        if self.state is not RunState.ACTIVE or waited < PODLESS_SECONDS:
+            return ""
+        return (
+            f"Job {self.name} has no pod: a quota, a limit range or an admission policy may refuse it."
+            f" See `kubectl describe job {self.name}`"
+        )
 
     def active_seconds(self, now: dt.datetime) -> int:
         """Return how long its pod has run, in whole seconds; 0 before it started."""
@@ -110,6 +126,7 @@ def read_job_run(job: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]) -> J
         name=metadata["name"],
         uid=metadata["uid"],
         state=state,
+        began_at=_time(status.get("startTime") or metadata.get("creationTimestamp")),
         ended_at=_time((failed or complete).get("lastTransitionTime")),
         disrupted=failed.get("reason") == "PodFailurePolicy" or (newest is not None and _is_disrupted(newest)),
         failure=": ".join(part for part in (failed.get("reason"), failed.get("message")) if part),

@@ -15,6 +15,7 @@ from tunewright_operator.api.adapter_deployment import (
     CandidateRevision,
 )
 from tunewright_operator.domain.candidate import Choice
+from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
 from tunewright_operator.domain.tenancy import Refusals
 from tunewright_operator.domain.weights import desired_targets
 
@@ -71,17 +72,24 @@ class ServerFacts:
         """Whether every ready pod, and at least one, has loaded a revision."""
         return bool(self.ready_pods) and all(revision in pod.loaded for pod in self.ready_pods)
 
+    def has_trouble_with(self, revision: str) -> bool:
+        """Whether the server refuses a revision, or a pod could not load it."""
+        return revision in self.refusals.revisions or any(
+            revision in pod.failed or revision in pod.retried for pod in self.pods
+        )
+
 
 @dataclass(frozen=True)
 class EvaluationView:
     """How the evaluation of the current step stands: a report, a failure of the Job, or neither while it runs.
 
-    ``finished_at`` is RFC 3339, set with either.
+    ``finished_at`` is RFC 3339, set with either; ``waiting`` says why its pod does not run yet.
     """
 
     report: EvaluationReport | None = None
     failure: str = ""
     finished_at: str = ""
+    waiting: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,6 +112,11 @@ class Situation:
     def candidate(self) -> CandidateRevision | None:
         """The revision on its way."""
         return self.status.candidate
+
+    @property
+    def server_unseen(self) -> bool:
+        """Whether the server is there and nobody looked at it lately: just after a start of the operator, for one."""
+        return self.server is None and self.server_reason is Why.SERVER_NOT_READY
 
     @property
     def converged(self) -> bool:

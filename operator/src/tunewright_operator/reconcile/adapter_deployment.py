@@ -9,7 +9,7 @@ from tunewright_contracts.inspection import AdapterInspection
 from tunewright_contracts.run_spec import Outcome as RunOutcome
 from tunewright_contracts.storage_uri import StorageURI, StorageURIError
 from tunewright_operator.api import labels
-from tunewright_operator.api.adapter_deployment import AdapterDeployment
+from tunewright_operator.api.adapter_deployment import AdapterDeployment, CandidateRevision
 from tunewright_operator.api.conditions import AdapterDeploymentCondition
 from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, FINE_TUNE_JOB, JOB, MODEL_SERVER
@@ -147,7 +147,7 @@ class AdapterDeploymentReconciler:
         if result is not None and result.outcome is RunOutcome.SUCCEEDED and result.adapter is not None:
             return Inspection(adapter=result.adapter)
         if not run.finished:
-            return Inspection()
+            return Inspection(waiting=run.explain_waiting(self._now()))
         waited = (self._now() - run.ended_at).total_seconds() if run.ended_at else 0.0
         if waited >= INSPECTION_RETRY_SECONDS:
             await self._cluster.delete(JOB, namespace, run.name, uid=run.uid)
@@ -172,7 +172,7 @@ class AdapterDeploymentReconciler:
         server = ModelServer.from_body(body)
         snapshot = self._board.read(server.metadata.uid, self._now())
         if snapshot is None:
-            problem = f"ModelServer {namespace}/{name} has no plan yet; see its conditions."
+            problem = f"ModelServer {namespace}/{name} has no plan yet, or nobody has looked at it lately; see its conditions."
             return dataclasses.replace(situation, server_problem=problem, server_reason=Why.SERVER_NOT_READY)
         facts = build_server_facts(
             deployment.metadata.uid,
@@ -186,8 +186,7 @@ class AdapterDeploymentReconciler:
     async def _look_at_evaluation(self, body: Body, deployment: AdapterDeployment, situation: Situation) -> Situation:
         """Keep exactly the evaluation that the status asks for."""
         candidate = deployment.status.candidate
-        wanted = steps.wants_evaluation(situation) and candidate is not None and situation.server is not None
-        if not wanted or candidate is None:
+        if candidate is None or not steps.wants_evaluation(situation) or not _is_admitted(situation, candidate):
             if situation.server is not None or candidate is None or candidate.ending is not None:
                 await self._evaluations.remove_others(body, None)
             return situation
@@ -205,6 +204,12 @@ class AdapterDeploymentReconciler:
         asked = WantedEvaluation(request, secret_name, situation.server_uid)
         view = await self._evaluations.ensure(body, name, asked, await self._keys.load(), self._now())
         return dataclasses.replace(situation, evaluation=view)
+
+
+def _is_admitted(situation: Situation, candidate: CandidateRevision) -> bool:
+    """Whether the server lets the deployment ask its candidate: a token opens the base model, too."""
+    server = situation.server
+    return server is not None and server.refusals.alias is None and candidate.revision not in server.refusals.revisions
 
 
 class _SecretRefusedError(Exception):

@@ -103,7 +103,7 @@ class Evaluations:
         if report is not None:
             return EvaluationView(report=report, finished_at=ended)
         if not run.finished:
-            return EvaluationView()
+            return EvaluationView(waiting=run.explain_waiting(now))
         failure = (
             run.pod.describe_exit() if run.pod else f"the evaluation's pod is gone without a report. {run.failure}"
         )

@@ -139,7 +139,7 @@ class ModelServerReconciler:
         try:
             written = await read_written_plan(self._cluster, body)
             decision = await self._decide_plan(server, around.base_model, tenants, written.plan, states)
-            if decision is not None and decision.changed:
+            if decision is not None and (decision.changed or not written.is_signed_by(signing_key)):
                 written = await write_plan(self._cluster, body, written, decision.plan, signing_key)
             states = await push_plan(self._pods, own, states, written, token)
         except NameTakenError as error:
@@ -151,6 +151,7 @@ class ModelServerReconciler:
                 ServerSnapshot(self._now(), written.plan, tuple(views), decision.refusals, manifests.endpoint(server)),
             )
         replicas, updated = _count_replicas(around.deployment)
+        refused = _find_refused_pods(around.deployment)
         facts = PoolFacts(
             pods=own,
             views=views,
@@ -159,6 +160,7 @@ class ModelServerReconciler:
             updated=updated,
             needs_surge=needs_surge,
             problem=problem,
+            refused=refused,
             endpoint=manifests.endpoint(server),
             selector=",".join(
                 f"{name}={value}" for name, value in manifests.build_selector(server.metadata.name).items()
@@ -290,6 +292,13 @@ def _explain_refusal(error: Exception) -> Problem:
         message = f"{error} exists and belongs to another. {CommonReason.NAME_TAKEN.remedy}"
         return Problem(CommonReason.NAME_TAKEN, message)
     return Problem(CommonReason.JOB_REFUSED, f"the API server refused an object of the pool: {error}")
+
+
+def _find_refused_pods(deployment: Body | None) -> str:
+    """Return why the API server creates no more pods (a quota, a policy), in its words; empty when it does."""
+    conditions = (deployment or {}).get("status", {}).get("conditions") or []
+    failures = [item for item in conditions if item["type"] == "ReplicaFailure" and item["status"] == "True"]
+    return str(failures[0].get("message") or "") if failures else ""
 
 
 def _count_replicas(deployment: Body | None) -> tuple[int, bool]:

@@ -31,6 +31,10 @@ class WrittenPlan:
     plan: ServingPlan | None = None
     signed: SignedPlan | None = None
 
+    def is_signed_by(self, key: SigningKey) -> bool:
+        """Whether pods that start now would take it: they know the present key only."""
+        return self.signed is not None and key.has_signed(self.signed)
+
 
 async def read_written_plan(cluster: Cluster, owner: Mapping[str, Any]) -> WrittenPlan:
     """Return the last written plan; one that cannot be read counts as none, and the next one replaces it.

@@ -1,0 +1,31 @@
+"""Whether every replica has a candidate, and what a replica that has not does to it."""
+
+from __future__ import annotations
+
+from tunewright_operator.api.adapter_deployment import CandidateRevision, Outcome
+from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
+from tunewright_operator.domain.situation import Decision, ServerFacts, Situation
+from tunewright_operator.domain.transitions import hold, withdraw
+
+
+def hold_for_loading(situation: Situation, candidate: CandidateRevision, server: ServerFacts) -> Decision | None:
+    """Wait until every ready replica has loaded the candidate; a refusal for good by all of them ends it."""
+    if server.has_loaded(candidate.revision):
+        return None
+    pods = sorted(server.ready_pods, key=lambda pod: pod.name)
+    refused = [pod for pod in pods if candidate.revision in pod.failed]
+    problems = [(pod.name, {**pod.failed, **pod.retried}.get(candidate.revision)) for pod in pods]
+    told = "; ".join(f"{name}: {problem}" for name, problem in problems if problem)
+    if refused and len(refused) == len(pods) and not any(_is_outdated(pod.failed[candidate.revision]) for pod in pods):
+        return withdraw(situation.status, candidate, Outcome.ROLLED_BACK, Why.ADAPTER_REFUSED, told)
+    if told:
+        message = f"{candidate.revision} is not loaded everywhere: {told}"
+        final = any(not _is_outdated(pod.failed[candidate.revision]) for pod in refused)
+        return hold(situation, Why.LOADING_RETRIED, message, stalled=final)
+    missing = [pod.name for pod in server.ready_pods if candidate.revision not in pod.loaded]
+    return hold(situation, Why.LOADING, f"loading {candidate.revision} in {', '.join(missing)}.")
+
+
+def _is_outdated(problem: str) -> bool:
+    """Whether a pod refused by a limit that it started with: the plan names only what keeps the present one, so it will be replaced."""
+    return problem.partition(":")[0] == Why.RANK_TOO_HIGH
