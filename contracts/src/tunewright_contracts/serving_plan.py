@@ -24,8 +24,11 @@ STATE_PATH = f"{ADMIN_PREFIX}/state"
 PLAN_PATH = f"{ADMIN_PREFIX}/plan"
 SERVER_PORT = 8000
 MAX_PLAN_BYTES = 900 * 1024
-MAX_STATE_BYTES = 1024 * 1024
-"""The most that the operator reads of a `PodState`; a pod that says more cannot be seen at all."""
+MAX_STATE_BYTES = 4 * 1024 * 1024
+"""The most that the operator reads of a `PodState`; a pod that says more cannot be seen at all.
+
+The counters of a full pool (1,024 aliases, 64 of them in a rollout) take less than half of it.
+"""
 LEAVE_SECONDS = 10
 """From a pod's removal from the Service until SIGTERM (its preStop): every proxy must have heard of the removal."""
 GRACE_SECONDS = 120

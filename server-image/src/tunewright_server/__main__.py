@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import os
 import signal
@@ -50,7 +51,12 @@ def main() -> NoReturn:
         _fail(Outcome.RETRYABLE if error.retryable else Outcome.FAILED, error.reason.value, str(error))
     except importlib.metadata.PackageNotFoundError:
         _fail(Outcome.FAILED, "NoInferenceServer", "this image holds no vLLM; build it from server-image/Containerfile")
-    except (OSError, ContractError, launch.LaunchError) as error:
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            _fail(Outcome.FAILED, "InvalidServerConfig", str(error))
+        advice = "free the node's disk, or raise ephemeral-storage in the ModelServer's spec.resources"
+        _fail(Outcome.RETRYABLE, "DiskFull", f"no room for the base model: {error}; {advice}")
+    except (ContractError, launch.LaunchError) as error:
         _fail(Outcome.FAILED, "InvalidServerConfig", str(error))
     log.info("vllm_starting", version=version, cpu=cpu, command=" ".join(command[1:]))
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""How much of what tenants wrote may enter a message: the operator reads at most 1 MiB of a pod's state, for all of them.
+"""How much of what tenants wrote may enter a message: the operator reads at most 4 MiB of a pod's state, for all of them.
 
 A pod that says more, or that cannot say it as JSON, is out of the operator's sight, and with it every other tenant's
 rollout. So a name in a message is cut, a message is cut, and all messages of a state share the room that is left.

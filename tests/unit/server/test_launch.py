@@ -1,5 +1,6 @@
 """vLLM is started with what keeps it safe."""
 
+import errno
 import json
 
 import pytest
@@ -139,6 +140,18 @@ def test_main_says_why_it_failed(pod, monkeypatch):
     result = PhaseResult.from_json((pod / "termination-log").read_text())
     assert (result.outcome, result.reason) == ("Failed", "DigestMismatch")
     assert "changed" in result.message
+
+
+def test_main_calls_a_full_disk_by_its_name(pod, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(entry, "fetch_base_model", fail)
+    with pytest.raises(SystemExit):
+        entry.main()
+    result = PhaseResult.from_json((pod / "termination-log").read_text())
+    assert (result.outcome, result.reason) == ("Retryable", "DiskFull")
+    assert "ephemeral-storage" in result.message
 
 
 def test_main_waits_for_a_store_that_is_away(pod, monkeypatch):

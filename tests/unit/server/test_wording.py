@@ -2,15 +2,23 @@
 
 import pytest
 
-from tunewright_contracts.serving_plan import MAX_STATE_BYTES, AdapterPhase, AdapterState, PodState, RevisionCounters
+from tunewright_contracts.serving_plan import (
+    BUCKETS,
+    MAX_STATE_BYTES,
+    AdapterPhase,
+    AdapterState,
+    PodState,
+    RevisionCounters,
+)
 from tunewright_server import wording
 
 MOST_ADAPTERS = 1024 + 64
 """The most aliases and rollout slots of a ModelServer."""
+METRICS = ("ErrorRate", "Latency", "OutputContract")
 DIGEST = "sha256:" + "a" * 64
 
 
-def make_state(messages, counters=0) -> PodState:
+def make_state(messages, counters=0, bucketed=0) -> PodState:
     return PodState(
         pod_uid="p" * 36,
         boot_id="b" * 32,
@@ -28,9 +36,12 @@ def make_state(messages, counters=0) -> PodState:
             RevisionCounters(
                 alias="a" * 40,
                 revision=f"{'a' * 40}--{number:012d}",
-                answers=99_999,
-                bad=dict.fromkeys(("ErrorRate", "Latency", "OutputContract"), 9_999),
-                latency_milliseconds=(9_999,) * 49,
+                answers=9_999_999,
+                bad=dict.fromkeys(METRICS, 9_999_999),
+                latency_milliseconds=(9_999_999,) * 49,
+                answers_by_bucket=(9_999_999,) * BUCKETS * (number < bucketed),
+                bad_by_bucket=dict.fromkeys(METRICS, (9_999_999,) * BUCKETS) if number < bucketed else {},
+                unchecked_by_bucket=(9_999_999,) * BUCKETS * (number < bucketed),
             )
             for number in range(counters)
         ),
@@ -50,18 +61,24 @@ def test_a_state_of_failures_only_fits_and_keeps_every_reason(letter, counters):
     assert all(item.message for item in fitted.adapters)
 
 
+def test_the_counters_of_a_full_pool_take_less_than_half_of_the_room():
+    """In a rollout both versions of an alias are counted by bucket."""
+    state = make_state([], MOST_ADAPTERS, bucketed=2 * 64)
+    assert len(state.to_json().encode()) < MAX_STATE_BYTES / 2
+
+
 def test_a_state_that_fits_is_left_as_it_is():
     state = make_state(["mend it; publish it again"] * MOST_ADAPTERS)
     assert wording.fit_state(state) is state
 
 
 def test_where_room_is_short_each_message_gets_an_equal_share_and_short_ones_stay_whole():
-    messages = ["x" * 40_000 + "; publish it again"] * 64 + ["train it again"]
+    messages = ["x" * 160_000 + "; publish it again"] * 64 + ["train it again"]
     fitted = [item.message for item in wording.fit_state(make_state(messages)).adapters]
     assert fitted[-1] == "train it again"
     assert len(set(fitted[:64])) == 1
     assert fitted[0].endswith("; publish it again")
-    assert len(fitted[0]) > 5_000
+    assert len(fitted[0]) > 20_000
 
 
 def test_a_cut_text_keeps_its_beginning_and_its_end():

@@ -71,7 +71,7 @@ class Reason(reasons.Reason):
     )
     OUT_OF_MEMORY = (
         "OutOfMemory",
-        "Memory did not suffice for one micro-batch.",
+        "Memory did not suffice for one record: to train on it, or to answer it.",
         "Raise `resources.limits`, or lower `batchSize`, `maxSequenceLength` or the rank.",
     )
     DISK_FULL = (

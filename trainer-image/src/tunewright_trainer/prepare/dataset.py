@@ -19,7 +19,7 @@ from tunewright_trainer.prepare.records import Record
 from tunewright_trainer.prepare.sources import InputFile
 from tunewright_trainer.prepare.split import Split
 
-PREPARER_VERSION = 1
+PREPARER_VERSION = 2
 """Raised when the same inputs would give other files."""
 MANIFEST_NAME = "manifest.json"
 _MAX_MANIFEST_BYTES = 4 << 20
