@@ -122,11 +122,6 @@ class FineTuneJobReason(Reason):
     STARTING = ("Starting", "The train Job exists; its pod has not begun to train.", "Nothing: it goes on by itself.")
     TRAINING = ("Training", "The adapter is being trained.", "Nothing: it goes on by itself.")
     TRAINED = ("Trained", "Training ended.", "Nothing: evaluation follows by itself.")
-    ADDRESS_CHANGED = (
-        "AddressChanged",
-        "The adapter could not be read at its old address; the spec names another one with the same digest.",
-        "Nothing: the replicas read it from there.",
-    )
     EVALUATING = (
         "Evaluating",
         "The held-out split is scored with the adapter off and on.",
