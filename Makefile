@@ -50,7 +50,7 @@ test: machine check install ## Run all tests, those on the real cluster included
 	$(PYTHON) -m pytest tests/chart tests/e2e
 else
 test: venv
-	$(PYTHON) -m tunewright_dev.picked $(ARGS)
+	$(PYTHON) -m tunewright_dev.run_tests $(ARGS)
 endif
 
 .PHONY: demo

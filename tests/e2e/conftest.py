@@ -14,8 +14,10 @@ from e2e.harness.bucket import Bucket
 from e2e.harness.failures import folder_name, keep_evidence
 from e2e.harness.jobs import build_records
 from e2e.harness.kubectl import Kubectl, is_true
-from tunewright_dev import installation, objectstore, paths, storage_access, tenants
+from tunewright_dev import chart, paths, tenants
 from tunewright_dev.kubectl import Kubectl as DevKubectl
+from tunewright_dev.object_store import access as storage_access
+from tunewright_dev.object_store import deployment as object_store
 
 PATHS = paths.find_paths()
 EVIDENCE = PATHS.build / "e2e"
@@ -51,7 +53,7 @@ def dev_kubectl(kubectl: Kubectl) -> DevKubectl:
 def bucket(dev_kubectl: DevKubectl) -> Iterator[Bucket]:
     """The object store's bucket, as its administrator."""
     with storage_access.open_store(PATHS, dev_kubectl) as store:
-        yield Bucket(store, objectstore.BUCKET)
+        yield Bucket(store, object_store.BUCKET)
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +61,7 @@ def platform(kubectl: Kubectl) -> Kubectl:
     """The installed operator with the base models `tiny` and `smollm2` in its catalogue."""
     done = kubectl.run(
         "-n",
-        installation.NAMESPACE,
+        chart.NAMESPACE,
         "rollout",
         "status",
         "deployment/tunewright-operator",
@@ -81,8 +83,8 @@ def build_base_model(name: str, parameters_millions: int) -> dict[str, Any]:
         "kind": "BaseModel",
         "metadata": {"name": name},
         "spec": {
-            "source": {"s3": {"uri": f"s3://{objectstore.BUCKET}/models/{name}"}},
-            "storage": {"secretRef": {"name": installation.READ_SECRET}},
+            "source": {"s3": {"uri": f"s3://{object_store.BUCKET}/models/{name}"}},
+            "storage": {"secretRef": {"name": chart.READ_SECRET}},
             "license": {"spdx": "Apache-2.0"},
             "parametersMillions": parameters_millions,
             "contextLength": 2048,

@@ -16,8 +16,9 @@ import pytest
 from e2e.harness.bucket import Bucket
 from e2e.harness.jobs import build_dataset, build_job, build_records
 from e2e.harness.kubectl import Body, Kubectl, condition, unwrap
-from tunewright_dev import installation, objectstore, tenants
+from tunewright_dev import chart, tenants
 from tunewright_dev.kubectl import Kubectl as DevKubectl
+from tunewright_dev.object_store import deployment as object_store
 
 pytestmark = pytest.mark.e2e
 
@@ -136,8 +137,8 @@ def _elsewhere_only() -> Body:
         "kind": "BaseModel",
         "metadata": {"name": "elsewhere-only"},
         "spec": {
-            "source": {"s3": {"uri": f"s3://{objectstore.BUCKET}/models/tiny"}},
-            "storage": {"secretRef": {"name": installation.READ_SECRET}},
+            "source": {"s3": {"uri": f"s3://{object_store.BUCKET}/models/tiny"}},
+            "storage": {"secretRef": {"name": chart.READ_SECRET}},
             "contextLength": 2048,
             "allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {"team": "elsewhere"}}},
         },

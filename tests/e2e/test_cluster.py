@@ -10,8 +10,10 @@ import botocore.exceptions
 import pytest
 
 from e2e.harness.kubectl import Body, Kubectl
-from tunewright_dev import buckets, objectstore, paths, topology
+from tunewright_dev import paths, topology
 from tunewright_dev.kubectl import Kubectl as DevKubectl
+from tunewright_dev.object_store import buckets
+from tunewright_dev.object_store import deployment as object_store
 from tunewright_operator.manifests import pods
 
 pytestmark = pytest.mark.e2e
@@ -89,14 +91,14 @@ def test_pod_outside_the_restricted_standard_is_refused(
 
 
 def test_traffic_logs_can_be_written_and_not_read(platform: Kubectl, dev_kubectl: DevKubectl) -> None:
-    access = objectstore.read_identities(dev_kubectl)["trafficlog"]
+    access = object_store.read_identities(dev_kubectl)["trafficlog"]
     address = f"https://{topology.OBJECT_STORE_SERVICE}:{topology.OBJECT_STORE_PORT}"
     authority = PATHS.pki / "object-store-ca.crt"
-    store = buckets.connect(address, access.access_key, access.secret_key, objectstore.REGION, authority)
-    store.put_object(Bucket=objectstore.LOG_BUCKET, Key="e2e/line", Body=b"{}")
+    store = buckets.connect(address, access.access_key, access.secret_key, object_store.REGION, authority)
+    store.put_object(Bucket=object_store.LOG_BUCKET, Key="e2e/line", Body=b"{}")
     for refused in (
-        lambda: store.get_object(Bucket=objectstore.LOG_BUCKET, Key="e2e/line"),
-        lambda: store.put_object(Bucket=objectstore.BUCKET, Key="adapters/e2e/line", Body=b"{}"),
+        lambda: store.get_object(Bucket=object_store.LOG_BUCKET, Key="e2e/line"),
+        lambda: store.put_object(Bucket=object_store.BUCKET, Key="adapters/e2e/line", Body=b"{}"),
     ):
         with pytest.raises(botocore.exceptions.ClientError, match="AccessDenied"):
             refused()

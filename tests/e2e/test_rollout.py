@@ -11,7 +11,7 @@ from e2e.harness import adapters, serving
 from e2e.harness.bucket import Bucket
 from e2e.harness.jobs import build_dataset, build_job, build_records
 from e2e.harness.kubectl import Body, Kubectl, condition, is_true, wait_until
-from tunewright_dev import installation
+from tunewright_dev import chart
 
 pytestmark = pytest.mark.e2e
 
@@ -211,7 +211,7 @@ def test_operator_killed_at_random_moments_changes_nothing(
             due = time.monotonic() + moments.uniform(4, 15)
             wait_until(lambda due=due: time.monotonic() > due or promoted(), timeout=30)
             platform.run(
-                "delete", "pods", "-n", installation.NAMESPACE, "-l", "app.kubernetes.io/component=operator",
+                "delete", "pods", "-n", chart.NAMESPACE, "-l", "app.kubernetes.io/component=operator",
                 "--grace-period=0", "--force",
             )  # fmt: skip
             kills += 1

@@ -11,12 +11,12 @@ import pytest
 from e2e.harness.bucket import Bucket
 from e2e.harness.jobs import build_dataset, build_job, build_records
 from e2e.harness.kubectl import Body, Kubectl, condition, is_false, is_true, wait_until
-from tunewright_dev import objectstore
+from tunewright_dev.object_store import deployment as object_store
 
 pytestmark = pytest.mark.e2e
 
 OUTAGE_SECONDS = 120
-STORE = ["-n", objectstore.NAMESPACE]
+STORE = ["-n", object_store.NAMESPACE]
 
 
 @contextlib.contextmanager

@@ -8,8 +8,11 @@ from contextlib import suppress
 
 import typer
 
-from tunewright_dev import cluster, console, existing, host, installation, place, storage_access
+from tunewright_dev import chart, console, target
 from tunewright_dev.errors import DevError
+from tunewright_dev.existing import cluster as existing_cluster
+from tunewright_dev.local import cluster, host
+from tunewright_dev.object_store import access as storage_access
 from tunewright_dev.paths import find_paths
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -20,8 +23,8 @@ def up() -> None:
     """Build what is missing and start the local cluster; with CLUSTER=existing, prepare the one of the current context."""
     paths = find_paths()
     console.say("Preparing the existing cluster" if paths.existing else "Starting the local cluster")
-    with console.step("the cluster", place.SHOW_CLUSTER):
-        place.up(paths)
+    with console.step("the cluster", target.SHOW_CLUSTER):
+        target.up(paths)
     console.say(
         f"The cluster is ready. To use it:\n  export KUBECONFIG={paths.kubeconfig} PATH={paths.build / 'bin'}:$PATH"
     )
@@ -32,7 +35,7 @@ def down() -> None:
     """Stop the local cluster and leave nothing of it running."""
     paths = find_paths()
     if paths.existing:
-        console.say(existing.explain_removal())
+        console.say(existing_cluster.explain_removal())
         return
     cluster.down(paths)
     console.say("The local cluster is gone.")
@@ -43,7 +46,7 @@ def status() -> None:
     """Show the components and their logs; exit with 1 when one is not running."""
     paths = find_paths()
     if paths.existing:
-        console.say(place.connect(paths).run("get", "nodes,pods", "--all-namespaces"))
+        console.say(target.connect(paths).run("get", "nodes,pods", "--all-namespaces"))
         return
     found = cluster.read_status(paths)
     for one in found:
@@ -59,7 +62,7 @@ def build_images() -> None:
     paths = find_paths()
     if not paths.existing:
         cluster.connect(paths)
-    place.ensure_images(paths)
+    target.ensure_images(paths)
     console.say(f"All images are in the registry; their names are in {paths.build / 'images.json'}")
 
 
@@ -67,8 +70,8 @@ def build_images() -> None:
 def install() -> None:
     """Install or upgrade the chart on the cluster, and upload the demo's models."""
     paths = find_paths()
-    installation.install(paths, place.connect(paths), place.find_helm(paths))
-    console.say(f"Tunewright is installed in namespace {installation.NAMESPACE}.")
+    chart.install(paths, target.connect(paths), target.find_helm(paths))
+    console.say(f"Tunewright is installed in namespace {chart.NAMESPACE}.")
 
 
 @app.command()
@@ -86,7 +89,7 @@ def scene() -> None:
     from tunewright_dev.demo import setting  # noqa: PLC0415 - as above
 
     paths = find_paths()
-    kubectl = place.connect(paths)
+    kubectl = target.connect(paths)
     setting.prepare_tenants(kubectl)
     with storage_access.open_store(paths, kubectl) as store:
         for line in setting.upload_datasets(paths, store):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tunewright_dev import objectstore
 from tunewright_dev.errors import DevError
+from tunewright_dev.object_store import deployment as object_store
 
 if TYPE_CHECKING:
     from tunewright_dev.kubectl import Kubectl
@@ -27,9 +27,9 @@ def ensure_storage_secret(kubectl: Kubectl, namespace: str, name: str, identity:
     Raises:
         DevError: the object store has no such identity.
     """
-    source = kubectl.get("secret", identity, objectstore.NAMESPACE)
+    source = kubectl.get("secret", identity, object_store.NAMESPACE)
     if source is None:
-        raise DevError(f"Secret {objectstore.NAMESPACE}/{identity} does not exist. Run `make up`, which makes it.")
+        raise DevError(f"Secret {object_store.NAMESPACE}/{identity} does not exist. Run `make up`, which makes it.")
     kubectl.apply([build_storage_secret(namespace, name, source["data"])])
 
 

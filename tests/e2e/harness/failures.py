@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from e2e.harness.kubectl import Kubectl
-from tunewright_dev import installation, objectstore
+from tunewright_dev import chart
+from tunewright_dev.object_store import deployment as object_store
 
 _PREFIXES = ("team-", "serving-", "stranger-", "bad-jobs")
 """How the names of the tests' own namespaces begin."""
@@ -22,7 +23,7 @@ def keep_evidence(kubectl: Kubectl, folder: Path) -> None:
         OSError: the folder cannot be written, or there is no kubectl; no answer of the cluster is an error.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for namespace in (installation.NAMESPACE, objectstore.NAMESPACE, *_list_test_namespaces(kubectl)):
+    for namespace in (chart.NAMESPACE, object_store.NAMESPACE, *_list_test_namespaces(kubectl)):
         where = ("-n", namespace, _PATIENCE)
         done = kubectl.run("get", _KINDS, *where, "-o", "yaml", check=False)
         (folder / f"{namespace}.yaml").write_text(done.stdout + done.stderr)

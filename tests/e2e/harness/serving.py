@@ -17,7 +17,7 @@ from e2e.harness import adapters
 from e2e.harness.bucket import Bucket
 from e2e.harness.kubectl import Body, Kubectl, is_true
 from tunewright_contracts.serving_plan import PLAN_KEY, PLAN_PATH, STATE_PATH, PodState, ServingPlan, SignedPlan
-from tunewright_dev import installation
+from tunewright_dev import chart
 from tunewright_operator import signing
 from tunewright_operator.manifests.model_server import plan_name
 from tunewright_operator.reconcile.signing_keys import PRIVATE_KEY, SIGNING_KEY_SECRET
@@ -166,7 +166,7 @@ class Traffic:
 @contextlib.contextmanager
 def operator_down(kubectl: Kubectl) -> Iterator[None]:
     """Stop the operator for a while."""
-    where = ["-n", installation.NAMESPACE]
+    where = ["-n", chart.NAMESPACE]
     kubectl.run(*where, "scale", "deployment/tunewright-operator", "--replicas=0")
     try:
         kubectl.run(*where, "wait", "pod", "-l", "app.kubernetes.io/name=tunewright", "--for=delete", "--timeout=60s")
@@ -203,7 +203,7 @@ def read_states(kubectl: Kubectl, namespace: str) -> list[PodState]:
 
 
 def _signing_key(kubectl: Kubectl) -> signing.SigningKey:
-    secret = kubectl.get("secret", SIGNING_KEY_SECRET, installation.NAMESPACE)
+    secret = kubectl.get("secret", SIGNING_KEY_SECRET, chart.NAMESPACE)
     assert secret is not None
     return signing.SigningKey.from_pem(base64.b64decode(secret["data"][PRIVATE_KEY]))
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from tunewright_dev import build_access
+from tunewright_dev.images import registry_access
 
 PIP = """\
 :env:.cert='/etc/ssl/company.crt'
@@ -13,23 +13,23 @@ install.user='true'
 
 
 def test_only_what_a_build_may_know_is_passed_on():
-    settings = build_access.read_pip_settings("\n".join(reversed(PIP.splitlines())))
+    settings = registry_access.read_pip_settings("\n".join(reversed(PIP.splitlines())))
     assert settings == {"index-url": "https://mirror.example/simple", "timeout": "180"}
 
 
 def test_pip_prints_the_environment_first_but_it_wins():
-    assert build_access.read_pip_settings(PIP)["index-url"] == "https://mirror.example/simple"
+    assert registry_access.read_pip_settings(PIP)["index-url"] == "https://mirror.example/simple"
 
 
 def test_pip_and_uv_trust_the_mounted_bundle_only_when_there_is_one():
-    assert build_access.render_pip({}, has_bundle=False) == "[global]\n"
-    assert "cert = /etc/ssl/certs/ca-certificates.crt" in build_access.render_pip({}, has_bundle=True)
-    assert build_access.render_uv(None, has_bundle=False) == ""
-    assert "system-certs = true" in build_access.render_uv(None, has_bundle=True)
+    assert registry_access.render_pip({}, has_bundle=False) == "[global]\n"
+    assert "cert = /etc/ssl/certs/ca-certificates.crt" in registry_access.render_pip({}, has_bundle=True)
+    assert registry_access.render_uv(None, has_bundle=False) == ""
+    assert "system-certs = true" in registry_access.render_uv(None, has_bundle=True)
 
 
 def test_uv_asks_the_index_that_pip_asks():
-    assert build_access.render_uv("https://mirror.example/simple", has_bundle=False).splitlines() == [
+    assert registry_access.render_uv("https://mirror.example/simple", has_bundle=False).splitlines() == [
         "[[index]]",
         'url = "https://mirror.example/simple"',
         "default = true",
@@ -38,7 +38,7 @@ def test_uv_asks_the_index_that_pip_asks():
 
 def test_only_debians_own_sources_go_into_a_build():
     targets = "http://d.example/debian/ bookworm main\nhttp://v.example/apt vendor-bookworm main\nhttp://d.example/s/ bookworm-security main\n"
-    assert build_access.render_apt_sources(targets).splitlines() == [
+    assert registry_access.render_apt_sources(targets).splitlines() == [
         "deb http://d.example/debian/ bookworm main",
         "deb http://d.example/s/ bookworm-security main",
     ]
@@ -48,12 +48,12 @@ def test_apt_learns_the_proxy_and_nothing_else():
     dumped = (
         'APT "";\nAcquire::http::Proxy "http://proxy.example:3128";\nAcquire::Languages "none";\nDPkg::Options "x";\n'
     )
-    assert build_access.render_apt_settings(dumped) == 'Acquire::http::Proxy "http://proxy.example:3128";\n'
+    assert registry_access.render_apt_settings(dumped) == 'Acquire::http::Proxy "http://proxy.example:3128";\n'
 
 
 def test_the_first_bundle_that_exists_is_taken(tmp_path):
     bundle = tmp_path / "ca.crt"
     bundle.touch()
     environment = {"SSL_CERT_FILE": str(tmp_path / "absent"), "PIP_CERT": str(bundle)}
-    assert build_access.find_bundle(environment) == bundle
-    assert build_access.find_bundle({}) is None
+    assert registry_access.find_bundle(environment) == bundle
+    assert registry_access.find_bundle({}) is None

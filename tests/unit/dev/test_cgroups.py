@@ -5,8 +5,9 @@ import threading
 
 import pytest
 
-from tunewright_dev import cgroups, waiting
+from tunewright_dev import waiting
 from tunewright_dev.errors import DevError
+from tunewright_dev.local import cgroups
 
 
 @pytest.fixture

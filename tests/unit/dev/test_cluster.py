@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tunewright_dev import __main__ as command_line
-from tunewright_dev import cluster, leftovers
-from tunewright_dev.cluster import Status
 from tunewright_dev.errors import DevError
+from tunewright_dev.local import cluster, leftovers
+from tunewright_dev.local.cluster import Status
 from tunewright_dev.paths import Paths
 
 DEAD = Status("etcd", None, Path("/logs/etcd.log"))

@@ -7,8 +7,12 @@ import json
 import pytest
 
 from crd_schema import read_crds
-from tunewright_dev import choice, existing, existing_images, images, objectstore, topology
+from tunewright_dev import choice, topology
 from tunewright_dev.errors import DevError
+from tunewright_dev.existing import cluster as existing_cluster
+from tunewright_dev.existing import images as existing_images
+from tunewright_dev.images import build as images
+from tunewright_dev.object_store import deployment as object_store
 from tunewright_dev.paths import find_paths
 
 
@@ -47,7 +51,7 @@ def test_anything_else_is_no_registry(monkeypatch, value):
 def test_missing_programs_are_named_and_not_installed(monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(DevError, match="needs kubectl and helm on the PATH"):
-        existing.connect(find_paths())
+        existing_cluster.connect(find_paths())
     with pytest.raises(DevError, match="needs a docker or buildah"):
         existing_images.find_builder()
 
@@ -57,7 +61,7 @@ def test_everything_that_is_missing_is_said_at_once(monkeypatch):
     monkeypatch.delenv("REGISTRY", raising=False)
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(DevError, match=r"REGISTRY is ''(.|\n)*kubectl and helm(.|\n)*docker or buildah"):
-        existing.up(find_paths())
+        existing_cluster.up(find_paths())
 
 
 def test_no_builder_is_asked_for_where_everything_was_pushed(monkeypatch, tmp_path):
@@ -70,10 +74,10 @@ def test_no_builder_is_asked_for_where_everything_was_pushed(monkeypatch, tmp_pa
     paths = found.__class__(clone=found.clone, cache=tmp_path, state=tmp_path, run=tmp_path, existing=True)
     names = existing_images.name_images(paths, images.read_table(paths.clone), "host/path")
     (tmp_path / "pushed.json").write_text(json.dumps(sorted(names.values())))
-    existing.require_tools(paths)
+    existing_cluster.require_tools(paths)
     (tmp_path / "pushed.json").write_text(json.dumps([]))
     with pytest.raises(DevError, match=r"^CLUSTER=existing needs a docker or buildah"):
-        existing.require_tools(paths)
+        existing_cluster.require_tools(paths)
 
 
 def test_a_docker_without_its_daemon_is_passed_over(monkeypatch, tmp_path):
@@ -140,15 +144,15 @@ def _write_unless_in_clone(clone):
 
 
 def test_the_store_elsewhere_asks_for_no_address_and_no_disk_of_ours():
-    assert "clusterIP" not in objectstore.build_service()["spec"]
-    assert objectstore.build_service("10.96.0.33")["spec"]["clusterIP"] == str(topology.OBJECT_STORE_SERVICE)
-    claim = objectstore.build_claim()["spec"]
+    assert "clusterIP" not in object_store.build_service()["spec"]
+    assert object_store.build_service("10.96.0.33")["spec"]["clusterIP"] == str(topology.OBJECT_STORE_SERVICE)
+    claim = object_store.build_claim()["spec"]
     assert "volumeName" not in claim
     assert "storageClassName" not in claim
 
 
 def test_what_takes_it_away_names_every_definition_and_namespace():
-    told = existing.explain_removal()
+    told = existing_cluster.explain_removal()
     assert "helm uninstall tunewright" in told
     (definitions,) = [line.split()[3:] for line in told.splitlines() if "kubectl delete crd" in line]
     assert sorted(definitions) == sorted(crd["metadata"]["name"] for crd in read_crds().values())

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tunewright_dev import binaries, gotoolchain
+from tunewright_dev.images import binaries, go_toolchain
 from tunewright_dev.paths import Paths, find_paths
 
 
@@ -16,12 +16,12 @@ from tunewright_dev.paths import Paths, find_paths
     ],
 )
 def test_versions_are_read(description, version):
-    assert gotoolchain.read_version(description) == version
+    assert go_toolchain.read_version(description) == version
 
 
 def test_debians_own_go_is_too_old_and_any_later_than_the_minimum_will_do():
-    assert gotoolchain.read_version("go version go1.19.8 linux/amd64") < gotoolchain.MINIMUM
-    assert gotoolchain.read_version("go version go1.100.1 linux/amd64") >= gotoolchain.MINIMUM
+    assert go_toolchain.read_version("go version go1.19.8 linux/amd64") < go_toolchain.MINIMUM
+    assert go_toolchain.read_version("go version go1.100.1 linux/amd64") >= go_toolchain.MINIMUM
 
 
 def test_every_program_has_a_module_and_a_key_of_its_own():
@@ -34,8 +34,8 @@ def test_a_home_without_its_toolchain_is_installed_over(monkeypatch, tmp_path):
     paths = Paths(clone=tmp_path, cache=tmp_path, state=tmp_path, run=tmp_path)
     home = tmp_path / "go-1"
     (home / "half").mkdir(parents=True)
-    monkeypatch.setattr(gotoolchain.commands, "run_logged", lambda argv, _log: _install_into(argv))
-    gotoolchain.install(paths, tmp_path / "go.txt", home)
+    monkeypatch.setattr(go_toolchain.commands, "run_logged", lambda argv, _log: _install_into(argv))
+    go_toolchain.install(paths, tmp_path / "go.txt", home)
     assert [path.name for path in home.iterdir()] == ["go"]
 
 

@@ -5,8 +5,8 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from tunewright_dev import host
 from tunewright_dev.errors import DevError
+from tunewright_dev.local import host
 from tunewright_dev.paths import Paths
 
 SUPPORTED = host.Host(

@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from tunewright_dev import images
 from tunewright_dev.errors import DevError
+from tunewright_dev.images import build as images
 from tunewright_dev.paths import Paths, find_paths
 
 TABLE = """

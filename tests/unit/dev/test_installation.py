@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tunewright_dev import installation
+from tunewright_dev import chart
 from tunewright_dev.errors import DevError
 
 IMAGE = "registry/tunewright/demo-models:0123456789abcdef"
@@ -50,29 +50,29 @@ class Cluster:
 )
 def test_a_job_that_failed_is_run_again(before, did):
     cluster = Cluster(before)
-    installation.upload_models(cluster, IMAGE)
+    chart.upload_models(cluster, IMAGE)
     assert cluster.did == did
 
 
 def test_one_that_takes_long_is_waited_for():
     cluster = Cluster(None, RUNNING, RUNNING, waits=2)
-    installation.upload_models(cluster, IMAGE)
+    chart.upload_models(cluster, IMAGE)
     assert cluster.did == [f"apply {NAME}", "wait", "wait", "wait"]
 
 
 def test_one_that_fails_ends_the_wait_and_its_log_is_named():
     cluster = Cluster(None, FAILED, waits=1)
     with pytest.raises(DevError, match=rf"kubectl -n object-store logs job/{NAME}.*\n.*AccessDenied"):
-        installation.upload_models(cluster, IMAGE)
+        chart.upload_models(cluster, IMAGE)
 
 
 def test_a_failure_without_a_log_is_still_told():
     cluster = Cluster(None, None, waits=1, has_log=False)
     with pytest.raises(DevError, match=r"timed out(.|\n)*cannot be read"):
-        installation.upload_models(cluster, IMAGE)
+        chart.upload_models(cluster, IMAGE)
 
 
 def test_the_wait_has_an_end(monkeypatch):
-    monkeypatch.setattr(installation, "_UPLOAD_SECONDS", 0)
+    monkeypatch.setattr(chart, "_UPLOAD_SECONDS", 0)
     with pytest.raises(DevError, match="timed out"):
-        installation.upload_models(Cluster(None, RUNNING, waits=1), IMAGE)
+        chart.upload_models(Cluster(None, RUNNING, waits=1), IMAGE)

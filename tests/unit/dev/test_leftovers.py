@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tunewright_dev import leftovers
 from tunewright_dev.errors import DevError
+from tunewright_dev.local import leftovers
+from tunewright_dev.local.processes import Process
 from tunewright_dev.paths import Paths
-from tunewright_dev.processes import Process
 
 PATHS = Paths(clone=Path("/clone"), cache=Path("/cache"), state=Path("/state"), run=Path("/run/ours"))
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tunewright_dev import host, machine
 from tunewright_dev.errors import DevError
+from tunewright_dev.local import check_host, host
 from tunewright_dev.paths import find_paths
 
 
 def test_it_needs_the_standard_library_only():
     # -S: without site-packages, as the machine's own python3 is.
-    script = (
-        f"import sys; sys.path.insert(0, {str(find_paths().clone / 'dev' / 'src')!r}); import tunewright_dev.machine"
-    )
+    script = f"import sys; sys.path.insert(0, {str(find_paths().clone / 'dev' / 'src')!r}); import tunewright_dev.local.check_host"
     done = subprocess.run([sys.executable, "-S", "-B", "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -22,14 +20,14 @@ def test_it_needs_the_standard_library_only():
 def test_an_unsupported_machine_is_told_why(monkeypatch, capsys):
     monkeypatch.delenv("CLUSTER", raising=False)
     monkeypatch.setattr(host, "require_supported", _refuse)
-    assert machine.main() == 1
+    assert check_host.main() == 1
     assert "needs 2 cores" in capsys.readouterr().err
 
 
 def test_with_an_existing_cluster_any_machine_will_do(monkeypatch):
     monkeypatch.setenv("CLUSTER", "existing")
     monkeypatch.setattr(host, "require_supported", _refuse)
-    assert machine.main() == 0
+    assert check_host.main() == 0
 
 
 def _refuse(_paths):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tunewright_dev import network
 from tunewright_dev.errors import DevError
+from tunewright_dev.local import network
 from tunewright_dev.paths import Paths
 
 ADDRESSES = """\

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tunewright_dev import picked
+from tunewright_dev import run_tests
 from tunewright_dev.errors import DevError
 
 OK, NONE = int(pytest.ExitCode.OK), int(pytest.ExitCode.NO_TESTS_COLLECTED)
@@ -30,7 +30,7 @@ class Programs:
         return 1 if arguments == self._failing else OK
 
     def pick(self):
-        return picked.run_picked(["-k", "name"], collect=self.collect, run=self.run)
+        return run_tests.run_picked(["-k", "name"], collect=self.collect, run=self.run)
 
 
 @pytest.mark.parametrize(

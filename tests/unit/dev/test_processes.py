@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tunewright_dev import processes, waiting
+from tunewright_dev import waiting
+from tunewright_dev.local import processes
 
 SLEEP = ("/bin/sleep", "600")
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tunewright_dev import addons, certificates, containerd, files, kubernetes, mounts, objectstore, topology
+from tunewright_dev import certificates, files, topology
+from tunewright_dev.local import containerd, control_plane, coredns, mounts
+from tunewright_dev.object_store import deployment as object_store
 from tunewright_dev.paths import Paths
 
 
@@ -46,9 +48,9 @@ def test_the_nodes_pods_lie_in_the_pod_range_and_no_ranges_overlap():
 
 
 def test_credentials_are_private_verify_and_stay(paths):
-    first = kubernetes.ensure_credentials(paths)
+    first = control_plane.ensure_credentials(paths)
     stamps = {path: path.stat().st_mtime_ns for path in paths.pki.iterdir()}
-    kubernetes.ensure_credentials(paths)
+    control_plane.ensure_credentials(paths)
     assert {path: path.stat().st_mtime_ns for path in paths.pki.iterdir()} == stamps
     assert {path.name for path in paths.pki.iterdir() if path.stat().st_mode & 0o077} == set()
     context = ssl.create_default_context(cafile=str(first.authority.certificate))
@@ -56,7 +58,7 @@ def test_credentials_are_private_verify_and_stay(paths):
 
 
 def test_a_kubeconfig_needs_no_other_file(paths):
-    credentials = kubernetes.ensure_credentials(paths)
+    credentials = control_plane.ensure_credentials(paths)
     config = json.loads(credentials.kubeconfigs["admin"].read_text())
     assert config["clusters"][0]["cluster"]["server"] == "https://10.98.0.1:6443"
     assert str(paths.state) not in json.dumps(config)
@@ -91,9 +93,9 @@ def test_mounts_below_our_folders_are_found_the_latest_first_and_a_disk_that_is_
 
 
 def test_identities_may_do_what_their_duty_needs_and_no_more():
-    accesses = {name: objectstore.generate_access() for name in objectstore.IDENTITIES}
+    accesses = {name: object_store.generate_access() for name in object_store.IDENTITIES}
     assert len({access.secret_key for access in accesses.values()}) == len(accesses)
-    entries = json.loads(objectstore.build_identities(accesses))["identities"]
+    entries = json.loads(object_store.build_identities(accesses))["identities"]
     actions = {entry["name"]: entry["actions"] for entry in entries}
     assert actions["server"] == ["Read:tunewright", "List:tunewright"]
     assert actions["trafficlog"] == ["Write:tunewright-logs"]
@@ -103,8 +105,8 @@ def test_identities_may_do_what_their_duty_needs_and_no_more():
 @pytest.mark.parametrize(
     "deployment",
     [
-        next(item for item in addons.build_dns("image") if item["kind"] == "Deployment"),
-        objectstore.build_deployment("image", {"s3.json": "{}"}),
+        next(item for item in coredns.build_dns("image") if item["kind"] == "Deployment"),
+        object_store.build_deployment("image", {"s3.json": "{}"}),
     ],
     ids=["dns", "object store"],
 )
@@ -120,7 +122,7 @@ def test_our_own_pods_are_restricted(deployment):
 
 def test_new_credentials_replace_the_stores_pod():
     def annotations(config):
-        return objectstore.build_deployment("image", config)["spec"]["template"]["metadata"]["annotations"]
+        return object_store.build_deployment("image", config)["spec"]["template"]["metadata"]["annotations"]
 
     assert annotations({"s3.json": "1"}) == annotations({"s3.json": "1"})
     assert annotations({"s3.json": "1"}) != annotations({"s3.json": "2"})

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from tunewright_contracts.evaluation_report import EvaluationReport
 from tunewright_contracts.storage_uri import StorageURI
-from tunewright_dev import objectstore, tenants
+from tunewright_dev import tenants
 from tunewright_dev.demo import customers
 from tunewright_dev.errors import DevError
+from tunewright_dev.object_store import deployment as object_store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,9 +70,9 @@ def upload_datasets(paths: Paths, store: S3Client) -> list[str]:
     told = []
     for path in sorted(folder.glob("*.jsonl")):
         data = path.read_bytes()
-        store.put_object(Bucket=objectstore.BUCKET, Key=f"{DATASETS}/{path.name}", Body=data)
+        store.put_object(Bucket=object_store.BUCKET, Key=f"{DATASETS}/{path.name}", Body=data)
         records = len(data.splitlines())
-        told.append(f"s3://{objectstore.BUCKET}/{DATASETS}/{path.name}: {records} records")
+        told.append(f"s3://{object_store.BUCKET}/{DATASETS}/{path.name}: {records} records")
     return told
 
 

@@ -6,7 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from tunewright_dev import console, files, installation, place
+from tunewright_dev import chart, console, files, target
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,10 +24,10 @@ def set_up(paths: Paths) -> tuple[Kubectl, float | None]:
         DevError: a part failed; the message names its log.
     """
     bare, started = is_bare(paths), time.monotonic()
-    with console.step("the cluster", place.SHOW_CLUSTER):
-        kubectl = place.up(paths)
-    place.ensure_images(paths)
-    installation.install(paths, kubectl, place.find_helm(paths))
+    with console.step("the cluster", target.SHOW_CLUSTER):
+        kubectl = target.up(paths)
+    target.ensure_images(paths)
+    chart.install(paths, kubectl, target.find_helm(paths))
     if bare:
         files.write(_record(paths), json.dumps({_KEY: round(time.monotonic() - started, 1)}))
     return kubectl, read_cold_seconds(paths)

@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tunewright_dev import installation, storage_access
+from tunewright_dev import chart
 from tunewright_dev.demo import customers, memory, setting, telling
 from tunewright_dev.demo.feed import Feed
 from tunewright_dev.demo.report import build_summary
 from tunewright_dev.demo.summary import PROMOTED
 from tunewright_dev.demo.world import Source, World, find_condition
 from tunewright_dev.errors import DevError
+from tunewright_dev.object_store import access as storage_access
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 SERVER = "smollm2"
 ALIAS = "support"
-NAMESPACES = (setting.SERVING, setting.SUPPORT, installation.NAMESPACE)
+NAMESPACES = (setting.SERVING, setting.SUPPORT, chart.NAMESPACE)
 # Customers at a time: few while the two cores train or evaluate, more when a canary waits for evidence.
 FEW_CUSTOMERS, MANY_CUSTOMERS = 1, 4
 DELETION_MINUTES, SERVERS_MINUTES, TRAINING_MINUTES, ROLLOUT_MINUTES, LAST_ANSWER_MINUTES = 5, 20, 40, 40, 4
@@ -194,7 +195,7 @@ class Story:
 
     def _let_customers_in(self, feed: Feed) -> None:
         """Start the client: every replica has the first revision, so nobody need be told to come back later."""
-        image = installation.read_images(self._paths)["operator"]
+        image = chart.read_images(self._paths)["operator"]
         url = f"http://{SERVER}.{setting.SERVING}.svc:8000"
         wanted = customers.Customers(setting.SUPPORT, image, url, ALIAS, MANY_CUSTOMERS)
         self._kubectl.apply(customers.build_customers(wanted, self._example))

@@ -6,8 +6,10 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from tunewright_dev import addons, commands, console, objectstore, tenants
+from tunewright_dev import commands, console, tenants
 from tunewright_dev.errors import DevError
+from tunewright_dev.local import coredns
+from tunewright_dev.object_store import deployment as object_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +21,7 @@ RELEASE = "tunewright"
 NAMESPACE = "tunewright-system"
 READ_SECRET = "s3-read"
 MODELS = ("smollm2", "tiny")
-_SCOPE = f"--namespace={objectstore.NAMESPACE}"
+_SCOPE = f"--namespace={object_store.NAMESPACE}"
 _HELM_SECONDS = 300
 _UPLOAD_SECONDS = 300
 # `kubectl wait` waits for one condition; so often is looked whether the other one came.
@@ -74,13 +76,13 @@ def upload_models(kubectl: Kubectl, image: str) -> None:
         DevError: the Job failed; the message names its log and shows the end.
     """
     name = f"upload-models-{image.rpartition(':')[2][:8]}"
-    job = kubectl.get("job", name, objectstore.NAMESPACE)
+    job = kubectl.get("job", name, object_store.NAMESPACE)
     if job is not None and has_failed(job):
         kubectl.run(_SCOPE, "delete", f"job/{name}", "--wait")
         job = None
     if job is None:
         kubectl.apply([build_upload_job(name, image)])
-    with console.step("uploading the models to the bucket", f"kubectl -n {objectstore.NAMESPACE} logs job/{name}"):
+    with console.step("uploading the models to the bucket", f"kubectl -n {object_store.NAMESPACE} logs job/{name}"):
         _wait_uploaded(kubectl, name)
 
 
@@ -90,7 +92,7 @@ def _wait_uploaded(kubectl: Kubectl, name: str) -> None:
         try:
             kubectl.run(_SCOPE, "wait", f"job/{name}", "--for=condition=Complete", f"--timeout={_LOOK_SECONDS}s")
         except DevError as error:
-            job = kubectl.get("job", name, objectstore.NAMESPACE)
+            job = kubectl.get("job", name, object_store.NAMESPACE)
             if job is not None and not has_failed(job) and time.monotonic() < deadline:
                 continue
             raise DevError(f"The models could not be uploaded: {error}\n{_read_log(kubectl, name)}") from error
@@ -98,11 +100,11 @@ def _wait_uploaded(kubectl: Kubectl, name: str) -> None:
 
 
 def _read_log(kubectl: Kubectl, name: str) -> str:
-    command = f"kubectl -n {objectstore.NAMESPACE} logs job/{name}"
+    command = f"kubectl -n {object_store.NAMESPACE} logs job/{name}"
     try:
         log = kubectl.run(_SCOPE, "logs", f"job/{name}", f"--tail={commands.TAIL_LINES}")
     except DevError:
-        return f"Its log (`{command}`) cannot be read; `kubectl -n {objectstore.NAMESPACE} get events` may tell why."
+        return f"Its log (`{command}`) cannot be read; `kubectl -n {object_store.NAMESPACE} get events` may tell why."
     return f"Its log (`{command}`) ends with:\n{commands.tail(log)}"
 
 
@@ -117,10 +119,10 @@ def build_upload_job(name: str, image: str) -> dict[str, Any]:
     container = {
         "name": "upload",
         "image": image,
-        "command": ["python", "-m", "tunewright_storage", "upload", "/models", f"s3://{objectstore.BUCKET}/models"],
+        "command": ["python", "-m", "tunewright_storage", "upload", "/models", f"s3://{object_store.BUCKET}/models"],
         "env": [{"name": "TUNEWRIGHT_CA_BUNDLE", "value": "/ca/ca.crt"}],
         "envFrom": [{"secretRef": {"name": "trainer"}}],
-        "securityContext": addons.build_restricted_context(),
+        "securityContext": coredns.build_restricted_context(),
         "volumeMounts": [{"name": "ca", "mountPath": "/ca", "readOnly": True}, {"name": "tmp", "mountPath": "/tmp"}],
     }
     pod = {
@@ -135,6 +137,6 @@ def build_upload_job(name: str, image: str) -> dict[str, Any]:
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": name, "namespace": objectstore.NAMESPACE},
+        "metadata": {"name": name, "namespace": object_store.NAMESPACE},
         "spec": {"backoffLimit": 2, "template": {"spec": pod}},
     }

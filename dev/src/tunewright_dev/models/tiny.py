@@ -6,7 +6,7 @@ are the bulk of its 6 MB.
 
 Runs where torch and transformers are installed, that is in the trainer's environment::
 
-    python -m tunewright_dev.tiny_model OUT --tokenizer FOLDER
+    python -m tunewright_dev.models.tiny OUT --tokenizer FOLDER
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tunewright_dev.model_folder import publish_folder
+from tunewright_dev.models.folder import publish_folder
 
 SEED = 0
 HIDDEN_SIZE, HEADS, LAYERS, CONTEXT_LENGTH = 64, 2, 2, 2048
@@ -59,14 +59,14 @@ def make(out: Path, tokenizer_folder: Path) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tunewright_dev.tiny_model", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m tunewright_dev.models.tiny", description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, help="folder to write; replaced when it exists")
     parser.add_argument("--tokenizer", type=Path, required=True, help="folder of the model whose tokenizer to take")
     arguments = parser.parse_args(argv)
     if not (arguments.tokenizer / "tokenizer.json").is_file():
         print(
             f"tiny_model: no tokenizer.json in {arguments.tokenizer}: make the demo model there first "
-            "with `python -m tunewright_dev.demo_model`",
+            "with `python -m tunewright_dev.models.smollm2`",
             file=sys.stderr,
         )
         return 1

@@ -11,7 +11,8 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-from tunewright_dev import processes, waiting
+from tunewright_dev import waiting
+from tunewright_dev.local import processes
 
 _ROOT = Path("/sys/fs/cgroup")
 _GROUP = "kubepods"

@@ -10,9 +10,10 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tunewright_dev import hashing, processes, waiting
+from tunewright_dev import hashing, waiting
 from tunewright_dev.commands import tail
 from tunewright_dev.errors import DevError
+from tunewright_dev.local import processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -12,32 +12,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunewright_dev import (
-    addons,
-    binaries,
+from tunewright_dev import commands, console, files, locks, topology
+from tunewright_dev.errors import DevError
+from tunewright_dev.images import binaries
+from tunewright_dev.images import build as images
+from tunewright_dev.kubectl import Kubectl
+from tunewright_dev.local import (
     cgroups,
-    commands,
     components,
-    console,
     containerd,
-    files,
+    control_plane,
+    coredns,
     host,
-    images,
-    kubernetes,
     leftovers,
-    locks,
     mounts,
     network,
-    objectstore,
     processes,
     registry,
-    topology,
 )
-from tunewright_dev.errors import DevError
-from tunewright_dev.kubectl import Kubectl
+from tunewright_dev.object_store import deployment as object_store
 
 if TYPE_CHECKING:
-    from tunewright_dev.components import Component
+    from tunewright_dev.local.components import Component
     from tunewright_dev.paths import Paths
 
 # In the order in which they start.
@@ -93,7 +89,7 @@ def up(paths: Paths) -> Kubectl:
         _require_place(paths)
         paths.claim()
         network.prepare(paths)
-        credentials = kubernetes.ensure_credentials(paths)
+        credentials = control_plane.ensure_credentials(paths)
         references = _start(paths, programs, credentials)
         _publish_kubeconfig(paths, credentials)
         kubectl = Kubectl(programs / "kubectl", paths.kubeconfig)
@@ -157,9 +153,9 @@ def connect(paths: Paths) -> Kubectl:
     return Kubectl(program, paths.kubeconfig)
 
 
-def _start(paths: Paths, programs: Path, credentials: kubernetes.Credentials) -> dict[str, images.Reference]:
-    early = [registry.describe(paths), kubernetes.describe_etcd(paths, programs, credentials)]
-    api_server = kubernetes.describe_api_server(programs, credentials)
+def _start(paths: Paths, programs: Path, credentials: control_plane.Credentials) -> dict[str, images.Reference]:
+    early = [registry.describe(paths), control_plane.describe_etcd(paths, programs, credentials)]
+    api_server = control_plane.describe_api_server(programs, credentials)
     _launch(paths, [*early, api_server])
     for component in early:
         components.wait_ready(paths, component)
@@ -169,10 +165,10 @@ def _start(paths: Paths, programs: Path, credentials: kubernetes.Credentials) ->
     components.wait_ready(paths, api_server)
     components.wait_ready(paths, runtime)
     late = [
-        kubernetes.describe_controller_manager(programs, credentials),
-        kubernetes.describe_scheduler(programs, credentials),
-        kubernetes.describe_kubelet(paths, programs, credentials),
-        kubernetes.describe_proxy(paths, programs, credentials),
+        control_plane.describe_controller_manager(programs, credentials),
+        control_plane.describe_scheduler(programs, credentials),
+        control_plane.describe_kubelet(paths, programs, credentials),
+        control_plane.describe_proxy(paths, programs, credentials),
     ]
     _launch(paths, late)
     for component in late:
@@ -188,16 +184,16 @@ def _launch(paths: Paths, described: list[Component]) -> None:
 
 def _finish(paths: Paths, kubectl: Kubectl, names: dict[str, str]) -> None:
     """Bring up what runs as pods, and wait for it and for the node."""
-    kubectl.apply(addons.build_dns(names["coredns"]))
-    objectstore.deploy(paths, kubectl, names["seaweedfs"])
+    kubectl.apply(coredns.build_dns(names["coredns"]))
+    object_store.deploy(paths, kubectl, names["seaweedfs"])
     node, timeout = f"node/{topology.NODE_NAME}", f"--timeout={_READY_SECONDS}s"
     kubectl.run("wait", node, "--for=create", timeout)
     kubectl.run("wait", node, "--for=condition=Ready", timeout)
     kubectl.run("--namespace=kube-system", "rollout", "status", "deployment/coredns", timeout)
-    objectstore.wait_ready(paths, kubectl)
+    object_store.wait_ready(paths, kubectl)
 
 
-def _publish_kubeconfig(paths: Paths, credentials: kubernetes.Credentials) -> None:
+def _publish_kubeconfig(paths: Paths, credentials: control_plane.Credentials) -> None:
     files.write(paths.kubeconfig, credentials.kubeconfigs["admin"].read_text(), mode=0o600)
 
 

@@ -9,7 +9,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewright_dev import components, files, probes, topology
+from tunewright_dev import files, topology
+from tunewright_dev.local import components, probes
 
 if TYPE_CHECKING:
     from tunewright_dev.paths import Paths

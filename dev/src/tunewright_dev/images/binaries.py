@@ -10,7 +10,8 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunewright_dev import commands, console, gotoolchain, hashing, locks
+from tunewright_dev import commands, console, hashing, locks
+from tunewright_dev.images import go_toolchain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,7 +108,7 @@ def _build(paths: Paths, program: Program, module: Path, home: Path) -> None:
     scratch = paths.binaries / f".{home.name}"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
-    go = gotoolchain.ensure_go(paths)
+    go = go_toolchain.ensure_go(paths)
     argv = [str(go), "build", "-trimpath", "-buildvcs=false", "-mod=readonly"]
     argv += ["-ldflags", f"-s -w {program.linker_flags}".strip(), "-o", str(scratch / program.name), program.package]
     environment = {

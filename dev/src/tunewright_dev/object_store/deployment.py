@@ -15,7 +15,8 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tunewright_dev import addons, certificates, topology, waiting
+from tunewright_dev import certificates, topology, waiting
+from tunewright_dev.local import coredns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,7 +97,8 @@ def wait_ready(paths: Paths, kubectl: Kubectl) -> None:
     """
     kubectl.run(f"--namespace={NAMESPACE}", "rollout", "status", f"deployment/{_NAME}", f"--timeout={_READY_SECONDS}s")
     # Imported here: they take longer than all else that a status or a down needs.
-    from tunewright_dev import buckets, storage_access  # noqa: PLC0415
+    from tunewright_dev.object_store import access as storage_access  # noqa: PLC0415
+    from tunewright_dev.object_store import buckets  # noqa: PLC0415
 
     with storage_access.open_store(paths, kubectl) as client:
         for bucket in (BUCKET, LOG_BUCKET):
@@ -257,7 +259,7 @@ def build_deployment(image: str, config: Mapping[str, str]) -> dict[str, Any]:
         "readinessProbe": {**probe, "periodSeconds": 1},
         "livenessProbe": {**probe, "periodSeconds": 10, "failureThreshold": 6, "timeoutSeconds": 5},
         "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
-        "securityContext": addons.build_restricted_context(),
+        "securityContext": coredns.build_restricted_context(),
         "volumeMounts": [
             {"name": "data", "mountPath": "/data"},
             {"name": "config", "mountPath": "/config", "readOnly": True},

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sys
 
-from tunewright_dev import console, host
+from tunewright_dev import console
 from tunewright_dev.errors import DevError
+from tunewright_dev.local import host
 from tunewright_dev.paths import find_paths
 
 

@@ -6,8 +6,10 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tunewright_dev import buckets, objectstore, topology
+from tunewright_dev import topology
 from tunewright_dev.errors import DevError
+from tunewright_dev.object_store import buckets
+from tunewright_dev.object_store import deployment as object_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,12 +29,14 @@ def open_store(paths: Paths, kubectl: Kubectl) -> Iterator[S3Client]:
     Raises:
         DevError: the store has no administrator's credentials, or cannot be reached.
     """
-    access = objectstore.read_identities(kubectl).get("admin")
+    access = object_store.read_identities(kubectl).get("admin")
     if access is None:
-        raise DevError(f"Secret {objectstore.NAMESPACE}/admin is gone. Run `make up` again, which makes it anew.")
+        raise DevError(f"Secret {object_store.NAMESPACE}/admin is gone. Run `make up` again, which makes it anew.")
     with _open_address(paths, kubectl) as address:
         authority = paths.pki / "object-store-ca.crt"
-        yield buckets.connect(f"https://{address}", access.access_key, access.secret_key, objectstore.REGION, authority)
+        yield buckets.connect(
+            f"https://{address}", access.access_key, access.secret_key, object_store.REGION, authority
+        )
 
 
 @contextmanager
@@ -42,7 +46,7 @@ def _open_address(paths: Paths, kubectl: Kubectl) -> Iterator[str]:
     if not paths.existing:
         yield f"{topology.OBJECT_STORE_SERVICE}:{port}"
         return
-    arguments = (f"--namespace={objectstore.NAMESPACE}", f"service/{objectstore.SERVICE}", f":{port}")
+    arguments = (f"--namespace={object_store.NAMESPACE}", f"service/{object_store.SERVICE}", f":{port}")
     process = kubectl.start("port-forward", "--address=127.0.0.1", *arguments)
     try:
         assert process.stdout is not None
@@ -50,7 +54,7 @@ def _open_address(paths: Paths, kubectl: Kubectl) -> Iterator[str]:
         if found is None:
             command = f"kubectl port-forward {' '.join(arguments)}"
             raise DevError(f"The object store could not be reached: `{command}` ended. Run it by hand to see why.")
-        yield f"{objectstore.LOOPBACK}:{found[1]}"
+        yield f"{object_store.LOOPBACK}:{found[1]}"
     finally:
         process.terminate()
         process.communicate()

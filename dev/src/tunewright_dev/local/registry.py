@@ -7,7 +7,9 @@ import json
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from tunewright_dev import binaries, components, files, probes, topology
+from tunewright_dev import files, topology
+from tunewright_dev.images import binaries
+from tunewright_dev.local import components, probes
 
 if TYPE_CHECKING:
     from pathlib import Path

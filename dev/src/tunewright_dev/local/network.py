@@ -12,8 +12,9 @@ from ipaddress import ip_interface
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunewright_dev import commands, firewall, topology
+from tunewright_dev import commands, topology
 from tunewright_dev.errors import DevError
+from tunewright_dev.local import firewall
 
 if TYPE_CHECKING:
     from tunewright_dev.paths import Paths

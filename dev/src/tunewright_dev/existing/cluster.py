@@ -10,9 +10,11 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunewright_dev import choice, commands, console, existing_images, files, installation, objectstore
+from tunewright_dev import chart, choice, commands, console, files
 from tunewright_dev.errors import DevError
+from tunewright_dev.existing import images as existing_images
 from tunewright_dev.kubectl import Kubectl
+from tunewright_dev.object_store import deployment as object_store
 
 if TYPE_CHECKING:
     from tunewright_dev.paths import Paths
@@ -53,9 +55,9 @@ def up(paths: Paths) -> Kubectl:
     server = kubectl.run("config", "view", "-o", "jsonpath={.clusters[0].cluster.server}")
     console.say(f"  using the cluster at {server} and the registry {registry}")
     names = existing_images.ensure_images(paths, registry, cluster_only=True)
-    with console.step("the object store", f"kubectl -n {objectstore.NAMESPACE} get pods,services"):
-        objectstore.deploy_anywhere(paths, kubectl, names["seaweedfs"])
-        objectstore.wait_ready(paths, kubectl)
+    with console.step("the object store", f"kubectl -n {object_store.NAMESPACE} get pods,services"):
+        object_store.deploy_anywhere(paths, kubectl, names["seaweedfs"])
+        object_store.wait_ready(paths, kubectl)
     return kubectl
 
 
@@ -102,13 +104,13 @@ def find_helm() -> Path:
 
 def explain_removal() -> str:
     """Return what takes everything away again: a cluster that is not ours is not taken down by us."""
-    namespaces = f"{installation.NAMESPACE} {objectstore.NAMESPACE} serving support"
+    namespaces = f"{chart.NAMESPACE} {object_store.NAMESPACE} serving support"
     return "\n".join(
         [
             "The cluster is not ours to take down. What Tunewright brought into it goes by:",
             f"  kubectl delete {','.join(_NAMESPACED)} --all --all-namespaces",
             f"  kubectl delete {','.join(_CLUSTER_SCOPED)} --all",
-            f"  helm uninstall {installation.RELEASE} --namespace {installation.NAMESPACE}",
+            f"  helm uninstall {chart.RELEASE} --namespace {chart.NAMESPACE}",
             # The chart keeps them by itself, so that an uninstall deletes nobody's resources.
             "  kubectl delete crd "
             + " ".join(f"{plural}.tunewright.dev" for plural in (*_NAMESPACED, *_CLUSTER_SCOPED)),

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunewright_dev.artefacts import DEBIAN_SUITE
+from tunewright_dev.images.artefacts import DEBIAN_SUITE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tunewright_dev import binaries, choice, cluster, existing, existing_images, images
+from tunewright_dev import choice
+from tunewright_dev.existing import cluster as existing_cluster
+from tunewright_dev.existing import images as existing_images
+from tunewright_dev.images import binaries
+from tunewright_dev.images import build as images
+from tunewright_dev.local import cluster
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,12 +23,12 @@ SHOW_CLUSTER = "kubectl get nodes,pods --all-namespaces"
 
 def up(paths: Paths) -> Kubectl:
     """Bring up what is missing: the local cluster, or the object store in an existing one."""
-    return existing.up(paths) if paths.existing else cluster.up(paths)
+    return existing_cluster.up(paths) if paths.existing else cluster.up(paths)
 
 
 def connect(paths: Paths) -> Kubectl:
     """Return a kubectl for the running cluster."""
-    return existing.connect(paths) if paths.existing else cluster.connect(paths)
+    return existing_cluster.connect(paths) if paths.existing else cluster.connect(paths)
 
 
 def ensure_images(paths: Paths) -> None:
@@ -36,4 +41,4 @@ def ensure_images(paths: Paths) -> None:
 
 def find_helm(paths: Paths) -> Path:
     """Return a helm."""
-    return existing.find_helm() if paths.existing else binaries.ensure_program(paths, binaries.HELM)
+    return existing_cluster.find_helm() if paths.existing else binaries.ensure_program(paths, binaries.HELM)

@@ -10,8 +10,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tunewright_dev import certificates, files, probes, topology
-from tunewright_dev.components import Component
+from tunewright_dev import certificates, files, topology
+from tunewright_dev.local import probes
+from tunewright_dev.local.components import Component
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,9 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunewright_dev import binaries, commands, console, gotoolchain, hashing
+from tunewright_dev import commands, console, hashing
 from tunewright_dev.errors import DevError
+from tunewright_dev.images import binaries, go_toolchain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +64,7 @@ def _make_weed(paths: Paths) -> Path:
     home = paths.cache / f"seaweedfs-{_weed_key(paths)}"
     if not home.exists():
         with console.step("fetching SeaweedFS"):
-            gotoolchain.install(paths, _weed_requirements(paths), home)
+            go_toolchain.install(paths, _weed_requirements(paths), home)
     return home / "bin" / "weed"
 
 

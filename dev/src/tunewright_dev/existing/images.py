@@ -11,14 +11,16 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from tunewright_dev import build_access, commands, console, files, hashing, images
+from tunewright_dev import commands, console, files, hashing
 from tunewright_dev.errors import DevError
+from tunewright_dev.images import build as images
+from tunewright_dev.images import registry_access
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from tunewright_dev.images import Image
+    from tunewright_dev.images.build import Image
     from tunewright_dev.paths import Paths
 
 BASE, BASE_IMAGE = "base", "docker.io/library/python:3.11-slim-bookworm"
@@ -127,7 +129,7 @@ def _build(paths: Paths, builder: str, image: Image, names: Mapping[str, str]) -
     if builder == "buildah":
         # docker has no mounts for a build, and its daemon knows the machine's proxy by itself.
         command.append("--layers")
-        for mount in build_access.build_mounts(scratch / "access") if image.base is not None else ():
+        for mount in registry_access.build_mounts(scratch / "access") if image.base is not None else ():
             command += ["--volume", mount]
     with console.step(f"building the image {image.name} with {builder}"):
         commands.run_logged([*command, str(context)], _log(paths, image.name, "build"))
