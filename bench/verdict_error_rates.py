@@ -22,7 +22,8 @@ from datetime import UTC, datetime
 import numpy as np
 
 from tunewright_contracts.evaluation_report import Verdict
-from tunewright_operator.domain import counters, evidence, verdict
+from tunewright_operator.domain.evidence import counters, verdict
+from tunewright_operator.domain.evidence import observation as evidence
 
 LOOK = 20
 BUCKETS = 64

@@ -16,10 +16,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from loop.rollout_world import RolloutWorld, digest_of, revision_of
 from tunewright_contracts.evaluation_report import Verdict
 from tunewright_operator.api.adapter_deployment import AdapterDeploymentStatus, CandidateRevision, Outcome
-from tunewright_operator.domain.requests import list_pending
-from tunewright_operator.domain.situation import Situation
+from tunewright_operator.domain.rollout.observation import Situation
+from tunewright_operator.domain.rollout.requests import list_pending
+from tunewright_operator.domain.serving.weights import desired_targets
 from tunewright_operator.domain.times import seconds_since
-from tunewright_operator.domain.weights import desired_targets
 
 WORDS = ("one", "two", "three")
 STEPS: list[dict[str, Any]] = [

@@ -11,7 +11,7 @@ from aiohttp import web
 from loop.rollout_world import make_server
 from tunewright_contracts.serving_plan import PLAN_PATH, STATE_PATH, PodState, SignedPlan
 from tunewright_operator import serving
-from tunewright_operator.domain.plan import build_plan
+from tunewright_operator.domain.serving.plan import build_plan
 from tunewright_operator.serving import HTTPServerPods, PodAddress, PodUnreachableError
 from tunewright_operator.signing import SigningKey
 

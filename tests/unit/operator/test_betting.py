@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunewright_operator.domain import betting
+from tunewright_operator.domain.evidence import betting
 
 ROUNDING = 1e-9
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunewright_operator.domain import betting
-from tunewright_operator.domain.counters import (
+from tunewright_operator.domain.evidence import betting
+from tunewright_operator.domain.evidence.counters import (
     NO_ANSWERS,
     ArmCounters,
     EvidenceError,
@@ -19,7 +19,7 @@ from tunewright_operator.domain.counters import (
     decode_buckets,
     encode_buckets,
 )
-from tunewright_operator.domain.evidence import (
+from tunewright_operator.domain.evidence.observation import (
     RESTARTS,
     Comparison,
     LiveMetric,
@@ -30,7 +30,7 @@ from tunewright_operator.domain.evidence import (
     incumbent_window,
     open_observation,
 )
-from tunewright_operator.domain.verdict import ErrorBudget, ObservationSpec, assess
+from tunewright_operator.domain.evidence.verdict import ErrorBudget, ObservationSpec, assess
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ERRORS = LiveMetric("ErrorRate", max_regression=0.02)

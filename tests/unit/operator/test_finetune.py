@@ -11,15 +11,15 @@ import pytest
 from tunewright_contracts.run_spec import DatasetSummary, Outcome, PhaseResult
 from tunewright_operator.api.base_model import BaseModel
 from tunewright_operator.api.fine_tune_job import FineTuneJob
-from tunewright_operator.domain.finetune import decide
-from tunewright_operator.domain.finetune_observation import (
+from tunewright_operator.domain.finetune.decision import decide
+from tunewright_operator.domain.finetune.observation import (
     CreatePrepareJob,
     CreateTrainJob,
     DeleteJob,
     FineTuneAction,
     FineTuneObservation,
 )
-from tunewright_operator.domain.runs import JobRun, PodRun, RunState
+from tunewright_operator.domain.job_run import JobRun, PodRun, RunState
 from tunewright_operator.domain.secrets import SecretFacts
 
 NOW = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)

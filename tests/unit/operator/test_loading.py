@@ -8,7 +8,7 @@ import pytest
 
 from loop.rollout_world import RolloutWorld, digest_of, revision_of
 from tunewright_contracts.evaluation_report import Verdict
-from tunewright_operator.domain.sources import SourcePolicy
+from tunewright_operator.domain.serving.adapter_sources import SourcePolicy
 
 STEPS: list[dict[str, Any]] = [{"evaluate": {}}, {"setWeight": 20}]
 TWO = revision_of("two")

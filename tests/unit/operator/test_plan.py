@@ -10,13 +10,13 @@ import pytest
 from loop.rollout_world import BASE_DIGEST, digest_of, make_server, revision_of
 from tunewright_contracts.serving_plan import MAX_PLAN_BYTES, OutputContract, ServingPlan
 from tunewright_operator.api.resource import Metadata
-from tunewright_operator.domain.aliases import AliasClaim
-from tunewright_operator.domain.plan import PodReport, build_plan
-from tunewright_operator.domain.schemas import explain_bad_schema
-from tunewright_operator.domain.slots import SlotRequest, Standing, grant_slots
-from tunewright_operator.domain.sources import SourcePolicy
-from tunewright_operator.domain.tenancy import PlannedRevision, Tenant
-from tunewright_operator.domain.tenants import keep_tenant
+from tunewright_operator.domain.output_schemas import explain_bad_schema
+from tunewright_operator.domain.serving.adapter_sources import SourcePolicy
+from tunewright_operator.domain.serving.aliases import AliasClaim
+from tunewright_operator.domain.serving.claim import PlannedRevision, Tenant
+from tunewright_operator.domain.serving.plan import PodReport, build_plan
+from tunewright_operator.domain.serving.slots import SlotRequest, Standing, grant_slots
+from tunewright_operator.domain.serving.tenants import keep_tenant
 
 SERVER = make_server()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tunewright_operator.domain.retry import pause_before_restart, reduce_micro_batch
+from tunewright_operator.domain.finetune.retry import pause_before_restart, reduce_micro_batch
 
 
 def test_pauses_double_up_to_five_minutes():

@@ -10,7 +10,7 @@ from loop.fake_pods import UNCHECKED
 from loop.rollout_world import RolloutWorld, digest_of, revision_of
 from tunewright_contracts.evaluation_report import Verdict
 from tunewright_operator.api.adapter_deployment import HandledRequest, Verb
-from tunewright_operator.domain.requests import list_pending
+from tunewright_operator.domain.rollout.requests import list_pending
 
 SHORT: list[dict[str, Any]] = [{"evaluate": {}}, {"setWeight": 20}, {"observe": {"minRequests": 40, "maxSeconds": 300}}]
 

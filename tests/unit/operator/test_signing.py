@@ -10,7 +10,7 @@ import pytest
 from loop.fake_cluster import FakeCluster
 from loop.rollout_world import make_server
 from tunewright_operator.api.kinds import SECRET
-from tunewright_operator.domain.plan import build_plan
+from tunewright_operator.domain.serving.plan import build_plan
 from tunewright_operator.reconcile.signing_keys import PRIVATE_KEY, SIGNING_KEY_SECRET, SigningKeys
 from tunewright_operator.signing import MAX_TOKEN_LIFETIME, SigningKey, SigningKeyError, read_plan
 from tunewright_server.auth import AuthError, OperatorKey

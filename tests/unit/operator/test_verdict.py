@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tunewright_contracts.evaluation_report import Verdict
-from tunewright_operator.domain import betting
-from tunewright_operator.domain.counters import ArmCounters, PodReading
-from tunewright_operator.domain.evidence import (
+from tunewright_operator.domain.evidence import betting
+from tunewright_operator.domain.evidence.counters import ArmCounters, PodReading
+from tunewright_operator.domain.evidence.observation import (
     Comparison,
     LiveMetric,
     Observation,
@@ -23,7 +23,7 @@ from tunewright_operator.domain.evidence import (
     absorb,
     open_observation,
 )
-from tunewright_operator.domain.verdict import Assessment, ErrorBudget, ObservationSpec, assess
+from tunewright_operator.domain.evidence.verdict import Assessment, ErrorBudget, ObservationSpec, assess
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ERRORS = LiveMetric("ErrorRate", max_regression=0.02)

@@ -15,17 +15,17 @@ from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, FINE_TUNE_JOB, JOB, MODEL_SERVER
 from tunewright_operator.api.model_server import ModelServer
 from tunewright_operator.cluster import Body, Cluster, ForbiddenError, InvalidError
-from tunewright_operator.domain import steps
-from tunewright_operator.domain.candidate import Choice, Inspection, choose_adapter, find_known_address
-from tunewright_operator.domain.pool import Problem
+from tunewright_operator.domain.job_run import JobRun
 from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
 from tunewright_operator.domain.reasons import CommonReason
-from tunewright_operator.domain.rollout import decide
-from tunewright_operator.domain.rollout_report import report
-from tunewright_operator.domain.runs import JobRun
-from tunewright_operator.domain.server_validation import check_secret
-from tunewright_operator.domain.situation import Decision, Situation, Wait
-from tunewright_operator.domain.tenants import build_server_facts
+from tunewright_operator.domain.rollout import steps
+from tunewright_operator.domain.rollout.decision import decide
+from tunewright_operator.domain.rollout.observation import Decision, Situation, Wait
+from tunewright_operator.domain.rollout.selection import Choice, Inspection, choose_adapter, find_known_address
+from tunewright_operator.domain.rollout.status import report
+from tunewright_operator.domain.serving.prerequisites import check_secret
+from tunewright_operator.domain.serving.status import Problem
+from tunewright_operator.domain.serving.tenants import build_server_facts
 from tunewright_operator.manifests.evaluation import build_evaluation_request, evaluation_name
 from tunewright_operator.manifests.events import EventType
 from tunewright_operator.manifests.jobs import JobIdentity, build_inspect_job, build_request_config_map

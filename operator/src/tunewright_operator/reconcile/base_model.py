@@ -19,7 +19,7 @@ from tunewright_operator.domain.base_model import (
     SetFinalizer,
     inspect_job_name,
 )
-from tunewright_operator.domain.finetune_observation import has_ended
+from tunewright_operator.domain.finetune.observation import has_ended
 from tunewright_operator.domain.reasons import CommonReason
 from tunewright_operator.manifests.jobs import JobIdentity, build_inspect_job, build_request_config_map
 from tunewright_operator.manifests.pods import ImageDefaults

@@ -8,7 +8,7 @@ from typing import Any
 from tunewright_operator.api import labels
 from tunewright_operator.api.kinds import JOB, POD, SECRET, Kind, kind_of
 from tunewright_operator.cluster import AlreadyExistsError, Bodies, Body, Cluster
-from tunewright_operator.domain.runs import JobRun, read_job_run
+from tunewright_operator.domain.job_run import JobRun, read_job_run
 from tunewright_operator.domain.secrets import SecretFacts
 
 

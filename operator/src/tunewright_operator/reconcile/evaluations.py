@@ -13,8 +13,8 @@ from tunewright_contracts.serving_plan import BASE_MODEL_TARGET
 from tunewright_operator.api import labels
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, JOB, POD, SECRET
 from tunewright_operator.cluster import Body, Cluster
-from tunewright_operator.domain.runs import read_job_run
-from tunewright_operator.domain.situation import EvaluationView
+from tunewright_operator.domain.job_run import read_job_run
+from tunewright_operator.domain.rollout.observation import EvaluationView
 from tunewright_operator.domain.times import format_time, seconds_since
 from tunewright_operator.manifests import evaluation as manifests
 from tunewright_operator.manifests.pods import ImageDefaults

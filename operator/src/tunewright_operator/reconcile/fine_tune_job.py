@@ -13,8 +13,8 @@ from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.api.kinds import BASE_MODEL, CONFIG_MAP, FINE_TUNE_JOB, JOB, NAMESPACE
 from tunewright_operator.api.labels import ATTEMPT, Role
 from tunewright_operator.cluster import Body, Cluster, ForbiddenError, InvalidError, Propagation
-from tunewright_operator.domain import finetune
-from tunewright_operator.domain.finetune_observation import (
+from tunewright_operator.domain.finetune import decision as finetune
+from tunewright_operator.domain.finetune.observation import (
     CreatePrepareJob,
     CreateTrainJob,
     DeleteJob,
@@ -24,8 +24,8 @@ from tunewright_operator.domain.finetune_observation import (
     prepare_job_name,
     train_job_name,
 )
+from tunewright_operator.domain.job_run import RunState
 from tunewright_operator.domain.reasons import CommonReason
-from tunewright_operator.domain.runs import RunState
 from tunewright_operator.domain.secrets import SecretFacts
 from tunewright_operator.manifests.jobs import (
     build_prepare_job,

@@ -21,15 +21,15 @@ from tunewright_operator.api.kinds import (
 from tunewright_operator.api.model_server import ModelServer
 from tunewright_operator.api.resource import Metadata, ResourceError
 from tunewright_operator.cluster import Body, Cluster, ForbiddenError, InvalidError
-from tunewright_operator.domain.plan import PlanDecision, build_plan
-from tunewright_operator.domain.pool import PoolFacts, Problem, must_hold_update, report_pool
 from tunewright_operator.domain.reasons import CommonReason
 from tunewright_operator.domain.secrets import SecretFacts
-from tunewright_operator.domain.server_pods import ServerPod, find_own_pods
-from tunewright_operator.domain.server_validation import find_problem
-from tunewright_operator.domain.sources import SourcePolicy
-from tunewright_operator.domain.tenancy import ServerView
-from tunewright_operator.domain.tenants import build_tenant, keep_tenant, report_pod, view_pod
+from tunewright_operator.domain.serving.adapter_sources import SourcePolicy
+from tunewright_operator.domain.serving.claim import ServerView
+from tunewright_operator.domain.serving.plan import PlanDecision, build_plan
+from tunewright_operator.domain.serving.pods import ServerPod, find_own_pods
+from tunewright_operator.domain.serving.prerequisites import find_problem
+from tunewright_operator.domain.serving.status import PoolFacts, Problem, must_hold_update, report_pool
+from tunewright_operator.domain.serving.tenants import build_tenant, keep_tenant, report_pod, view_pod
 from tunewright_operator.manifests import model_server as manifests
 from tunewright_operator.manifests.pods import ImageDefaults
 from tunewright_operator.reconcile.applied import AppliedChildren

@@ -14,7 +14,7 @@ from tunewright_contracts.serving_plan import PLAN_KEY, PlanStatus, PodState, Se
 from tunewright_operator.api.kinds import CONFIG_MAP
 from tunewright_operator.api.labels import controller_uid
 from tunewright_operator.cluster import AlreadyExistsError, Body, Cluster, ConflictError
-from tunewright_operator.domain.server_pods import ServerPod
+from tunewright_operator.domain.serving.pods import ServerPod
 from tunewright_operator.manifests.model_server import build_plan_config_map, plan_name
 from tunewright_operator.reconcile.children import NameTakenError
 from tunewright_operator.serving import PodAddress, PodUnreachableError, ServerPods

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunewright_contracts.evaluation_report import Verdict
-from tunewright_operator.domain import betting
-from tunewright_operator.domain.evidence import RESTARTS, Comparison, Guard, LiveMetric, Observation, Test
+from tunewright_operator.domain.evidence import betting
+from tunewright_operator.domain.evidence.observation import RESTARTS, Comparison, Guard, LiveMetric, Observation, Test
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

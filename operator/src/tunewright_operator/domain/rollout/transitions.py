@@ -14,10 +14,10 @@ from tunewright_operator.api.adapter_deployment import (
     Outcome,
     StableRevision,
 )
-from tunewright_operator.domain import history
 from tunewright_operator.domain.conditions import shorten
 from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
-from tunewright_operator.domain.situation import Decision, Notice, Situation, Wait
+from tunewright_operator.domain.rollout import history
+from tunewright_operator.domain.rollout.observation import Decision, Notice, Situation, Wait
 from tunewright_operator.domain.times import format_time
 
 MAX_MESSAGE, MAX_REASON, MAX_REASONS = 4096, 1024, 16

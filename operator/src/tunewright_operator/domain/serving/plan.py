@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tunewright_contracts.serving_plan import MAX_PLAN_BYTES, AdapterEntry, Route, ServingPlan, Target
-from tunewright_operator.domain.admission import admit, is_known
-from tunewright_operator.domain.kept_route import list_kept
 from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
-from tunewright_operator.domain.slots import SlotRequest, Standing, grant_slots
-from tunewright_operator.domain.tenancy import PlannedRevision, Refusal, Refusals, ServerView, Tenant
+from tunewright_operator.domain.serving.admission import admit, is_known
+from tunewright_operator.domain.serving.claim import PlannedRevision, Refusal, Refusals, ServerView, Tenant
+from tunewright_operator.domain.serving.kept_route import list_kept
+from tunewright_operator.domain.serving.slots import SlotRequest, Standing, grant_slots
 
 SIGNATURE_OVERHEAD_BYTES = 256
 

@@ -20,8 +20,8 @@ from tunewright_operator.api.model_server import (
 )
 from tunewright_operator.domain.conditions import Wanted, merge_conditions
 from tunewright_operator.domain.reasons import ModelServerReason as Why
-from tunewright_operator.domain.server_pods import ServerPod
-from tunewright_operator.domain.situation import PodView
+from tunewright_operator.domain.rollout.observation import PodView
+from tunewright_operator.domain.serving.pods import ServerPod
 
 MAX_REPORTED_PODS = 64
 MAX_REPORTED_FAILURES = 8

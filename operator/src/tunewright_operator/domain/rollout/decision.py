@@ -18,13 +18,13 @@ from tunewright_operator.api.adapter_deployment import (
     Revision,
     Verb,
 )
-from tunewright_operator.domain import history, steps, transitions
-from tunewright_operator.domain.loading import hold_for_loading
 from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
-from tunewright_operator.domain.requests import Request, list_pending, record_handled
-from tunewright_operator.domain.situation import Decision, Notice, ServerFacts, Situation, Wait
+from tunewright_operator.domain.rollout import history, steps, transitions
+from tunewright_operator.domain.rollout.loading import hold_for_loading
+from tunewright_operator.domain.rollout.observation import Decision, Notice, ServerFacts, Situation, Wait
+from tunewright_operator.domain.rollout.requests import Request, list_pending, record_handled
+from tunewright_operator.domain.serving.weights import desired_targets
 from tunewright_operator.domain.times import format_time
-from tunewright_operator.domain.weights import desired_targets
 
 UNSEEN_SECONDS = 2.0
 """When to look again for a server that no loop has polled yet: about as often as a busy one is polled."""

@@ -8,16 +8,16 @@ from typing import Any
 from tunewright_contracts.progress import Phase
 from tunewright_operator.api.conditions import FineTuneJobCondition, find_condition
 from tunewright_operator.api.fine_tune_job import FineTuneJobPhase, FineTuneJobStatus
-from tunewright_operator.domain.finetune_observation import FineTuneObservation
-from tunewright_operator.domain.finetune_status import (
+from tunewright_operator.domain.finetune.observation import FineTuneObservation
+from tunewright_operator.domain.finetune.status import (
     Report,
     build_progress_status,
     describe_progress,
     milestones_of,
     phase_of,
 )
+from tunewright_operator.domain.job_run import JobRun, RunState
 from tunewright_operator.domain.reasons import CommonReason, FineTuneJobReason
-from tunewright_operator.domain.runs import JobRun, RunState
 
 
 def report_prepare(run: JobRun, facts: dict[str, Any], now: dt.datetime) -> Report:

@@ -9,7 +9,7 @@ from typing import Any
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.run_spec import PhaseResult
 from tunewright_operator.api.labels import controller_uid
-from tunewright_operator.domain.runs import read_pod_run
+from tunewright_operator.domain.job_run import read_pod_run
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from tunewright_contracts.reasons import Reason
 from tunewright_contracts.serving_plan import OutputContract, Route, StickyKey
-from tunewright_operator.domain.aliases import AliasClaim
-from tunewright_operator.domain.sources import SourcePolicy
+from tunewright_operator.domain.serving.adapter_sources import SourcePolicy
+from tunewright_operator.domain.serving.aliases import AliasClaim
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,14 @@ from tunewright_operator.api.adapter_deployment import (
     Outcome,
     PauseStep,
 )
-from tunewright_operator.domain import live
-from tunewright_operator.domain.loading import hold_for_loading
+from tunewright_operator.domain.evidence import window
+from tunewright_operator.domain.evidence.verdict import Assessment
+from tunewright_operator.domain.output_schemas import explain_bad_metric
 from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
 from tunewright_operator.domain.reasons import CommonReason
-from tunewright_operator.domain.schemas import explain_bad_metric
-from tunewright_operator.domain.situation import Decision, Notice, ServerFacts, Situation, Wait
-from tunewright_operator.domain.times import format_time, seconds_since
-from tunewright_operator.domain.transitions import (
+from tunewright_operator.domain.rollout.loading import hold_for_loading
+from tunewright_operator.domain.rollout.observation import Decision, Notice, ServerFacts, Situation, Wait
+from tunewright_operator.domain.rollout.transitions import (
     FRESH_STEP,
     bound_reasons,
     change_candidate,
@@ -33,7 +33,7 @@ from tunewright_operator.domain.transitions import (
     step_on,
     withdraw,
 )
-from tunewright_operator.domain.verdict import Assessment
+from tunewright_operator.domain.times import format_time, seconds_since
 
 WATCH_SECONDS = 5.0
 """How often a window's counters are read into the status."""
@@ -285,7 +285,7 @@ def _fail_guardrail(status: AdapterDeploymentStatus, candidate: CandidateRevisio
 
 def _has_window(situation: Situation, candidate: CandidateRevision, server: ServerFacts) -> bool:
     """Whether the observation is of this step: the spec's steps may have changed under the candidate since it began."""
-    observation = live.parse_observation(candidate)
+    observation = window.parse_observation(candidate)
     if candidate.step_started_at is None or observation is None or observation.step_index != candidate.step:
         return False
     return observation.comparison is _window(situation, candidate, server, tuple(observation.metrics)).comparison
@@ -296,7 +296,7 @@ def _open_window(situation: Situation, candidate: CandidateRevision, server: Ser
         return hold_for_convergence(situation, server)
     if situation.spec.paused:
         return hold_paused(situation)
-    observation = live.open_window(
+    observation = window.open_window(
         _window(situation, candidate, server), candidate, _read(situation, candidate, server), now
     )
     changes = {
@@ -311,12 +311,12 @@ def _watch(
     situation: Situation, candidate: CandidateRevision, server: ServerFacts, now: datetime
 ) -> tuple[CandidateRevision, Assessment]:
     """Return the candidate with the evidence up to now, and what it shows."""
-    observation = live.parse_observation(candidate)
+    observation = window.parse_observation(candidate)
     if observation is None:
         raise ValueError(f"{candidate.revision}: a window is open without an observation")
-    window = _window(situation, candidate, server, tuple(observation.metrics))
-    grown, assessment = live.watch(
-        window, observation, _read(situation, candidate, server), {pod.uid for pod in server.pods}, now
+    rules = _window(situation, candidate, server, tuple(observation.metrics))
+    grown, assessment = window.watch(
+        rules, observation, _read(situation, candidate, server), {pod.uid for pod in server.pods}, now
     )
     drop = assessment.detectable_drop
     changes = {
@@ -330,10 +330,10 @@ def _watch(
 
 def _window(
     situation: Situation, candidate: CandidateRevision, server: ServerFacts, opened_with: tuple[str, ...] | None = None
-) -> live.Window:
+) -> window.Window:
     """Return the rules of the current window; one that is open keeps the metrics that it was opened with."""
     known = server.slow_after_milliseconds is not None if opened_with is None else "Latency" in opened_with
-    return live.build_window(
+    return window.build_window(
         situation.spec, candidate.step, has_incumbent=situation.status.stable is not None, slow_limit_known=known
     )
 
@@ -341,7 +341,7 @@ def _window(
 def _read(situation: Situation, candidate: CandidateRevision, server: ServerFacts) -> list[Any]:
     stable = situation.status.stable
     states = [pod.state for pod in server.pods if pod.state is not None]
-    return live.read_pods(states, situation.spec.model_name, candidate.revision, stable.revision if stable else None)
+    return window.read_pods(states, situation.spec.model_name, candidate.revision, stable.revision if stable else None)
 
 
 def _with_status(situation: Situation, status: AdapterDeploymentStatus) -> Situation:

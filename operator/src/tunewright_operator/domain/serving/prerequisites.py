@@ -8,9 +8,9 @@ from tunewright_operator.api import labels
 from tunewright_operator.api.base_model import BaseModel
 from tunewright_operator.api.conditions import BaseModelCondition, find_condition
 from tunewright_operator.api.model_server import ModelServer
-from tunewright_operator.domain.pool import Problem
 from tunewright_operator.domain.reasons import CommonReason
 from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.domain.serving.status import Problem
 
 
 def find_problem(

@@ -9,9 +9,9 @@ from tunewright_contracts.reasons import Reason
 from tunewright_contracts.storage_uri import StorageURI, StorageURIError
 from tunewright_operator.api import labels
 from tunewright_operator.api.conditions import BaseModelCondition, find_condition
-from tunewright_operator.domain.finetune_observation import FineTuneObservation
+from tunewright_operator.domain.finetune.observation import FineTuneObservation
+from tunewright_operator.domain.output_schemas import explain_bad_metric
 from tunewright_operator.domain.reasons import CommonReason, FineTuneJobReason
-from tunewright_operator.domain.schemas import explain_bad_metric
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from tunewright_operator.api.conditions import AdapterDeploymentCondition as Typ
 from tunewright_operator.api.conditions import find_condition
 from tunewright_operator.domain.conditions import Wanted, merge_conditions
 from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
-from tunewright_operator.domain.situation import Decision, ServerFacts, Situation, Wait
-from tunewright_operator.domain.weights import desired_targets
+from tunewright_operator.domain.rollout.observation import Decision, ServerFacts, Situation, Wait
+from tunewright_operator.domain.serving.weights import desired_targets
 
 
 def report(situation: Situation, decision: Decision, generation: int, now: datetime) -> AdapterDeploymentStatus:

@@ -14,10 +14,10 @@ from tunewright_operator.api.adapter_deployment import (
     AdapterDeploymentStatus,
     CandidateRevision,
 )
-from tunewright_operator.domain.candidate import Choice
 from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
-from tunewright_operator.domain.tenancy import Refusals
-from tunewright_operator.domain.weights import desired_targets
+from tunewright_operator.domain.rollout.selection import Choice
+from tunewright_operator.domain.serving.claim import Refusals
+from tunewright_operator.domain.serving.weights import desired_targets
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from tunewright_contracts.run_spec import PhaseResult
 from tunewright_operator.api.conditions import FineTuneJobCondition, find_condition
 from tunewright_operator.api.fine_tune_job import FineTuneJob, FineTuneJobPhase, FineTuneJobStatus, ProgressStatus
 from tunewright_operator.domain.conditions import Wanted
-from tunewright_operator.domain.finetune_failure import Failure, FailureKind, assess_run
-from tunewright_operator.domain.finetune_observation import (
+from tunewright_operator.domain.finetune.observation import (
     CreatePrepareJob,
     CreateTrainJob,
     DeleteJob,
@@ -26,7 +25,11 @@ from tunewright_operator.domain.finetune_observation import (
     prepare_job_name,
     train_job_name,
 )
-from tunewright_operator.domain.finetune_status import (
+from tunewright_operator.domain.finetune.outcome import Failure, FailureKind, assess_run
+from tunewright_operator.domain.finetune.prerequisites import find_problem
+from tunewright_operator.domain.finetune.progress import report_prepare, report_train
+from tunewright_operator.domain.finetune.retry import pause_before_restart
+from tunewright_operator.domain.finetune.status import (
     MILESTONES,
     Report,
     build_adapter_status,
@@ -39,11 +42,8 @@ from tunewright_operator.domain.finetune_status import (
     pending,
     reached,
 )
-from tunewright_operator.domain.finetune_validation import find_problem
-from tunewright_operator.domain.finetune_watch import report_prepare, report_train
+from tunewright_operator.domain.job_run import JobRun, RunState
 from tunewright_operator.domain.reasons import FineTuneJobReason
-from tunewright_operator.domain.retry import pause_before_restart
-from tunewright_operator.domain.runs import JobRun, RunState
 from tunewright_operator.domain.times import format_time
 
 PROGRESS_SECONDS = 5.0

@@ -16,12 +16,12 @@ from tunewright_contracts.serving_plan import (
 )
 from tunewright_operator.api.adapter_deployment import AdapterDeployment, LiveMetricType, Revision
 from tunewright_operator.api.resource import Metadata
-from tunewright_operator.domain.aliases import AliasClaim
-from tunewright_operator.domain.live import derive_slow_limit
-from tunewright_operator.domain.plan import PodReport
-from tunewright_operator.domain.situation import PodView, ServerFacts
-from tunewright_operator.domain.tenancy import PlannedRevision, Refusals, Tenant
-from tunewright_operator.domain.weights import desired_targets
+from tunewright_operator.domain.evidence.window import derive_slow_limit
+from tunewright_operator.domain.rollout.observation import PodView, ServerFacts
+from tunewright_operator.domain.serving.aliases import AliasClaim
+from tunewright_operator.domain.serving.claim import PlannedRevision, Refusals, Tenant
+from tunewright_operator.domain.serving.plan import PodReport
+from tunewright_operator.domain.serving.weights import desired_targets
 
 
 def build_tenant(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tunewright_operator.api.adapter_deployment import CandidateRevision, Outcome
 from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
-from tunewright_operator.domain.situation import Decision, ServerFacts, Situation
-from tunewright_operator.domain.transitions import hold, withdraw
+from tunewright_operator.domain.rollout.observation import Decision, ServerFacts, Situation
+from tunewright_operator.domain.rollout.transitions import hold, withdraw
 
 
 def hold_for_loading(situation: Situation, candidate: CandidateRevision, server: ServerFacts) -> Decision | None:

@@ -16,8 +16,15 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, PlainSerializer
 
 from tunewright_contracts.document import Message
-from tunewright_operator.domain import betting
-from tunewright_operator.domain.counters import ArmTotals, Baseline, PodReading, add_totals, gain, read_baseline
+from tunewright_operator.domain.evidence import betting
+from tunewright_operator.domain.evidence.counters import (
+    ArmTotals,
+    Baseline,
+    PodReading,
+    add_totals,
+    gain,
+    read_baseline,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tunewright_contracts.serving_plan import ServingPlan
-from tunewright_operator.domain.aliases import decide_owners, explain_bad_alias
-from tunewright_operator.domain.kept_route import keep_route
+from tunewright_operator.domain.output_schemas import explain_bad_schema
 from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
-from tunewright_operator.domain.schemas import explain_bad_schema
-from tunewright_operator.domain.slots import admit_aliases
-from tunewright_operator.domain.tenancy import PlannedRevision, Refusal, Refusals, ServerView, Tenant
+from tunewright_operator.domain.serving.aliases import decide_owners, explain_bad_alias
+from tunewright_operator.domain.serving.claim import PlannedRevision, Refusal, Refusals, ServerView, Tenant
+from tunewright_operator.domain.serving.kept_route import keep_route
+from tunewright_operator.domain.serving.slots import admit_aliases
 
 
 @dataclass(frozen=True)

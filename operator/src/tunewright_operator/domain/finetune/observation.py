@@ -9,8 +9,8 @@ from tunewright_contracts.progress import Progress
 from tunewright_operator.api.base_model import BaseModel
 from tunewright_operator.api.conditions import Condition, FineTuneJobCondition, find_condition
 from tunewright_operator.api.fine_tune_job import FineTuneJob, FineTuneJobStatus
+from tunewright_operator.domain.job_run import JobRun
 from tunewright_operator.domain.reasons import FineTuneJobReason
-from tunewright_operator.domain.runs import JobRun
 from tunewright_operator.domain.secrets import SecretFacts
 
 

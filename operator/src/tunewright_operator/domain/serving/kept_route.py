@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 
 from tunewright_contracts.serving_plan import AdapterEntry, ServingPlan
-from tunewright_operator.domain.aliases import REVISION_SEPARATOR
-from tunewright_operator.domain.tenancy import ServerView, Tenant
+from tunewright_operator.domain.serving.aliases import REVISION_SEPARATOR
+from tunewright_operator.domain.serving.claim import ServerView, Tenant
 
 
 def list_kept(server: ServerView, tenant: Tenant, before: Mapping[str, AdapterEntry]) -> frozenset[str]:

@@ -7,9 +7,9 @@ from enum import StrEnum
 
 from tunewright_contracts.run_spec import Outcome, PhaseResult
 from tunewright_operator.api.fine_tune_job import FineTuneJob
+from tunewright_operator.domain.finetune.retry import reduce_micro_batch
+from tunewright_operator.domain.job_run import JobRun, RunState
 from tunewright_operator.domain.reasons import FineTuneJobReason, condition_reason
-from tunewright_operator.domain.retry import reduce_micro_batch
-from tunewright_operator.domain.runs import JobRun, RunState
 
 
 class FailureKind(StrEnum):

@@ -14,8 +14,8 @@ from tunewright_operator.api.adapter_deployment import (
     Guardrail,
     LiveMetricType,
 )
-from tunewright_operator.domain.counters import NO_ANSWERS, ArmCounters, EvidenceError, PodReading
-from tunewright_operator.domain.evidence import (
+from tunewright_operator.domain.evidence.counters import NO_ANSWERS, ArmCounters, EvidenceError, PodReading
+from tunewright_operator.domain.evidence.observation import (
     LATENCY_MAX_REGRESSION,
     MAX_REGRESSION,
     Comparison,
@@ -26,7 +26,7 @@ from tunewright_operator.domain.evidence import (
     incumbent_window,
     open_observation,
 )
-from tunewright_operator.domain.verdict import Assessment, ErrorBudget, ObservationSpec, assess
+from tunewright_operator.domain.evidence.verdict import Assessment, ErrorBudget, ObservationSpec, assess
 
 MIN_ANSWERS_FOR_P95 = 50
 """Fewer answers do not tell the slowest twentieth."""
