@@ -45,10 +45,10 @@ def report(seconds, history):
 
 OURS = """
 from tunewright_trainer.train import fit as fitting
-from tunewright_trainer.progress_server import ProgressBoard
-from tunewright_trainer.stopping import Stopper
-from tunewright_trainer.tokenizer import Example
-from tunewright_trainer.train.config import TrainingConfig
+from tunewright_trainer.process.progress_server import ProgressBoard
+from tunewright_trainer.process.stopping import Stopper
+from tunewright_trainer.chat.tokenizer import Example
+from tunewright_trainer.config import TrainingConfig
 
 class NoCheckpoints:
     latest_step = None

@@ -8,9 +8,9 @@ import pytest
 
 from tunewright_contracts.run_spec import RunSpec
 from tunewright_storage.object_store import ObjectStore
-from tunewright_trainer.conversation import ChatMessage, ChatTemplate
-from tunewright_trainer.settings import Settings
-from tunewright_trainer.tokenizer import ConversationTokenizer
+from tunewright_trainer.chat.template import ChatMessage, ChatTemplate
+from tunewright_trainer.chat.tokenizer import ConversationTokenizer
+from tunewright_trainer.process.settings import Settings
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"

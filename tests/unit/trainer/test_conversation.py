@@ -2,7 +2,7 @@
 
 import pytest
 
-from tunewright_trainer.conversation import ChatTemplate, ChatTemplateError, mask_tokens
+from tunewright_trainer.chat.template import ChatTemplate, ChatTemplateError, mask_tokens
 from tunewright_trainer.errors import Reason, TrainerError
 
 MARKED = (

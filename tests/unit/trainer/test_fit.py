@@ -6,10 +6,10 @@ import types
 
 import pytest
 
-from tunewright_trainer.progress_server import ProgressBoard
-from tunewright_trainer.stopping import Stopper
-from tunewright_trainer.tokenizer import Example
-from tunewright_trainer.train.config import TrainingConfig
+from tunewright_trainer.chat.tokenizer import Example
+from tunewright_trainer.config import TrainingConfig
+from tunewright_trainer.process.progress_server import ProgressBoard
+from tunewright_trainer.process.stopping import Stopper
 
 DIGEST = "sha256:" + "0" * 64
 CONFIG = TrainingConfig(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tunewright_trainer.errors import Reason, TrainerError
-from tunewright_trainer.generation import count_batch, generate_greedily, room_for_answer
+from tunewright_trainer.evaluate.generation import count_batch, generate_greedily, room_for_answer
 
 
 class OutOfMemoryError(RuntimeError):

@@ -4,7 +4,7 @@ import pytest
 
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
-from tunewright_trainer.patience import PatientStore
+from tunewright_trainer.process.retrying_store import PatientStore
 
 URI = StorageURI.parse("s3://bucket/a")
 

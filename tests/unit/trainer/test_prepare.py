@@ -7,13 +7,14 @@ import pytest
 from tunewright_contracts.run_spec import Outcome, PhaseResult
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
-from tunewright_trainer.conversation import ChatTemplate
+from tunewright_trainer.chat.template import ChatTemplate
+from tunewright_trainer.dataset import storage
 from tunewright_trainer.errors import Reason, TrainerError
-from tunewright_trainer.prepare import dataset, records
+from tunewright_trainer.prepare import records
 from tunewright_trainer.prepare.phase import prepare
 from tunewright_trainer.prepare.split import Split
-from tunewright_trainer.progress_server import ProgressBoard
-from tunewright_trainer.termination import explain_failure
+from tunewright_trainer.process.progress_server import ProgressBoard
+from tunewright_trainer.process.termination import explain_failure
 
 
 @pytest.fixture
@@ -70,10 +71,10 @@ def test_writes_splits_and_manifest(run, config_map, jsonl, store, settings):
     assert (result.outcome, result.reason) == (Outcome.SUCCEEDED, "Prepared")
     assert summary.train + summary.validation + summary.evaluation == 100
     assert summary.duplicates == 40
-    manifest = dataset.fetch_dataset(store, StorageURI.parse(summary.uri), settings.work / "fetched")
+    manifest = storage.fetch_dataset(store, StorageURI.parse(summary.uri), settings.work / "fetched")
     assert manifest.summary == summary
     assert sorted(manifest.inputs) == ["tickets/a.jsonl", "tickets/b.jsonl"]
-    train = dataset.read_split(settings.work / "fetched", Split.TRAIN)
+    train = storage.read_split(settings.work / "fetched", Split.TRAIN)
     assert len(train) == summary.train
     assert summary.uri.startswith("s3://bucket/adapters/datasets/sha256-")
 
@@ -97,7 +98,7 @@ def test_other_records_go_elsewhere(run, config_map, jsonl):
 def test_interrupted_run_is_completed(run, config_map, jsonl, store):
     config_map(a=jsonl(60))
     first = run()
-    store.delete_prefix(StorageURI.parse(first.dataset.uri).join(dataset.MANIFEST_NAME))
+    store.delete_prefix(StorageURI.parse(first.dataset.uri).join(storage.MANIFEST_NAME))
     assert run() == first
 
 
@@ -261,7 +262,7 @@ def test_changed_byte_is_noticed(run, config_map, jsonl, store, tmp_path):
     data = store.read(uri.join("train.jsonl"))
     store.write(uri.join("train.jsonl"), data.replace(b"question", b"Question", 1))
     with pytest.raises(TrainerError, match=r"train\.jsonl has another digest"):
-        dataset.fetch_dataset(store, uri, tmp_path / "fetched")
+        storage.fetch_dataset(store, uri, tmp_path / "fetched")
 
 
 def test_held_out_records_keep_their_form(run, config_map, store):

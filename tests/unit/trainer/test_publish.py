@@ -12,10 +12,10 @@ from tunewright_contracts.adapter_manifest import Score
 from tunewright_contracts.run_spec import DatasetSummary
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.adapter import fetch_adapter
+from tunewright_trainer.config import resolve_config
 from tunewright_trainer.errors import Reason, TrainerError
-from tunewright_trainer.publish import Provenance, canonical_adapter_config, publish, verify_published
-from tunewright_trainer.train.config import resolve_config
-from tunewright_trainer.weights import find_non_finite
+from tunewright_trainer.publish.adapter import Provenance, canonical_adapter_config, publish, verify_published
+from tunewright_trainer.publish.weights import find_non_finite
 
 PEFT_CONFIG = {
     "base_model_name_or_path": "/tmp/tunewright/base-model",

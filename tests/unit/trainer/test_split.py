@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunewright_trainer.conversation import ChatMessage
+from tunewright_trainer.chat.template import ChatMessage
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.prepare.deduplicate import deduplicate, hash_conversation
 from tunewright_trainer.prepare.records import Record

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from tunewright_trainer.stopping import Stopper, StopRequestedError
+from tunewright_trainer.process.stopping import Stopper, StopRequestedError
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from tunewright_contracts.run_spec import MAX_TERMINATION_MESSAGE_BYTES, Outcome
 from tunewright_contracts.storage_uri import StorageURIError
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_trainer.errors import Reason, TrainerError
-from tunewright_trainer.stopping import StopRequestedError
-from tunewright_trainer.termination import end_phase, explain_failure
+from tunewright_trainer.process.stopping import StopRequestedError
+from tunewright_trainer.process.termination import end_phase, explain_failure
 
 
 @pytest.mark.parametrize(

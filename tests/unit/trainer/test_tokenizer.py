@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from tunewright_trainer.tokenizer import ConversationTokenizer
+from tunewright_trainer.chat.tokenizer import ConversationTokenizer
 
 
 class TrimmingEncoder:

@@ -15,11 +15,11 @@ from tunewright_contracts.run_spec import Outcome
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.base_model import digest_base_model
 from tunewright_storage.errors import StorageError, StorageReason
-from tunewright_trainer import scoring
 from tunewright_trainer.errors import Reason, TrainerError
+from tunewright_trainer.evaluate import scoring
 from tunewright_trainer.prepare.phase import prepare
-from tunewright_trainer.progress_server import ProgressBoard
-from tunewright_trainer.stopping import Stopper, StopRequestedError
+from tunewright_trainer.process.progress_server import ProgressBoard
+from tunewright_trainer.process.stopping import Stopper, StopRequestedError
 from tunewright_trainer.train.checkpoints import Checkpoint
 from tunewright_trainer.train.phase import train
 

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunewright_contracts.run_spec import DatasetSummary
+from tunewright_trainer.chat.tokenizer import Example
+from tunewright_trainer.config import resolve_config
 from tunewright_trainer.errors import Reason, TrainerError
-from tunewright_trainer.tokenizer import Example
-from tunewright_trainer.train.config import resolve_config
+from tunewright_trainer.micro_batch import MicroBatch, explain_out_of_memory, is_out_of_memory, plan_micro_batch
 from tunewright_trainer.train.data import PaddingCollator, encode_conversations
-from tunewright_trainer.train.memory import MicroBatch, explain_out_of_memory, is_out_of_memory, plan_micro_batch
 from tunewright_trainer.train.pace import Pace
 
 DIGEST = "sha256:" + "d" * 64

@@ -14,11 +14,11 @@ from tunewright_contracts.document import ContractError
 from tunewright_contracts.run_spec import PhaseResult, RunSpec
 from tunewright_storage.object_store import ObjectStore
 from tunewright_trainer.errors import Reason, TrainerError
-from tunewright_trainer.patience import PatientStore
-from tunewright_trainer.progress_server import ProgressBoard, ProgressServer
-from tunewright_trainer.settings import Settings
-from tunewright_trainer.stopping import Stopper
-from tunewright_trainer.termination import end_phase, explain_failure
+from tunewright_trainer.process.progress_server import ProgressBoard, ProgressServer
+from tunewright_trainer.process.retrying_store import PatientStore
+from tunewright_trainer.process.settings import Settings
+from tunewright_trainer.process.stopping import Stopper
+from tunewright_trainer.process.termination import end_phase, explain_failure
 
 # How long each phase waits for an unreachable object store. Preparing is cheap to repeat, and a wrong endpoint should
 # be told soon; a pod that holds a GPU and hours of work waits longer.

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from typing import Literal
 
-from tunewright_trainer.conversation import Conversation
+from tunewright_trainer.chat.template import Conversation
 from tunewright_trainer.prepare.records import Record
 
 

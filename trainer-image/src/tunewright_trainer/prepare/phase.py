@@ -10,18 +10,18 @@ from tunewright_contracts.storage_uri import StorageURI
 from tunewright_evaluator.scorers import ScorerError, build_scorer
 from tunewright_storage.base_model import TOKENIZER_PATTERNS, fetch_base_model
 from tunewright_storage.object_store import ObjectStore
-from tunewright_trainer.conversation import Conversation
+from tunewright_trainer.chat.template import Conversation
+from tunewright_trainer.chat.tokenizer import ConversationTokenizer
+from tunewright_trainer.dataset import storage
 from tunewright_trainer.errors import Reason, TrainerError
-from tunewright_trainer.prepare import dataset
 from tunewright_trainer.prepare.deduplicate import deduplicate
 from tunewright_trainer.prepare.problems import list_problems, show_problems
 from tunewright_trainer.prepare.records import judge_problems, read_records
 from tunewright_trainer.prepare.sources import InputFile, list_files
 from tunewright_trainer.prepare.split import Split, SplitPercents, check_splits, split_records
 from tunewright_trainer.prepare.validate import check_length
-from tunewright_trainer.progress_server import ProgressBoard
-from tunewright_trainer.settings import Settings
-from tunewright_trainer.tokenizer import ConversationTokenizer
+from tunewright_trainer.process.progress_server import ProgressBoard
+from tunewright_trainer.process.settings import Settings
 
 _log = structlog.get_logger(__name__)
 
@@ -37,9 +37,9 @@ def prepare(spec: RunSpec, store: ObjectStore, settings: Settings, board: Progre
     output = StorageURI.parse(spec.output_uri)
     store.check_writable(output)
     files = list_files(spec.dataset.sources, store, settings.sources_root)
-    inputs_digest = dataset.digest_inputs(spec, files)
-    uri = dataset.dataset_uri(output, inputs_digest)
-    manifest = dataset.find_manifest(store, uri)
+    inputs_digest = storage.digest_inputs(spec, files)
+    uri = storage.dataset_uri(output, inputs_digest)
+    manifest = storage.find_manifest(store, uri)
     if manifest is None:
         manifest = _prepare_anew(spec, store, settings, files=files, uri=uri, inputs_digest=inputs_digest)
     else:
@@ -76,7 +76,7 @@ def _prepare_anew(
     files: list[InputFile],
     uri: StorageURI,
     inputs_digest: str,
-) -> dataset.DatasetManifest:
+) -> storage.DatasetManifest:
     model_folder = settings.work / "tokenizer"
     fetch_base_model(spec.base_model, model_folder, store, TOKENIZER_PATTERNS)
     tokenizer = ConversationTokenizer.from_folder(model_folder, spec.base_model.chat_template)
@@ -110,13 +110,13 @@ def _prepare_anew(
         first_problems=first_problems,
         problems_uri=list_uri,
     )
-    draft = dataset.DatasetManifest(
+    draft = storage.DatasetManifest(
         summary=summary,
         files=(),
         inputs={file.label: file.version for file in files},
         inputs_digest=inputs_digest,
     )
-    return dataset.write_dataset(store, uri, settings.work / "dataset", splits, draft)
+    return storage.write_dataset(store, uri, settings.work / "dataset", splits, draft)
 
 
 def length_limit(spec: RunSpec) -> tuple[int, str]:

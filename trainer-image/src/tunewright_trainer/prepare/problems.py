@@ -11,7 +11,7 @@ import structlog
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError
 from tunewright_storage.object_store import ObjectStore
-from tunewright_trainer.train.run import write_lines
+from tunewright_trainer.run_folder import write_lines
 
 LIST_NAME = "invalid-records.jsonl"
 SHOWN_PROBLEMS = 5

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 from tunewright_contracts.run_spec import DatasetFormat
-from tunewright_trainer.conversation import ChatMessage, Conversation
+from tunewright_trainer.chat.template import ChatMessage, Conversation
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.prepare.formats import detect_format, parse_record
 from tunewright_trainer.prepare.problems import (

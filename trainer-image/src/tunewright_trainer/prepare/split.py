@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Iterable
 from enum import StrEnum
 
-from tunewright_trainer.conversation import ChatMessage, Conversation
+from tunewright_trainer.chat.template import ChatMessage, Conversation
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.prepare.deduplicate import hash_conversation
 from tunewright_trainer.prepare.records import Record

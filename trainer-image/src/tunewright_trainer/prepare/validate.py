@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tunewright_trainer.conversation import ChatTemplateError, Conversation
+from tunewright_trainer.chat.template import ChatTemplateError, Conversation
 
 
 class RecordError(ValueError):

@@ -11,11 +11,11 @@ from typing import Any
 import structlog
 from transformers import TrainerCallback
 
-from tunewright_trainer.progress_server import ProgressBoard
-from tunewright_trainer.stopping import Stopper
+from tunewright_trainer.micro_batch import peak_memory_mebibytes
+from tunewright_trainer.process.progress_server import ProgressBoard
+from tunewright_trainer.process.stopping import Stopper
 from tunewright_trainer.train.checkpoints import CheckpointStore, delete_local
 from tunewright_trainer.train.data import PaddingCollator
-from tunewright_trainer.train.memory import peak_memory_mebibytes
 from tunewright_trainer.train.pace import Pace
 
 _log = structlog.get_logger(__name__)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tunewright_trainer.conversation import ChatTemplateError, Conversation
+from tunewright_trainer.chat.template import ChatTemplateError, Conversation
+from tunewright_trainer.chat.tokenizer import IGNORED_LABEL, ConversationTokenizer, Example
 from tunewright_trainer.errors import Reason, TrainerError
-from tunewright_trainer.tokenizer import IGNORED_LABEL, ConversationTokenizer, Example
 
 _PAD_MULTIPLE = 8
 """Tensor cores want lengths that are multiples of 8."""

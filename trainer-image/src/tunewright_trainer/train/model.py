@@ -12,8 +12,8 @@ import unsloth  # isort: skip - it patches transformers, trl and peft, so it com
 import torch
 from peft import PeftModel
 
+from tunewright_trainer.config import TrainingConfig
 from tunewright_trainer.errors import Reason, TrainerError
-from tunewright_trainer.train.config import TrainingConfig
 
 FastLanguageModel = unsloth.FastLanguageModel
 

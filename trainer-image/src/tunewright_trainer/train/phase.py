@@ -16,21 +16,21 @@ from tunewright_contracts.run_spec import Outcome, PhaseResult, RunSpec
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.base_model import fetch_base_model
 from tunewright_storage.object_store import ObjectStore
-from tunewright_trainer import publish as publishing
-from tunewright_trainer import scoring
+from tunewright_trainer import run_folder
+from tunewright_trainer.chat.tokenizer import ConversationTokenizer
+from tunewright_trainer.config import TrainingConfig, resolve_config
+from tunewright_trainer.dataset.storage import DatasetManifest, fetch_dataset, read_split
 from tunewright_trainer.errors import Reason, TrainerError
-from tunewright_trainer.prepare.dataset import DatasetManifest, fetch_dataset, read_split
+from tunewright_trainer.evaluate import scoring
+from tunewright_trainer.micro_batch import peak_memory_mebibytes
 from tunewright_trainer.prepare.phase import check_metrics, length_limit
 from tunewright_trainer.prepare.split import Split
-from tunewright_trainer.progress_server import ProgressBoard
-from tunewright_trainer.settings import Settings
-from tunewright_trainer.stopping import Stopper
-from tunewright_trainer.tokenizer import ConversationTokenizer
-from tunewright_trainer.train import run
+from tunewright_trainer.process.progress_server import ProgressBoard
+from tunewright_trainer.process.settings import Settings
+from tunewright_trainer.process.stopping import Stopper
+from tunewright_trainer.publish import adapter as publishing
 from tunewright_trainer.train.checkpoints import Checkpoint, CheckpointStore
-from tunewright_trainer.train.config import TrainingConfig, resolve_config
 from tunewright_trainer.train.data import encode_conversations
-from tunewright_trainer.train.memory import peak_memory_mebibytes
 
 _log = structlog.get_logger(__name__)
 
@@ -70,7 +70,7 @@ class _TrainPhase:
             if finished is not None:
                 return finished
             _log.info("training configuration", **config.to_wire())
-            self._store.write(self._run_uri.join(run.CONFIG_NAME), config.to_json().encode())
+            self._store.write(self._run_uri.join(run_folder.CONFIG_NAME), config.to_json().encode())
             self._board.update(phase=Phase.LOADING_MODEL, total_steps=config.total_steps)
             fetch_base_model(self._spec.base_model, self._model_folder, self._store)
             tokenizer = ConversationTokenizer.from_folder(self._model_folder, self._spec.base_model.chat_template)
@@ -104,7 +104,7 @@ class _TrainPhase:
 
     def _find_finished(self, inputs: str) -> PhaseResult | None:
         """Return the recorded result when it still holds: a published adapter must still be there."""
-        result = run.read_result(self._store, self._run_uri, inputs)
+        result = run_folder.read_result(self._store, self._run_uri, inputs)
         if result is None:
             return None
         if result.adapter is not None and not publishing.verify_published(self._store, result.adapter):
@@ -142,7 +142,7 @@ class _TrainPhase:
             board=self._board,
             stopper=self._stopper,
         )
-        run.write_lines(self._store, self._run_uri.join(f"metrics-{self._spec.attempt}.jsonl"), result.metrics)
+        run_folder.write_lines(self._store, self._run_uri.join(f"metrics-{self._spec.attempt}.jsonl"), result.metrics)
         _log.info("training ended", step=result.checkpoint.step, stopped=result.stopped)
         return result.checkpoint, result.stopped
 
@@ -161,7 +161,9 @@ class _TrainPhase:
             answers = scoring.answer_all(
                 model, tokenizer, records, evaluation.max_tokens, lambda done: self._board.update(evaluated=done)
             )
-        run.write_lines(self._store, self._run_uri.join(run.SAMPLES_NAME), run.sample_rows(answers))
+        run_folder.write_lines(
+            self._store, self._run_uri.join(run_folder.SAMPLES_NAME), run_folder.sample_rows(answers)
+        )
         scores = scoring.score_answers(evaluation.metrics, answers)
         for score in scores:
             _log.info("held-out score", **score.to_wire())
@@ -187,7 +189,7 @@ class _TrainPhase:
                 outcome=Outcome.FAILED,
                 reason=Reason.BELOW_MINIMUM,
                 message=f"{'; '.join(misses)}. Nothing was published; give more or better data or train longer, or "
-                f"lower the minimum. Each answer is in {self._run_uri.join(run.SAMPLES_NAME)}",
+                f"lower the minimum. Each answer is in {self._run_uri.join(run_folder.SAMPLES_NAME)}",
                 **facts,
             )
         else:
@@ -202,7 +204,7 @@ class _TrainPhase:
                 adapter=adapter,
                 **facts,
             )
-        run.write_result(self._store, self._run_uri, inputs, result)
+        run_folder.write_result(self._store, self._run_uri, inputs, result)
         self._board.update(phase=Phase.FINISHED, peak_memory_mebibytes=peak_memory_mebibytes())
         return result
 

@@ -11,7 +11,7 @@ from tunewright_contracts.run_spec import PhaseResult
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.object_store import ObjectStore
-from tunewright_trainer.scoring import Answers
+from tunewright_trainer.evaluate.scoring import Answers
 
 RESULT_NAME = "result.json"
 SAMPLES_NAME = "samples.jsonl"

@@ -13,7 +13,7 @@ from tunewright_contracts.run_spec import DatasetSummary, RunSpec
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.object_store import ObjectStore, digest_file
-from tunewright_trainer.conversation import ChatMessage, Conversation
+from tunewright_trainer.chat.template import ChatMessage, Conversation
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.prepare.records import Record
 from tunewright_trainer.prepare.sources import InputFile

@@ -10,9 +10,9 @@ from tunewright_contracts.adapter_manifest import Score
 from tunewright_contracts.run_spec import MetricSpec
 from tunewright_evaluator.records import Record, choose_records
 from tunewright_evaluator.scorers import build_scorer
-from tunewright_trainer.conversation import ChatMessage, Conversation
-from tunewright_trainer.generation import generate_greedily
-from tunewright_trainer.tokenizer import ConversationTokenizer
+from tunewright_trainer.chat.template import ChatMessage, Conversation
+from tunewright_trainer.chat.tokenizer import ConversationTokenizer
+from tunewright_trainer.evaluate.generation import generate_greedily
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -31,12 +31,12 @@ from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.adapter import read_manifest, summarise
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.object_store import ObjectStore, digest_file
+from tunewright_trainer.config import TrainingConfig
+from tunewright_trainer.dataset.storage import split_name
 from tunewright_trainer.errors import Reason, TrainerError
-from tunewright_trainer.prepare.dataset import split_name
 from tunewright_trainer.prepare.split import Split
-from tunewright_trainer.progress_server import format_time
-from tunewright_trainer.train.config import TrainingConfig
-from tunewright_trainer.weights import find_non_finite
+from tunewright_trainer.process.progress_server import format_time
+from tunewright_trainer.publish.weights import find_non_finite
 
 TEMPLATE_NAME = "chat_template.jinja"
 PACKAGES = (

@@ -13,8 +13,8 @@ from tunewright_contracts.run_spec import Outcome, PhaseResult
 from tunewright_contracts.storage_uri import StorageURIError
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_trainer.errors import Reason, TrainerError
-from tunewright_trainer.stopping import StopRequestedError
-from tunewright_trainer.train.memory import is_out_of_memory
+from tunewright_trainer.micro_batch import is_out_of_memory
+from tunewright_trainer.process.stopping import StopRequestedError
 
 _log = structlog.get_logger(__name__)
 _LAST_WORDS_BYTES = 1024

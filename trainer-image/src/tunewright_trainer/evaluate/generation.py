@@ -8,9 +8,9 @@ from typing import Any
 
 import structlog
 
+from tunewright_trainer.chat.tokenizer import ConversationTokenizer
 from tunewright_trainer.errors import Reason, TrainerError
-from tunewright_trainer.tokenizer import ConversationTokenizer
-from tunewright_trainer.train.memory import is_out_of_memory
+from tunewright_trainer.micro_batch import is_out_of_memory
 
 _BATCH_SIZE_CPU, _BATCH_SIZE_GPU = 8, 32
 _log = structlog.get_logger(__name__)

@@ -8,8 +8,8 @@ import math
 
 from tunewright_contracts.document import Message, Sha256
 from tunewright_contracts.run_spec import DatasetSummary, RunSpec
+from tunewright_trainer.micro_batch import plan_micro_batch
 from tunewright_trainer.prepare.phase import length_limit
-from tunewright_trainer.train.memory import plan_micro_batch
 
 DEFAULT_TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _LENGTH_MULTIPLE = 8
