@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from tunewright_contracts.serving_plan import StickyKey
-from tunewright_server import asgi
+from tunewright_server.http import asgi
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 

@@ -17,7 +17,7 @@ import yaml
 from tunewright_contracts.reasons import Reason
 from tunewright_evaluator.reasons import EvaluationReason
 from tunewright_operator.domain import reasons
-from tunewright_server.preflight import AdapterReason
+from tunewright_server.adapters.preflight import AdapterReason
 from tunewright_storage.errors import StorageReason
 from tunewright_trainer.errors import Reason as TrainerReason
 

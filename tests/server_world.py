@@ -39,8 +39,8 @@ from tunewright_contracts.serving_plan import (
     SignedPlan,
     Target,
 )
-from tunewright_server.engine import EngineRefusedError
-from tunewright_server.middleware import TunewrightMiddleware
+from tunewright_server.adapters.engine import EngineRefusedError
+from tunewright_server.http.middleware import TunewrightMiddleware
 from tunewright_server.runtime import Runtime
 from tunewright_server.settings import Settings
 from tunewright_storage.errors import StorageError, StorageReason

@@ -6,8 +6,8 @@ import re
 from prometheus_client.metrics import MetricWrapperBase
 
 from tunewright_operator.runtime import metrics as operator_metrics
-from tunewright_server.counters import Counters
-from tunewright_server.metrics import ServerCollector
+from tunewright_server.telemetry.counters import Counters
+from tunewright_server.telemetry.metrics import ServerCollector
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "reference" / "metrics.md"
 

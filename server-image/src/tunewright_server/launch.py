@@ -10,7 +10,7 @@ from pathlib import Path
 from tunewright_contracts.server_config import ServerConfig
 from tunewright_contracts.serving_plan import FINISH_SECONDS
 
-MIDDLEWARE = "tunewright_server.middleware.TunewrightMiddleware"
+MIDDLEWARE = "tunewright_server.http.middleware.TunewrightMiddleware"
 ACCEPTED_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What vLLM takes as ``--max-lora-rank``; an adapter may have any rank up to it."""
 OLDEST_VLLM = (0, 25)

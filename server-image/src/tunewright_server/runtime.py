@@ -12,15 +12,17 @@ import structlog
 
 from tunewright_contracts.server_config import ServerConfig
 from tunewright_contracts.serving_plan import PodState, Route
-from tunewright_server import base_shapes, logs, memory, metrics, wording
-from tunewright_server.adapters import AdapterLimits, AdapterPool, AdapterSourcePort
+from tunewright_server import logs, wording
+from tunewright_server.adapters import base_shapes
+from tunewright_server.adapters.engine import Engine, VllmEngine
+from tunewright_server.adapters.pool import AdapterLimits, AdapterPool, AdapterSourcePort
+from tunewright_server.adapters.store import StoredAdapters
 from tunewright_server.auth import OperatorKey
-from tunewright_server.contract import ProcessChecker
-from tunewright_server.counters import Counters
-from tunewright_server.engine import Engine, VllmEngine
-from tunewright_server.plan_source import MountedPlan, Offer, PlanKeeper
+from tunewright_server.output_contract.checker import ProcessChecker
+from tunewright_server.plan import MountedPlan, Offer, PlanKeeper
 from tunewright_server.settings import Settings
-from tunewright_server.stored_adapters import StoredAdapters
+from tunewright_server.telemetry import memory, metrics
+from tunewright_server.telemetry.counters import Counters
 from tunewright_storage.object_store import ObjectStore
 
 log = structlog.get_logger()

@@ -9,8 +9,8 @@ import pytest
 import server_world as world
 from server_world import chat, serve
 from tunewright_contracts.serving_plan import OutputContract, StickyKey
-from tunewright_server import request_body
-from tunewright_server.errors import RefusalCode, RefusalError
+from tunewright_server.http import request_body
+from tunewright_server.http.errors import RefusalCode, RefusalError
 
 CHAT = "/v1/chat/completions"
 SCHEMA = {"type": "object", "required": ["queue"]}

@@ -45,7 +45,7 @@ def test_every_registered_adapter_has_a_slot(tmp_path):
 
 def test_the_middleware_and_one_api_server(tmp_path):
     flags = options(make_config(), tmp_path)
-    assert flags["--middleware"] == "tunewright_server.middleware.TunewrightMiddleware"
+    assert flags["--middleware"] == "tunewright_server.http.middleware.TunewrightMiddleware"
     assert flags["--api-server-count"] == "1"
     assert flags["--served-model-name"] == "tiny-base"
     assert "--trust-remote-code" not in flags

@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import server_world as world
 from tunewright_contracts.serving_plan import PlanStatus
 from tunewright_server.auth import OperatorKey
-from tunewright_server.plan_source import MountedPlan, PlanKeeper
+from tunewright_server.plan import MountedPlan, PlanKeeper
 
 
 @pytest.fixture

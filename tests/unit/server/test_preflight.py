@@ -13,9 +13,9 @@ from safetensors.numpy import save_file
 import server_world as world
 from tunewright_contracts.adapter_manifest import CONFIG_NAME, WEIGHTS_NAME
 from tunewright_contracts.serving_plan import AdapterSource
-from tunewright_server import preflight, weights
-from tunewright_server.base_shapes import read_base_shapes
-from tunewright_server.preflight import AdapterError, AdapterReason
+from tunewright_server.adapters import preflight, weights
+from tunewright_server.adapters.base_shapes import read_base_shapes
+from tunewright_server.adapters.preflight import AdapterError, AdapterReason
 
 Q_A = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
 Q_B = "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight"

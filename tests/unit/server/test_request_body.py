@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunewright_server.errors import RefusalCode, RefusalError
-from tunewright_server.request_body import (
+from tunewright_server.http.errors import RefusalCode, RefusalError
+from tunewright_server.http.request_body import (
     check_headers,
     decode_body,
     encode_body,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunewright_contracts.serving_plan import BUCKETS, Route, StickyKey, Target
-from tunewright_server.routing import bucket_of, choose_target, find_sticky_key, make_own_key
+from tunewright_server.http.routing import bucket_of, choose_target, find_sticky_key, make_own_key
 
 KEYS = [f"session-{number}".encode() for number in range(4000)]
 

@@ -7,10 +7,10 @@ import pytest
 import server_world as world
 from server_world import chat, refused, serve
 from tunewright_contracts.serving_plan import MAX_STATE_BYTES, AdapterPhase, PlanStatus, PodState
-from tunewright_server import converge
-from tunewright_server.converge import AdapterRecord
-from tunewright_server.plan_source import Offer
-from tunewright_server.preflight import AdapterReason
+from tunewright_server.adapters import convergence
+from tunewright_server.adapters.convergence import AdapterRecord
+from tunewright_server.adapters.preflight import AdapterReason
+from tunewright_server.plan import Offer
 from tunewright_storage.errors import StorageError, StorageReason
 
 CHAT = "/v1/chat/completions"
@@ -137,7 +137,7 @@ def test_a_pool_of_failures_only_still_tells_the_operator_every_reason(tmp_path)
         name = f"support--{number:012x}"
         failing = AdapterRecord(entry.model_copy(update={"name": name}), AdapterPhase.FETCHING, 0.0)
         message = "\x01" * 10_000 + "; publish it again"
-        runtime.pool.records[name] = converge.record_failure(
+        runtime.pool.records[name] = convergence.record_failure(
             failing, AdapterReason.NOT_SAFETENSORS, message, retryable=False, now=0.0
         )
     state = runtime.state()

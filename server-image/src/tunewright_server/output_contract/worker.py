@@ -1,4 +1,4 @@
-"""The process that runs schemas written by tenants: ``python -m tunewright_server.contract_worker``.
+"""The process that runs schemas written by tenants: ``python -m tunewright_server.output_contract.worker``.
 
 It reads one JSON line a check from standard input, ``{"id", "schema", "text"}``, and writes ``{"outcome", "known", "problem"}``. The
 schema is sent once and then named by its id. A check that takes more than its share of processor time is ended by the

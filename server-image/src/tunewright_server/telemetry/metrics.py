@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from tunewright_contracts.serving_plan import LATENCY_BOUNDS_MILLISECONDS, AdapterState, RevisionCounters
-from tunewright_server.counters import Counters
+from tunewright_server.telemetry.counters import Counters
 
 _LABELS = ("alias", "revision")
 

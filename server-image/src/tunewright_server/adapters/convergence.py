@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from tunewright_contracts.serving_plan import AdapterEntry, AdapterPhase, ServingPlan
-from tunewright_server.preflight import AdapterReason
+from tunewright_server.adapters.preflight import AdapterReason
 from tunewright_server.wording import shorten
 from tunewright_storage.errors import StorageReason
 

@@ -16,8 +16,8 @@ from tunewright_contracts import reasons
 from tunewright_contracts.adapter_manifest import CONFIG_NAME, CONTENT_NAMES, WEIGHTS_NAME, AdapterManifest
 from tunewright_contracts.serving_plan import AdapterEntry, AdapterSource
 from tunewright_contracts.storage_uri import StorageURI, StorageURIError
-from tunewright_server import weights
-from tunewright_server.base_shapes import BaseShapes
+from tunewright_server.adapters import weights
+from tunewright_server.adapters.base_shapes import BaseShapes
 from tunewright_server.wording import list_names, quote
 
 _PREFIX = "base_model.model."

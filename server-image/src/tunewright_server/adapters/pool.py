@@ -16,12 +16,12 @@ from tunewright_contracts.adapter_manifest import AdapterManifest, adapter_folde
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.serving_plan import AdapterEntry, AdapterPhase, AdapterState, ServingPlan
 from tunewright_contracts.storage_uri import StorageURI
-from tunewright_server import converge, preflight
-from tunewright_server.base_shapes import BaseShapes
-from tunewright_server.converge import AdapterRecord
-from tunewright_server.engine import Engine, EngineRefusedError
-from tunewright_server.plan_source import write_atomically
-from tunewright_server.preflight import AdapterError, AdapterReason
+from tunewright_server.adapters import convergence, preflight
+from tunewright_server.adapters.base_shapes import BaseShapes
+from tunewright_server.adapters.convergence import AdapterRecord
+from tunewright_server.adapters.engine import Engine, EngineRefusedError
+from tunewright_server.adapters.preflight import AdapterError, AdapterReason
+from tunewright_server.plan import write_atomically
 from tunewright_storage.errors import StorageError
 from tunewright_storage.object_store import digest_file
 
@@ -90,7 +90,7 @@ class AdapterPool:
 
     def is_settled(self) -> bool:
         """Tell whether every adapter of the plan is loaded, failed for good or out of time."""
-        return converge.is_settled(self._plan, self.records, self._clock(), self._limits.timeout_seconds)
+        return convergence.is_settled(self._plan, self.records, self._clock(), self._limits.timeout_seconds)
 
     def waiting_for(self) -> list[str]:
         """Return the names of the plan's adapters that are neither loaded nor failed for good."""
@@ -131,7 +131,7 @@ class AdapterPool:
 
     def next_wake(self) -> float | None:
         """Return the seconds until a retry is due, or None."""
-        due = converge.find_next_wake(self.records)
+        due = convergence.find_next_wake(self.records)
         return None if due is None else max(0.0, due - self._clock())
 
     def delete_leftovers(self) -> None:
@@ -145,7 +145,7 @@ class AdapterPool:
     async def step(self) -> None:
         """Do what can be done now; fetches go on in the background and wake the loop when they are done."""
         while self._plan is not None:
-            actions = converge.decide_actions(
+            actions = convergence.decide_actions(
                 self._plan,
                 self.records,
                 self.in_flight,
@@ -158,7 +158,12 @@ class AdapterPool:
             # Admitting makes bringing up possible, draining makes unloading possible: again until nothing is left.
             if not any(
                 isinstance(
-                    action, converge.Admit | converge.Readdress | converge.Drain | converge.Unload | converge.Forget
+                    action,
+                    convergence.Admit
+                    | convergence.Readdress
+                    | convergence.Drain
+                    | convergence.Unload
+                    | convergence.Forget,
                 )
                 for action in actions
             ):
@@ -168,30 +173,30 @@ class AdapterPool:
         """Wait for work under way."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _act(self, action: converge.Action) -> None:
+    async def _act(self, action: convergence.Action) -> None:
         match action:
-            case converge.Admit(entry):
+            case convergence.Admit(entry):
                 self.records[entry.name] = AdapterRecord(entry, AdapterPhase.PENDING, self._clock())
-            case converge.Readdress(entry):
+            case convergence.Readdress(entry):
                 if self.records[entry.name].phase in (AdapterPhase.FAILED, AdapterPhase.RETRYING):
                     self.records[entry.name] = AdapterRecord(entry, AdapterPhase.PENDING, self._clock())
                 else:
                     self._replace(entry.name, entry=entry)
                 log.info("adapter_readdressed", name=entry.name, uri=entry.uri)
-            case converge.BringUp(name):
+            case convergence.BringUp(name):
                 self._replace(name, phase=AdapterPhase.FETCHING)
                 task = asyncio.create_task(self._bring_up(name), name=f"bring-up-{name}")
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
-            case converge.Drain(name):
+            case convergence.Drain(name):
                 self._replace(name, phase=AdapterPhase.DRAINING)
                 log.info("adapter_draining", name=name, in_flight=self.in_flight.get(name, 0))
-            case converge.Revive(name):
+            case convergence.Revive(name):
                 self._replace(name, phase=AdapterPhase.LOADED)
                 log.info("adapter_revived", name=name)
-            case converge.Unload(name):
+            case convergence.Unload(name):
                 await self._unload(name)
-            case converge.Forget(name):
+            case convergence.Forget(name):
                 del self.records[name]
                 await asyncio.to_thread(shutil.rmtree, self._folder / name, ignore_errors=True)
 
@@ -247,7 +252,7 @@ class AdapterPool:
         log.info("adapter_unloaded", name=name)
 
     def _fail(self, name: str, reason: str, message: str, *, retryable: bool) -> None:
-        record = converge.record_failure(self.records[name], reason, message, retryable=retryable, now=self._clock())
+        record = convergence.record_failure(self.records[name], reason, message, retryable=retryable, now=self._clock())
         self.records[name] = record
         log.warning("adapter_failed", name=name, reason=reason, message=record.message, phase=record.phase.value)
         if record.phase is AdapterPhase.FAILED:

@@ -1,6 +1,6 @@
 """The one door of a server pod: a pure ASGI middleware in vLLM's own process.
 
-``vllm serve --middleware tunewright_server.middleware.TunewrightMiddleware`` puts it outermost. What is not on the allow
+``vllm serve --middleware tunewright_server.http.middleware.TunewrightMiddleware`` puts it outermost. What is not on the allow
 list does not exist; what vLLM parses is what was authorised here; clients know aliases and nothing else.
 """
 
@@ -16,13 +16,14 @@ import orjson
 import structlog
 
 from tunewright_contracts.serving_plan import ADMIN_PREFIX, BASE_MODEL_TARGET, EVALUATE_HEADER, Route
-from tunewright_server import admin, asgi, contract, request_body, routing
 from tunewright_server.auth import EVALUATE_SCOPE, AuthError
-from tunewright_server.contract_worker import BREACH, UNCHECKED
-from tunewright_server.counters import Answer, LiveMetric
-from tunewright_server.errors import RefusalCode, RefusalError
-from tunewright_server.responses import AnswerRelay, AnswerTexts
+from tunewright_server.http import admin, asgi, request_body, routing
+from tunewright_server.http.errors import RefusalCode, RefusalError
+from tunewright_server.http.responses import AnswerRelay, AnswerTexts
+from tunewright_server.output_contract import checker
+from tunewright_server.output_contract.worker import BREACH, UNCHECKED
 from tunewright_server.runtime import Runtime
+from tunewright_server.telemetry.counters import Answer, LiveMetric
 
 log = structlog.get_logger()
 
@@ -176,7 +177,7 @@ class TunewrightMiddleware:
             return
 
         async def check() -> None:
-            result = await contract.check_answer(runtime.checker, output, texts.texts(), texts.completion_tokens)
+            result = await checker.check_answer(runtime.checker, output, texts.texts(), texts.completion_tokens)
             breached = frozenset({LiveMetric.OUTPUT_CONTRACT}) if result == BREACH else frozenset()
             add(bad | breached, unchecked=result == UNCHECKED)
 

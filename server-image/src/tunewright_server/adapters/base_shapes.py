@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from tunewright_server import weights
+from tunewright_server.adapters import weights
 
 _LAYERS = "layers."
 _MATRIX = 2

@@ -16,7 +16,7 @@ import structlog
 
 from tunewright_contracts.output_schema import find_schema_problem
 from tunewright_contracts.serving_plan import OutputContract
-from tunewright_server.contract_worker import BREACH, PASS, UNCHECKED
+from tunewright_server.output_contract.worker import BREACH, PASS, UNCHECKED
 
 log = structlog.get_logger()
 
@@ -149,7 +149,7 @@ class ProcessChecker:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "tunewright_server.contract_worker",
+                "tunewright_server.output_contract.worker",
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 limit=1 << 20,

@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 
 from tunewright_contracts.serving_plan import REVISION_HEADER
-from tunewright_server.asgi import Message, Send
-from tunewright_server.contract import MAX_ANSWER_BYTES
-from tunewright_server.request_body import OFF_LOOP_BYTES
+from tunewright_server.http.asgi import Message, Send
+from tunewright_server.http.request_body import OFF_LOOP_BYTES
+from tunewright_server.output_contract.checker import MAX_ANSWER_BYTES
 
 _EVENT_END = b"\n\n"
 _DATA = b"data:"

@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
-from tunewright_server.asgi import get_header
-from tunewright_server.errors import RefusalCode, RefusalError
+from tunewright_server.http.asgi import get_header
+from tunewright_server.http.errors import RefusalCode, RefusalError
 
 OFF_LOOP_BYTES = 256 * 1024
 """Larger bodies are decoded and encoded in a thread."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import orjson
 
 from tunewright_contracts.serving_plan import ADMIN_PREFIX, MAX_PLAN_BYTES, PLAN_PATH, STATE_PATH, PlanStatus
-from tunewright_server import asgi
 from tunewright_server.auth import STATE_SCOPE, AuthError
-from tunewright_server.errors import RefusalCode, RefusalError
-from tunewright_server.plan_source import Offer
-from tunewright_server.request_body import too_large
+from tunewright_server.http import asgi
+from tunewright_server.http.errors import RefusalCode, RefusalError
+from tunewright_server.http.request_body import too_large
+from tunewright_server.plan import Offer
 from tunewright_server.runtime import Runtime
 
 HEALTH_PATH = f"{ADMIN_PREFIX}/healthz"
