@@ -29,7 +29,7 @@ from tunewright_contracts.adapter_manifest import (
     compute_adapter_digest,
     revision_name,
 )
-from tunewright_contracts.run_spec import BaseModelSource
+from tunewright_contracts.locations import BaseModelSource
 from tunewright_contracts.server_config import ServerConfig
 from tunewright_contracts.serving_plan import (
     AdapterEntry,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from loop.fake_cluster import FakeCluster, refer_to_controller
-from tunewright_contracts.run_spec import PhaseResult
+from tunewright_contracts.phase_result import PhaseResult
 from tunewright_operator.api.kinds import CONFIG_MAP, JOB, POD
 from tunewright_operator.cluster import Body
 

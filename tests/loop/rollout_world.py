@@ -10,7 +10,7 @@ from typing import Any
 from loop.fake_cluster import Clock
 from loop.fake_pods import FakePod
 from tunewright_contracts.evaluation_report import EvaluationReport, Verdict
-from tunewright_contracts.run_spec import AdapterSummary
+from tunewright_contracts.phase_result import AdapterSummary
 from tunewright_contracts.serving_plan import ServingPlan
 from tunewright_operator.api.adapter_deployment import AdapterDeployment
 from tunewright_operator.domain.rollout.decision import decide

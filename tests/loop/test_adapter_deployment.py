@@ -7,7 +7,7 @@ import pytest
 from loop.rollout_world import digest_of, revision_of
 from loop.serving_world import SERVING, SUPPORT, condition
 from tunewright_contracts.evaluation_report import EvaluationRequest, Verdict
-from tunewright_contracts.run_spec import AdapterSummary, Outcome, PhaseResult
+from tunewright_contracts.phase_result import AdapterSummary, Outcome, PhaseResult
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, CONFIG_MAP, FINE_TUNE_JOB, JOB, MODEL_SERVER, SECRET
 from tunewright_operator.runtime.wakeups import Key
 

@@ -6,7 +6,7 @@ import pytest
 
 from loop.rollout_world import revision_of
 from loop.serving_world import SERVING, SUPPORT, ServingWorld, condition
-from tunewright_contracts.run_spec import Outcome, PhaseResult
+from tunewright_contracts.phase_result import Outcome, PhaseResult
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, JOB
 from tunewright_operator.cluster import ForbiddenError
 

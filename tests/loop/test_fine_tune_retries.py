@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from loop.worlds import NAME, PREPARE, TRAIN_1, TRAIN_2, World, failed, prepared, published
-from tunewright_contracts.run_spec import Outcome, PhaseResult, RunSpec
+from tunewright_contracts.phase_result import Outcome, PhaseResult
+from tunewright_contracts.run_spec import RunSpec
 
 
 async def test_storage_away_for_two_minutes_is_outlasted():

@@ -8,14 +8,8 @@ from loop.crd_schema import check_status
 from loop.fake_cluster import Clock, Crash, FakeCluster
 from loop.fake_jobs import NAMESPACE, FakeJobs
 from tunewright_contracts.adapter_manifest import Score
+from tunewright_contracts.phase_result import AdapterSummary, BaseModelSummary, DatasetSummary, Outcome, PhaseResult
 from tunewright_contracts.progress import Phase, Progress
-from tunewright_contracts.run_spec import (
-    AdapterSummary,
-    BaseModelSummary,
-    DatasetSummary,
-    Outcome,
-    PhaseResult,
-)
 from tunewright_operator.api.kinds import BASE_MODEL, FINE_TUNE_JOB
 from tunewright_operator.cluster import ConflictError
 from tunewright_operator.manifests.pods import ImageDefaults

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from tunewright_contracts.document import Decimal, Document, Message, Sha256
-from tunewright_contracts.run_spec import MetricSpec, MetricType
+from tunewright_contracts.metrics import MetricSpec, MetricType
 
 EVALUATION_REQUEST_PATH = "/etc/tunewright/evaluation.json"
 TOKEN_PATH = "/etc/tunewright/token/token"  # noqa: S105 - a path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tunewright_contracts.document import Document, Sha256
-from tunewright_contracts.run_spec import HuggingFaceSource, S3Source
+from tunewright_contracts.locations import HuggingFaceSource, S3Source
 
 
 class BaseModelInspection(Document):

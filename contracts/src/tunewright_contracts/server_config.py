@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from tunewright_contracts.document import Document
-from tunewright_contracts.run_spec import BaseModelSource
+from tunewright_contracts.locations import BaseModelSource
 
 SERVER_CONFIG_PATH = "/etc/tunewright/server/server.json"
 STATE_DIRECTORY = "/var/lib/tunewright"

@@ -17,7 +17,7 @@ from tunewright_contracts.evaluation_report import (
     EvaluationRequest,
     Verdict,
 )
-from tunewright_contracts.run_spec import MAX_TERMINATION_MESSAGE_BYTES
+from tunewright_contracts.phase_result import MAX_TERMINATION_MESSAGE_BYTES
 from tunewright_contracts.storage_uri import StorageURIError
 from tunewright_evaluator.evaluation import build_error_report, evaluate
 from tunewright_evaluator.reasons import EvaluationReason

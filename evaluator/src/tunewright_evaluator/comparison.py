@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tunewright_contracts.evaluation_report import MetricResult, Verdict
-from tunewright_contracts.run_spec import MetricSpec
+from tunewright_contracts.metrics import MetricSpec
 from tunewright_evaluator import statistics
 from tunewright_evaluator.records import Record
 from tunewright_evaluator.scorers import build_scorer

@@ -15,7 +15,7 @@ from typing import NoReturn
 import structlog
 
 from tunewright_contracts.document import ContractError
-from tunewright_contracts.run_spec import Outcome, PhaseResult
+from tunewright_contracts.phase_result import Outcome, PhaseResult
 from tunewright_contracts.server_config import ServerConfig
 from tunewright_server import launch, logs
 from tunewright_server.settings import Settings

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.inspection import AdapterInspection, BaseModelInspection
-from tunewright_contracts.run_spec import RUN_SPEC_PATH, Outcome, PhaseResult
+from tunewright_contracts.locations import RUN_SPEC_PATH
+from tunewright_contracts.phase_result import Outcome, PhaseResult
 from tunewright_contracts.storage_uri import StorageURI, StorageURIError
 from tunewright_storage.adapter import read_manifest, summarise
 from tunewright_storage.base_model import inspect_base_model

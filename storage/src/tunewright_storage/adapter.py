@@ -14,7 +14,7 @@ from tunewright_contracts.adapter_manifest import (
     compute_adapter_digest,
 )
 from tunewright_contracts.document import ContractError
-from tunewright_contracts.run_spec import AdapterSummary
+from tunewright_contracts.phase_result import AdapterSummary
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.object_store import ObjectStore

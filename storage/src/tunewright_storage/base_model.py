@@ -9,7 +9,8 @@ import struct
 from pathlib import Path
 
 from tunewright_contracts.adapter_manifest import compute_adapter_digest
-from tunewright_contracts.run_spec import BaseModelSource, BaseModelSummary, HuggingFaceSource, S3Source
+from tunewright_contracts.locations import BaseModelSource, HuggingFaceSource, S3Source
+from tunewright_contracts.phase_result import BaseModelSummary
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.object_store import ObjectStore, digest_file

@@ -15,7 +15,7 @@ import boto3
 from botocore import exceptions as botocore_exceptions
 from botocore.config import Config
 
-from tunewright_contracts.run_spec import CA_BUNDLE_PATH
+from tunewright_contracts.locations import CA_BUNDLE_PATH
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
 

@@ -6,7 +6,7 @@ import pytest
 
 from tunewright_contracts.adapter_manifest import compute_adapter_digest, revision_name
 from tunewright_contracts.document import ContractError
-from tunewright_contracts.run_spec import MAX_TERMINATION_MESSAGE_BYTES, DatasetSummary, Outcome, PhaseResult
+from tunewright_contracts.phase_result import MAX_TERMINATION_MESSAGE_BYTES, DatasetSummary, Outcome, PhaseResult
 from tunewright_contracts.serving_plan import Route, ServingPlan, Target
 
 DIGEST = "sha256:" + "0" * 64

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from tunewright_contracts.evaluation_report import Verdict
-from tunewright_contracts.run_spec import MetricSpec
+from tunewright_contracts.metrics import MetricSpec
 from tunewright_evaluator.comparison import compare_arms, worst_verdict
 from tunewright_evaluator.records import Record
 

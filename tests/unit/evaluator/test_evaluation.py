@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tunewright_contracts.evaluation_report import EvaluationReport, EvaluationRequest
-from tunewright_contracts.run_spec import MAX_TERMINATION_MESSAGE_BYTES
+from tunewright_contracts.phase_result import MAX_TERMINATION_MESSAGE_BYTES
 from tunewright_contracts.serving_plan import BASE_MODEL_TARGET, EVALUATE_HEADER
 from tunewright_evaluator import __main__ as program
 from tunewright_evaluator import client as client_module

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tunewright_contracts.run_spec import MetricSpec
+from tunewright_contracts.metrics import MetricSpec
 from tunewright_evaluator.scorers import ScorerError, build_scorer
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tunewright_contracts.run_spec import DatasetSummary, Outcome, PhaseResult
+from tunewright_contracts.phase_result import DatasetSummary, Outcome, PhaseResult
 from tunewright_operator.api.base_model import BaseModel
 from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.domain.finetune.decision import decide

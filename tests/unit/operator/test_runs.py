@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tunewright_contracts.run_spec import Outcome, PhaseResult
+from tunewright_contracts.phase_result import Outcome, PhaseResult
 from tunewright_operator.domain.job_run import MAX_LAST_WORDS_BYTES, RunState, read_job_run
 
 NOW = dt.datetime(2026, 1, 1, 0, 1, tzinfo=dt.UTC)

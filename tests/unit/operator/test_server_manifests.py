@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tunewright_contracts.run_spec import BaseModelSource
+from tunewright_contracts.locations import BaseModelSource
 from tunewright_contracts.server_config import ServerConfig
 from tunewright_operator.api.model_server import ModelServer
 from tunewright_operator.manifests import model_server, pods

@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from tunewright_contracts.run_spec import BaseModelSource, PhaseResult
+from tunewright_contracts.locations import BaseModelSource
+from tunewright_contracts.phase_result import PhaseResult
 from tunewright_contracts.server_config import ServerConfig
 from tunewright_server import __main__ as entry
 from tunewright_server import launch

@@ -9,7 +9,7 @@ import httpx
 import huggingface_hub
 import pytest
 
-from tunewright_contracts.run_spec import BaseModelSource, HuggingFaceSource, S3Source
+from tunewright_contracts.locations import BaseModelSource, HuggingFaceSource, S3Source
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage import base_model
 from tunewright_storage.errors import StorageError, StorageReason

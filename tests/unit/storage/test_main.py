@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from tunewright_contracts.run_spec import PhaseResult
+from tunewright_contracts.phase_result import PhaseResult
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.__main__ import main
 

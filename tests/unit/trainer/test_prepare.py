@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tunewright_contracts.run_spec import Outcome, PhaseResult
+from tunewright_contracts.phase_result import Outcome, PhaseResult
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_trainer.chat.template import ChatTemplate

@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from tunewright_contracts.adapter_manifest import Score
-from tunewright_contracts.run_spec import DatasetSummary
+from tunewright_contracts.phase_result import DatasetSummary
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.adapter import fetch_adapter
 from tunewright_trainer.config import resolve_config

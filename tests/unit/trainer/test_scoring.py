@@ -2,7 +2,7 @@
 
 import pytest
 
-from tunewright_contracts.run_spec import MetricSpec
+from tunewright_contracts.metrics import MetricSpec
 from tunewright_trainer.evaluate.scoring import Answers, choose_held_out, find_below_minimum, score_answers
 
 

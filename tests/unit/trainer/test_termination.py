@@ -6,7 +6,7 @@ import json
 import pytest
 
 from tunewright_contracts.document import ContractError
-from tunewright_contracts.run_spec import MAX_TERMINATION_MESSAGE_BYTES, Outcome, PhaseResult
+from tunewright_contracts.phase_result import MAX_TERMINATION_MESSAGE_BYTES, Outcome, PhaseResult
 from tunewright_contracts.storage_uri import StorageURIError
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_trainer.errors import Reason, TrainerError

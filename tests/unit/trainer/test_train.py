@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from tunewright_contracts.phase_result import Outcome
 from tunewright_contracts.progress import Phase
-from tunewright_contracts.run_spec import Outcome
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.base_model import digest_base_model
 from tunewright_storage.errors import StorageError, StorageReason

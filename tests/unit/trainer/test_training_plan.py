@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunewright_contracts.run_spec import DatasetSummary
+from tunewright_contracts.phase_result import DatasetSummary
 from tunewright_trainer.chat.tokenizer import Example
 from tunewright_trainer.config import resolve_config
 from tunewright_trainer.errors import Reason, TrainerError

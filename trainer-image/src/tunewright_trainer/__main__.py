@@ -11,7 +11,8 @@ from pathlib import Path
 import structlog
 
 from tunewright_contracts.document import ContractError
-from tunewright_contracts.run_spec import PhaseResult, RunSpec
+from tunewright_contracts.phase_result import PhaseResult
+from tunewright_contracts.run_spec import RunSpec
 from tunewright_storage.object_store import ObjectStore
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.process.progress_server import ProgressBoard, ProgressServer

@@ -7,7 +7,8 @@ import json
 import math
 
 from tunewright_contracts.document import Message, Sha256
-from tunewright_contracts.run_spec import DatasetSummary, RunSpec
+from tunewright_contracts.phase_result import DatasetSummary
+from tunewright_contracts.run_spec import RunSpec
 from tunewright_trainer.micro_batch import plan_micro_batch
 from tunewright_trainer.prepare.phase import length_limit
 

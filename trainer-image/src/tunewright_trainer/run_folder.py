@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tunewright_contracts.document import ContractError, Document, Sha256
-from tunewright_contracts.run_spec import PhaseResult
+from tunewright_contracts.phase_result import PhaseResult
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.object_store import ObjectStore

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tunewright_contracts.run_spec import MetricType
+from tunewright_contracts.metrics import MetricType
 from tunewright_dev.demo import setting
 from tunewright_dev.demo.rollouts import read_time
 from tunewright_dev.demo.summary import PROMOTED, Answers, Qualities, Quality, RolloutResult, Seconds, Summary

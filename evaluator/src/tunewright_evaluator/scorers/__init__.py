@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tunewright_contracts.run_spec import MetricSpec, MetricType
+from tunewright_contracts.metrics import MetricSpec, MetricType
 from tunewright_evaluator.scorers.contains import ContainsScorer
 from tunewright_evaluator.scorers.exact_match import ExactMatchScorer
 from tunewright_evaluator.scorers.json_schema import JSONSchemaScorer

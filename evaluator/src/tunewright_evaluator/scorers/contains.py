@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from tunewright_contracts.run_spec import MetricSpec
+from tunewright_contracts.metrics import MetricSpec
 
 
 class ContainsScorer:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, Self
 
-from tunewright_contracts.run_spec import MetricSpec
+from tunewright_contracts.metrics import MetricSpec
 
 _NOT_JSON = object()
 

@@ -7,8 +7,8 @@ from typing import Any, Self
 
 import jsonschema_rs
 
+from tunewright_contracts.metrics import MetricSpec
 from tunewright_contracts.output_schema import find_schema_problem
-from tunewright_contracts.run_spec import MetricSpec
 from tunewright_evaluator.scorers.scorer import ScorerError
 
 

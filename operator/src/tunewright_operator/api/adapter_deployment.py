@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from tunewright_contracts.metrics import LiveMetricType
 from tunewright_operator.api.conditions import Condition
 from tunewright_operator.api.kinds import GROUP
 from tunewright_operator.api.resource import (
@@ -111,14 +112,6 @@ class DeploymentEvaluation(ApiModel):
     max_samples: int = 400
     max_tokens: int = 256
     metrics: tuple[ComparedMetric, ...] = ()
-
-
-class LiveMetricType(StrEnum):
-    """Live metrics: each is a rate of bad answers."""
-
-    ERROR_RATE = "ErrorRate"
-    LATENCY = "Latency"
-    OUTPUT_CONTRACT = "OutputContract"
 
 
 class Guardrail(ApiModel):

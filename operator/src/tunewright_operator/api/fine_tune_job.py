@@ -7,11 +7,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from tunewright_contracts.metrics import MetricType
 from tunewright_operator.api import labels
 from tunewright_operator.api.conditions import Condition
 from tunewright_operator.api.resource import (
     ApiModel,
-    MetricType,
     NameReference,
     Resource,
     ResourceRequirements,

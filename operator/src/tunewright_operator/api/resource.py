@@ -10,6 +10,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from tunewright_contracts.metrics import MetricType
+
 
 class ResourceError(ValueError):
     """A body is not the custom resource that was asked for; the message names kind, object and each field."""
@@ -169,14 +171,6 @@ class Scheduling(ApiModel):
     tolerations: tuple[Toleration, ...] = ()
     priority_class_name: str = ""
     runtime_class_name: str = ""
-
-
-class MetricType(StrEnum):
-    """Offline metrics: scorers of one answer against its reference."""
-
-    EXACT_MATCH = "ExactMatch"
-    JSON_SCHEMA = "JSONSchema"
-    CONTAINS = "Contains"
 
 
 class ScoreMetric(ApiModel):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 
+from tunewright_contracts.phase_result import Outcome, PhaseResult
 from tunewright_contracts.reasons import Reason
-from tunewright_contracts.run_spec import Outcome, PhaseResult
 from tunewright_contracts.storage_uri import StorageURI, StorageURIError
 from tunewright_operator.api import labels
 from tunewright_operator.api.base_model import BaseModel, BaseModelStatus

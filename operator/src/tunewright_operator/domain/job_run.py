@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from tunewright_contracts.document import ContractError
-from tunewright_contracts.run_spec import PhaseResult
+from tunewright_contracts.phase_result import PhaseResult
 from tunewright_operator.api.labels import controller_uid
 from tunewright_operator.domain.times import parse_time
 

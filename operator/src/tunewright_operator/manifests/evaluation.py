@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from tunewright_contracts.evaluation_report import EVALUATION_REQUEST_PATH, TOKEN_PATH, EvaluationRequest
-from tunewright_contracts.run_spec import MetricSpec
+from tunewright_contracts.metrics import MetricSpec
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_operator.api import labels
 from tunewright_operator.api.adapter_deployment import AdapterDeployment, CandidateRevision

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tunewright_contracts.document import Document
+from tunewright_contracts.locations import SOURCES_ROOT
 from tunewright_contracts.progress import PROGRESS_PORT
-from tunewright_contracts.run_spec import SOURCES_ROOT
 from tunewright_operator.api import labels
 from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.api.kinds import CONFIG_MAP, FINE_TUNE_JOB, JOB

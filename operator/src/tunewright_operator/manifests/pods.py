@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from tunewright_contracts.run_spec import CA_BUNDLE_PATH, RUN_SPEC_PATH
+from tunewright_contracts.locations import CA_BUNDLE_PATH, RUN_SPEC_PATH
 from tunewright_operator.api.resource import ResourceRequirements
 
 USER_ID: Final = 65532

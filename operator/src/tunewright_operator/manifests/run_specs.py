@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 from tunewright_contracts.adapter_manifest import JobReference
-from tunewright_contracts.run_spec import (
-    BaseModelSource,
-    DatasetSource,
-    DatasetSpec,
-    EvaluationSpec,
-    HuggingFaceSource,
-    LoraSpec,
-    MetricSpec,
-    RunSpec,
-    S3Source,
-    TrainingSpec,
-)
+from tunewright_contracts.locations import BaseModelSource, HuggingFaceSource, S3Source
+from tunewright_contracts.metrics import MetricSpec
+from tunewright_contracts.run_spec import DatasetSource, DatasetSpec, EvaluationSpec, LoraSpec, RunSpec, TrainingSpec
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_operator.api.base_model import BaseModel
 from tunewright_operator.api.fine_tune_job import DEFAULT_EPOCHS, Dataset, Evaluation, FineTuneJob

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 
 from tunewright_contracts.inspection import AdapterInspection
-from tunewright_contracts.run_spec import Outcome as RunOutcome
+from tunewright_contracts.phase_result import Outcome as RunOutcome
 from tunewright_contracts.storage_uri import StorageURI, StorageURIError
 from tunewright_operator.api import labels
 from tunewright_operator.api.adapter_deployment import AdapterDeployment, CandidateRevision

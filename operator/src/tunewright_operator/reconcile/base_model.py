@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tunewright_contracts.inspection import BaseModelInspection
-from tunewright_contracts.run_spec import HuggingFaceSource, S3Source
+from tunewright_contracts.locations import HuggingFaceSource, S3Source
 from tunewright_operator.api import labels
 from tunewright_operator.api.base_model import BaseModel
 from tunewright_operator.api.conditions import BaseModelCondition

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 import structlog
 
+from tunewright_contracts.metrics import LiveMetricType
 from tunewright_contracts.serving_plan import ADMIN_PREFIX, BASE_MODEL_TARGET, EVALUATE_HEADER, Route
 from tunewright_server.auth import EVALUATE_SCOPE, AuthError
 from tunewright_server.http import admin, asgi, request_body, routing
@@ -23,7 +24,7 @@ from tunewright_server.http.responses import AnswerRelay, AnswerTexts
 from tunewright_server.output_contract import checker
 from tunewright_server.output_contract.worker import BREACH, UNCHECKED
 from tunewright_server.runtime import Runtime
-from tunewright_server.telemetry.counters import Answer, LiveMetric
+from tunewright_server.telemetry.counters import Answer
 
 log = structlog.get_logger()
 
@@ -155,7 +156,7 @@ class TunewrightMiddleware:
         if bad is None:
             return
 
-        def add(bad: frozenset[LiveMetric], *, unchecked: bool) -> None:
+        def add(bad: frozenset[LiveMetricType], *, unchecked: bool) -> None:
             runtime.counters.add(
                 Answer(
                     alias=assignment.alias,
@@ -178,7 +179,7 @@ class TunewrightMiddleware:
 
         async def check() -> None:
             result = await checker.check_answer(runtime.checker, output, texts.texts(), texts.completion_tokens)
-            breached = frozenset({LiveMetric.OUTPUT_CONTRACT}) if result == BREACH else frozenset()
+            breached = frozenset({LiveMetricType.OUTPUT_CONTRACT}) if result == BREACH else frozenset()
             add(bad | breached, unchecked=result == UNCHECKED)
 
         task = asyncio.create_task(check(), name="output-contract")
@@ -225,19 +226,19 @@ class _Outcome:
         whole = relay.complete and not self._disconnected
         return whole and not self._failed and not relay.stream_failed and relay.status < _BAD_REQUEST
 
-    def bad(self, slow_after: int | None) -> frozenset[LiveMetric] | None:
+    def bad(self, slow_after: int | None) -> frozenset[LiveMetricType] | None:
         """Return the metrics for which this answer is bad, or None when it is no answer at all.
 
         Nobody's answer: the client's own mistake (4xx), and a client that left before the answer was due. One that left
         after the limit is a slow answer: else the slowest would vanish from the evidence.
         """
         slow = slow_after is not None and self.milliseconds > slow_after
-        latency = frozenset({LiveMetric.LATENCY}) if slow else frozenset()
+        latency = frozenset({LiveMetricType.LATENCY}) if slow else frozenset()
         relay = self._relay
         if self._disconnected:
             return latency or None
         if self._failed or relay.stream_failed or not relay.complete or relay.status >= _SERVER_ERROR:
-            return latency | {LiveMetric.ERROR_RATE}
+            return latency | {LiveMetricType.ERROR_RATE}
         return None if relay.status >= _BAD_REQUEST else latency
 
 

@@ -5,17 +5,9 @@ from __future__ import annotations
 import bisect
 import dataclasses
 from collections.abc import Iterator
-from enum import StrEnum
 
+from tunewright_contracts.metrics import LiveMetricType
 from tunewright_contracts.serving_plan import BUCKETS, LATENCY_BOUNDS_MILLISECONDS, RevisionCounters
-
-
-class LiveMetric(StrEnum):
-    """The names in `RevisionCounters.bad`."""
-
-    ERROR_RATE = "ErrorRate"
-    LATENCY = "Latency"
-    OUTPUT_CONTRACT = "OutputContract"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,7 +18,7 @@ class Answer:
     revision: str
     bucket: int
     milliseconds: float
-    bad: frozenset[LiveMetric]
+    bad: frozenset[LiveMetricType]
     unchecked: bool
     by_bucket: bool
 
@@ -36,7 +28,7 @@ class _Tally:
     answers: int = 0
     unchecked: int = 0
     milliseconds: float = 0.0
-    bad: dict[str, int] = dataclasses.field(default_factory=lambda: dict.fromkeys((m.value for m in LiveMetric), 0))
+    bad: dict[str, int] = dataclasses.field(default_factory=lambda: dict.fromkeys((m.value for m in LiveMetricType), 0))
     latency: list[int] = dataclasses.field(default_factory=lambda: [0] * (len(LATENCY_BOUNDS_MILLISECONDS) + 1))
     answers_by_bucket: list[int] | None = None
     unchecked_by_bucket: list[int] = dataclasses.field(default_factory=lambda: [0] * BUCKETS)

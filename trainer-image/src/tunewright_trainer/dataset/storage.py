@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tunewright_contracts.adapter_manifest import ContentFile, adapter_folder, compute_adapter_digest
 from tunewright_contracts.document import ContractError, Document, Sha256
-from tunewright_contracts.run_spec import DatasetSummary, RunSpec
+from tunewright_contracts.phase_result import DatasetSummary
+from tunewright_contracts.run_spec import RunSpec
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.object_store import ObjectStore, digest_file

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tunewright_contracts.adapter_manifest import Score
-from tunewright_contracts.run_spec import MetricSpec
+from tunewright_contracts.metrics import MetricSpec
 from tunewright_evaluator.records import Record, choose_records
 from tunewright_evaluator.scorers import build_scorer
 from tunewright_trainer.chat.template import ChatMessage, Conversation

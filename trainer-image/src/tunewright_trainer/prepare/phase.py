@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import structlog
 
+from tunewright_contracts.metrics import MetricSpec
+from tunewright_contracts.phase_result import DatasetSummary, Outcome, PhaseResult
 from tunewright_contracts.progress import Phase
-from tunewright_contracts.run_spec import DatasetSummary, MetricSpec, Outcome, PhaseResult, RunSpec
+from tunewright_contracts.run_spec import RunSpec
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_evaluator.scorers import ScorerError, build_scorer
 from tunewright_storage.base_model import TOKENIZER_PATTERNS, fetch_base_model

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+from tunewright_contracts.locations import RUN_SPEC_PATH, SOURCES_ROOT
 from tunewright_contracts.progress import PROGRESS_PORT
-from tunewright_contracts.run_spec import RUN_SPEC_PATH, SOURCES_ROOT
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

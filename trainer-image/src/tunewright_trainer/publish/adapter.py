@@ -26,7 +26,8 @@ from tunewright_contracts.adapter_manifest import (
     adapter_folder,
     compute_adapter_digest,
 )
-from tunewright_contracts.run_spec import AdapterSummary, DatasetSummary, RunSpec
+from tunewright_contracts.phase_result import AdapterSummary, DatasetSummary
+from tunewright_contracts.run_spec import RunSpec
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.adapter import read_manifest, summarise
 from tunewright_storage.errors import StorageError, StorageReason

@@ -11,8 +11,9 @@ from typing import Any
 import structlog
 
 from tunewright_contracts.adapter_manifest import Score
+from tunewright_contracts.phase_result import Outcome, PhaseResult
 from tunewright_contracts.progress import Phase
-from tunewright_contracts.run_spec import Outcome, PhaseResult, RunSpec
+from tunewright_contracts.run_spec import RunSpec
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.base_model import fetch_base_model
 from tunewright_storage.object_store import ObjectStore

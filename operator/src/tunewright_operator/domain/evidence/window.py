@@ -7,13 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tunewright_contracts.evaluation_report import Verdict
+from tunewright_contracts.metrics import LiveMetricType
 from tunewright_contracts.serving_plan import LATENCY_BOUNDS_MILLISECONDS, PodState, RevisionCounters
-from tunewright_operator.api.adapter_deployment import (
-    AdapterDeploymentSpec,
-    CandidateRevision,
-    Guardrail,
-    LiveMetricType,
-)
+from tunewright_operator.api.adapter_deployment import AdapterDeploymentSpec, CandidateRevision, Guardrail
 from tunewright_operator.domain.evidence.counters import NO_ANSWERS, ArmCounters, EvidenceError, PodReading
 from tunewright_operator.domain.evidence.observation import (
     LATENCY_MAX_REGRESSION,

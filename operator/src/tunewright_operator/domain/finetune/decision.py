@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from tunewright_contracts.run_spec import PhaseResult
+from tunewright_contracts.phase_result import PhaseResult
 from tunewright_operator.api.conditions import FineTuneJobCondition, find_condition
 from tunewright_operator.api.fine_tune_job import FineTuneJob, FineTuneJobPhase, FineTuneJobStatus, ProgressStatus
 from tunewright_operator.domain.conditions import Wanted

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from enum import StrEnum
 
-from tunewright_contracts.run_spec import Outcome, PhaseResult
+from tunewright_contracts.phase_result import Outcome, PhaseResult
 from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.domain.finetune.retry import reduce_micro_batch
 from tunewright_operator.domain.job_run import JobRun, RunState

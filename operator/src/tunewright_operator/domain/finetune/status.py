@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tunewright_contracts.adapter_manifest import Score
+from tunewright_contracts.phase_result import AdapterSummary, DatasetSummary
 from tunewright_contracts.progress import Phase, Progress
-from tunewright_contracts.run_spec import AdapterSummary, DatasetSummary
 from tunewright_operator.api.conditions import ConditionStatus, FineTuneJobCondition, find_condition
 from tunewright_operator.api.fine_tune_job import (
     AdapterStatus,

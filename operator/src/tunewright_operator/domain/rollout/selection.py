@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tunewright_contracts.adapter_manifest import revision_name
+from tunewright_contracts.phase_result import AdapterSummary
 from tunewright_contracts.reasons import Reason
-from tunewright_contracts.run_spec import AdapterSummary
 from tunewright_operator.api.adapter_deployment import (
     AdapterDeploymentSpec,
     AdapterDeploymentStatus,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunewright_contracts.document import ContractError
-from tunewright_contracts.run_spec import PhaseResult
+from tunewright_contracts.phase_result import PhaseResult
 from tunewright_operator.api.labels import controller_uid
 from tunewright_operator.domain.job_run import read_pod_run
 

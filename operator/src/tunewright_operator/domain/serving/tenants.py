@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
+from tunewright_contracts.metrics import LiveMetricType
 from tunewright_contracts.serving_plan import (
     AdapterPhase,
     AdapterState,
@@ -14,7 +15,7 @@ from tunewright_contracts.serving_plan import (
     ServingPlan,
     StickyKey,
 )
-from tunewright_operator.api.adapter_deployment import AdapterDeployment, LiveMetricType, Revision
+from tunewright_operator.api.adapter_deployment import AdapterDeployment, Revision
 from tunewright_operator.api.resource import Metadata
 from tunewright_operator.domain.evidence.window import derive_slow_limit
 from tunewright_operator.domain.rollout.observation import PodView, ServerFacts
