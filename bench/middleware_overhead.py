@@ -22,7 +22,7 @@ from tunewright_server.http import asgi
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-import server_world as world
+import support.worlds.server_world as world
 
 PATH = "/v1/chat/completions"
 SIZES = {"200 B": 100, "4 KB": 4_000, "100 KB": 100_000, "500 KB": 500_000}

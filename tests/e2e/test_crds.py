@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from crd_cases import Case, merge, read_tables
-from crd_schema import read_crds
 from e2e.harness.kubectl import Kubectl
+from support.crds.cases import Case, merge, read_tables
+from support.crds.schema import read_crds
 
 pytestmark = pytest.mark.e2e
 

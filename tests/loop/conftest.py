@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loop.serving_world import ServingWorld
+from support.worlds.serving_world import ServingWorld
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from loop.rollout_world import digest_of, revision_of
-from loop.serving_world import SERVING, SUPPORT, condition
+from support.worlds.rollout_world import digest_of, revision_of
+from support.worlds.serving_world import SERVING, SUPPORT, condition
 from tunewright_contracts.evaluation_report import EvaluationRequest, Verdict
 from tunewright_contracts.phase_result import AdapterSummary, Outcome, PhaseResult
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, CONFIG_MAP, FINE_TUNE_JOB, JOB, MODEL_SERVER, SECRET

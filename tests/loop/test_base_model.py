@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from loop.worlds import DIGEST, BaseModelWorld, failed, inspected
+from support.worlds.job_worlds import DIGEST, BaseModelWorld, failed, inspected
 from tunewright_contracts.inspection import BaseModelInspection
 from tunewright_operator.api.kinds import BASE_MODEL, JOB, SECRET
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from loop.rollout_world import revision_of
-from loop.serving_world import ServingWorld
+from support.worlds.rollout_world import revision_of
+from support.worlds.serving_world import ServingWorld
 from tunewright_contracts.evaluation_report import Verdict
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loop.rollout_world import revision_of
+from support.worlds.rollout_world import revision_of
 from tunewright_contracts.evaluation_report import Verdict
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from loop.rollout_world import revision_of
-from loop.serving_world import SERVING, SUPPORT, ServingWorld, condition
+from support.worlds.rollout_world import revision_of
+from support.worlds.serving_world import SERVING, SUPPORT, ServingWorld, condition
 from tunewright_contracts.phase_result import Outcome, PhaseResult
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, JOB
 from tunewright_operator.cluster import ForbiddenError

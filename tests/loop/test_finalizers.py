@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from loop.fake_cluster import FakeCluster
+from support.clusters.fake_cluster import FakeCluster
 from tunewright_operator.api.kinds import BASE_MODEL, DEPLOYMENT, MODEL_SERVER
 from tunewright_operator.cluster import ConflictError, ForbiddenError, NotFoundError
 from tunewright_operator.finalizers import release_finalizers, stop_operator

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from loop.fake_jobs import NAMESPACE
-from loop.worlds import NAME, PREPARE, TRAIN_1, World, failed, prepared, published
+from support.clusters.fake_jobs import NAMESPACE
+from support.worlds.job_worlds import NAME, PREPARE, TRAIN_1, World, failed, prepared, published
 from tunewright_operator.api.kinds import JOB
 from tunewright_operator.cluster import ConflictError, UnavailableError
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from loop.fake_jobs import NAMESPACE
-from loop.worlds import NAME, PREPARE, TRAIN_1, World, prepared, progress, published
+from support.clusters.fake_jobs import NAMESPACE
+from support.worlds.job_worlds import NAME, PREPARE, TRAIN_1, World, prepared, progress, published
 from tunewright_contracts.progress import Phase
 from tunewright_contracts.run_spec import RunSpec
 from tunewright_operator.api.kinds import FINE_TUNE_JOB, JOB

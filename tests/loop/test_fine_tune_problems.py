@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from loop.fake_jobs import NAMESPACE
-from loop.worlds import KEY, PREPARE, World, failed
+from support.clusters.fake_jobs import NAMESPACE
+from support.worlds.job_worlds import KEY, PREPARE, World, failed
 from tunewright_operator.api.kinds import CONFIG_MAP, JOB, SECRET
 from tunewright_operator.cluster import ForbiddenError
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loop.worlds import NAME, PREPARE, TRAIN_1, TRAIN_2, World, failed, prepared, published
+from support.worlds.job_worlds import NAME, PREPARE, TRAIN_1, TRAIN_2, World, failed, prepared, published
 from tunewright_contracts.phase_result import Outcome, PhaseResult
 from tunewright_contracts.run_spec import RunSpec
 

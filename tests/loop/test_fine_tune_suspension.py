@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from loop.fake_jobs import NAMESPACE
-from loop.worlds import PREPARE, TRAIN_1, TRAIN_2, World, published
+from support.clusters.fake_jobs import NAMESPACE
+from support.worlds.job_worlds import PREPARE, TRAIN_1, TRAIN_2, World, published
 from tunewright_operator.api.kinds import JOB
 
 

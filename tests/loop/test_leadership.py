@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from loop.fake_cluster import FakeCluster
+from support.clusters.fake_cluster import FakeCluster
 from tunewright_operator.api.kinds import LEASE
 from tunewright_operator.cluster import ConflictError, UnavailableError
 from tunewright_operator.runtime import leadership

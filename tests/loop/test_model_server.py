@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from loop.fake_cluster import refer_to_controller
-from loop.rollout_world import revision_of
-from loop.serving_world import SERVING, SUPPORT, ServingWorld, condition
+from support.clusters.fake_cluster import refer_to_controller
+from support.worlds.rollout_world import revision_of
+from support.worlds.serving_world import SERVING, SUPPORT, ServingWorld, condition
 from tunewright_contracts.server_config import ServerConfig
 from tunewright_contracts.serving_plan import PLAN_KEY, SignedPlan
 from tunewright_operator.api.kinds import (

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from aiohttp import web
 
-from loop.rollout_world import make_server
+from support.worlds.rollout_world import make_server
 from tunewright_contracts.serving_plan import PLAN_PATH, STATE_PATH, PodState, SignedPlan
 from tunewright_operator import serving
 from tunewright_operator.domain.serving.plan import build_plan

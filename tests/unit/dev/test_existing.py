@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from crd_schema import read_crds
+from support.crds.schema import read_crds
 from tunewright_dev import choice, topology
 from tunewright_dev.errors import DevError
 from tunewright_dev.existing import cluster as existing_cluster

@@ -7,8 +7,8 @@ import datetime as dt
 import jwt
 import pytest
 
-from loop.fake_cluster import FakeCluster
-from loop.rollout_world import make_server
+from support.clusters.fake_cluster import FakeCluster
+from support.worlds.rollout_world import make_server
 from tunewright_operator.api.kinds import SECRET
 from tunewright_operator.domain.serving.plan import build_plan
 from tunewright_operator.reconcile.signing_keys import PRIVATE_KEY, SIGNING_KEY_SECRET, SigningKeys

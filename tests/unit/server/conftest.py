@@ -2,8 +2,8 @@
 
 import pytest
 
-import server_world as world
-from server_world import serve
+import support.worlds.server_world as world
+from support.worlds.server_world import serve
 
 
 @pytest.fixture

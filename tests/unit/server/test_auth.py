@@ -6,7 +6,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-import server_world as world
+import support.worlds.server_world as world
 from tunewright_server.auth import AuthError, OperatorKey
 
 

@@ -1,0 +1,363 @@
+"""An in-memory `Cluster`: resource versions, uids, garbage collection, server-side apply, and faults on demand.
+
+It keeps the promises that the loops rest on and no others: what `tunewright_operator.cluster.Cluster` documents.
+Kubelet, Job and Deployment controllers are not part of it; tests play them with `put`.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from support.crds.status import check_kstatus
+from tunewright_operator.api.kinds import OWN_KINDS, SECRET, Kind, kind_of
+from tunewright_operator.cluster import (
+    FIELD_MANAGER,
+    AlreadyExistsError,
+    Bodies,
+    Body,
+    ClusterError,
+    ConflictError,
+    NotFoundError,
+    Propagation,
+)
+from tunewright_operator.manifests.events import EventType
+
+Address = tuple[str, str | None, str]
+"""(kind name, namespace, name)."""
+
+
+class Crash(BaseException):
+    """The operator process dies here; deliberately no Exception, so that nothing can handle it."""
+
+
+class Clock:
+    """Virtual time: it moves only when told."""
+
+    def __init__(self, start: str = "2026-01-01T00:00:00Z") -> None:
+        self._now = dt.datetime.fromisoformat(start)
+
+    def __call__(self) -> dt.datetime:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        self._now += dt.timedelta(seconds=seconds)
+
+    @property
+    def text(self) -> str:
+        return self._now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class FakeCluster:
+    """The API server's object store.
+
+    Faults: `crash_after` lets that many more writes happen and then raises `Crash` after the last of them took
+    effect; `fail_next` makes matching calls raise a `ClusterError`.
+    """
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.clock = clock or Clock()
+        self.events: list[tuple[str, str, str, str]] = []
+        """(object name, type, reason, message) in the order of emission."""
+        self.writes: list[tuple[str, Address]] = []
+        """(verb, address) of every write that took effect."""
+        self.readable_secrets: set[str] = set()
+        """Names of Secrets whose data the operator owns; of any other it may see metadata only."""
+        self.crash_after: int | None = None
+        self.on_change: Callable[[Body], None] | None = None
+        self._objects: dict[Address, Body] = {}
+        self._managed: dict[tuple[Address, str], Body] = {}
+        self._versions = itertools.count(1)
+        self._uids = itertools.count(1)
+        self._failures: list[tuple[str, str | None, str | None, ClusterError]] = []
+
+    # Playing users, controllers and kubelets -------------------------------------------------------------------
+
+    def put(self, body: Body) -> Body:
+        """Store an object as another actor would (status included); counts as no write of the operator."""
+        address = _address(body)
+        stored = copy.deepcopy(body)
+        old = self._objects.get(address)
+        metadata = stored["metadata"]
+        if old is None:
+            metadata.setdefault("uid", f"00000000-0000-4000-8000-{next(self._uids):012d}")
+            metadata.setdefault("creationTimestamp", self.clock.text)
+            metadata.setdefault("generation", 1)
+        elif old.get("spec") != stored.get("spec"):
+            metadata["generation"] = old["metadata"].get("generation", 1) + 1
+        self._store(address, stored)
+        return copy.deepcopy(self._objects[address])
+
+    def edit(self, kind: Kind, namespace: str | None, name: str, change: Callable[[Body], None]) -> Body:
+        """Change an existing object in place as another actor would."""
+        body = copy.deepcopy(self._objects[kind.name, namespace, name])
+        change(body)
+        return self.put(body)
+
+    def remove(self, kind: Kind, namespace: str | None, name: str) -> None:
+        """Delete an object at once as another actor would, with its dependents."""
+        self._collect((kind.name, namespace, name))
+
+    def peek(self, kind: Kind, namespace: str | None, name: str) -> Body:
+        """Return an object for assertions; a KeyError when it is not there."""
+        return copy.deepcopy(self._objects[kind.name, namespace, name])
+
+    def find(self, kind: Kind, namespace: str | None, name: str) -> Body | None:
+        """Return an object, None when it is not there."""
+        return copy.deepcopy(self._objects.get((kind.name, namespace, name)))
+
+    def bodies(self, kind: Kind | None = None, namespace: str | None = None) -> Bodies:
+        """Return the objects of a kind and of a namespace, of all without one, ordered by kind, namespace and name."""
+        return [
+            copy.deepcopy(body)
+            for (kind_name, where, _), body in sorted(self._objects.items(), key=lambda item: str(item[0]))
+            if (kind is None or kind_name == kind.name) and namespace in {None, where}
+        ]
+
+    def fail_next(
+        self, error: ClusterError, verb: str, kind: Kind | None = None, name: str | None = None, times: int = 1
+    ) -> None:
+        """Make the next ``times`` calls of a verb (on a kind and a name, when given) raise ``error``."""
+        self._failures += [(verb, kind.name if kind else None, name, error)] * times
+
+    # The port --------------------------------------------------------------------------------------------------
+
+    async def get(self, kind: Kind, namespace: str | None, name: str) -> Body | None:
+        assert kind is not SECRET or name in self.readable_secrets, f"no right to read the data of Secret {name}"
+        return self._get("get", kind, namespace, name)
+
+    async def read_metadata(self, kind: Kind, namespace: str | None, name: str) -> Body | None:
+        body = self._get("read_metadata", kind, namespace, name)
+        if body is None:
+            return None
+        return {
+            "apiVersion": "meta.k8s.io/v1",
+            "kind": "PartialObjectMetadata",
+            "metadata": body["metadata"],
+        }
+
+    async def list(self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None) -> Bodies:
+        self._maybe_fail("list", (kind.name, namespace, ""))
+        wanted = (labels or {}).items()
+        return [
+            body for body in self.bodies(kind, namespace) if wanted <= (body["metadata"].get("labels") or {}).items()
+        ]
+
+    async def create(self, body: Body) -> Body:
+        kind, address = kind_of(body), _address(body)
+        self._maybe_fail("create", address)
+        if address in self._objects:
+            raise AlreadyExistsError(f"{address} is there already")
+        stored = copy.deepcopy(body)
+        if kind in OWN_KINDS:
+            stored.pop("status", None)
+        stored["metadata"] |= {
+            "uid": f"00000000-0000-4000-8000-{next(self._uids):012d}",
+            "creationTimestamp": self.clock.text,
+            "generation": 1,
+        }
+        return self._write("create", address, stored)
+
+    async def apply(self, body: Body, field_manager: str = FIELD_MANAGER) -> Body:
+        address = _address(body)
+        self._maybe_fail("apply", address)
+        old = self._objects.get(address)
+        managed_key = (address, field_manager)
+        wanted = copy.deepcopy(body)
+        wanted["metadata"].pop("resourceVersion", None)
+        if old is None:
+            created = await self.create(wanted)
+            self._managed[managed_key] = wanted
+            return created
+        merged = _merge(_prune(copy.deepcopy(old), self._managed.get(managed_key, {}), wanted), wanted)
+        self._managed[managed_key] = wanted
+        return self._update("apply", address, merged)
+
+    async def replace(self, body: Body) -> Body:
+        address = _address(body)
+        self._maybe_fail("replace", address)
+        old = self._require(address, body["metadata"]["resourceVersion"])
+        stored = copy.deepcopy(body)
+        if kind_of(body) in OWN_KINDS:
+            stored["status"] = old.get("status", {})
+        return self._update("replace", address, stored)
+
+    async def replace_status(self, observed: Body, status: Mapping[str, Any]) -> Body:
+        address = _address(observed)
+        self._maybe_fail("replace_status", address)
+        old = self._require(address, observed["metadata"]["resourceVersion"])
+        _refuse_floats(status, "status")
+        check_kstatus(observed, dict(status))
+        return self._update("replace_status", address, {**old, "status": copy.deepcopy(dict(status))})
+
+    async def patch_metadata(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        name: str,
+        *,
+        annotations: Mapping[str, str | None] | None = None,
+        labels: Mapping[str, str | None] | None = None,
+        finalizers: Sequence[str] | None = None,
+        resource_version: str | None = None,
+    ) -> Body:
+        address = (kind.name, namespace, name)
+        self._maybe_fail("patch_metadata", address)
+        stored = copy.deepcopy(self._require(address, resource_version))
+        for field, patch in (("annotations", annotations), ("labels", labels)):
+            values = {**(stored["metadata"].get(field) or {}), **(patch or {})}
+            stored["metadata"][field] = {key: value for key, value in values.items() if value is not None}
+        if finalizers is not None:
+            stored["metadata"]["finalizers"] = [*finalizers]
+        result = self._update("patch_metadata", address, stored)
+        if stored["metadata"].get("deletionTimestamp") and not stored["metadata"].get("finalizers"):
+            self._collect(address)
+        return result
+
+    async def delete(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        name: str,
+        *,
+        uid: str | None = None,
+        propagation: Propagation = Propagation.BACKGROUND,
+        grace_seconds: int | None = None,
+    ) -> bool:
+        address = (kind.name, namespace, name)
+        self._maybe_fail("delete", address)
+        body = self._objects.get(address)
+        if body is None:
+            return False
+        if uid is not None and body["metadata"]["uid"] != uid:
+            raise ConflictError(f"{address} has another uid than {uid}")
+        if body["metadata"].get("finalizers"):
+            if not body["metadata"].get("deletionTimestamp"):
+                stored = copy.deepcopy(body)
+                stored["metadata"]["deletionTimestamp"] = self.clock.text
+                self._write("delete", address, stored)
+            return True
+        self._collect(address, cascade=propagation is not Propagation.ORPHAN)
+        self._count("delete", address)
+        return True
+
+    async def emit_event(self, regarding: Body, event_type: EventType, reason: str, message: str) -> None:
+        self.events.append((regarding["metadata"]["name"], event_type.value, reason, message))
+
+    # Inside ----------------------------------------------------------------------------------------------------
+
+    def _get(self, verb: str, kind: Kind, namespace: str | None, name: str) -> Body | None:
+        address = (kind.name, namespace if kind.namespaced else None, name)
+        self._maybe_fail(verb, address)
+        return copy.deepcopy(self._objects.get(address))
+
+    def _require(self, address: Address, resource_version: str | None) -> Body:
+        old = self._objects.get(address)
+        if old is None:
+            raise NotFoundError(f"{address} does not exist")
+        if resource_version is not None and old["metadata"]["resourceVersion"] != resource_version:
+            raise ConflictError(f"{address} changed since version {resource_version}")
+        return old
+
+    def _update(self, verb: str, address: Address, stored: Body) -> Body:
+        old = self._objects[address]
+        if old.get("spec") != stored.get("spec"):
+            stored["metadata"]["generation"] = old["metadata"].get("generation", 1) + 1
+        if stored == old:  # as the real server: an equal write changes no version
+            return copy.deepcopy(old)
+        return self._write(verb, address, stored)
+
+    def _write(self, verb: str, address: Address, stored: Body) -> Body:
+        self._store(address, stored)
+        self._count(verb, address)
+        return copy.deepcopy(stored)
+
+    def _store(self, address: Address, stored: Body) -> None:
+        stored["metadata"]["resourceVersion"] = str(next(self._versions))
+        self._objects[address] = stored
+        if self.on_change:
+            self.on_change(copy.deepcopy(stored))
+
+    def _count(self, verb: str, address: Address) -> None:
+        self.writes.append((verb, address))
+        if self.crash_after is not None:
+            self.crash_after -= 1
+            if self.crash_after <= 0:
+                self.crash_after = None
+                raise Crash(f"after {verb} {address}")
+
+    def _collect(self, address: Address, *, cascade: bool = True) -> None:
+        gone = self._objects.pop(address, None)
+        if gone is None:
+            return
+        for key in [key for key in self._managed if key[0] == address]:
+            del self._managed[key]
+        if self.on_change:
+            self.on_change(gone)
+        if not cascade:
+            return
+        owned = [
+            child
+            for child, body in self._objects.items()
+            if any(owner["uid"] == gone["metadata"]["uid"] for owner in body["metadata"].get("ownerReferences") or [])
+        ]
+        for child in owned:
+            self._collect(child)
+
+    def _maybe_fail(self, verb: str, address: Address) -> None:
+        for index, (want_verb, want_kind, want_name, error) in enumerate(self._failures):
+            if want_verb == verb and want_kind in {None, address[0]} and want_name in {None, address[2]}:
+                del self._failures[index]
+                raise error
+
+
+def refer_to_controller(body: Body) -> Body:
+    """Return the owner reference that a controller's own objects carry."""
+    return {
+        "apiVersion": body["apiVersion"],
+        "kind": body["kind"],
+        "name": body["metadata"]["name"],
+        "uid": body["metadata"]["uid"],
+        "controller": True,
+    }
+
+
+def _address(body: Body) -> Address:
+    kind = kind_of(body)
+    return kind.name, body["metadata"].get("namespace") if kind.namespaced else None, body["metadata"]["name"]
+
+
+def _merge(old: Any, new: Any) -> Any:
+    """Merge maps by key; lists are replaced (coarser than the server, which merges keyed lists)."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return {**old, **{key: _merge(old.get(key), value) for key, value in new.items()}}
+    return copy.deepcopy(new)
+
+
+def _prune(old: Any, once_ours: Any, wanted: Any) -> Any:
+    """Remove the fields that the field manager applied before and no longer names."""
+    if not (isinstance(old, dict) and isinstance(once_ours, dict) and isinstance(wanted, dict)):
+        return old
+    kept = {}
+    for key, value in old.items():
+        if key in once_ours and key not in wanted:
+            continue
+        kept[key] = _prune(value, once_ours.get(key, {}), wanted.get(key, {}))
+    return kept
+
+
+def _refuse_floats(value: Any, where: str) -> None:
+    """Custom resources carry no floats; JSON-shaped data only."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_floats(item, f"{where}.{key}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _refuse_floats(item, f"{where}[{index}]")
+    else:
+        assert value is None or isinstance(value, str | int | bool), (
+            f"{where}: {value!r} is no JSON of a custom resource"
+        )

@@ -1,0 +1,227 @@
+"""A whole rollout without a cluster: one deployment, the plan, pods and clients, joined by the pure functions alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from typing import Any
+
+from support.clusters.fake_cluster import Clock
+from support.clusters.fake_pods import FakePod
+from tunewright_contracts.evaluation_report import EvaluationReport, Verdict
+from tunewright_contracts.phase_result import AdapterSummary
+from tunewright_contracts.serving_plan import ServingPlan
+from tunewright_operator.api.adapter_deployment import AdapterDeployment
+from tunewright_operator.domain.rollout.decision import decide
+from tunewright_operator.domain.rollout.observation import Decision, EvaluationView, ServerFacts, Situation
+from tunewright_operator.domain.rollout.selection import Choice, Inspection, choose_adapter
+from tunewright_operator.domain.rollout.steps import evaluation_key, wants_evaluation
+from tunewright_operator.domain.serving.adapter_sources import SourcePolicy
+from tunewright_operator.domain.serving.claim import Refusals, ServerView
+from tunewright_operator.domain.serving.plan import PlanDecision, build_plan
+from tunewright_operator.domain.serving.tenants import build_server_facts, build_tenant, report_pod, view_pod
+from tunewright_operator.domain.times import format_time
+
+BASE_DIGEST = "sha256:" + "b" * 64
+DEFAULT_STEPS: list[dict[str, Any]] = [
+    {"evaluate": {}},
+    {"setWeight": 20},
+    {"observe": {"minRequests": 40, "maxSeconds": 600}},
+    {"pause": {}},
+    {"setWeight": 50},
+    {"observe": {"minRequests": 40, "maxSeconds": 600}},
+]
+
+
+def digest_of(word: str) -> str:
+    return f"sha256:{hashlib.sha256(word.encode()).hexdigest()}"
+
+
+def revision_of(word: str, alias: str = "support") -> str:
+    return f"{alias}--{digest_of(word)[7:19]}"
+
+
+def make_server(**changes: Any) -> ServerView:
+    values: dict[str, Any] = {
+        "uid": "server-uid",
+        "namespace": "serving",
+        "served_base_name": "smollm2",
+        "base_model_digest": BASE_DIGEST,
+        "max_rank": 32,
+        "max_adapters": 4,
+        "rollout_slots": 2,
+        "sources": SourcePolicy("serving", ("s3://models/{namespace}/",)),
+    }
+    return ServerView(**(values | changes))
+
+
+def make_deployment_body(clock: Clock, steps: list[dict[str, Any]] | None = None, **rollout: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "tunewright.dev/v1alpha1",
+        "kind": "AdapterDeployment",
+        "metadata": {
+            "name": "support",
+            "namespace": "team",
+            "uid": "deployment-uid",
+            "creationTimestamp": clock.text,
+            "generation": 1,
+            "annotations": {},
+        },
+        "spec": {
+            "modelName": "support",
+            "serverRef": {"name": "pool", "namespace": "serving"},
+            "adapter": {"uri": "s3://models/team/none"},
+            "storage": {"secretRef": {"name": "s3"}},
+            "rollout": {"steps": DEFAULT_STEPS if steps is None else steps, "bakeSeconds": 120, **rollout},
+            "analysis": {
+                "metrics": [
+                    {"type": "ErrorRate", "maxRegression": "0.01"},
+                    {"type": "OutputContract", "maxRegression": "0.02", "minimum": "0.5"},
+                ]
+            },
+        },
+        "status": {},
+    }
+
+
+class RolloutWorld:
+    """`body` is what the API server holds; every other thing an operator knows is computed anew at each look."""
+
+    def __init__(self, steps: list[dict[str, Any]] | None = None, *, pods: int = 2, **rollout: Any) -> None:
+        self.clock = Clock()
+        self.body = make_deployment_body(self.clock, steps, **rollout)
+        self.server = make_server()
+        self.plan: ServingPlan | None = None
+        self.refusals: dict[str, Refusals] = {}
+        self.pods = [FakePod(f"pod-{index}") for index in range(pods)]
+        self.evaluations: dict[str, EvaluationView] = {}
+        self.notices: list[tuple[str, str]] = []
+
+    @property
+    def deployment(self) -> AdapterDeployment:
+        return AdapterDeployment.from_body(json.loads(json.dumps(self.body)))
+
+    @property
+    def now(self) -> dt.datetime:
+        return self.clock()
+
+    def name_adapter(self, word: str) -> None:
+        self.body["spec"]["adapter"] = {"uri": f"s3://models/team/{word}"}
+
+    def annotate(self, verb: str, word: str, nonce: str = "1") -> None:
+        self.body["metadata"]["annotations"][f"tunewright.dev/{verb}"] = f"{revision_of(word)}@{nonce}"
+
+    def choice(self) -> Choice:
+        uri = self.body["spec"]["adapter"]["uri"]
+        word = uri.rsplit("/", 1)[-1]
+        summary = AdapterSummary(
+            uri=uri,
+            digest=digest_of(word),
+            rank=16,
+            bytes=1,
+            base_model_digest=BASE_DIGEST,
+            evaluation_dataset_uri="s3://models/team/evaluation.jsonl",
+        )
+        deployment = self.deployment
+        inspection = Inspection(reason="NotFound", message="nothing there") if word == "none" else Inspection(summary)
+        return choose_adapter(deployment.spec, deployment.status, (), inspection)
+
+    def facts(self) -> ServerFacts | None:
+        if self.plan is None:
+            return None
+        views = [
+            view_pod(pod.uid, pod.uid, ready=pod.ready, state=pod.state() if pod.reachable else None)
+            for pod in self.pods
+        ]
+        return build_server_facts("deployment-uid", "support", self.plan, views, self.refusals.get("deployment-uid"))
+
+    def situation(self) -> Situation:
+        deployment = self.deployment
+        situation = Situation(
+            spec=deployment.spec,
+            status=deployment.status,
+            annotations=deployment.metadata.annotations,
+            choice=self.choice(),
+            server=self.facts(),
+        )
+        if not wants_evaluation(situation) or deployment.status.candidate is None:
+            return situation
+        view = self.evaluations.get(evaluation_key(deployment.status.candidate), EvaluationView())
+        return Situation(**{**vars(situation), "evaluation": view})
+
+    def look(self) -> Decision:
+        """Decide without writing: what an operator does that dies before its write."""
+        return decide(self.situation(), self.now)
+
+    def step(self) -> Decision:
+        decision = self.look()
+        self.body["status"] = decision.status.to_status()
+        self.notices += [(notice.reason.value, notice.message) for notice in decision.notices]
+        return decision
+
+    def plan_next(self) -> PlanDecision:
+        states = [pod.state() for pod in self.pods if pod.reachable]
+        tenant = build_tenant(self.deployment, namespace_allowed=True, previous=self.plan, states=states)
+        decision = build_plan(self.server, [tenant], self.plan, [report_pod(state) for state in states])
+        self.plan, self.refusals = decision.plan, dict(decision.refusals)
+        return decision
+
+    def push(self) -> None:
+        for pod in self.pods:
+            if pod.reachable and self.plan is not None:
+                pod.apply(self.plan)
+
+    def settle(self, rounds: int = 40) -> Decision:
+        """Let both loops run until nothing changes."""
+        decision = self.step()
+        for _ in range(rounds):
+            before = self.fingerprint()
+            self.plan_next()
+            self.push()
+            decision = self.step()
+            if not decision.again and self.fingerprint() == before:
+                break
+        return decision
+
+    def fingerprint(self) -> tuple[str, ServingPlan | None]:
+        """Return everything but the number of polls, which counts looks and not changes."""
+        body = json.loads(json.dumps(self.body))
+        (body["status"].get("candidate") or {}).get("observation", {}).pop("polls", None)
+        return json.dumps(body), self.plan
+
+    def finish_evaluation(self, verdict: Verdict, message: str = "exact match 0.9 against 0.8") -> None:
+        candidate = self.deployment.status.candidate
+        assert candidate is not None
+        report = EvaluationReport(verdict=verdict, reason=verdict.value, message=message, candidate=candidate.revision)
+        self.evaluations[evaluation_key(candidate)] = EvaluationView(report, finished_at=format_time(self.now))
+
+    def ask(self, count: int, bad: dict[str, set[str]] | None = None, start: int = 0) -> list[str | None]:
+        """Ask `count` sessions once each, over the ready pods in turn; `bad`: revision → metrics that it fails."""
+        ready = [pod for pod in self.pods if pod.ready]
+        answers = []
+        for index in range(count if ready else 0):
+            pod = ready[index % len(ready)]
+            answers.append(pod.ask("support", f"session-{start + index}", lambda name: (bad or {}).get(name, set())))
+        return answers
+
+    def promote_first(self, word: str) -> None:
+        """Bring a first revision to stable, as quickly as its steps allow."""
+        self.name_adapter(word)
+        for _ in range(60):
+            self.settle()
+            candidate = self.deployment.status.candidate
+            if candidate is None:
+                break
+            if candidate.step < len(self.deployment.spec.rollout.steps):
+                kind = self.deployment.spec.rollout.steps[candidate.step]
+                if kind.evaluate is not None:
+                    self.finish_evaluation(Verdict.PASS)
+                elif kind.observe is not None:
+                    self.ask(kind.observe.min_requests)
+                elif kind.pause is not None:
+                    self.annotate("promote", word, f"first-{candidate.step}")
+            self.clock.advance(130)
+        stable = self.deployment.status.stable
+        assert stable is not None, self.deployment.status
+        assert stable.revision == revision_of(word)

@@ -1,0 +1,306 @@
+"""A small world for the ModelServer and AdapterDeployment loops: a pool of fake pods, tenants, jobs and time."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from support.clusters.fake_cluster import Clock, Crash, FakeCluster
+from support.clusters.fake_deployments import FakeDeployments
+from support.clusters.fake_jobs import FakeJobs
+from support.clusters.fake_pods import FakeServerPods
+from support.crds.status import check_status
+from support.worlds.job_worlds import IMAGES
+from support.worlds.rollout_world import BASE_DIGEST, digest_of, revision_of
+from tunewright_contracts.evaluation_report import EvaluationReport, Verdict
+from tunewright_contracts.serving_plan import ServingPlan
+from tunewright_operator.api.kinds import (
+    ADAPTER_DEPLOYMENT,
+    FINE_TUNE_JOB,
+    JOB,
+    MODEL_SERVER,
+)
+from tunewright_operator.api.resource import ResourceError
+from tunewright_operator.cluster import Body, ConflictError
+from tunewright_operator.reconcile.adapter_deployment import AdapterDeploymentReconciler
+from tunewright_operator.reconcile.model_server import ModelServerReconciler
+from tunewright_operator.reconcile.report import FailureReporter
+from tunewright_operator.reconcile.signing_keys import SIGNING_KEY_SECRET, SigningKeys
+from tunewright_operator.runtime.server_board import ServerBoard
+from tunewright_operator.runtime.wakeups import Key
+
+SERVING, SUPPORT = "serving", "support"
+STEPS: list[dict[str, Any]] = [
+    {"evaluate": {}},
+    {"setWeight": 20},
+    {"observe": {"minRequests": 40, "maxSeconds": 600}},
+    {"setWeight": 50},
+    {"observe": {"minRequests": 40, "maxSeconds": 600}},
+]
+
+
+class ServingWorld:
+    """`settle` lets controllers and operator work until nothing changes; `pass_time` moves the clock and settles."""
+
+    def __init__(self, **server: Any) -> None:
+        self.clock = Clock()
+        self.cluster = FakeCluster(self.clock)
+        self.cluster.readable_secrets.add(SIGNING_KEY_SECRET)
+        self.jobs = FakeJobs(self.cluster, SUPPORT)
+        self.pods = FakeServerPods()
+        self.pool = FakeDeployments(self.cluster, self.pods, SERVING)
+        self.sessions = 0
+        self.crashes = 0
+        self.restart_operator()
+        for namespace in (SERVING, SUPPORT, "other"):
+            self.cluster.put(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Namespace",
+                    "metadata": {"name": namespace, "labels": {"team": namespace}},
+                }
+            )
+            self.put_secret(namespace)
+        self.put_base_model()
+        self.put_server(**server)
+
+    # What people make ------------------------------------------------------------------------------------------
+
+    def put_secret(self, namespace: str, *, allowed: bool = True) -> None:
+        labels = {"tunewright.dev/use": "allowed"} if allowed else {}
+        self.cluster.put(
+            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3", "namespace": namespace, "labels": labels}}
+        )
+
+    def put_base_model(self, digest: str = BASE_DIGEST) -> None:
+        condition = {"type": "Ready", "status": "True", "reason": "Inspected", "lastTransitionTime": self.clock.text}
+        self.cluster.put(
+            {
+                "apiVersion": "tunewright.dev/v1alpha1",
+                "kind": "BaseModel",
+                "metadata": {"name": "smollm2"},
+                "spec": {"source": {"s3": {"uri": "s3://models/smollm2"}}, "contextLength": 2048},
+                "status": {"digest": digest, "conditions": [condition]} if digest else {},
+            }
+        )
+
+    def put_server(self, **spec: Any) -> None:
+        self.cluster.put(
+            {
+                "apiVersion": "tunewright.dev/v1alpha1",
+                "kind": "ModelServer",
+                "metadata": {"name": "pool", "namespace": SERVING},
+                "spec": {
+                    "baseModelRef": {"name": "smollm2"},
+                    "replicas": 2,
+                    "lora": {"maxRank": 16, "maxAdapters": 2, "rolloutSlots": 1, "maxActiveAdapters": 2},
+                    "storage": {"secretRef": {"name": "s3"}},
+                    "allowedNamespaces": {"from": "All"},
+                    "adapterSources": [{"uriPrefix": "s3://models/adapters/{namespace}/"}],
+                    **spec,
+                },
+                "status": {},
+            }
+        )
+
+    def put_job(self, word: str, *, namespace: str = SUPPORT, **adapter: Any) -> None:
+        condition = {
+            "type": "Succeeded",
+            "status": "True",
+            "reason": "Succeeded",
+            "lastTransitionTime": self.clock.text,
+        }
+        self.cluster.put(
+            {
+                "apiVersion": "tunewright.dev/v1alpha1",
+                "kind": "FineTuneJob",
+                "metadata": {"name": word, "namespace": namespace, "labels": {"app": "triage"}},
+                "spec": {
+                    "baseModelRef": {"name": "smollm2"},
+                    "storage": {"secretRef": {"name": "s3"}},
+                    "dataset": {"sources": [{"name": "t", "s3": {"uri": "s3://models/data/"}}]},
+                    "output": {"uri": f"s3://models/adapters/{namespace}"},
+                },
+                "status": {
+                    "conditions": [condition],
+                    "phase": "Succeeded",
+                    "completionTime": self.clock.text,
+                    "adapter": {
+                        "uri": f"s3://models/adapters/{namespace}/{word}",
+                        "digest": digest_of(word),
+                        "rank": 16,
+                        "bytes": 1,
+                        "baseModelDigest": BASE_DIGEST,
+                        "evaluationDatasetURI": f"s3://models/adapters/{namespace}/evaluation.jsonl",
+                        **adapter,
+                    },
+                },
+            }
+        )
+
+    def put_deployment(self, name: str = "support", *, namespace: str = SUPPORT, **spec: Any) -> None:
+        self.cluster.put(
+            {
+                "apiVersion": "tunewright.dev/v1alpha1",
+                "kind": "AdapterDeployment",
+                "metadata": {"name": name, "namespace": namespace},
+                "spec": {
+                    "modelName": "support",
+                    "serverRef": {"name": "pool", "namespace": SERVING},
+                    "adapter": {"fineTuneJobSelector": {"matchLabels": {"app": "triage"}}},
+                    "storage": {"secretRef": {"name": "s3"}},
+                    "rollout": {"steps": STEPS, "bakeSeconds": 60},
+                    "evaluation": {"metrics": [{"type": "ExactMatch", "minimum": "0.5", "maxRegression": "0.05"}]},
+                    "analysis": {
+                        "metrics": [
+                            {"type": "ErrorRate", "maxRegression": "0.01"},
+                            {"type": "OutputContract", "maxRegression": "0.02"},
+                            {"type": "Latency", "maxRatio": "1.5"},
+                        ]
+                    },
+                    "outputContract": {"jsonSchema": {"type": "object"}},
+                    **spec,
+                },
+                "status": {},
+            }
+        )
+
+    def edit_deployment(self, change: Any, name: str = "support", namespace: str = SUPPORT) -> None:
+        self.cluster.edit(ADAPTER_DEPLOYMENT, namespace, name, change)
+
+    def annotate(self, verb: str, word: str, nonce: str = "1") -> None:
+        def change(body: Body) -> None:
+            body["metadata"].setdefault("annotations", {})[f"tunewright.dev/{verb}"] = f"{revision_of(word)}@{nonce}"
+
+        self.edit_deployment(change)
+
+    # What the cluster does -------------------------------------------------------------------------------------
+
+    def restart_operator(self) -> None:
+        board, keys = ServerBoard(), SigningKeys(self.cluster, "tunewright-system")
+        self.servers = ModelServerReconciler(self.cluster, self.pods, keys, board, IMAGES, now=self.clock)
+        self.rollouts = AdapterDeploymentReconciler(self.cluster, keys, board, IMAGES, now=self.clock)
+
+    @property
+    def plan(self) -> ServingPlan:
+        plan = self.pool.mounted_plan()
+        assert plan is not None
+        return plan
+
+    def targets(self, alias: str = "support") -> dict[str, int]:
+        route = next(route for route in self.plan.routes if route.alias == alias)
+        return {target.name: target.weight for target in route.targets}
+
+    # What the operator does ------------------------------------------------------------------------------------
+
+    async def work_once(self) -> None:
+        """One look of every loop; a crash kills the operator, and a new one starts."""
+        try:
+            for kind, reconcile in (
+                (MODEL_SERVER, self.servers.reconcile),
+                (ADAPTER_DEPLOYMENT, self.rollouts.reconcile),
+            ):
+                for body in self.cluster.bodies(kind):
+                    key = Key(kind, body["metadata"]["namespace"], body["metadata"]["name"])
+                    try:
+                        await reconcile(key)
+                    except ConflictError:
+                        continue
+                    except ResourceError as error:
+                        await FailureReporter(self.cluster, now=self.clock).report(key, error)
+        except Crash:
+            self.crashes += 1
+            self.restart_operator()
+        for kind in (MODEL_SERVER, ADAPTER_DEPLOYMENT):
+            for body in self.cluster.bodies(kind):
+                check_status(kind.plural, body.get("status", {}))
+
+    async def settle(self, rounds: int = 80) -> None:
+        for _ in range(rounds):
+            before = self.fingerprint()
+            self.pool.run()
+            await self.work_once()
+            if self.fingerprint() == before:
+                return
+        raise AssertionError("the world does not settle")
+
+    async def pass_time(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        await self.settle()
+
+    def fingerprint(self) -> str:
+        """Return everything but resource versions and the number of polls, which count looks and not changes."""
+        objects = []
+        for body in self.cluster.bodies():
+            status = json.loads(json.dumps(body.get("status", {})))
+            if isinstance(status.get("candidate"), dict) and status["candidate"].get("observation"):
+                status["candidate"]["observation"].pop("polls", None)
+            objects.append({**body, "metadata": {**body["metadata"], "resourceVersion": ""}, "status": status})
+        pods = [(uid, pod.generation, sorted(pod.loaded)) for uid, pod in sorted(self.pods.pods.items())]
+        return json.dumps([objects, pods], sort_keys=True)
+
+    # What is asked ---------------------------------------------------------------------------------------------
+
+    def ask(self, count: int, bad: dict[str, set[str]] | None = None, alias: str = "support") -> list[str | None]:
+        ready = self.pool.ready_servers()
+        answers = []
+        for _ in range(count):
+            self.sessions += 1
+            pod = ready[self.sessions % len(ready)]
+            answers.append(pod.ask(alias, f"session-{self.sessions}", lambda name: (bad or {}).get(name, set())))
+        return answers
+
+    def evaluation_job(self) -> Body:
+        found = [
+            job for job in self.cluster.bodies(JOB) if job["metadata"]["labels"]["tunewright.dev/role"] == "evaluate"
+        ]
+        assert len(found) == 1, f"expected one evaluation, found {[job['metadata']['name'] for job in found]}"
+        return found[0]
+
+    def finish_evaluation(self, verdict: Verdict, message: str = "ExactMatch 0.9 against 0.8") -> None:
+        name = self.evaluation_job()["metadata"]["name"]
+        report = EvaluationReport(
+            verdict=verdict, reason=verdict.value, message=message, candidate="", report_uri="s3://models/report.json"
+        )
+        self.jobs.start(name)
+        self.jobs.die(name, exit_code=int(verdict is Verdict.ERROR), message=report.to_json(), reason="Completed")
+
+    async def begin_canary(self, word: str) -> None:
+        """Let a job succeed and its adapter pass the evaluation."""
+        self.clock.advance(1)
+        self.put_job(word)
+        await self.settle()
+        self.finish_evaluation(Verdict.PASS)
+        await self.settle()
+
+    async def promote(self, word: str) -> None:
+        """Let a job succeed and its adapter go the whole way."""
+        await self.begin_canary(word)
+        await self.pass_windows()
+        assert self.status()["stable"]["revision"] == revision_of(word), self.status()
+
+    async def promote_candidate(self) -> None:
+        """Let the adapter that is the candidate go the whole way."""
+        self.finish_evaluation(Verdict.PASS)
+        await self.settle()
+        await self.pass_windows()
+
+    async def pass_windows(self) -> None:
+        """Give a canary good answers until its bake is over."""
+        for _ in range(2):
+            self.ask(400)
+            await self.pass_time(5)
+        await self.pass_time(60)
+
+    def status(self, name: str = "support", namespace: str = SUPPORT) -> dict[str, Any]:
+        return self.cluster.peek(ADAPTER_DEPLOYMENT, namespace, name).get("status", {})
+
+    def server_status(self) -> dict[str, Any]:
+        return self.cluster.peek(MODEL_SERVER, SERVING, "pool").get("status", {})
+
+    def remove_job(self, word: str) -> None:
+        self.cluster.remove(FINE_TUNE_JOB, SUPPORT, word)
+
+
+def condition(status: dict[str, Any], name: str) -> dict[str, Any]:
+    return next((item for item in status.get("conditions", []) if item["type"] == name), {})

@@ -1,0 +1,425 @@
+"""The rollout's decisions, one table for each rule of the state machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from support.clusters.fake_pods import UNCHECKED
+from support.worlds.rollout_world import RolloutWorld, digest_of, revision_of
+from tunewright_contracts.evaluation_report import Verdict
+from tunewright_operator.api.adapter_deployment import HandledRequest, Verb
+from tunewright_operator.domain.rollout.requests import list_pending
+
+SHORT: list[dict[str, Any]] = [{"evaluate": {}}, {"setWeight": 20}, {"observe": {"minRequests": 40, "maxSeconds": 300}}]
+
+
+def at_step(step: int, steps: list[dict[str, Any]] | None = None, **rollout: Any) -> RolloutWorld:
+    """Return a world with a stable revision `one` and a candidate `two` at a step."""
+    world = RolloutWorld(SHORT if steps is None else steps, **rollout)
+    world.promote_first("one")
+    world.name_adapter("two")
+    world.settle()
+    if step > 0:
+        world.finish_evaluation(Verdict.PASS)
+        world.settle()
+    return world
+
+
+def weights(world: RolloutWorld) -> dict[str, int]:
+    assert world.plan is not None
+    return {target.name: target.weight for target in world.plan.routes[0].targets}
+
+
+def last(world: RolloutWorld) -> tuple[str, str, str]:
+    entry = world.deployment.status.history[0]
+    return (entry.revision, entry.outcome.value, entry.reason)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "policy", "reason", "candidate_weight"),
+    [
+        (Verdict.PASS, "Pause", "Observing", 20),
+        (Verdict.FAIL, "Promote", "PreviouslyRolledBack", 0),
+        (Verdict.INCONCLUSIVE, "Pause", "Inconclusive", 0),
+        (Verdict.INCONCLUSIVE, "Rollback", "PreviouslyRolledBack", 0),
+        (Verdict.INCONCLUSIVE, "Promote", "Observing", 20),
+        (Verdict.ERROR, "Promote", "EvaluationError", 0),
+    ],
+)
+def test_what_an_evaluations_verdict_does(verdict, policy, reason, candidate_weight):
+    world = at_step(0, onInconclusive=policy)
+    world.finish_evaluation(verdict)
+    decision = world.settle()
+    assert decision.wait is not None
+    assert decision.wait.reason == reason
+    assert weights(world).get(revision_of("two"), 0) == candidate_weight
+    assert sum(weights(world).values()) == 100
+
+
+def test_a_first_revision_answers_everybody_or_nobody():
+    world = RolloutWorld(SHORT)
+    world.name_adapter("one")
+    world.settle()
+    assert weights(world) == {}
+    world.finish_evaluation(Verdict.PASS)
+    world.settle()
+    assert weights(world) == {revision_of("one"): 100}
+
+
+def test_a_first_revision_that_fails_leaves_the_alias_without_a_target():
+    world = RolloutWorld(SHORT)
+    world.name_adapter("one")
+    world.settle()
+    world.finish_evaluation(Verdict.PASS)
+    world.settle()
+    world.ask(200, {revision_of("one"): {"OutputContract"}})
+    world.settle()
+    assert last(world) == (revision_of("one"), "RolledBack", "GuardrailFailed")
+    assert weights(world) == {}
+    assert set(world.ask(10)) == {None}
+
+
+def test_a_weight_counts_only_when_every_ready_pod_reports_the_plan():
+    world = at_step(0)
+    world.finish_evaluation(Verdict.PASS)
+    world.step()
+    world.step()
+    world.plan_next()
+    assert world.plan is not None
+    world.pods[0].apply(world.plan)
+    decision = world.step()
+    assert decision.wait is not None
+    assert decision.wait.reason == "Shifting"
+    assert "pod-1" in decision.wait.message
+    world.pods[1].ready = False
+    decision = world.step()
+    assert decision.again, "a pod that clients do not reach holds nothing up"
+    assert world.deployment.status.candidate.step == 2
+
+
+def test_no_weight_before_every_ready_pod_has_loaded_the_candidate():
+    world = RolloutWorld([{"setWeight": 20}, {"pause": {}}])
+    world.promote_first("one")
+    world.pods[1].slow.add(revision_of("two"))
+    world.name_adapter("two")
+    decision = world.settle()
+    assert decision.wait.reason == "Loading"
+    assert weights(world) == {revision_of("one"): 100}
+    world.pods[1].slow.clear()
+    world.pods[1].load()
+    world.settle()
+    assert weights(world) == {revision_of("one"): 80, revision_of("two"): 20}
+
+
+@pytest.mark.parametrize(
+    ("policy", "outcome"), [("Pause", "Inconclusive"), ("Rollback", "PreviouslyRolledBack"), ("Promote", "Baking")]
+)
+def test_too_few_answers_in_time_are_inconclusive(policy, outcome):
+    world = at_step(1, onInconclusive=policy)
+    world.ask(10)
+    world.clock.advance(301)
+    decision = world.settle()
+    assert decision.wait is not None
+    assert decision.wait.reason == outcome
+
+
+def test_an_inconclusive_observation_goes_on_when_its_answers_come_late():
+    world = at_step(1)
+    world.clock.advance(301)
+    assert world.settle().wait.reason == "Inconclusive"
+    world.ask(400)
+    assert world.settle().wait.reason == "Baking"
+
+
+def test_a_metrics_schema_that_is_none_is_told_before_anybody_is_asked():
+    world = RolloutWorld(SHORT)
+    world.body["spec"]["evaluation"] = {"metrics": [{"type": "JSONSchema", "schema": {"required": "queue"}}]}
+    world.name_adapter("one")
+    wait = world.settle().wait
+    assert (wait.reason, wait.stalled) == ("InvalidSchema", True)
+    assert "spec.evaluation.metrics[0].schema: it is not a JSON Schema: at .required" in wait.message
+    assert world.deployment.status.candidate.step_started_at is None
+    world.body["spec"]["evaluation"]["metrics"][0]["schema"]["required"] = ["queue"]
+    assert world.settle().wait.reason == "Evaluating"
+
+
+def test_live_evidence_rolls_back_with_the_numbers():
+    world = at_step(1)
+    world.ask(1000, {revision_of("two"): {"ErrorRate"}})
+    world.settle()
+    assert last(world) == (revision_of("two"), "RolledBack", "GuardrailFailed")
+    assert "ErrorRate: the candidate answered badly" in world.deployment.status.history[0].message
+    assert weights(world) == {revision_of("one"): 100}
+
+
+def test_the_bake_is_watched_and_stable_changes_when_it_ends():
+    world = at_step(1)
+    world.ask(400)
+    assert world.settle().wait.reason == "Baking"
+    assert weights(world) == {revision_of("two"): 100}
+    assert world.deployment.status.stable.revision == revision_of("one")
+    assert revision_of("one") in {adapter.name for adapter in world.plan.adapters}
+    world.clock.advance(121)
+    world.settle()
+    assert world.deployment.status.stable.revision == revision_of("two")
+
+
+@pytest.mark.parametrize(("policy", "end"), [("Rollback", "one"), ("Promote", "two"), ("Pause", "one")])
+def test_a_bake_in_which_nothing_could_be_judged_goes_on_and_undoes_nothing(policy, end):
+    world = at_step(1)
+    world.ask(400)
+    assert world.settle().wait.reason == "Baking"
+    world.body["spec"]["rollout"]["onInconclusive"] = policy
+    world.ask(40, {revision_of("two"): {UNCHECKED}})
+    world.clock.advance(121)
+    decision = world.settle()
+    assert world.deployment.status.stable.revision == revision_of(end)
+    if policy == "Promote":
+        return
+    assert weights(world) == {revision_of("two"): 100}
+    assert (decision.wait.reason, decision.wait.stalled) == ("Inconclusive", True)
+    assert "OutputContract has judged 0 of 1 answers of the candidate" in decision.wait.message
+    world.ask(1)
+    world.settle()
+    assert world.deployment.status.stable.revision == revision_of("two"), "one judged answer is enough to end it"
+
+
+def test_a_break_in_the_bake_brings_the_incumbent_back():
+    world = at_step(1)
+    world.ask(800)
+    world.settle()
+    world.ask(800, {revision_of("two"): {"OutputContract"}})
+    world.settle()
+    assert last(world)[1:] == ("RolledBack", "GuardrailFailed")
+    assert weights(world) == {revision_of("one"): 100}
+
+
+def test_paused_stops_what_moves_forward_and_not_what_protects():
+    world = at_step(1)
+    world.body["spec"]["paused"] = True
+    world.ask(400)
+    assert world.settle().wait.reason == "Paused"
+    assert world.deployment.status.candidate.step == 2
+    world.name_adapter("three")
+    assert world.settle().wait.reason == "Paused", "no new candidate while paused"
+    world.ask(1000, {revision_of("two"): {"ErrorRate"}})
+    world.settle()
+    assert last(world)[1:] == ("RolledBack", "GuardrailFailed")
+
+
+def test_a_newer_adapter_supersedes_a_candidate_and_its_share_goes_back_first():
+    world = at_step(1)
+    world.name_adapter("three")
+    world.settle()
+    assert last(world) == (revision_of("two"), "Superseded", "Superseded")
+    assert world.deployment.status.candidate.revision == revision_of("three")
+    assert weights(world) == {revision_of("one"): 100}
+
+
+def test_an_adapter_that_comes_in_the_bake_waits():
+    world = at_step(1)
+    world.ask(400)
+    world.settle()
+    world.name_adapter("three")
+    world.settle()
+    assert world.deployment.status.candidate.revision == revision_of("two")
+    world.clock.advance(121)
+    world.settle()
+    assert world.deployment.status.stable.revision == revision_of("two")
+    assert world.deployment.status.candidate.revision == revision_of("three")
+
+
+def test_the_only_revision_that_answers_is_not_superseded():
+    world = RolloutWorld(SHORT)
+    world.name_adapter("one")
+    world.settle()
+    world.finish_evaluation(Verdict.PASS)
+    world.settle()
+    world.name_adapter("two")
+    world.settle()
+    assert weights(world) == {revision_of("one"): 100}
+
+
+def test_a_digest_that_was_rolled_back_needs_a_persons_word():
+    world = at_step(0)
+    world.finish_evaluation(Verdict.FAIL)
+    assert world.settle().wait.reason == "PreviouslyRolledBack"
+    assert world.settle().status.candidate is None
+    world.clock.advance(1)
+    world.annotate("retry", "two")
+    world.settle()
+    assert world.deployment.status.candidate.revision == revision_of("two")
+    assert world.deployment.status.candidate.step == 0
+
+
+def test_a_bake_does_not_begin_again_without_the_incumbents_window():
+    world = at_step(1)
+    world.ask(400)
+    assert world.settle().wait.reason == "Baking"
+    before = world.deployment.status.candidate
+    world.annotate("retry", "two")
+    world.settle()
+    after = world.deployment.status.candidate
+    assert (after.step, after.step_started_at) == (before.step, before.step_started_at)
+    assert [notice for notice, _ in world.notices].count("RequestIgnored") == 1
+
+
+def test_a_revision_promoted_last_goes_to_its_bake_at_once_and_only_when_named():
+    world = at_step(1)
+    world.ask(400)
+    world.settle()
+    world.clock.advance(121)
+    world.settle()
+    world.name_adapter("one")
+    assert world.settle().wait.reason == "Baking"
+    assert weights(world) == {revision_of("one"): 100}
+
+
+def test_a_rollback_by_annotation_returns_and_stays_though_the_spec_names_the_other():
+    world = at_step(1)
+    world.ask(400)
+    world.settle()
+    world.clock.advance(121)
+    world.settle()
+    world.annotate("rollback", "one")
+    world.settle()
+    assert weights(world) == {revision_of("one"): 100}
+    world.clock.advance(121)
+    decision = world.settle()
+    assert world.deployment.status.stable.revision == revision_of("one")
+    assert decision.wait.reason == "PreviouslyRolledBack"
+
+
+@pytest.mark.parametrize("verb", ["promote", "abort", "rollback"])
+def test_a_request_that_names_another_revision_does_nothing_but_is_recorded(verb):
+    world = at_step(1)
+    world.annotate(verb, "three")
+    before = world.deployment.status.candidate
+    world.settle()
+    after = world.deployment.status.candidate
+    assert (after.step, after.weight, after.ending) == (before.step, before.weight, None)
+    assert world.deployment.status.last_handled_requests[0].verb == verb
+    assert [notice for notice, _ in world.notices].count("RequestIgnored") == 1
+
+
+def test_a_request_is_handled_once():
+    world = at_step(1, [{"evaluate": {}}, {"pause": {}}, {"setWeight": 20}, {"pause": {}}])
+    world.annotate("promote", "two")
+    decision = world.settle()
+    assert decision.wait.reason == "AwaitingPromotion"
+    assert world.deployment.status.candidate.step == 3, "the same annotation does not pass the second pause"
+    world.annotate("promote", "two", "2")
+    assert world.settle().wait.reason == "Baking"
+
+
+def test_abort_beats_promote():
+    handled = (HandledRequest(verb=Verb.RETRY, value="r@1", at="2026-01-01T00:00:00Z"),)
+    annotations = {f"tunewright.dev/{verb}": "r@1" for verb in ("promote", "abort", "retry")}
+    assert [request.verb for request in list_pending(annotations, handled)] == [Verb.ABORT, Verb.PROMOTE]
+
+
+def test_an_annotation_without_a_nonce_is_explained():
+    world = at_step(1)
+    world.body["metadata"]["annotations"]["tunewright.dev/abort"] = revision_of("two")
+    world.settle()
+    assert any("<revision>@<nonce>" in message for _, message in world.notices)
+    assert world.deployment.status.candidate is not None
+
+
+def test_a_pause_with_a_time_ends_by_itself():
+    world = at_step(1, [{"evaluate": {}}, {"pause": {"seconds": 60}}, {"setWeight": 50}, {"pause": {}}])
+    assert world.settle().wait.reason == "Pausing"
+    world.clock.advance(61)
+    world.settle()
+    assert weights(world) == {revision_of("one"): 50, revision_of("two"): 50}
+
+
+OBSERVE: dict[str, Any] = {"observe": {"minRequests": 40, "maxSeconds": 300}}
+
+
+@pytest.mark.parametrize("earlier", [[OBSERVE], [{"pause": {"seconds": 1}}]], ids=["an older window", "no window"])
+def test_a_pause_that_the_spec_turns_into_an_observation_needs_evidence_of_its_own(earlier):
+    steps = [{"evaluate": {}}, {"setWeight": 20}, *earlier, {"pause": {}}, {"setWeight": 50}, {"pause": {}}]
+    world = at_step(1, steps)
+    world.ask(400)
+    world.clock.advance(2)
+    assert world.settle().wait.reason == "AwaitingPromotion"
+    world.body["spec"]["rollout"]["steps"][3] = OBSERVE
+    decision = world.settle()
+    assert decision.wait.reason == "Observing"
+    assert "0 of 40" in decision.wait.message
+    assert world.deployment.status.candidate.step == 3
+    world.ask(400)
+    world.settle()
+    assert world.deployment.status.candidate.step == 5
+
+
+def test_steps_that_the_spec_takes_away_leave_a_whole_bake():
+    world = at_step(1, [*SHORT, {"setWeight": 99}, {"observe": {"minRequests": 9000, "maxSeconds": 3000}}])
+    world.ask(400)
+    world.settle()
+    world.clock.advance(121)
+    world.ask(400)
+    assert world.settle().wait.reason == "Observing"
+    del world.body["spec"]["rollout"]["steps"][3:]
+    world.settle()
+    assert world.settle().wait.reason == "Baking"
+    world.clock.advance(119)
+    assert world.settle().wait.reason == "Baking"
+
+
+def test_a_pause_that_the_spec_turns_into_a_weight_gets_the_weight():
+    world = at_step(1, [{"evaluate": {}}, {"setWeight": 20}, {"pause": {}}, {"pause": {}}])
+    assert world.settle().wait.reason == "AwaitingPromotion"
+    world.body["spec"]["rollout"]["steps"][2] = {"setWeight": 50}
+    assert world.settle().wait.reason == "AwaitingPromotion"
+    assert weights(world) == {revision_of("one"): 50, revision_of("two"): 50}
+
+
+def test_the_history_is_bounded_and_begins_with_the_newest():
+    world = at_step(0)
+    world.body["spec"]["historyLimit"] = 3
+    for number in range(6):
+        world.clock.advance(1)
+        world.name_adapter(f"n{number}")
+        world.settle()
+    entries = world.deployment.status.history
+    assert len(entries) == 3
+    assert entries[0].digest == digest_of("n4")
+    assert {entry.outcome.value for entry in entries} == {"Superseded"}
+
+
+def test_an_adapter_that_some_replicas_refuse_waits_and_says_which():
+    world = RolloutWorld(SHORT)
+    world.promote_first("one")
+    world.pods[0].broken[revision_of("two")] = "tensor holds NaN"
+    world.name_adapter("two")
+    decision = world.settle()
+    assert decision.wait.reason == "LoadingRetried"
+    assert "pod-0" in decision.wait.message
+    assert "tensor holds NaN" in decision.wait.message
+    assert decision.wait.stalled
+    world.pods[1].broken[revision_of("two")] = "tensor holds NaN"
+    world.pods[1].loaded.discard(revision_of("two"))
+    world.settle()
+    assert last(world)[1:] == ("RolledBack", "AdapterRefused")
+
+
+def test_a_key_that_opens_nothing_does_not_end_a_sound_adapter():
+    world = RolloutWorld(SHORT)
+    world.promote_first("one")
+    two = revision_of("two")
+    for pod in world.pods:
+        pod.barred[two] = "s3://models/two: access denied"
+    world.name_adapter("two")
+    decision = world.settle()
+    assert (decision.wait.reason, decision.wait.stalled) == ("LoadingRetried", False)
+    assert "pod-1: AccessDenied" in decision.wait.message
+    for pod in world.pods:
+        pod.barred.clear()
+        pod.load()
+    world.settle()
+    assert world.deployment.status.candidate.revision == two
+    assert all(two in pod.loaded for pod in world.pods)

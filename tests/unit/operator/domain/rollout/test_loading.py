@@ -1,0 +1,119 @@
+"""A rollout and replicas that lack an adapter: for the moment, for good, or until they are replaced."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from support.worlds.rollout_world import RolloutWorld, digest_of, revision_of
+from tunewright_contracts.evaluation_report import Verdict
+from tunewright_operator.domain.serving.adapter_sources import SourcePolicy
+
+STEPS: list[dict[str, Any]] = [{"evaluate": {}}, {"setWeight": 20}]
+TWO = revision_of("two")
+
+
+def start(**rollout: Any) -> RolloutWorld:
+    """Return a world with `one` stable and `two` in its bake."""
+    world = RolloutWorld(STEPS, **rollout)
+    world.promote_first("one")
+    world.name_adapter("two")
+    world.settle()
+    world.finish_evaluation(Verdict.PASS)
+    assert world.settle().wait.reason == "Baking"
+    return world
+
+
+def stable(world: RolloutWorld) -> str:
+    found = world.deployment.status.stable
+    assert found is not None
+    return found.revision
+
+
+@pytest.mark.parametrize("policy", ["Pause", "Promote"])
+def test_a_bake_does_not_end_while_a_replica_lacks_the_candidate(policy):
+    world = start(onInconclusive=policy)
+    world.pods[0].barred[TWO] = "s3://models/team/two: access denied"
+    world.pods[0].restart(world.plan)
+    world.ask(200, start=1000)
+    world.clock.advance(121)
+    decision = world.settle()
+    assert decision.wait.reason == "LoadingRetried"
+    assert "pod-0: AccessDenied" in decision.wait.message
+    assert stable(world) == revision_of("one")
+    world.pods[0].barred.clear()
+    world.pods[0].load()
+    world.clock.advance(10)
+    world.settle()
+    assert stable(world) == TWO
+
+
+def test_a_person_may_end_a_bake_that_a_replica_holds_up():
+    world = start()
+    world.pods[0].barred[TWO] = "s3://models/team/two: access denied"
+    world.pods[0].restart(world.plan)
+    world.annotate("promote", "two")
+    world.settle()
+    assert stable(world) == TWO
+
+
+def test_a_rank_that_running_replicas_were_not_started_for_waits_for_their_replacement():
+    world = RolloutWorld(STEPS)
+    world.promote_first("one")
+    for pod in world.pods:
+        pod.broken[TWO] = "the rank 32 is over this server's 16"
+        pod.reasons[TWO] = "RankTooHigh"
+    world.name_adapter("two")
+    decision = world.settle()
+    assert (decision.wait.reason, decision.wait.stalled) == ("LoadingRetried", False)
+    assert "pod-0: RankTooHigh" in decision.wait.message
+    for pod in world.pods:
+        pod.broken.clear()
+        pod.restart(world.plan)
+    assert world.settle().wait.reason == "Evaluating"
+
+
+@pytest.fixture
+def world(monkeypatch) -> RolloutWorld:
+    """A world in which `copy` has the digest of `two`."""
+    monkeypatch.setattr(
+        "support.worlds.rollout_world.digest_of", lambda word: digest_of({"copy": "two"}.get(word, word))
+    )
+    return RolloutWorld(STEPS)
+
+
+def test_a_refused_candidate_is_read_from_where_the_same_adapter_was_copied(world):
+    world.promote_first("one")
+    world.server = restrict(world, "s3://models/team/one", "s3://models/team/copy")
+    world.name_adapter("two")
+    assert world.settle().wait.reason == "SourceNotAllowed"
+    world.name_adapter("copy")
+    assert world.settle().wait.reason == "Evaluating"
+    assert {entry.uri for entry in world.plan.adapters} == {"s3://models/team/one", "s3://models/team/copy"}
+
+
+def test_a_stable_revision_follows_its_adapter_to_another_bucket(world):
+    world.promote_first("two")
+    world.server = restrict(world, "s3://models/team/copy")
+    world.settle()
+    assert world.ask(1) == [None]
+    world.name_adapter("copy")
+    world.settle()
+    assert world.ask(1) == [TWO]
+    assert world.deployment.status.stable.uri == "s3://models/team/copy"
+    assert world.deployment.status.candidate is None
+
+
+def test_an_address_that_works_is_kept(world):
+    world.promote_first("two")
+    world.server = restrict(world, "s3://models/team/two")
+    world.name_adapter("copy")
+    world.settle()
+    assert world.ask(1) == [TWO]
+    assert world.deployment.status.stable.uri == "s3://models/team/two"
+
+
+def restrict(world: RolloutWorld, *prefixes: str) -> Any:
+    """Return the server with another list of addresses."""
+    return type(world.server)(**{**vars(world.server), "sources": SourcePolicy("serving", prefixes)})

@@ -1,0 +1,337 @@
+"""The serving plan as a pure function: who owns an alias, what is loaded, what is routed, and when it changes."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from support.worlds.rollout_world import BASE_DIGEST, digest_of, make_server, revision_of
+from tunewright_contracts.serving_plan import MAX_PLAN_BYTES, OutputContract, ServingPlan
+from tunewright_operator.api.resource import Metadata
+from tunewright_operator.domain.output_schemas import explain_bad_schema
+from tunewright_operator.domain.serving.adapter_sources import SourcePolicy
+from tunewright_operator.domain.serving.aliases import AliasClaim
+from tunewright_operator.domain.serving.claim import PlannedRevision, Tenant
+from tunewright_operator.domain.serving.plan import PodReport, build_plan
+from tunewright_operator.domain.serving.slots import SlotRequest, Standing, grant_slots
+from tunewright_operator.domain.serving.tenants import keep_tenant
+
+SERVER = make_server()
+
+
+def revision(word: str, weight: int = 0, alias: str = "support", **changes: Any) -> PlannedRevision:
+    values = {
+        "name": revision_of(word, alias),
+        "digest": digest_of(word),
+        "uri": f"s3://models/team/{word}",
+        "rank": 16,
+        "base_model_digest": BASE_DIGEST,
+        "weight": weight,
+    }
+    return PlannedRevision(**(values | changes))
+
+
+def tenant(name: str = "a", alias: str = "support", created: str = "2026-01-01T00:00:00Z", **changes: Any) -> Tenant:
+    namespace = changes.pop("namespace", "team")
+    return Tenant(AliasClaim(f"uid-{name}", namespace, name, created, alias), **changes)
+
+
+def targets(plan: ServingPlan, alias: str = "support") -> dict[str, int]:
+    route = next(route for route in plan.routes if route.alias == alias)
+    return {target.name: target.weight for target in route.targets}
+
+
+def names(plan: ServingPlan) -> set[str]:
+    return {adapter.name for adapter in plan.adapters}
+
+
+def at(plan: ServingPlan, **in_flight: int) -> PodReport:
+    return PodReport(plan.generation, in_flight={revision_of(word): count for word, count in in_flight.items()})
+
+
+def test_the_first_plan_has_generation_1_and_an_equal_one_is_not_written():
+    first = build_plan(SERVER, [tenant(stable=revision("one", 100))], None, [])
+    assert (first.plan.generation, first.changed) == (1, True)
+    again = build_plan(SERVER, [tenant(stable=revision("one", 100))], first.plan, [at(first.plan)], 1)
+    assert (again.plan, again.changed) == (first.plan, False)
+
+
+@pytest.mark.parametrize(
+    ("status_generation", "pod_generations", "expected"),
+    [(0, [], 6), (9, [], 10), (0, [7, 12], 13), (9, [12], 13), (5, [5], 6)],
+)
+def test_the_next_generation_is_above_all_that_anybody_knows(status_generation, pod_generations, expected):
+    previous = build_plan(SERVER, [], None, []).plan.model_copy(update={"generation": 5})
+    pods = [PodReport(generation) for generation in pod_generations]
+    decision = build_plan(SERVER, [tenant(stable=revision("one", 100))], previous, pods, status_generation)
+    assert decision.plan.generation == expected
+
+
+def test_equal_content_gets_a_new_generation_when_a_pod_is_ahead_or_in_conflict():
+    plan = build_plan(SERVER, [], None, []).plan
+    assert build_plan(SERVER, [], plan, [PodReport(4)]).plan.generation == 5
+    assert build_plan(SERVER, [], plan, [PodReport(1, conflict=True)]).plan.generation == 2
+    assert not build_plan(SERVER, [], plan, [PodReport(1)]).changed
+
+
+def test_a_deployment_that_cannot_be_read_keeps_its_route_and_all_that_its_namespace_has_loaded():
+    serving = tenant(stable=revision("one", 80), candidate=revision("two", 20), salt="rollout")
+    before = build_plan(SERVER, [serving], None, []).plan
+    kept = keep_tenant(Metadata(name="a", namespace="team", uid="uid-a"), before, namespace_allowed=True)
+    other = tenant("b", "other", namespace="else", stable=revision("three", 100, "other", uri="s3://models/else/three"))
+    rival = tenant("c", stable=revision("four", 100))
+    after = build_plan(SERVER, [kept, other, rival], before, [at(before)])
+    assert targets(after.plan) == {revision_of("one"): 80, revision_of("two"): 20}
+    assert names(before) < names(after.plan)
+    assert after.refusals["uid-c"].alias.reason == "AliasTaken"
+    assert keep_tenant(Metadata(name="new", namespace="team", uid="uid-new"), before, namespace_allowed=True) is None
+
+
+def test_a_deployment_that_cannot_be_read_keeps_no_slot_of_its_neighbours():
+    both = [tenant(stable=revision("one", 100)), tenant("n", "other", stable=revision("two", 100, "other"))]
+    before = build_plan(SERVER, both, None, []).plan
+    kept = keep_tenant(Metadata(name="a", namespace="team", uid="uid-a"), before, namespace_allowed=True)
+    moved = tenant("n", "other", stable=revision("three", 100, "other"))
+    middle = build_plan(SERVER, [kept, moved], before, [at(before)]).plan
+    after = build_plan(SERVER, [kept, moved], middle, [at(middle)]).plan
+    assert names(after) == {revision_of("one"), revision_of("three", "other")}
+
+
+def test_a_deployment_that_cannot_be_read_is_still_bound_by_what_the_servers_owner_allows():
+    before = build_plan(SERVER, [tenant(stable=revision("one", 100))], None, []).plan
+    metadata = Metadata(name="a", namespace="team", uid="uid-a")
+    kept = keep_tenant(metadata, before, namespace_allowed=True)
+    narrowed = make_server(sources=SourcePolicy("serving", ("s3://models/elsewhere/",)))
+    decision = build_plan(narrowed, [kept], before, [at(before)])
+    assert targets(decision.plan) == {}
+    assert names(build_plan(narrowed, [kept], decision.plan, [at(decision.plan)]).plan) == set()
+    barred = keep_tenant(metadata, before, namespace_allowed=False)
+    decision = build_plan(SERVER, [barred], before, [at(before)])
+    assert decision.plan.routes == ()
+    assert decision.refusals["uid-a"].alias.reason == "ServerNotAllowed"
+
+
+def test_the_incumbent_answers_for_a_candidate_that_a_pod_has_not_loaded():
+    both = build_plan(SERVER, [tenant(stable=revision("one", 80), candidate=revision("two", 20))], None, []).plan
+    assert both.routes[0].fallback == revision_of("one")
+    alone = build_plan(SERVER, [tenant(stable=revision("one", 0), candidate=revision("two", 100))], None, []).plan
+    assert alone.routes[0].fallback == ""
+
+
+def test_a_candidate_without_weight_is_loaded_and_is_no_target():
+    plan = build_plan(SERVER, [tenant(stable=revision("one", 100), candidate=revision("two"))], None, []).plan
+    assert names(plan) == {revision_of("one"), revision_of("two")}
+    assert targets(plan) == {revision_of("one"): 100}
+
+
+def test_an_alias_without_any_weight_keeps_an_empty_route():
+    plan = build_plan(SERVER, [tenant(candidate=revision("one"))], None, []).plan
+    assert targets(plan) == {}
+    assert names(plan) == {revision_of("one")}
+
+
+def test_a_lone_candidate_does_not_inherit_the_share_of_a_refused_incumbent():
+    foreign = revision("one", 90, uri="s3://models/other/one")
+    plan = build_plan(SERVER, [tenant(stable=foreign, candidate=revision("two", 10))], None, []).plan
+    assert targets(plan) == {}
+
+
+def test_an_adapter_leaves_only_after_its_route_everywhere_and_its_requests():
+    both = build_plan(SERVER, [tenant(stable=revision("one", 50), candidate=revision("two", 50))], None, []).plan
+    alone = [tenant(stable=revision("one", 100))]
+    unrouted = build_plan(SERVER, alone, both, [at(both), at(both)])
+    assert targets(unrouted.plan) == {revision_of("one"): 100}
+    assert revision_of("two") in names(unrouted.plan), "the plan before routed to it"
+    lagging = build_plan(SERVER, alone, unrouted.plan, [at(unrouted.plan), at(both)])
+    assert not lagging.changed, "a pod still routes to it"
+    draining = build_plan(SERVER, alone, unrouted.plan, [at(unrouted.plan, two=1), at(unrouted.plan)])
+    assert not draining.changed, "a request is still in flight"
+    gone = build_plan(SERVER, alone, unrouted.plan, [at(unrouted.plan), at(unrouted.plan)])
+    assert names(gone.plan) == {revision_of("one")}
+
+
+def test_an_unowned_alias_goes_to_the_oldest_then_namespace_then_name():
+    late = tenant("a", created="2026-01-02T00:00:00Z")
+    early = tenant("z", created="2026-01-01T00:00:00Z")
+    decision = build_plan(SERVER, [late, early], None, [])
+    assert decision.plan.routes[0].owner_uid == "uid-z"
+    assert decision.refusals["uid-a"].alias.reason == "AliasTaken"
+    assert decision.refusals["uid-a"].alias.message.endswith("Choose another modelName, or have that one deleted.")
+    same = [tenant("b", namespace="y"), tenant("c", namespace="x"), tenant("a", namespace="y")]
+    assert build_plan(SERVER, same, None, []).plan.routes[0].owner_uid == "uid-c"
+
+
+def test_an_owner_keeps_its_alias_against_an_older_claim_until_it_lets_go():
+    owner = tenant("new", created="2026-01-05T00:00:00Z", stable=revision("one", 100))
+    plan = build_plan(SERVER, [owner], None, []).plan
+    older = tenant("old", created="2026-01-01T00:00:00Z")
+    assert build_plan(SERVER, [owner, older], plan, []).plan.routes[0].owner_uid == "uid-new"
+    assert build_plan(SERVER, [older], plan, []).plan.routes[0].owner_uid == "uid-old"
+
+
+@pytest.mark.parametrize(
+    ("claimant", "reason"),
+    [
+        (tenant(namespace_allowed=False), "ServerNotAllowed"),
+        (tenant(alias="smollm2"), "InvalidModelName"),
+        (tenant(alias="a--b"), "InvalidModelName"),
+    ],
+)
+def test_a_claim_that_may_not_be(claimant, reason):
+    decision = build_plan(SERVER, [claimant], None, [])
+    assert decision.refusals["uid-a"].alias.reason == reason
+    assert decision.plan.routes == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"uri": "s3://models/other/x"}, "SourceNotAllowed"),
+        ({"uri": "s3://models/team/../other/x"}, "SourceNotAllowed"),
+        ({"uri": "s3://models/team%2F..%2Fother/x"}, "SourceNotAllowed"),
+        ({"uri": "s3://models/teamx/x"}, "SourceNotAllowed"),
+        ({"rank": 64}, "RankTooHigh"),
+        ({"base_model_digest": "sha256:" + "0" * 64}, "BaseModelMismatch"),
+    ],
+)
+def test_a_revision_that_may_not_be_loaded(changes, reason):
+    bad = revision("two", **changes)
+    decision = build_plan(SERVER, [tenant(stable=revision("one", 100), candidate=bad)], None, [])
+    assert decision.refusals["uid-a"].revisions[bad.name].reason == reason
+    assert names(decision.plan) == {revision_of("one")}
+    assert targets(decision.plan) == {revision_of("one"): 100}
+
+
+def test_without_sources_only_the_servers_own_namespace_serves():
+    server = dataclasses.replace(SERVER, sources=SourcePolicy("serving"))
+    own = tenant("own", alias="own", namespace="serving", stable=revision("one", 100, "own", uri="s3://any/where"))
+    foreign = tenant("foreign", alias="foreign", stable=revision("two", 100, "foreign"))
+    decision = build_plan(server, [own, foreign], None, [])
+    assert names(decision.plan) == {revision_of("one", "own")}
+    assert [(source.namespace, source.uri_prefix) for source in decision.plan.adapter_sources] == [
+        ("serving", "s3://any")
+    ]
+
+
+def test_the_plan_carries_the_rule_for_the_pods_own_check():
+    plan = build_plan(SERVER, [tenant(stable=revision("one", 100))], None, []).plan
+    assert [(source.namespace, source.uri_prefix) for source in plan.adapter_sources] == [("team", "s3://models/team")]
+
+
+def test_aliases_over_the_limit_are_refused_and_known_ones_stay():
+    server = make_server(max_adapters=2)
+    first = [tenant(name, alias=name, created=f"2026-01-0{index}T00:00:00Z") for index, name in enumerate("ab", 2)]
+    plan = build_plan(server, first, None, []).plan
+    older = tenant("c", alias="c", created="2026-01-01T00:00:00Z")
+    decision = build_plan(server, [*first, older], plan, [])
+    assert decision.refusals["uid-c"].alias.reason == "CapacityExceeded"
+    assert {route.alias for route in decision.plan.routes} == {"a", "b"}
+
+
+def test_candidates_wait_for_slots_in_the_order_of_their_age():
+    server = make_server(max_adapters=2, rollout_slots=1)
+    young = tenant(
+        "a", alias="a", created="2026-01-02T00:00:00Z", stable=revision("1", 100, "a"), candidate=revision("2", 0, "a")
+    )
+    old = tenant(
+        "b", alias="b", created="2026-01-01T00:00:00Z", stable=revision("1", 100, "b"), candidate=revision("2", 0, "b")
+    )
+    decision = build_plan(server, [young, old], None, [])
+    assert names(decision.plan) == {revision_of("1", "a"), revision_of("1", "b"), revision_of("2", "b")}
+    assert decision.refusals["uid-a"].revisions[revision_of("2", "a")].reason == "WaitingForSlot"
+    # The one that has its slot keeps it, whatever comes.
+    oldest = dataclasses.replace(young, claim=dataclasses.replace(young.claim, created_at="2025-01-01T00:00:00Z"))
+    assert names(build_plan(server, [oldest, old], decision.plan, []).plan) == names(decision.plan)
+
+
+def test_slots_go_to_routed_draining_candidate_new_in_that_order():
+    requests = [SlotRequest(standing.name, standing) for standing in reversed(Standing)]
+    assert grant_slots(requests, 3) == {"ROUTED", "DRAINING", "LOADED_CANDIDATE"}
+    assert grant_slots(requests, 0) == {"ROUTED", "DRAINING"}, "nothing that is in the servers is evicted"
+
+
+def nest(depth: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {}
+    for _ in range(depth):
+        schema = {"not": schema}
+    return schema
+
+
+@pytest.mark.parametrize(
+    ("schema", "why"),
+    [
+        (nest(200), "deeper"),
+        (nest(900), "deeper"),
+        ({"a": "x" * 16_400}, "bytes"),
+        ({"maximum": 10**20}, "64 bits"),
+        ({"properties": {"queue": {"type": 7}}}, "not a JSON Schema: at .properties.queue.type: 7 is not valid"),
+        ({"anyOf": [{"required": "queue"}]}, "at .anyOf[0].required"),
+        ({"$schema": "http://127.0.0.1:1/dialect"}, "no dialect that is known here"),
+        ({"$schema": "https://json-schema.org/draft/next/schema"}, "no dialect that is known here"),
+        ({"properties": {"a": {"$ref": "#/$defs/nowhere"}}}, "leads nowhere"),
+    ],
+    ids=["unreadable", "unwritable", "large", "number", "type", "required", "dialect", "newer", "nowhere"],
+)
+def test_a_contract_that_no_pod_could_read_stops_its_own_candidate_only(schema, why):
+    asked = tenant(
+        stable=revision("one", 80), candidate=revision("two", 20), output_contract=OutputContract(json_schema=schema)
+    )
+    other = tenant("b", alias="billing", stable=revision("three", 100, "billing"))
+    decision = build_plan(SERVER, [asked, other], None, [])
+    assert ServingPlan.from_json(decision.plan.to_json()) == decision.plan
+    assert targets(decision.plan) == {revision_of("one"): 100}
+    assert targets(decision.plan, "billing") == {revision_of("three", "billing"): 100}
+    refusal = decision.refusals["uid-a"].revisions[revision_of("two")]
+    assert refusal.reason == "InvalidOutputContract"
+    assert why in refusal.message
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"$schema": {"type": "string"}, "$ref": {"type": "string"}}},
+        {"const": {"$schema": "mine"}},
+        {"$schema": "http://json-schema.org/draft-07/schema#", "items": [{"type": "string"}]},
+        {"$ref": "#/$defs/a~1b", "$defs": {"a/b": {"allOf": [{"$ref": "#"}, {"$ref": "#/$defs/a%7E1b"}]}}},
+        {"allOf": [{"type": "object"}, {"$ref": "#/allOf/0"}]},
+    ],
+)
+def test_a_schema_that_only_looks_odd_is_taken(schema):
+    assert explain_bad_schema(schema) is None
+
+
+def test_a_candidate_that_is_refused_in_its_bake_leaves_the_incumbent_to_answer():
+    asked = tenant(stable=revision("one", 0), candidate=revision("two", 100, rank=512))
+    assert targets(build_plan(SERVER, [asked], None, []).plan) == {revision_of("one"): 100}
+
+
+def test_the_newest_deployment_is_refused_when_the_plan_grows_too_large():
+    contract = OutputContract(json_schema={"description": "x" * 16_000})
+    tenants = [
+        tenant(f"t{index:02}", alias=f"t{index:02}", created=f"2026-01-01T00:00:{index:02}Z", output_contract=contract)
+        for index in range(50)
+    ]
+    decision = build_plan(make_server(max_adapters=64), tenants, None, [])
+    refused = [uid for uid, found in decision.refusals.items() if found.alias and found.alias.reason == "PlanTooLarge"]
+    kept = len(decision.plan.routes)
+    assert sorted(refused) == [f"uid-t{index:02}" for index in range(kept, 50)]
+    assert len(decision.plan.to_json().encode()) * 4 // 3 <= MAX_PLAN_BYTES
+
+
+def test_a_contract_that_grows_pushes_out_no_smaller_one():
+    def grown(size: int) -> list[Tenant]:
+        contracts = {index: OutputContract(json_schema={"description": "x" * size}) for index in range(44)}
+        contracts |= {index: OutputContract(max_tokens=9) for index in range(44, 50)}
+        return [
+            tenant(f"t{index}", alias=f"t{index}", created=f"2026-01-01T00:00:{index:02}Z", output_contract=contract)
+            for index, contract in contracts.items()
+        ]
+
+    server = make_server(max_adapters=64)
+    first = build_plan(server, grown(10_000), None, [])
+    decision = build_plan(server, grown(16_000), first.plan, [at(first.plan)])
+    refused = {uid for uid, found in decision.refusals.items() if found.alias}
+    assert refused
+    assert refused <= {f"uid-t{index}" for index in range(44)}, "the six small ones are the newest and stay"

@@ -1,0 +1,237 @@
+"""Load, route, stop routing, drain, unload, delete: in this order, whatever plans come."""
+
+import dataclasses
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+import support.worlds.server_world as world
+from tunewright_contracts.serving_plan import AdapterEntry, AdapterPhase
+from tunewright_server.adapters import convergence
+from tunewright_server.adapters.convergence import AdapterRecord
+from tunewright_server.adapters.preflight import AdapterReason
+
+
+def make_entry(number: int) -> AdapterEntry:
+    digest = f"sha256:{number:064x}"
+    return AdapterEntry(name=f"support--{number}", digest=digest, uri="s3://bucket/a", rank=4, namespace="a")
+
+
+A, B, C = make_entry(1), make_entry(2), make_entry(3)
+
+
+def decide(wanted, records, in_flight=None, *, now=0.0, slots=8, parallel=2):
+    known = {record.entry.name: record for record in records}
+    plan = world.make_plan(1, wanted)
+    return convergence.decide_actions(plan, known, in_flight or {}, now, slots=slots, parallel=parallel)
+
+
+def record(entry, phase, **changes) -> AdapterRecord:
+    return AdapterRecord(entry, phase, **{"since": 0.0, **changes})
+
+
+def test_a_new_adapter_is_admitted_then_brought_up():
+    assert decide([A], []) == (convergence.Admit(A),)
+    assert decide([A], [record(A, AdapterPhase.PENDING)]) == (convergence.BringUp(A.name),)
+    assert decide([A], [record(A, AdapterPhase.FETCHING)]) == ()
+    assert decide([A], [record(A, AdapterPhase.LOADED)]) == ()
+
+
+def test_an_unwanted_adapter_drains_before_it_is_unloaded():
+    assert decide([], [record(A, AdapterPhase.LOADED)]) == (convergence.Drain(A.name),)
+    draining = [record(A, AdapterPhase.DRAINING)]
+    assert decide([], draining, {A.name: 1}) == ()
+    assert decide([], draining) == (convergence.Unload(A.name),)
+
+
+def test_a_draining_adapter_that_is_wanted_again_is_revived():
+    assert decide([A], [record(A, AdapterPhase.DRAINING)], {A.name: 1}) == (convergence.Revive(A.name),)
+
+
+def test_what_was_never_loaded_is_forgotten():
+    for phase in (AdapterPhase.PENDING, AdapterPhase.RETRYING, AdapterPhase.FAILED):
+        assert decide([], [record(A, phase)]) == (convergence.Forget(A.name),)
+
+
+def test_a_failed_adapter_is_left_alone_and_a_retry_waits_for_its_time():
+    assert decide([A], [record(A, AdapterPhase.FAILED)]) == ()
+    waiting = [record(A, AdapterPhase.RETRYING, retry_at=10.0)]
+    assert decide([A], waiting, now=9.9) == ()
+    assert decide([A], waiting, now=10.0) == (convergence.BringUp(A.name),)
+
+
+def test_the_same_content_at_another_address_is_read_from_there():
+    moved = A.model_copy(update={"uri": "s3://bucket/moved"})
+    assert decide([moved], [record(A, AdapterPhase.LOADED)]) == (convergence.Readdress(moved),)
+    waiting = record(A, AdapterPhase.RETRYING, retry_at=60.0)
+    assert decide([moved], [waiting], now=1.0) == (convergence.Readdress(moved),)
+
+
+def test_other_content_under_the_same_name_replaces_it_by_way_of_draining():
+    other = A.model_copy(update={"digest": "sha256:" + "f" * 64})
+    assert decide([other], [record(A, AdapterPhase.LOADED)]) == (convergence.Drain(A.name),)
+
+
+def test_no_more_than_the_slots_and_no_more_fetches_than_allowed():
+    pending = [record(entry, AdapterPhase.PENDING) for entry in (A, B, C)]
+    assert len(decide([A, B, C], pending)) == 2
+    assert len(decide([A, B, C], pending, parallel=9)) == 3
+    full = [record(A, AdapterPhase.LOADED), record(B, AdapterPhase.DRAINING), record(C, AdapterPhase.PENDING)]
+    assert convergence.BringUp(C.name) not in decide([A, C], full, {B.name: 1}, slots=2)
+
+
+def test_passing_failures_wait_longer_and_longer_up_to_a_minute():
+    failing, waits = record(A, AdapterPhase.FETCHING), []
+    for _ in range(9):
+        failing = convergence.record_failure(failing, "StorageUnreachable", "m", retryable=True, now=0.0)
+        waits.append(failing.retry_at)
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+
+def test_what_storage_refuses_is_told_at_once_and_tried_again_every_minute():
+    failed = convergence.record_failure(record(A, AdapterPhase.FETCHING), "AccessDenied", "m", retryable=False, now=5.0)
+    assert (failed.phase, failed.retry_at) == (AdapterPhase.RETRYING, 65.0), "it says nothing against the adapter"
+    plan, limits = world.make_plan(1, [A]), {"slots": 1, "parallel": 1}
+    assert convergence.decide_actions(plan, {A.name: failed}, {}, 64.9, **limits) == ()
+    assert convergence.decide_actions(plan, {A.name: failed}, {}, 65.0, **limits) == (convergence.BringUp(A.name),)
+    assert convergence.find_next_wake({A.name: failed}) == 65.0
+    again = dataclasses.replace(failed, phase=AdapterPhase.FETCHING)
+    assert convergence.is_settled(plan, {A.name: again}, 65.0, 120.0), "the pod stays ready while it tries"
+    elsewhere = convergence.record_failure(
+        record(A, AdapterPhase.FETCHING), "WrongRegion", "m", retryable=False, now=5.0
+    )
+    assert elsewhere.retry_at == 65.0
+    broken = convergence.record_failure(
+        record(A, AdapterPhase.FETCHING), "DigestMismatch", "m", retryable=False, now=5.0
+    )
+    assert broken.phase is AdapterPhase.FAILED
+    assert convergence.decide_actions(plan, {A.name: broken}, {}, 9999.0, **limits) == ()
+
+
+def test_vllms_own_refusal_is_final_at_the_third_time():
+    failing = record(A, AdapterPhase.FETCHING)
+    phases = []
+    for _ in range(3):
+        failing = convergence.record_failure(failing, AdapterReason.LOAD_FAILED, "m", retryable=True, now=0.0)
+        phases.append(failing.phase)
+    assert phases == [AdapterPhase.RETRYING, AdapterPhase.RETRYING, AdapterPhase.FAILED]
+
+
+def test_a_message_is_cut_in_its_middle_and_can_be_written_as_json():
+    text = "tensor \ud800" + "x" * 1_100_000 + "; train again"
+    failed = convergence.record_failure(record(A, AdapterPhase.FETCHING), "x", text, retryable=False, now=0.0)
+    assert len(failed.message) == 512
+    assert failed.message.startswith("tensor \\ud800xx")
+    assert failed.message.endswith("xx; train again")
+    assert failed.message.encode()
+
+
+def test_settled():
+    plan = world.make_plan(1, [A])
+
+    def settled(phase, now=0.0):
+        return convergence.is_settled(plan, {A.name: record(A, phase)}, now, 120.0)
+
+    assert not convergence.is_settled(None, {}, 0.0, 120.0)
+    assert convergence.is_settled(world.make_plan(1), {}, 0.0, 120.0)
+    assert not convergence.is_settled(plan, {}, 0.0, 120.0)
+    assert settled(AdapterPhase.LOADED)
+    assert settled(AdapterPhase.FAILED)
+    for phase in (AdapterPhase.PENDING, AdapterPhase.FETCHING, AdapterPhase.RETRYING):
+        assert not settled(phase, 119.9)
+        assert settled(phase, 120.0)
+    assert not settled(AdapterPhase.DRAINING, 500.0)
+
+
+class AnyPlans(RuleBasedStateMachine):
+    """Any plans, requests and failures, in any order, against a model of vLLM's slots."""
+
+    SLOTS = 3
+
+    def __init__(self):
+        super().__init__()
+        self.wanted: list[AdapterEntry] = []
+        self.records: dict[str, AdapterRecord] = {}
+        self.in_flight: dict[str, int] = {}
+        self.loaded: set[str] = set()
+        self.now = 0.0
+
+    @rule(numbers=st.sets(st.integers(1, 5)))
+    def plan(self, numbers):
+        self.wanted = [make_entry(number) for number in sorted(numbers)]
+
+    @rule(number=st.integers(1, 5))
+    def request(self, number):
+        name = make_entry(number).name
+        if name in self.records and self.records[name].phase is AdapterPhase.LOADED:
+            self.in_flight[name] = self.in_flight.get(name, 0) + 1
+
+    @rule()
+    def answer_all(self):
+        self.in_flight.clear()
+
+    @rule(ok=st.booleans(), retryable=st.booleans())
+    def fetched(self, ok, retryable):
+        for name, item in list(self.records.items()):
+            if item.phase is AdapterPhase.FETCHING:
+                if ok:
+                    self.loaded.add(name)
+                    self.records[name] = dataclasses.replace(item, phase=AdapterPhase.LOADED)
+                else:
+                    self.records[name] = convergence.record_failure(item, "x", "m", retryable=retryable, now=self.now)
+
+    @rule(seconds=st.floats(0, 100))
+    def wait(self, seconds):
+        self.now += seconds
+
+    @rule()
+    def step(self):
+        plan = world.make_plan(1, self.wanted)
+        for action in convergence.decide_actions(
+            plan, self.records, self.in_flight, self.now, slots=self.SLOTS, parallel=2
+        ):
+            match action:
+                case convergence.Admit(entry):
+                    assert entry.name not in self.records
+                    self.records[entry.name] = AdapterRecord(entry, AdapterPhase.PENDING, self.now)
+                case convergence.BringUp(name):
+                    assert name not in self.loaded
+                    self._set(name, AdapterPhase.FETCHING)
+                case convergence.Drain(name):
+                    self._set(name, AdapterPhase.DRAINING)
+                case convergence.Revive(name):
+                    assert name in self.loaded
+                    self._set(name, AdapterPhase.LOADED)
+                case convergence.Unload(name):
+                    assert not self.in_flight.get(name)
+                    assert self.records[name].phase is AdapterPhase.DRAINING
+                    self.loaded.remove(name)
+                    del self.records[name]
+                case convergence.Forget(name):
+                    assert name not in self.loaded
+                    del self.records[name]
+
+    def _set(self, name, phase):
+        self.records[name] = dataclasses.replace(self.records[name], phase=phase)
+
+    @invariant()
+    def nothing_is_evicted(self):
+        holding = [item for item in self.records.values() if item.phase is AdapterPhase.FETCHING]
+        assert len(self.loaded) + len(holding) <= self.SLOTS
+
+    def teardown(self):
+        """Left alone, with answers given and fetches done, every pod ends where the plan says."""
+        for _ in range(20):
+            self.answer_all()
+            self.now += 100
+            self.step()
+            self.fetched(ok=True, retryable=True)
+        names = {entry.name for entry in self.wanted}
+        assert self.loaded <= names
+        failed = {name for name, item in self.records.items() if item.phase is AdapterPhase.FAILED}
+        assert len(self.loaded) == min(self.SLOTS, len(names - failed))
+
+
+TestAnyPlans = AnyPlans.TestCase
+TestAnyPlans.settings = settings(max_examples=60, stateful_step_count=30)

@@ -1,0 +1,361 @@
+"""Everything that vLLM would take in silence, or die of, is refused before it is asked."""
+
+import json
+import math
+import pickle
+import re
+import struct
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+import support.worlds.server_world as world
+from tunewright_contracts.adapter_manifest import CONFIG_NAME, WEIGHTS_NAME
+from tunewright_contracts.serving_plan import AdapterSource
+from tunewright_server.adapters import preflight, weights
+from tunewright_server.adapters.base_shapes import read_base_shapes
+from tunewright_server.adapters.preflight import AdapterError, AdapterReason
+
+Q_A = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
+Q_B = "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight"
+V_B = "base_model.model.model.layers.1.self_attn.v_proj.lora_B.weight"
+WHAT_TO_DO = re.compile("; (train|publish|write|install|add) [^;]+$")
+"""How the message of every refusal ends."""
+
+
+@pytest.fixture
+def base(tmp_path):
+    world.write_base_model(tmp_path / "base")
+    return read_base_shapes(tmp_path / "base")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    target = tmp_path / "adapter"
+    target.mkdir()
+    write(target)
+    return target
+
+
+def write(folder, tensors=None, **config):
+    save_file(world.make_tensors() if tensors is None else tensors, folder / WEIGHTS_NAME)
+    (folder / CONFIG_NAME).write_text(json.dumps(world.make_config(**config)))
+
+
+def reason_of(folder, base, max_rank=8) -> tuple[str, str]:
+    with pytest.raises(AdapterError, match=WHAT_TO_DO) as caught:
+        preflight.check_folder(folder, max_rank, base)
+    assert not caught.value.retryable
+    return caught.value.reason, str(caught.value)
+
+
+def test_a_good_adapter_passes(folder, base):
+    preflight.check_folder(folder, 8, base)
+
+
+def test_a_wrapped_model_names_its_layers_otherwise(folder, base):
+    tensors = {
+        name.replace("model.model.model.", "model.model.language_model."): t for name, t in world.make_tensors().items()
+    }
+    write(folder, tensors)
+    preflight.check_folder(folder, 8, base)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.float64])
+def test_numbers_that_are_not_finite(folder, base, value, dtype):
+    tensors = {name: tensor.astype(dtype) for name, tensor in world.make_tensors().items()}
+    preflight_tensors = dict(tensors)
+    write(folder, preflight_tensors)
+    preflight.check_folder(folder, 8, base)
+    tensors[V_B][3, 1] = value
+    write(folder, tensors)
+    reason, message = reason_of(folder, base)
+    assert reason == AdapterReason.NON_FINITE_WEIGHTS
+    assert V_B in message
+
+
+def test_bfloat16_is_read(tmp_path):
+    finite, bad = np.array([0x3F80, 0x7F7F], "<u2"), np.array([0x3F80, 0xFF80], "<u2")
+    header = json.dumps({"t": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}).encode()
+    for number, (data, expected) in enumerate(((finite, None), (bad, "t"))):
+        path = tmp_path / str(number)
+        path.write_bytes(struct.pack("<Q", len(header)) + header + data.tobytes())
+        assert weights.find_non_finite(path, weights.read_tensors(path)) == expected
+
+
+def test_a_pickle(folder, base):
+    (folder / WEIGHTS_NAME).write_bytes(pickle.dumps({"weight": [1.0]}))
+    reason, message = reason_of(folder, base)
+    assert reason == AdapterReason.NOT_SAFETENSORS
+    assert "pickle" in message
+
+
+def test_a_pickle_beside_the_weights(folder, base):
+    (folder / "adapter_model.bin").write_bytes(b"x")
+    assert reason_of(folder, base)[0] == AdapterReason.FORBIDDEN_FILE
+
+
+def test_a_link_out_of_the_folder(folder, base, tmp_path):
+    (folder / "tokenizer.json").symlink_to(tmp_path / "base" / "model.safetensors")
+    assert reason_of(folder, base)[0] == AdapterReason.FORBIDDEN_FILE
+
+
+@pytest.mark.parametrize("keep", [0, 4, 20, 2000, -1])
+def test_truncated_weights(folder, base, keep):
+    path = folder / WEIGHTS_NAME
+    path.write_bytes(path.read_bytes()[:keep])
+    assert reason_of(folder, base)[0] == AdapterReason.NOT_SAFETENSORS
+
+
+def test_a_header_that_lies_about_its_data(folder, base):
+    header = json.dumps({Q_A: {"dtype": "F32", "shape": [4, 16], "data_offsets": [0, 8]}}).encode()
+    (folder / WEIGHTS_NAME).write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 8)
+    assert reason_of(folder, base)[0] == AdapterReason.NOT_SAFETENSORS
+
+
+@pytest.mark.parametrize("shape", [(world.RANK, 8), (3, 16), (16, world.RANK)])
+def test_wrong_shapes(folder, base, shape):
+    write(folder, {**world.make_tensors(), Q_A: np.zeros(shape, np.float32)})
+    assert reason_of(folder, base)[0] == AdapterReason.SHAPE_MISMATCH
+
+
+def test_one_half_missing(folder, base):
+    tensors = world.make_tensors()
+    del tensors[Q_B]
+    write(folder, tensors)
+    assert reason_of(folder, base)[0] == AdapterReason.SHAPE_MISMATCH
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "base_model.model.model.layers.7.self_attn.q_proj.lora_{}.weight",
+        "base_model.model.model.layers.0.mlp.gate.lora_{}.weight",
+        "model.layers.0.self_attn.q_proj.lora_{}.weight",
+        "base_model.model.model.embed_tokens.lora_embedding_{}",
+        "base_model.model.../x.lora_{}.weight",
+    ],
+)
+def test_modules_that_the_base_does_not_have(folder, base, name):
+    extra = {name.format("A"): np.zeros((4, 16), np.float32), name.format("B"): np.zeros((16, 4), np.float32)}
+    write(folder, {**world.make_tensors(), **extra})
+    assert reason_of(folder, base)[0] == AdapterReason.UNKNOWN_MODULES
+
+
+LONG = "x" * 1_100_000
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tensors": {LONG: np.zeros((4, 16), np.float32)}},
+        {"tensors": {f"base_model.model.{LONG}.lora_A.weight": np.zeros((4, 16), np.float32)}},
+        {"tensors": {LONG: np.zeros((4, 16), np.int32)}},
+        {"peft_type": "P" * 200_000},
+        {"peft_type": "\ud800"},
+        {"init_lora_weights": "P" * 200_000},
+        {"r": "P" * 200_000},
+        {"lora_alpha": "\ud800" * 10},
+        {"rank_pattern": {"q_proj": "P" * 200_000}},
+        {"target_modules": ["P" * 200_000, "\ud800"]},
+        {"target_modules": [str(number) for number in range(20_000)]},
+    ],
+)
+def test_what_a_tenant_wrote_is_cut_in_messages(folder, base, change):
+    write(folder, **change)
+    message = reason_of(folder, base)[1]
+    assert len(message) < 1000
+    assert message.encode()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"dtype": "F32", "shape": [4], "data_offsets": [0, 8]},
+        {"dtype": "F" * 200_000, "shape": [2], "data_offsets": [4, 8]},
+        {"dtype": "F32", "shape": "S" * 200_000, "data_offsets": [0, 8]},
+        {"dtype": "F32", "shape": ["S" * 200_000], "data_offsets": [0, 8]},
+    ],
+)
+def test_what_a_header_says_is_cut_in_messages(folder, base, entry):
+    header = json.dumps({LONG: entry}).encode()
+    (folder / WEIGHTS_NAME).write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 8)
+    reason, message = reason_of(folder, base)
+    assert reason == AdapterReason.NOT_SAFETENSORS
+    assert len(message) < 1000
+
+
+@pytest.mark.parametrize("targets", [["q_proj", "v_proj", "nothing"], []])
+def test_targets_without_weights(folder, base, targets):
+    write(folder, target_modules=targets)
+    assert reason_of(folder, base)[0] == AdapterReason.UNKNOWN_MODULES
+
+
+def test_no_tensor_at_all(folder, base):
+    write(folder, {})
+    assert reason_of(folder, base)[0] == AdapterReason.UNKNOWN_MODULES
+
+
+def test_integer_weights(folder, base):
+    write(folder, {**world.make_tensors(), Q_A: np.zeros((4, 16), np.int32)})
+    assert reason_of(folder, base)[0] == AdapterReason.UNSUPPORTED_ADAPTER
+
+
+def test_rank_over_the_servers(folder, base):
+    reason, message = reason_of(folder, base, max_rank=2)
+    assert reason == AdapterReason.RANK_TOO_HIGH
+    assert "maxRank" in message
+
+
+def test_a_rank_pattern_counts(folder, base):
+    write(folder, rank_pattern={"q_proj": 64})
+    assert reason_of(folder, base)[0] == AdapterReason.RANK_TOO_HIGH
+    write(folder, rank_pattern={"q_proj": 2})
+    assert reason_of(folder, base)[0] == AdapterReason.SHAPE_MISMATCH
+    write(folder, rank_pattern={"q_proj": 4})
+    preflight.check_folder(folder, 8, base)
+
+
+@pytest.mark.parametrize("alpha", [math.nan, math.inf, 1e300, 0, -1, True, "8", None, 10**200])
+def test_a_scale_that_would_make_every_answer_nan(folder, base, alpha):
+    write(folder, lora_alpha=alpha)
+    assert reason_of(folder, base)[0] == AdapterReason.NOT_AN_ADAPTER
+    write(folder, alpha_pattern={"q_proj": alpha})
+    assert reason_of(folder, base)[0] == AdapterReason.NOT_AN_ADAPTER
+
+
+def test_a_scale_of_one_module_is_fine(folder, base):
+    write(folder, alpha_pattern={"q_proj": 32.5})
+    preflight.check_folder(folder, 8, base)
+
+
+@pytest.mark.parametrize("field", ["rank_pattern", "alpha_pattern"])
+def test_a_pattern_that_would_stop_the_engine(folder, base, field):
+    write(folder, **{field: {"(a+)+$": 4}})
+    assert reason_of(folder, base)[0] == AdapterReason.UNSUPPORTED_ADAPTER
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"use_dora": True},
+        {"bias": "all"},
+        {"modules_to_save": ["lm_head"]},
+        {"peft_type": "IA3"},
+        {"init_lora_weights": "pissa"},
+        {"layer_replication": [[0, 2]]},
+    ],
+)
+def test_what_vllm_cannot_serve(folder, base, change):
+    write(folder, **change)
+    assert reason_of(folder, base)[0] == AdapterReason.UNSUPPORTED_ADAPTER
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{", '{"peft_type":"LORA","r":"4","lora_alpha":8}', '{"peft_type":"LORA","r":4.5,"lora_alpha":8}'],
+)
+def test_a_configuration_that_is_none(folder, base, text):
+    (folder / CONFIG_NAME).write_text(text)
+    assert reason_of(folder, base)[0] == AdapterReason.NOT_AN_ADAPTER
+
+
+def test_the_manifest_of_another_base_model(tmp_path, base):
+    source = world.FakeSource()
+    entry = source.publish(tmp_path / "x", base_digest="sha256:" + "c" * 64)
+    with pytest.raises(AdapterError, match=WHAT_TO_DO) as caught:
+        preflight.check_manifest(source.manifests[entry.uri], world.BASE_DIGEST, 8, base)
+    assert "trained on" in str(caught.value)
+    assert caught.value.reason == AdapterReason.BASE_MODEL_MISMATCH
+
+
+def test_the_manifest_of_a_huge_adapter(tmp_path, base):
+    huge = manifest_of(tmp_path, 1 << 40)
+    with pytest.raises(AdapterError, match=WHAT_TO_DO) as caught:
+        preflight.check_manifest(huge, world.BASE_DIGEST, 8, base)
+    assert caught.value.reason == AdapterReason.TOO_LARGE
+
+
+def write_packed_model(folder, packed):
+    """Write a base with one plain layer, its norm, and one layer as a quantised checkpoint has it."""
+    layer = "model.layers.0.self_attn"
+    tensors = {
+        f"{layer}.q_proj.weight": np.zeros((16, 16), np.float32),
+        "model.layers.0.input_layernorm.weight": np.zeros((16,), np.float32),
+        "model.layers.0.linear_attn.conv1d.weight": np.zeros((16, 1, 4), np.float32),
+    }
+    tensors |= {f"{layer}.v_proj.{name}": tensor for name, tensor in packed.items()}
+    folder.mkdir()
+    save_file(tensors, folder / "model.safetensors")
+    return read_base_shapes(folder)
+
+
+PACKED = {
+    "bitsandbytes": {"weight": np.zeros((64, 1), np.uint8), "weight.absmax": np.zeros((2,), np.float32)},
+    "gptq": {"qweight": np.zeros((2, 8), np.int32), "scales": np.zeros((1, 8), np.float16)},
+    "compressed-tensors": {"weight_packed": np.zeros((8, 2), np.int32), "weight_scale": np.zeros((8, 1), np.float16)},
+}
+
+
+@pytest.mark.parametrize("packed", PACKED.values(), ids=PACKED)
+def test_on_a_packed_base_the_size_is_bounded_by_a_fixed_number(tmp_path, packed):
+    base = write_packed_model(tmp_path / "packed", packed)
+    assert base.largest_adapter_elements_per_rank is None
+    manifest = manifest_of(tmp_path, 1 << 30)
+    preflight.check_manifest(manifest, world.BASE_DIGEST, 8, base)
+    with pytest.raises(AdapterError, match=WHAT_TO_DO) as caught:
+        preflight.check_manifest(manifest_of(tmp_path, 1 << 40), world.BASE_DIGEST, 8, base)
+    assert caught.value.reason == AdapterReason.TOO_LARGE
+
+
+def test_an_adapter_on_a_packed_layer(tmp_path, folder):
+    base = write_packed_model(tmp_path / "packed", PACKED["gptq"])
+    tensors = {name: tensor for name, tensor in world.make_tensors().items() if ".layers.0." in name}
+    write(folder, tensors)
+    preflight.check_folder(folder, 8, base)
+
+
+def test_norms_and_convolutions_are_not_taken_for_packed_layers(tmp_path):
+    base = write_packed_model(tmp_path / "plain", {"weight": np.zeros((8, 16), np.float32)})
+    assert base.largest_adapter_elements_per_rank == 16 + 16 + 8 + 16
+    assert base.find("model.layers.0.input_layernorm") is None
+    with pytest.raises(AdapterError, match="at most"):
+        preflight.check_manifest(manifest_of(tmp_path, 1 << 30), world.BASE_DIGEST, 8, base)
+
+
+def manifest_of(tmp_path, size):
+    """Return the manifest of an adapter of so many bytes."""
+    source = world.FakeSource()
+    manifest = source.manifests[source.publish(tmp_path / "x").uri]
+    first, *rest = manifest.files
+    return manifest.model_copy(update={"files": (first.model_copy(update={"size": size}), *rest)})
+
+
+SOURCES = (AdapterSource(namespace="support", uri_prefix="s3://bucket/adapters/support"),)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"uri": "s3://bucket/adapters/billing/sha256-1"},
+        {"uri": "s3://bucket/adapters/support-2/sha256-1"},
+        {"uri": "s3://bucket/adapters/support/../billing"},
+        {"uri": "s3://other/adapters/support/x"},
+        {"uri": "/etc/passwd"},
+        {"namespace": "billing"},
+    ],
+)
+def test_an_adapter_from_where_its_namespace_may_not_serve(tmp_path, change):
+    entry = world.FakeSource().publish(tmp_path).model_copy(update=change)
+    with pytest.raises(AdapterError, match=WHAT_TO_DO) as caught:
+        preflight.check_entry(entry, SOURCES)
+    assert caught.value.reason == AdapterReason.SOURCE_NOT_ALLOWED
+
+
+def test_a_name_that_is_not_its_digests(tmp_path):
+    entry = world.FakeSource().publish(tmp_path).model_copy(update={"name": "support--000000000000"})
+    with pytest.raises(AdapterError, match=WHAT_TO_DO) as caught:
+        preflight.check_entry(entry, SOURCES)
+    assert caught.value.reason == AdapterReason.INVALID_ENTRY

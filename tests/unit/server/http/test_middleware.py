@@ -1,0 +1,241 @@
+"""One door: what a client may ask, and who answers."""
+
+import gzip
+import json
+import math
+
+import pytest
+
+import support.worlds.server_world as world
+from support.worlds.server_world import chat, refused, serve
+from tunewright_contracts.serving_plan import StickyKey
+
+CHAT = "/v1/chat/completions"
+SCHEMA = {"type": "object", "required": ["queue"]}
+
+
+# --- what a client sees -------------------------------------------------------------------------------------------------
+
+
+async def test_an_answer_names_the_alias_and_its_revision(pod):
+    response = await pod.client.post(CHAT, json=chat())
+    assert response.status_code == 200
+    assert response.json()["model"] == "support"
+    assert pod.stable.name not in response.text
+    assert response.headers["x-tunewright-revision"] == pod.stable.name
+    assert int(response.headers["content-length"]) == len(response.content)
+    assert pod.vllm.requests[-1]["model"] == pod.stable.name
+
+
+async def test_completions_too(pod):
+    response = await pod.client.post("/v1/completions", json={"model": "support", "prompt": "x"})
+    assert response.json()["model"] == "support"
+
+
+async def test_a_streamed_answer_names_the_alias_in_every_event(pod):
+    response = await pod.client.post(CHAT, json=chat(stream=True))
+    events = [line.removeprefix("data: ") for line in response.text.splitlines() if line]
+    assert events[-1] == "[DONE]"
+    assert {json.loads(event)["model"] for event in events[:-1]} == {"support"}
+    assert "".join(json.loads(e)["choices"][0]["delta"]["content"] for e in events[:-1]) == pod.vllm.answer
+    assert response.headers["x-tunewright-revision"] == pod.stable.name
+
+
+async def test_models_are_aliases(pod):
+    response = await pod.client.get("/v1/models")
+    assert [model["id"] for model in response.json()["data"]] == ["support"]
+    assert world.BASE_NAME not in response.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/load_lora_adapter"),
+        ("POST", "/adapters"),
+        ("POST", "/invocations"),
+        ("POST", "/v1/embeddings"),
+        ("POST", "/v1/responses"),
+        ("POST", "/tokenize"),
+        ("GET", "/version"),
+        ("GET", "/v1/chat/completions"),
+        ("POST", "/v1/chat/completions/"),
+        ("POST", "//v1/chat/completions"),
+        ("POST", "/v1/models"),
+        ("DELETE", "/health"),
+        ("GET", "/tunewright/v1/plan"),
+        ("GET", "/tunewright/v1/other"),
+    ],
+)
+async def test_everything_else_does_not_exist(pod, method, path):
+    response = await pod.client.request(method, path, json=chat() if method == "POST" else None)
+    refused(response, 404, "not_found")
+    assert pod.vllm.requests == []
+
+
+async def test_health_and_metrics_are_vllms(pod):
+    assert (await pod.client.get("/health")).status_code == 200
+    assert (await pod.client.get("/metrics")).text == "vllm:x 1"
+
+
+async def test_websockets_are_closed(pod):
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    await pod.middleware({"type": "websocket", "path": "/v1/realtime"}, None, send)
+    assert sent[0]["type"] == "websocket.close"
+
+
+@pytest.mark.parametrize("model", ["unknown", world.BASE_NAME, "support--000000000000", "Support", "*"])
+async def test_an_unknown_model(pod, model):
+    refused(await pod.client.post(CHAT, json=chat(model=model)), 404, "model_not_found")
+    assert pod.vllm.requests == []
+
+
+async def test_a_revisions_own_name_is_unknown(pod):
+    refused(await pod.client.post(CHAT, json=chat(model=pod.stable.name)), 404, "model_not_found")
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "status", "code"),
+    [
+        (b'{"model":"support","model":"x","messages":[]}', {}, 400, "duplicate_model"),
+        (b'{"model":"support","\\u006dodel":"x","messages":[]}', {}, 400, "duplicate_model"),
+        (b'{"messages":[]}', {}, 400, "invalid_model"),
+        (b'{"model":"support","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"http://a/"}}]}]}', {}, 400, "unsupported_content"),
+        (b"model=support", {}, 400, "invalid_json"),
+        (b'{"model":"support"}', {"content-type": "text/plain"}, 415, "unsupported_media_type"),
+        (
+            gzip.compress(b'{"model":"support"}', mtime=0),
+            {"content-encoding": "gzip"},
+            415,
+            "unsupported_content_encoding",
+        ),
+        (b'{"model":"support","x":"' + b"y" * 700_000 + b'"}', {}, 413, "request_too_large"),
+    ],
+)  # fmt: skip
+async def test_bad_requests(pod, content, headers, status, code):
+    headers = {"content-type": "application/json", **headers}
+    refused(await pod.client.post(CHAT, content=content, headers=headers), status, code)
+    assert pod.vllm.requests == []
+
+
+async def test_an_oversize_body_without_a_stated_length(pod):
+    async def chunks():
+        for _ in range(8):
+            yield b"y" * 100_000
+
+    response = await pod.client.post(CHAT, content=chunks(), headers={"content-type": "application/json"})
+    refused(response, 413, "request_too_large")
+
+
+async def test_a_large_body_goes_through_unchanged(pod):
+    body = chat("é" * 150_000, temperature=0.25)
+    assert (await pod.client.post(CHAT, json=body)).status_code == 200
+    assert pod.vllm.requests[-1] == {**body, "model": pod.stable.name}
+
+
+async def test_what_vllm_parses_is_what_was_authorised(pod):
+    content = b'{"\\u006dodel" : "support", "messages": [{"role":"user","content":"hi"}], "seed": 12345678901234567}'
+    await pod.client.post(CHAT, content=content, headers={"content-type": "application/json"})
+    assert pod.vllm.requests[-1]["model"] == pod.stable.name
+    assert pod.vllm.requests[-1]["seed"] == 12345678901234567
+
+
+async def test_vllms_errors_speak_of_the_alias(pod):
+    response = await pod.client.post(CHAT, json=chat("400"))
+    assert response.status_code == 400
+    assert "`support`" in response.text
+    assert pod.stable.name not in response.text
+    stream = await pod.client.post(CHAT, json=chat("error-event", stream=True))
+    assert "support failed" in stream.text
+    assert pod.stable.name not in stream.text
+
+
+# --- who answers --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_canary_gets_its_share_and_sessions_stay(pod):
+    await serve(pod, (pod.stable, 50), (pod.canary, 50), sticky_by=(StickyKey(header="x-session-id"),), salt="r1")
+    seen = {}
+    for _ in range(2):
+        for number in range(60):
+            headers = {"x-session-id": f"session-{number}"}
+            revision = (await pod.client.post(CHAT, json=chat(), headers=headers)).headers["x-tunewright-revision"]
+            assert seen.setdefault(number, revision) == revision
+    share = sum(revision == pod.canary.name for revision in seen.values())
+    assert abs(share - 30) < 5 * math.sqrt(15)
+
+
+async def test_an_alias_with_no_target_is_unavailable_never_the_base_model(pod):
+    await serve(pod)
+    response = await pod.client.post(CHAT, json=chat())
+    refused(response, 503, "adapter_unavailable")
+    assert int(response.headers["retry-after"]) > 0
+    assert pod.vllm.requests == []
+
+
+async def test_a_candidate_that_does_not_load_leaves_its_share_to_the_incumbent(pod):
+    broken = pod.source.publish(pod.root / "c", 3, base_digest="sha256:" + "c" * 64)
+    await serve(pod, (pod.stable, 1), (broken, 99))
+    state = {item["name"]: item for item in (await pod.state())["adapters"]}
+    assert state[broken.name]["phase"] == "Failed"
+    assert state[broken.name]["reason"] == "BaseModelMismatch"
+    for _ in range(20):
+        response = await pod.client.post(CHAT, json=chat())
+        assert response.headers["x-tunewright-revision"] == pod.stable.name
+
+
+async def test_an_incumbent_that_does_not_load_leaves_nothing_to_the_candidate(pod):
+    broken = pod.source.publish(pod.root / "c", 3, base_digest="sha256:" + "c" * 64)
+    await serve(pod, (broken, 99), (pod.stable, 1))
+    answers = [await pod.client.post(CHAT, json=chat()) for _ in range(20)]
+    assert sum(answer.status_code == 503 for answer in answers) >= 15
+    refused(next(answer for answer in answers if answer.status_code == 503), 503, "adapter_unavailable")
+
+
+async def test_when_no_target_loads_the_alias_is_unavailable(pod):
+    pod.engine.refuse.add(pod.canary.name)
+    await pod.push(world.make_plan(2, [pod.canary], [world.make_route((pod.canary, 100))]))
+    refused(await pod.client.post(CHAT, json=chat()), 503, "adapter_unavailable")
+
+
+# --- evaluation ---------------------------------------------------------------------------------------------------------
+
+
+def evaluate(revision, **claims):
+    claims = {"revisions": [revision], **claims}
+    token = world.make_token(claims.pop("scope", "evaluate"), **claims)
+    return {"x-tunewright-evaluate": revision, "authorization": f"Bearer {token}"}
+
+
+async def test_an_evaluation_reaches_a_revision_of_no_weight_and_counts_nothing(pod):
+    await serve(pod, (pod.stable, 100), extra=[pod.canary])
+    response = await pod.client.post(CHAT, json=chat(), headers=evaluate(pod.canary.name))
+    assert response.headers["x-tunewright-revision"] == pod.canary.name
+    assert response.json()["model"] == "support"
+    assert pod.vllm.requests[-1]["model"] == pod.canary.name
+    assert "x-tunewright-evaluate" not in pod.vllm.headers[-1]
+    response = await pod.client.post(CHAT, json=chat(), headers=evaluate("base-model"))
+    assert response.headers["x-tunewright-revision"] == "base-model"
+    assert pod.vllm.requests[-1]["model"] == world.BASE_NAME
+    assert response.json()["model"] == "support"
+    assert (await pod.state())["counters"] == []
+
+
+async def test_an_evaluation_without_a_token_or_with_another(pod):
+    header = {"x-tunewright-evaluate": "base-model"}
+    refused(await pod.client.post(CHAT, json=chat(), headers=header), 401, "unauthorized")
+    wrong_scope = evaluate("base-model", scope="state")
+    refused(await pod.client.post(CHAT, json=chat(), headers=wrong_scope), 401, "unauthorized")
+    other = evaluate("base-model", revisions=["support--1"])
+    refused(await pod.client.post(CHAT, json=chat(), headers=other), 403, "forbidden")
+    text = evaluate("base-model", revisions="base-model")
+    refused(await pod.client.post(CHAT, json=chat(), headers=text), 403, "forbidden")
+    assert pod.vllm.requests == []
+
+
+async def test_an_evaluation_of_what_is_not_loaded(pod):
+    missing = "support--0123456789ab"
+    refused(await pod.client.post(CHAT, json=chat(), headers=evaluate(missing)), 503, "adapter_unavailable")
