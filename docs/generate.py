@@ -16,7 +16,11 @@ import yaml
 
 from tunewright_contracts.reasons import Reason
 from tunewright_evaluator.reasons import EvaluationReason
-from tunewright_operator.domain import reasons
+from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason
+from tunewright_operator.domain.reasons.base_model import BaseModelReason
+from tunewright_operator.domain.reasons.common import CommonReason
+from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
+from tunewright_operator.domain.reasons.model_server import ModelServerReason
 from tunewright_server.adapters.preflight import AdapterReason
 from tunewright_storage.errors import StorageReason
 from tunewright_trainer.errors import Reason as TrainerReason
@@ -27,13 +31,13 @@ RULES = "charts/tunewright/files/operator-rules.yaml"
 CONDITIONS = "operator/src/tunewright_operator/api/conditions.py"
 KINDS = ("BaseModel", "FineTuneJob", "ModelServer", "AdapterDeployment")
 REASONS: dict[str, type[Reason]] = {
-    "Of more than one kind": reasons.CommonReason,
+    "Of more than one kind": CommonReason,
     "Of object storage, on any kind": StorageReason,
-    "Of a BaseModel": reasons.BaseModelReason,
-    "Of a FineTuneJob": reasons.FineTuneJobReason,
+    "Of a BaseModel": BaseModelReason,
+    "Of a FineTuneJob": FineTuneJobReason,
     "Of a FineTuneJob, as its pods report them": TrainerReason,
-    "Of a ModelServer": reasons.ModelServerReason,
-    "Of an AdapterDeployment": reasons.AdapterDeploymentReason,
+    "Of a ModelServer": ModelServerReason,
+    "Of an AdapterDeployment": AdapterDeploymentReason,
     "Of an adapter in a server's pod (in the messages of LoadingRetried and AdapterRefused)": AdapterReason,
     "Of an evaluation (in its report)": EvaluationReason,
 }

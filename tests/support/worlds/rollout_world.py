@@ -14,13 +14,13 @@ from tunewright_contracts.phase_result import AdapterSummary
 from tunewright_contracts.serving_plan import ServingPlan
 from tunewright_operator.api.adapter_deployment import AdapterDeployment
 from tunewright_operator.domain.rollout.decision import decide
-from tunewright_operator.domain.rollout.observation import Decision, EvaluationView, ServerFacts, Situation
+from tunewright_operator.domain.rollout.observation import Decision, EvaluationView, Situation
 from tunewright_operator.domain.rollout.selection import Choice, Inspection, choose_adapter
 from tunewright_operator.domain.rollout.steps import evaluation_key, wants_evaluation
 from tunewright_operator.domain.serving.adapter_sources import SourcePolicy
-from tunewright_operator.domain.serving.claim import Refusals, ServerView
-from tunewright_operator.domain.serving.plan import PlanDecision, build_plan
-from tunewright_operator.domain.serving.tenants import build_server_facts, build_tenant, report_pod, view_pod
+from tunewright_operator.domain.serving.claim import Refusals, ServerView, build_tenant
+from tunewright_operator.domain.serving.plan import PlanDecision, build_plan, report_pod
+from tunewright_operator.domain.serving.replica import ServerFacts, build_server_facts, view_pod
 from tunewright_operator.domain.times import format_time
 
 BASE_DIGEST = "sha256:" + "b" * 64

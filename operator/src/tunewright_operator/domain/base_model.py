@@ -13,7 +13,8 @@ from tunewright_operator.api.base_model import BaseModel, BaseModelStatus
 from tunewright_operator.api.conditions import BaseModelCondition, ConditionStatus, find_condition
 from tunewright_operator.domain.conditions import Wanted, merge_conditions
 from tunewright_operator.domain.job_run import JobRun
-from tunewright_operator.domain.reasons import BaseModelReason, CommonReason, condition_reason
+from tunewright_operator.domain.reasons.base_model import BaseModelReason
+from tunewright_operator.domain.reasons.common import CommonReason, condition_reason
 from tunewright_operator.domain.secrets import SecretFacts
 
 IN_USE_FINALIZER = "tunewright.dev/in-use"

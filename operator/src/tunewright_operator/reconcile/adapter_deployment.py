@@ -14,25 +14,26 @@ from tunewright_operator.api.conditions import AdapterDeploymentCondition
 from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, FINE_TUNE_JOB, JOB, MODEL_SERVER
 from tunewright_operator.api.model_server import ModelServer
-from tunewright_operator.cluster import Body, Cluster, ForbiddenError, InvalidError
+from tunewright_operator.cluster import Body, Cluster
 from tunewright_operator.domain.job_run import JobRun
-from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
-from tunewright_operator.domain.reasons import CommonReason
+from tunewright_operator.domain.problem import Problem
+from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
+from tunewright_operator.domain.reasons.common import CommonReason
+from tunewright_operator.domain.references import check_secret
 from tunewright_operator.domain.rollout import steps
 from tunewright_operator.domain.rollout.decision import decide
 from tunewright_operator.domain.rollout.observation import Decision, Situation, Wait
 from tunewright_operator.domain.rollout.selection import Choice, Inspection, choose_adapter, find_known_address
 from tunewright_operator.domain.rollout.status import report
-from tunewright_operator.domain.serving.prerequisites import check_secret
-from tunewright_operator.domain.serving.status import Problem
-from tunewright_operator.domain.serving.tenants import build_server_facts
+from tunewright_operator.domain.serving.replica import build_server_facts
 from tunewright_operator.manifests.evaluation import build_evaluation_request, evaluation_name
 from tunewright_operator.manifests.events import EventType
 from tunewright_operator.manifests.jobs import JobIdentity, build_inspect_job, build_request_config_map
 from tunewright_operator.manifests.model_server import endpoint
 from tunewright_operator.manifests.pods import ImageDefaults
-from tunewright_operator.reconcile.children import NameTakenError, ensure_created, list_runs, read_secret_facts
+from tunewright_operator.reconcile.children import ensure_created, list_runs, read_secret_facts
 from tunewright_operator.reconcile.evaluations import Evaluations, WantedEvaluation
+from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
 from tunewright_operator.reconcile.report import write_status
 from tunewright_operator.reconcile.signing_keys import SigningKeys
 from tunewright_operator.runtime.clock import Now, utc_now
@@ -89,13 +90,13 @@ class AdapterDeploymentReconciler:
         problem: Problem | None = None
         try:
             choice = await self._choose(body, deployment)
-        except (NameTakenError, ForbiddenError, InvalidError) as error:
-            choice, problem = Choice(), _explain_refusal(error)
+        except REFUSED_WRITE as error:
+            choice, problem = Choice(), explain_refused_write(error)
         situation = await self._look_at_server(deployment, choice)
         try:
             situation = await self._look_at_evaluation(body, deployment, situation)
-        except (NameTakenError, ForbiddenError, InvalidError) as error:
-            problem = _explain_refusal(error)
+        except REFUSED_WRITE as error:
+            problem = explain_refused_write(error)
         except _SecretRefusedError as error:
             problem = error.problem
         return situation, problem
@@ -221,13 +222,6 @@ class _SecretRefusedError(Exception):
 def inspection_name(deployment_name: str, uri: str) -> str:
     """Return the name of the Job that reads the manifest at an address."""
     return f"{deployment_name}-inspect-{hashlib.sha256(uri.encode()).hexdigest()[:8]}"
-
-
-def _explain_refusal(error: Exception) -> Problem:
-    if isinstance(error, NameTakenError):
-        message = f"{error} exists and belongs to another. {CommonReason.NAME_TAKEN.remedy}"
-        return Problem(CommonReason.NAME_TAKEN, message)
-    return Problem(CommonReason.JOB_REFUSED, f"{error} {CommonReason.JOB_REFUSED.remedy}")
 
 
 def _next_look(decision: Decision) -> float | None:

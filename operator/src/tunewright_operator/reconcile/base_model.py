@@ -9,7 +9,7 @@ from tunewright_operator.api.base_model import BaseModel
 from tunewright_operator.api.conditions import BaseModelCondition
 from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.api.kinds import BASE_MODEL, FINE_TUNE_JOB, JOB, MODEL_SERVER
-from tunewright_operator.cluster import Body, Cluster, ForbiddenError, InvalidError, Propagation
+from tunewright_operator.cluster import Body, Cluster, Propagation
 from tunewright_operator.domain import base_model
 from tunewright_operator.domain.base_model import (
     BaseModelAction,
@@ -20,10 +20,10 @@ from tunewright_operator.domain.base_model import (
     inspect_job_name,
 )
 from tunewright_operator.domain.finetune.observation import has_ended
-from tunewright_operator.domain.reasons import CommonReason
 from tunewright_operator.manifests.jobs import JobIdentity, build_inspect_job, build_request_config_map
 from tunewright_operator.manifests.pods import ImageDefaults
-from tunewright_operator.reconcile.children import NameTakenError, ensure_created, list_runs, read_secret_facts
+from tunewright_operator.reconcile.children import ensure_created, list_runs, read_secret_facts
+from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
 from tunewright_operator.reconcile.report import write_status
 from tunewright_operator.runtime.clock import Now, utc_now
 from tunewright_operator.runtime.runner import GoneError
@@ -56,13 +56,9 @@ class BaseModelReconciler:
         try:
             for action in decision.actions:
                 await self._act(body, model, action)
-        except NameTakenError as error:
-            message = f"{error} exists and belongs to another. {CommonReason.NAME_TAKEN.remedy}"
-            status = base_model.report_refusal(model, CommonReason.NAME_TAKEN, message, self._now())
-            look_again = base_model.RETRY_SECONDS
-        except (ForbiddenError, InvalidError) as error:
-            message = f"{error} {CommonReason.JOB_REFUSED.remedy}"
-            status = base_model.report_refusal(model, CommonReason.JOB_REFUSED, message, self._now())
+        except REFUSED_WRITE as error:
+            problem = explain_refused_write(error)
+            status = base_model.report_refusal(model, problem.reason, problem.message, self._now())
             look_again = base_model.RETRY_SECONDS
         await write_status(self._cluster, body, model.status, status, BaseModelCondition.READY)
         return look_again

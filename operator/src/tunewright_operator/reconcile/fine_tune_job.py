@@ -12,7 +12,7 @@ from tunewright_operator.api.conditions import FineTuneJobCondition
 from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.api.kinds import BASE_MODEL, CONFIG_MAP, FINE_TUNE_JOB, JOB, NAMESPACE
 from tunewright_operator.api.labels import ATTEMPT, Role
-from tunewright_operator.cluster import Body, Cluster, ForbiddenError, InvalidError, Propagation
+from tunewright_operator.cluster import Body, Cluster, Propagation
 from tunewright_operator.domain.finetune import decision as finetune
 from tunewright_operator.domain.finetune.observation import (
     CreatePrepareJob,
@@ -25,7 +25,6 @@ from tunewright_operator.domain.finetune.observation import (
     train_job_name,
 )
 from tunewright_operator.domain.job_run import RunState
-from tunewright_operator.domain.reasons import CommonReason
 from tunewright_operator.domain.secrets import SecretFacts
 from tunewright_operator.manifests.jobs import (
     build_prepare_job,
@@ -36,7 +35,8 @@ from tunewright_operator.manifests.jobs import (
 from tunewright_operator.manifests.pods import ImageDefaults
 from tunewright_operator.manifests.run_specs import build_run_spec
 from tunewright_operator.progress import TrainerProgress
-from tunewright_operator.reconcile.children import NameTakenError, ensure_created, list_runs, read_secret_facts
+from tunewright_operator.reconcile.children import ensure_created, list_runs, read_secret_facts
+from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
 from tunewright_operator.reconcile.report import write_status
 from tunewright_operator.runtime.clock import Now, utc_now
 from tunewright_operator.runtime.runner import GoneError
@@ -71,13 +71,9 @@ class FineTuneJobReconciler:
         try:
             for action in decision.actions:
                 await self._act(body, observation, action)
-        except NameTakenError as error:
-            message = f"{error} exists and belongs to another. {CommonReason.NAME_TAKEN.remedy}"
-            status = finetune.report_refusal(observation.job, CommonReason.NAME_TAKEN, message, self._now())
-            look_again = finetune.PENDING_SECONDS
-        except (ForbiddenError, InvalidError) as error:
-            message = f"{error} {CommonReason.JOB_REFUSED.remedy}"
-            status = finetune.report_refusal(observation.job, CommonReason.JOB_REFUSED, message, self._now())
+        except REFUSED_WRITE as error:
+            problem = explain_refused_write(error)
+            status = finetune.report_refusal(observation.job, problem.reason, problem.message, self._now())
             look_again = finetune.PENDING_SECONDS
         await write_status(self._cluster, body, observation.status, status, FineTuneJobCondition.SUCCEEDED)
         return look_again

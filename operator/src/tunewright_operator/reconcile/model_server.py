@@ -20,20 +20,21 @@ from tunewright_operator.api.kinds import (
 )
 from tunewright_operator.api.model_server import ModelServer
 from tunewright_operator.api.resource import Metadata, ResourceError
-from tunewright_operator.cluster import Body, Cluster, ForbiddenError, InvalidError
-from tunewright_operator.domain.reasons import CommonReason
+from tunewright_operator.cluster import Body, Cluster
+from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.secrets import SecretFacts
 from tunewright_operator.domain.serving.adapter_sources import SourcePolicy
-from tunewright_operator.domain.serving.claim import ServerView
-from tunewright_operator.domain.serving.plan import PlanDecision, build_plan
+from tunewright_operator.domain.serving.claim import ServerView, build_tenant, keep_tenant
+from tunewright_operator.domain.serving.plan import PlanDecision, build_plan, report_pod
 from tunewright_operator.domain.serving.pods import ServerPod, find_own_pods
 from tunewright_operator.domain.serving.prerequisites import find_problem
-from tunewright_operator.domain.serving.status import PoolFacts, Problem, must_hold_update, report_pool
-from tunewright_operator.domain.serving.tenants import build_tenant, keep_tenant, report_pod, view_pod
+from tunewright_operator.domain.serving.replica import view_pod
+from tunewright_operator.domain.serving.status import PoolFacts, must_hold_update, report_pool
 from tunewright_operator.manifests import model_server as manifests
 from tunewright_operator.manifests.pods import ImageDefaults
 from tunewright_operator.reconcile.applied import AppliedChildren
 from tunewright_operator.reconcile.children import NameTakenError, read_secret_facts
+from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
 from tunewright_operator.reconcile.report import write_status
 from tunewright_operator.reconcile.server_plan import (
     WrittenPlan,
@@ -116,8 +117,8 @@ class ModelServerReconciler:
         if problem is None and around.base_model is not None:
             try:
                 needs_surge = await self._apply_children(body, server, around, signing_key)
-            except (NameTakenError, ForbiddenError, InvalidError) as error:
-                problem = _explain_refusal(error)
+            except REFUSED_WRITE as error:
+                problem = explain_refused_write(error)
         return await self._serve(body, server, around, problem, signing_key, needs_surge=needs_surge)
 
     async def _serve(
@@ -143,7 +144,7 @@ class ModelServerReconciler:
                 written = await write_plan(self._cluster, body, written, decision.plan, signing_key)
             states = await push_plan(self._pods, own, states, written, token)
         except NameTakenError as error:
-            problem = _explain_refusal(error)
+            problem = explain_refused_write(error)
         views = [view_pod(pod.uid, pod.name, ready=pod.ready, state=states.get(pod.uid)) for pod in own]
         if written.plan is not None and decision is not None:
             self._board.publish(
@@ -285,13 +286,6 @@ def _names_server(body: Body, server: ModelServer) -> bool:
     reference = body.get("spec", {}).get("serverRef") or {}
     namespace = reference.get("namespace") or body["metadata"].get("namespace")
     return (reference.get("name"), namespace) == (server.metadata.name, server.metadata.namespace)
-
-
-def _explain_refusal(error: Exception) -> Problem:
-    if isinstance(error, NameTakenError):
-        message = f"{error} exists and belongs to another. {CommonReason.NAME_TAKEN.remedy}"
-        return Problem(CommonReason.NAME_TAKEN, message)
-    return Problem(CommonReason.JOB_REFUSED, f"the API server refused an object of the pool: {error}")
 
 
 def _find_refused_pods(deployment: Body | None) -> str:

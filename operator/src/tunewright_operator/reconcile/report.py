@@ -12,7 +12,7 @@ from tunewright_operator.api.conditions import Condition
 from tunewright_operator.api.resource import ResourceError, Status
 from tunewright_operator.cluster import Body, Cluster
 from tunewright_operator.domain.conditions import Wanted, find_transitions, merge_conditions
-from tunewright_operator.domain.reasons import CommonReason
+from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.manifests.events import EventType
 from tunewright_operator.runtime.clock import Now, utc_now
 from tunewright_operator.runtime.wakeups import Key

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tunewright_contracts.serving_plan import ServingPlan
-from tunewright_operator.domain.rollout.observation import PodView
 from tunewright_operator.domain.serving.claim import Refusals
+from tunewright_operator.domain.serving.replica import PodView
 
 MAX_AGE_SECONDS = 30.0
 """An older look is no look: time must not pass in a window that nobody reads."""

@@ -8,9 +8,10 @@ from datetime import datetime
 
 from tunewright_contracts.evaluation_report import Verdict
 from tunewright_contracts.metrics import LiveMetricType
-from tunewright_contracts.serving_plan import LATENCY_BOUNDS_MILLISECONDS, PodState, RevisionCounters
+from tunewright_contracts.serving_plan import PodState, RevisionCounters
 from tunewright_operator.api.adapter_deployment import AdapterDeploymentSpec, CandidateRevision, Guardrail
 from tunewright_operator.domain.evidence.counters import NO_ANSWERS, ArmCounters, EvidenceError, PodReading
+from tunewright_operator.domain.evidence.latency import MIN_ANSWERS_FOR_P95
 from tunewright_operator.domain.evidence.observation import (
     LATENCY_MAX_REGRESSION,
     MAX_REGRESSION,
@@ -23,9 +24,6 @@ from tunewright_operator.domain.evidence.observation import (
     open_observation,
 )
 from tunewright_operator.domain.evidence.verdict import Assessment, ErrorBudget, ObservationSpec, assess
-
-MIN_ANSWERS_FOR_P95 = 50
-"""Fewer answers do not tell the slowest twentieth."""
 
 
 @dataclass(frozen=True)
@@ -170,31 +168,3 @@ def _sum_incumbent(readings: Iterable[PodReading]) -> dict[str, PastWindow]:
             answers[metric] = answers.get(metric, 0) + sum(judged)
             bad[metric] = bad.get(metric, 0) + sum(counts)
     return {metric: PastWindow(answers[metric], min(bad[metric], answers[metric])) for metric in answers}
-
-
-def derive_slow_limit(states: Iterable[PodState], alias: str, incumbent: str, max_ratio: float) -> int | None:
-    """Return ``max_ratio`` × the incumbent's p95 in milliseconds; None while it answered too little to tell.
-
-    The p95 is over all that the running pods have counted of it, and the upper bound of its bucket in their latency
-    histograms: within 25 % (ADR 7).
-    """
-    sums = [0] * len(LATENCY_BOUNDS_MILLISECONDS)
-    beyond = 0
-    for state in states:
-        for counters in state.counters:
-            if counters.alias != alias or counters.revision != incumbent:
-                continue
-            for index, count in enumerate(counters.latency_milliseconds):
-                if index < len(sums):
-                    sums[index] += count
-                else:
-                    beyond += count
-    total = sum(sums) + beyond
-    if total < MIN_ANSWERS_FOR_P95:
-        return None
-    seen = 0
-    for bound, count in zip(LATENCY_BOUNDS_MILLISECONDS, sums, strict=True):
-        seen += count
-        if seen * 100 >= total * 95:
-            return max(1, round(bound * max_ratio))
-    return round(LATENCY_BOUNDS_MILLISECONDS[-1] * max_ratio)

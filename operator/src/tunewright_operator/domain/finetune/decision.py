@@ -43,7 +43,7 @@ from tunewright_operator.domain.finetune.status import (
     reached,
 )
 from tunewright_operator.domain.job_run import JobRun, RunState
-from tunewright_operator.domain.reasons import FineTuneJobReason
+from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
 from tunewright_operator.domain.times import format_time
 
 PROGRESS_SECONDS = 5.0
@@ -285,7 +285,7 @@ def _find_block(observation: FineTuneObservation, now: dt.datetime) -> FineTuneD
         phase=FineTuneJobPhase.PENDING,
         reason=problem.reason.value,
         message=problem.message,
-        stalled=None if problem.passing else problem.reason.value,
+        stalled=None if problem.transient else problem.reason.value,
         facts={"completion_time": None},
     )
     return FineTuneDecision(build_status(observation.job, report, now), look_again_seconds=PENDING_SECONDS)

@@ -10,7 +10,7 @@ from tunewright_operator.api.base_model import BaseModel
 from tunewright_operator.api.conditions import Condition, FineTuneJobCondition, find_condition
 from tunewright_operator.api.fine_tune_job import FineTuneJob, FineTuneJobStatus
 from tunewright_operator.domain.job_run import JobRun
-from tunewright_operator.domain.reasons import FineTuneJobReason
+from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
 from tunewright_operator.domain.secrets import SecretFacts
 
 

@@ -9,7 +9,8 @@ from tunewright_contracts.phase_result import Outcome, PhaseResult
 from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.domain.finetune.retry import reduce_micro_batch
 from tunewright_operator.domain.job_run import JobRun, RunState
-from tunewright_operator.domain.reasons import FineTuneJobReason, condition_reason
+from tunewright_operator.domain.reasons.common import condition_reason
+from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
 
 
 class FailureKind(StrEnum):

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
-from tunewright_contracts.reasons import Reason
 from tunewright_contracts.storage_uri import StorageURI, StorageURIError
-from tunewright_operator.api import labels
-from tunewright_operator.api.conditions import BaseModelCondition, find_condition
 from tunewright_operator.domain.finetune.observation import FineTuneObservation
 from tunewright_operator.domain.output_schemas import explain_bad_metric
-from tunewright_operator.domain.reasons import CommonReason, FineTuneJobReason
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Problem:
-    """Why no Job may be created now. ``passing``: nobody need act; ``final``: no other object's change can mend it."""
-
-    reason: Reason
-    message: str
-    passing: bool = False
-    final: bool = False
+from tunewright_operator.domain.problem import Problem
+from tunewright_operator.domain.reasons.common import CommonReason
+from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
+from tunewright_operator.domain.references import check_base_model, check_secret
 
 
 def find_problem(observation: FineTuneObservation) -> Problem | None:
@@ -59,47 +48,18 @@ def _check_metrics(observation: FineTuneObservation) -> Problem | None:
 
 
 def _check_base_model(observation: FineTuneObservation) -> Problem | None:
-    name = observation.job.spec.base_model_ref.name
-    model = observation.base_model
-    if model is None:
-        return Problem(
-            CommonReason.BASE_MODEL_NOT_FOUND,
-            f"spec.baseModelRef: there is no BaseModel {name!r}. {CommonReason.BASE_MODEL_NOT_FOUND.remedy}",
-        )
-    if not model.admits(dict(observation.namespace_labels)):
-        return Problem(
-            CommonReason.BASE_MODEL_NOT_ALLOWED,
-            f"spec.baseModelRef: BaseModel {name!r} does not admit namespace {observation.job.metadata.namespace!r}. "
-            f"{CommonReason.BASE_MODEL_NOT_ALLOWED.remedy}",
-        )
-    ready = find_condition(model.status.conditions, BaseModelCondition.READY)
-    if ready is None or not ready.is_true or not model.status.digest:
-        stalled = find_condition(model.status.conditions, BaseModelCondition.STALLED)
-        detail = f" It says: {ready.reason}: {ready.message}" if ready is not None else ""
-        return Problem(
-            CommonReason.BASE_MODEL_NOT_READY,
-            f"spec.baseModelRef: BaseModel {name!r} is not ready.{detail}",
-            passing=stalled is None,
-        )
-    return None
+    job = observation.job
+    return check_base_model(
+        job.spec.base_model_ref.name,
+        job.metadata.namespace or "",
+        observation.base_model,
+        observation.namespace_labels,
+    )
 
 
 def _check_secret(observation: FineTuneObservation) -> Problem | None:
-    name = observation.job.spec.storage.secret_ref.name
-    namespace = observation.job.metadata.namespace
-    if not observation.secret.exists:
-        return Problem(
-            CommonReason.SECRET_NOT_FOUND,
-            f"spec.storage.secretRef: there is no Secret {name!r} in namespace {namespace!r}. "
-            f"{CommonReason.SECRET_NOT_FOUND.remedy}",
-        )
-    if not observation.secret.allowed:
-        return Problem(
-            CommonReason.SECRET_NOT_ALLOWED,
-            f"spec.storage.secretRef: Secret {name!r} does not carry the label {labels.USE}: {labels.USE_ALLOWED}. "
-            f"If jobs may use it: kubectl label secret {name} -n {namespace} {labels.USE}={labels.USE_ALLOWED}",
-        )
-    return None
+    job = observation.job
+    return check_secret(job.spec.storage.secret_ref.name, job.metadata.namespace or "", observation.secret)
 
 
 def _check_config_maps(observation: FineTuneObservation) -> Problem | None:

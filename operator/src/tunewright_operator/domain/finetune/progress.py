@@ -17,7 +17,8 @@ from tunewright_operator.domain.finetune.status import (
     phase_of,
 )
 from tunewright_operator.domain.job_run import JobRun, RunState
-from tunewright_operator.domain.reasons import CommonReason, FineTuneJobReason
+from tunewright_operator.domain.reasons.common import CommonReason
+from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
 
 
 def report_prepare(run: JobRun, facts: dict[str, Any], now: dt.datetime) -> Report:

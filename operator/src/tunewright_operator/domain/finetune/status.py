@@ -22,7 +22,7 @@ from tunewright_operator.api.fine_tune_job import (
     ScoreStatus,
 )
 from tunewright_operator.domain.conditions import Wanted, merge_conditions
-from tunewright_operator.domain.reasons import FineTuneJobReason
+from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
 from tunewright_operator.domain.times import parse_time
 
 MILESTONES = (

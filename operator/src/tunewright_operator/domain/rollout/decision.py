@@ -18,11 +18,12 @@ from tunewright_operator.api.adapter_deployment import (
     Revision,
     Verb,
 )
-from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
+from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.rollout import history, steps, transitions
 from tunewright_operator.domain.rollout.loading import hold_for_loading
-from tunewright_operator.domain.rollout.observation import Decision, Notice, ServerFacts, Situation, Wait
+from tunewright_operator.domain.rollout.observation import Decision, Notice, Situation, Wait
 from tunewright_operator.domain.rollout.requests import Request, list_pending, record_handled
+from tunewright_operator.domain.serving.replica import ServerFacts
 from tunewright_operator.domain.serving.weights import desired_targets
 from tunewright_operator.domain.times import format_time
 

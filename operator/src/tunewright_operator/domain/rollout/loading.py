@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tunewright_operator.api.adapter_deployment import CandidateRevision, Outcome
-from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
-from tunewright_operator.domain.rollout.observation import Decision, ServerFacts, Situation
+from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
+from tunewright_operator.domain.rollout.observation import Decision, Situation
 from tunewright_operator.domain.rollout.transitions import hold, withdraw
+from tunewright_operator.domain.serving.replica import ServerFacts
 
 
 def hold_for_loading(situation: Situation, candidate: CandidateRevision, server: ServerFacts) -> Decision | None:

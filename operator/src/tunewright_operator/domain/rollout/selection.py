@@ -20,8 +20,8 @@ from tunewright_operator.api.adapter_deployment import (
 )
 from tunewright_operator.api.conditions import FineTuneJobCondition, find_condition
 from tunewright_operator.api.fine_tune_job import FineTuneJob
-from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
-from tunewright_operator.domain.reasons import CommonReason
+from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
+from tunewright_operator.domain.reasons.common import CommonReason
 
 
 @dataclass(frozen=True)

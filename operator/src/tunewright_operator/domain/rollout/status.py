@@ -8,8 +8,9 @@ from tunewright_operator.api.adapter_deployment import AdapterDeploymentStatus, 
 from tunewright_operator.api.conditions import AdapterDeploymentCondition as Type
 from tunewright_operator.api.conditions import find_condition
 from tunewright_operator.domain.conditions import Wanted, merge_conditions
-from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
-from tunewright_operator.domain.rollout.observation import Decision, ServerFacts, Situation, Wait
+from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
+from tunewright_operator.domain.rollout.observation import Decision, Situation, Wait
+from tunewright_operator.domain.serving.replica import ServerFacts
 from tunewright_operator.domain.serving.weights import desired_targets
 
 

@@ -20,10 +20,10 @@ from tunewright_operator.api.adapter_deployment import (
 from tunewright_operator.domain.evidence import window
 from tunewright_operator.domain.evidence.verdict import Assessment
 from tunewright_operator.domain.output_schemas import explain_bad_metric
-from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
-from tunewright_operator.domain.reasons import CommonReason
+from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
+from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.domain.rollout.loading import hold_for_loading
-from tunewright_operator.domain.rollout.observation import Decision, Notice, ServerFacts, Situation, Wait
+from tunewright_operator.domain.rollout.observation import Decision, Notice, Situation, Wait
 from tunewright_operator.domain.rollout.transitions import (
     FRESH_STEP,
     bound_reasons,
@@ -33,6 +33,7 @@ from tunewright_operator.domain.rollout.transitions import (
     step_on,
     withdraw,
 )
+from tunewright_operator.domain.serving.replica import ServerFacts
 from tunewright_operator.domain.times import format_time, seconds_since
 
 WATCH_SECONDS = 5.0

@@ -15,7 +15,7 @@ from tunewright_operator.api.adapter_deployment import (
     StableRevision,
 )
 from tunewright_operator.domain.conditions import shorten
-from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
+from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.rollout import history
 from tunewright_operator.domain.rollout.observation import Decision, Notice, Situation, Wait
 from tunewright_operator.domain.times import format_time

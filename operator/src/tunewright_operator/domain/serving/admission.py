@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tunewright_contracts.serving_plan import ServingPlan
 from tunewright_operator.domain.output_schemas import explain_bad_schema
-from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
+from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.serving.aliases import decide_owners, explain_bad_alias
 from tunewright_operator.domain.serving.claim import PlannedRevision, Refusal, Refusals, ServerView, Tenant
 from tunewright_operator.domain.serving.kept_route import keep_route

@@ -11,8 +11,16 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tunewright_contracts.serving_plan import MAX_PLAN_BYTES, AdapterEntry, Route, ServingPlan, Target
-from tunewright_operator.domain.reasons import AdapterDeploymentReason as Why
+from tunewright_contracts.serving_plan import (
+    MAX_PLAN_BYTES,
+    AdapterEntry,
+    PlanStatus,
+    PodState,
+    Route,
+    ServingPlan,
+    Target,
+)
+from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.serving.admission import admit, is_known
 from tunewright_operator.domain.serving.claim import PlannedRevision, Refusal, Refusals, ServerView, Tenant
 from tunewright_operator.domain.serving.kept_route import list_kept
@@ -28,6 +36,12 @@ class PodReport:
     generation: int
     conflict: bool = False
     in_flight: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+
+def report_pod(state: PodState) -> PodReport:
+    """Return one pod as plans see it."""
+    in_flight = {adapter.name: adapter.in_flight for adapter in state.adapters if adapter.in_flight}
+    return PodReport(state.plan_generation, conflict=state.plan_status is PlanStatus.CONFLICT, in_flight=in_flight)
 
 
 @dataclass(frozen=True)

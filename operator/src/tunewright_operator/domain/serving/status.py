@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from tunewright_contracts.reasons import Reason
 from tunewright_contracts.serving_plan import ServingPlan
 from tunewright_operator.api.conditions import ModelServerCondition as Type
 from tunewright_operator.api.model_server import (
@@ -19,20 +18,13 @@ from tunewright_operator.api.model_server import (
     UpdateStrategy,
 )
 from tunewright_operator.domain.conditions import Wanted, merge_conditions
-from tunewright_operator.domain.reasons import ModelServerReason as Why
-from tunewright_operator.domain.rollout.observation import PodView
+from tunewright_operator.domain.problem import Problem
+from tunewright_operator.domain.reasons.model_server import ModelServerReason as Why
 from tunewright_operator.domain.serving.pods import ServerPod
+from tunewright_operator.domain.serving.replica import PodView
 
 MAX_REPORTED_PODS = 64
 MAX_REPORTED_FAILURES = 8
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Why a server's objects cannot be made or changed; a person must act."""
-
-    reason: Reason
-    message: str
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ import pytest
 from tunewright_contracts.serving_plan import BUCKETS, LATENCY_BOUNDS_MILLISECONDS, PodState, RevisionCounters
 from tunewright_operator.api.adapter_deployment import AdapterDeploymentSpec, CandidateRevision
 from tunewright_operator.domain.evidence.counters import ArmCounters, PodReading
+from tunewright_operator.domain.evidence.latency import derive_slow_limit
 from tunewright_operator.domain.evidence.observation import MAX_REGRESSION, Comparison, Test
-from tunewright_operator.domain.evidence.window import build_window, derive_slow_limit, open_window, read_pods, watch
+from tunewright_operator.domain.evidence.window import build_window, open_window, read_pods, watch
 
 
 def buckets(*first: int) -> tuple[int, ...]:

@@ -13,10 +13,9 @@ from tunewright_operator.api.resource import Metadata
 from tunewright_operator.domain.output_schemas import explain_bad_schema
 from tunewright_operator.domain.serving.adapter_sources import SourcePolicy
 from tunewright_operator.domain.serving.aliases import AliasClaim
-from tunewright_operator.domain.serving.claim import PlannedRevision, Tenant
+from tunewright_operator.domain.serving.claim import PlannedRevision, Tenant, keep_tenant
 from tunewright_operator.domain.serving.plan import PodReport, build_plan
 from tunewright_operator.domain.serving.slots import SlotRequest, Standing, grant_slots
-from tunewright_operator.domain.serving.tenants import keep_tenant
 
 SERVER = make_server()
 

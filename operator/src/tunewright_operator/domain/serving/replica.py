@@ -1,0 +1,101 @@
+"""One replica of a server, and the server as a whole, as rollouts see them: from the plan and the pods' reports."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tunewright_contracts.serving_plan import AdapterPhase, AdapterState, PodState, ServingPlan
+from tunewright_operator.domain.serving.claim import Refusals
+
+
+@dataclass(frozen=True)
+class PodView:
+    """One pod of the server; ``state`` is None when it did not answer the last poll."""
+
+    uid: str
+    name: str
+    ready: bool
+    state: PodState | None = None
+    loaded: frozenset[str] = frozenset()
+    failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Adapters that the pod refused for good, each with the reason and message it gave."""
+    retried: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Adapters that the pod could not load for a reason outside them and tries again, with reason and message."""
+
+    @property
+    def generation(self) -> int:
+        """The plan in force in this pod; 0 when that is unknown."""
+        return self.state.plan_generation if self.state else 0
+
+
+@dataclass(frozen=True)
+class ServerFacts:
+    """What the ModelServer makes of the deployment: the plan as last written and read back, and its pods."""
+
+    generation: int
+    targets: Mapping[str, int] | None
+    """The alias' targets and weights in that plan; None when the plan has no route of this deployment."""
+    pods: tuple[PodView, ...]
+    refusals: Refusals = dataclasses.field(default_factory=Refusals)
+    slow_after_milliseconds: int | None = None
+
+    @property
+    def ready_pods(self) -> tuple[PodView, ...]:
+        """The pods that clients reach."""
+        return tuple(pod for pod in self.pods if pod.ready)
+
+    def routes_by(self, targets: Mapping[str, int]) -> bool:
+        """Whether the plan routes by these targets.
+
+        Where the server refuses one of them (its owner narrowed what it may load), a plan routes to none: that is all there will be.
+        """
+        refused = any(name in self.refusals.revisions for name in targets)
+        return dict(self.targets or {}) == ({} if refused else dict(targets))
+
+    def is_everywhere(self, targets: Mapping[str, int]) -> bool:
+        """Whether every ready pod routes by these targets (vacuously so without a ready pod)."""
+        return self.routes_by(targets) and all(pod.generation >= self.generation for pod in self.ready_pods)
+
+    def has_loaded(self, revision: str) -> bool:
+        """Whether every ready pod, and at least one, has loaded a revision."""
+        return bool(self.ready_pods) and all(revision in pod.loaded for pod in self.ready_pods)
+
+    def has_trouble_with(self, revision: str) -> bool:
+        """Whether the server refuses a revision, or a pod could not load it."""
+        return revision in self.refusals.revisions or any(
+            revision in pod.failed or revision in pod.retried for pod in self.pods
+        )
+
+
+def build_server_facts(
+    deployment_uid: str, alias: str, plan: ServingPlan, pods: Sequence[PodView], refusals: Refusals | None
+) -> ServerFacts:
+    """Return what a deployment's rollout sees of its server."""
+    route = next((route for route in plan.routes if route.alias == alias and route.owner_uid == deployment_uid), None)
+    return ServerFacts(
+        generation=plan.generation,
+        targets=None if route is None else {target.name: target.weight for target in route.targets},
+        pods=tuple(pods),
+        refusals=refusals or Refusals(),
+        slow_after_milliseconds=route.slow_after_milliseconds if route else None,
+    )
+
+
+def view_pod(uid: str, name: str, *, ready: bool, state: PodState | None) -> PodView:
+    """Return one pod as rollouts see it."""
+    adapters = state.adapters if state else ()
+    return PodView(
+        uid=uid,
+        name=name,
+        ready=ready,
+        state=state,
+        loaded=frozenset(adapter.name for adapter in adapters if adapter.phase is AdapterPhase.LOADED),
+        failed=_list_problems(adapters, AdapterPhase.FAILED),
+        retried=_list_problems(adapters, AdapterPhase.RETRYING),
+    )
+
+
+def _list_problems(adapters: Sequence[AdapterState], phase: AdapterPhase) -> dict[str, str]:
+    return {adapter.name: f"{adapter.reason}: {adapter.message}" for adapter in adapters if adapter.phase is phase}

@@ -1,0 +1,19 @@
+"""One mapping of a refused write to what its resource says."""
+
+from __future__ import annotations
+
+from tunewright_operator.cluster import ForbiddenError, InvalidError
+from tunewright_operator.domain.problem import Problem
+from tunewright_operator.domain.reasons.common import CommonReason
+from tunewright_operator.reconcile.children import NameTakenError
+
+REFUSED_WRITE = (NameTakenError, ForbiddenError, InvalidError)
+"""What an action raises when trying the same write again does not help."""
+
+
+def explain_refused_write(error: Exception) -> Problem:
+    """Return the problem that a resource reports for one of `REFUSED_WRITE`."""
+    if isinstance(error, NameTakenError):
+        message = f"{error} exists and belongs to another. {CommonReason.NAME_TAKEN.remedy}"
+        return Problem(CommonReason.NAME_TAKEN, message)
+    return Problem(CommonReason.JOB_REFUSED, f"{error} {CommonReason.JOB_REFUSED.remedy}")
