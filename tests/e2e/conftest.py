@@ -16,8 +16,8 @@ from e2e.harness.jobs import build_records
 from e2e.harness.kubectl import Kubectl, is_true
 from tunewright_dev import chart, paths, tenants
 from tunewright_dev.kubectl import Kubectl as DevKubectl
-from tunewright_dev.object_store import access as storage_access
-from tunewright_dev.object_store import deployment as object_store
+from tunewright_dev.object_store import endpoint as object_store
+from tunewright_dev.target import find_target
 
 PATHS = paths.find_paths()
 EVIDENCE = PATHS.build / "e2e"
@@ -52,7 +52,7 @@ def dev_kubectl(kubectl: Kubectl) -> DevKubectl:
 @pytest.fixture(scope="session")
 def bucket(dev_kubectl: DevKubectl) -> Iterator[Bucket]:
     """The object store's bucket, as its administrator."""
-    with storage_access.open_store(PATHS, dev_kubectl) as store:
+    with find_target().open_store(dev_kubectl) as store:
         yield Bucket(store, object_store.BUCKET)
 
 

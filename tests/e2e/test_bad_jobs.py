@@ -18,7 +18,7 @@ from e2e.harness.jobs import build_dataset, build_job, build_records
 from e2e.harness.kubectl import Body, Kubectl, condition, unwrap
 from tunewright_dev import chart, tenants
 from tunewright_dev.kubectl import Kubectl as DevKubectl
-from tunewright_dev.object_store import deployment as object_store
+from tunewright_dev.object_store import endpoint as object_store
 
 pytestmark = pytest.mark.e2e
 

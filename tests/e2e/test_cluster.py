@@ -12,8 +12,8 @@ import pytest
 from e2e.harness.kubectl import Body, Kubectl
 from tunewright_dev import paths, topology
 from tunewright_dev.kubectl import Kubectl as DevKubectl
-from tunewright_dev.object_store import buckets
-from tunewright_dev.object_store import deployment as object_store
+from tunewright_dev.object_store import buckets, identities
+from tunewright_dev.object_store import endpoint as object_store
 from tunewright_operator.manifests import pods
 
 pytestmark = pytest.mark.e2e
@@ -91,7 +91,7 @@ def test_pod_outside_the_restricted_standard_is_refused(
 
 
 def test_traffic_logs_can_be_written_and_not_read(platform: Kubectl, dev_kubectl: DevKubectl) -> None:
-    access = object_store.read_identities(dev_kubectl)["trafficlog"]
+    access = identities.read_identities(dev_kubectl)["trafficlog"]
     address = f"https://{topology.OBJECT_STORE_SERVICE}:{topology.OBJECT_STORE_PORT}"
     authority = PATHS.pki / "object-store-ca.crt"
     store = buckets.connect(address, access.access_key, access.secret_key, object_store.REGION, authority)

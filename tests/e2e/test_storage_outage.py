@@ -11,7 +11,7 @@ import pytest
 from e2e.harness.bucket import Bucket
 from e2e.harness.jobs import build_dataset, build_job, build_records
 from e2e.harness.kubectl import Body, Kubectl, condition, is_false, is_true, wait_until
-from tunewright_dev.object_store import deployment as object_store
+from tunewright_dev.object_store import endpoint as object_store
 
 pytestmark = pytest.mark.e2e
 

@@ -6,10 +6,9 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from tunewright_dev import commands, console, tenants
+from tunewright_dev import commands, console, pod_security, tenants
 from tunewright_dev.errors import DevError
-from tunewright_dev.local import coredns
-from tunewright_dev.object_store import deployment as object_store
+from tunewright_dev.object_store import endpoint as object_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,7 +121,7 @@ def build_upload_job(name: str, image: str) -> dict[str, Any]:
         "command": ["python", "-m", "tunewright_storage", "upload", "/models", f"s3://{object_store.BUCKET}/models"],
         "env": [{"name": "TUNEWRIGHT_CA_BUNDLE", "value": "/ca/ca.crt"}],
         "envFrom": [{"secretRef": {"name": "trainer"}}],
-        "securityContext": coredns.build_restricted_context(),
+        "securityContext": pod_security.build_restricted_context(),
         "volumeMounts": [{"name": "ca", "mountPath": "/ca", "readOnly": True}, {"name": "tmp", "mountPath": "/tmp"}],
     }
     pod = {

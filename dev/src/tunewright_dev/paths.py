@@ -1,4 +1,4 @@
-"""Where the local cluster and its caches lie.
+"""Where a cluster's files and the caches lie, for the local cluster and for an existing one (`CLUSTER=existing`).
 
 Three lifetimes, three roots: the cache (built once, shared by clones, safe to delete), the state (one cluster per
 machine, survives a reboot) and the run folder (sockets, process records, mounts; worth nothing after a reboot).
@@ -11,7 +11,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunewright_dev import choice, files
+from tunewright_dev import files
+from tunewright_dev.errors import DevError
 
 
 @dataclass(frozen=True)
@@ -22,18 +23,13 @@ class Paths:
     cache: Path
     state: Path
     run: Path
-    existing: bool = False
-    """The commands work on a cluster that is not ours; nothing is written outside clone and cache then."""
+    kubeconfig: Path
+    """The administrator's kubeconfig, as people of this clone use it."""
 
     @property
     def build(self) -> Path:
         """Outputs of this clone, ignored by git."""
         return self.clone / "build"
-
-    @property
-    def kubeconfig(self) -> Path:
-        """The administrator's kubeconfig, as people of this clone use it."""
-        return (self.state if self.existing else self.build) / "kubeconfig"
 
     @property
     def binaries(self) -> Path:
@@ -104,19 +100,35 @@ _RUN = Path("/run/tunewright")
 _CLAIM = "claim.json"
 
 
+def is_existing() -> bool:
+    """Return whether `CLUSTER` asks for the cluster of the current kubeconfig context.
+
+    Raises:
+        DevError: it has another value.
+    """
+    value = os.environ.get("CLUSTER", "")
+    if value not in {"", "local", "existing"}:
+        raise DevError(f"CLUSTER is {value!r}. Leave it out for a local cluster, or set it to `existing`.")
+    return value == "existing"
+
+
 def find_paths() -> Paths:
     """Return the folders of this machine and this clone.
 
     `TUNEWRIGHT_CACHE` and `TUNEWRIGHT_STATE` override the two large ones. The run folder is fixed, and a cluster that
     runs keeps the state folder that it was started with, so that two clones with different settings see the same one.
+    For an existing cluster nothing is written outside the clone and the cache.
+
+    Raises:
+        DevError: `CLUSTER` has another value than those that `is_existing` knows.
     """
-    cache = os.environ.get("TUNEWRIGHT_CACHE") or str(Path.home() / ".cache" / "tunewright")
     clone = Path(__file__).resolve().parents[3]
-    if choice.is_existing():
+    cache = Path(os.environ.get("TUNEWRIGHT_CACHE") or Path.home() / ".cache" / "tunewright").resolve()
+    if is_existing():
         home = clone / "build" / "existing"
-        return Paths(clone=clone, cache=Path(cache).resolve(), state=home, run=home / "run", existing=True)
-    state = _read_claim(_RUN) or os.environ.get("TUNEWRIGHT_STATE") or "/var/lib/tunewright"
-    return Paths(clone=clone, cache=Path(cache).resolve(), state=Path(state).resolve(), run=_RUN)
+        return Paths(clone, cache, state=home, run=home / "run", kubeconfig=home / "kubeconfig")
+    state = Path(_read_claim(_RUN) or os.environ.get("TUNEWRIGHT_STATE") or "/var/lib/tunewright").resolve()
+    return Paths(clone, cache, state, _RUN, kubeconfig=clone / "build" / "kubeconfig")
 
 
 def _read_claim(run: Path) -> str | None:

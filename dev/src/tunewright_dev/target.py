@@ -1,44 +1,201 @@
-"""Where the commands work: each does the same on the local cluster and on an existing one."""
+"""What the commands work on: the local cluster, or an existing one. Every command does the same on both."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from tunewright_dev import choice
 from tunewright_dev.existing import cluster as existing_cluster
 from tunewright_dev.existing import images as existing_images
-from tunewright_dev.images import binaries
-from tunewright_dev.images import build as images
-from tunewright_dev.local import cluster
+from tunewright_dev.images import binaries, build
+from tunewright_dev.local import cluster as local_cluster
+from tunewright_dev.object_store import access
+from tunewright_dev.paths import Paths, find_paths, is_existing
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from mypy_boto3_s3 import S3Client
+
     from tunewright_dev.kubectl import Kubectl
-    from tunewright_dev.paths import Paths
 
 SHOW_CLUSTER = "kubectl get nodes,pods --all-namespaces"
 """The command that shows what `up` brought up."""
 
 
-def up(paths: Paths) -> Kubectl:
-    """Bring up what is missing: the local cluster, or the object store in an existing one."""
-    return existing_cluster.up(paths) if paths.existing else cluster.up(paths)
+@dataclass(frozen=True)
+class Status:
+    """What runs, one line each, and whether that is everything."""
+
+    text: str
+    is_whole: bool
 
 
-def connect(paths: Paths) -> Kubectl:
-    """Return a kubectl for the running cluster."""
-    return existing_cluster.connect(paths) if paths.existing else cluster.connect(paths)
+class Target(Protocol):
+    """A cluster that the commands work on."""
+
+    title: ClassVar[str]
+    """What `up` begins with."""
+
+    @property
+    def paths(self) -> Paths:
+        """Where its files lie."""
+
+    def up(self) -> Kubectl:
+        """Bring up what is missing and return a kubectl.
+
+        Raises:
+            DevError: something is missing on this machine, or did not become ready.
+        """
+
+    def down(self) -> str:
+        """Take down what is ours to take down; return what was done, or the commands that remove the rest."""
+
+    def connect(self) -> Kubectl:
+        """Return a kubectl for the running cluster.
+
+        Raises:
+            DevError: it does not run.
+        """
+
+    def read_status(self) -> Status:
+        """Return what runs."""
+
+    def ensure_images(self) -> None:
+        """Build and push the images that changed, and write build/images.json.
+
+        Raises:
+            DevError: there is no registry, or a build or a push failed.
+        """
+
+    def ensure_helm(self) -> Path:
+        """Return a helm.
+
+        Raises:
+            DevError: there is none.
+        """
+
+    def open_store(self, kubectl: Kubectl) -> AbstractContextManager[S3Client]:
+        """Return a context with a client of the object store, as its administrator."""
+
+    def format_environment(self) -> str:
+        """Return the shell command by which a user's kubectl and helm work on this cluster."""
+
+    def explain_deaths(self) -> str:
+        """Return the message about parts of the cluster that died, which explains most failures; empty where none did."""
+
+    def is_bare(self) -> bool:
+        """Return whether nothing was ever built for it: what an interrupted run left makes a cold start look short."""
 
 
-def ensure_images(paths: Paths) -> None:
-    """Build and push the images that changed, and write build/images.json."""
-    if paths.existing:
-        existing_images.ensure_images(paths, choice.read_registry())
-    else:
-        images.ensure_images(paths)
+@dataclass(frozen=True)
+class LocalTarget:
+    """The cluster of our own on this machine."""
+
+    paths: Paths
+    title: ClassVar[str] = "Starting the local cluster"
+
+    def up(self) -> Kubectl:
+        """Build what is missing and start the cluster."""
+        return local_cluster.up(self.paths)
+
+    def down(self) -> str:
+        """Stop the cluster and leave nothing of it running."""
+        local_cluster.down(self.paths)
+        return "The local cluster is gone."
+
+    def connect(self) -> Kubectl:
+        """Return a kubectl for the running cluster, from any clone."""
+        return local_cluster.connect(self.paths)
+
+    def read_status(self) -> Status:
+        """Return the components with their logs."""
+        found = local_cluster.read_status(self.paths)
+        states = [f"running, pid {one.pid}" if one.pid else "NOT RUNNING" for one in found]
+        lines = [f"{one.name:<24} {state:<20} {one.log}" for one, state in zip(found, states, strict=True)]
+        return Status("\n".join(lines), all(one.pid for one in found))
+
+    def ensure_images(self) -> None:
+        """Push to the cluster's own registry, which must run."""
+        self.connect()
+        build.ensure_images(self.paths)
+
+    def ensure_helm(self) -> Path:
+        """Return the pinned helm, building it first where that is needed."""
+        return binaries.ensure_program(self.paths, binaries.HELM)
+
+    def open_store(self, kubectl: Kubectl) -> AbstractContextManager[S3Client]:
+        """Reach the store's Service directly: this machine is the node."""
+        return nullcontext(access.connect(self.paths, kubectl, access.service_address()))
+
+    def format_environment(self) -> str:
+        """Name the kubeconfig and the folder of the built programs."""
+        return f"export KUBECONFIG={self.paths.kubeconfig} PATH={self.paths.build / 'bin'}:$PATH"
+
+    def explain_deaths(self) -> str:
+        """Name the components that died with their logs."""
+        return local_cluster.read_deaths(self.paths)
+
+    def is_bare(self) -> bool:
+        """Return whether neither a program nor an image was ever built here."""
+        return not self.paths.binaries.exists() and not self.paths.buildah_root.exists()
 
 
-def find_helm(paths: Paths) -> Path:
-    """Return a helm."""
-    return existing_cluster.find_helm() if paths.existing else binaries.ensure_program(paths, binaries.HELM)
+@dataclass(frozen=True)
+class ExistingTarget:
+    """The cluster of the current kubeconfig context, which is not ours: nothing is installed on this machine."""
+
+    paths: Paths
+    title: ClassVar[str] = "Preparing the existing cluster"
+
+    def up(self) -> Kubectl:
+        """Bring the object store into the cluster."""
+        return existing_cluster.up(self.paths)
+
+    def down(self) -> str:
+        """Return the commands that remove what was brought into it."""
+        return existing_cluster.explain_removal()
+
+    def connect(self) -> Kubectl:
+        """Return a kubectl for the current context."""
+        return existing_cluster.connect(self.paths)
+
+    def read_status(self) -> Status:
+        """Return what kubectl shows."""
+        return Status(self.connect().run("get", "nodes,pods", "--all-namespaces"), is_whole=True)
+
+    def ensure_images(self) -> None:
+        """Push to the registry that `REGISTRY` names."""
+        existing_images.ensure_images(self.paths, existing_images.read_registry())
+
+    def ensure_helm(self) -> Path:
+        """Return the machine's own helm."""
+        return existing_cluster.find_helm()
+
+    def open_store(self, kubectl: Kubectl) -> AbstractContextManager[S3Client]:
+        """Reach the store through a port-forward."""
+        return existing_cluster.open_store(self.paths, kubectl)
+
+    def format_environment(self) -> str:
+        """Name the kubeconfig alone: kubectl and helm are on the PATH already."""
+        return f"export KUBECONFIG={self.paths.kubeconfig}"
+
+    def explain_deaths(self) -> str:
+        """Return nothing: its components are not ours to watch."""
+        return ""
+
+    def is_bare(self) -> bool:
+        """Return False: how long others took to set it up was never seen."""
+        return False
+
+
+def find_target() -> Target:
+    """Return the cluster that `CLUSTER` asks for.
+
+    Raises:
+        DevError: `CLUSTER` has an unknown value.
+    """
+    paths = find_paths()
+    return ExistingTarget(paths) if is_existing() else LocalTarget(paths)

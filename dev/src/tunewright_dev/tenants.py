@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tunewright_dev.errors import DevError
-from tunewright_dev.object_store import deployment as object_store
+from tunewright_dev.object_store import endpoint as object_store
 
 if TYPE_CHECKING:
     from tunewright_dev.kubectl import Kubectl

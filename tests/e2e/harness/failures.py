@@ -7,7 +7,7 @@ from pathlib import Path
 
 from e2e.harness.kubectl import Kubectl
 from tunewright_dev import chart
-from tunewright_dev.object_store import deployment as object_store
+from tunewright_dev.object_store import endpoint as object_store
 
 _PREFIXES = ("team-", "serving-", "stranger-", "bad-jobs")
 """How the names of the tests' own namespaces begin."""

@@ -17,10 +17,10 @@ from tunewright_dev.errors import DevError
 
 if TYPE_CHECKING:
     from tunewright_dev.demo.summary import Summary
-    from tunewright_dev.paths import Paths
+    from tunewright_dev.target import Target
 
 
-def run(paths: Paths) -> None:
+def run(target: Target) -> None:
     """Play the demo; its figures go to build/demo/summary.json.
 
     Raises:
@@ -29,21 +29,21 @@ def run(paths: Paths) -> None:
     # Ended in order, so that no kubectl outlives us.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     console.say("Setting up: cluster, images, chart")
-    kubectl, cold_seconds = setup.set_up(paths)
-    environment = f"export KUBECONFIG={paths.kubeconfig} PATH={paths.build / 'bin'}:$PATH"
+    kubectl, cold_seconds = setup.set_up(target)
+    environment = target.format_environment()
     console.say(f"To look on from another terminal:\n  {environment}")
-    target = paths.build / "demo" / "summary.json"
+    figures = target.paths.build / "demo" / "summary.json"
     # Figures of an earlier run are none of this one's, should it break off.
-    target.unlink(missing_ok=True)
+    figures.unlink(missing_ok=True)
     shown = view.open_view()
-    played = story.Story(paths, kubectl, shown)
+    played = story.Story(target, kubectl, shown)
     try:
         summary = played.play(cold_seconds)
     finally:
         shown.end()
-    files.write(target, summary.to_json())
+    files.write(figures, summary.to_json())
     print_results(summary)
-    console.say(f"\nAll figures: {target}")
+    console.say(f"\nAll figures: {figures}")
     violations = find_violations(summary)
     if violations:
         lines = [*violations, *played.problems]

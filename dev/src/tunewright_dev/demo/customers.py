@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tunewright_dev.local import coredns
+from tunewright_dev import pod_security
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ def build_customers(wanted: Customers, example: Path) -> list[dict[str, Any]]:
         "image": wanted.image,
         "command": ["python", f"{_FOLDER}/client.py", wanted.url, wanted.model, f"--customers={wanted.count}"],
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
-        "securityContext": coredns.build_restricted_context(),
+        "securityContext": pod_security.build_restricted_context(),
         "volumeMounts": [
             {"name": "scripts", "mountPath": _FOLDER, "readOnly": True},
             {"name": "tmp", "mountPath": "/tmp"},

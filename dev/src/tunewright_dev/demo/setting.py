@@ -11,7 +11,7 @@ from tunewright_contracts.storage_uri import StorageURI
 from tunewright_dev import tenants
 from tunewright_dev.demo import customers
 from tunewright_dev.errors import DevError
-from tunewright_dev.object_store import deployment as object_store
+from tunewright_dev.object_store import endpoint as object_store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

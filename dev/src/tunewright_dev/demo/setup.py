@@ -6,36 +6,33 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from tunewright_dev import chart, console, files, target
+from tunewright_dev import chart, console, files
+from tunewright_dev.target import SHOW_CLUSTER
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tunewright_dev.kubectl import Kubectl
     from tunewright_dev.paths import Paths
+    from tunewright_dev.target import Target
 
 _KEY = "coldSetupSeconds"
 
 
-def set_up(paths: Paths) -> tuple[Kubectl, float | None]:
+def set_up(target: Target) -> tuple[Kubectl, float | None]:
     """Bring up cluster, images and chart; return a kubectl, and the seconds that this took when the machine was bare.
 
     Raises:
         DevError: a part failed; the message names its log.
     """
-    bare, started = is_bare(paths), time.monotonic()
-    with console.step("the cluster", target.SHOW_CLUSTER):
-        kubectl = target.up(paths)
-    target.ensure_images(paths)
-    chart.install(paths, kubectl, target.find_helm(paths))
+    paths, bare, started = target.paths, target.is_bare(), time.monotonic()
+    with console.step("the cluster", SHOW_CLUSTER):
+        kubectl = target.up()
+    target.ensure_images()
+    chart.install(paths, kubectl, target.ensure_helm())
     if bare:
         files.write(_record(paths), json.dumps({_KEY: round(time.monotonic() - started, 1)}))
     return kubectl, read_cold_seconds(paths)
-
-
-def is_bare(paths: Paths) -> bool:
-    """Tell whether nothing was ever built here: what an interrupted run left would make a cold time look short."""
-    return not paths.existing and not paths.binaries.exists() and not paths.buildah_root.exists()
 
 
 def read_cold_seconds(paths: Paths) -> float | None:

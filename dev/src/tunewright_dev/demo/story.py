@@ -24,7 +24,6 @@ from tunewright_dev.demo.report import build_summary
 from tunewright_dev.demo.summary import PROMOTED
 from tunewright_dev.demo.world import Source, World, find_condition
 from tunewright_dev.errors import DevError
-from tunewright_dev.object_store import access as storage_access
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from tunewright_dev.demo.summary import Summary
     from tunewright_dev.demo.view import View
     from tunewright_dev.kubectl import Kubectl
-    from tunewright_dev.paths import Paths
+    from tunewright_dev.target import Target
 
 SERVER = "smollm2"
 ALIAS = "support"
@@ -68,9 +67,9 @@ ACTS = (
 class Story:
     """Plays the acts on an installed cluster."""
 
-    def __init__(self, paths: Paths, kubectl: Kubectl, view: View) -> None:
-        self._example: Path = paths.clone / "examples" / "support-triage"
-        self._paths = paths
+    def __init__(self, target: Target, kubectl: Kubectl, view: View) -> None:
+        self._example: Path = target.paths.clone / "examples" / "support-triage"
+        self._target = target
         self._kubectl = kubectl
         self._view = view
         self._world = World(ALIAS)
@@ -85,12 +84,12 @@ class Story:
             DevError: something did not come about; the message has the conditions that say why.
         """
         with ExitStack() as stack:
-            store = stack.enter_context(storage_access.open_store(self._paths, self._kubectl))
+            store = stack.enter_context(self._target.open_store(self._kubectl))
             feed = stack.enter_context(Feed(self._kubectl))
             stack.callback(self._dismiss_customers)
             self._set_the_scene(feed)
             self._view.begin("The data", ["kubectl -n object-store get service s3"])
-            for line in setting.upload_datasets(self._paths, store):
+            for line in setting.upload_datasets(self._target.paths, store):
                 self._view.say(line)
             self._open_the_platform(feed)
             for act in ACTS:
@@ -195,7 +194,7 @@ class Story:
 
     def _let_customers_in(self, feed: Feed) -> None:
         """Start the client: every replica has the first revision, so nobody need be told to come back later."""
-        image = chart.read_images(self._paths)["operator"]
+        image = chart.read_images(self._target.paths)["operator"]
         url = f"http://{SERVER}.{setting.SERVING}.svc:8000"
         wanted = customers.Customers(setting.SUPPORT, image, url, ALIAS, MANY_CUSTOMERS)
         self._kubectl.apply(customers.build_customers(wanted, self._example))

@@ -7,16 +7,21 @@ authority, as in the local cluster.
 from __future__ import annotations
 
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunewright_dev import chart, choice, commands, console, files
+from tunewright_dev import chart, commands, console, files
 from tunewright_dev.errors import DevError
 from tunewright_dev.existing import images as existing_images
 from tunewright_dev.kubectl import Kubectl
-from tunewright_dev.object_store import deployment as object_store
+from tunewright_dev.object_store import access, deployment, endpoint, readiness
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_s3 import S3Client
+
     from tunewright_dev.paths import Paths
 
 _PROGRAMS = ("kubectl", "helm")
@@ -50,15 +55,28 @@ def up(paths: Paths) -> Kubectl:
         DevError: something is missing on this machine, an image could not be pushed, or the store did not become ready.
     """
     require_tools(paths)
-    registry = choice.read_registry()
+    registry = existing_images.read_registry()
     kubectl = connect(paths)
     server = kubectl.run("config", "view", "-o", "jsonpath={.clusters[0].cluster.server}")
     console.say(f"  using the cluster at {server} and the registry {registry}")
     names = existing_images.ensure_images(paths, registry, cluster_only=True)
-    with console.step("the object store", f"kubectl -n {object_store.NAMESPACE} get pods,services"):
-        object_store.deploy_anywhere(paths, kubectl, names["seaweedfs"])
-        object_store.wait_ready(paths, kubectl)
+    with console.step("the object store", f"kubectl -n {endpoint.NAMESPACE} get pods,services"):
+        deployment.deploy_anywhere(paths, kubectl, names["seaweedfs"])
+        readiness.wait_available(kubectl)
+        with open_store(paths, kubectl) as client:
+            readiness.ensure_buckets(client)
     return kubectl
+
+
+@contextmanager
+def open_store(paths: Paths, kubectl: Kubectl) -> Iterator[S3Client]:
+    """Yield a client of the object store, as its administrator, through a port-forward.
+
+    Raises:
+        DevError: the store has no administrator's credentials, or cannot be reached.
+    """
+    with access.forward_port(kubectl) as address:
+        yield access.connect(paths, kubectl, address)
 
 
 def require_tools(paths: Paths) -> None:
@@ -69,7 +87,7 @@ def require_tools(paths: Paths) -> None:
     """
     lacks, registry = list[str](), None
     try:
-        registry = choice.read_registry()
+        registry = existing_images.read_registry()
     except DevError as error:
         lacks.append(str(error))
     missing = [name for name in _PROGRAMS if shutil.which(name) is None]
@@ -104,7 +122,7 @@ def find_helm() -> Path:
 
 def explain_removal() -> str:
     """Return what takes everything away again: a cluster that is not ours is not taken down by us."""
-    namespaces = f"{chart.NAMESPACE} {object_store.NAMESPACE} serving support"
+    namespaces = f"{chart.NAMESPACE} {endpoint.NAMESPACE} serving support"
     return "\n".join(
         [
             "The cluster is not ours to take down. What Tunewright brought into it goes by:",

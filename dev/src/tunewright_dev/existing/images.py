@@ -7,20 +7,21 @@ on Debian 12 in place of one that needs root and debootstrap, and what only the 
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 from tunewright_dev import commands, console, files, hashing
 from tunewright_dev.errors import DevError
-from tunewright_dev.images import build as images
-from tunewright_dev.images import registry_access
+from tunewright_dev.images import registry_access, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from tunewright_dev.images.build import Image
+    from tunewright_dev.images.table import Image
     from tunewright_dev.paths import Paths
 
 BASE, BASE_IMAGE = "base", "docker.io/library/python:3.11-slim-bookworm"
@@ -28,6 +29,22 @@ LOCAL_ONLY = frozenset({"pause", "coredns", BASE})
 # The pinned wheels are those of this platform, whatever the machine that builds.
 PLATFORM = "linux/amd64"
 BUILDERS = ("docker", "buildah")
+_REGISTRY = re.compile(r"^[a-zA-Z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+$")
+
+
+def read_registry() -> str:
+    """Return where images are pushed and pulled: `REGISTRY`, as ``host/path``.
+
+    Raises:
+        DevError: it is not set, or not of that form.
+    """
+    value = os.environ.get("REGISTRY", "").rstrip("/")
+    if not _REGISTRY.match(value):
+        raise DevError(
+            f"REGISTRY is {value!r}. With CLUSTER=existing it names where images go, as host/path (for example"
+            " `REGISTRY=registry.example.com/tunewright`): this machine must be logged in to push there, and the nodes must be able to pull."
+        )
+    return value
 
 
 def ensure_images(paths: Paths, registry: str, *, cluster_only: bool = False) -> dict[str, str]:
@@ -36,12 +53,12 @@ def ensure_images(paths: Paths, registry: str, *, cluster_only: bool = False) ->
     Raises:
         DevError: there is no builder, or a build or a push failed; the message names its log.
     """
-    table = images.read_table(paths.clone)
-    wanted = [image for image in table if image.name not in LOCAL_ONLY and (image.cluster or not cluster_only)]
-    names = name_images(paths, table, registry)
+    images = table.read_table(paths.clone)
+    wanted = [image for image in images if image.name not in LOCAL_ONLY and (image.cluster or not cluster_only)]
+    names = name_images(paths, images, registry)
     record = _record(paths)
     pushed = _read_pushed(paths)
-    bases = {image.base for image in table}
+    bases = {image.base for image in images}
     if any(image.name not in bases and names[image.name] not in pushed for image in wanted):
         builder = find_builder()
         for image in wanted:
@@ -60,10 +77,10 @@ def ensure_images(paths: Paths, registry: str, *, cluster_only: bool = False) ->
 
 def find_unpushed(paths: Paths, registry: str) -> list[str]:
     """Return the images, by name, that this clone has still to build and push."""
-    table = images.read_table(paths.clone)
-    names, pushed = name_images(paths, table, registry), _read_pushed(paths)
-    skipped = LOCAL_ONLY | {image.base for image in table}
-    return [image.name for image in table if image.name not in skipped and names[image.name] not in pushed]
+    images = table.read_table(paths.clone)
+    names, pushed = name_images(paths, images, registry), _read_pushed(paths)
+    skipped = LOCAL_ONLY | {image.base for image in images}
+    return [image.name for image in images if image.name not in skipped and names[image.name] not in pushed]
 
 
 def _record(paths: Paths) -> Path:
@@ -75,10 +92,10 @@ def _read_pushed(paths: Paths) -> set[str]:
     return set(json.loads(record.read_text())) if record.is_file() else set()
 
 
-def name_images(paths: Paths, table: Sequence[Image], registry: str) -> dict[str, str]:
+def name_images(paths: Paths, images: Sequence[Image], registry: str) -> dict[str, str]:
     """Return the name of each image under the registry, tagged by its content and by the base that it stands on."""
     names = {BASE: BASE_IMAGE}
-    for name, reference in images.name_images(paths, table).items():
+    for name, reference in table.name_images(paths, images).items():
         if name != BASE:
             tag = hashing.hash_inputs({"content": reference.tag, "base": BASE_IMAGE, "platform": PLATFORM}, [])
             names[name] = f"{registry}/{name}:{tag}"
@@ -124,8 +141,8 @@ def _build(paths: Paths, builder: str, image: Image, names: Mapping[str, str]) -
     scratch = paths.state / "contexts" / image.name
     shutil.rmtree(scratch, ignore_errors=True)
     context = scratch / "context"
-    images.stage_context(paths, image, context)
-    command = build_command(builder, image, names, images.build_labels(paths, image), context)
+    table.stage_context(paths, image, context)
+    command = build_command(builder, image, names, table.build_labels(paths, image), context)
     if builder == "buildah":
         # docker has no mounts for a build, and its daemon knows the machine's proxy by itself.
         command.append("--layers")

@@ -1,106 +1,26 @@
-"""Build the images that changed and push them to the local registry.
-
-The tag of an image is the hash of everything that goes into it, its base's tag included. So an image that the registry
-has under its tag is current, whoever built it, and a pod's image name changes when and only when its content does.
-"""
+"""Build the images that changed with buildah and push them to the local registry."""
 
 from __future__ import annotations
 
-import json
+import http.client
 import os
 import shutil
-import subprocess
-import tomllib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from tunewright_dev import commands, console, files, hashing, locks, topology
+from tunewright_dev import commands, console, locks, topology
 from tunewright_dev.errors import DevError
-from tunewright_dev.images import registry_access
-from tunewright_dev.images.artefacts import ARTEFACTS
-from tunewright_dev.local import registry
+from tunewright_dev.images import registry_access, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from tunewright_dev.images.table import Image, Reference
     from tunewright_dev.paths import Paths
 
-TABLE = "dev/images/images.toml"
-LICENCE = "Apache-2.0"
-
-
-class Image(BaseModel):
-    """One entry of the table; its fields are explained there."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
-    containerfile: str
-    base: str | None = None
-    inputs: tuple[str, ...] = ()
-    artefacts: tuple[str, ...] = ()
-    arguments: dict[str, str] = Field(default_factory=dict)
-    cluster: bool = False
-
-
-@dataclass(frozen=True)
-class Reference:
-    """An image under its content's tag."""
-
-    name: str
-    tag: str
-
-    @property
-    def in_cluster(self) -> str:
-        """The name that pods use."""
-        return f"{topology.REGISTRY_NAME}/{topology.REPOSITORY}/{self.name}:{self.tag}"
-
-    @property
-    def on_host(self) -> str:
-        """The name by which buildah finds the same image."""
-        return f"{topology.REGISTRY_ADDRESS}/{topology.REPOSITORY}/{self.name}:{self.tag}"
-
-
-def read_table(clone: Path) -> list[Image]:
-    """Return the images of the table, bases before what is built on them.
-
-    Raises:
-        DevError: an entry names a base that does not come before it, or an unknown artefact.
-    """
-    images = [Image.model_validate(entry) for entry in tomllib.loads((clone / TABLE).read_text())["image"]]
-    seen: set[str] = set()
-    for image in images:
-        if image.base is not None and image.base not in seen:
-            raise DevError(f"{TABLE}: image {image.name!r} has the base {image.base!r}, which must come before it.")
-        unknown = sorted(set(image.artefacts) - set(ARTEFACTS))
-        if unknown:
-            raise DevError(f"{TABLE}: image {image.name!r} has the artefacts {unknown}; known are {sorted(ARTEFACTS)}.")
-        seen.add(image.name)
-    return images
-
-
-def name_images(paths: Paths, images: Iterable[Image]) -> dict[str, Reference]:
-    """Return the reference of each image by its name, from the content of its inputs alone.
-
-    Raises:
-        DevError: an input does not exist.
-    """
-    references: dict[str, Reference] = {}
-    for image in images:
-        references[image.name] = Reference(image.name, hash_image(paths, image, paths.clone, references))
-    return references
-
-
-def hash_image(paths: Paths, image: Image, folder: Path, references: Mapping[str, Reference]) -> str:
-    """Return the hash of the image's inputs as they lie in `folder`: the clone, or a context made from it."""
-    parameters = {f"artefact {name}": ARTEFACTS[name].key(paths) for name in image.artefacts}
-    parameters |= {f"argument {name}": value for name, value in image.arguments.items()}
-    if image.base is not None:
-        parameters["base"] = references[image.base].tag
-    return hashing.hash_inputs(parameters, _list_inputs(folder, image))
+_MANIFESTS = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
+_REGISTRY_SECONDS = 2.0
 
 
 def ensure_images(paths: Paths, *, cluster_only: bool = False) -> dict[str, Reference]:
@@ -109,20 +29,20 @@ def ensure_images(paths: Paths, *, cluster_only: bool = False) -> dict[str, Refe
     Raises:
         DevError: a build or a push failed; the message names its log.
     """
-    images = [image for image in read_table(paths.clone) if image.cluster or not cluster_only]
-    references = name_images(paths, images)
-    if any(not registry.has_image(reference.name, reference.tag) for reference in references.values()):
+    images = [image for image in table.read_table(paths.clone) if image.cluster or not cluster_only]
+    references = table.name_images(paths, images)
+    if any(not has_image(reference.name, reference.tag) for reference in references.values()):
         with locks.exclusive("images"):
             for image in images:
                 _ensure_image(paths, image, references)
     if not cluster_only:
-        write_references(paths, references)
+        table.write_references(paths, references)
     return references
 
 
 def _ensure_image(paths: Paths, image: Image, references: Mapping[str, Reference]) -> None:
     reference = references[image.name]
-    if registry.has_image(reference.name, reference.tag):
+    if has_image(reference.name, reference.tag):
         return
     with console.step(f"building the image {image.name}"):
         _build(paths, image, references)
@@ -131,32 +51,23 @@ def _ensure_image(paths: Paths, image: Image, references: Mapping[str, Reference
         _push(paths, reference)
 
 
-def write_references(paths: Paths, references: Mapping[str, Reference]) -> None:
-    """Write build/images.json: the name that pods use, by image."""
-    target = paths.build / "images.json"
-    names = {name: reference.in_cluster for name, reference in references.items()}
-    files.write(target, json.dumps(names, indent=2) + "\n")
-
-
-def _list_inputs(folder: Path, image: Image) -> list[tuple[str, Path]]:
-    """Return the name and the path of each input file.
-
-    Raises:
-        DevError: an input does not exist.
-    """
+def has_image(name: str, tag: str) -> bool:
+    """Return whether the local registry holds the image `name:tag`."""
+    connection = http.client.HTTPConnection(topology.REGISTRY_ADDRESS, timeout=_REGISTRY_SECONDS)
     try:
-        found = [path for name in (image.containerfile, *image.inputs) for path in hashing.list_files(folder / name)]
-    except FileNotFoundError as error:
-        raise DevError(f"{TABLE}: image {image.name!r} has the input {error}, which does not exist.") from error
-    return [(str(path.relative_to(folder)), path) for path in found]
+        path = f"/v2/{topology.REPOSITORY}/{quote(name)}/manifests/{quote(tag)}"
+        connection.request("HEAD", path, headers={"Accept": _MANIFESTS})
+        return connection.getresponse().status == http.client.OK
+    finally:
+        connection.close()
 
 
 def _build(paths: Paths, image: Image, references: Mapping[str, Reference]) -> None:
     scratch = paths.cache / "contexts" / image.name
     shutil.rmtree(scratch, ignore_errors=True)
     context = scratch / "context"
-    stage_context(paths, image, context)
-    if hash_image(paths, image, context, references) != references[image.name].tag:
+    table.stage_context(paths, image, context)
+    if table.hash_image(paths, image, context, references) != references[image.name].tag:
         raise DevError(f"The inputs of the image {image.name!r} changed while it was built. Run the command again.")
     argv: list[str | Path] = [
         *_buildah(paths),
@@ -167,7 +78,7 @@ def _build(paths: Paths, image: Image, references: Mapping[str, Reference]) -> N
         "--pull=false",
     ]
     argv += ["--file", context / image.containerfile, "--tag", references[image.name].on_host]
-    for key, value in build_labels(paths, image).items():
+    for key, value in table.build_labels(paths, image).items():
         argv += ["--label", f"{key}={value}"]
     arguments = dict(image.arguments)
     if image.base is not None:
@@ -191,56 +102,6 @@ def _push(paths: Paths, reference: Reference) -> None:
         "--compression-level=1",
     ]
     commands.run_logged([*argv, reference.on_host], _log(paths, reference.name, "push"), env=_environment(paths))
-
-
-def stage_context(paths: Paths, image: Image, context: Path) -> None:
-    """Lay out a context that holds the declared inputs and nothing else, so that a build cannot use what no hash covers."""
-    context.mkdir(parents=True)
-    for name, path in _list_inputs(paths.clone, image):
-        target = context / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, target)
-        # Whatever the umask of the clone: a pod's user must be able to read it.
-        target.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
-    for name in image.artefacts:
-        _link(ARTEFACTS[name].make(paths), context / name)
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        target.hardlink_to(source)
-    except OSError:
-        shutil.copy2(source, target)
-
-
-def build_labels(paths: Paths, image: Image) -> dict[str, str]:
-    """Return the OCI labels. They tell of a build and are no input: a commit that changes no input changes no tag."""
-    project = tomllib.loads((paths.clone / "pyproject.toml").read_text())["project"]
-    return {
-        "org.opencontainers.image.title": f"tunewright-{image.name}",
-        "org.opencontainers.image.version": project["version"],
-        "org.opencontainers.image.revision": _read_revision(paths.clone),
-        "org.opencontainers.image.licenses": LICENCE,
-    }
-
-
-def _read_revision(clone: Path) -> str:
-    """Return the commit, with "-dirty" where the clone differs from it.
-
-    It is "unknown" where there is no repository or no git, as in an unpacked archive.
-    """
-    commit = _ask_git(clone, "rev-parse", "HEAD")
-    if not commit:
-        return "unknown"
-    return f"{commit}-dirty" if _ask_git(clone, "status", "--porcelain") else commit
-
-
-def _ask_git(clone: Path, *arguments: str) -> str:
-    try:
-        argv = ["git", "-C", str(clone), *arguments]
-        return subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip()
-    except FileNotFoundError:
-        return ""
 
 
 def _buildah(paths: Paths) -> list[str | Path]:

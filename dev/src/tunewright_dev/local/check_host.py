@@ -11,15 +11,14 @@ import sys
 from tunewright_dev import console
 from tunewright_dev.errors import DevError
 from tunewright_dev.local import host
-from tunewright_dev.paths import find_paths
+from tunewright_dev.paths import find_paths, is_existing
 
 
 def main() -> int:
     """Say everything that the machine misses; an existing cluster asks nothing of it."""
     try:
-        paths = find_paths()
-        if not paths.existing:
-            host.require_supported(paths)
+        if not is_existing():
+            host.require_supported(find_paths())
     except DevError as error:
         console.warn(f"error: {error}")
         return 1

@@ -30,9 +30,10 @@ from tunewright_dev.local import (
     processes,
     registry,
 )
-from tunewright_dev.object_store import deployment as object_store
+from tunewright_dev.object_store import access, deployment, readiness
 
 if TYPE_CHECKING:
+    from tunewright_dev.images.table import Reference
     from tunewright_dev.local.components import Component
     from tunewright_dev.paths import Paths
 
@@ -153,7 +154,7 @@ def connect(paths: Paths) -> Kubectl:
     return Kubectl(program, paths.kubeconfig)
 
 
-def _start(paths: Paths, programs: Path, credentials: control_plane.Credentials) -> dict[str, images.Reference]:
+def _start(paths: Paths, programs: Path, credentials: control_plane.Credentials) -> dict[str, Reference]:
     early = [registry.describe(paths), control_plane.describe_etcd(paths, programs, credentials)]
     api_server = control_plane.describe_api_server(programs, credentials)
     _launch(paths, [*early, api_server])
@@ -185,12 +186,13 @@ def _launch(paths: Paths, described: list[Component]) -> None:
 def _finish(paths: Paths, kubectl: Kubectl, names: dict[str, str]) -> None:
     """Bring up what runs as pods, and wait for it and for the node."""
     kubectl.apply(coredns.build_dns(names["coredns"]))
-    object_store.deploy(paths, kubectl, names["seaweedfs"])
+    deployment.deploy(paths, kubectl, names["seaweedfs"])
     node, timeout = f"node/{topology.NODE_NAME}", f"--timeout={_READY_SECONDS}s"
     kubectl.run("wait", node, "--for=create", timeout)
     kubectl.run("wait", node, "--for=condition=Ready", timeout)
     kubectl.run("--namespace=kube-system", "rollout", "status", "deployment/coredns", timeout)
-    object_store.wait_ready(paths, kubectl)
+    readiness.wait_available(kubectl)
+    readiness.ensure_buckets(access.connect(paths, kubectl, access.service_address()))
 
 
 def _publish_kubeconfig(paths: Paths, credentials: control_plane.Credentials) -> None:

@@ -1,10 +1,10 @@
-"""What the cluster itself runs as pods: CoreDNS."""
+"""The local cluster's DNS: CoreDNS in a restricted pod."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tunewright_dev import topology
+from tunewright_dev import pod_security, topology
 
 _NAME = "coredns"
 _NAMESPACE = "kube-system"
@@ -32,19 +32,6 @@ COREFILE = f"""\
     }}
 }}
 """
-
-
-def build_restricted_context() -> dict[str, Any]:
-    """Return the container security context that PodSecurity `restricted` asks for, with a read-only root."""
-    return {
-        "allowPrivilegeEscalation": False,
-        "capabilities": {"drop": ["ALL"]},
-        "readOnlyRootFilesystem": True,
-        "runAsNonRoot": True,
-        "runAsUser": 65532,
-        "runAsGroup": 65532,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
 
 
 def build_dns(image: str) -> list[dict[str, Any]]:
@@ -103,7 +90,7 @@ def _build_deployment(image: str, metadata: dict[str, Any]) -> dict[str, Any]:
             "failureThreshold": 5,
         },
         "resources": {"requests": {"cpu": "20m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
-        "securityContext": build_restricted_context(),
+        "securityContext": pod_security.build_restricted_context(),
         "volumeMounts": [{"name": "config", "mountPath": "/etc/coredns", "readOnly": True}],
     }
     pod = {

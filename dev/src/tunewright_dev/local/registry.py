@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from tunewright_dev import files, topology
 from tunewright_dev.images import binaries
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
     from tunewright_dev.paths import Paths
 
 NAME = "registry"
-_MANIFESTS = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
 
 
 def build_config(paths: Paths) -> str:
@@ -48,14 +45,3 @@ def describe(paths: Paths) -> components.Component:
         files=(config,),
         environment={"OTEL_TRACES_EXPORTER": "none"},
     )
-
-
-def has_image(name: str, tag: str) -> bool:
-    """Tell whether the registry holds the image `name:tag`."""
-    connection = http.client.HTTPConnection(topology.REGISTRY_ADDRESS, timeout=probes.PROBE_SECONDS)
-    try:
-        path = f"/v2/{topology.REPOSITORY}/{quote(name)}/manifests/{quote(tag)}"
-        connection.request("HEAD", path, headers={"Accept": _MANIFESTS})
-        return connection.getresponse().status == http.client.OK
-    finally:
-        connection.close()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from tunewright_dev import topology
 from tunewright_dev.errors import DevError
 from tunewright_dev.object_store import buckets
-from tunewright_dev.object_store import deployment as object_store
+from tunewright_dev.object_store.endpoint import LOOPBACK, NAMESPACE, REGION, SERVICE
+from tunewright_dev.object_store.identities import read_identities
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,39 +23,40 @@ if TYPE_CHECKING:
 _FORWARDING = re.compile(r"^Forwarding from 127\.0\.0\.1:(\d+) ->")
 
 
-@contextmanager
-def open_store(paths: Paths, kubectl: Kubectl) -> Iterator[S3Client]:
-    """Yield a client of the object store, as its administrator.
+def connect(paths: Paths, kubectl: Kubectl, address: str) -> S3Client:
+    """Return a client of the object store at `address` (``host:port``), as its administrator.
 
     Raises:
-        DevError: the store has no administrator's credentials, or cannot be reached.
+        DevError: the cluster has no Secret with the administrator's credentials.
     """
-    access = object_store.read_identities(kubectl).get("admin")
+    access = read_identities(kubectl).get("admin")
     if access is None:
-        raise DevError(f"Secret {object_store.NAMESPACE}/admin is gone. Run `make up` again, which makes it anew.")
-    with _open_address(paths, kubectl) as address:
-        authority = paths.pki / "object-store-ca.crt"
-        yield buckets.connect(
-            f"https://{address}", access.access_key, access.secret_key, object_store.REGION, authority
-        )
+        raise DevError(f"Secret {NAMESPACE}/admin is gone. Run `make up` again, which makes a new one.")
+    authority = paths.pki / "object-store-ca.crt"
+    return buckets.connect(f"https://{address}", access.access_key, access.secret_key, REGION, authority)
+
+
+def service_address() -> str:
+    """Return host and port of the Service itself, which only the machine that is the node reaches."""
+    return f"{topology.OBJECT_STORE_SERVICE}:{topology.OBJECT_STORE_PORT}"
 
 
 @contextmanager
-def _open_address(paths: Paths, kubectl: Kubectl) -> Iterator[str]:
-    """Yield host and port: the Service's own where this machine is the node, else those of a port-forward."""
-    port = topology.OBJECT_STORE_PORT
-    if not paths.existing:
-        yield f"{topology.OBJECT_STORE_SERVICE}:{port}"
-        return
-    arguments = (f"--namespace={object_store.NAMESPACE}", f"service/{object_store.SERVICE}", f":{port}")
+def forward_port(kubectl: Kubectl) -> Iterator[str]:
+    """Yield host and port of a port-forward to the Service, in any cluster.
+
+    Raises:
+        DevError: the store cannot be reached.
+    """
+    arguments = (f"--namespace={NAMESPACE}", f"service/{SERVICE}", f":{topology.OBJECT_STORE_PORT}")
     process = kubectl.start("port-forward", "--address=127.0.0.1", *arguments)
     try:
         assert process.stdout is not None
         found = _FORWARDING.match(process.stdout.readline())
         if found is None:
             command = f"kubectl port-forward {' '.join(arguments)}"
-            raise DevError(f"The object store could not be reached: `{command}` ended. Run it by hand to see why.")
-        yield f"{object_store.LOOPBACK}:{found[1]}"
+            raise DevError(f"The object store could not be reached: `{command}` ended. Run it manually to see why.")
+        yield f"{LOOPBACK}:{found[1]}"
     finally:
         process.terminate()
         process.communicate()

@@ -1,22 +1,18 @@
-"""The S3 store of the local cluster: SeaweedFS in a restricted pod, behind TLS by a private authority.
+"""The S3 store of a cluster: SeaweedFS in a restricted pod, behind TLS by a private authority.
 
-As users have it: an endpoint whose certificate no public bundle knows, and a separate identity for each duty. The
-credentials are random, made at run time and kept in Secrets, whose keys are those of the AWS SDKs; copy a Secret into
-the namespace that needs it.
+As users have it: an endpoint whose certificate no public bundle knows, and a separate identity for each duty.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import os
-import secrets
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tunewright_dev import certificates, topology, waiting
-from tunewright_dev.local import coredns
+from tunewright_dev import certificates, pod_security, topology
+from tunewright_dev.object_store import identities
+from tunewright_dev.object_store.endpoint import LOOPBACK, NAMESPACE, SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,35 +21,10 @@ if TYPE_CHECKING:
     from tunewright_dev.kubectl import Kubectl
     from tunewright_dev.paths import Paths
 
-NAMESPACE = "object-store"
-SERVICE = "s3"
-ENDPOINT = f"https://{SERVICE}.{NAMESPACE}.svc:{topology.OBJECT_STORE_PORT}"
-REGION = "us-east-1"
-BUCKET = "tunewright"
-LOG_BUCKET = "tunewright-logs"
-# SeaweedFS's actions (weed/s3api/s3_constants/s3_actions.go), limited to a bucket.
-IDENTITIES: dict[str, tuple[str, ...]] = {
-    "admin": ("Admin", "Read", "Write", "List", "Tagging"),
-    "trainer": (f"Read:{BUCKET}", f"Write:{BUCKET}", f"List:{BUCKET}", f"Tagging:{BUCKET}"),
-    "server": (f"Read:{BUCKET}", f"List:{BUCKET}"),
-    "trafficlog": (f"Write:{LOG_BUCKET}",),
-}
+NAME = "seaweedfs"
 USER = 65532
 CAPACITY_GIB = 20
-LOOPBACK = "127.0.0.1"
-_NAME = "seaweedfs"
-# On the Secrets that hold an identity: what a FineTuneJob or a ModelServer may be pointed at.
-_IDENTITY_LABEL = "tunewright.dev/use"
-_LABELS = {"app.kubernetes.io/name": _NAME}
-_READY_SECONDS = 90
-
-
-@dataclass(frozen=True)
-class Access:
-    """One identity's credentials."""
-
-    access_key: str
-    secret_key: str
+_LABELS = {"app.kubernetes.io/name": NAME}
 
 
 def deploy(paths: Paths, kubectl: Kubectl, image: str) -> None:
@@ -78,87 +49,21 @@ def _deploy(paths: Paths, kubectl: Kubectl, image: str, address: str, objects: l
     pair = certificates.ensure_certificate(paths.pki, "object-store", authority, common_name=names[2], hosts=names)
     kubectl.apply([build_namespace()])
     ca = authority.certificate.read_text()
-    known = read_identities(kubectl)
-    identities = {name: known.get(name) or generate_access() for name in IDENTITIES}
-    kubectl.apply([build_credentials(name, access, ca) for name, access in identities.items()])
+    known = identities.read_identities(kubectl)
+    accesses = {name: known.get(name) or identities.generate_access() for name in identities.IDENTITIES}
+    kubectl.apply([identities.build_credentials(name, access, ca) for name, access in accesses.items()])
     config = {
-        "s3.json": build_identities(identities),
+        "s3.json": identities.build_identities(accesses),
         "tls.crt": pair.certificate.read_text(),
         "tls.key": pair.key.read_text(),
     }
     kubectl.apply([build_config(config), *objects, build_deployment(image, config)])
 
 
-def wait_ready(paths: Paths, kubectl: Kubectl) -> None:
-    """Wait until the store answers, and make its buckets.
-
-    Raises:
-        DevError: it did not become ready; the message says how to look into it.
-    """
-    kubectl.run(f"--namespace={NAMESPACE}", "rollout", "status", f"deployment/{_NAME}", f"--timeout={_READY_SECONDS}s")
-    # Imported here: they take longer than all else that a status or a down needs.
-    from tunewright_dev.object_store import access as storage_access  # noqa: PLC0415
-    from tunewright_dev.object_store import buckets  # noqa: PLC0415
-
-    with storage_access.open_store(paths, kubectl) as client:
-        for bucket in (BUCKET, LOG_BUCKET):
-            waiting.wait_for(
-                f"Making the bucket {bucket}",
-                lambda bucket=bucket: buckets.ensure(client, bucket),  # type: ignore[misc]
-                timeout=_READY_SECONDS,
-                explain=lambda: f"See `kubectl --namespace {NAMESPACE} logs deployment/{_NAME}`.",
-            )
-
-
-def generate_access() -> Access:
-    """Make up credentials of the shape that AWS's have."""
-    return Access(access_key=secrets.token_hex(10).upper(), secret_key=secrets.token_urlsafe(30))
-
-
-def read_identities(kubectl: Kubectl) -> dict[str, Access]:
-    """Return the credentials of each identity that has a Secret in the cluster."""
-    secrets_found = kubectl.list("secrets", NAMESPACE, selector=_IDENTITY_LABEL)
-    return {secret["metadata"]["name"]: _read_access(secret["data"]) for secret in secrets_found}
-
-
-def _read_access(data: Mapping[str, str]) -> Access:
-    decoded = {key: base64.b64decode(data[key]).decode() for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
-    return Access(decoded["AWS_ACCESS_KEY_ID"], decoded["AWS_SECRET_ACCESS_KEY"])
-
-
-def build_identities(identities: Mapping[str, Access]) -> str:
-    """Return SeaweedFS's own file of identities."""
-    entries = [
-        {
-            "name": name,
-            "credentials": [{"accessKey": access.access_key, "secretKey": access.secret_key}],
-            "actions": list(IDENTITIES[name]),
-        }
-        for name, access in sorted(identities.items())
-    ]
-    return json.dumps({"identities": entries})
-
-
 def build_namespace() -> dict[str, Any]:
     """Return the namespace, with PodSecurity `restricted`."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
-
-
-def build_credentials(name: str, access: Access, ca: str) -> dict[str, Any]:
-    """Return the Secret of one identity: what an AWS SDK reads from its environment, and the authority."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {_IDENTITY_LABEL: "allowed"}},
-        "stringData": {
-            "AWS_ACCESS_KEY_ID": access.access_key,
-            "AWS_SECRET_ACCESS_KEY": access.secret_key,
-            "AWS_REGION": REGION,
-            "AWS_ENDPOINT_URL_S3": ENDPOINT,
-            "ca.crt": ca,
-        },
-    }
 
 
 def build_config(config: Mapping[str, str]) -> dict[str, Any]:
@@ -183,7 +88,7 @@ def build_storage(folder: Path) -> list[dict[str, Any]]:
             **common,
             "capacity": {"storage": size},
             "persistentVolumeReclaimPolicy": "Retain",
-            "claimRef": {"namespace": NAMESPACE, "name": _NAME},
+            "claimRef": {"namespace": NAMESPACE, "name": NAME},
             "local": {"path": str(folder)},
             "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [match]}]}},
         },
@@ -252,14 +157,14 @@ def build_deployment(image: str, config: Mapping[str, str]) -> dict[str, Any]:
     ]
     probe = {"httpGet": {"scheme": "HTTPS", "path": "/healthz", "port": port}}
     container = {
-        "name": _NAME,
+        "name": NAME,
         "image": image,
         "args": arguments,
         "ports": [{"name": "https", "containerPort": port}],
         "readinessProbe": {**probe, "periodSeconds": 1},
         "livenessProbe": {**probe, "periodSeconds": 10, "failureThreshold": 6, "timeoutSeconds": 5},
         "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
-        "securityContext": coredns.build_restricted_context(),
+        "securityContext": pod_security.build_restricted_context(),
         "volumeMounts": [
             {"name": "data", "mountPath": "/data"},
             {"name": "config", "mountPath": "/config", "readOnly": True},
@@ -273,8 +178,8 @@ def build_deployment(image: str, config: Mapping[str, str]) -> dict[str, Any]:
         "securityContext": {"fsGroup": USER, "fsGroupChangePolicy": "OnRootMismatch"},
         "containers": [container],
         "volumes": [
-            {"name": "data", "persistentVolumeClaim": {"claimName": _NAME}},
-            {"name": "config", "secret": {"secretName": _NAME, "defaultMode": 0o440}},
+            {"name": "data", "persistentVolumeClaim": {"claimName": NAME}},
+            {"name": "config", "secret": {"secretName": NAME, "defaultMode": 0o440}},
             {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}},
         ],
     }
@@ -295,7 +200,7 @@ def build_deployment(image: str, config: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _metadata() -> dict[str, Any]:
-    return {"name": _NAME, "namespace": NAMESPACE, "labels": _LABELS}
+    return {"name": NAME, "namespace": NAMESPACE, "labels": _LABELS}
 
 
 def _give_to_user(folder: Path) -> None:

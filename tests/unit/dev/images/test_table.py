@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 from tunewright_dev.errors import DevError
-from tunewright_dev.images import build as images
-from tunewright_dev.paths import Paths, find_paths
+from tunewright_dev.images import table as images
+from tunewright_dev.paths import find_paths
 
 TABLE = """
 [[image]]
@@ -24,8 +24,8 @@ inputs = ["src"]
 
 
 @pytest.fixture
-def paths(tmp_path):
-    clone = tmp_path / "clone"
+def paths(paths):
+    clone = paths.clone
     for name, text in {
         images.TABLE: TABLE,
         "base/Containerfile": "FROM scratch\n",
@@ -35,7 +35,7 @@ def paths(tmp_path):
     }.items():
         (clone / name).parent.mkdir(parents=True, exist_ok=True)
         (clone / name).write_text(text)
-    return Paths(clone=clone, cache=tmp_path / "cache", state=tmp_path / "state", run=tmp_path / "run")
+    return paths
 
 
 def tags(paths):

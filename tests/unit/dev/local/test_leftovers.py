@@ -11,7 +11,13 @@ from tunewright_dev.local import leftovers
 from tunewright_dev.local.processes import Process
 from tunewright_dev.paths import Paths
 
-PATHS = Paths(clone=Path("/clone"), cache=Path("/cache"), state=Path("/state"), run=Path("/run/ours"))
+PATHS = Paths(
+    clone=Path("/clone"),
+    cache=Path("/cache"),
+    state=Path("/state"),
+    run=Path("/run/ours"),
+    kubeconfig=Path("/kubeconfig"),
+)
 
 
 @pytest.fixture

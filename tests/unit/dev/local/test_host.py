@@ -7,7 +7,6 @@ import pytest
 
 from tunewright_dev.errors import DevError
 from tunewright_dev.local import host
-from tunewright_dev.paths import Paths
 
 SUPPORTED = host.Host(
     system="Linux",
@@ -50,8 +49,8 @@ def test_everything_that_is_missing_is_said_at_once():
 
 
 @pytest.mark.parametrize(("device", "expected"), [(1, None), (2, 4.0)])
-def test_the_cache_is_measured_where_it_has_a_file_system_of_its_own(monkeypatch, tmp_path, device, expected):
-    paths = Paths(clone=tmp_path, cache=tmp_path / "cache" / "deeper", state=tmp_path / "state", run=tmp_path)
+def test_the_cache_is_measured_where_it_has_a_file_system_of_its_own(monkeypatch, paths, tmp_path, device, expected):
+    paths = dataclasses.replace(paths, cache=tmp_path / "cache" / "deeper")
     (tmp_path / "cache").mkdir()
     (tmp_path / "state").mkdir()
     devices = {tmp_path / "state": 1, tmp_path / "cache": device}

@@ -6,19 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tunewright_dev import __main__ as command_line
 from tunewright_dev.errors import DevError
 from tunewright_dev.local import cluster, leftovers
 from tunewright_dev.local.cluster import Status
-from tunewright_dev.paths import Paths
 
 DEAD = Status("etcd", None, Path("/logs/etcd.log"))
 ALIVE = Status("kubelet", 7, Path("/logs/kubelet.log"))
-
-
-@pytest.fixture
-def paths(tmp_path):
-    return Paths(clone=tmp_path / "clone", cache=tmp_path / "cache", state=tmp_path / "state", run=tmp_path / "run")
 
 
 def test_a_machine_that_others_use_is_refused_before_anything_is_built(monkeypatch, paths, tmp_path):
@@ -51,14 +44,6 @@ def test_a_component_that_was_never_started_did_not_die(monkeypatch, paths):
     assert cluster.read_deaths(paths) == ""
     (paths.records / "etcd.pid").write_text("6")
     assert "/logs/etcd.log" in cluster.read_deaths(paths)
-
-
-def test_a_failure_names_the_dead_once(monkeypatch, capsys, paths):
-    monkeypatch.setattr(command_line, "find_paths", lambda: paths)
-    monkeypatch.setattr(cluster, "read_deaths", lambda _: "etcd died")
-    command_line.explain_deaths("the store did not answer")
-    command_line.explain_deaths("etcd died")
-    assert capsys.readouterr().err == "etcd died\n"
 
 
 @pytest.fixture

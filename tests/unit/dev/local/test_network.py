@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tunewright_dev.errors import DevError
 from tunewright_dev.local import network
-from tunewright_dev.paths import Paths
 
 ADDRESSES = """\
 1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever
@@ -41,11 +38,6 @@ def kernel(monkeypatch) -> Kernel:
     monkeypatch.setattr(network, "_exists", lambda name: name in kernel.links)
     monkeypatch.setattr(network.firewall, "remove", lambda: None)
     return kernel
-
-
-@pytest.fixture
-def paths(tmp_path: Path) -> Paths:
-    return Paths(clone=tmp_path, cache=tmp_path, state=tmp_path, run=tmp_path)
 
 
 def test_the_links_of_pods_are_known_by_their_address():

@@ -1,0 +1,170 @@
+"""The table of images: what goes into each, and the name that follows from it.
+
+The tag of an image is the hash of everything that goes into it, its base's tag included. So an image that a registry
+has under its tag is current, whoever built it, and a pod's image name changes when and only when its content does.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tomllib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tunewright_dev import files, hashing, topology
+from tunewright_dev.errors import DevError
+from tunewright_dev.images.artefacts import ARTEFACTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from tunewright_dev.paths import Paths
+
+TABLE = "dev/images/images.toml"
+LICENCE = "Apache-2.0"
+
+
+class Image(BaseModel):
+    """One entry of the table; its fields are explained there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]*$")
+    containerfile: str
+    base: str | None = None
+    inputs: tuple[str, ...] = ()
+    artefacts: tuple[str, ...] = ()
+    arguments: dict[str, str] = Field(default_factory=dict)
+    cluster: bool = False
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An image under its content's tag."""
+
+    name: str
+    tag: str
+
+    @property
+    def in_cluster(self) -> str:
+        """The name that pods use."""
+        return f"{topology.REGISTRY_NAME}/{topology.REPOSITORY}/{self.name}:{self.tag}"
+
+    @property
+    def on_host(self) -> str:
+        """The name by which buildah finds the same image."""
+        return f"{topology.REGISTRY_ADDRESS}/{topology.REPOSITORY}/{self.name}:{self.tag}"
+
+
+def read_table(clone: Path) -> list[Image]:
+    """Return the images of the table, bases before what is built on them.
+
+    Raises:
+        DevError: an entry names a base that does not come before it, or an unknown artefact.
+    """
+    images = [Image.model_validate(entry) for entry in tomllib.loads((clone / TABLE).read_text())["image"]]
+    seen: set[str] = set()
+    for image in images:
+        if image.base is not None and image.base not in seen:
+            raise DevError(f"{TABLE}: image {image.name!r} has the base {image.base!r}, which must come before it.")
+        unknown = sorted(set(image.artefacts) - set(ARTEFACTS))
+        if unknown:
+            raise DevError(f"{TABLE}: image {image.name!r} has the artefacts {unknown}; known are {sorted(ARTEFACTS)}.")
+        seen.add(image.name)
+    return images
+
+
+def name_images(paths: Paths, images: Iterable[Image]) -> dict[str, Reference]:
+    """Return the reference of each image by its name, from the content of its inputs alone.
+
+    Raises:
+        DevError: an input does not exist.
+    """
+    references: dict[str, Reference] = {}
+    for image in images:
+        references[image.name] = Reference(image.name, hash_image(paths, image, paths.clone, references))
+    return references
+
+
+def hash_image(paths: Paths, image: Image, folder: Path, references: Mapping[str, Reference]) -> str:
+    """Return the hash of the image's inputs as they lie in `folder`: the clone, or a context made from it."""
+    parameters = {f"artefact {name}": ARTEFACTS[name].key(paths) for name in image.artefacts}
+    parameters |= {f"argument {name}": value for name, value in image.arguments.items()}
+    if image.base is not None:
+        parameters["base"] = references[image.base].tag
+    return hashing.hash_inputs(parameters, _list_inputs(folder, image))
+
+
+def write_references(paths: Paths, references: Mapping[str, Reference]) -> None:
+    """Write build/images.json: the name that pods use, by image."""
+    target = paths.build / "images.json"
+    names = {name: reference.in_cluster for name, reference in references.items()}
+    files.write(target, json.dumps(names, indent=2) + "\n")
+
+
+def _list_inputs(folder: Path, image: Image) -> list[tuple[str, Path]]:
+    """Return the name and the path of each input file.
+
+    Raises:
+        DevError: an input does not exist.
+    """
+    try:
+        found = [path for name in (image.containerfile, *image.inputs) for path in hashing.list_files(folder / name)]
+    except FileNotFoundError as error:
+        raise DevError(f"{TABLE}: image {image.name!r} has the input {error}, which does not exist.") from error
+    return [(str(path.relative_to(folder)), path) for path in found]
+
+
+def stage_context(paths: Paths, image: Image, context: Path) -> None:
+    """Lay out a context that holds the declared inputs and nothing else, so that a build cannot use what no hash covers."""
+    context.mkdir(parents=True)
+    for name, path in _list_inputs(paths.clone, image):
+        target = context / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target)
+        # Whatever the umask of the clone: a pod's user must be able to read it.
+        target.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
+    for name in image.artefacts:
+        _link(ARTEFACTS[name].make(paths), context / name)
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def build_labels(paths: Paths, image: Image) -> dict[str, str]:
+    """Return the OCI labels. They tell of a build and are no input: a commit that changes no input changes no tag."""
+    project = tomllib.loads((paths.clone / "pyproject.toml").read_text())["project"]
+    return {
+        "org.opencontainers.image.title": f"tunewright-{image.name}",
+        "org.opencontainers.image.version": project["version"],
+        "org.opencontainers.image.revision": _read_revision(paths.clone),
+        "org.opencontainers.image.licenses": LICENCE,
+    }
+
+
+def _read_revision(clone: Path) -> str:
+    """Return the commit, with "-dirty" where the clone differs from it.
+
+    It is "unknown" where there is no repository or no git, as in an unpacked archive.
+    """
+    commit = _ask_git(clone, "rev-parse", "HEAD")
+    if not commit:
+        return "unknown"
+    return f"{commit}-dirty" if _ask_git(clone, "status", "--porcelain") else commit
+
+
+def _ask_git(clone: Path, *arguments: str) -> str:
+    try:
+        argv = ["git", "-C", str(clone), *arguments]
+        return subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip()
+    except FileNotFoundError:
+        return ""

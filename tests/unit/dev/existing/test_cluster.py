@@ -1,0 +1,54 @@
+"""CLUSTER=existing: what is asked of the machine, and how everything is removed again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from support.crds.schema import read_crds
+from tunewright_dev.errors import DevError
+from tunewright_dev.existing import cluster as existing_cluster
+from tunewright_dev.existing import images as existing_images
+from tunewright_dev.images import table
+from tunewright_dev.paths import find_paths
+
+
+def test_missing_programs_are_named_and_not_installed(monkeypatch):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(DevError, match="needs kubectl and helm on the PATH"):
+        existing_cluster.connect(find_paths())
+    with pytest.raises(DevError, match="needs a docker or buildah"):
+        existing_images.find_builder()
+
+
+def test_everything_that_is_missing_is_said_at_once(monkeypatch):
+    monkeypatch.setenv("CLUSTER", "existing")
+    monkeypatch.delenv("REGISTRY", raising=False)
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(DevError, match=r"REGISTRY is ''(.|\n)*kubectl and helm(.|\n)*docker or buildah"):
+        existing_cluster.up(find_paths())
+
+
+def test_no_builder_is_asked_for_where_everything_was_pushed(monkeypatch, tmp_path):
+    for name in ("kubectl", "helm"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("REGISTRY", "host/path")
+    paths = dataclasses.replace(find_paths(), cache=tmp_path, state=tmp_path, run=tmp_path)
+    names = existing_images.name_images(paths, table.read_table(paths.clone), "host/path")
+    (tmp_path / "pushed.json").write_text(json.dumps(sorted(names.values())))
+    existing_cluster.require_tools(paths)
+    (tmp_path / "pushed.json").write_text(json.dumps([]))
+    with pytest.raises(DevError, match=r"^CLUSTER=existing needs a docker or buildah"):
+        existing_cluster.require_tools(paths)
+
+
+def test_what_takes_it_away_names_every_definition_and_namespace():
+    told = existing_cluster.explain_removal()
+    assert "helm uninstall tunewright" in told
+    (definitions,) = [line.split()[3:] for line in told.splitlines() if "kubectl delete crd" in line]
+    assert sorted(definitions) == sorted(crd["metadata"]["name"] for crd in read_crds().values())
+    assert "tunewright-system object-store serving support" in told

@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+import ssl
+
+from tunewright_dev import certificates
+
+
+def test_an_interrupted_certificate_is_made_anew(paths):
+    authority = certificates.ensure_authority(paths.pki, "ca")
+    authority.certificate.unlink()
+    again = certificates.ensure_authority(paths.pki, "ca")
+    ssl.create_default_context(cafile=str(again.certificate))
