@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import fnmatch
-import json
-import struct
 from pathlib import Path
 
 from tunewright_contracts.adapter_manifest import compute_adapter_digest
@@ -14,6 +12,7 @@ from tunewright_contracts.phase_result import BaseModelSummary
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.object_store import ObjectStore, digest_file
+from tunewright_storage.safetensors_file import SafetensorsError, read_tensors
 
 PATTERNS = (
     "config.json",
@@ -153,30 +152,17 @@ def inspect_base_model(
         digests[path.name] = store.download(uri, path)
         size += path.stat().st_size
         if path.suffix == ".safetensors":
-            check_safetensors_header(path, str(uri))
+            _check_weights(path, uri)
         path.unlink()
     return _summarise(digests, size, str(prefix), "")
 
 
-def check_safetensors_header(path: Path, where: str) -> None:
-    """Check that a file begins like safetensors: an 8-byte little-endian length, then that much JSON, then all data.
-
-    Raises:
-        StorageError: it is truncated or something else.
-    """
-    size = path.stat().st_size
+def _check_weights(path: Path, uri: StorageURI) -> None:
     try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > min(size, 100 << 20):
-                raise ValueError("the header is longer than the file")
-            header = json.loads(file.read(length))
-        end = max((entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0)
-        if 8 + length + end != size:
-            raise ValueError(f"it should have {8 + length + end} bytes and has {size}")
-    except (struct.error, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        read_tensors(path)
+    except SafetensorsError as error:
         raise StorageError(
-            StorageReason.DIGEST_MISMATCH, f"{where} is not a whole safetensors file ({error}); upload it again"
+            StorageReason.DIGEST_MISMATCH, f"{uri} is not a whole safetensors file ({error}); upload it again"
         ) from error
 
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import struct
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ from tunewright_storage.adapter import fetch_adapter
 from tunewright_trainer.config import resolve_config
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.publish.adapter import Provenance, canonical_adapter_config, publish, verify_published
-from tunewright_trainer.publish.weights import find_non_finite
 
 PEFT_CONFIG = {
     "base_model_name_or_path": "/tmp/tunewright/base-model",
@@ -103,29 +101,9 @@ def test_canonical_config_has_no_path_and_one_order():
     }
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
-def test_non_finite_weights_are_found(tmp_path, kind, bad):
-    save_file({"good": np.ones(3, kind), "broken": np.array([1, bad, 2], kind)}, tmp_path / "w")
-    assert find_non_finite(tmp_path / "w") == "broken"
-
-
 def test_non_finite_weights_are_not_published(store, trained, provenance, tmp_path):
     save_file({"broken": np.array([np.nan], np.float32)}, trained / "adapter_model.safetensors")
     with pytest.raises(TrainerError, match="NaN or infinite weights in broken") as error:
         publish(store, trained, tmp_path / "out", provenance)
     assert error.value.reason is Reason.DIVERGED
     assert not list(store.list(StorageURI.parse("s3://bucket/adapters")))
-
-
-def write_bfloat16(path, values):
-    """Write the upper halves of float32 numbers, which is what bfloat16 is."""
-    data = (np.array(values, np.float32).view(np.uint32) >> 16).astype(np.uint16).tobytes()
-    header = json.dumps({"w": {"dtype": "BF16", "shape": [len(values)], "data_offsets": [0, len(data)]}}).encode()
-    path.write_bytes(struct.pack("<Q", len(header)) + header + data)
-
-
-@pytest.mark.parametrize(("values", "found"), [([1.0, -3e38], None), ([1.0, np.nan], "w"), ([-np.inf], "w")])
-def test_bfloat16(tmp_path, values, found):
-    write_bfloat16(tmp_path / "w", values)
-    assert find_non_finite(tmp_path / "w") == found

@@ -32,12 +32,12 @@ from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.adapter import read_manifest, summarise
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.object_store import ObjectStore, digest_file
+from tunewright_storage.safetensors_file import find_non_finite, read_tensors
 from tunewright_trainer.config import TrainingConfig
 from tunewright_trainer.dataset.storage import split_name
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.prepare.split import Split
 from tunewright_trainer.process.progress_server import format_time
-from tunewright_trainer.publish.weights import find_non_finite
 
 TEMPLATE_NAME = "chat_template.jinja"
 PACKAGES = (
@@ -153,8 +153,9 @@ def check_finite(weights: Path) -> None:
 
     Raises:
         TrainerError: one is.
+        SafetensorsError: the file is not whole safetensors.
     """
-    name = find_non_finite(weights)
+    name = find_non_finite(weights, read_tensors(weights))
     if name is not None:
         raise TrainerError(
             Reason.DIVERGED, f"training ended with NaN or infinite weights in {name}; lower training.learningRate"
