@@ -1,4 +1,4 @@
-"""The base of every contract: frozen, camelCase on the wire, tolerant of fields that a newer writer added."""
+"""The base of every contract and of every custom resource: frozen, camelCase on the wire, tolerant of unknown fields."""
 
 from __future__ import annotations
 
@@ -18,14 +18,34 @@ class ContractError(ValueError):
     """A document that crossed a process boundary cannot be read; the message names the field and what is wrong."""
 
 
-class Message(BaseModel):
-    """A part of a document."""
+class FrozenModel(BaseModel):
+    """What contracts and custom resources share: frozen, camelCase on the wire, tolerant of unknown fields when read."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
 
     def to_wire(self) -> dict[str, Any]:
         """Return JSON-ready data in camelCase, without unset optional fields."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def updated(self, **fields: Any) -> Self:
+        """Return a copy with other values of some fields, validated as a new object is.
+
+        Args:
+            fields: the new values by the fields' names in Python. (`model_copy(update=…)` checks neither names nor values.)
+
+        Raises:
+            TypeError: the model has no field of that name.
+            ValueError: a value does not fit its field.
+        """
+        known = type(self).model_fields
+        unknown = sorted(fields.keys() - known.keys())
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no field {', '.join(unknown)}")
+        return type(self).model_validate({**{name: getattr(self, name) for name in known}, **fields})
+
+
+class Message(FrozenModel):
+    """A part of a document."""
 
     def to_json(self) -> str:
         """Return the compact JSON text of this message."""

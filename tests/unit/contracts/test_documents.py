@@ -34,6 +34,25 @@ def test_unreadable_document_names_the_field():
         ServingPlan.from_wire(wire)
 
 
+def test_an_update_changes_the_named_fields_and_no_others():
+    plan = _plan(generation=3)
+    changed = plan.updated(generation=4)
+    assert (changed.generation, changed.routes) == (4, plan.routes)
+    assert plan.generation == 3
+    assert changed == _plan(generation=4)
+
+
+@pytest.mark.parametrize("name", ["generatoin", "serverUid"], ids=["misspelt", "the name on the wire"])
+def test_an_update_refuses_a_name_that_is_no_field(name):
+    with pytest.raises(TypeError, match=f"ServingPlan has no field {name}"):
+        _plan().updated(**{name: 4})
+
+
+def test_an_update_refuses_a_value_that_does_not_fit():
+    with pytest.raises(ValueError, match="greater than or equal to 1"):
+        _plan().updated(generation=0)
+
+
 def test_content_hash_leaves_the_generation_out_and_nothing_else():
     assert _plan(generation=1).content_hash() == _plan(generation=7).content_hash()
     assert _plan(weight=100).content_hash() != _plan(weight=90).content_hash()

@@ -7,9 +7,9 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
+from tunewright_contracts.document import FrozenModel
 from tunewright_contracts.metrics import MetricType
 
 
@@ -17,14 +17,8 @@ class ResourceError(ValueError):
     """A body is not the custom resource that was asked for; the message names kind, object and each field."""
 
 
-class ApiModel(BaseModel):
-    """A part of a custom resource: frozen, camelCase on the wire."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
-
-    def to_wire(self) -> dict[str, Any]:
-        """Return JSON-ready data in the names of the API, without unset optional fields."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+class ApiModel(FrozenModel):
+    """A part of a custom resource."""
 
 
 class Status(ApiModel):
