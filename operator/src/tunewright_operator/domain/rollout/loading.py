@@ -6,7 +6,7 @@ from tunewright_operator.api.adapter_deployment import CandidateRevision, Outcom
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.rollout.observation import Decision, Situation
 from tunewright_operator.domain.rollout.transitions import hold, withdraw
-from tunewright_operator.domain.serving.replica import ServerFacts
+from tunewright_operator.domain.serving.replica import AdapterFailure, ServerFacts
 
 
 def hold_for_loading(situation: Situation, candidate: CandidateRevision, server: ServerFacts) -> Decision | None:
@@ -15,8 +15,8 @@ def hold_for_loading(situation: Situation, candidate: CandidateRevision, server:
         return None
     pods = sorted(server.ready_pods, key=lambda pod: pod.name)
     refused = [pod for pod in pods if candidate.revision in pod.failed]
-    problems = [(pod.name, {**pod.failed, **pod.retried}.get(candidate.revision)) for pod in pods]
-    told = "; ".join(f"{name}: {problem}" for name, problem in problems if problem)
+    failures = [(pod.name, pod.failures.get(candidate.revision)) for pod in pods]
+    told = "; ".join(f"{name}: {failure.describe()}" for name, failure in failures if failure)
     if refused and len(refused) == len(pods) and not any(_is_outdated(pod.failed[candidate.revision]) for pod in pods):
         return withdraw(situation.status, candidate, Outcome.ROLLED_BACK, Why.ADAPTER_REFUSED, told)
     if told:
@@ -27,6 +27,6 @@ def hold_for_loading(situation: Situation, candidate: CandidateRevision, server:
     return hold(situation, Why.LOADING, f"loading {candidate.revision} in {', '.join(missing)}.")
 
 
-def _is_outdated(problem: str) -> bool:
+def _is_outdated(failure: AdapterFailure) -> bool:
     """Whether a pod refused by a limit that it started with: the plan names only what keeps the present one, so it will be replaced."""
-    return problem.partition(":")[0] == Why.RANK_TOO_HIGH
+    return failure.reason == Why.RANK_TOO_HIGH

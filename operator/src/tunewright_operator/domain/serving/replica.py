@@ -11,6 +11,18 @@ from tunewright_operator.domain.serving.claim import Refusals
 
 
 @dataclass(frozen=True)
+class AdapterFailure:
+    """Why a pod has not loaded an adapter, as the pod reported it; ``reason`` is in CamelCase."""
+
+    reason: str
+    message: str
+
+    def describe(self) -> str:
+        """Return reason and message as one text."""
+        return f"{self.reason}: {self.message}"
+
+
+@dataclass(frozen=True)
 class PodView:
     """One pod of the server; ``state`` is None when it did not answer the last poll."""
 
@@ -19,15 +31,20 @@ class PodView:
     ready: bool
     state: PodState | None = None
     loaded: frozenset[str] = frozenset()
-    failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Adapters that the pod refused for good, each with the reason and message it gave."""
-    retried: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Adapters that the pod could not load for a reason outside them and tries again, with reason and message."""
+    failed: Mapping[str, AdapterFailure] = dataclasses.field(default_factory=dict)
+    """Adapters that the pod has refused permanently, by name."""
+    retried: Mapping[str, AdapterFailure] = dataclasses.field(default_factory=dict)
+    """Adapters that the pod could not load for a reason outside them and tries again, by name."""
 
     @property
     def generation(self) -> int:
         """The plan in force in this pod; 0 when that is unknown."""
         return self.state.plan_generation if self.state else 0
+
+    @property
+    def failures(self) -> dict[str, AdapterFailure]:
+        """The adapters that the pod could not load, whether it tries again or not."""
+        return {**self.failed, **self.retried}
 
 
 @dataclass(frozen=True)
@@ -64,9 +81,7 @@ class ServerFacts:
 
     def has_trouble_with(self, revision: str) -> bool:
         """Whether the server refuses a revision, or a pod could not load it."""
-        return revision in self.refusals.revisions or any(
-            revision in pod.failed or revision in pod.retried for pod in self.pods
-        )
+        return revision in self.refusals.revisions or any(revision in pod.failures for pod in self.pods)
 
 
 def build_server_facts(
@@ -92,10 +107,12 @@ def view_pod(uid: str, name: str, *, ready: bool, state: PodState | None) -> Pod
         ready=ready,
         state=state,
         loaded=frozenset(adapter.name for adapter in adapters if adapter.phase is AdapterPhase.LOADED),
-        failed=_list_problems(adapters, AdapterPhase.FAILED),
-        retried=_list_problems(adapters, AdapterPhase.RETRYING),
+        failed=_list_failures(adapters, AdapterPhase.FAILED),
+        retried=_list_failures(adapters, AdapterPhase.RETRYING),
     )
 
 
-def _list_problems(adapters: Sequence[AdapterState], phase: AdapterPhase) -> dict[str, str]:
-    return {adapter.name: f"{adapter.reason}: {adapter.message}" for adapter in adapters if adapter.phase is phase}
+def _list_failures(adapters: Sequence[AdapterState], phase: AdapterPhase) -> dict[str, AdapterFailure]:
+    return {
+        adapter.name: AdapterFailure(adapter.reason, adapter.message) for adapter in adapters if adapter.phase is phase
+    }

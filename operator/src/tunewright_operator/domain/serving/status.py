@@ -75,8 +75,8 @@ def report_pool(server: ModelServer, facts: PoolFacts, now: datetime) -> ModelSe
 
 def _report_pod(view: PodView) -> PodStatus:
     failed = [
-        FailedAdapter(name=name, reason=said.partition(": ")[0], message=said.partition(": ")[2][:512])
-        for name, said in sorted({**view.failed, **view.retried}.items())
+        FailedAdapter(name=name, reason=failure.reason, message=failure.message[:512])
+        for name, failure in sorted(view.failures.items(), key=lambda item: item[0])
     ]
     return PodStatus(
         name=view.name,
