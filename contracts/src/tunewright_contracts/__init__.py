@@ -1,5 +1,5 @@
 """The files and messages that cross a process boundary, as frozen pydantic models.
 
-Every document carries ``schemaVersion``. Readers ignore unknown fields and accept versions N and N-1, so that an
-operator upgrade changes no running pod.
+Every document carries ``schemaVersion``. Readers ignore unknown fields, so that a new optional field changes no running pod, and refuse
+another version than `document.SCHEMA_VERSION` (docs/adr/0008-one-schema-version.md).
 """

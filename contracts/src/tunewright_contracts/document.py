@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, StringConstraints, field_validator
 from pydantic.alias_generators import to_camel
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 """A content digest: ``sha256:`` and 64 hexadecimal digits."""
+
+SCHEMA_VERSION = 1
+"""The version of every document that this release writes, and the only one that it reads."""
 
 Decimal = Annotated[str, StringConstraints(pattern=r"^-?[0-9]+(\.[0-9]+)?$", max_length=32)]
 """A decimal number as a string: custom resources carry no floats (Kubernetes API conventions, "Primitive types")."""
@@ -77,9 +80,19 @@ class Message(FrozenModel):
 
 
 class Document(Message):
-    """A whole file or message; ``schema_version`` says how to read it."""
+    """A whole file or message. New optional fields leave ``schema_version`` as it is: readers ignore what they do not know."""
 
-    schema_version: int = 1
+    schema_version: int = SCHEMA_VERSION
+
+    @field_validator("schema_version")
+    @classmethod
+    def _refuse_other_versions(cls, version: int) -> int:
+        if version != SCHEMA_VERSION:
+            raise ValueError(
+                f"this release reads version {SCHEMA_VERSION} only, the document has version {version}."
+                " Run operator, trainer and server images of one release"
+            )
+        return version
 
 
 def describe_validation_error(subject: str, error: ValueError) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tunewright_contracts.document import Document, Sha256
+from tunewright_contracts.document import Document
 from tunewright_contracts.locations import HuggingFaceSource, S3Source
 
 
 class BaseModelInspection(Document):
-    """Resolve a base model's revision and digest. Answer: `run_spec.PhaseResult` with ``base_model``."""
+    """Resolve a base model's revision and digest. Answer: `phase_result.PhaseResult` with ``base_model``."""
 
     name: str
     s3: S3Source | None = None
@@ -15,7 +15,6 @@ class BaseModelInspection(Document):
 
 
 class AdapterInspection(Document):
-    """Read an adapter's manifest. Answer: `run_spec.PhaseResult` with ``adapter``."""
+    """Read an adapter's manifest. Answer: `phase_result.PhaseResult` with ``adapter``."""
 
     uri: str
-    expected_digest: Sha256 | None = None

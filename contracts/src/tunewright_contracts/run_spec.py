@@ -89,4 +89,3 @@ class RunSpec(Document):
     """``<output.uri>/runs/<namespace>/<name>-<uid8>``."""
     dataset_uri: str | None = None
     """The prepared data; set for train, and for prepare None until it is known."""
-    pod_uid: str = ""

@@ -187,7 +187,6 @@ class PodState(Document):
 
     pod_uid: str
     boot_id: str
-    reads_schema_versions: tuple[int, ...] = (1,)
     plan_generation: int = 0
     plan_hash: str = ""
     plan_status: PlanStatus = PlanStatus.NONE

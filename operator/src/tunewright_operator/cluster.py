@@ -1,7 +1,7 @@
 """The Kubernetes port: few verbs over plain dicts, and errors of our own.
 
 This module alone knows the Kubernetes client; no exception of it leaves. `KubernetesCluster` is the real thing; tests
-use the in-memory ``tests/loop/fake_cluster.py``, which obeys the same contract.
+use the in-memory ``tests/support/clusters/fake_cluster.py``, which obeys the same contract.
 """
 
 from __future__ import annotations
@@ -68,7 +68,6 @@ class Propagation(StrEnum):
 
     BACKGROUND = "Background"
     FOREGROUND = "Foreground"
-    ORPHAN = "Orphan"
 
 
 class Cluster(Protocol):
@@ -139,7 +138,6 @@ class Cluster(Protocol):
         *,
         uid: str | None = None,
         propagation: Propagation = Propagation.BACKGROUND,
-        grace_seconds: int | None = None,
     ) -> bool:
         """Delete an object; False when there was none.
 
@@ -248,14 +246,11 @@ class KubernetesCluster:
         *,
         uid: str | None = None,
         propagation: Propagation = Propagation.BACKGROUND,
-        grace_seconds: int | None = None,
     ) -> bool:
         """See `Cluster.delete`."""
         options: Body = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation.value}
         if uid is not None:
             options["preconditions"] = {"uid": uid}
-        if grace_seconds is not None:
-            options["gracePeriodSeconds"] = grace_seconds
         try:
             await self._request("DELETE", _path(kind, namespace, name), body=options)
         except NotFoundError:

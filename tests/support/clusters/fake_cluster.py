@@ -225,7 +225,6 @@ class FakeCluster:
         *,
         uid: str | None = None,
         propagation: Propagation = Propagation.BACKGROUND,
-        grace_seconds: int | None = None,
     ) -> bool:
         address = (kind.name, namespace, name)
         self._maybe_fail("delete", address)
@@ -240,7 +239,7 @@ class FakeCluster:
                 stored["metadata"]["deletionTimestamp"] = self.clock.text
                 self._write("delete", address, stored)
             return True
-        self._collect(address, cascade=propagation is not Propagation.ORPHAN)
+        self._collect(address)
         self._count("delete", address)
         return True
 
@@ -289,7 +288,7 @@ class FakeCluster:
                 self.crash_after = None
                 raise Crash(f"after {verb} {address}")
 
-    def _collect(self, address: Address, *, cascade: bool = True) -> None:
+    def _collect(self, address: Address) -> None:
         gone = self._objects.pop(address, None)
         if gone is None:
             return
@@ -297,8 +296,6 @@ class FakeCluster:
             del self._managed[key]
         if self.on_change:
             self.on_change(gone)
-        if not cascade:
-            return
         owned = [
             child
             for child, body in self._objects.items()

@@ -22,6 +22,12 @@ def test_reader_ignores_fields_of_a_newer_writer():
     assert ServingPlan.from_wire(wire) == _plan()
 
 
+def test_reader_refuses_a_document_of_another_schema_version():
+    wire = _plan().to_wire() | {"schemaVersion": 2}
+    with pytest.raises(ContractError, match=r"ServingPlan: schemaVersion: .*reads version 1 only.* has version 2"):
+        ServingPlan.from_wire(wire)
+
+
 def test_wire_names_are_camel_case():
     assert set(json.loads(_plan().to_json())) == {
         "schemaVersion", "serverUid", "generation", "baseModelDigest", "adapters", "routes", "adapterSources",

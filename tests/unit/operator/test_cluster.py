@@ -145,13 +145,12 @@ async def test_patch_metadata_sends_only_what_was_given(api: Api, cluster: Kuber
 
 async def test_delete_carries_its_preconditions(api: Api, cluster: KubernetesCluster):
     api.answers = [(200, {"kind": "Status"}), (404, {"reason": "NotFound"})]
-    assert await cluster.delete(CONFIG_MAP, "ns", "c", uid="u", grace_seconds=3)
+    assert await cluster.delete(CONFIG_MAP, "ns", "c", uid="u")
     assert api.asked[0][4] == {
         "apiVersion": "v1",
         "kind": "DeleteOptions",
         "propagationPolicy": "Background",
         "preconditions": {"uid": "u"},
-        "gracePeriodSeconds": 3,
     }
     assert not await cluster.delete(CONFIG_MAP, "ns", "c")
 

@@ -32,17 +32,6 @@ class Status(ApiModel):
         return self.to_wire()
 
 
-class OwnerReference(ApiModel):
-    """One entry of ``metadata.ownerReferences``."""
-
-    api_version: str
-    kind: str
-    name: str
-    uid: str
-    controller: bool = False
-    block_owner_deletion: bool = False
-
-
 class Metadata(ApiModel):
     """The part of ObjectMeta that decisions read; times are RFC 3339 strings."""
 
@@ -56,7 +45,6 @@ class Metadata(ApiModel):
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
     finalizers: tuple[str, ...] = ()
-    owner_references: tuple[OwnerReference, ...] = ()
 
 
 class Resource(ApiModel):
