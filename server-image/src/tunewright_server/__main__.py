@@ -23,7 +23,7 @@ from tunewright_storage.base_model import fetch_base_model
 from tunewright_storage.errors import StorageError
 from tunewright_storage.object_store import ObjectStore
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 TERMINATION_LOG = Path("/dev/termination-log")
 _FIRST_WAIT_SECONDS = 2.0
@@ -32,7 +32,7 @@ _GIVE_UP_SECONDS = 600.0
 
 
 def main() -> NoReturn:
-    """Run; on failure the termination message says what was wrong and what to do."""
+    """Run; on failure the termination message shows what was wrong and what to do."""
     logs.configure()
     # As a container's first process Python would ignore SIGTERM while it downloads.
     signal.signal(signal.SIGTERM, _leave)
@@ -65,10 +65,10 @@ def main() -> NoReturn:
 
 
 def fetch_patiently(config: ServerConfig, folder: Path) -> None:
-    """Fetch and verify the base model; wait out a store that is away for up to ten minutes.
+    """Fetch and verify the base model; retry for up to ten minutes while the object store does not answer.
 
     Raises:
-        StorageError: it cannot be had.
+        StorageError: the model cannot be fetched, or its files differ.
     """
     source = config.base_model
     started = time.monotonic()

@@ -1,4 +1,4 @@
-"""Who speaks: the operator's Ed25519 key signs plans (RFC 8032) and short tokens (RFC 7519, alg EdDSA)."""
+"""Who may push plans and read state: the operator, whose Ed25519 key signs plans and tokens (RFC 8032, RFC 7519)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from tunewright_contracts.serving_plan import SignedPlan
+from tunewright_server.files import Stamp, read_stamp
 
 MAX_TOKEN_SECONDS = 15 * 60
 LEEWAY_SECONDS = 30
@@ -22,7 +23,7 @@ EVALUATE_SCOPE = "evaluate"
 
 
 class AuthError(Exception):
-    """A signature or a token is not good; the message says why and never repeats the token."""
+    """A signature or a token is invalid; the message shows why and never repeats the token."""
 
 
 class OperatorKey:
@@ -30,7 +31,7 @@ class OperatorKey:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._stamp: tuple[int, int, int] | None = None
+        self._stamp: Stamp | None = None
         self._key: Ed25519PublicKey | None = None
 
     def load(self) -> Ed25519PublicKey:
@@ -40,8 +41,7 @@ class OperatorKey:
             AuthError: the file is missing or holds no Ed25519 public key in PEM.
         """
         try:
-            stat = self._path.stat()
-            stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+            stamp = read_stamp(self._path)
             if self._key is None or stamp != self._stamp:
                 key = load_pem_public_key(self._path.read_bytes())
                 if not isinstance(key, Ed25519PublicKey):
@@ -90,7 +90,7 @@ class OperatorKey:
                 options={"require": ["exp", "aud"]},
             )
         except jwt.PyJWTError as error:
-            raise AuthError(f"the token is not good: {error}") from error
+            raise AuthError(f"the token is invalid: {error}") from error
         if claims["exp"] > time.time() + MAX_TOKEN_SECONDS + LEEWAY_SECONDS:
             raise AuthError(f"the token is valid for over {MAX_TOKEN_SECONDS // 60} minutes")
         if claims.get("scope") != scope:

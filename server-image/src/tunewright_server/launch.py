@@ -12,11 +12,11 @@ from tunewright_contracts.serving_plan import FINISH_SECONDS
 
 MIDDLEWARE = "tunewright_server.http.middleware.TunewrightMiddleware"
 ACCEPTED_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""What vLLM takes as ``--max-lora-rank``; an adapter may have any rank up to it."""
+"""What vLLM accepts as ``--max-lora-rank``; an adapter may have any rank up to it."""
 OLDEST_VLLM = (0, 25)
 """Before it, adding an adapter while others decode could serve another adapter's weights (vllm-project/vllm#47724)."""
 CHAT_TEMPLATE_DEFAULTS = {"enable_thinking": False}
-"""The trainer renders conversations so; templates that know no such variable ignore it, a request's own value wins."""
+"""As the trainer renders conversations; templates without such a variable ignore it, a request's own value wins."""
 CHAT_TEMPLATE_NAME = "chat-template.jinja"
 
 _DTYPES = {"Auto": "auto", "BFloat16": "bfloat16", "Float16": "float16", "Float32": "float32"}
@@ -42,11 +42,11 @@ _REMOVED = ("HF_TOKEN", "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "VLLM_PLUGINS")
 
 
 class LaunchError(Exception):
-    """vLLM cannot be started with this configuration or this image; the message says why."""
+    """vLLM cannot be started with this configuration or this image; the message shows why."""
 
 
 def is_cpu_build(vllm_version: str) -> bool:
-    """Tell whether the image's vLLM is the CPU build, from its version (``0.32.0+cpu``)."""
+    """Return whether the image's vLLM is the CPU build, from its version (``0.32.0+cpu``)."""
     return "cpu" in vllm_version.partition("+")[2]
 
 
@@ -114,7 +114,7 @@ def build_command(config: ServerConfig, model: Path, host: str, port: int, *, cp
 
 
 def build_environment(environment: Mapping[str, str], *, cpu: bool, cores: int) -> dict[str, str]:
-    """Return vLLM's environment: the pod's, with our defaults where the pod says nothing.
+    """Return vLLM's environment: the pod's, with our defaults for what the pod does not set.
 
     Args:
         environment: the pod's.

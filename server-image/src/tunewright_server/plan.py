@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from pathlib import Path
 
 import structlog
@@ -11,8 +10,9 @@ import structlog
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.serving_plan import PLAN_KEY, PlanStatus, ServingPlan, SignedPlan
 from tunewright_server.auth import AuthError, OperatorKey
+from tunewright_server.files import Stamp, read_stamp, write_atomically
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class PlanKeeper:
         self.last = Offer(PlanStatus.NONE, "no plan has been offered yet")
 
     def restore(self) -> None:
-        """Take up the plan that was in force before the container restarted, if it is still the operator's."""
+        """Restore the plan that was in force before the container restarted, if its signature is still valid."""
         try:
             text = self._stored_path.read_bytes()
         except FileNotFoundError:
@@ -63,7 +63,7 @@ class PlanKeeper:
         return self.last
 
     def offer_mounted(self, text: bytes) -> Offer:
-        """Judge the mounted plan. An older one is no news: the kubelet updates the file up to a minute after a push."""
+        """Judge the mounted plan. An older one is ignored: the kubelet updates the file up to a minute after a push."""
         offer = self._judge(text)
         if not offer.stale:
             self.last = offer
@@ -116,13 +116,12 @@ class MountedPlan:
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / PLAN_KEY
-        self._stamp: tuple[int, int, int] | None = None
+        self._stamp: Stamp | None = None
 
     def read_if_changed(self) -> bytes | None:
         """Return the file's bytes when it changed since the last call, else None; a missing file is no change."""
         try:
-            stat = self._path.stat()
-            stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+            stamp = read_stamp(self._path)
             if stamp == self._stamp:
                 return None
             text = self._path.read_bytes()
@@ -130,14 +129,3 @@ class MountedPlan:
             return None
         self._stamp = stamp
         return text
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a crash leaves the old or the new content, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -1,4 +1,4 @@
-"""One server pod's living parts, put together: plan, adapters, counters, contracts. `middleware` answers requests by it."""
+"""The parts of a running server pod, put together: plan, adapters, counters, output contracts."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import structlog
 
 from tunewright_contracts.server_config import ServerConfig
 from tunewright_contracts.serving_plan import PodState, Route
-from tunewright_server import logs, wording
+from tunewright_server import logs
 from tunewright_server.adapters import base_shapes
 from tunewright_server.adapters.engine import Engine, VllmEngine
 from tunewright_server.adapters.pool import AdapterLimits, AdapterPool, AdapterSourcePort
 from tunewright_server.adapters.store import StoredAdapters
 from tunewright_server.auth import OperatorKey
+from tunewright_server.message_limits import fit_state, shorten
 from tunewright_server.output_contract.checker import ProcessChecker
 from tunewright_server.plan import MountedPlan, Offer, PlanKeeper
 from tunewright_server.settings import Settings
@@ -25,13 +26,13 @@ from tunewright_server.telemetry import memory, metrics
 from tunewright_server.telemetry.counters import Counters
 from tunewright_storage.object_store import ObjectStore
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 _POLL_SECONDS = 1.0
 
 
 class Runtime:
-    """The state behind the middleware. Lives on one event loop from `start` to `stop`."""
+    """The state behind the middleware, on one event loop from `start` to `stop`."""
 
     def __init__(self, settings: Settings, config: ServerConfig, engine: Engine, source: AdapterSourcePort) -> None:
         self.config = config
@@ -67,7 +68,7 @@ class Runtime:
         return cls(settings, config, VllmEngine(app), StoredAdapters(ObjectStore.from_environment()))
 
     async def start(self) -> None:
-        """Take up the plan in force, from disk and from the mount, and begin to converge."""
+        """Read the plan in force, from disk and from the mount, and begin to converge."""
         collector = metrics.ServerCollector(
             self.counters, self.refusals, self.pool.states, lambda: self.plan_generation
         )
@@ -96,7 +97,7 @@ class Runtime:
 
     @property
     def is_ready(self) -> bool:
-        """Tell whether this pod has been settled once since it started; a later load never takes it out of service."""
+        """Return whether this pod was settled once since it started; a later load never takes it out of service."""
         self._ready = self._ready or self.pool.is_settled()
         return self._ready
 
@@ -113,7 +114,7 @@ class Runtime:
         self.refusals[code] = self.refusals.get(code, 0) + 1
 
     def state(self) -> PodState:
-        """Return what the pod says of itself."""
+        """Return what the pod reports about itself."""
         bucketed = frozenset(alias for alias, route in self.routes.items() if route.count_by_key_bucket)
         last = self._keeper.last
         state = PodState(
@@ -122,13 +123,13 @@ class Runtime:
             plan_generation=self.plan_generation,
             plan_hash=self._keeper.plan_hash,
             plan_status=last.status,
-            plan_message=wording.shorten(last.message),
+            plan_message=shorten(last.message),
             settled=self.pool.is_settled(),
             adapters=self.pool.states(),
             counters=self.counters.snapshot(bucketed),
             peak_memory_mebibytes=memory.read_peak_mebibytes(),
         )
-        return wording.fit_state(state)
+        return fit_state(state)
 
     def _apply(self) -> None:
         plan = self._keeper.plan
@@ -157,7 +158,7 @@ class Runtime:
                 await self._read_mounted()
                 await self.pool.step()
             except Exception:
-                # Whatever it was, the next look must come: a loop that ended would leave the pod on its old plan.
+                # Whatever it was, the loop must go on: if it ended, the pod would stay on its old plan.
                 log.exception("converge_failed")
             _ = self.is_ready
             wake = self.pool.next_wake()

@@ -9,7 +9,7 @@ from support.worlds.server_world import chat, refused, serve
 from tunewright_contracts.serving_plan import MAX_STATE_BYTES, AdapterPhase, PlanStatus, PodState
 from tunewright_server.adapters import convergence
 from tunewright_server.adapters.convergence import AdapterRecord
-from tunewright_server.adapters.preflight import AdapterReason
+from tunewright_server.adapters.reasons import AdapterFailure, AdapterReason
 from tunewright_server.plan import Offer
 from tunewright_storage.errors import StorageError, StorageReason
 
@@ -138,7 +138,7 @@ def test_a_pool_of_failures_only_still_tells_the_operator_every_reason(tmp_path)
         failing = AdapterRecord(entry.model_copy(update={"name": name}), AdapterPhase.FETCHING, 0.0)
         message = "\x01" * 10_000 + "; publish it again"
         runtime.pool.records[name] = convergence.record_failure(
-            failing, AdapterReason.NOT_SAFETENSORS, message, retryable=False, now=0.0
+            failing, AdapterFailure(AdapterReason.NOT_SAFETENSORS, message), 0.0
         )
     state = runtime.state()
     assert len(state.to_json().encode()) <= MAX_STATE_BYTES
@@ -180,16 +180,16 @@ async def test_a_store_that_is_away_for_a_while_is_waited_for(pod):
 async def test_an_adapter_that_is_not_where_the_plan_says_is_read_from_where_the_next_one_says(pod):
     lost = pod.canary.model_copy(update={"uri": f"{world.PREFIX}/lost"})
     await serve(pod, (pod.stable, 100), extra=[lost])
-    assert pod.runtime.pool.records[lost.name].reason == "NoManifest"
+    assert pod.runtime.pool.records[lost.name].failure.reason == "NoManifest"
     await serve(pod, (pod.stable, 100), extra=[pod.canary])
     assert pod.canary.name in pod.engine.loaded
-    assert pod.runtime.pool.records[lost.name].reason == ""
+    assert pod.runtime.pool.records[lost.name].failure is None
 
 
 async def test_no_manifest(pod):
     del pod.source.manifests[pod.canary.uri]
     await serve(pod, (pod.stable, 100), extra=[pod.canary])
-    assert pod.runtime.pool.records[pod.canary.name].reason == "NoManifest"
+    assert pod.runtime.pool.records[pod.canary.name].failure.reason == "NoManifest"
 
 
 # --- the operator's side ------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ _LAYERS = "layers."
 _MATRIX = 2
 _PLAIN = ".weight"
 _PACKED = (".qweight", ".weight_packed")
-"""What holds a linear layer's weights in GPTQ and AWQ, and in compressed-tensors; bitsandbytes packs into ``.weight`` itself."""
+"""Where GPTQ and AWQ, and compressed-tensors, keep a linear layer's weights; bitsandbytes packs into ``.weight``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ class BaseShapes:
 
     @property
     def largest_adapter_elements_per_rank(self) -> int | None:
-        """Return how many numbers an adapter on every module has for each unit of rank, None when a shape is unknown."""
+        """Return how many numbers an adapter on every module has per unit of rank, None when a shape is unknown."""
         shapes = [shape for shape in self.modules.values() if shape is not None]
         return sum(sum(shape) for shape in shapes) if len(shapes) == len(self.modules) else None
 

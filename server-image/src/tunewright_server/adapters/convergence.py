@@ -10,16 +10,16 @@ import dataclasses
 from collections.abc import Mapping
 
 from tunewright_contracts.serving_plan import AdapterEntry, AdapterPhase, ServingPlan
-from tunewright_server.adapters.preflight import AdapterReason
-from tunewright_server.wording import shorten
+from tunewright_server.adapters.reasons import AdapterFailure, AdapterReason
+from tunewright_server.message_limits import shorten
 from tunewright_storage.errors import StorageReason
 
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
 MAX_LOAD_ATTEMPTS = 3
-"""After these vLLM's own refusal counts as final: the files passed every check, so trying on changes nothing."""
+"""After these vLLM's own refusal is final: the files passed every check, so another attempt changes nothing."""
 
-MENDABLE = frozenset(
+EXTERNAL_CAUSES = frozenset(
     {
         StorageReason.ACCESS_DENIED,
         StorageReason.NO_SUCH_BUCKET,
@@ -29,7 +29,7 @@ MENDABLE = frozenset(
         StorageReason.WRONG_REGION,
     }
 )
-"""Storage said no for a reason that lies outside the adapter's files."""
+"""Storage refused for a reason that lies outside the adapter's files."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,12 +40,24 @@ class AdapterRecord:
     phase: AdapterPhase
     since: float
     """When it was first wanted: a failing adapter holds up readiness for a limited time only."""
-    reason: str = ""
-    message: str = ""
+    failure: AdapterFailure | None = None
+    """Why the last attempt failed; None once the adapter is loaded."""
     attempts: int = 0
     retry_at: float = 0.0
     given_up: bool = False
-    """Waiting did not help once: readiness waits for it no more, even while it is tried again."""
+    """Waiting did not help before: readiness no longer waits for it, even while it is tried again."""
+
+    def in_phase(self, phase: AdapterPhase) -> AdapterRecord:
+        """Return the record in another phase."""
+        return dataclasses.replace(self, phase=phase)
+
+    def at_address(self, entry: AdapterEntry) -> AdapterRecord:
+        """Return the record with an entry that names the same content at another address."""
+        return dataclasses.replace(self, entry=entry)
+
+    def loaded(self) -> AdapterRecord:
+        """Return the record of an adapter that vLLM has loaded."""
+        return dataclasses.replace(self, phase=AdapterPhase.LOADED, failure=None, given_up=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,7 +69,7 @@ class Admit:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Readdress:
-    """Note where the same content lies by now, and try again at once what could not be had or did not pass."""
+    """Note the new address of the same content; retry immediately what could not be fetched or did not pass."""
 
     entry: AdapterEntry
 
@@ -162,26 +174,25 @@ def _is_due(record: AdapterRecord | None, now: float) -> bool:
     return record.phase is AdapterPhase.PENDING or (record.phase is AdapterPhase.RETRYING and record.retry_at <= now)
 
 
-def record_failure(record: AdapterRecord, reason: str, message: str, *, retryable: bool, now: float) -> AdapterRecord:
+def record_failure(record: AdapterRecord, failure: AdapterFailure, now: float) -> AdapterRecord:
     """Return the record after a failed attempt: retried with doubling waits, or failed.
 
-    A failure that somebody may mend without changing the adapter (`MENDABLE`) says nothing against it, so it is never
-    Failed, which ends a candidate: it is tried again every minute, and readiness does not wait for it.
+    A failure that can be fixed without changing the adapter (`EXTERNAL_CAUSES`) is no evidence against it, so it is
+    never Failed, which ends a candidate: it is tried again every minute, and readiness does not wait for it.
     """
     attempts = record.attempts + 1
-    if reason == AdapterReason.LOAD_FAILED and attempts >= MAX_LOAD_ATTEMPTS:
-        retryable = False
+    final = failure.reason is AdapterReason.LOAD_FAILED and attempts >= MAX_LOAD_ATTEMPTS
+    retryable = failure.retryable and not final
     wait = (
         min(FIRST_RETRY_SECONDS * 2.0 ** min(attempts - 1, 16), LONGEST_RETRY_SECONDS)
         if retryable
         else LONGEST_RETRY_SECONDS
     )
-    tried_again = retryable or reason in MENDABLE
+    tried_again = retryable or failure.reason in EXTERNAL_CAUSES
     return dataclasses.replace(
         record,
         phase=AdapterPhase.RETRYING if tried_again else AdapterPhase.FAILED,
-        reason=reason,
-        message=shorten(message),
+        failure=dataclasses.replace(failure, message=shorten(failure.message)),
         attempts=attempts,
         retry_at=now + wait if tried_again else 0.0,
         given_up=record.given_up or not retryable,
@@ -189,7 +200,7 @@ def record_failure(record: AdapterRecord, reason: str, message: str, *, retryabl
 
 
 def is_settled(plan: ServingPlan | None, records: Mapping[str, AdapterRecord], now: float, timeout: float) -> bool:
-    """Tell whether every adapter of the plan is loaded, failed for good, or was given ``timeout`` seconds.
+    """Return whether every adapter of the plan is loaded, failed permanently, or was given ``timeout`` seconds.
 
     Without a plan nothing is settled: a pod that knows no alias must not get clients.
     """

@@ -1,4 +1,4 @@
-"""The adapters in this pod: fetch, check, load, drain, unload and delete, driven by `converge.decide_actions`."""
+"""The adapters in this pod: fetch, check, load, drain, unload and delete, driven by `convergence.decide_actions`."""
 
 from __future__ import annotations
 
@@ -20,15 +20,24 @@ from tunewright_server.adapters import convergence, preflight
 from tunewright_server.adapters.base_shapes import BaseShapes
 from tunewright_server.adapters.convergence import AdapterRecord
 from tunewright_server.adapters.engine import Engine, EngineRefusedError
-from tunewright_server.adapters.preflight import AdapterError, AdapterReason
-from tunewright_server.plan import write_atomically
+from tunewright_server.adapters.reasons import AdapterError, AdapterFailure, AdapterReason
+from tunewright_server.files import write_atomically
+from tunewright_server.message_limits import shorten
 from tunewright_storage.errors import StorageError
 from tunewright_storage.object_store import digest_file
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 _KEPT_MANIFEST = "manifest.json"
 _PARALLEL_FETCHES = 2
+_LEADS_ON = (
+    convergence.Admit,
+    convergence.Readdress,
+    convergence.Drain,
+    convergence.Unload,
+    convergence.Forget,
+)
+"""Actions that make others possible: admitting leads to bringing up, draining to unloading."""
 
 
 class AdapterSourcePort(Protocol):
@@ -84,16 +93,16 @@ class AdapterPool:
         self._plan = plan
 
     def is_loaded(self, name: str) -> bool:
-        """Tell whether a revision may get requests in this pod."""
+        """Return whether a revision may get requests in this pod."""
         record = self.records.get(name)
         return record is not None and record.phase is AdapterPhase.LOADED
 
     def is_settled(self) -> bool:
-        """Tell whether every adapter of the plan is loaded, failed for good or out of time."""
+        """Return whether every adapter of the plan is loaded, failed permanently or out of time."""
         return convergence.is_settled(self._plan, self.records, self._clock(), self._limits.timeout_seconds)
 
     def waiting_for(self) -> list[str]:
-        """Return the names of the plan's adapters that are neither loaded nor failed for good."""
+        """Return the names of the plan's adapters that are neither loaded nor failed permanently."""
         done = (AdapterPhase.LOADED, AdapterPhase.FAILED)
         names = [entry.name for entry in self._plan.adapters] if self._plan else []
         return [name for name in names if name not in self.records or self.records[name].phase not in done]
@@ -115,15 +124,15 @@ class AdapterPool:
 
     def states(self) -> tuple[AdapterState, ...]:
         """Return what the pod reports of its adapters."""
-        full = sum(record.phase in (AdapterPhase.LOADED, AdapterPhase.DRAINING) for record in self.records.values())
-        waiting = full >= self._limits.slots
+        holding = sum(record.phase in (AdapterPhase.LOADED, AdapterPhase.DRAINING) for record in self.records.values())
+        full = holding >= self._limits.slots
         return tuple(
             AdapterState(
                 name=name,
                 digest=record.entry.digest,
                 phase=record.phase,
-                reason=AdapterReason.NO_SLOT if waiting and record.phase is AdapterPhase.PENDING else record.reason,
-                message=record.message,
+                reason=_reported_reason(record, full=full),
+                message=record.failure.message if record.failure is not None else "",
                 in_flight=self.in_flight.get(name, 0),
             )
             for name, record in self.records.items()
@@ -155,18 +164,7 @@ class AdapterPool:
             )
             for action in actions:
                 await self._act(action)
-            # Admitting makes bringing up possible, draining makes unloading possible: again until nothing is left.
-            if not any(
-                isinstance(
-                    action,
-                    convergence.Admit
-                    | convergence.Readdress
-                    | convergence.Drain
-                    | convergence.Unload
-                    | convergence.Forget,
-                )
-                for action in actions
-            ):
+            if not any(isinstance(action, _LEADS_ON) for action in actions):
                 return
 
     async def close(self) -> None:
@@ -178,21 +176,22 @@ class AdapterPool:
             case convergence.Admit(entry):
                 self.records[entry.name] = AdapterRecord(entry, AdapterPhase.PENDING, self._clock())
             case convergence.Readdress(entry):
-                if self.records[entry.name].phase in (AdapterPhase.FAILED, AdapterPhase.RETRYING):
+                record = self.records[entry.name]
+                if record.phase in (AdapterPhase.FAILED, AdapterPhase.RETRYING):
                     self.records[entry.name] = AdapterRecord(entry, AdapterPhase.PENDING, self._clock())
                 else:
-                    self._replace(entry.name, entry=entry)
+                    self.records[entry.name] = record.at_address(entry)
                 log.info("adapter_readdressed", name=entry.name, uri=entry.uri)
             case convergence.BringUp(name):
-                self._replace(name, phase=AdapterPhase.FETCHING)
+                self.records[name] = self.records[name].in_phase(AdapterPhase.FETCHING)
                 task = asyncio.create_task(self._bring_up(name), name=f"bring-up-{name}")
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             case convergence.Drain(name):
-                self._replace(name, phase=AdapterPhase.DRAINING)
+                self.records[name] = self.records[name].in_phase(AdapterPhase.DRAINING)
                 log.info("adapter_draining", name=name, in_flight=self.in_flight.get(name, 0))
             case convergence.Revive(name):
-                self._replace(name, phase=AdapterPhase.LOADED)
+                self.records[name] = self.records[name].in_phase(AdapterPhase.LOADED)
                 log.info("adapter_revived", name=name)
             case convergence.Unload(name):
                 await self._unload(name)
@@ -210,15 +209,16 @@ class AdapterPool:
             except EngineRefusedError as error:
                 raise AdapterError(AdapterReason.LOAD_FAILED, f"vLLM: {error}", retryable=True) from error
         except AdapterError as error:
-            self._fail(name, error.reason, str(error), retryable=error.retryable)
+            self._fail(name, error.failure)
         except StorageError as error:
-            self._fail(name, error.reason.value, str(error), retryable=error.retryable)
+            self._fail(name, AdapterFailure(error.reason, str(error), retryable=error.retryable))
         except Exception as error:
             # A full disk or a bug: reported and tried again, since the other adapters must not suffer for it.
             log.exception("adapter_failed_unexpectedly", name=name)
-            self._fail(name, AdapterReason.LOAD_FAILED, f"{type(error).__name__}: {error}", retryable=True)
+            message = f"{type(error).__name__}: {error}"
+            self._fail(name, AdapterFailure(AdapterReason.LOAD_FAILED, message, retryable=True))
         else:
-            self._replace(name, phase=AdapterPhase.LOADED, reason="", message="", given_up=False)
+            self.records[name] = self.records[name].loaded()
             log.info("adapter_loaded", name=name, seconds=round(self._clock() - started, 3))
         finally:
             self._wake()
@@ -243,7 +243,7 @@ class AdapterPool:
         try:
             await self._engine.unload(name)
         except EngineRefusedError:
-            # Its name would be found by nobody: routing never leads there. The files stay, which is what keeps it safe.
+            # No request reaches its name: routing never leads there. The files stay, which is what keeps it safe.
             log.exception("adapter_unload_failed", name=name)
             del self.records[name]
             return
@@ -251,19 +251,23 @@ class AdapterPool:
         await asyncio.to_thread(shutil.rmtree, self._folder / name, ignore_errors=True)
         log.info("adapter_unloaded", name=name)
 
-    def _fail(self, name: str, reason: str, message: str, *, retryable: bool) -> None:
-        record = convergence.record_failure(self.records[name], reason, message, retryable=retryable, now=self._clock())
+    def _fail(self, name: str, failure: AdapterFailure) -> None:
+        record = convergence.record_failure(self.records[name], failure, self._clock())
         self.records[name] = record
-        log.warning("adapter_failed", name=name, reason=reason, message=record.message, phase=record.phase.value)
+        message = shorten(failure.message)
+        log.warning("adapter_failed", name=name, reason=failure.reason.value, message=message, phase=record.phase.value)
         if record.phase is AdapterPhase.FAILED:
             shutil.rmtree(self._folder / name, ignore_errors=True)
 
-    def _replace(self, name: str, **changes: object) -> None:
-        self.records[name] = dataclasses.replace(self.records[name], **changes)  # type: ignore[arg-type]
+
+def _reported_reason(record: AdapterRecord, *, full: bool) -> str:
+    if full and record.phase is AdapterPhase.PENDING:
+        return AdapterReason.NO_SLOT
+    return record.failure.reason if record.failure is not None else ""
 
 
 def read_kept_manifest(home: Path, folder: Path, digest: str) -> AdapterManifest | None:
-    """Return the manifest of files kept from before a restart when every one of them still has its digest, else None."""
+    """Return the manifest of files kept from before a restart when all of them still have their digests, else None."""
     try:
         manifest = AdapterManifest.from_json((home / _KEPT_MANIFEST).read_bytes())
         if manifest.digest != digest or {path.name for path in folder.iterdir()} != {f.path for f in manifest.files}:

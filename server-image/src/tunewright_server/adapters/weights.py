@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tunewright_server.wording import quote
+from tunewright_server.message_limits import quote
 
 _LENGTH = struct.Struct("<Q")
 _MAX_HEADER_BYTES = 100 * 1024 * 1024
@@ -34,7 +34,7 @@ FLOAT_TYPES = frozenset(_EXPONENT)
 
 
 class WeightsError(Exception):
-    """A file is not whole safetensors; the message says what is wrong with it."""
+    """A file is not whole safetensors; the message shows what is wrong."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

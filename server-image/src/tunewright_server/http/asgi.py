@@ -14,7 +14,7 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class ClientDisconnectedError(Exception):
-    """The client went away before its request was complete."""
+    """The client left before its request was complete."""
 
 
 def get_header(headers: Iterable[tuple[bytes, bytes]], name: str) -> str | None:

@@ -26,7 +26,7 @@ class RefusalCode(StrEnum):
 
 
 class RefusalError(Exception):
-    """A request is refused; the message says what was wrong and what to do."""
+    """A request is refused; the message shows what was wrong and what to do."""
 
     def __init__(
         self, status: int, code: RefusalCode, message: str, *, param: str | None = None, retry_after: int | None = None

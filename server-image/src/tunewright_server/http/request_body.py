@@ -1,4 +1,4 @@
-"""Decode a request once, so that what was authorised is what vLLM parses: the decoded body is encoded anew for it.
+"""Decode a request once, so that what was authorised is what vLLM parses: the decoded body is encoded again for it.
 
 What could not be encoded again, or would make the pod fetch something, is refused here, before any revision is chosen.
 """
@@ -56,7 +56,7 @@ def too_large(max_bytes: int) -> RefusalError:
 
 
 def decode_body(body: bytes) -> dict[str, Any]:
-    """Return the request's object: exactly one ``model``, which is a text, messages of text, and no deeper than can be encoded.
+    """Return the request's object: one ``model`` that is a text, messages of text, and no deeper than can be encoded.
 
     Raises:
         RefusalError: 400 with what is wrong.
@@ -82,10 +82,10 @@ def decode_body(body: bytes) -> dict[str, Any]:
 
 
 def has_second_model_key(body: bytes) -> bool:
-    r"""Tell whether the top-level object of a valid JSON text has ``model`` more than once.
+    r"""Return whether the top-level object of a valid JSON text has ``model`` more than once.
 
     The letters of a key can be written plainly or as ``\u006d…`` only, so a body with one plain ``"model"`` and no
-    such escape is told in one pass over the bytes; any other is parsed pair by pair.
+    such escape is recognised in one pass over the bytes; any other is parsed pair by pair.
     """
     if _ESCAPED_LETTER not in body and body.count(_MODEL_KEY) <= 1:
         return False
@@ -102,7 +102,7 @@ def has_second_model_key(body: bytes) -> bool:
 
 
 def check_messages(data: dict[str, Any]) -> None:
-    """Refuse messages with anything but text: vLLM would fetch the image, audio or video from wherever a client says.
+    """Refuse messages with anything but text: vLLM would fetch an image, audio or video from any address that a client names.
 
     Anything that is no message at all is left for vLLM to refuse.
 
@@ -129,6 +129,17 @@ def _is_text(part: object) -> bool:
         return isinstance(part, str)
     kind = part.get("type")
     return isinstance(kind, str) and part.keys() <= _PART_KEYS.get(kind, frozenset())
+
+
+def ask_for_usage(data: dict[str, Any]) -> bool:
+    """Make a streamed answer end with its usage, which a token limit is checked on; return whether that was added."""
+    if data.get("stream") is not True:
+        return False
+    options = data.get("stream_options")
+    if options is not None and (not isinstance(options, dict) or options.get("include_usage")):
+        return False  # asked for already, or malformed: vLLM refuses it
+    data["stream_options"] = {**(options or {}), "include_usage": True}
+    return True
 
 
 def encode_body(data: dict[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""Relay vLLM's answer under the alias' name, whole or streamed, and note what it said and how it ended."""
+"""Relay vLLM's answer under the alias' name, whole or streamed, and note its texts and how it ended."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ import orjson
 
 from tunewright_contracts.serving_plan import REVISION_HEADER
 from tunewright_server.http.asgi import Message, Send
+from tunewright_server.http.ending import Ending
 from tunewright_server.http.request_body import OFF_LOOP_BYTES
 from tunewright_server.output_contract.checker import MAX_ANSWER_BYTES
 
 _EVENT_END = b"\n\n"
 _DATA = b"data:"
 _DONE = b"[DONE]"
-_SERVER_ERROR = 500
-_BAD_REQUEST = 400
 
 
 class AnswerTexts:
@@ -56,7 +55,7 @@ class AnswerTexts:
 class AnswerRelay:
     """An ASGI ``send`` for one request to one revision.
 
-    After the app returned, ``status``, ``complete``, ``stream_failed`` and ``finished_at`` say how the answer ended.
+    After the app returned, ``ending`` and ``finished_at`` (None before the last byte) show how the answer ended.
     """
 
     def __init__(
@@ -76,9 +75,9 @@ class AnswerRelay:
             send: the client's.
             alias: what the client called the model.
             model: what vLLM calls it.
-            revision: what the answer's header says.
-            texts: takes the answer's texts in, when a contract asks for them.
-            hide_usage: the client did not ask for the usage event that ends a stream; it is kept back.
+            revision: what the answer's header names.
+            texts: collects the answer's texts, when a contract asks for them.
+            hide_usage: drop the usage event that ends a stream, because the client did not ask for it.
             clock: seconds.
         """
         self._send = send
@@ -92,10 +91,9 @@ class AnswerRelay:
         self._is_stream = False
         self._is_json = False
         self._buffer = bytearray()
-        self.status = 0
-        self.complete = False
-        self.stream_failed = False
-        self.finished_at = 0.0
+        self._status = 0
+        self.ending = Ending.UNFINISHED
+        self.finished_at: float | None = None
 
     async def __call__(self, message: Message) -> None:
         """Relay one message."""
@@ -106,8 +104,18 @@ class AnswerRelay:
         else:
             await self._send(message)
 
+    def end(self, ending: Ending) -> None:
+        """Note how the answer ended, unless the client left before that."""
+        if self.ending is not Ending.ABANDONED:
+            self.ending = ending
+
+    def note_disconnect(self) -> None:
+        """Note that the client left; after the last byte that changes nothing."""
+        if self.finished_at is None:
+            self.ending = Ending.ABANDONED
+
     async def _begin(self, message: Message) -> None:
-        self.status = int(message["status"])
+        self._status = int(message["status"])
         headers = list(message.get("headers", ()))
         kind = next((value for key, value in headers if key.lower() == b"content-type"), b"")
         self._is_stream = kind.startswith(b"text/event-stream")
@@ -122,8 +130,9 @@ class AnswerRelay:
         body = message.get("body", b"")
         last = not message.get("more_body", False)
         if last:
-            self.complete = True
             self.finished_at = self._clock()
+            if self.ending is Ending.UNFINISHED:
+                self.ending = Ending.of_status(self._status)
         if self._is_json:
             self._buffer += body
             if last:
@@ -143,7 +152,7 @@ class AnswerRelay:
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     def _rewrite_json(self, body: bytes) -> bytes:
-        if self.status >= _BAD_REQUEST:
+        if Ending.of_status(self._status) is not Ending.WHOLE:
             return body.replace(*self._names)  # vLLM's messages name the model that it was asked for
         data = _load_object(body)
         if data is None:
@@ -169,7 +178,8 @@ class AnswerRelay:
         error = data.get("error")
         if isinstance(error, dict):
             code = error.get("code")
-            self.stream_failed = self.stream_failed or not isinstance(code, int) or code >= _SERVER_ERROR
+            if not isinstance(code, int) or Ending.of_status(code) is Ending.FAILED:
+                self.end(Ending.FAILED)
             return event.replace(*self._names)
         rewritten = self._rewrite(data)
         if self._hide_usage and not data.get("choices") and data.get("usage"):

@@ -53,8 +53,8 @@ def make_own_key() -> bytes:
 def choose_target(route: Route, key: bytes, is_loaded: Callable[[str], bool]) -> str | None:
     """Return the revision that answers, or None when no allowed one is loaded (503, never the base model).
 
-    A target that is not loaded here leaves its share to the route's fallback. A candidate never gets more than its share: it is not
-    proven yet, whatever the incumbent lacks in this pod. A target of weight 0 answers nobody.
+    A target that is not loaded here leaves its share to the route's fallback. A candidate never gets more than its
+    share: it is not proven yet, whatever the incumbent lacks in this pod. A target of weight 0 answers no request.
     """
     weighted = [target for target in route.targets if target.weight > 0]
     if not weighted:

@@ -1,4 +1,4 @@
-"""Does an answer keep its output contract? Asked after the answer was sent, in a process that may be lost."""
+"""Whether an answer keeps its output contract: checked after the answer was sent, in a process that may be lost."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ import structlog
 
 from tunewright_contracts.output_schema import find_schema_problem
 from tunewright_contracts.serving_plan import OutputContract
-from tunewright_server.output_contract.worker import BREACH, PASS, UNCHECKED
+from tunewright_server.output_contract.worker import CheckOutcome
 
-log = structlog.get_logger()
+log = structlog.get_logger(__name__)
 
 MAX_ANSWER_BYTES = 64 * 1024
 _MAX_WAITING, _MAX_WAITING_OF_ONE_SCHEMA = 256, 32
@@ -31,47 +31,47 @@ _WORKER_VARIABLES = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "HOME")
 class SchemaChecker(Protocol):
     """Runs one schema against texts."""
 
-    async def check(self, schema: dict[str, Any], text: str) -> str:
-        """Return PASS, BREACH or UNCHECKED; never raises."""
+    async def check(self, schema: dict[str, Any], text: str) -> CheckOutcome:
+        """Return the outcome of one text; never raises."""
 
 
 async def check_answer(
     checker: SchemaChecker, contract: OutputContract, texts: Sequence[str] | None, completion_tokens: int | None
-) -> str:
+) -> CheckOutcome:
     """Return the outcome of one answer.
 
     Args:
-        checker: who runs the schema.
+        checker: runs the schema.
         contract: the route's.
         texts: the text of each choice, or None when the answer has none that could be checked (a tool call, an echo).
-        completion_tokens: how many tokens were generated for all choices, when the server said so.
+        completion_tokens: how many tokens were generated for all choices, when the server reported it.
 
     A breach of one choice is a breach; with several choices ``max_tokens`` limits their mean.
     """
     if texts is None:
-        return UNCHECKED
+        return CheckOutcome.UNCHECKED
     unchecked = False
     if contract.max_tokens is not None:
         if completion_tokens is None:
             unchecked = True
         elif completion_tokens > contract.max_tokens * max(1, len(texts)):
-            return BREACH
+            return CheckOutcome.BREACH
     if contract.json_schema is not None:
         for text in texts:
-            outcome = UNCHECKED
+            outcome = CheckOutcome.UNCHECKED
             if len(text) <= MAX_ANSWER_BYTES and len(text.encode("utf-8", "replace")) <= MAX_ANSWER_BYTES:
                 outcome = await checker.check(contract.json_schema, text)
-            if outcome == BREACH:
-                return BREACH
-            unchecked = unchecked or outcome == UNCHECKED
-    return UNCHECKED if unchecked else PASS
+            if outcome is CheckOutcome.BREACH:
+                return CheckOutcome.BREACH
+            unchecked = unchecked or outcome is CheckOutcome.UNCHECKED
+    return CheckOutcome.UNCHECKED if unchecked else CheckOutcome.PASS
 
 
 class ProcessChecker:
     """A `SchemaChecker` with one worker process, started at the first check and again after it was lost.
 
-    Checks run one at a time. When too many wait, in all or of one schema, or a schema lost its worker three times in a row, the outcome is
-    UNCHECKED at once: what a tenant wrote may cost the tenant's evidence, never another's answers.
+    Checks run one at a time. When too many wait, in all or of one schema, or a schema lost its worker three times in a
+    row, the outcome is UNCHECKED immediately: a tenant's schema may cost its own evidence, never another's answers.
     """
 
     def __init__(self) -> None:
@@ -82,11 +82,11 @@ class ProcessChecker:
         self._keys: dict[int, tuple[dict[str, Any], str, str | None]] = {}
         self._waiting: Counter[str] = Counter()
 
-    async def check(self, schema: dict[str, Any], text: str) -> str:
+    async def check(self, schema: dict[str, Any], text: str) -> CheckOutcome:
         """Return the outcome of a text; see `SchemaChecker.check`."""
         key, problem = self._key_of(schema)
         if problem is not None or self._lost.get(key, 0) >= _MAX_LOST_IN_A_ROW or not self._has_room(key):
-            return UNCHECKED
+            return CheckOutcome.UNCHECKED
         self._waiting[key] += 1
         try:
             async with self._lock:
@@ -116,7 +116,7 @@ class ProcessChecker:
         self._keys[id(schema)] = (schema, key, problem)
         return key, problem
 
-    async def _ask(self, key: str, schema: dict[str, Any], text: str) -> str:
+    async def _ask(self, key: str, schema: dict[str, Any], text: str) -> CheckOutcome:
         request: dict[str, Any] = {"id": key, "text": text}
         try:
             process = await self._start()
@@ -135,13 +135,13 @@ class ProcessChecker:
             self._lost[key] = self._lost.get(key, 0) + 1
             if self._lost[key] == _MAX_LOST_IN_A_ROW:
                 log.warning("output_contract_too_slow", schema=key[:12], error=type(error).__name__)
-            return UNCHECKED
+            return CheckOutcome.UNCHECKED
         self._lost.pop(key, None)
         if answer["problem"]:
             log.warning("output_contract_not_run", problem=answer["problem"])
         if answer["known"]:
             self._sent.add(key)
-        return str(answer["outcome"])
+        return CheckOutcome(answer["outcome"])
 
     async def _start(self) -> asyncio.subprocess.Process:
         if self._process is None or self._process.returncode is not None:
@@ -162,7 +162,7 @@ class ProcessChecker:
         process, self._process = self._process, None
         if process is None:
             return
-        # A worker that ended by itself is only waited for: kill() would reap it first, and its exit status be lost.
+        # A worker that has exited is only waited for: kill() would reap it first, and its exit status be lost.
         ended = process.stdout is not None and process.stdout.at_eof()
         if not ended:
             with contextlib.suppress(ProcessLookupError):

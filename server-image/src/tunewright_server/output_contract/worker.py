@@ -1,15 +1,16 @@
 """The process that runs schemas written by tenants: ``python -m tunewright_server.output_contract.worker``.
 
-It reads one JSON line a check from standard input, ``{"id", "schema", "text"}``, and writes ``{"outcome", "known", "problem"}``. The
-schema is sent once and then named by its id. A check that takes more than its share of processor time is ended by the
-kernel together with the process (SIGVTALRM has no handler): compiled code cannot be stopped in another way, and a
-limit on processor time, unlike one on the clock, is fair on a busy machine. The parent starts another one.
+It reads one JSON line a check from standard input, ``{"id", "schema", "text"}``, and writes ``{"outcome", "known",
+"problem"}``. The schema is sent once and then named by its id. A check that takes more than its share of processor time
+is ended by the kernel together with the process (SIGVTALRM has no handler): compiled code cannot be stopped in another
+way, and a limit on processor time, unlike one on the clock, is fair on a busy machine. The parent starts another one.
 """
 
 from __future__ import annotations
 
 import signal
 import sys
+from enum import StrEnum
 from typing import Any
 
 import jsonschema_rs
@@ -19,8 +20,16 @@ CPU_SECONDS = 0.05
 """Of user time, for one answer."""
 COMPILE_CPU_SECONDS = 0.5
 """Of user time, for one schema: it is compiled once."""
-PASS, BREACH, UNCHECKED = "pass", "breach", "unchecked"
 _MAX_VALIDATORS = 256
+
+
+class CheckOutcome(StrEnum):
+    """Whether an answer keeps its contract."""
+
+    PASS = "pass"  # noqa: S105 - no password
+    BREACH = "breach"
+    UNCHECKED = "unchecked"
+    """It could not be checked, or not within the limits; that is no evidence for or against the revision."""
 
 
 def compile_schema(schema: dict[str, Any]) -> Any:
@@ -39,13 +48,13 @@ def _refuse(uri: str) -> Any:
     raise ValueError(f"remote reference {uri} is not followed")
 
 
-def check_text(validator: Any, text: str) -> str:
+def check_text(validator: Any, text: str) -> CheckOutcome:
     """Return the outcome of one answer: a breach when it is no JSON or breaks the schema."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
-        return BREACH
-    return PASS if validator.is_valid(value) else BREACH
+        return CheckOutcome.BREACH
+    return CheckOutcome.PASS if validator.is_valid(value) else CheckOutcome.BREACH
 
 
 def main() -> None:
@@ -66,7 +75,7 @@ def main() -> None:
                 validators[key], problem = None, str(error)
         signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS)
         validator = validators.get(key)
-        outcome = UNCHECKED if validator is None else check_text(validator, request["text"])
+        outcome = CheckOutcome.UNCHECKED if validator is None else check_text(validator, request["text"])
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         sys.stdout.buffer.write(
             orjson.dumps({"outcome": outcome, "known": key in validators, "problem": problem}) + b"\n"

@@ -10,7 +10,8 @@ import support.worlds.server_world as world
 from tunewright_contracts.serving_plan import AdapterEntry, AdapterPhase
 from tunewright_server.adapters import convergence
 from tunewright_server.adapters.convergence import AdapterRecord
-from tunewright_server.adapters.preflight import AdapterReason
+from tunewright_server.adapters.reasons import AdapterFailure, AdapterReason
+from tunewright_storage.errors import StorageReason
 
 
 def make_entry(number: int) -> AdapterEntry:
@@ -29,6 +30,10 @@ def decide(wanted, records, in_flight=None, *, now=0.0, slots=8, parallel=2):
 
 def record(entry, phase, **changes) -> AdapterRecord:
     return AdapterRecord(entry, phase, **{"since": 0.0, **changes})
+
+
+def failure(reason, message="m", *, retryable=False) -> AdapterFailure:
+    return AdapterFailure(reason, message, retryable=retryable)
 
 
 def test_a_new_adapter_is_admitted_then_brought_up():
@@ -81,16 +86,16 @@ def test_no_more_than_the_slots_and_no_more_fetches_than_allowed():
     assert convergence.BringUp(C.name) not in decide([A, C], full, {B.name: 1}, slots=2)
 
 
-def test_passing_failures_wait_longer_and_longer_up_to_a_minute():
+def test_transient_failures_wait_longer_and_longer_up_to_a_minute():
     failing, waits = record(A, AdapterPhase.FETCHING), []
     for _ in range(9):
-        failing = convergence.record_failure(failing, "StorageUnreachable", "m", retryable=True, now=0.0)
+        failing = convergence.record_failure(failing, failure(StorageReason.UNREACHABLE, retryable=True), 0.0)
         waits.append(failing.retry_at)
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 
 def test_what_storage_refuses_is_told_at_once_and_tried_again_every_minute():
-    failed = convergence.record_failure(record(A, AdapterPhase.FETCHING), "AccessDenied", "m", retryable=False, now=5.0)
+    failed = convergence.record_failure(record(A, AdapterPhase.FETCHING), failure(StorageReason.ACCESS_DENIED), 5.0)
     assert (failed.phase, failed.retry_at) == (AdapterPhase.RETRYING, 65.0), "it says nothing against the adapter"
     plan, limits = world.make_plan(1, [A]), {"slots": 1, "parallel": 1}
     assert convergence.decide_actions(plan, {A.name: failed}, {}, 64.9, **limits) == ()
@@ -98,13 +103,9 @@ def test_what_storage_refuses_is_told_at_once_and_tried_again_every_minute():
     assert convergence.find_next_wake({A.name: failed}) == 65.0
     again = dataclasses.replace(failed, phase=AdapterPhase.FETCHING)
     assert convergence.is_settled(plan, {A.name: again}, 65.0, 120.0), "the pod stays ready while it tries"
-    elsewhere = convergence.record_failure(
-        record(A, AdapterPhase.FETCHING), "WrongRegion", "m", retryable=False, now=5.0
-    )
+    elsewhere = convergence.record_failure(record(A, AdapterPhase.FETCHING), failure(StorageReason.WRONG_REGION), 5.0)
     assert elsewhere.retry_at == 65.0
-    broken = convergence.record_failure(
-        record(A, AdapterPhase.FETCHING), "DigestMismatch", "m", retryable=False, now=5.0
-    )
+    broken = convergence.record_failure(record(A, AdapterPhase.FETCHING), failure(StorageReason.DIGEST_MISMATCH), 5.0)
     assert broken.phase is AdapterPhase.FAILED
     assert convergence.decide_actions(plan, {A.name: broken}, {}, 9999.0, **limits) == ()
 
@@ -113,18 +114,20 @@ def test_vllms_own_refusal_is_final_at_the_third_time():
     failing = record(A, AdapterPhase.FETCHING)
     phases = []
     for _ in range(3):
-        failing = convergence.record_failure(failing, AdapterReason.LOAD_FAILED, "m", retryable=True, now=0.0)
+        failing = convergence.record_failure(failing, failure(AdapterReason.LOAD_FAILED, retryable=True), 0.0)
         phases.append(failing.phase)
     assert phases == [AdapterPhase.RETRYING, AdapterPhase.RETRYING, AdapterPhase.FAILED]
 
 
 def test_a_message_is_cut_in_its_middle_and_can_be_written_as_json():
     text = "tensor \ud800" + "x" * 1_100_000 + "; train again"
-    failed = convergence.record_failure(record(A, AdapterPhase.FETCHING), "x", text, retryable=False, now=0.0)
-    assert len(failed.message) == 512
-    assert failed.message.startswith("tensor \\ud800xx")
-    assert failed.message.endswith("xx; train again")
-    assert failed.message.encode()
+    failed = convergence.record_failure(
+        record(A, AdapterPhase.FETCHING), failure(AdapterReason.NOT_SAFETENSORS, text), 0.0
+    )
+    assert len(failed.failure.message) == 512
+    assert failed.failure.message.startswith("tensor \\ud800xx")
+    assert failed.failure.message.endswith("xx; train again")
+    assert failed.failure.message.encode()
 
 
 def test_settled():
@@ -179,7 +182,9 @@ class AnyPlans(RuleBasedStateMachine):
                     self.loaded.add(name)
                     self.records[name] = dataclasses.replace(item, phase=AdapterPhase.LOADED)
                 else:
-                    self.records[name] = convergence.record_failure(item, "x", "m", retryable=retryable, now=self.now)
+                    self.records[name] = convergence.record_failure(
+                        item, failure(AdapterReason.SHAPE_MISMATCH, retryable=retryable), self.now
+                    )
 
     @rule(seconds=st.floats(0, 100))
     def wait(self, seconds):

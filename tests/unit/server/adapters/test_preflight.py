@@ -15,7 +15,7 @@ from tunewright_contracts.adapter_manifest import CONFIG_NAME, WEIGHTS_NAME
 from tunewright_contracts.serving_plan import AdapterSource
 from tunewright_server.adapters import preflight, weights
 from tunewright_server.adapters.base_shapes import read_base_shapes
-from tunewright_server.adapters.preflight import AdapterError, AdapterReason
+from tunewright_server.adapters.reasons import AdapterError, AdapterReason
 
 Q_A = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
 Q_B = "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight"
@@ -46,8 +46,8 @@ def write(folder, tensors=None, **config):
 def reason_of(folder, base, max_rank=8) -> tuple[str, str]:
     with pytest.raises(AdapterError, match=WHAT_TO_DO) as caught:
         preflight.check_folder(folder, max_rank, base)
-    assert not caught.value.retryable
-    return caught.value.reason, str(caught.value)
+    assert not caught.value.failure.retryable
+    return caught.value.failure.reason, str(caught.value)
 
 
 def test_a_good_adapter_passes(folder, base):
@@ -268,14 +268,14 @@ def test_the_manifest_of_another_base_model(tmp_path, base):
     with pytest.raises(AdapterError, match=WHAT_TO_DO) as caught:
         preflight.check_manifest(source.manifests[entry.uri], world.BASE_DIGEST, 8, base)
     assert "trained on" in str(caught.value)
-    assert caught.value.reason == AdapterReason.BASE_MODEL_MISMATCH
+    assert caught.value.failure.reason == AdapterReason.BASE_MODEL_MISMATCH
 
 
 def test_the_manifest_of_a_huge_adapter(tmp_path, base):
     huge = manifest_of(tmp_path, 1 << 40)
     with pytest.raises(AdapterError, match=WHAT_TO_DO) as caught:
         preflight.check_manifest(huge, world.BASE_DIGEST, 8, base)
-    assert caught.value.reason == AdapterReason.TOO_LARGE
+    assert caught.value.failure.reason == AdapterReason.TOO_LARGE
 
 
 def write_packed_model(folder, packed):
@@ -307,7 +307,7 @@ def test_on_a_packed_base_the_size_is_bounded_by_a_fixed_number(tmp_path, packed
     preflight.check_manifest(manifest, world.BASE_DIGEST, 8, base)
     with pytest.raises(AdapterError, match=WHAT_TO_DO) as caught:
         preflight.check_manifest(manifest_of(tmp_path, 1 << 40), world.BASE_DIGEST, 8, base)
-    assert caught.value.reason == AdapterReason.TOO_LARGE
+    assert caught.value.failure.reason == AdapterReason.TOO_LARGE
 
 
 def test_an_adapter_on_a_packed_layer(tmp_path, folder):
@@ -351,11 +351,11 @@ def test_an_adapter_from_where_its_namespace_may_not_serve(tmp_path, change):
     entry = world.FakeSource().publish(tmp_path).model_copy(update=change)
     with pytest.raises(AdapterError, match=WHAT_TO_DO) as caught:
         preflight.check_entry(entry, SOURCES)
-    assert caught.value.reason == AdapterReason.SOURCE_NOT_ALLOWED
+    assert caught.value.failure.reason == AdapterReason.SOURCE_NOT_ALLOWED
 
 
 def test_a_name_that_is_not_its_digests(tmp_path):
     entry = world.FakeSource().publish(tmp_path).model_copy(update={"name": "support--000000000000"})
     with pytest.raises(AdapterError, match=WHAT_TO_DO) as caught:
         preflight.check_entry(entry, SOURCES)
-    assert caught.value.reason == AdapterReason.INVALID_ENTRY
+    assert caught.value.failure.reason == AdapterReason.INVALID_ENTRY

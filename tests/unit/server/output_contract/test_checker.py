@@ -10,8 +10,9 @@ import structlog
 from tunewright_contracts.output_schema import find_schema_problem
 from tunewright_contracts.serving_plan import OutputContract
 from tunewright_server.output_contract.checker import MAX_ANSWER_BYTES, ProcessChecker, check_answer
-from tunewright_server.output_contract.worker import BREACH, PASS, UNCHECKED
+from tunewright_server.output_contract.worker import CheckOutcome
 
+PASS, BREACH, UNCHECKED = CheckOutcome.PASS, CheckOutcome.BREACH, CheckOutcome.UNCHECKED
 SCHEMA = {"type": "object", "required": ["queue"], "properties": {"queue": {"enum": ["billing", "technical"]}}}
 
 

@@ -1,7 +1,7 @@
-"""How much of what tenants wrote may enter a message: the operator reads at most 4 MiB of a pod's state, for all of them.
+"""How much of a tenant's text may enter a message: the operator reads at most 4 MiB of a pod's state, for all tenants.
 
-A pod that says more, or that cannot say it as JSON, is out of the operator's sight, and with it every other tenant's
-rollout. So a name in a message is cut, a message is cut, and all messages of a state share the room that is left.
+The operator cannot read a pod that reports more, or whose report is not valid JSON, and then no other tenant's rollout
+on it moves. So a name in a message is cut, a message is cut, and all messages of a state share the room that is left.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SHOWN_NAMES = 3
 
 
 def shorten(text: str, limit: int = LONGEST_MESSAGE) -> str:
-    """Return a text of at most ``limit`` characters that JSON can hold: cut in its middle, since it ends with what to do."""
+    """Return at most ``limit`` characters that JSON can hold, cut in the middle: a message ends with what to do."""
     text = text.encode(errors="backslashreplace").decode()  # half of a surrogate pair has no UTF-8
     if len(text) <= limit:
         return text
@@ -39,7 +39,7 @@ def list_names(names: Iterable[object]) -> str:
 
 
 def fit_state(state: PodState) -> PodState:
-    """Return the state within `MAX_STATE_BYTES`: when it is over, each message fits its equal share of what the rest leaves."""
+    """Return the state within `MAX_STATE_BYTES`: when it is over, each message gets an equal share of what is left."""
     size = len(state.to_json().encode())
     if size <= MAX_STATE_BYTES:
         return state

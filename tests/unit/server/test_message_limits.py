@@ -10,7 +10,7 @@ from tunewright_contracts.serving_plan import (
     PodState,
     RevisionCounters,
 )
-from tunewright_server import wording
+from tunewright_server import message_limits
 
 MOST_ADAPTERS = 1024 + 64
 """The most aliases and rollout slots of a ModelServer."""
@@ -51,8 +51,8 @@ def make_state(messages, counters=0, bucketed=0) -> PodState:
 @pytest.mark.parametrize("letter", ["x", '"', "\x01", "é", "\N{GRINNING FACE}"])
 @pytest.mark.parametrize("counters", [0, 1000])
 def test_a_state_of_failures_only_fits_and_keeps_every_reason(letter, counters):
-    state = make_state([letter * wording.LONGEST_MESSAGE] * MOST_ADAPTERS, counters)
-    fitted = wording.fit_state(state)
+    state = make_state([letter * message_limits.LONGEST_MESSAGE] * MOST_ADAPTERS, counters)
+    fitted = message_limits.fit_state(state)
     assert len(fitted.to_json().encode()) <= MAX_STATE_BYTES
     assert [(item.name, item.reason) for item in fitted.adapters] == [
         (item.name, item.reason) for item in state.adapters
@@ -68,13 +68,13 @@ def test_the_counters_of_a_full_pool_take_less_than_half_of_the_room():
 
 
 def test_a_state_that_fits_is_left_as_it_is():
-    state = make_state(["mend it; publish it again"] * MOST_ADAPTERS)
-    assert wording.fit_state(state) is state
+    state = make_state(["fix it; publish it again"] * MOST_ADAPTERS)
+    assert message_limits.fit_state(state) is state
 
 
 def test_where_room_is_short_each_message_gets_an_equal_share_and_short_ones_stay_whole():
     messages = ["x" * 160_000 + "; publish it again"] * 64 + ["train it again"]
-    fitted = [item.message for item in wording.fit_state(make_state(messages)).adapters]
+    fitted = [item.message for item in message_limits.fit_state(make_state(messages)).adapters]
     assert fitted[-1] == "train it again"
     assert len(set(fitted[:64])) == 1
     assert fitted[0].endswith("; publish it again")
@@ -82,14 +82,14 @@ def test_where_room_is_short_each_message_gets_an_equal_share_and_short_ones_sta
 
 
 def test_a_cut_text_keeps_its_beginning_and_its_end():
-    assert wording.shorten("abcdefghij", 10) == "abcdefghij"
-    assert wording.shorten("abcdefghijk", 10) == "abcde…hijk"
-    assert wording.shorten("abc", 1) == "…"
-    assert wording.shorten("abc", 0) == ""
+    assert message_limits.shorten("abcdefghij", 10) == "abcdefghij"
+    assert message_limits.shorten("abcdefghijk", 10) == "abcde…hijk"
+    assert message_limits.shorten("abc", 1) == "…"
+    assert message_limits.shorten("abc", 0) == ""
 
 
 def test_names_are_few_cut_and_quoted():
-    shown = wording.list_names(["a" * 1_000_000, "\ud800", "c", "d"])
-    assert len(shown) < 4 * wording.LONGEST_NAME
+    shown = message_limits.list_names(["a" * 1_000_000, "\ud800", "c", "d"])
+    assert len(shown) < 4 * message_limits.LONGEST_NAME
     assert shown.endswith("…" + "a" * 98 + "', '\\ud800', 'c' (4 in all)")
-    assert wording.list_names([]) == ""
+    assert message_limits.list_names([]) == ""

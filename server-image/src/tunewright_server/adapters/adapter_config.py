@@ -1,0 +1,147 @@
+"""An adapter's `adapter_config.json`: what vLLM can serve of PEFT's settings, and each module's rank.
+
+vLLM ignores some settings that change what the weights mean, and uses others in the engine's own loop, where a bad
+value would stop every tenant's answers. So only what is known to be safe passes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tunewright_contracts.adapter_manifest import CONFIG_NAME
+from tunewright_server.adapters.reasons import AdapterError, AdapterReason
+from tunewright_server.message_limits import list_names, quote
+
+# vLLM uses the keys of rank_pattern and alpha_pattern as regular expressions in the engine's loop.
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.]{1,200}")
+_MAX_BYTES = 256 * 1024
+_MAX_ALPHA = 65536
+_UNSUPPORTED_FLAGS = (
+    "use_dora",
+    "lora_bias",
+    "use_qalora",
+    "use_bdlora",
+    "alora_invocation_tokens",
+    "layer_replication",
+    "modules_to_save",
+)
+_PLAIN_INITIALISATIONS = frozenset({"gaussian", "eva", "orthogonal", "mica", "lora_ga"})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AdapterConfig:
+    """The checked settings of a plain LoRA adapter."""
+
+    rank: int
+    rank_pattern: Mapping[str, int]
+    targets: tuple[object, ...] | None
+    """``target_modules``; None for a regular expression of PEFT's, where only the tensors' own names can be checked."""
+
+    def rank_of(self, module: str) -> int:
+        """Return a module's rank as PEFT and vLLM find it: that of the first pattern that ends its name, else ``r``."""
+        for key, rank in self.rank_pattern.items():
+            if module == key or module.endswith(f".{key}"):
+                return rank
+        return self.rank
+
+
+def read_adapter_config(path: Path, max_rank: int) -> AdapterConfig:
+    """Read and check an adapter's configuration.
+
+    Raises:
+        AdapterError: with the first rule that it breaks.
+    """
+    data = _read_object(path)
+    if data.get("peft_type") != "LORA":
+        raise AdapterError(
+            AdapterReason.UNSUPPORTED_ADAPTER,
+            f"{CONFIG_NAME}: peft_type is {quote(data.get('peft_type'))}, not 'LORA'; train a LoRA adapter",
+        )
+    unsupported = _find_unsupported(data)
+    if unsupported:
+        raise AdapterError(
+            AdapterReason.UNSUPPORTED_ADAPTER,
+            f"{CONFIG_NAME}: vLLM cannot serve {list_names(unsupported)}; train without",
+        )
+    rank = data.get("r")
+    if not isinstance(rank, int) or isinstance(rank, bool) or rank <= 0:
+        raise AdapterError(
+            AdapterReason.NOT_AN_ADAPTER,
+            f"{CONFIG_NAME}: r is {quote(rank)}, not above 0; publish the adapter again with the rank that it was "
+            "trained with",
+        )
+    check_rank(rank, max_rank, CONFIG_NAME)
+    _check_alpha(data.get("lora_alpha"), "lora_alpha")
+    ranks, alphas = _read_pattern(data, "rank_pattern"), _read_pattern(data, "alpha_pattern")
+    rank_pattern = {key: check_rank(value, max_rank, f"{CONFIG_NAME} rank_pattern") for key, value in ranks.items()}
+    for alpha in alphas.values():
+        _check_alpha(alpha, "alpha_pattern")
+    targets = data.get("target_modules")
+    return AdapterConfig(rank, rank_pattern, tuple(targets) if isinstance(targets, list) else None)
+
+
+def check_rank(rank: object, max_rank: int, where: str) -> int:
+    """Return a rank that the server takes.
+
+    Raises:
+        AdapterError: it is no number from 1 to ``max_rank``.
+    """
+    if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1 or rank > max_rank:
+        raise AdapterError(
+            AdapterReason.RANK_TOO_HIGH,
+            f"{where} has rank {quote(rank)}, this server takes 1 to {max_rank}; train with a lower training.lora.rank "
+            "or raise the ModelServer's spec.lora.maxRank",
+        )
+    return rank
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ValueError(f"it is over {_MAX_BYTES} bytes")
+        data = json.loads(path.read_bytes())
+        if not isinstance(data, dict):
+            raise TypeError("it is no JSON object")
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise AdapterError(
+            AdapterReason.NOT_AN_ADAPTER, f"{CONFIG_NAME} cannot be read: {error}; publish the adapter again"
+        ) from error
+    return data
+
+
+def _read_pattern(data: Mapping[str, Any], field: str) -> dict[str, object]:
+    pattern = data.get(field) or {}
+    if not isinstance(pattern, dict) or not all(_PLAIN_NAME.fullmatch(str(key)) for key in pattern):
+        raise AdapterError(
+            AdapterReason.UNSUPPORTED_ADAPTER,
+            f"{CONFIG_NAME}: {field} may hold plain names only; write it without wildcards and publish the adapter "
+            "again",
+        )
+    return pattern
+
+
+def _find_unsupported(data: Mapping[str, Any]) -> list[str]:
+    """Return what vLLM's PEFTHelper refuses, or would ignore: it changes what the weights mean."""
+    found = [flag for flag in _UNSUPPORTED_FLAGS if data.get(flag)]
+    if data.get("bias", "none") != "none":
+        found.append("bias")
+    initialisation = data.get("init_lora_weights", True)
+    if isinstance(initialisation, str) and initialisation.lower() not in _PLAIN_INITIALISATIONS:
+        found.append(f"init_lora_weights={initialisation}")
+    return found
+
+
+def _check_alpha(alpha: object, field: str) -> None:
+    """Refuse a scale that makes answers NaN: JSON as vLLM reads it has NaN, Infinity and 1e300."""
+    number = isinstance(alpha, int | float) and not isinstance(alpha, bool)
+    if not number or not 0 < alpha <= _MAX_ALPHA:  # type: ignore[operator] # also False for NaN
+        raise AdapterError(
+            AdapterReason.NOT_AN_ADAPTER,
+            f"{CONFIG_NAME}: {field} is {quote(alpha)}, not a number above 0 and at most {_MAX_ALPHA}; "
+            "publish the adapter again with the alpha that it was trained with",
+        )

@@ -1,0 +1,80 @@
+"""Who answers a request: a revision of the alias, or the one that an authorised evaluation names."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from tunewright_contracts.serving_plan import BASE_MODEL_TARGET, EVALUATE_HEADER, Route
+from tunewright_server.auth import EVALUATE_SCOPE, AuthError
+from tunewright_server.http import asgi, routing
+from tunewright_server.http.errors import RefusalCode, RefusalError
+from tunewright_server.runtime import Runtime
+
+RETRY_AFTER_SECONDS = 5
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Assignment:
+    """Who answers a request. ``route`` is None for an evaluation, which enters no counter."""
+
+    alias: str
+    model: str
+    """What vLLM calls it."""
+    revision: str
+    """What the answer's header names."""
+    route: Route | None = None
+    bucket: int = 0
+
+
+def assign(runtime: Runtime, headers: asgi.Headers, data: Mapping[str, Any]) -> Assignment:
+    """Decide who answers.
+
+    Raises:
+        RefusalError: unknown alias (404), none of its revisions loaded here (503), evaluation not allowed (401, 403).
+    """
+    alias = data["model"]
+    evaluated = asgi.get_header(headers, EVALUATE_HEADER)
+    if evaluated is not None:
+        return _assign_evaluation(runtime, headers, alias, evaluated)
+    route = runtime.routes.get(alias)
+    if route is None:
+        raise RefusalError(
+            404,
+            RefusalCode.MODEL_NOT_FOUND,
+            f"The model `{alias[:200]}` does not exist; GET /v1/models lists what this server answers for",
+            param="model",
+        )
+    key = routing.find_sticky_key(route.sticky_by, lambda name: asgi.get_header(headers, name), data)
+    key = key if key is not None else routing.make_own_key()
+    revision = routing.choose_target(route, key, runtime.pool.is_loaded)
+    if revision is None:
+        raise _unavailable(alias)
+    return Assignment(alias, revision, revision, route, routing.bucket_of(key))
+
+
+def _assign_evaluation(runtime: Runtime, headers: asgi.Headers, alias: str, revision: str) -> Assignment:
+    try:
+        authorization = asgi.get_header(headers, "authorization")
+        claims = runtime.key.verify_token(authorization, runtime.config.server_uid, EVALUATE_SCOPE)
+    except AuthError as error:
+        raise RefusalError(401, RefusalCode.UNAUTHORIZED, str(error)) from error
+    allowed = claims.get("revisions")
+    if not isinstance(allowed, list) or revision not in allowed:
+        raise RefusalError(403, RefusalCode.FORBIDDEN, f"The token does not allow to evaluate {revision[:200]}")
+    if revision == BASE_MODEL_TARGET:
+        return Assignment(alias, runtime.config.served_base_name, BASE_MODEL_TARGET)
+    if not runtime.pool.is_loaded(revision):
+        raise _unavailable(revision[:200])
+    return Assignment(alias, revision, revision)
+
+
+def _unavailable(name: str) -> RefusalError:
+    return RefusalError(
+        503,
+        RefusalCode.ADAPTER_UNAVAILABLE,
+        f"No adapter of `{name}` is loaded on this replica; try again",
+        param="model",
+        retry_after=RETRY_AFTER_SECONDS,
+    )
