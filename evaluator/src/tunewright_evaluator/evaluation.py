@@ -23,7 +23,7 @@ from tunewright_evaluator.comparison import BASE, CANDIDATE, INCUMBENT, compare_
 from tunewright_evaluator.reasons import EvaluationReason
 from tunewright_evaluator.records import Record, choose_records, parse_records
 from tunewright_evaluator.scorers import build_scorer
-from tunewright_storage.object_store import ObjectStore
+from tunewright_storage.store import Store
 
 _MAX_DATASET_BYTES = 256 << 20
 _REQUEST_TIMEOUT_SECONDS = 120
@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 async def evaluate(
     request: EvaluationRequest,
-    store: ObjectStore,
+    store: Store,
     token_path: Path,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> EvaluationReport:

@@ -17,12 +17,12 @@ from tunewright_contracts.document import ContractError
 from tunewright_contracts.phase_result import AdapterSummary
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
-from tunewright_storage.object_store import ObjectStore
+from tunewright_storage.store import Store
 
 _MAX_MANIFEST_BYTES = 1 << 20
 
 
-def read_manifest(store: ObjectStore, uri: StorageURI) -> AdapterManifest:
+def read_manifest(store: Store, uri: StorageURI) -> AdapterManifest:
     """Read and check an adapter's manifest.
 
     Raises:
@@ -86,7 +86,7 @@ def check_manifest(manifest: AdapterManifest, where: StorageURI) -> None:
         )
 
 
-def fetch_adapter(store: ObjectStore, uri: StorageURI, folder: Path, expected_digest: str) -> AdapterManifest:
+def fetch_adapter(store: Store, uri: StorageURI, folder: Path, expected_digest: str) -> AdapterManifest:
     """Fetch an adapter's content files into a folder and verify every byte.
 
     The folder's name holds the digest, so that a path never means two contents (vLLM caches by name and path).

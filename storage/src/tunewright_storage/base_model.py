@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fnmatch
 from pathlib import Path
 
@@ -10,9 +9,10 @@ from tunewright_contracts.adapter_manifest import compute_adapter_digest
 from tunewright_contracts.locations import BaseModelSource, HuggingFaceSource, S3Source
 from tunewright_contracts.phase_result import BaseModelSummary
 from tunewright_contracts.storage_uri import StorageURI
+from tunewright_storage import hub
 from tunewright_storage.errors import StorageError, StorageReason
-from tunewright_storage.object_store import ObjectStore, digest_file
 from tunewright_storage.safetensors_file import SafetensorsError, read_tensors
+from tunewright_storage.store import Store, digest_file
 
 PATTERNS = (
     "config.json",
@@ -34,7 +34,7 @@ TOKENIZER_PATTERNS = tuple(pattern for pattern in PATTERNS if not pattern.endswi
 
 
 def belongs(name: str, patterns: tuple[str, ...] = PATTERNS) -> bool:
-    """Tell whether a file in the model's top folder is part of the model."""
+    """Return whether a file in the model's top folder is part of the model."""
     return "/" not in name and any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
@@ -54,7 +54,7 @@ def digest_base_model(folder: Path, revision: str = "") -> BaseModelSummary:
 
 
 def fetch_base_model(
-    source: BaseModelSource, folder: Path, store: ObjectStore, patterns: tuple[str, ...] = PATTERNS
+    source: BaseModelSource, folder: Path, store: Store, patterns: tuple[str, ...] = PATTERNS
 ) -> BaseModelSummary | None:
     """Fetch a model into a folder and verify it against the digest that inspection recorded.
 
@@ -96,7 +96,7 @@ def download_base_model(
     s3: S3Source | None,
     hugging_face: HuggingFaceSource | None,
     folder: Path,
-    store: ObjectStore,
+    store: Store,
     patterns: tuple[str, ...] = PATTERNS,
 ) -> str:
     """Download a model's files and return the resolved revision (a Hub commit; empty for S3).
@@ -113,10 +113,10 @@ def download_base_model(
         return ""
     if hugging_face is None:
         raise StorageError(StorageReason.INVALID_URI, "a base model needs a source: s3 or huggingFace")
-    return _download_from_hub(hugging_face, folder, patterns)
+    return hub.download(hugging_face, folder, patterns)
 
 
-def model_objects(prefix: StorageURI, store: ObjectStore, patterns: tuple[str, ...] = PATTERNS) -> list[StorageURI]:
+def model_objects(prefix: StorageURI, store: Store, patterns: tuple[str, ...] = PATTERNS) -> list[StorageURI]:
     """List a model's objects below a prefix.
 
     Raises:
@@ -134,7 +134,7 @@ def model_objects(prefix: StorageURI, store: ObjectStore, patterns: tuple[str, .
 
 
 def inspect_base_model(
-    s3: S3Source | None, hugging_face: HuggingFaceSource | None, scratch: Path, store: ObjectStore
+    s3: S3Source | None, hugging_face: HuggingFaceSource | None, scratch: Path, store: Store
 ) -> BaseModelSummary:
     """Resolve revision and digest. S3 objects are fetched one at a time: ``scratch`` holds the largest of them, or a whole Hub model.
 
@@ -173,49 +173,3 @@ def _summarise(digests: dict[str, str], size: int, where: str, revision: str) ->
             f"{where} holds {', '.join(sorted(digests)) or 'nothing'} but a base model needs config.json and *.safetensors",
         )
     return BaseModelSummary(digest=compute_adapter_digest(digests), revision=revision, bytes=size, files=len(digests))
-
-
-def _download_from_hub(source: HuggingFaceSource, folder: Path, patterns: tuple[str, ...]) -> str:
-    """See `download_base_model`.
-
-    Raises:
-        StorageError: the Hub did not give the files.
-        OSError: the disk is full; whoever owns the pod's volume says what to do.
-    """
-    try:
-        import huggingface_hub  # noqa: PLC0415 - only Hub models need it
-        from huggingface_hub import errors  # noqa: PLC0415
-    except ImportError as error:
-        raise StorageError(StorageReason.OTHER, "this image lacks huggingface_hub, which Hub models need") from error
-    where = f"huggingface.co/{source.repository}@{source.revision}"
-    try:
-        info = huggingface_hub.HfApi().model_info(source.repository, revision=source.revision)
-        huggingface_hub.snapshot_download(
-            source.repository, revision=info.sha, local_dir=folder, allow_patterns=list(patterns)
-        )
-    except errors.GatedRepoError as error:
-        raise StorageError(
-            StorageReason.ACCESS_DENIED,
-            f"{where} is gated: accept its licence and put HF_TOKEN into the storage secret",
-        ) from error
-    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
-        raise StorageError(StorageReason.NOT_FOUND, f"{where} does not exist or HF_TOKEN may not see it") from error
-    # The Hub lets errors of its HTTP library through: that is httpx in huggingface_hub 1, httpx2 in 2.
-    except (errors.HTTPError, OSError, RuntimeError) as error:
-        if _is_disk_full(error):
-            raise OSError(errno.ENOSPC, "no space left for the base model", str(folder)) from error
-        if isinstance(error, RuntimeError):
-            # hf_xet, which fetches large files, has no other type for what it does not foresee.
-            raise StorageError(StorageReason.OTHER, f"cannot read {where}: {error}") from error
-        raise StorageError(
-            StorageReason.UNREACHABLE,
-            f"cannot read {where}: {str(error) or type(error).__name__}; check the network and HF_ENDPOINT",
-        ) from error
-    return str(info.sha)
-
-
-def _is_disk_full(error: Exception) -> bool:
-    """Tell whether a download ended for want of space; hf_xet, written in Rust, says so in words alone."""
-    full = (errno.ENOSPC, errno.EDQUOT)
-    told = any(f"(os error {number})" in str(error) for number in full)
-    return told or (isinstance(error, OSError) and error.errno in full)

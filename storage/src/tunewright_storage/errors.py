@@ -1,4 +1,4 @@
-"""Why storage did not answer, in the words of the person who must mend it."""
+"""Why storage did not answer, and what to do about it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from tunewright_contracts import reasons
 
 
 class StorageReason(reasons.Reason):
-    """The kind of failure; each is a condition reason (docs/reference/conditions.md)."""
+    """The kind of failure; each is a condition reason (docs/reference/conditions.md).
+
+    `s3_errors` ends its messages with the remedy: each is one sentence that reads well there, too.
+    """
 
     INVALID_URI = (
         "InvalidURI",
@@ -21,24 +24,32 @@ class StorageReason(reasons.Reason):
     ACCESS_DENIED = (
         "AccessDenied",
         "The credentials may not do this.",
-        "Grant the identity the right on the address in the message, or use another Secret.",
+        "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the storage secret, and that their identity may do this at the address.",
     )
-    NO_SUCH_BUCKET = ("NoSuchBucket", "The bucket does not exist.", "Create it or correct the address.")
-    NOT_FOUND = ("NotFound", "Nothing is stored at the address.", "Correct the address or upload the data.")
+    NO_SUCH_BUCKET = (
+        "NoSuchBucket",
+        "The bucket does not exist.",
+        "Create the bucket or correct the URI.",
+    )
+    NOT_FOUND = (
+        "NotFound",
+        "Nothing is stored at the address.",
+        "Check that the object exists and that the URI is spelled as it is stored.",
+    )
     UNREACHABLE = (
         "StorageUnreachable",
-        "The endpoint did not answer.",
-        "Nothing, if it comes back: it is tried again. Else check AWS_ENDPOINT_URL_S3 in the Secret and the network.",
+        "The endpoint did not answer; the operation is retried.",
+        "Check AWS_ENDPOINT_URL_S3 in the storage secret and that the object store is up.",
     )
     UNKNOWN_AUTHORITY = (
         "UnknownAuthority",
         "The endpoint's certificate is signed by an unknown authority.",
-        "Put the authority's certificate into the Secret as `ca.crt`.",
+        "Put the authority's certificate into the storage secret as ca.crt.",
     )
     NO_CREDENTIALS = (
         "NoCredentials",
         "The Secret holds no usable keys.",
-        "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in it.",
+        "Put AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY into the storage secret.",
     )
     NOT_AN_ADAPTER = (
         "NotAnAdapter",
@@ -63,7 +74,7 @@ class StorageReason(reasons.Reason):
     WRONG_REGION = (
         "WrongRegion",
         "The bucket is in another region than the Secret says.",
-        "Set AWS_REGION in the Secret to the bucket's region.",
+        "Set AWS_REGION in the storage secret to the bucket's region.",
     )
     TOO_LARGE = (
         "ObjectTooLarge",
@@ -72,8 +83,8 @@ class StorageReason(reasons.Reason):
     )
     OTHER = (
         "StorageError",
-        "Storage failed in another way; the message is the storage's own.",
-        "Nothing, if it passes: it is tried again. Else see the object store's own log.",
+        "Storage failed in another way; the message is the storage's own. The operation is retried.",
+        "See the object store's own log.",
     )
 
 
@@ -81,7 +92,7 @@ RETRYABLE = frozenset({StorageReason.UNREACHABLE, StorageReason.OTHER})
 
 
 class StorageError(Exception):
-    """Storage did not give or take what was asked; the message says what, where and what to do."""
+    """Storage refused or failed; the message says what, where and what to do."""
 
     def __init__(self, reason: StorageReason, message: str) -> None:
         super().__init__(message)
@@ -89,5 +100,5 @@ class StorageError(Exception):
 
     @property
     def retryable(self) -> bool:
-        """Tell whether the same call may succeed later without anybody changing anything."""
+        """Return whether the same call may succeed later although nothing is changed."""
         return self.reason in RETRYABLE

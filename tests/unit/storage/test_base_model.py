@@ -1,15 +1,11 @@
 """A base model is identified by its files, fetched once and verified."""
 
-import errno
 import json
 import struct
-import types
 
-import httpx
-import huggingface_hub
 import pytest
 
-from tunewright_contracts.locations import BaseModelSource, HuggingFaceSource, S3Source
+from tunewright_contracts.locations import BaseModelSource, S3Source
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage import base_model
 from tunewright_storage.errors import StorageError, StorageReason
@@ -85,60 +81,3 @@ def test_broken_weights(model, tmp_path, data):
     model.write(MODEL.join("model.safetensors"), data)
     with pytest.raises(StorageError, match="not a whole safetensors file"):
         base_model.inspect_base_model(S3Source(uri=str(MODEL)), None, tmp_path, model)
-
-
-@pytest.fixture
-def hub(monkeypatch, tmp_path):
-    """Download a Hub model whose description or files end in an error."""
-
-    def download(error, *, of="files"):
-        def fail(*_, **__):
-            raise error
-
-        def describe(*_, **__):
-            return types.SimpleNamespace(sha="a" * 40)
-
-        monkeypatch.setattr(huggingface_hub.HfApi, "model_info", fail if of == "description" else describe)
-        monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
-        source = HuggingFaceSource(repository="org/tiny", revision="main")
-        return base_model.download_base_model(None, source, tmp_path / "model", None)
-
-    return download
-
-
-@pytest.mark.parametrize("of", ["description", "files"])
-@pytest.mark.parametrize(
-    ("error", "told"),
-    [
-        (httpx.ConnectError("[Errno 111] Connection refused"), "Connection refused"),
-        (httpx.ReadTimeout(""), "ReadTimeout"),
-        (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), "Connection reset by peer"),
-    ],
-)
-def test_a_hub_that_does_not_answer_is_unreachable_and_tried_again(hub, of, error, told):
-    with pytest.raises(StorageError, match=r"org/tiny@main: .*; check the network and HF_ENDPOINT") as raised:
-        hub(error, of=of)
-    assert told in str(raised.value)
-    assert raised.value.reason is StorageReason.UNREACHABLE
-    assert raised.value.retryable
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        OSError(errno.ENOSPC, "No space left on device"),
-        OSError(errno.EDQUOT, "Disk quota exceeded"),
-        RuntimeError("Data processing error: I/O error: No space left on device (os error 28)"),  # hf_xet's form
-    ],
-)
-def test_a_full_disk_is_not_the_network(hub, error, tmp_path):
-    with pytest.raises(OSError, match="no space left for the base model") as raised:
-        hub(error)
-    assert (raised.value.errno, raised.value.filename) == (errno.ENOSPC, str(tmp_path / "model"))
-
-
-def test_an_unforeseen_end_of_a_download_is_tried_again(hub):
-    with pytest.raises(StorageError, match="org/tiny@main: CAS error") as raised:
-        hub(RuntimeError("CAS error: unexpected"))
-    assert raised.value.reason is StorageReason.OTHER
-    assert raised.value.retryable

@@ -16,7 +16,7 @@ from tunewright_contracts.run_spec import RunSpec
 from tunewright_storage.object_store import ObjectStore
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.process.progress_server import ProgressBoard, ProgressServer
-from tunewright_trainer.process.retrying_store import PatientStore
+from tunewright_trainer.process.retrying_store import RetryingStore
 from tunewright_trainer.process.settings import Settings
 from tunewright_trainer.process.stopping import Stopper
 from tunewright_trainer.process.termination import end_phase, explain_failure
@@ -50,7 +50,7 @@ def _run_phase(phase: str, settings: Settings, stopper: Stopper) -> PhaseResult:
     board = ProgressBoard(spec.attempt)
     with ProgressServer(board, settings.progress_port):
         patience = PATIENCE_SECONDS[phase] if settings.patience_seconds is None else settings.patience_seconds
-        store = PatientStore(ObjectStore.from_environment(), patience, stopper.wait)
+        store = RetryingStore(ObjectStore.from_environment(), patience, stopper.wait)
         if phase == "prepare":
             from tunewright_trainer.prepare.phase import prepare  # noqa: PLC0415 - each phase imports its own
 

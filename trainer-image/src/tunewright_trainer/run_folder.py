@@ -10,7 +10,7 @@ from tunewright_contracts.document import ContractError, Document, Sha256
 from tunewright_contracts.phase_result import PhaseResult
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
-from tunewright_storage.object_store import ObjectStore
+from tunewright_storage.store import Store
 from tunewright_trainer.evaluate.scoring import Answers
 
 RESULT_NAME = "result.json"
@@ -26,7 +26,7 @@ class RunRecord(Document):
     result: PhaseResult
 
 
-def read_result(store: ObjectStore, run: StorageURI, inputs: str) -> PhaseResult | None:
+def read_result(store: Store, run: StorageURI, inputs: str) -> PhaseResult | None:
     """Return the recorded result for these inputs, or None.
 
     Raises:
@@ -43,7 +43,7 @@ def read_result(store: ObjectStore, run: StorageURI, inputs: str) -> PhaseResult
     return record.result if record.inputs == inputs else None
 
 
-def write_result(store: ObjectStore, run: StorageURI, inputs: str, result: PhaseResult) -> None:
+def write_result(store: Store, run: StorageURI, inputs: str, result: PhaseResult) -> None:
     """Record how the job ended.
 
     Raises:
@@ -52,7 +52,7 @@ def write_result(store: ObjectStore, run: StorageURI, inputs: str, result: Phase
     store.write(run.join(RESULT_NAME), RunRecord(inputs=inputs, result=result).to_json().encode())
 
 
-def write_lines(store: ObjectStore, uri: StorageURI, rows: Iterable[dict[str, Any]]) -> None:
+def write_lines(store: Store, uri: StorageURI, rows: Iterable[dict[str, Any]]) -> None:
     """Store rows as JSONL.
 
     Raises:

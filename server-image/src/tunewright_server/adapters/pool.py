@@ -24,7 +24,7 @@ from tunewright_server.adapters.reasons import AdapterError, AdapterFailure, Ada
 from tunewright_server.files import write_atomically
 from tunewright_server.message_limits import shorten
 from tunewright_storage.errors import StorageError
-from tunewright_storage.object_store import digest_file
+from tunewright_storage.store import digest_file
 
 log = structlog.get_logger(__name__)
 

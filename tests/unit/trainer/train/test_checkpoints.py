@@ -100,7 +100,7 @@ class RefusingStore(ObjectStore):
     """A store that refuses to read what has a mark in its address."""
 
     def __init__(self, store, reason, mark):
-        self._client = store._client
+        super().__init__(store._client)
         self.reason, self.mark = reason, mark
 
     def read(self, uri, max_bytes=None):

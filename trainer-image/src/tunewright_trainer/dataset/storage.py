@@ -13,7 +13,7 @@ from tunewright_contracts.phase_result import DatasetSummary
 from tunewright_contracts.run_spec import RunSpec
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
-from tunewright_storage.object_store import ObjectStore, digest_file
+from tunewright_storage.store import Store, digest_file
 from tunewright_trainer.chat.template import ChatMessage, Conversation
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.prepare.records import Record
@@ -61,7 +61,7 @@ def split_name(split: Split) -> str:
 
 
 def write_dataset(
-    store: ObjectStore, uri: StorageURI, scratch: Path, splits: dict[Split, list[Record]], manifest: DatasetManifest
+    store: Store, uri: StorageURI, scratch: Path, splits: dict[Split, list[Record]], manifest: DatasetManifest
 ) -> DatasetManifest:
     """Store the splits and then the manifest, and return the manifest that is in force.
 
@@ -99,7 +99,7 @@ def write_dataset(
     return existing
 
 
-def find_manifest(store: ObjectStore, uri: StorageURI) -> DatasetManifest | None:
+def find_manifest(store: Store, uri: StorageURI) -> DatasetManifest | None:
     """Return the manifest of complete prepared data, or None when there is none yet.
 
     Raises:
@@ -123,7 +123,7 @@ def find_manifest(store: ObjectStore, uri: StorageURI) -> DatasetManifest | None
     return manifest
 
 
-def fetch_dataset(store: ObjectStore, uri: StorageURI, folder: Path) -> DatasetManifest:
+def fetch_dataset(store: Store, uri: StorageURI, folder: Path) -> DatasetManifest:
     """Fetch the splits into a folder and verify every byte.
 
     Raises:

@@ -11,7 +11,7 @@ from tunewright_contracts.run_spec import RunSpec
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_evaluator.scorers import ScorerError, build_scorer
 from tunewright_storage.base_model import TOKENIZER_PATTERNS, fetch_base_model
-from tunewright_storage.object_store import ObjectStore
+from tunewright_storage.store import Store
 from tunewright_trainer.chat.template import Conversation
 from tunewright_trainer.chat.tokenizer import ConversationTokenizer
 from tunewright_trainer.dataset import storage
@@ -28,7 +28,7 @@ from tunewright_trainer.process.settings import Settings
 _log = structlog.get_logger(__name__)
 
 
-def prepare(spec: RunSpec, store: ObjectStore, settings: Settings, board: ProgressBoard) -> PhaseResult:
+def prepare(spec: RunSpec, store: Store, settings: Settings, board: ProgressBoard) -> PhaseResult:
     """Validate, deduplicate, split and store the dataset; on finished work return the same result again.
 
     Raises:
@@ -72,7 +72,7 @@ def check_metrics(metrics: tuple[MetricSpec, ...]) -> None:
 
 def _prepare_anew(
     spec: RunSpec,
-    store: ObjectStore,
+    store: Store,
     settings: Settings,
     *,
     files: list[InputFile],

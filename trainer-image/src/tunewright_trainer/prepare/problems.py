@@ -10,7 +10,7 @@ import structlog
 
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError
-from tunewright_storage.object_store import ObjectStore
+from tunewright_storage.store import Store
 from tunewright_trainer.run_folder import write_lines
 
 LIST_NAME = "invalid-records.jsonl"
@@ -49,7 +49,7 @@ def show_problems(problems: Sequence[Problem]) -> tuple[str, ...]:
     return tuple(_shorten(str(problem)) for problem in problems[:SHOWN_PROBLEMS])
 
 
-def list_problems(store: ObjectStore, run: StorageURI, problems: Sequence[Problem], count: int) -> str:
+def list_problems(store: Store, run: StorageURI, problems: Sequence[Problem], count: int) -> str:
     """Store the list of invalid records and return its address; empty when there is none or it cannot be stored.
 
     One JSON object a line: file, line and reason; a last line ``{"more": N}`` when only the first are kept. Whether

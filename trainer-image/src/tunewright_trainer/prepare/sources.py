@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tunewright_contracts.run_spec import DatasetFormat, DatasetSource
 from tunewright_contracts.storage_uri import StorageURI
-from tunewright_storage.object_store import ObjectStore
+from tunewright_storage.store import Store
 from tunewright_trainer.errors import Reason, TrainerError
 
 SUFFIX = ".jsonl"
@@ -37,7 +37,7 @@ class Line:
     content: bytes
 
 
-def list_files(sources: tuple[DatasetSource, ...], store: ObjectStore, sources_root: Path) -> list[InputFile]:
+def list_files(sources: tuple[DatasetSource, ...], store: Store, sources_root: Path) -> list[InputFile]:
     """List the files of all sources, in the order of the sources and then by name.
 
     Raises:
@@ -60,7 +60,7 @@ def split_lines(data: bytes) -> Iterator[Line]:
             yield Line(number, content)
 
 
-def _list_objects(source: DatasetSource, uri: StorageURI, store: ObjectStore) -> Iterator[InputFile]:
+def _list_objects(source: DatasetSource, uri: StorageURI, store: Store) -> Iterator[InputFile]:
     objects = list(store.list(uri))
     if not objects:
         raise TrainerError(
@@ -75,7 +75,7 @@ def _list_objects(source: DatasetSource, uri: StorageURI, store: ObjectStore) ->
         yield InputFile(f"{source.name}/{name}", source.format, item.version, _object_reader(store, item.uri))
 
 
-def _object_reader(store: ObjectStore, uri: StorageURI) -> Callable[[], bytes]:
+def _object_reader(store: Store, uri: StorageURI) -> Callable[[], bytes]:
     return lambda: store.read(uri)
 
 

@@ -31,8 +31,8 @@ from tunewright_contracts.run_spec import RunSpec
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.adapter import read_manifest, summarise
 from tunewright_storage.errors import StorageError, StorageReason
-from tunewright_storage.object_store import ObjectStore, digest_file
 from tunewright_storage.safetensors_file import find_non_finite, read_tensors
+from tunewright_storage.store import Store, digest_file
 from tunewright_trainer.config import TrainingConfig
 from tunewright_trainer.dataset.storage import split_name
 from tunewright_trainer.errors import Reason, TrainerError
@@ -64,7 +64,7 @@ class Provenance:
     scores: tuple[Score, ...]
 
 
-def publish(store: ObjectStore, trained: Path, scratch: Path, provenance: Provenance) -> AdapterSummary:
+def publish(store: Store, trained: Path, scratch: Path, provenance: Provenance) -> AdapterSummary:
     """Store an adapter so that it is either whole or not there.
 
     Args:
@@ -99,7 +99,7 @@ def publish(store: ObjectStore, trained: Path, scratch: Path, provenance: Proven
     return summarise(manifest, uri)
 
 
-def verify_published(store: ObjectStore, summary: AdapterSummary) -> bool:
+def verify_published(store: Store, summary: AdapterSummary) -> bool:
     """Tell whether a published adapter is still whole: its manifest reads, and each file has its size.
 
     Raises:

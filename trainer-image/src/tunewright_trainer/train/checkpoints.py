@@ -19,7 +19,7 @@ from tunewright_contracts.adapter_manifest import CONFIG_NAME, WEIGHTS_NAME
 from tunewright_contracts.document import ContractError, Document, Sha256
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
-from tunewright_storage.object_store import ObjectStore
+from tunewright_storage.store import Store
 
 COMPLETE_NAME = "COMPLETE"
 FILE_NAMES = (CONFIG_NAME, WEIGHTS_NAME, "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
@@ -52,7 +52,7 @@ class CheckpointStore:
     Uploads run beside training, one at a time; `finish` and the next `save` wait for the one before.
     """
 
-    def __init__(self, store: ObjectStore, run: StorageURI, attempt: int, pod_uid: str, fingerprint: str) -> None:
+    def __init__(self, store: Store, run: StorageURI, attempt: int, pod_uid: str, fingerprint: str) -> None:
         self._store = store
         self._root = run.join("checkpoints")
         self._attempt = attempt

@@ -16,7 +16,7 @@ from tunewright_contracts.progress import Phase
 from tunewright_contracts.run_spec import RunSpec
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.base_model import fetch_base_model
-from tunewright_storage.object_store import ObjectStore
+from tunewright_storage.store import Store
 from tunewright_trainer import run_folder
 from tunewright_trainer.chat.tokenizer import ConversationTokenizer
 from tunewright_trainer.config import TrainingConfig, resolve_config
@@ -36,7 +36,7 @@ from tunewright_trainer.train.data import encode_conversations
 _log = structlog.get_logger(__name__)
 
 
-def train(spec: RunSpec, store: ObjectStore, settings: Settings, board: ProgressBoard, stopper: Stopper) -> PhaseResult:
+def train(spec: RunSpec, store: Store, settings: Settings, board: ProgressBoard, stopper: Stopper) -> PhaseResult:
     """Bring a job from prepared data to a published adapter.
 
     Raises:
@@ -50,9 +50,7 @@ def train(spec: RunSpec, store: ObjectStore, settings: Settings, board: Progress
 class _TrainPhase:
     """The steps of one attempt, in the order in which they run."""
 
-    def __init__(
-        self, spec: RunSpec, store: ObjectStore, settings: Settings, board: ProgressBoard, stopper: Stopper
-    ) -> None:
+    def __init__(self, spec: RunSpec, store: Store, settings: Settings, board: ProgressBoard, stopper: Stopper) -> None:
         self._spec = spec
         self._store = store
         self._settings = settings

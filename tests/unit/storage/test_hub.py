@@ -1,0 +1,106 @@
+"""A Hub model that cannot be downloaded: whose fault it is decides whether it is tried again."""
+
+import errno
+import types
+
+import httpx
+import huggingface_hub
+import pytest
+from huggingface_hub import errors
+
+from tunewright_contracts.locations import HuggingFaceSource
+from tunewright_storage import base_model
+from tunewright_storage.errors import StorageError, StorageReason
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """Download a Hub model whose description or files end in an error."""
+
+    def download(error, *, of="files"):
+        def fail(*_, **__):
+            raise error
+
+        def describe(*_, **__):
+            return types.SimpleNamespace(sha="a" * 40)
+
+        monkeypatch.setattr(huggingface_hub.HfApi, "model_info", fail if of == "description" else describe)
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+        source = HuggingFaceSource(repository="org/tiny", revision="main")
+        return base_model.download_base_model(None, source, tmp_path / "model", None)
+
+    return download
+
+
+@pytest.mark.parametrize("of", ["description", "files"])
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (httpx.ConnectError("[Errno 111] Connection refused"), "Connection refused"),
+        (httpx.ReadTimeout(""), "ReadTimeout"),
+        (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), "Connection reset by peer"),
+    ],
+)
+def test_a_hub_that_does_not_answer_is_unreachable_and_tried_again(hub, of, error, told):
+    with pytest.raises(StorageError, match=r"org/tiny@main: .*; check the network and HF_ENDPOINT") as raised:
+        hub(error, of=of)
+    assert told in str(raised.value)
+    assert raised.value.reason is StorageReason.UNREACHABLE
+    assert raised.value.retryable
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        RuntimeError("Data processing error: I/O error: No space left on device (os error 28)"),  # hf_xet's form
+    ],
+)
+def test_a_full_disk_is_not_the_network(hub, error, tmp_path):
+    with pytest.raises(OSError, match="no space left for the base model") as raised:
+        hub(error)
+    assert (raised.value.errno, raised.value.filename) == (errno.ENOSPC, str(tmp_path / "model"))
+
+
+def test_an_unforeseen_end_of_a_download_is_tried_again(hub):
+    with pytest.raises(StorageError, match="org/tiny@main: CAS error") as raised:
+        hub(RuntimeError("CAS error: unexpected"))
+    assert raised.value.reason is StorageReason.OTHER
+    assert raised.value.retryable
+
+
+def answer(status):
+    return httpx.Response(status, request=httpx.Request("GET", "https://hub.test/org/tiny"))
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "told"),
+    [
+        (errors.GatedRepoError("no", response=answer(403)), StorageReason.ACCESS_DENIED, "accept its licence"),
+        (errors.RepositoryNotFoundError("no", response=answer(404)), StorageReason.NOT_FOUND, "does not exist"),
+        (errors.RevisionNotFoundError("no", response=answer(404)), StorageReason.NOT_FOUND, "does not exist"),
+    ],
+)
+def test_a_repository_that_is_gated_or_missing_is_not_tried_again(hub, error, reason, told):
+    with pytest.raises(StorageError, match=f"org/tiny@main .*{told}") as raised:
+        hub(error, of="description")
+    assert raised.value.reason is reason
+    assert not raised.value.retryable
+
+
+def test_a_download_asks_for_the_resolved_commit_and_the_models_files_only(monkeypatch, tmp_path):
+    asked = {}
+    description = types.SimpleNamespace(sha="a" * 40)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: description)
+    monkeypatch.setattr(
+        huggingface_hub, "snapshot_download", lambda repository, **how: asked.update(how, of=repository)
+    )
+    source = HuggingFaceSource(repository="org/tiny", revision="main")
+    assert base_model.download_base_model(None, source, tmp_path / "model", None) == "a" * 40
+    assert asked == {
+        "of": "org/tiny",
+        "revision": "a" * 40,
+        "local_dir": tmp_path / "model",
+        "allow_patterns": list(base_model.PATTERNS),
+    }
