@@ -53,6 +53,9 @@ async def test_the_secret_must_be_there_and_allowed(labels: dict[str, str] | Non
         )
     await world.settle()
     assert world.condition("Ready")["reason"] == reason
+    stalled = world.condition("Stalled")
+    assert stalled is None or "Secret 's3'" in stalled["message"]
+    assert stalled is None or SYSTEM in stalled["message"], "the message names the namespace"
     assert world.jobs.names() == ([JOB_NAME] if reason == "Inspecting" else [])
 
 

@@ -111,7 +111,7 @@ class ServingPlan(Document):
 
     def content_hash(self) -> str:
         """Return ``sha256:<hex>`` over the plan without its generation: equal content writes nothing."""
-        content = self.model_copy(update={"generation": 1})
+        content = self.updated(generation=1)
         return f"sha256:{hashlib.sha256(content.to_json().encode()).hexdigest()}"
 
 

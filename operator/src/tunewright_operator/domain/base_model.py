@@ -6,15 +6,15 @@ import dataclasses
 import datetime as dt
 
 from tunewright_contracts.phase_result import Outcome, PhaseResult
-from tunewright_contracts.reasons import Reason
 from tunewright_contracts.storage_uri import StorageURI, StorageURIError
-from tunewright_operator.api import labels
 from tunewright_operator.api.base_model import BaseModel, BaseModelStatus
 from tunewright_operator.api.conditions import BaseModelCondition, ConditionStatus, find_condition
 from tunewright_operator.domain.conditions import Wanted, merge_conditions
 from tunewright_operator.domain.job_run import JobRun
+from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.base_model import BaseModelReason
 from tunewright_operator.domain.reasons.common import CommonReason, condition_reason
+from tunewright_operator.domain.references import check_secret
 from tunewright_operator.domain.secrets import SecretFacts
 
 IN_USE_FINALIZER = "tunewright.dev/in-use"
@@ -26,10 +26,13 @@ RECHECK_SECONDS = 120
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BaseModelObservation:
-    """One look at a BaseModel. ``secret`` is None when the spec names none; ``users`` is looked up on deletion only."""
+    """A BaseModel as it is now. ``users`` is looked up on deletion only."""
 
     model: BaseModel
+    namespace: str
+    """The operator's own: where the inspection runs, and where its Secret must be."""
     secret: SecretFacts | None = None
+    """None when the spec names none."""
     run: JobRun | None = None
     users: tuple[str, ...] = ()
 
@@ -81,16 +84,13 @@ def decide(observation: BaseModelObservation, now: dt.datetime) -> BaseModelDeci
         return BaseModelDecision(_report(model, "True", BaseModelReason.INSPECTED, _describe(model.status), now))
     problem = _find_problem(observation)
     if problem is not None:
-        reason, message = problem
-        return BaseModelDecision(
-            _report(model, "False", reason, message, now, stalled=True), look_again_seconds=RETRY_SECONDS
-        )
+        return BaseModelDecision(report_problem(model, problem, now), look_again_seconds=RETRY_SECONDS)
     return _decide_inspection(observation, now)
 
 
-def report_refusal(model: BaseModel, reason: Reason, message: str, now: dt.datetime) -> BaseModelStatus:
-    """Return the status when the cluster refused an action."""
-    return _report(model, "False", reason, message, now, stalled=True)
+def report_problem(model: BaseModel, problem: Problem, now: dt.datetime) -> BaseModelStatus:
+    """Return the status while something keeps the model from being inspected: its spec, or a refused write."""
+    return _report(model, "False", problem.reason, problem.message, now, stalled=True)
 
 
 def _decide_deletion(observation: BaseModelObservation, now: dt.datetime) -> BaseModelDecision:
@@ -116,10 +116,8 @@ def _decide_inspection(observation: BaseModelObservation, now: dt.datetime) -> B
         return BaseModelDecision(_say_inspecting(model, waiting, now), look_again_seconds=RETRY_SECONDS)
     result = run.result
     if result is not None and result.outcome is Outcome.SUCCEEDED and result.base_model is not None:
-        found = model.status.model_copy(
-            update={"digest": result.base_model.digest, "revision": result.base_model.revision}
-        )
-        inspected = model.model_copy(update={"status": found})
+        found = model.status.updated(digest=result.base_model.digest, revision=result.base_model.revision)
+        inspected = model.updated(status=found)
         return BaseModelDecision(_report(inspected, "True", BaseModelReason.INSPECTED, _describe(found), now))
     final = result is not None and result.outcome is Outcome.FAILED
     start = (run.ended_at or now) + dt.timedelta(seconds=RECHECK_SECONDS if final else RETRY_SECONDS)
@@ -129,23 +127,17 @@ def _decide_inspection(observation: BaseModelObservation, now: dt.datetime) -> B
     return BaseModelDecision(status, (DeleteInspection(run.uid),), 1)
 
 
-def _find_problem(observation: BaseModelObservation) -> tuple[Reason, str] | None:
+def _find_problem(observation: BaseModelObservation) -> Problem | None:
     spec = observation.model.spec
     if spec.source.s3 is not None:
         try:
             StorageURI.parse(spec.source.s3.uri)
         except StorageURIError as error:
-            return CommonReason.INVALID_URI, f"spec.source.s3.uri: {error}. {CommonReason.INVALID_URI.remedy}"
+            message = f"spec.source.s3.uri: {error}. {CommonReason.INVALID_URI.remedy}"
+            return Problem(CommonReason.INVALID_URI, message)
     if spec.storage is None or observation.secret is None:
         return None
-    name = spec.storage.secret_ref.name
-    where = f"spec.storage.secretRef: Secret {name!r} in the operator's namespace"
-    if not observation.secret.exists:
-        return CommonReason.SECRET_NOT_FOUND, f"{where} does not exist. {CommonReason.SECRET_NOT_FOUND.remedy}"
-    if not observation.secret.allowed:
-        message = f"{where} does not carry the label {labels.USE}: {labels.USE_ALLOWED}. "
-        return CommonReason.SECRET_NOT_ALLOWED, message + CommonReason.SECRET_NOT_ALLOWED.remedy
-    return None
+    return check_secret(spec.storage.secret_ref.name, observation.namespace, observation.secret)
 
 
 def _say_inspecting(model: BaseModel, waiting: str, now: dt.datetime) -> BaseModelStatus:
@@ -189,9 +181,7 @@ def _report(
     elif ready != "True" or model.metadata.deletion_timestamp is not None:
         wanted.append(Wanted(BaseModelCondition.RECONCILING, "True", reason, message))
     generation = model.metadata.generation
-    return model.status.model_copy(
-        update={
-            "observed_generation": generation,
-            "conditions": merge_conditions(model.status.conditions, wanted, generation=generation, now=now),
-        }
+    return model.status.updated(
+        observed_generation=generation,
+        conditions=merge_conditions(model.status.conditions, wanted, generation=generation, now=now),
     )

@@ -57,8 +57,7 @@ class BaseModelReconciler:
             for action in decision.actions:
                 await self._act(body, model, action)
         except REFUSED_WRITE as error:
-            problem = explain_refused_write(error)
-            status = base_model.report_refusal(model, problem.reason, problem.message, self._now())
+            status = base_model.report_problem(model, explain_refused_write(error), self._now())
             look_again = base_model.RETRY_SECONDS
         await write_status(self._cluster, body, model.status, status, BaseModelCondition.READY)
         return look_again
@@ -66,14 +65,16 @@ class BaseModelReconciler:
     async def _observe(self, body: Body) -> BaseModelObservation:
         model = BaseModel.from_body(body)
         if model.metadata.deletion_timestamp is not None:
-            return BaseModelObservation(model, users=await self._find_users(model.metadata.name))
+            users = await self._find_users(model.metadata.name)
+            return BaseModelObservation(model, self._namespace, users=users)
         if model.status.digest:
-            return BaseModelObservation(model)
+            return BaseModelObservation(model, self._namespace)
         secret = None
         if model.spec.storage is not None:
             secret = await read_secret_facts(self._cluster, self._namespace, model.spec.storage.secret_ref.name)
         runs = await list_runs(self._cluster, self._namespace, BASE_MODEL, body)
-        return BaseModelObservation(model, secret, runs.get(inspect_job_name(model.metadata.name)))
+        run = runs.get(inspect_job_name(model.metadata.name))
+        return BaseModelObservation(model, self._namespace, secret, run)
 
     async def _find_users(self, name: str) -> tuple[str, ...]:
         users: list[str] = []

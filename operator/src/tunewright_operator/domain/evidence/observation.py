@@ -228,14 +228,12 @@ def absorb(
         candidate=add_totals([observation.arms.candidate, *(gain[0] for gain in gains)]),
         incumbent=add_totals([observation.arms.incumbent, *(gain[1] for gain in gains)]),
     )
-    return observation.model_copy(
-        update={
-            "polls": observation.polls + bool(answered),
-            "lost": lost,
-            "arms": arms,
-            "guards": tuple(_advance(guard, arms) for guard in observation.guards),
-            "baselines": tuple(known[uid] for uid in sorted(known)),
-        }
+    return observation.updated(
+        polls=observation.polls + bool(answered),
+        lost=lost,
+        arms=arms,
+        guards=tuple(_advance(guard, arms) for guard in observation.guards),
+        baselines=tuple(known[uid] for uid in sorted(known)),
     )
 
 
@@ -279,7 +277,7 @@ def _advance(guard: Guard, arms: Arms) -> Guard:
         if not guard.restarting:
             return guard
         due = sum(judged >= start for start in RESTARTS) - len(guard.marks)
-        return guard.model_copy(update={"marks": guard.marks + (Mark(judged=judged, bad=bad),) * due})
+        return guard.updated(marks=guard.marks + (Mark(judged=judged, bad=bad),) * due)
     totals = (judged, bad, *arms.incumbent.tally(guard.metric).totals)
     block = betting.Block(*(now - then for now, then in zip(totals, guard.closed, strict=True)))
     if not block.closable:
@@ -289,4 +287,4 @@ def _advance(guard: Guard, arms: Arms) -> Guard:
         log + betting.log_relative_factor(gap, guard.limit, guess, block)
         for gap, log in zip(betting.GAPS, guard.log_wealth, strict=True)
     )
-    return guard.model_copy(update={"log_wealth": wealth, "closed": totals})
+    return guard.updated(log_wealth=wealth, closed=totals)

@@ -117,14 +117,6 @@ class Assessment:
     findings: tuple[Finding, ...]
 
     @property
-    def e_values(self) -> dict[str, float]:
-        """The evidence against the candidate by metric, the strongest of its guards."""
-        values: dict[str, float] = {}
-        for finding in self.findings:
-            values[finding.metric] = max(finding.e_value, values.get(finding.metric, 0.0))
-        return values
-
-    @property
     def detectable_drop(self) -> float | None:
         """The smallest regression that every guard would have shown with about 80 % chance; None: not even the largest."""
         drops = [finding.detectable_drop for finding in self.findings]

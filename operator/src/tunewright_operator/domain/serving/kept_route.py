@@ -27,4 +27,4 @@ def keep_route(server: ServerView, tenant: Tenant, previous: ServingPlan | None)
     allowed = list_kept(server, tenant, entries)
     if all(target.name in allowed for target in tenant.kept_route.targets):
         return tenant
-    return dataclasses.replace(tenant, kept_route=tenant.kept_route.model_copy(update={"targets": (), "fallback": ""}))
+    return dataclasses.replace(tenant, kept_route=tenant.kept_route.updated(targets=(), fallback=""))

@@ -209,7 +209,7 @@ def _number(
         conflict = any(pod.conflict for pod in pods)
         if not conflict and previous.generation == highest:
             return previous, False
-    return content.model_copy(update={"generation": highest + 1}), True
+    return content.updated(generation=highest + 1), True
 
 
 def _written_bytes(plan: ServingPlan) -> int:

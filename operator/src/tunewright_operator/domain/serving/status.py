@@ -58,18 +58,16 @@ def report_pool(server: ModelServer, facts: PoolFacts, now: datetime) -> ModelSe
     everywhere = [name for name in wanted_names if answering and all(name in view.loaded for view in answering)]
     conditions = _assess(server, facts, len(answering))
     generation = server.metadata.generation
-    return server.status.model_copy(
-        update={
-            "observed_generation": generation,
-            "conditions": merge_conditions(server.status.conditions, conditions, generation=generation, now=now),
-            "endpoint": facts.endpoint,
-            "selector": facts.selector,
-            "replicas": facts.replicas,
-            "ready_replicas": sum(pod.ready for pod in facts.pods),
-            "plan": PlanReference(generation=plan.generation, hash=plan.content_hash()) if plan else server.status.plan,
-            "pods": tuple(_report_pod(view) for view in facts.views[:MAX_REPORTED_PODS]),
-            "adapters": AdapterCount(desired=len(wanted_names), converged=len(everywhere)),
-        }
+    return server.status.updated(
+        observed_generation=generation,
+        conditions=merge_conditions(server.status.conditions, conditions, generation=generation, now=now),
+        endpoint=facts.endpoint,
+        selector=facts.selector,
+        replicas=facts.replicas,
+        ready_replicas=sum(pod.ready for pod in facts.pods),
+        plan=PlanReference(generation=plan.generation, hash=plan.content_hash()) if plan else server.status.plan,
+        pods=tuple(_report_pod(view) for view in facts.views[:MAX_REPORTED_PODS]),
+        adapters=AdapterCount(desired=len(wanted_names), converged=len(everywhere)),
     )
 
 
