@@ -76,18 +76,15 @@ class PhaseResult(Document):
     base_model: BaseModelSummary | None = None
     scores: tuple[Score, ...] = ()
     progress_step: int | None = None
-    gpu_seconds: int | None = None
 
     def to_termination_message(self) -> str:
         """Return JSON within `MAX_TERMINATION_MESSAGE_BYTES`, shortening what a person reads before facts."""
         result = self
         text = result.to_json()
         if len(text.encode()) > MAX_TERMINATION_MESSAGE_BYTES and result.dataset is not None:
-            result = result.model_copy(update={"dataset": result.dataset.model_copy(update={"first_problems": ()})})
+            result = result.updated(dataset=result.dataset.updated(first_problems=()))
             text = result.to_json()
         while len(text.encode()) > MAX_TERMINATION_MESSAGE_BYTES and result.message:
-            result = result.model_copy(
-                update={"message": result.message[: len(result.message) * 3 // 4].rstrip() + "…"}
-            )
+            result = result.updated(message=result.message[: len(result.message) * 3 // 4].rstrip() + "…")
             text = result.to_json()
         return text

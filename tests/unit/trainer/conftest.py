@@ -8,7 +8,8 @@ import pytest
 
 from tunewright_contracts.run_spec import RunSpec
 from tunewright_storage.object_store import ObjectStore
-from tunewright_trainer.chat.template import ChatMessage, ChatTemplate
+from tunewright_trainer.chat.conversation import ChatMessage
+from tunewright_trainer.chat.template import ChatTemplate
 from tunewright_trainer.chat.tokenizer import ConversationTokenizer
 from tunewright_trainer.process.settings import Settings
 

@@ -9,11 +9,13 @@ import math
 from tunewright_contracts.document import Message, Sha256
 from tunewright_contracts.phase_result import DatasetSummary
 from tunewright_contracts.run_spec import RunSpec
+from tunewright_trainer.limits import length_limit
 from tunewright_trainer.micro_batch import plan_micro_batch
-from tunewright_trainer.prepare.phase import length_limit
 
 DEFAULT_TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _LENGTH_MULTIPLE = 8
+_RECIPE = {"lossOn": "assistant tokens"}
+"""What decides the result and is no setting. Change it with the code, so that no checkpoint of the old recipe is continued."""
 
 
 class TrainingConfig(Message):
@@ -40,12 +42,14 @@ class TrainingConfig(Message):
     max_sequence_length: int
     checkpoint_steps: int
     seed: int
-    loss_on: str = "assistant tokens"
 
     @property
     def fingerprint(self) -> str:
-        """The digest over all that decides the result; how the batch is cut into micro-batches does not."""
-        content = self.to_wire()
+        """The digest over all that decides the result; how the batch is cut into micro-batches does not.
+
+        Checkpoints and results are kept under it: when it changes, jobs that were interrupted begin again.
+        """
+        content = self.to_wire() | _RECIPE
         for name in ("microBatchSize", "gradientAccumulationSteps", "checkpointSteps"):
             del content[name]
         return f"sha256:{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}"

@@ -1,14 +1,10 @@
-"""Memory: how a global batch is cut into micro-batches, and what an allocation failure means."""
+"""How a global batch is cut into micro-batches, and what to do when one does not fit into memory."""
 
 from __future__ import annotations
 
 import dataclasses
-import resource
-import sys
 
 from tunewright_trainer.errors import Reason, TrainerError
-
-_MARKERS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,13 +31,6 @@ def plan_micro_batch(batch_size: int, limit: int | None) -> MicroBatch:
     return MicroBatch(size, batch_size // size)
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an exception is an allocation failure of torch, CUDA or Python."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(error, RuntimeError) and any(marker in str(error).lower() for marker in _MARKERS)
-
-
 def explain_out_of_memory(micro_batch: MicroBatch, max_sequence_length: int) -> TrainerError:
     """Return the error for memory that did not suffice; at one record at a time it is final."""
     tried = f"{micro_batch.size} record{'s' if micro_batch.size > 1 else ''} of up to {max_sequence_length} tokens"
@@ -57,11 +46,3 @@ def explain_out_of_memory(micro_batch: MicroBatch, max_sequence_length: int) -> 
         "global batch",
         retryable=True,
     )
-
-
-def peak_memory_mebibytes() -> int:
-    """Return the most memory ever used: the accelerator's when there is one, else this process's."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated()) >> 20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10

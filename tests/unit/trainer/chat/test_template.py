@@ -124,13 +124,3 @@ def test_tojson_leaves_text_as_it_is(talk):
 )
 def test_mask(offsets, expected):
     assert mask_tokens(offsets, [(5, 10)]) == expected
-
-
-def test_example_labels(tokenizer, talk):
-    example = tokenizer.encode_example(talk(("user", "hi"), ("assistant", "yo")))
-    assert "".join(chr(label) for label in example.labels if label != -100) == "yo<|im_end|>"
-    assert tokenizer.count_tokens(talk(("user", "hi"), ("assistant", "yo"))) == len(example.input_ids)
-
-
-def test_prompt_ends_where_the_answer_begins(tokenizer, talk):
-    assert tokenizer.decode(tokenizer.encode_prompt(talk(("user", "hi")))).endswith("<|im_start|>assistant\n")

@@ -41,3 +41,13 @@ def test_spaces_are_learnt_whatever_the_post_processor(from_folder, talk):
     example = from_folder().encode_example(talk(("user", "q"), ("assistant", '{\n  "a": 1\n}')))
     learnt = "".join(chr(label) for label in example.labels if label != -100)
     assert learnt == '{\n  "a": 1\n}<|im_end|>'
+
+
+def test_example_labels(tokenizer, talk):
+    example = tokenizer.encode_example(talk(("user", "hi"), ("assistant", "yo")))
+    assert "".join(chr(label) for label in example.labels if label != -100) == "yo<|im_end|>"
+    assert tokenizer.count_tokens(talk(("user", "hi"), ("assistant", "yo"))) == len(example.input_ids)
+
+
+def test_prompt_ends_where_the_answer_begins(tokenizer, talk):
+    assert tokenizer.decode(tokenizer.encode_prompt(talk(("user", "hi")))).endswith("<|im_start|>assistant\n")

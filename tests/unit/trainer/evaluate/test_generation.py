@@ -1,7 +1,6 @@
 """Batches fit into context and memory, and no record's answer depends on whom it shares a batch with."""
 
 import contextlib
-import importlib
 import sys
 import types
 
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 
 from tunewright_trainer.errors import Reason, TrainerError
+from tunewright_trainer.evaluate import generation
 from tunewright_trainer.evaluate.generation import count_batch, generate_greedily, room_for_answer
 
 
@@ -45,11 +45,8 @@ def freed(monkeypatch):
     torch = types.ModuleType("torch")
     torch.tensor = lambda rows, device: np.array(rows)
     torch.inference_mode = contextlib.nullcontext
-    model = types.ModuleType("tunewright_trainer.train.model")
-    model.free_memory = lambda: freed.append(sys.exc_info()[1])
-    for module in (torch, model):
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(importlib.import_module("tunewright_trainer.train"), "model", model, raising=False)
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    monkeypatch.setattr(generation, "free_memory", lambda: freed.append(sys.exc_info()[1]))
     return freed
 
 

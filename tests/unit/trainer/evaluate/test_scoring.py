@@ -1,15 +1,11 @@
-"""Which records are scored, what the scores are, and when a minimum is missed."""
+"""Which records are scored, and what the model is asked about them."""
+
+import contextlib
 
 import pytest
 
-from tunewright_contracts.metrics import MetricSpec
-from tunewright_trainer.evaluate.scoring import Answers, choose_held_out, find_below_minimum, score_answers
-
-
-@pytest.fixture
-def answers(talk):
-    records = choose_held_out([talk(("user", f"q{n}"), ("assistant", f"a{n}")) for n in range(4)], 10)
-    return [Answers(record, base="?", tuned=record.reference if record.index < 4 else "?") for record in records]
+from tunewright_trainer.evaluate import scoring
+from tunewright_trainer.evaluate.scoring import choose_held_out
 
 
 def test_the_reference_is_the_last_turn_and_never_shown(talk):
@@ -28,19 +24,43 @@ def test_choice_depends_on_content_only(talk):
     assert len(asked[0]) == 10
 
 
-def test_means_with_the_adapter_off_and_on(answers):
-    (score,) = score_answers([MetricSpec(type="ExactMatch")], answers)
-    assert (score.base, score.tuned, score.samples) == (0.0, 0.75, 4)
+class SwitchedModel:
+    """A PEFT model that knows whether its adapter is on."""
+
+    def __init__(self):
+        self.adapter = True
+
+    @contextlib.contextmanager
+    def disable_adapter(self):
+        self.adapter = False
+        yield
+        self.adapter = True
 
 
-@pytest.mark.parametrize(("minimum", "missed"), [(None, 0), ("0.75", 0), ("0.76", 1)])
-def test_minimum(answers, minimum, missed):
-    metrics = [MetricSpec(type="ExactMatch", minimum=minimum)]
-    assert len(find_below_minimum(metrics, score_answers(metrics, answers))) == missed
+@pytest.fixture
+def asked(monkeypatch):
+    """Collect the prompts that are generated from; an answer names the adapter's state and the prompt."""
+    asked = []
+
+    def generate(model, tokenizer, prompts, max_tokens, count):
+        texts = [tokenizer.decode(prompt) for prompt in prompts]
+        asked.append((model.adapter, texts, max_tokens))
+        for _ in prompts:
+            count(1)
+        return [f"{model.adapter} {number}" for number in range(len(prompts))]
+
+    monkeypatch.setattr(scoring, "generate_greedily", generate)
+    return asked
 
 
-def test_a_miss_is_told_with_both_scores(answers):
-    metrics = [MetricSpec(type="ExactMatch", minimum="0.9")]
-    assert find_below_minimum(metrics, score_answers(metrics, answers)) == [
-        "ExactMatch is 0.750 on 4 held-out records, under its minimum 0.9 (base model: 0.000)"
+def test_every_record_is_answered_without_and_then_with_the_adapter(asked, tokenizer, talk):
+    records = choose_held_out([talk(("user", f"q{n}"), ("assistant", f"a{n}")) for n in range(2)], 10)
+    reported = []
+    answers = scoring.answer_all(SwitchedModel(), tokenizer, records, 64, reported.append)
+    prompts = [f"<|im_start|>user\nq{n}<|im_end|>\n<|im_start|>assistant\n" for n in range(2)]
+    assert asked == [(False, prompts, 64), (True, prompts, 64)]
+    assert [(answer.record, answer.base, answer.tuned) for answer in answers] == [
+        (records[0], "False 0", "True 0"),
+        (records[1], "False 1", "True 1"),
     ]
+    assert reported == [1, 2, 3, 4]

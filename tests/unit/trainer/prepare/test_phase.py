@@ -9,10 +9,10 @@ from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_trainer.chat.template import ChatTemplate
 from tunewright_trainer.dataset import storage
+from tunewright_trainer.dataset.record import Split
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.prepare import records
 from tunewright_trainer.prepare.phase import prepare
-from tunewright_trainer.prepare.split import Split
 from tunewright_trainer.process.progress_server import ProgressBoard
 from tunewright_trainer.process.termination import explain_failure
 

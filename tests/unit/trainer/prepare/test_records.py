@@ -6,10 +6,10 @@ import json
 import pytest
 
 from tunewright_contracts.run_spec import DatasetFormat
+from tunewright_trainer.dataset.record import InputFile, Record
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.prepare.problems import KEPT_PROBLEMS, Problem
-from tunewright_trainer.prepare.records import ReadResult, Record, judge_problems, read_records
-from tunewright_trainer.prepare.sources import InputFile
+from tunewright_trainer.prepare.records import ReadResult, judge_problems, read_records
 from tunewright_trainer.prepare.validate import check_length
 
 GOOD = b'{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}'

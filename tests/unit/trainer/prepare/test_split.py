@@ -1,14 +1,13 @@
-"""Splits depend on what a record asks and on nothing else; duplicates go wherever they stand."""
+"""Splits depend on what a record asks and on nothing else."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunewright_trainer.chat.template import ChatMessage
+from tunewright_trainer.chat.conversation import ChatMessage, hash_conversation
+from tunewright_trainer.dataset.record import Record, Split
 from tunewright_trainer.errors import Reason, TrainerError
-from tunewright_trainer.prepare.deduplicate import deduplicate, hash_conversation
-from tunewright_trainer.prepare.records import Record
-from tunewright_trainer.prepare.split import Split, SplitPercents, check_splits, choose_split, split_records
+from tunewright_trainer.prepare.split import SplitPercents, check_splits, choose_split, opening_question, split_records
 
 text = st.text(min_size=1, max_size=8)
 turn = st.builds(ChatMessage, st.sampled_from(["user", "assistant"]), text)
@@ -81,24 +80,6 @@ def test_shares_are_about_right():
     assert abs(len(splits[Split.VALIDATION]) - 100) < 39
 
 
-@given(records)
-def test_exact_duplicates(some):
-    unique, dropped = deduplicate(some + some, "Exact")
-    assert len(unique) + dropped == 2 * len(some)
-    assert len({record.conversation for record in unique}) == len(unique)
-    assert {record.conversation for record in unique} == {record.conversation for record in some}
-    assert deduplicate(unique, "Exact") == (unique, 0)
-
-
-@given(records)
-def test_none_keeps_all(some):
-    assert deduplicate(some + some, "None") == (some + some, 0)
-
-
-def test_hash_tells_where_a_message_ends(talk):
-    assert hash_conversation(talk(("user", "a"), ("user", "b"))) != hash_conversation(talk(("user", 'a"],["user","b')))
-
-
 def test_empty_split_is_told_with_counts_and_remedy(talk):
     some = [Record(talk(("user", "q"), ("assistant", "a")), 1)]
     shares = SplitPercents(validation=0, evaluation=10)
@@ -120,3 +101,10 @@ def test_all_held_out_leaves_nothing_to_train(talk):
     some = [Record(talk(("user", "q"), ("assistant", "a")), 1)]
     with pytest.raises(TrainerError, match="leave nothing for train"):
         check_splits({Split.TRAIN: [], Split.VALIDATION: [], Split.EVALUATION: some}, SplitPercents(0, 100), 0)
+
+
+def test_the_opening_question_is_what_comes_before_the_first_answer(talk):
+    asked = (("user", "q"), ("user", "and"))
+    rest = (("assistant", "a"), ("user", "more"), ("assistant", "b"))
+    assert opening_question(talk(("system", "s"), *asked, *rest)) == talk(*asked)
+    assert opening_question(talk(("assistant", "hello"), *asked, *rest)) == talk(("assistant", "hello"), *asked)

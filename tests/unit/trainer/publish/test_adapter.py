@@ -7,13 +7,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from tunewright_contracts.adapter_manifest import Score
-from tunewright_contracts.phase_result import DatasetSummary
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.adapter import fetch_adapter
-from tunewright_trainer.config import resolve_config
 from tunewright_trainer.errors import Reason, TrainerError
-from tunewright_trainer.publish.adapter import Provenance, canonical_adapter_config, publish, verify_published
+from tunewright_trainer.publish.adapter import canonical_adapter_config, publish, verify_published
+from tunewright_trainer.publish.manifest import Provenance
 
 PEFT_CONFIG = {
     "base_model_name_or_path": "/tmp/tunewright/base-model",
@@ -34,16 +32,6 @@ def trained(tmp_path):
     return folder
 
 
-@pytest.fixture
-def provenance(make_spec):
-    dataset = DatasetSummary(
-        digest="sha256:" + "d" * 64, uri="s3://bucket/adapters/datasets/sha256-x", train=9, validation=1, evaluation=2
-    )
-    spec = make_spec()
-    scores = (Score(type="ExactMatch", base=0.1, tuned=0.9, samples=2),)
-    return Provenance(spec, resolve_config(spec, dataset), dataset, scores)
-
-
 def test_published_adapter_can_be_fetched(store, trained, provenance, tmp_path):
     summary = publish(store, trained, tmp_path / "out", provenance)
     manifest = fetch_adapter(store, StorageURI.parse(summary.uri), tmp_path / "fetched", summary.digest)
@@ -62,14 +50,6 @@ def test_publishing_again_is_success_and_changes_nothing(store, trained, provena
     scored_anew = dataclasses.replace(provenance, scores=())
     assert publish(store, trained, tmp_path / "two", scored_anew) == first
     assert store.read(StorageURI.parse(first.uri).join("manifest.json")) == manifest
-
-
-def test_card_tells_scores_and_data(store, trained, provenance, tmp_path):
-    summary = publish(store, trained, tmp_path / "out", provenance)
-    card = store.read(StorageURI.parse(summary.uri).join("README.md")).decode()
-    assert "| ExactMatch | 0.100 | 0.900 | 2 |" in card
-    assert "9 records to train on, 1 to validate, 2 held out" in card
-    assert "| targetModules | q_proj, k_proj," in card
 
 
 def test_own_chat_template_travels_with_the_adapter(store, trained, provenance, tmp_path, make_spec):

@@ -17,6 +17,7 @@ from tunewright_storage.base_model import digest_base_model
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.evaluate import scoring
+from tunewright_trainer.evaluate.metrics import Answers
 from tunewright_trainer.prepare.phase import prepare
 from tunewright_trainer.process.progress_server import ProgressBoard
 from tunewright_trainer.process.stopping import Stopper, StopRequestedError
@@ -59,7 +60,7 @@ class Heavy:
         report(2 * len(records))
         good = round(self.right * len(records))
         return [
-            scoring.Answers(record, base="?", tuned=record.reference if index < good else "?")
+            Answers(record, base="?", tuned=record.reference if index < good else "?")
             for index, record in enumerate(records)
         ]
 
@@ -68,9 +69,7 @@ class Heavy:
 def heavy(monkeypatch):
     heavy = Heavy()
     fit = types.SimpleNamespace(fit=heavy.fit)
-    model = types.SimpleNamespace(
-        loaded_for_scoring=heavy.loaded_for_scoring, free_memory=lambda: None, has_accelerator=lambda: False
-    )
+    model = types.SimpleNamespace(loaded_for_scoring=heavy.loaded_for_scoring)
     import tunewright_trainer.train as package
 
     for name, module in {"fit": fit, "model": model}.items():

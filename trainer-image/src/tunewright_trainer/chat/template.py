@@ -1,4 +1,4 @@
-"""A record as a conversation, rendered by the base model's own chat template.
+"""A conversation as text, rendered by the base model's own chat template.
 
 The rendering is that of transformers' ``apply_chat_template`` (trim_blocks, lstrip_blocks, loop controls, `tojson`
 without HTML escapes, the ``generation`` tag), without transformers: `prepare` counts tokens and must start in a
@@ -17,18 +17,8 @@ import jinja2
 from jinja2.ext import Extension, loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from tunewright_trainer.chat.conversation import ChatMessage, Conversation
 from tunewright_trainer.errors import Reason, TrainerError
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ChatMessage:
-    """One turn: ``role`` is system, user or assistant."""
-
-    role: str
-    content: str
-
-
-Conversation = tuple[ChatMessage, ...]
 
 _PROBE: Conversation = (ChatMessage("user", "question"), ChatMessage("assistant", "answer"))
 

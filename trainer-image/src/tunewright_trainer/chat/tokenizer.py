@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from tunewright_trainer.chat.template import ChatTemplate, Conversation, mask_tokens
+from tunewright_trainer.chat.conversation import Conversation
+from tunewright_trainer.chat.template import ChatTemplate, mask_tokens
 from tunewright_trainer.errors import Reason, TrainerError
 
 IGNORED_LABEL = -100

@@ -14,11 +14,9 @@ from tunewright_contracts.run_spec import RunSpec
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.store import Store, digest_file
-from tunewright_trainer.chat.template import ChatMessage, Conversation
+from tunewright_trainer.chat.conversation import ChatMessage, Conversation
+from tunewright_trainer.dataset.record import InputFile, Record, Split
 from tunewright_trainer.errors import Reason, TrainerError
-from tunewright_trainer.prepare.records import Record
-from tunewright_trainer.prepare.sources import InputFile
-from tunewright_trainer.prepare.split import Split
 
 PREPARER_VERSION = 2
 """Raised when the same inputs would give other files."""
@@ -41,7 +39,7 @@ def digest_inputs(spec: RunSpec, files: Iterable[InputFile]) -> str:
     content = {
         "preparer": PREPARER_VERSION,
         "files": [[file.label, file.format, file.version] for file in files],
-        "dataset": spec.dataset.model_copy(update={"sources": ()}).to_wire(),
+        "dataset": {**spec.dataset.to_wire(), "sources": []},
         "baseModel": spec.base_model.digest,
         "chatTemplate": spec.base_model.chat_template,
         "contextLength": spec.base_model.context_length,
@@ -84,8 +82,7 @@ def write_dataset(
             output.writelines(format_record(record.conversation) + "\n" for record in records)
         files.append(ContentFile(path=path.name, sha256=digest_file(path), size=path.stat().st_size))
     digest = compute_adapter_digest({file.path: file.sha256 for file in files})
-    summary = manifest.summary.model_copy(update={"digest": digest})
-    manifest = manifest.model_copy(update={"files": tuple(files), "summary": summary})
+    manifest = manifest.updated(files=tuple(files), summary=manifest.summary.updated(digest=digest))
     for file in files:
         store.upload(scratch / file.path, uri.join(file.path))
     if store.write(uri.join(MANIFEST_NAME), manifest.to_json().encode(), if_absent=True):

@@ -8,9 +8,9 @@ from typing import Any
 
 import structlog
 
+from tunewright_trainer.accelerator import free_memory, is_out_of_memory
 from tunewright_trainer.chat.tokenizer import ConversationTokenizer
 from tunewright_trainer.errors import Reason, TrainerError
-from tunewright_trainer.micro_batch import is_out_of_memory
 
 _BATCH_SIZE_CPU, _BATCH_SIZE_GPU = 8, 32
 _log = structlog.get_logger(__name__)
@@ -74,7 +74,7 @@ def generate_greedily(
             if rows is None:
                 size = len(chosen) // 2
                 _log.warning("out of memory while answering, trying a smaller batch", size=size)
-                _free_memory()
+                free_memory()
                 continue
             for index, tokens in zip(chosen, rows, strict=True):
                 answers[index] = tokenizer.decode(tokens)
@@ -117,12 +117,6 @@ def _generate_batch(model: Any, prompts: Sequence[list[int]], room: int) -> list
             ) from error
         return None
     return answers
-
-
-def _free_memory() -> None:
-    from tunewright_trainer.train.model import free_memory  # noqa: PLC0415 - heavy
-
-    free_memory()
 
 
 @contextlib.contextmanager

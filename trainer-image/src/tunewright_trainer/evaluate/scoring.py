@@ -1,27 +1,15 @@
-"""Score the held-out split with the adapter off and on."""
+"""Let the model answer the held-out split with the adapter off and on."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tunewright_contracts.adapter_manifest import Score
-from tunewright_contracts.metrics import MetricSpec
 from tunewright_evaluator.records import Record, choose_records
-from tunewright_evaluator.scorers import build_scorer
-from tunewright_trainer.chat.template import ChatMessage, Conversation
+from tunewright_trainer.chat.conversation import ChatMessage, Conversation
 from tunewright_trainer.chat.tokenizer import ConversationTokenizer
 from tunewright_trainer.evaluate.generation import generate_greedily
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Answers:
-    """One held-out record with what the model said without and with the adapter."""
-
-    record: Record
-    base: str
-    tuned: str
+from tunewright_trainer.evaluate.metrics import Answers
 
 
 def choose_held_out(conversations: Sequence[Conversation], maximum: int) -> list[Record]:
@@ -35,34 +23,6 @@ def choose_held_out(conversations: Sequence[Conversation], maximum: int) -> list
         for index, conversation in enumerate(conversations, start=1)
     ]
     return choose_records(records, maximum)
-
-
-def score_answers(metrics: Sequence[MetricSpec], answers: Sequence[Answers]) -> tuple[Score, ...]:
-    """Return the mean of each metric over the records. Pure."""
-    scores: list[Score] = []
-    for metric in metrics:
-        scorer = build_scorer(metric)
-        base = [scorer.score(answer.base, answer.record.reference) for answer in answers]
-        tuned = [scorer.score(answer.tuned, answer.record.reference) for answer in answers]
-        scores.append(
-            Score(
-                type=metric.type,
-                base=sum(base) / len(base),
-                tuned=sum(tuned) / len(tuned),
-                samples=len(answers),
-            )
-        )
-    return tuple(scores)
-
-
-def find_below_minimum(metrics: Sequence[MetricSpec], scores: Sequence[Score]) -> list[str]:
-    """Return a sentence for each score that is under its minimum. Pure."""
-    return [
-        f"{score.type} is {score.tuned:.3f} on {score.samples} held-out records, under its minimum {metric.minimum} "
-        f"(base model: {score.base:.3f})"
-        for metric, score in zip(metrics, scores, strict=True)
-        if metric.minimum is not None and score.tuned < float(metric.minimum)
-    ]
 
 
 def answer_all(

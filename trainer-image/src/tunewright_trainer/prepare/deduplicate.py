@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable
 from typing import Literal
 
-from tunewright_trainer.chat.template import Conversation
-from tunewright_trainer.prepare.records import Record
-
-
-def hash_conversation(conversation: Conversation) -> bytes:
-    """Return the SHA-256 over roles and contents, unambiguous in where each begins."""
-    turns = [[message.role, message.content] for message in conversation]
-    return hashlib.sha256(json.dumps(turns, ensure_ascii=True, separators=(",", ":")).encode()).digest()
+from tunewright_trainer.chat.conversation import hash_conversation
+from tunewright_trainer.dataset.record import Record
 
 
 def deduplicate(records: Iterable[Record], mode: Literal["None", "Exact"]) -> tuple[list[Record], int]:

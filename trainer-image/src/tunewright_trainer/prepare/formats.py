@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tunewright_contracts.run_spec import DatasetFormat
-from tunewright_trainer.chat.template import ChatMessage, Conversation
+from tunewright_trainer.chat.conversation import ChatMessage, Conversation
 from tunewright_trainer.prepare.validate import RecordError
 
 ROLES = frozenset({"system", "user", "assistant"})

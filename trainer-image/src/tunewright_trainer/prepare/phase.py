@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import structlog
 
-from tunewright_contracts.metrics import MetricSpec
 from tunewright_contracts.phase_result import DatasetSummary, Outcome, PhaseResult
 from tunewright_contracts.progress import Phase
 from tunewright_contracts.run_spec import RunSpec
 from tunewright_contracts.storage_uri import StorageURI
-from tunewright_evaluator.scorers import ScorerError, build_scorer
 from tunewright_storage.base_model import TOKENIZER_PATTERNS, fetch_base_model
 from tunewright_storage.store import Store
-from tunewright_trainer.chat.template import Conversation
+from tunewright_trainer.chat.conversation import Conversation
 from tunewright_trainer.chat.tokenizer import ConversationTokenizer
 from tunewright_trainer.dataset import storage
-from tunewright_trainer.errors import Reason, TrainerError
+from tunewright_trainer.dataset.record import InputFile, Split
+from tunewright_trainer.errors import Reason
+from tunewright_trainer.evaluate.metrics import check_metrics
+from tunewright_trainer.limits import length_limit
 from tunewright_trainer.prepare.deduplicate import deduplicate
 from tunewright_trainer.prepare.problems import list_problems, show_problems
 from tunewright_trainer.prepare.records import judge_problems, read_records
-from tunewright_trainer.prepare.sources import InputFile, list_files
-from tunewright_trainer.prepare.split import Split, SplitPercents, check_splits, split_records
+from tunewright_trainer.prepare.sources import list_files
+from tunewright_trainer.prepare.split import SplitPercents, check_splits, split_records
 from tunewright_trainer.prepare.validate import check_length
 from tunewright_trainer.process.progress_server import ProgressBoard
 from tunewright_trainer.process.settings import Settings
@@ -55,19 +56,6 @@ def prepare(spec: RunSpec, store: Store, settings: Settings, board: ProgressBoar
         f"{summary.duplicates} duplicates and {summary.skipped} invalid records left out{named}",
         dataset=summary,
     )
-
-
-def check_metrics(metrics: tuple[MetricSpec, ...]) -> None:
-    """Build every scorer once.
-
-    Raises:
-        TrainerError: a metric's settings are unusable.
-    """
-    for metric in metrics:
-        try:
-            build_scorer(metric)
-        except ScorerError as error:
-            raise TrainerError(Reason.INVALID_METRIC, str(error)) from error
 
 
 def _prepare_anew(
@@ -119,11 +107,3 @@ def _prepare_anew(
         inputs_digest=inputs_digest,
     )
     return storage.write_dataset(store, uri, settings.work / "dataset", splits, draft)
-
-
-def length_limit(spec: RunSpec) -> tuple[int, str]:
-    """Return the most tokens that a record may have, and the setting that says so."""
-    context, wanted = spec.base_model.context_length, spec.training.max_sequence_length
-    if 0 < wanted <= context:
-        return wanted, "training.maxSequenceLength"
-    return context, f"the context length of base model {spec.base_model.name}"

@@ -11,9 +11,8 @@ import structlog
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError
 from tunewright_storage.store import Store
-from tunewright_trainer.run_folder import write_lines
+from tunewright_trainer.run_folder import INVALID_RECORDS_NAME, write_lines
 
-LIST_NAME = "invalid-records.jsonl"
 SHOWN_PROBLEMS = 5
 KEPT_PROBLEMS = 10_000
 """The longest list: whoever has more invalid records has one cause, and memory has a bound."""
@@ -63,7 +62,7 @@ def list_problems(store: Store, run: StorageURI, problems: Sequence[Problem], co
     """
     if not problems:
         return ""
-    uri = run.join(LIST_NAME)
+    uri = run.join(INVALID_RECORDS_NAME)
     try:
         write_lines(store, uri, _build_rows(problems, count))
     except StorageError as error:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 from tunewright_contracts.run_spec import DatasetFormat
-from tunewright_trainer.chat.template import ChatMessage, Conversation
+from tunewright_trainer.chat.conversation import ChatMessage, Conversation
+from tunewright_trainer.dataset.record import InputFile, Record
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.prepare.formats import detect_format, parse_record
 from tunewright_trainer.prepare.problems import (
@@ -17,16 +18,8 @@ from tunewright_trainer.prepare.problems import (
     build_problem,
     show_problems,
 )
-from tunewright_trainer.prepare.sources import InputFile, split_lines
+from tunewright_trainer.prepare.sources import split_lines
 from tunewright_trainer.prepare.validate import RecordError, check_conversation, decode_line
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Record:
-    """A valid conversation as it will be trained on, with its number of tokens."""
-
-    conversation: Conversation
-    tokens: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

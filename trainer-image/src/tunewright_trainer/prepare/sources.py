@@ -7,26 +7,13 @@ import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tunewright_contracts.run_spec import DatasetFormat, DatasetSource
+from tunewright_contracts.run_spec import DatasetSource
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.store import Store
+from tunewright_trainer.dataset.record import InputFile
 from tunewright_trainer.errors import Reason, TrainerError
 
 SUFFIX = ".jsonl"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class InputFile:
-    """One file of records.
-
-    ``label`` names it in messages (``<source>/<path>``); ``version`` changes when its content does; ``read`` fetches
-    its bytes and may raise `StorageError`.
-    """
-
-    label: str
-    format: DatasetFormat
-    version: str
-    read: Callable[[], bytes]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -10,20 +10,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from enum import StrEnum
 
-from tunewright_trainer.chat.template import ChatMessage, Conversation
+from tunewright_trainer.chat.conversation import ChatMessage, Conversation, hash_conversation
+from tunewright_trainer.dataset.record import Record, Split
 from tunewright_trainer.errors import Reason, TrainerError
-from tunewright_trainer.prepare.deduplicate import hash_conversation
-from tunewright_trainer.prepare.records import Record
-
-
-class Split(StrEnum):
-    """The three parts; the value is the file's stem."""
-
-    TRAIN = "train"
-    VALIDATION = "validation"
-    EVALUATION = "evaluation"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tunewright_trainer.chat.template import ChatTemplateError, Conversation
+from tunewright_trainer.chat.conversation import Conversation
+from tunewright_trainer.chat.template import ChatTemplateError
 
 
 class RecordError(ValueError):

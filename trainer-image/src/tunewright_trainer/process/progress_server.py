@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tunewright_contracts.progress import PROGRESS_PATH, Phase, Progress
+from tunewright_trainer.times import format_now
 
 
 class ProgressBoard:
@@ -18,13 +18,12 @@ class ProgressBoard:
 
     def __init__(self, attempt: int = 1) -> None:
         self._lock = threading.Lock()
-        self._progress = Progress(phase=Phase.STARTING, attempt=attempt, updated_at=format_time())
+        self._progress = Progress(phase=Phase.STARTING, attempt=attempt, updated_at=format_now())
 
     def update(self, **changes: Any) -> None:
         """Change the named fields of `Progress` and its time."""
         with self._lock:
-            fields = {**dict(self._progress), **changes, "updated_at": format_time()}
-            self._progress = Progress(**fields)
+            self._progress = self._progress.updated(**changes, updated_at=format_now())
 
     def snapshot(self) -> Progress:
         """Return the present state."""
@@ -55,12 +54,6 @@ class ProgressServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
-
-
-def format_time(moment: dt.datetime | None = None) -> str:
-    """Return a moment, or now, as RFC 3339 in UTC with whole seconds."""
-    moment = moment or dt.datetime.now(dt.UTC)
-    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _build_handler(board: ProgressBoard) -> type[BaseHTTPRequestHandler]:

@@ -12,8 +12,8 @@ from tunewright_contracts.document import ContractError
 from tunewright_contracts.phase_result import Outcome, PhaseResult
 from tunewright_contracts.storage_uri import StorageURIError
 from tunewright_storage.errors import StorageError, StorageReason
+from tunewright_trainer.accelerator import is_out_of_memory
 from tunewright_trainer.errors import Reason, TrainerError
-from tunewright_trainer.micro_batch import is_out_of_memory
 from tunewright_trainer.process.stopping import StopRequestedError
 
 _log = structlog.get_logger(__name__)

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-import datetime as dt
-import importlib.metadata
-import importlib.resources
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import structlog
 
 from tunewright_contracts.adapter_manifest import (
@@ -19,49 +13,23 @@ from tunewright_contracts.adapter_manifest import (
     MANIFEST_NAME,
     MODEL_CARD_NAME,
     WEIGHTS_NAME,
-    AdapterManifest,
-    BaseModelIdentity,
     ContentFile,
-    Score,
     adapter_folder,
     compute_adapter_digest,
 )
-from tunewright_contracts.phase_result import AdapterSummary, DatasetSummary
+from tunewright_contracts.phase_result import AdapterSummary
 from tunewright_contracts.run_spec import RunSpec
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.adapter import read_manifest, summarise
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.safetensors_file import find_non_finite, read_tensors
 from tunewright_storage.store import Store, digest_file
-from tunewright_trainer.config import TrainingConfig
-from tunewright_trainer.dataset.storage import split_name
 from tunewright_trainer.errors import Reason, TrainerError
-from tunewright_trainer.prepare.split import Split
-from tunewright_trainer.process.progress_server import format_time
+from tunewright_trainer.publish.manifest import Provenance, build_manifest
+from tunewright_trainer.publish.model_card import render_model_card
 
 TEMPLATE_NAME = "chat_template.jinja"
-PACKAGES = (
-    "torch",
-    "transformers",
-    "trl",
-    "peft",
-    "bitsandbytes",
-    "unsloth",
-    "unsloth_zoo",
-    "safetensors",
-    "tokenizers",
-)
 _log = structlog.get_logger(__name__)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Provenance:
-    """Where an adapter comes from: everything that its manifest and card say beside its content."""
-
-    spec: RunSpec
-    config: TrainingConfig
-    dataset: DatasetSummary
-    scores: tuple[Score, ...]
 
 
 def publish(store: Store, trained: Path, scratch: Path, provenance: Provenance) -> AdapterSummary:
@@ -86,7 +54,7 @@ def publish(store: Store, trained: Path, scratch: Path, provenance: Provenance) 
     manifest = build_manifest(digest, files, provenance)
     for file in files:
         store.upload(scratch / file.path, uri.join(file.path))
-    store.write(uri.join(MODEL_CARD_NAME), render_model_card(manifest, provenance).encode(), if_absent=True)
+    store.write(uri.join(MODEL_CARD_NAME), render_model_card(manifest, provenance.dataset).encode(), if_absent=True)
     if not store.write(uri.join(MANIFEST_NAME), manifest.to_json().encode(), if_absent=True):
         # Published before, by an earlier attempt or by the lost answer of this one.
         published = read_manifest(store, uri)
@@ -162,51 +130,5 @@ def check_finite(weights: Path) -> None:
         )
 
 
-def build_manifest(digest: str, files: tuple[ContentFile, ...], provenance: Provenance) -> AdapterManifest:
-    """Return the manifest."""
-    spec, source = provenance.spec, provenance.spec.base_model
-    return AdapterManifest(
-        digest=digest,
-        files=files,
-        base_model=BaseModelIdentity(
-            name=source.name,
-            repository=source.hugging_face.repository if source.hugging_face else "",
-            revision=source.revision,
-            digest=source.digest,
-        ),
-        rank=provenance.config.rank,
-        dataset_digest=provenance.dataset.digest,
-        evaluation_dataset_uri=evaluation_uri(provenance.dataset),
-        training=provenance.config.to_wire(),
-        packages=dict(_installed(PACKAGES)),
-        scores=provenance.scores,
-        job=spec.job,
-        created_at=format_time(dt.datetime.now(dt.UTC)),
-    )
-
-
-def evaluation_uri(dataset: DatasetSummary) -> str:
-    """Return where the held-out records are; empty when none were held out."""
-    return str(StorageURI.parse(dataset.uri).join(split_name(Split.EVALUATION))) if dataset.evaluation else ""
-
-
-def render_model_card(manifest: AdapterManifest, provenance: Provenance) -> str:
-    """Return the README.md: what the adapter is, how good, from what."""
-    source = importlib.resources.files("tunewright_trainer").joinpath("model_card.md.jinja").read_text(encoding="utf-8")
-    # Markdown, not HTML: there is nothing to escape.
-    environment = jinja2.Environment(  # noqa: S701
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
-    )
-    return environment.from_string(source).render(manifest=manifest, dataset=provenance.dataset)
-
-
 def _is_set_like(key: str, value: Any) -> bool:
     return key in {"target_modules", "modules_to_save", "exclude_modules"} and isinstance(value, list)
-
-
-def _installed(names: Iterable[str]) -> Iterable[tuple[str, str]]:
-    for name in names:
-        try:
-            yield name, importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue

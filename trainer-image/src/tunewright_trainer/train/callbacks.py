@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from transformers import TrainerCallback
 
-from tunewright_trainer.micro_batch import peak_memory_mebibytes
+from tunewright_trainer.accelerator import peak_memory_mebibytes
 from tunewright_trainer.process.progress_server import ProgressBoard
 from tunewright_trainer.process.stopping import Stopper
 from tunewright_trainer.train.checkpoints import CheckpointStore, delete_local

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tunewright_trainer.chat.template import ChatTemplateError, Conversation
+from tunewright_trainer.chat.conversation import Conversation
+from tunewright_trainer.chat.template import ChatTemplateError
 from tunewright_trainer.chat.tokenizer import IGNORED_LABEL, ConversationTokenizer, Example
 from tunewright_trainer.errors import Reason, TrainerError
 

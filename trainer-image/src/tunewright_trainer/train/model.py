@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import unsloth  # isort: skip - it patches transformers, trl and peft, so it comes before them
-import torch
 from peft import PeftModel
 
+from tunewright_trainer.accelerator import free_memory, has_accelerator
 from tunewright_trainer.config import TrainingConfig
 from tunewright_trainer.errors import Reason, TrainerError
 
 FastLanguageModel = unsloth.FastLanguageModel
-
-
-def has_accelerator() -> bool:
-    """Tell whether torch sees a GPU."""
-    return bool(torch.cuda.is_available())
 
 
 def load_for_training(folder: Path, config: TrainingConfig) -> tuple[Any, Any]:
@@ -78,13 +72,6 @@ def loaded_for_scoring(folder: Path, adapter: Path, config: TrainingConfig) -> I
     finally:
         del model
         free_memory()
-
-
-def free_memory() -> None:
-    """Return unreferenced tensors to the system."""
-    gc.collect()
-    if has_accelerator():
-        torch.cuda.empty_cache()
 
 
 def _check_target_modules(model: Any, config: TrainingConfig) -> None:

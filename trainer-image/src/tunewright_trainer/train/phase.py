@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import time
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -17,21 +13,22 @@ from tunewright_contracts.run_spec import RunSpec
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.base_model import fetch_base_model
 from tunewright_storage.store import Store
-from tunewright_trainer import run_folder
+from tunewright_trainer import accelerator, run_folder
 from tunewright_trainer.chat.tokenizer import ConversationTokenizer
 from tunewright_trainer.config import TrainingConfig, resolve_config
+from tunewright_trainer.dataset.record import Split
 from tunewright_trainer.dataset.storage import DatasetManifest, fetch_dataset, read_split
 from tunewright_trainer.errors import Reason, TrainerError
-from tunewright_trainer.evaluate import scoring
-from tunewright_trainer.micro_batch import peak_memory_mebibytes
-from tunewright_trainer.prepare.phase import check_metrics, length_limit
-from tunewright_trainer.prepare.split import Split
+from tunewright_trainer.evaluate import metrics, scoring
+from tunewright_trainer.limits import length_limit
 from tunewright_trainer.process.progress_server import ProgressBoard
 from tunewright_trainer.process.settings import Settings
 from tunewright_trainer.process.stopping import Stopper
 from tunewright_trainer.publish import adapter as publishing
+from tunewright_trainer.publish.manifest import Provenance
 from tunewright_trainer.train.checkpoints import Checkpoint, CheckpointStore
 from tunewright_trainer.train.data import encode_conversations
+from tunewright_trainer.train.result import digest_inputs, read_result, write_result
 
 _log = structlog.get_logger(__name__)
 
@@ -57,7 +54,6 @@ class _TrainPhase:
         self._board = board
         self._stopper = stopper
         self._run_uri = StorageURI.parse(spec.run_uri)
-        self._started = time.monotonic()
         self._model_folder = settings.work / "base-model"
 
     def run(self) -> PhaseResult:
@@ -89,7 +85,7 @@ class _TrainPhase:
         return self._conclude(inputs, config, dataset, newest, scores)
 
     def _fetch_dataset(self) -> DatasetManifest:
-        check_metrics(self._spec.evaluation.metrics)
+        metrics.check_metrics(self._spec.evaluation.metrics)
         if self._spec.dataset_uri is None:
             raise TrainerError(
                 Reason.INVALID_RUN_SPEC,
@@ -103,7 +99,7 @@ class _TrainPhase:
 
     def _find_finished(self, inputs: str) -> PhaseResult | None:
         """Return the recorded result when it still holds: a published adapter must still be there."""
-        result = run_folder.read_result(self._store, self._run_uri, inputs)
+        result = read_result(self._store, self._run_uri, inputs)
         if result is None:
             return None
         if result.adapter is not None and not publishing.verify_published(self._store, result.adapter):
@@ -141,7 +137,9 @@ class _TrainPhase:
             board=self._board,
             stopper=self._stopper,
         )
-        run_folder.write_lines(self._store, self._run_uri.join(f"metrics-{self._spec.attempt}.jsonl"), result.metrics)
+        run_folder.write_lines(
+            self._store, self._run_uri.join(run_folder.metrics_name(self._spec.attempt)), result.metrics
+        )
         _log.info("training ended", step=result.checkpoint.step, stopped=result.stopped)
         return result.checkpoint, result.stopped
 
@@ -154,16 +152,14 @@ class _TrainPhase:
             return ()
         from tunewright_trainer.train import model as models  # noqa: PLC0415 - heavy
 
-        models.free_memory()
+        accelerator.free_memory()
         self._board.update(phase=Phase.EVALUATING, evaluated=0, to_evaluate=2 * len(records))
         with models.loaded_for_scoring(self._model_folder, checkpoint.folder, config) as model:
             answers = scoring.answer_all(
                 model, tokenizer, records, evaluation.max_tokens, lambda done: self._board.update(evaluated=done)
             )
-        run_folder.write_lines(
-            self._store, self._run_uri.join(run_folder.SAMPLES_NAME), run_folder.sample_rows(answers)
-        )
-        scores = scoring.score_answers(evaluation.metrics, answers)
+        run_folder.write_lines(self._store, self._run_uri.join(run_folder.SAMPLES_NAME), metrics.sample_rows(answers))
+        scores = metrics.score_answers(evaluation.metrics, answers)
         for score in scores:
             _log.info("held-out score", **score.to_wire())
         return scores
@@ -176,24 +172,20 @@ class _TrainPhase:
         checkpoint: Checkpoint,
         scores: tuple[Score, ...],
     ) -> PhaseResult:
-        facts: dict[str, Any] = {
-            "dataset": dataset.summary,
-            "scores": scores,
-            "progress_step": checkpoint.step,
-            "gpu_seconds": self._gpu_seconds(),
-        }
-        misses = scoring.find_below_minimum(self._spec.evaluation.metrics, scores) if scores else []
+        misses = metrics.find_below_minimum(self._spec.evaluation.metrics, scores) if scores else []
         if misses:
             result = PhaseResult(
                 outcome=Outcome.FAILED,
                 reason=Reason.BELOW_MINIMUM,
                 message=f"{'; '.join(misses)}. Nothing was published; give more or better data or train longer, or "
                 f"lower the minimum. Each answer is in {self._run_uri.join(run_folder.SAMPLES_NAME)}",
-                **facts,
+                dataset=dataset.summary,
+                scores=scores,
+                progress_step=checkpoint.step,
             )
         else:
             self._board.update(phase=Phase.PUBLISHING)
-            provenance = publishing.Provenance(self._spec, config, dataset.summary, scores)
+            provenance = Provenance(self._spec, config, dataset.summary, scores)
             adapter = publishing.publish(self._store, checkpoint.folder, self._settings.work / "adapter", provenance)
             told = ", ".join(f"{score.type} {score.base:.3f} → {score.tuned:.3f}" for score in scores)
             result = PhaseResult(
@@ -201,10 +193,12 @@ class _TrainPhase:
                 reason=Reason.PUBLISHED,
                 message=f"adapter of rank {adapter.rank} published at {adapter.uri}" + (f"; {told}" if told else ""),
                 adapter=adapter,
-                **facts,
+                dataset=dataset.summary,
+                scores=scores,
+                progress_step=checkpoint.step,
             )
-        run_folder.write_result(self._store, self._run_uri, inputs, result)
-        self._board.update(phase=Phase.FINISHED, peak_memory_mebibytes=peak_memory_mebibytes())
+        write_result(self._store, self._run_uri, inputs, result)
+        self._board.update(phase=Phase.FINISHED, peak_memory_mebibytes=accelerator.peak_memory_mebibytes())
         return result
 
     def _suspended(self, step: int, total_steps: int) -> PhaseResult:
@@ -213,16 +207,4 @@ class _TrainPhase:
             reason=Reason.SUSPENDED,
             message=f"stopped by SIGTERM after step {step} of {total_steps}; the next attempt continues from there",
             progress_step=step,
-            gpu_seconds=self._gpu_seconds(),
         )
-
-    def _gpu_seconds(self) -> int | None:
-        from tunewright_trainer.train.model import has_accelerator  # noqa: PLC0415 - heavy
-
-        return round(time.monotonic() - self._started) if has_accelerator() else None
-
-
-def digest_inputs(config: TrainingConfig, spec: RunSpec) -> str:
-    """Return the digest over all that decides how the job ends: the training and the examination."""
-    content = [config.fingerprint, spec.evaluation.to_wire(), spec.base_model.chat_template, spec.output_uri]
-    return f"sha256:{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}"

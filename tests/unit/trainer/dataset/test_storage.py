@@ -1,0 +1,133 @@
+"""Prepared data is complete when its manifest is there, and verified when it is read."""
+
+import pytest
+
+from tunewright_contracts.phase_result import DatasetSummary
+from tunewright_contracts.run_spec import DatasetFormat
+from tunewright_contracts.storage_uri import StorageURI
+from tunewright_storage.errors import StorageError, StorageReason
+from tunewright_trainer.dataset import storage
+from tunewright_trainer.dataset.record import InputFile, Record, Split
+from tunewright_trainer.errors import Reason, TrainerError
+
+INPUTS = "sha256:" + "1" * 64
+OUTPUT = StorageURI.parse("s3://bucket/adapters")
+URI = storage.dataset_uri(OUTPUT, INPUTS)
+
+
+def input_file(label="tickets/a.jsonl", version="v1", record_format=DatasetFormat.AUTO):
+    return InputFile(label, record_format, version, lambda: b"")
+
+
+@pytest.fixture
+def digest(make_spec):
+    def compute(*files, **sections):
+        return storage.digest_inputs(make_spec(**sections), files or (input_file(),))
+
+    return compute
+
+
+@pytest.fixture
+def write(store, talk, tmp_path):
+    """Store a dataset whose training records ask the given questions, and return its manifest."""
+
+    def write(*questions):
+        records = [Record(talk(("user", question), ("assistant", "a")), 1) for question in questions]
+        summary = DatasetSummary(digest=INPUTS, uri=str(URI), train=len(records), validation=0, evaluation=0)
+        draft = storage.DatasetManifest(summary=summary, files=(), inputs={}, inputs_digest=INPUTS)
+        splits = {Split.TRAIN: records, Split.VALIDATION: [], Split.EVALUATION: []}
+        return storage.write_dataset(store, URI, tmp_path / "scratch", splits, draft)
+
+    return write
+
+
+def test_the_folder_is_named_by_its_inputs():
+    assert str(URI) == "s3://bucket/adapters/datasets/sha256-" + "1" * 64
+
+
+def test_what_was_written_is_fetched(write, store, talk, tmp_path):
+    manifest = write("q\u2028", '"é"')
+    assert storage.fetch_dataset(store, URI, tmp_path / "fetched") == manifest
+    assert storage.read_split(tmp_path / "fetched", Split.TRAIN) == [
+        talk(("user", "q\u2028"), ("assistant", "a")),
+        talk(("user", '"é"'), ("assistant", "a")),
+    ]
+    assert storage.read_split(tmp_path / "fetched", Split.EVALUATION) == []
+    assert [file.path for file in manifest.files] == ["train.jsonl", "validation.jsonl", "evaluation.jsonl"]
+    assert manifest.summary.digest != INPUTS, "the summary's digest is that of the content"
+
+
+def test_writing_the_same_again_changes_nothing(write, store):
+    manifest = write("q")
+    versions = {item.uri: item.version for item in store.list(URI)}
+    assert write("q") == manifest
+    assert {item.uri: item.version for item in store.list(URI)} == versions
+
+
+def test_other_data_of_the_same_inputs_is_refused(write):
+    write("q")
+    with pytest.raises(
+        TrainerError, match=r"train\.jsonl is missing or has another size|already holds other data"
+    ) as error:
+        write("another question")
+    assert error.value.reason is Reason.DATASET_CHANGED
+
+
+def test_without_a_manifest_there_is_nothing_yet(write, store, tmp_path):
+    assert storage.find_manifest(store, URI) is None
+    write("q")
+    store.delete_prefix(URI.join(storage.MANIFEST_NAME))
+    assert storage.find_manifest(store, URI) is None
+    with pytest.raises(TrainerError, match="holds no prepared data any more") as error:
+        storage.fetch_dataset(store, URI, tmp_path)
+    assert error.value.reason is Reason.DATASET_CHANGED
+
+
+def test_an_unreadable_manifest_is_told(write, store):
+    write("q")
+    store.write(URI.join(storage.MANIFEST_NAME), b"{}")
+    with pytest.raises(TrainerError, match=r"its manifest\.json cannot be read \(DatasetManifest: summary") as error:
+        storage.find_manifest(store, URI)
+    assert error.value.reason is Reason.DATASET_CHANGED
+
+
+def test_a_store_that_refuses_is_not_taken_for_missing_data():
+    class RefusingStore:
+        def read(self, uri, _max_bytes=None):
+            raise StorageError(StorageReason.ACCESS_DENIED, f"cannot read {uri}")
+
+    with pytest.raises(StorageError):
+        storage.find_manifest(RefusingStore(), URI)
+
+
+@pytest.mark.parametrize("name", ["train.jsonl", "evaluation.jsonl"])
+def test_a_missing_file_is_noticed(write, store, name):
+    write("q")
+    store.delete_prefix(URI.join(name))
+    with pytest.raises(TrainerError, match=rf"{name} is missing or has another size"):
+        storage.find_manifest(store, URI)
+
+
+def test_inputs_are_files_rules_and_tokenizer(digest, make_spec):
+    base = make_spec().to_wire()["baseModel"]
+    others = [
+        digest(input_file(version="v2")),
+        digest(input_file(label="tickets/b.jsonl")),
+        digest(input_file(record_format=DatasetFormat.MESSAGES)),
+        digest(input_file(), input_file("tickets/b.jsonl")),
+        digest(dataset={"sources": [{"name": "tickets", "configMap": True}], "systemPrompt": "Be brief."}),
+        digest(baseModel={**base, "digest": "sha256:" + "c" * 64}),
+        digest(baseModel={**base, "chatTemplate": "{{ messages }}"}),
+        digest(training={"maxSequenceLength": 512}),
+    ]
+    assert len({digest(), *others}) == 1 + len(others)
+
+
+def test_inputs_are_neither_addresses_nor_hyperparameters(digest):
+    source = {"name": "tickets", "s3": {"uri": "s3://bucket/moved/a.jsonl"}}
+    assert digest() == digest(dataset={"sources": [source]}, training={"epochs": 9}, outputUri="s3://bucket/other")
+
+
+def test_the_inputs_of_prepared_data_never_change(digest):
+    """Jobs share prepared data by it. Raise `PREPARER_VERSION`, and replace the value, when other files would be written."""
+    assert digest() == "sha256:6a69633cb94ee6564702b5ef8cd0d5dd11076b1de34d8fa122e198b8192e6f5a"

@@ -1,0 +1,50 @@
+"""A phase finds its inputs where pods have them, or where the environment says."""
+
+import dataclasses
+from pathlib import Path
+
+from tunewright_trainer.process.settings import Settings
+
+
+def test_a_pods_own_places():
+    settings = Settings.from_environment({"POD_UID": "0a1b2c3d"})
+    assert settings == Settings(
+        run_spec=Path("/etc/tunewright/run.json"),
+        termination_log=Path("/dev/termination-log"),
+        sources_root=Path("/etc/tunewright/sources"),
+        work=Path("/tmp/tunewright"),
+        progress_port=8787,
+        pod_uid="0a1b2c3d",
+        patience_seconds=None,
+    )
+
+
+def test_every_setting_can_be_moved():
+    environment = {
+        "TUNEWRIGHT_RUN_SPEC": "/a/run.json",
+        "TUNEWRIGHT_TERMINATION_LOG": "/a/log",
+        "TUNEWRIGHT_SOURCES_ROOT": "/a/sources",
+        "TUNEWRIGHT_WORK": "/a/work",
+        "TUNEWRIGHT_PROGRESS_PORT": "0",
+        "TUNEWRIGHT_STORAGE_PATIENCE_SECONDS": "2.5",
+        "POD_UID": "uid",
+    }
+    settings = Settings.from_environment(environment)
+    assert [str(value) for value in dataclasses.astuple(settings)] == [
+        "/a/run.json",
+        "/a/log",
+        "/a/sources",
+        "/a/work",
+        "0",
+        "uid",
+        "2.5",
+    ]
+
+
+def test_zero_seconds_of_patience_are_not_the_default():
+    assert Settings.from_environment({"TUNEWRIGHT_STORAGE_PATIENCE_SECONDS": "0"}).patience_seconds == 0
+
+
+def test_outside_a_pod_each_process_has_an_identity_of_its_own():
+    one, other = Settings.from_environment({}), Settings.from_environment({})
+    assert one.pod_uid != other.pod_uid

@@ -1,0 +1,142 @@
+"""What is reported between steps. The library is replaced: only its base class is used."""
+
+import importlib
+import math
+import sys
+import types
+
+import pytest
+
+from tunewright_trainer.process.progress_server import ProgressBoard
+from tunewright_trainer.process.stopping import Stopper
+from tunewright_trainer.train.data import PaddingCollator
+
+NAME = "tunewright_trainer.train.callbacks"
+
+
+class Checkpoints:
+    latest_step = 2
+
+    def __init__(self):
+        self.saved = []
+        self.takes = True
+
+    def save(self, step, folder, *, last=False):
+        self.saved.append((step, last))
+        return self.takes
+
+
+@pytest.fixture
+def callbacks(monkeypatch):
+    library = types.ModuleType("transformers")
+    library.TrainerCallback = object
+    monkeypatch.setitem(sys.modules, "transformers", library)
+    monkeypatch.delitem(sys.modules, NAME, raising=False)
+    monkeypatch.setattr(importlib.import_module("tunewright_trainer.train"), "callbacks", None, raising=False)
+    yield importlib.import_module(NAME)
+    sys.modules.pop(NAME, None)  # it holds the replacement
+
+
+class Run:
+    """A callback with all that it is given; `tell` calls it as the trainer does."""
+
+    def __init__(self, module, folder):
+        self.board, self.stopper, self.checkpoints = ProgressBoard(), Stopper(), Checkpoints()
+        self.collator = PaddingCollator(0)
+        self.state = types.SimpleNamespace(global_step=0, max_steps=10)
+        self.control = types.SimpleNamespace(should_training_stop=False, should_save=False, should_evaluate=True)
+        self.folder = folder
+        self.callback = module.RunCallback(self.board, self.checkpoints, self.stopper, self.collator, 10)
+
+    def tell(self, event, **values):
+        arguments = types.SimpleNamespace(output_dir=str(self.folder))
+        getattr(self.callback, event)(arguments, self.state, self.control, **values)
+
+    def step(self, number):
+        self.state.global_step = number
+        self.tell("on_step_end")
+
+
+@pytest.fixture
+def run(callbacks, tmp_path):
+    return Run(callbacks, tmp_path)
+
+
+def test_a_step_is_reported_with_the_checkpoint_that_is_stored(run):
+    run.tell("on_train_begin")
+    run.step(3)
+    progress = run.board.snapshot()
+    assert (progress.step, progress.checkpoint_step) == (3, 2)
+    assert progress.peak_memory_mebibytes > 0
+    assert not run.control.should_save
+
+
+def test_the_last_step_is_saved(run):
+    run.step(10)
+    assert run.control.should_save
+    assert not run.control.should_training_stop
+
+
+def test_sigterm_ends_training_with_a_checkpoint_and_without_validation(run):
+    run.stopper.request()
+    run.step(4)
+    assert (run.control.should_training_stop, run.control.should_save, run.control.should_evaluate) == (
+        True,
+        True,
+        False,
+    )
+
+
+def test_losses_are_shown_and_kept(run):
+    run.state.global_step = 5
+    run.tell("on_log", logs={"loss": 1.5, "learning_rate": 1e-4})
+    run.tell("on_log", logs={"eval_loss": 1.25})
+    progress = run.board.snapshot()
+    assert (progress.train_loss, progress.validation_loss) == (1.5, 1.25)
+    assert run.callback.metrics == [
+        {"step": 5, "loss": 1.5, "learning_rate": 1e-4},
+        {"step": 5, "eval_loss": 1.25},
+    ]
+    assert run.callback.diverged_at is None
+
+
+@pytest.mark.parametrize("logs", [{"loss": math.nan}, {"eval_loss": math.inf}, {"loss": 1.0, "grad_norm": math.nan}])
+def test_a_loss_that_is_no_number_ends_training_and_saves_nothing(run, logs):
+    run.state.global_step = 5
+    run.tell("on_log", logs=logs)
+    assert run.callback.diverged_at == 5
+    assert run.control.should_training_stop
+    run.tell("on_save")
+    assert run.checkpoints.saved == []
+    assert "null" not in run.board.snapshot().to_json()
+
+
+def test_other_figures_may_be_no_numbers(run):
+    run.tell("on_log", logs={"loss": 1.0, "entropy": math.nan})
+    assert run.callback.diverged_at is None
+
+
+def write_checkpoint(run, step):
+    (run.folder / f"checkpoint-{step}").mkdir()
+    run.state.global_step = step
+    run.tell("on_save")
+
+
+def test_two_checkpoints_stay_on_the_disk(run):
+    for step in (2, 4, 6, 10):
+        write_checkpoint(run, step)
+    assert run.checkpoints.saved == [(2, False), (4, False), (6, False), (10, True)]
+    assert sorted(path.name for path in run.folder.iterdir()) == ["checkpoint-10", "checkpoint-6"]
+
+
+def test_a_checkpoint_that_is_left_out_takes_no_disk(run):
+    run.checkpoints.takes = False
+    write_checkpoint(run, 2)
+    assert list(run.folder.iterdir()) == []
+
+
+def test_a_validation_is_broken_off_by_sigterm_only(run, callbacks):
+    run.tell("on_prediction_step")
+    run.stopper.request()
+    with pytest.raises(callbacks.ValidationStoppedError):
+        run.tell("on_prediction_step")

@@ -1,0 +1,150 @@
+"""How models are loaded. Unsloth is replaced: what is kept is which settings it is given and what it refuses."""
+
+import importlib
+import sys
+import types
+
+import pytest
+
+from tunewright_trainer import accelerator
+from tunewright_trainer.config import TrainingConfig
+from tunewright_trainer.errors import Reason, TrainerError
+
+NAME = "tunewright_trainer.train.model"
+DIGEST = "sha256:" + "0" * 64
+CONFIG = TrainingConfig(
+    base_model="tiny",
+    base_model_digest=DIGEST,
+    dataset_digest=DIGEST,
+    quantization="NF4",
+    rank=8,
+    alpha=16,
+    dropout=0.0,
+    target_modules=("q_proj", "v_proj"),
+    total_steps=6,
+    epochs=1,
+    batch_size=1,
+    micro_batch_size=1,
+    gradient_accumulation_steps=1,
+    learning_rate=1e-3,
+    warmup_steps=1,
+    max_sequence_length=512,
+    checkpoint_steps=2,
+    seed=7,
+)
+
+
+class FakeUnsloth:
+    """`FastLanguageModel`: records what it was asked; `error` is raised by loading."""
+
+    def __init__(self):
+        self.asked = {}
+        self.error = None
+        self.modules = ("model.layers.0.self_attn.q_proj", "model.layers.0.self_attn.v_proj")
+
+    def from_pretrained(self, **options):
+        self.asked["load"] = options
+        if self.error is not None:
+            raise self.error
+        return types.SimpleNamespace(named_modules=lambda: [(name, None) for name in self.modules]), "tokenizer"
+
+    def get_peft_model(self, model, **options):
+        self.asked["adapter"] = options
+        return model
+
+    def for_inference(self, model):
+        self.asked["inference"] = model
+
+
+@pytest.fixture
+def unsloth(monkeypatch):
+    unsloth = FakeUnsloth()
+    peft = types.SimpleNamespace(from_pretrained=lambda model, adapter: (model, adapter))
+    for name, content in {"unsloth": {"FastLanguageModel": unsloth}, "peft": {"PeftModel": peft}}.items():
+        module = types.ModuleType(name)
+        module.__dict__.update(content)
+        monkeypatch.setitem(sys.modules, name, module)
+    return unsloth
+
+
+@pytest.fixture
+def use_gpu(monkeypatch):
+    def use(available):
+        torch = types.SimpleNamespace(cuda=types.SimpleNamespace(is_available=lambda: available, empty_cache=int))
+        monkeypatch.setitem(sys.modules, "torch", torch)
+
+    return use
+
+
+@pytest.fixture
+def models(unsloth, monkeypatch, use_gpu):
+    use_gpu(available=False)
+    monkeypatch.delitem(sys.modules, NAME, raising=False)
+    monkeypatch.setattr(importlib.import_module("tunewright_trainer.train"), "model", None, raising=False)
+    yield importlib.import_module(NAME)
+    sys.modules.pop(NAME, None)  # it holds the replacements
+
+
+@pytest.mark.parametrize(("gpu", "checkpointing"), [(True, "unsloth"), (False, False)])
+def test_training_gets_the_configured_adapter(models, unsloth, use_gpu, tmp_path, gpu, checkpointing):
+    use_gpu(gpu)
+    assert models.load_for_training(tmp_path, CONFIG)[1] == "tokenizer"
+    assert unsloth.asked["load"] == {
+        "model_name": str(tmp_path),
+        "max_seq_length": 512,
+        "load_in_4bit": True,
+        "use_gradient_checkpointing": checkpointing,
+        "local_files_only": True,
+    }
+    assert unsloth.asked["adapter"] == {
+        "r": 8,
+        "lora_alpha": 16,
+        "lora_dropout": 0.0,
+        "target_modules": ["q_proj", "v_proj"],
+        "use_gradient_checkpointing": checkpointing,
+        "random_state": 7,
+        "max_seq_length": 512,
+    }
+
+
+@pytest.mark.parametrize("error", [ValueError("unknown architecture"), KeyError("mamba"), NotImplementedError("no")])
+def test_a_model_that_the_library_refuses(models, unsloth, tmp_path, error):
+    unsloth.error = error
+    with pytest.raises(TrainerError, match=r"base model tiny cannot be loaded: .*; choose one") as raised:
+        models.load_for_training(tmp_path, CONFIG)
+    assert raised.value.reason is Reason.INVALID_TRAINING
+
+
+def test_another_error_is_no_users_mistake(models, unsloth, tmp_path):
+    unsloth.error = RuntimeError("CUDA error: out of memory")
+    with pytest.raises(RuntimeError):
+        models.load_for_training(tmp_path, CONFIG)
+
+
+def test_target_modules_that_the_model_does_not_have(models, unsloth, tmp_path):
+    unsloth.modules = ("model.layers.0.self_attn.q_proj",)
+    with pytest.raises(TrainerError, match="base model tiny has no modules v_proj; correct") as raised:
+        models.load_for_training(tmp_path, CONFIG)
+    assert raised.value.reason is Reason.INVALID_TRAINING
+    assert "adapter" not in unsloth.asked
+
+
+@pytest.mark.parametrize(
+    ("gpu", "quantization", "in_4_bit"), [(True, "NF4", True), (False, "NF4", False), (True, "None", False)]
+)
+def test_scoring_stays_nf4_on_a_gpu_only(models, unsloth, use_gpu, tmp_path, gpu, quantization, in_4_bit):
+    use_gpu(gpu)
+    config = CONFIG.updated(quantization=quantization)
+    with models.loaded_for_scoring(tmp_path, tmp_path / "adapter", config) as model:
+        assert model[1] == str(tmp_path / "adapter")
+        assert unsloth.asked["inference"] is model
+    assert unsloth.asked["load"]["load_in_4bit"] is in_4_bit
+
+
+def test_memory_is_freed_after_scoring_whatever_happens(models, unsloth, tmp_path, monkeypatch):
+    freed = []
+    monkeypatch.setattr(models, "free_memory", lambda: freed.append(1))
+    with pytest.raises(KeyError), models.loaded_for_scoring(tmp_path, tmp_path, CONFIG):
+        raise KeyError
+    assert freed == [1]
+    assert accelerator.free_memory is not models.free_memory
