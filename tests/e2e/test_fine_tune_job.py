@@ -67,7 +67,7 @@ def test_dataset_becomes_an_adapter(platform: Kubectl, team: str, bucket: Bucket
     assert manifest["rank"] == 8
     assert manifest["job"] == {"namespace": team, "name": "first", "uid": body["metadata"]["uid"]}
     assert (manifest["training"]["batchSize"], manifest["training"]["quantization"]) == (4, "NF4")
-    printed = read_log(platform, team, "first-train-1", "training configuration")
+    printed = read_log(platform, team, "first-train-1", "training_configuration")
     assert manifest["training"].items() <= printed.items()
     metrics = bucket.read_lines(f"{run_folder(body)}/metrics-1.jsonl")
     assert [row["step"] for row in metrics if "loss" in row] == [1, 2, 3, 4, 5, 6]
@@ -116,7 +116,7 @@ def test_trainer_killed_while_it_trains_is_resumed_from_its_checkpoint(platform:
     body = succeed(platform, "killed", team, timeout=600)
     assert body["status"]["attempt"] == 2
     assert body["status"]["restarts"] == 1
-    found = read_log(platform, team, "killed-train-2", "checkpoint found")
+    found = read_log(platform, team, "killed-train-2", "checkpoint_found")
     assert found["step"] >= 5
     assert "/checkpoints/1-" in found["uri"]
 

@@ -25,6 +25,8 @@ from tunewright_evaluator.scorers import ScorerError
 from tunewright_storage.errors import StorageError
 from tunewright_storage.object_store import ObjectStore
 
+log = structlog.get_logger(__name__)
+
 
 def main() -> int:
     """Run the mounted request, leave the report without its answers as the termination message, return the exit code.
@@ -62,8 +64,8 @@ def main() -> int:
         report = build_error_report(request, EvaluationReason.INVALID_METRIC, str(error))
     except StorageURIError as error:
         report = build_error_report(request, EvaluationReason.INVALID_URI, str(error))
-    except Exception as error:  # noqa: BLE001 - whatever happened, the operator is told in words
-        structlog.get_logger(__name__).exception("unexpected failure")
+    except Exception as error:
+        log.exception("unexpected_failure")
         report = build_error_report(request, EvaluationReason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
     return _finish(report)
 

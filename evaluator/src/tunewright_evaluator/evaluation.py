@@ -113,7 +113,7 @@ async def _ask_all(
         async with limit:
             return await client.ask(target, record)
 
-    log.info("asking", arm=arm, target=target, records=len(records))
+    log.info("asking_started", arm=arm, target=target, records=len(records))
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(ask(record)) for record in records]

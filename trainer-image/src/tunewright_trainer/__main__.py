@@ -21,6 +21,8 @@ from tunewright_trainer.process.settings import Settings
 from tunewright_trainer.process.stopping import Stopper
 from tunewright_trainer.process.termination import end_phase, explain_failure
 
+log = structlog.get_logger(__name__)
+
 # How long each phase waits for an unreachable object store. Preparing is cheap to repeat, and a wrong endpoint should
 # be told soon; a pod that holds a GPU and hours of work waits longer.
 PATIENCE_SECONDS = {"prepare": 20.0, "train": 600.0}
@@ -37,10 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
     stopper.install()
     try:
         result = _run_phase(phase, settings, stopper)
-    except BaseException as error:  # noqa: BLE001 - whatever happened, the operator is told
+    except BaseException as error:
         result = explain_failure(error)
         if result.reason == Reason.INTERNAL_ERROR:
-            structlog.get_logger(__name__).exception("unexpected failure")
+            log.exception("unexpected_failure")
     return end_phase(result, settings.termination_log)
 
 

@@ -122,7 +122,7 @@ class ChatTemplate:
 
 
 def mask_tokens(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[bool]:
-    """Tell for each token, by its (start, end) characters, whether it lies in a span.
+    """Return for each token, by its (start, end) characters, whether it lies in a span.
 
     A token that straddles the beginning of a span belongs to the prompt, since generation begins after it.
     """

@@ -13,7 +13,7 @@ from tunewright_trainer.chat.tokenizer import ConversationTokenizer
 from tunewright_trainer.errors import Reason, TrainerError
 
 _BATCH_SIZE_CPU, _BATCH_SIZE_GPU = 8, 32
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 def room_for_answer(max_tokens: int, prompt: int, context: int | None) -> int:
@@ -73,7 +73,7 @@ def generate_greedily(
             rows = _generate_batch(model, [prompts[index] for index in chosen], room)
             if rows is None:
                 size = len(chosen) // 2
-                _log.warning("out of memory while answering, trying a smaller batch", size=size)
+                log.warning("answering_out_of_memory", size=size)
                 free_memory()
                 continue
             for index, tokens in zip(chosen, rows, strict=True):

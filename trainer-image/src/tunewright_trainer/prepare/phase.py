@@ -26,7 +26,7 @@ from tunewright_trainer.prepare.validate import check_length
 from tunewright_trainer.process.progress_server import ProgressBoard
 from tunewright_trainer.process.settings import Settings
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 def prepare(spec: RunSpec, store: Store, settings: Settings, board: ProgressBoard) -> PhaseResult:
@@ -46,7 +46,7 @@ def prepare(spec: RunSpec, store: Store, settings: Settings, board: ProgressBoar
     if manifest is None:
         manifest = _prepare_anew(spec, store, settings, files=files, uri=uri, inputs_digest=inputs_digest)
     else:
-        _log.info("dataset was prepared before", uri=str(uri))
+        log.info("prepared_dataset_found", uri=str(uri))
     summary = manifest.summary
     named = f", named in {summary.problems_uri}" if summary.problems_uri else ""
     return PhaseResult(
@@ -77,10 +77,10 @@ def _prepare_anew(
         return check_length(conversation, tokenizer.count_tokens, limit, setting)
 
     read = read_records(files, spec.dataset.system_prompt, measure)
-    _log.info("records read", files=len(files), valid=len(read.records), invalid=read.invalid)
+    log.info("records_read", files=len(files), valid=len(read.records), invalid=read.invalid)
     first_problems = show_problems(read.problems)
     for problem in first_problems:
-        _log.warning("invalid record", record=problem)
+        log.warning("invalid_record", record=problem)
     list_uri = list_problems(store, StorageURI.parse(spec.run_uri), read.problems, read.invalid)
     judge_problems(read, spec.dataset.on_invalid_record, spec.dataset.max_invalid_percent, list_uri)
     unique, duplicates = deduplicate(read.records, spec.dataset.deduplication)

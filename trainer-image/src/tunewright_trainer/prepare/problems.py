@@ -19,7 +19,7 @@ KEPT_PROBLEMS = 10_000
 _SHOWN_BYTES = 140
 """Of each problem in a message: five of them leave room in 1 KiB for the list's address and what to do."""
 _REASON_CHARACTERS = 500
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def list_problems(store: Store, run: StorageURI, problems: Sequence[Problem], co
     try:
         write_lines(store, uri, _build_rows(problems, count))
     except StorageError as error:
-        _log.warning("list of invalid records not stored", uri=str(uri), error=str(error))
+        log.warning("invalid_records_not_stored", uri=str(uri), error=str(error))
         return ""
     return str(uri)
 

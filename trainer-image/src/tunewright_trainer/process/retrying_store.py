@@ -13,7 +13,7 @@ from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.store import ObjectInfo, Store
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 _Result = TypeVar("_Result")
 _LONGEST_WAIT_SECONDS = 30.0
 
@@ -89,7 +89,7 @@ class RetryingStore(Store):
             except StorageError as error:
                 if error.reason is not StorageReason.UNREACHABLE or self._clock() + delay > deadline:
                     raise
-                _log.warning("object store unreachable, waiting", seconds=delay, error=str(error))
+                log.warning("object_store_unreachable", seconds=delay, error=str(error))
                 if self._wait(delay):
                     raise
             delay = min(delay * 2, _LONGEST_WAIT_SECONDS)

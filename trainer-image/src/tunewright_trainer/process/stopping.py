@@ -21,7 +21,7 @@ class StopRequestedError(BaseException):
 
 
 class Stopper:
-    """Whether this process was asked to stop."""
+    """Knows whether this process was asked to stop."""
 
     def __init__(self) -> None:
         self._requested = threading.Event()
@@ -33,7 +33,7 @@ class Stopper:
 
     @property
     def requested(self) -> bool:
-        """Tell whether SIGTERM has arrived."""
+        """Return whether SIGTERM has arrived."""
         return self._requested.is_set()
 
     def request(self) -> None:

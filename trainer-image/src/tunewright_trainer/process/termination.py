@@ -1,4 +1,4 @@
-"""The last words of a phase: every way to end becomes a `PhaseResult` that a person can act on."""
+"""How a phase ends: every way becomes a `PhaseResult` that a person can act on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tunewright_trainer.accelerator import is_out_of_memory
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.process.stopping import StopRequestedError
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 _LAST_WORDS_BYTES = 1024
 _EXIT_CODES = {Outcome.SUCCEEDED: 0, Outcome.SUSPENDED: 0, Outcome.FAILED: 1, Outcome.RETRYABLE: 1}
 
@@ -60,12 +60,12 @@ def explain_failure(error: BaseException) -> PhaseResult:
 
 def end_phase(result: PhaseResult, termination_log: Path) -> int:
     """Write a result as the termination message and to the log, and return the process's exit code."""
-    log = _log.info if _EXIT_CODES[result.outcome] == 0 else _log.error
-    log("phase ended", outcome=str(result.outcome), reason=result.reason, message=result.message)
+    report = log.info if _EXIT_CODES[result.outcome] == 0 else log.error
+    report("phase_ended", outcome=str(result.outcome), reason=result.reason, message=result.message)
     try:
         termination_log.write_text(result.to_termination_message(), encoding="utf-8")
     except OSError as error:
-        _log.error("cannot write the termination message", path=str(termination_log), error=str(error))
+        log.error("termination_message_not_written", path=str(termination_log), error=str(error))  # noqa: TRY400 - the error is enough
     return _EXIT_CODES[result.outcome]
 
 

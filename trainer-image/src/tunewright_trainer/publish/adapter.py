@@ -29,7 +29,7 @@ from tunewright_trainer.publish.manifest import Provenance, build_manifest
 from tunewright_trainer.publish.model_card import render_model_card
 
 TEMPLATE_NAME = "chat_template.jinja"
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 def publish(store: Store, trained: Path, scratch: Path, provenance: Provenance) -> AdapterSummary:
@@ -63,12 +63,12 @@ def publish(store: Store, trained: Path, scratch: Path, provenance: Provenance) 
                 StorageReason.DIGEST_MISMATCH,
                 f"{uri} already holds an adapter with digest {published.digest}; delete that folder",
             )
-        _log.info("adapter was published before", uri=str(uri))
+        log.info("published_adapter_found", uri=str(uri))
     return summarise(manifest, uri)
 
 
 def verify_published(store: Store, summary: AdapterSummary) -> bool:
-    """Tell whether a published adapter is still whole: its manifest reads, and each file has its size.
+    """Return whether a published adapter is still whole: its manifest reads, and each file has its size.
 
     Raises:
         StorageError: the store did not say.

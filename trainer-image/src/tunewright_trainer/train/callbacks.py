@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import structlog
 from transformers import TrainerCallback
 
 from tunewright_trainer.accelerator import peak_memory_mebibytes
@@ -17,8 +16,6 @@ from tunewright_trainer.process.stopping import Stopper
 from tunewright_trainer.train.checkpoints import CheckpointStore, delete_local
 from tunewright_trainer.train.data import PaddingCollator
 from tunewright_trainer.train.pace import Pace
-
-_log = structlog.get_logger(__name__)
 
 
 class ValidationStoppedError(Exception):

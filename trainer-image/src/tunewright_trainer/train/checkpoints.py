@@ -27,7 +27,7 @@ FILE_NAMES = (CONFIG_NAME, WEIGHTS_NAME, "optimizer.pt", "scheduler.pt", "rng_st
 KEPT = 2
 _MAX_COMPLETE_BYTES = 1 << 20
 _ADDRESS = re.compile(r"(?P<attempt>\d+)-(?P<pod>[^/]+)/step-(?P<step>\d{6,})/COMPLETE$")
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 class CompleteMark(Document):
@@ -69,7 +69,7 @@ class CheckpointStore:
         return self._saved[-1] if self._saved else None
 
     def save(self, step: int, folder: Path, *, last: bool = False) -> bool:
-        """Store a checkpoint in the background; tell whether it was taken.
+        """Store a checkpoint in the background and return whether it was taken.
 
         While the one before it is still on its way, only the ``last`` one waits and any other is left out: a store that is slow or
         away costs checkpoints, and never keeps the accelerator waiting.
@@ -78,7 +78,7 @@ class CheckpointStore:
             StorageError: the checkpoint before this one was refused for good.
         """
         if self._pending is not None and not self._pending.done() and not last:
-            _log.warning("checkpoint left out, the one before it is still being stored", step=step)
+            log.warning("checkpoint_left_out", step=step)
             return False
         self._settle(tolerant=True)
         self._pending = self._pool.submit(self._upload, step, folder)
@@ -104,11 +104,11 @@ class CheckpointStore:
         for step, _attempt, uri in sorted(self._list_complete(), reverse=True, key=lambda found: found[:2]):
             problem = self._fetch(uri, step, scratch / f"step-{step:06d}")
             if problem is None:
-                _log.info("checkpoint found", step=step, uri=str(uri))
+                log.info("checkpoint_found", step=step, uri=str(uri))
                 return Checkpoint(step, scratch / f"step-{step:06d}")
             # Another attempt's of the same step may follow, into the same folder: no file may be left of this one.
             delete_local(scratch / f"step-{step:06d}")
-            _log.warning("checkpoint passed over", uri=str(uri), problem=problem)
+            log.warning("checkpoint_skipped", uri=str(uri), problem=problem)
         return None
 
     def _list_complete(self) -> Iterator[tuple[int, int, StorageURI]]:
@@ -146,7 +146,7 @@ class CheckpointStore:
         mark = CompleteMark(step=step, fingerprint=self._fingerprint, files=digests)
         self._store.write(uri.join(COMPLETE_NAME), mark.to_json().encode())
         self._saved.append(step)
-        _log.info("checkpoint stored", step=step, uri=str(uri))
+        log.info("checkpoint_stored", step=step, uri=str(uri))
         for old in self._saved[:-KEPT]:
             self._delete(self._own.join(f"step-{old:06d}"))
         del self._saved[:-KEPT]
@@ -164,7 +164,7 @@ class CheckpointStore:
             self._store.delete_prefix(uri.join(COMPLETE_NAME))
             self._store.delete_prefix(uri)
         except StorageError as error:
-            _log.warning("old checkpoint not deleted", uri=str(uri), error=str(error))
+            log.warning("old_checkpoint_not_deleted", uri=str(uri), error=str(error))
 
     def _settle(self, *, tolerant: bool) -> None:
         if self._pending is None:
@@ -175,7 +175,7 @@ class CheckpointStore:
         except StorageError as error:
             if not (tolerant and error.retryable):
                 raise
-            _log.warning("checkpoint not stored", error=str(error))
+            log.warning("checkpoint_not_stored", error=str(error))
 
 
 def delete_local(folder: Path) -> None:

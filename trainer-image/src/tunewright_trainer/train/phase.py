@@ -30,7 +30,7 @@ from tunewright_trainer.train.checkpoints import Checkpoint, CheckpointStore
 from tunewright_trainer.train.data import encode_conversations
 from tunewright_trainer.train.result import digest_inputs, read_result, write_result
 
-_log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__)
 
 
 def train(spec: RunSpec, store: Store, settings: Settings, board: ProgressBoard, stopper: Stopper) -> PhaseResult:
@@ -64,7 +64,7 @@ class _TrainPhase:
             finished = self._find_finished(inputs)
             if finished is not None:
                 return finished
-            _log.info("training configuration", **config.to_wire())
+            log.info("training_configuration", **config.to_wire())
             self._store.write(self._run_uri.join(run_folder.CONFIG_NAME), config.to_json().encode())
             self._board.update(phase=Phase.LOADING_MODEL, total_steps=config.total_steps)
             fetch_base_model(self._spec.base_model, self._model_folder, self._store)
@@ -103,9 +103,9 @@ class _TrainPhase:
         if result is None:
             return None
         if result.adapter is not None and not publishing.verify_published(self._store, result.adapter):
-            _log.warning("published adapter is gone or damaged, publishing again", uri=result.adapter.uri)
+            log.warning("published_adapter_damaged", uri=result.adapter.uri)
             return None
-        _log.info("this job ended before, its result stands")
+        log.info("result_found")
         return result
 
     def _fit(
@@ -140,7 +140,7 @@ class _TrainPhase:
         run_folder.write_lines(
             self._store, self._run_uri.join(run_folder.metrics_name(self._spec.attempt)), result.metrics
         )
-        _log.info("training ended", step=result.checkpoint.step, stopped=result.stopped)
+        log.info("training_ended", step=result.checkpoint.step, stopped=result.stopped)
         return result.checkpoint, result.stopped
 
     def _score(
@@ -161,7 +161,7 @@ class _TrainPhase:
         run_folder.write_lines(self._store, self._run_uri.join(run_folder.SAMPLES_NAME), metrics.sample_rows(answers))
         scores = metrics.score_answers(evaluation.metrics, answers)
         for score in scores:
-            _log.info("held-out score", **score.to_wire())
+            log.info("held_out_score", **score.to_wire())
         return scores
 
     def _conclude(
