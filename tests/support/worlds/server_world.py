@@ -5,6 +5,7 @@ import base64
 import contextlib
 import hashlib
 import json
+import re
 import time
 from pathlib import Path
 
@@ -51,6 +52,8 @@ BASE_NAME = "tiny-base"
 NAMESPACE = "support"
 PREFIX = "s3://bucket/adapters/support"
 HIDDEN, KEYS, LAYERS, RANK = 16, 8, 2, 4
+WHAT_TO_DO = re.compile("; (train|publish|write|install|add) [^;]+$")
+"""How the message ends when an adapter is refused."""
 KEY = Ed25519PrivateKey.generate()
 PEM = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
@@ -120,6 +123,19 @@ def make_tensors(seed: int = 0, rank: int = RANK) -> dict[str, np.ndarray]:
 def make_config(**changes) -> dict:
     config = {"peft_type": "LORA", "r": RANK, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"], "bias": "none"}
     return {**config, **changes}
+
+
+def make_server_config(chat_template: str = "", **changes) -> ServerConfig:
+    fields = {"max_rank": 8, "max_adapters": 4, "rollout_slots": 4, "max_active_adapters": 4, "max_model_length": 64}
+    source = BaseModelSource(name="tiny", digest=BASE_DIGEST, context_length=64, chat_template=chat_template)
+    return ServerConfig(
+        server_uid=SERVER_UID,
+        namespace="serving",
+        name="pool",
+        base_model=source,
+        served_base_name=BASE_NAME,
+        **{**fields, **changes},
+    )
 
 
 class FakeSource:
@@ -270,16 +286,7 @@ class Pod:
             host="127.0.0.1",
             pod_uid="pod-1",
         )
-        fields = {"max_rank": 8, "max_adapters": 4, "rollout_slots": 4, "max_active_adapters": 4}
-        self.config = ServerConfig(
-            server_uid=SERVER_UID,
-            namespace="serving",
-            name="pool",
-            base_model=BaseModelSource(name="tiny", digest=BASE_DIGEST, context_length=64),
-            served_base_name=BASE_NAME,
-            max_model_length=64,
-            **{**fields, **config},
-        )
+        self.config = make_server_config(**config)
         root.mkdir(parents=True, exist_ok=True)
         (root / "plan").mkdir(exist_ok=True)
         (root / "operator.pub").write_bytes(PEM)

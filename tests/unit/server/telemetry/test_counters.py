@@ -1,169 +1,83 @@
-"""What is counted of the answers that went through the door."""
-
-import asyncio
-import contextlib
-import json
+"""Answers are added up by alias and revision, and by bucket where a rollout asks."""
 
 import pytest
 
-import support.worlds.server_world as world
-from support.worlds.server_world import chat, serve
-from tunewright_contracts.serving_plan import OutputContract, StickyKey
-from tunewright_server.http import request_body
-from tunewright_server.http.errors import RefusalCode, RefusalError
-
-CHAT = "/v1/chat/completions"
-SCHEMA = {"type": "object", "required": ["queue"]}
+from tunewright_contracts.metrics import LiveMetricType
+from tunewright_contracts.serving_plan import BUCKETS, LATENCY_BOUNDS_MILLISECONDS
+from tunewright_server.telemetry.counters import Answer, Counters
 
 
-async def test_good_answers_and_server_errors(pod):
-    await serve(pod, (pod.stable, 100), count_by_key_bucket=True, sticky_by=(StickyKey(body_field="user"),))
-    for text in ("hello", "400", "500", "crash"):
-        await pod.client.post(CHAT, json=chat(text, user="a"))
-    await pod.client.post(CHAT, json=chat("error-event", stream=True, user="a"))
-    with contextlib.suppress(RuntimeError):
-        await pod.client.post(CHAT, json=chat("abort", stream=True, user="a"))
-    counters = (await pod.counted(5))[pod.stable.name]
-    assert counters["alias"] == "support"
-    assert counters["answers"] == 5  # all but the client's own mistake
-    assert counters["bad"] == {"ErrorRate": 4, "Latency": 0, "OutputContract": 0}
-    assert sum(counters["latencyMilliseconds"]) == 5
-    assert sorted(counters["answersByBucket"])[-2:] == [0, 5]
-    assert sorted(counters["badByBucket"]["ErrorRate"])[-2:] == [0, 4]
+def answer(**changes) -> Answer:
+    fields = {"alias": "support", "revision": "support--1", "bucket": 3, "milliseconds": 20.0}
+    fields |= {"bad": frozenset(), "unchecked": False, "by_bucket": True}
+    return Answer(**{**fields, **changes})
 
 
-@pytest.mark.parametrize("levels", [255, 600, 1023])
-async def test_a_body_that_cannot_be_encoded_again_counts_for_nobody(pod, levels):
-    body = b'{"model":"support","messages":[],"x":' + b"[" * levels + b"]" * levels + b"}"
-    response = await pod.client.post(CHAT, content=body, headers={"content-type": "application/json"})
-    world.refused(response, 400, "invalid_json")
-    assert (await pod.state())["counters"] == []
-    assert pod.runtime.pool.in_flight == {}
+def counted(*answers, bucketed=("support",)):
+    counters = Counters()
+    for item in answers:
+        counters.add(item)
+    return {item.revision: item for item in counters.snapshot(frozenset(bucketed))}
 
 
-async def test_a_refusal_counts_for_nobody_even_when_a_revision_was_chosen(pod, monkeypatch):
-    def refuse(_data):
-        raise RefusalError(400, RefusalCode.INVALID_JSON, "no")
-
-    monkeypatch.setattr(request_body, "decode_body", json.loads)
-    monkeypatch.setattr(request_body, "encode_body", refuse)
-    world.refused(await pod.client.post(CHAT, json=chat()), 400, "invalid_json")
-    assert (await pod.state())["counters"] == []
-    assert pod.runtime.pool.in_flight == {}
-    assert pod.runtime.refusals == {"invalid_json": 1}
+def test_nothing_is_counted_at_first():
+    assert Counters().snapshot() == ()
 
 
-async def test_counters_of_a_revision_that_the_plan_no_longer_names_are_forgotten(pod):
-    await pod.client.post(CHAT, json=chat())
-    assert set(await pod.counted(1)) == {pod.stable.name}
-    await serve(pod, (pod.canary, 100))
-    await pod.client.post(CHAT, json=chat())
-    assert set(await pod.counted(1)) == {pod.canary.name}
+def test_answers_of_two_revisions_are_counted_apart():
+    seen = counted(answer(), answer(), answer(revision="support--2"))
+    assert {name: item.answers for name, item in seen.items()} == {"support--1": 2, "support--2": 1}
 
 
-async def test_counters_by_bucket_only_where_the_route_asks(pod):
-    await pod.client.post(CHAT, json=chat())
-    counters = (await pod.counted(1))[pod.stable.name]
-    assert counters["answersByBucket"] == []
+def test_every_metric_is_there_from_the_first_answer_on():
+    wrong = frozenset({LiveMetricType.ERROR_RATE, LiveMetricType.LATENCY})
+    seen = counted(answer(), answer(bad=wrong, unchecked=True))["support--1"]
+    assert seen.bad == {"ErrorRate": 1, "Latency": 1, "OutputContract": 0}
+    assert seen.unchecked == 1
 
 
-@pytest.mark.parametrize(("limit", "slow"), [(0, 1), (600_000, 0)])
-async def test_slow_answers(pod, limit, slow):
-    await serve(pod, (pod.stable, 100), slow_after_milliseconds=limit)
-    await pod.client.post(CHAT, json=chat())
-    assert (await pod.counted(1))[pod.stable.name]["bad"]["Latency"] == slow
+def test_arrays_by_bucket():
+    seen = counted(answer(), answer(bucket=5, bad=frozenset({LiveMetricType.ERROR_RATE}), unchecked=True))["support--1"]
+    assert [seen.answers_by_bucket[bucket] for bucket in (3, 4, 5)] == [1, 0, 1]
+    assert [seen.unchecked_by_bucket[bucket] for bucket in (3, 5)] == [0, 1]
+    assert {metric: sum(counts) for metric, counts in seen.bad_by_bucket.items()} == {"ErrorRate": 1}
+    assert seen.bad_by_bucket["ErrorRate"][5] == 1
+    assert len(seen.answers_by_bucket) == len(seen.bad_by_bucket["ErrorRate"]) == BUCKETS
 
 
-@pytest.mark.parametrize("stream", [False, True])
-async def test_output_contract(pod, stream):
-    output = OutputContract(json_schema=SCHEMA, max_tokens=6)
-    await serve(pod, (pod.stable, 100), output_contract=output, count_by_key_bucket=True)
-    # The fake says 5 tokens for a whole answer and 7 for a streamed one.
-    for answer in ('{"queue":"billing"}', "It goes to billing."):
-        pod.vllm.answer = answer
-        response = await pod.client.post(CHAT, json=chat(stream=stream))
-        assert "usage" not in response.text or not stream  # asked for by us, kept from the client
-    await pod.client.post(CHAT, json=chat("tool"))
-    counters = (await pod.counted(3))[pod.stable.name]
-    assert counters["bad"]["OutputContract"] == (2 if stream else 1)
-    assert counters["unchecked"] == 1
-    assert sum(counters["uncheckedByBucket"]) == 1
-    assert counters["bad"]["ErrorRate"] == 0
+@pytest.mark.parametrize(("by_bucket", "bucketed"), [(False, ("support",)), (True, ())])
+def test_arrays_by_bucket_only_where_they_are_asked_for(by_bucket, bucketed):
+    seen = counted(answer(by_bucket=by_bucket, bad=frozenset({LiveMetricType.LATENCY})), bucketed=bucketed)
+    assert seen["support--1"].answers_by_bucket == ()
+    assert seen["support--1"].bad_by_bucket == {}
+    assert seen["support--1"].bad["Latency"] == 1
 
 
-async def test_usage_that_the_client_asked_for_is_passed_on(pod):
-    await serve(pod, (pod.stable, 100), output_contract=OutputContract(max_tokens=6))
-    body = chat(stream=True, stream_options={"include_usage": True})
-    assert "usage" in (await pod.client.post(CHAT, json=body)).text
+@pytest.mark.parametrize(
+    ("milliseconds", "position"),
+    [
+        (0.0, 0),
+        (LATENCY_BOUNDS_MILLISECONDS[7], 7),
+        (LATENCY_BOUNDS_MILLISECONDS[7] + 0.1, 8),
+        (1e9, len(LATENCY_BOUNDS_MILLISECONDS)),
+    ],
+)
+def test_a_latency_counts_in_the_first_bin_whose_bound_it_does_not_exceed(milliseconds, position):
+    histogram = counted(answer(milliseconds=milliseconds))["support--1"].latency_milliseconds
+    assert [index for index, count in enumerate(histogram) if count] == [position]
+    assert len(histogram) == len(LATENCY_BOUNDS_MILLISECONDS) + 1
 
 
-async def test_an_error_is_no_breach(pod):
-    await serve(pod, (pod.stable, 100), output_contract=OutputContract(json_schema=SCHEMA))
-    await pod.client.post(CHAT, json=chat("500"))
-    counters = (await pod.counted(1))[pod.stable.name]
-    assert (counters["bad"]["OutputContract"], counters["bad"]["ErrorRate"], counters["unchecked"]) == (0, 1, 1)
+def test_only_named_revisions_are_kept():
+    counters = Counters()
+    for revision in ("support--1", "support--2"):
+        counters.add(answer(revision=revision))
+    counters.keep(frozenset({"support--2", "support--3"}))
+    assert [item.revision for item in counters.snapshot()] == ["support--2"]
 
 
-async def say_nothing(_send):
-    """Be an app that is cancelled before it says anything."""
-
-
-async def say_null(send):
-    """End a whole answer as vLLM's `with_cancellation` does under FastAPI when the client has left."""
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"4")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": b"null", "more_body": False})
-
-
-@pytest.mark.parametrize("contract", [None, OutputContract(json_schema=SCHEMA)], ids=["free", "contract"])
-@pytest.mark.parametrize("say", [say_nothing, say_null])
-@pytest.mark.parametrize(("limit", "answers"), [(600_000, 0), (0, 1)])
-async def test_a_client_that_leaves_counts_only_when_it_had_waited_too_long(pod, limit, answers, say, contract):
-    await serve(pod, (pod.stable, 100), slow_after_milliseconds=limit, output_contract=contract)
-    gone = asyncio.Event()
-    first = [{"type": "http.request", "body": json.dumps(chat()).encode(), "more_body": False}]
-
-    async def receive():
-        if first:
-            return first.pop()
-        await gone.wait()
-        return {"type": "http.disconnect"}
-
-    async def inner(scope, receive, send):
-        await receive()
-        assert (await receive())["type"] == "http.disconnect"
-        await say(send)
-
-    async def send(_message):
-        """Send to a client that has left: nothing comes of it."""
-
-    pod.middleware._app = inner
-    scope = {"type": "http", "method": "POST", "path": CHAT, "headers": [(b"content-type", b"application/json")]}
-    task = asyncio.create_task(pod.middleware(scope, receive, send))
-    await world.until(lambda: pod.runtime.pool.in_flight.get(pod.stable.name) == 1)
-    gone.set()
-    await task
-    assert pod.runtime.pool.in_flight == {}
-    counters = {item["revision"]: item for item in (await pod.state())["counters"]}
-    assert sum(item["answers"] for item in counters.values()) == answers
-    if answers:
-        assert counters[pod.stable.name]["bad"] == {"ErrorRate": 0, "Latency": 1, "OutputContract": 0}
-        assert counters[pod.stable.name]["unchecked"] == (contract is not None)
-
-
-async def test_prometheus_shows_the_same_numbers(pod):
-    from prometheus_client import REGISTRY, generate_latest
-
-    await pod.client.post(CHAT, json=chat())
-    await pod.client.post(CHAT, json=chat(model="unknown"))
-    await pod.counted(1)
-    text = generate_latest(REGISTRY).decode()
-    labels = f'alias="support",revision="{pod.stable.name}"'
-    assert f"tunewright_answers_total{{{labels}}} 1.0" in text
-    assert (
-        f'tunewright_bad_answers_total{{alias="support",metric="ErrorRate",revision="{pod.stable.name}"}} 0.0' in text
-    )
-    assert f"tunewright_answer_seconds_count{{{labels}}} 1.0" in text
-    assert 'tunewright_refused_requests_total{code="model_not_found"} 1.0' in text
-    assert f'tunewright_adapter_phase{{phase="Loaded",revision="{pod.stable.name}"}} 1.0' in text
-    assert "tunewright_plan_generation 1.0" in text
+def test_sums():
+    counters = Counters()
+    for milliseconds in (1.5, 2.0):
+        counters.add(answer(milliseconds=milliseconds))
+    assert list(counters.sums()) == [("support", "support--1", 3.5)]

@@ -1,0 +1,133 @@
+"""A pod's adapters over time: they come, fail, are replaced and go, and the files go last."""
+
+import asyncio
+
+import pytest
+
+import support.worlds.server_world as world
+from support.worlds.server_world import chat, serve
+from tunewright_storage.errors import StorageError, StorageReason
+
+CHAT = "/v1/chat/completions"
+
+
+async def test_a_replaced_revision_answers_what_is_under_way_then_goes(pod):
+    pod.vllm.hold.clear()
+    request = asyncio.create_task(pod.client.post(CHAT, json=chat()))
+    await world.until(lambda: pod.vllm.requests)
+    await serve(pod, (pod.canary, 100))
+    state = {item["name"]: item for item in (await pod.state())["adapters"]}
+    assert (state[pod.stable.name]["phase"], state[pod.stable.name]["inFlight"]) == ("Draining", 1)
+    folder = pod.engine.loaded[pod.stable.name]
+    pod.vllm.hold.set()
+    assert (await request).headers["x-tunewright-revision"] == pod.stable.name
+    await world.until(lambda: pod.stable.name not in pod.engine.loaded)
+    await world.until(lambda: not folder.parent.exists())
+    assert (await pod.client.post(CHAT, json=chat())).headers["x-tunewright-revision"] == pod.canary.name
+
+
+async def test_a_rolled_back_revision_gets_no_new_request_while_it_drains(pod):
+    await serve(pod, (pod.stable, 1), (pod.canary, 99))
+    pod.vllm.hold.clear()
+    requests = [asyncio.create_task(pod.client.post(CHAT, json=chat())) for _ in range(8)]
+    await world.until(lambda: len(pod.vllm.requests) == 8)
+    await serve(pod, (pod.stable, 100))
+    late = asyncio.create_task(pod.client.post(CHAT, json=chat()))
+    await world.until(lambda: len(pod.vllm.requests) == 9)
+    assert pod.vllm.requests[-1]["model"] == pod.stable.name
+    pod.vllm.hold.set()
+    assert {(await request).status_code for request in [*requests, late]} == {200}
+
+
+async def test_a_file_changed_on_disk_is_fetched_again(tmp_path):
+    pod = world.Pod(tmp_path / "pod")
+    entry = pod.source.publish(tmp_path / "a")
+    async with pod.running():
+        await serve(pod, (entry, 100))
+        weights = pod.engine.loaded[entry.name] / "adapter_model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    again = world.Pod(tmp_path / "pod", pod.source)
+    async with again.running():
+        await again.settled()
+        assert weights.read_bytes() != data
+    assert again.source.fetched == [entry.uri, entry.uri]
+
+
+async def test_leftovers_of_an_earlier_process_are_deleted(tmp_path):
+    pod = world.Pod(tmp_path / "pod")
+    stale = pod.settings.adapters_folder / "support--000000000000"
+    stale.mkdir(parents=True)
+    async with pod.running():
+        assert not stale.exists()
+
+
+@pytest.mark.parametrize(
+    ("publish", "reason"),
+    [
+        ({"tensors": {**world.make_tensors(), "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight": world.np.full((4, 16), world.np.nan, "f4")}}, "NonFiniteWeights"),
+        ({"weights": b"\x80\x04pickle"}, "NotSafetensors"),
+        ({"rank": 512}, "RankTooHigh"),
+        ({"config": world.make_config(r=64)}, "RankTooHigh"),
+        ({"base_digest": "sha256:" + "c" * 64}, "BaseModelMismatch"),
+    ],
+)  # fmt: skip
+async def test_a_bad_adapter_fails_for_good_and_does_not_keep_the_pod_from_starting(pod, publish, reason):
+    bad = pod.source.publish(pod.root / "bad", 9, **publish)
+    await serve(pod, (pod.stable, 100), extra=[bad])
+    state = {item["name"]: item for item in (await pod.state())["adapters"]}[bad.name]
+    assert (state["phase"], state["reason"]) == ("Failed", reason)
+    assert state["message"]
+    assert not (pod.settings.adapters_folder / bad.name).exists()
+    assert (await pod.client.post(CHAT, json=chat())).status_code == 200
+
+
+async def test_an_adapter_with_a_huge_name_in_it_leaves_the_state_small(pod):
+    name = "x" * 1_100_000
+    bad = pod.source.publish(pod.root / "bad", 9, tensors={name: world.np.zeros((4, 16), "f4")})
+    await serve(pod, (pod.stable, 100), extra=[bad])
+    state = pod.runtime.state()
+    assert {item.name: item.reason for item in state.adapters}[bad.name] == "UnknownModules"
+    assert len(state.to_json()) < 4096
+
+
+async def test_the_pod_itself_refuses_another_tenants_adapter(pod):
+    other = pod.stable.model_copy(update={"namespace": "billing"})
+    plan = world.make_plan(2, [other], [world.make_route((other, 100), alias="billing")])
+    await pod.push(plan)
+    await world.until(lambda: pod.runtime.pool.records[other.name].phase.value == "Loaded")
+    fresh = pod.canary.model_copy(update={"namespace": "billing"})
+    await pod.push(world.make_plan(3, [fresh], [world.make_route((fresh, 100), alias="billing")]))
+    await pod.settled()
+    state = {item["name"]: item for item in (await pod.state())["adapters"]}[fresh.name]
+    assert (state["phase"], state["reason"]) == ("Failed", "SourceNotAllowed")
+    assert pod.source.fetched == [pod.stable.uri]
+
+
+async def test_a_store_that_is_away_for_a_while_is_waited_for(pod):
+    pod.source.failure = StorageError(StorageReason.UNREACHABLE, "the store is away")
+    await pod.push(world.make_plan(2, [pod.stable, pod.canary], [world.make_route((pod.stable, 100))]))
+    await world.until(lambda: pod.runtime.pool.records.get(pod.canary.name))
+    record = await world.until(
+        lambda: next((r for r in pod.runtime.pool.states() if r.phase.value == "Retrying"), None)
+    )
+    assert (record.name, record.reason) == (pod.canary.name, "StorageUnreachable")
+    pod.source.failure = None
+    await pod.settled()
+    assert pod.canary.name in pod.engine.loaded
+
+
+async def test_an_adapter_that_is_not_where_the_plan_says_is_read_from_where_the_next_one_says(pod):
+    lost = pod.canary.model_copy(update={"uri": f"{world.PREFIX}/lost"})
+    await serve(pod, (pod.stable, 100), extra=[lost])
+    assert pod.runtime.pool.records[lost.name].failure.reason == "NoManifest"
+    await serve(pod, (pod.stable, 100), extra=[pod.canary])
+    assert pod.canary.name in pod.engine.loaded
+    assert pod.runtime.pool.records[lost.name].failure is None
+
+
+async def test_no_manifest(pod):
+    del pod.source.manifests[pod.canary.uri]
+    await serve(pod, (pod.stable, 100), extra=[pod.canary])
+    assert pod.runtime.pool.records[pod.canary.name].failure.reason == "NoManifest"

@@ -1,0 +1,46 @@
+"""What the operator asks of a pod: its state, with a token, and to take a plan, with a signature."""
+
+import support.worlds.server_world as world
+from support.worlds.server_world import refused, serve
+from tunewright_contracts.serving_plan import PodState
+from tunewright_storage.errors import StorageError, StorageReason
+
+
+async def test_ready_only_when_settled_and_then_for_good(tmp_path):
+    pod = world.Pod(tmp_path / "pod")
+    entry = pod.source.publish(tmp_path / "a")
+    pod.source.failure = StorageError(StorageReason.UNREACHABLE, "the store is away")
+    async with pod.running() as client:
+        assert (await client.get("/tunewright/v1/healthz")).status_code == 200
+        assert (await client.get("/tunewright/v1/readyz")).status_code == 503  # no plan
+        await pod.push(world.make_plan(1, [entry], []))
+        response = await client.get("/tunewright/v1/readyz")
+        assert (response.status_code, response.json()["waitingFor"]) == (503, [entry.name])
+        pod.source.failure = None
+        await pod.settled()
+        assert (await client.get("/tunewright/v1/readyz")).status_code == 200
+        pod.source.failure = StorageError(StorageReason.UNREACHABLE, "the store is away")
+        await pod.push(world.make_plan(2, [entry, pod.source.publish(tmp_path / "b", 2)], []))
+        assert (await client.get("/tunewright/v1/readyz")).status_code == 200
+        assert (await pod.state())["settled"] is False
+
+
+async def test_state_needs_a_token_and_is_a_pod_state(pod):
+    refused(await pod.client.get("/tunewright/v1/state"), 401, "unauthorized")
+    headers = {"authorization": f"Bearer {world.make_token('evaluate')}"}
+    refused(await pod.client.get("/tunewright/v1/state", headers=headers), 401, "unauthorized")
+    state = PodState.from_wire(await pod.state())
+    assert (state.pod_uid, state.plan_generation, state.plan_status) == ("pod-1", 1, "Applied")
+    assert state.peak_memory_mebibytes > 10
+
+
+async def test_pushed_plans(pod):
+    lower = await pod.client.put("/tunewright/v1/plan", content=world.sign(world.make_plan(1, [pod.canary])))
+    assert (lower.status_code, lower.json()["planStatus"]) == (409, "PlanConflict")
+    await serve(pod, (pod.stable, 100))
+    older = await pod.push(world.make_plan(1))
+    assert (older.status_code, older.json()["planStatus"]) == (409, "PlanRefused")
+    forged = world.sign(world.make_plan(9), world.Ed25519PrivateKey.generate())
+    refused(await pod.client.put("/tunewright/v1/plan", content=forged), 401, "unauthorized")
+    refused(await pod.client.put("/tunewright/v1/plan", content=b"x" * 2_000_000), 413, "request_too_large")
+    assert pod.runtime.plan_generation == 2

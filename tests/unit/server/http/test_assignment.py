@@ -1,0 +1,91 @@
+"""Who answers: a loaded revision of the alias, or the one that an evaluation may name."""
+
+import math
+
+import support.worlds.server_world as world
+from support.worlds.server_world import chat, refused, serve
+from tunewright_contracts.serving_plan import StickyKey
+
+CHAT = "/v1/chat/completions"
+
+
+async def test_a_canary_gets_its_share_and_sessions_stay(pod):
+    await serve(pod, (pod.stable, 50), (pod.canary, 50), sticky_by=(StickyKey(header="x-session-id"),), salt="r1")
+    seen = {}
+    for _ in range(2):
+        for number in range(60):
+            headers = {"x-session-id": f"session-{number}"}
+            revision = (await pod.client.post(CHAT, json=chat(), headers=headers)).headers["x-tunewright-revision"]
+            assert seen.setdefault(number, revision) == revision
+    share = sum(revision == pod.canary.name for revision in seen.values())
+    assert abs(share - 30) < 5 * math.sqrt(15)
+
+
+async def test_an_alias_with_no_target_is_unavailable_never_the_base_model(pod):
+    await serve(pod)
+    response = await pod.client.post(CHAT, json=chat())
+    refused(response, 503, "adapter_unavailable")
+    assert int(response.headers["retry-after"]) > 0
+    assert pod.vllm.requests == []
+
+
+async def test_a_candidate_that_does_not_load_leaves_its_share_to_the_incumbent(pod):
+    broken = pod.source.publish(pod.root / "c", 3, base_digest="sha256:" + "c" * 64)
+    await serve(pod, (pod.stable, 1), (broken, 99))
+    state = {item["name"]: item for item in (await pod.state())["adapters"]}
+    assert state[broken.name]["phase"] == "Failed"
+    assert state[broken.name]["reason"] == "BaseModelMismatch"
+    for _ in range(20):
+        response = await pod.client.post(CHAT, json=chat())
+        assert response.headers["x-tunewright-revision"] == pod.stable.name
+
+
+async def test_an_incumbent_that_does_not_load_leaves_nothing_to_the_candidate(pod):
+    broken = pod.source.publish(pod.root / "c", 3, base_digest="sha256:" + "c" * 64)
+    await serve(pod, (broken, 99), (pod.stable, 1))
+    answers = [await pod.client.post(CHAT, json=chat()) for _ in range(20)]
+    assert sum(answer.status_code == 503 for answer in answers) >= 15
+    refused(next(answer for answer in answers if answer.status_code == 503), 503, "adapter_unavailable")
+
+
+async def test_when_no_target_loads_the_alias_is_unavailable(pod):
+    pod.engine.refuse.add(pod.canary.name)
+    await pod.push(world.make_plan(2, [pod.canary], [world.make_route((pod.canary, 100))]))
+    refused(await pod.client.post(CHAT, json=chat()), 503, "adapter_unavailable")
+
+
+def evaluate(revision, **claims):
+    claims = {"revisions": [revision], **claims}
+    token = world.make_token(claims.pop("scope", "evaluate"), **claims)
+    return {"x-tunewright-evaluate": revision, "authorization": f"Bearer {token}"}
+
+
+async def test_an_evaluation_reaches_a_revision_of_no_weight_and_counts_nothing(pod):
+    await serve(pod, (pod.stable, 100), extra=[pod.canary])
+    response = await pod.client.post(CHAT, json=chat(), headers=evaluate(pod.canary.name))
+    assert response.headers["x-tunewright-revision"] == pod.canary.name
+    assert response.json()["model"] == "support"
+    assert pod.vllm.requests[-1]["model"] == pod.canary.name
+    assert "x-tunewright-evaluate" not in pod.vllm.headers[-1]
+    response = await pod.client.post(CHAT, json=chat(), headers=evaluate("base-model"))
+    assert response.headers["x-tunewright-revision"] == "base-model"
+    assert pod.vllm.requests[-1]["model"] == world.BASE_NAME
+    assert response.json()["model"] == "support"
+    assert (await pod.state())["counters"] == []
+
+
+async def test_an_evaluation_without_a_token_or_with_another(pod):
+    header = {"x-tunewright-evaluate": "base-model"}
+    refused(await pod.client.post(CHAT, json=chat(), headers=header), 401, "unauthorized")
+    wrong_scope = evaluate("base-model", scope="state")
+    refused(await pod.client.post(CHAT, json=chat(), headers=wrong_scope), 401, "unauthorized")
+    other = evaluate("base-model", revisions=["support--1"])
+    refused(await pod.client.post(CHAT, json=chat(), headers=other), 403, "forbidden")
+    text = evaluate("base-model", revisions="base-model")
+    refused(await pod.client.post(CHAT, json=chat(), headers=text), 403, "forbidden")
+    assert pod.vllm.requests == []
+
+
+async def test_an_evaluation_of_what_is_not_loaded(pod):
+    missing = "support--0123456789ab"
+    refused(await pod.client.post(CHAT, json=chat(), headers=evaluate(missing)), 503, "adapter_unavailable")

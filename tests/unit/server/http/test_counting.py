@@ -1,0 +1,151 @@
+"""What is counted of the answers that went through the door."""
+
+import asyncio
+import contextlib
+import json
+
+import pytest
+
+import support.worlds.server_world as world
+from support.worlds.server_world import chat, serve
+from tunewright_contracts.serving_plan import OutputContract, StickyKey
+from tunewright_server.http import request_body
+from tunewright_server.http.errors import RefusalCode, RefusalError
+
+CHAT = "/v1/chat/completions"
+SCHEMA = {"type": "object", "required": ["queue"]}
+
+
+async def test_good_answers_and_server_errors(pod):
+    await serve(pod, (pod.stable, 100), count_by_key_bucket=True, sticky_by=(StickyKey(body_field="user"),))
+    for text in ("hello", "400", "500", "crash"):
+        await pod.client.post(CHAT, json=chat(text, user="a"))
+    await pod.client.post(CHAT, json=chat("error-event", stream=True, user="a"))
+    with contextlib.suppress(RuntimeError):
+        await pod.client.post(CHAT, json=chat("abort", stream=True, user="a"))
+    counters = (await pod.counted(5))[pod.stable.name]
+    assert counters["alias"] == "support"
+    assert counters["answers"] == 5  # all but the client's own mistake
+    assert counters["bad"] == {"ErrorRate": 4, "Latency": 0, "OutputContract": 0}
+    assert sum(counters["latencyMilliseconds"]) == 5
+    assert sorted(counters["answersByBucket"])[-2:] == [0, 5]
+    assert sorted(counters["badByBucket"]["ErrorRate"])[-2:] == [0, 4]
+
+
+@pytest.mark.parametrize("levels", [255, 600, 1023])
+async def test_a_body_that_cannot_be_encoded_again_counts_for_nobody(pod, levels):
+    body = b'{"model":"support","messages":[],"x":' + b"[" * levels + b"]" * levels + b"}"
+    response = await pod.client.post(CHAT, content=body, headers={"content-type": "application/json"})
+    world.refused(response, 400, "invalid_json")
+    assert (await pod.state())["counters"] == []
+    assert pod.runtime.pool.in_flight == {}
+
+
+async def test_a_refusal_counts_for_nobody_even_when_a_revision_was_chosen(pod, monkeypatch):
+    def refuse(_data):
+        raise RefusalError(400, RefusalCode.INVALID_JSON, "no")
+
+    monkeypatch.setattr(request_body, "decode_body", json.loads)
+    monkeypatch.setattr(request_body, "encode_body", refuse)
+    world.refused(await pod.client.post(CHAT, json=chat()), 400, "invalid_json")
+    assert (await pod.state())["counters"] == []
+    assert pod.runtime.pool.in_flight == {}
+    assert pod.runtime.refusals == {"invalid_json": 1}
+
+
+async def test_counters_of_a_revision_that_the_plan_no_longer_names_are_forgotten(pod):
+    await pod.client.post(CHAT, json=chat())
+    assert set(await pod.counted(1)) == {pod.stable.name}
+    await serve(pod, (pod.canary, 100))
+    await pod.client.post(CHAT, json=chat())
+    assert set(await pod.counted(1)) == {pod.canary.name}
+
+
+async def test_counters_by_bucket_only_where_the_route_asks(pod):
+    await pod.client.post(CHAT, json=chat())
+    counters = (await pod.counted(1))[pod.stable.name]
+    assert counters["answersByBucket"] == []
+
+
+@pytest.mark.parametrize(("limit", "slow"), [(0, 1), (600_000, 0)])
+async def test_slow_answers(pod, limit, slow):
+    await serve(pod, (pod.stable, 100), slow_after_milliseconds=limit)
+    await pod.client.post(CHAT, json=chat())
+    assert (await pod.counted(1))[pod.stable.name]["bad"]["Latency"] == slow
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_output_contract(pod, stream):
+    output = OutputContract(json_schema=SCHEMA, max_tokens=6)
+    await serve(pod, (pod.stable, 100), output_contract=output, count_by_key_bucket=True)
+    # The fake says 5 tokens for a whole answer and 7 for a streamed one.
+    for answer in ('{"queue":"billing"}', "It goes to billing."):
+        pod.vllm.answer = answer
+        response = await pod.client.post(CHAT, json=chat(stream=stream))
+        assert "usage" not in response.text or not stream  # asked for by us, kept from the client
+    await pod.client.post(CHAT, json=chat("tool"))
+    counters = (await pod.counted(3))[pod.stable.name]
+    assert counters["bad"]["OutputContract"] == (2 if stream else 1)
+    assert counters["unchecked"] == 1
+    assert sum(counters["uncheckedByBucket"]) == 1
+    assert counters["bad"]["ErrorRate"] == 0
+
+
+async def test_usage_that_the_client_asked_for_is_passed_on(pod):
+    await serve(pod, (pod.stable, 100), output_contract=OutputContract(max_tokens=6))
+    body = chat(stream=True, stream_options={"include_usage": True})
+    assert "usage" in (await pod.client.post(CHAT, json=body)).text
+
+
+async def test_an_error_is_no_breach(pod):
+    await serve(pod, (pod.stable, 100), output_contract=OutputContract(json_schema=SCHEMA))
+    await pod.client.post(CHAT, json=chat("500"))
+    counters = (await pod.counted(1))[pod.stable.name]
+    assert (counters["bad"]["OutputContract"], counters["bad"]["ErrorRate"], counters["unchecked"]) == (0, 1, 1)
+
+
+async def say_nothing(_send):
+    """Be an app that is cancelled before it says anything."""
+
+
+async def say_null(send):
+    """End a whole answer as vLLM's `with_cancellation` does under FastAPI when the client has left."""
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"4")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"null", "more_body": False})
+
+
+@pytest.mark.parametrize("contract", [None, OutputContract(json_schema=SCHEMA)], ids=["free", "contract"])
+@pytest.mark.parametrize("say", [say_nothing, say_null])
+@pytest.mark.parametrize(("limit", "answers"), [(600_000, 0), (0, 1)])
+async def test_a_client_that_leaves_counts_only_when_it_had_waited_too_long(pod, limit, answers, say, contract):
+    await serve(pod, (pod.stable, 100), slow_after_milliseconds=limit, output_contract=contract)
+    gone = asyncio.Event()
+    first = [{"type": "http.request", "body": json.dumps(chat()).encode(), "more_body": False}]
+
+    async def receive():
+        if first:
+            return first.pop()
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def inner(scope, receive, send):
+        await receive()
+        assert (await receive())["type"] == "http.disconnect"
+        await say(send)
+
+    async def send(_message):
+        """Send to a client that has left: nothing comes of it."""
+
+    pod.middleware._app = inner
+    scope = {"type": "http", "method": "POST", "path": CHAT, "headers": [(b"content-type", b"application/json")]}
+    task = asyncio.create_task(pod.middleware(scope, receive, send))
+    await world.until(lambda: pod.runtime.pool.in_flight.get(pod.stable.name) == 1)
+    gone.set()
+    await task
+    assert pod.runtime.pool.in_flight == {}
+    counters = {item["revision"]: item for item in (await pod.state())["counters"]}
+    assert sum(item["answers"] for item in counters.values()) == answers
+    if answers:
+        assert counters[pod.stable.name]["bad"] == {"ErrorRate": 0, "Latency": 1, "OutputContract": 0}
+        assert counters[pod.stable.name]["unchecked"] == (contract is not None)
