@@ -45,8 +45,8 @@ def fit_state(state: PodState) -> PodState:
         return state
     sizes = [len(orjson.dumps(adapter.message)) for adapter in state.adapters if adapter.message]
     share = (MAX_STATE_BYTES - (size - sum(sizes))) // max(1, len(sizes))
-    adapters = (adapter.model_copy(update={"message": _fit(adapter.message, share)}) for adapter in state.adapters)
-    return state.model_copy(update={"adapters": tuple(adapters)})
+    adapters = (adapter.updated(message=_fit(adapter.message, share)) for adapter in state.adapters)
+    return state.updated(adapters=tuple(adapters))
 
 
 def _fit(message: str, limit: int) -> str:

@@ -50,7 +50,7 @@ def test_the_same_generation_with_other_content_is_a_conflict_until_a_newer_one(
     assert keeper.plan.adapters == ()
     assert keeper.offer(world.sign(world.make_plan(5))).status is PlanStatus.APPLIED
     keeper.offer_mounted(world.sign(other))
-    assert keeper.offer(world.sign(other.model_copy(update={"generation": 6}))).changed
+    assert keeper.offer(world.sign(other.updated(generation=6))).changed
     assert keeper.last.status is PlanStatus.APPLIED
 
 

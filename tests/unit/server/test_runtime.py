@@ -48,7 +48,7 @@ def test_a_pool_of_failures_only_still_reports_every_reason(tmp_path):
     entry = pod.source.publish(tmp_path / "a")
     for number in range(1024):
         name = f"support--{number:012x}"
-        failing = AdapterRecord(entry.model_copy(update={"name": name}), AdapterPhase.FETCHING, 0.0)
+        failing = AdapterRecord(entry.updated(name=name), AdapterPhase.FETCHING, 0.0)
         message = "\x01" * 10_000 + "; publish it again"
         runtime.pool.records[name] = convergence.record_failure(
             failing, AdapterFailure(AdapterReason.NOT_SAFETENSORS, message), 0.0

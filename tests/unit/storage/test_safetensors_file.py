@@ -169,6 +169,12 @@ def test_bfloat16(tmp_path, values, found):
     assert search(tmp_path / "w") == found
 
 
+@pytest.mark.parametrize(("bits", "found"), [([0x3F80, 0x7F7F], None), ([0x3F80, 0xFF80], "w")])
+def test_the_largest_bfloat16_is_finite_and_the_next_is_infinity(tmp_path, bits, found):
+    write(tmp_path / "w", {"w": entry("BF16", (2,), 0, 4)}, np.array(bits, "<u2").tobytes())
+    assert search(tmp_path / "w") == found
+
+
 @pytest.mark.parametrize("position", [0, 4, 5, 9])
 def test_every_chunk_is_searched(tmp_path, monkeypatch, position):
     monkeypatch.setattr(safetensors_file, "_CHUNK_ELEMENTS", 5)

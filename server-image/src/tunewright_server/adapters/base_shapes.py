@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from tunewright_server.adapters import weights
+from tunewright_storage.safetensors_file import FLOAT_TYPES, SafetensorsError, read_tensors
 
 _LAYERS = "layers."
 _MATRIX = 2
@@ -48,16 +48,16 @@ def read_base_shapes(folder: Path) -> BaseShapes:
     """Read the headers of all safetensors files in a base model's folder.
 
     Raises:
-        weights.WeightsError: a file is not safetensors, or there is none.
+        SafetensorsError: a file is not safetensors, or there is none.
     """
     modules: dict[str, tuple[int, int] | None] = {}
     paths = sorted(folder.glob("*.safetensors"))
     if not paths:
-        raise weights.WeightsError(f"{folder} holds no safetensors file")
+        raise SafetensorsError(f"{folder} holds no safetensors file")
     for path in paths:
-        for tensor in weights.read_tensors(path).values():
+        for tensor in read_tensors(path).values():
             module, dot, kind = tensor.name.rpartition(".")
-            if dot + kind in _PACKED or (dot + kind == _PLAIN and tensor.dtype not in weights.FLOAT_TYPES):
+            if dot + kind in _PACKED or (dot + kind == _PLAIN and tensor.dtype not in FLOAT_TYPES):
                 modules[module] = None
             elif dot + kind == _PLAIN and len(tensor.shape) == _MATRIX:
                 modules[module] = (tensor.shape[0], tensor.shape[1])

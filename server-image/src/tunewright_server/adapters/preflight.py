@@ -13,11 +13,11 @@ from pathlib import Path
 from tunewright_contracts.adapter_manifest import CONFIG_NAME, CONTENT_NAMES, WEIGHTS_NAME, AdapterManifest
 from tunewright_contracts.serving_plan import AdapterEntry, AdapterSource
 from tunewright_contracts.storage_uri import StorageURI, StorageURIError
-from tunewright_server.adapters import weights
 from tunewright_server.adapters.adapter_config import AdapterConfig, check_rank, read_adapter_config
 from tunewright_server.adapters.base_shapes import BaseShapes
 from tunewright_server.adapters.reasons import AdapterError, AdapterReason
 from tunewright_server.message_limits import list_names, quote
+from tunewright_storage.safetensors_file import FLOAT_TYPES, SafetensorsError, Tensor, find_non_finite, read_tensors
 
 _PREFIX = "base_model.model."
 _TENSOR = re.compile(r"base_model\.model\.(?P<module>[A-Za-z0-9_.]+)\.lora_(?P<half>[AB])\.weight")
@@ -108,13 +108,13 @@ def check_folder(folder: Path, max_rank: int, base: BaseShapes) -> None:
     config = read_adapter_config(folder / CONFIG_NAME, max_rank)
     path = folder / WEIGHTS_NAME
     try:
-        tensors = weights.read_tensors(path)
-    except (OSError, weights.WeightsError) as error:
+        tensors = read_tensors(path)
+    except (OSError, SafetensorsError) as error:
         raise AdapterError(
             AdapterReason.NOT_SAFETENSORS, f"{WEIGHTS_NAME} is not whole safetensors: {error}; publish it again"
         ) from error
     _check_tensors(tensors, config, base)
-    bad = weights.find_non_finite(path, tensors)
+    bad = find_non_finite(path, tensors)
     if bad is not None:
         raise AdapterError(
             AdapterReason.NON_FINITE_WEIGHTS,
@@ -123,8 +123,8 @@ def check_folder(folder: Path, max_rank: int, base: BaseShapes) -> None:
         )
 
 
-def _check_tensors(tensors: dict[str, weights.Tensor], config: AdapterConfig, base: BaseShapes) -> None:
-    halves: dict[str, dict[str, weights.Tensor]] = {}
+def _check_tensors(tensors: dict[str, Tensor], config: AdapterConfig, base: BaseShapes) -> None:
+    halves: dict[str, dict[str, Tensor]] = {}
     for tensor in tensors.values():
         match = _TENSOR.fullmatch(tensor.name)
         if match is None:
@@ -133,7 +133,7 @@ def _check_tensors(tensors: dict[str, weights.Tensor], config: AdapterConfig, ba
                 f"{WEIGHTS_NAME}: {quote(tensor.name)} is not {_PREFIX}<module>.lora_A.weight or .lora_B.weight; "
                 "train target modules that are linear layers of this base model",
             )
-        if tensor.dtype not in weights.FLOAT_TYPES:
+        if tensor.dtype not in FLOAT_TYPES:
             raise AdapterError(
                 AdapterReason.UNSUPPORTED_ADAPTER,
                 f"{WEIGHTS_NAME}: {quote(tensor.name)} is {quote(tensor.dtype)}, not a float type; publish the adapter "
@@ -155,9 +155,7 @@ def _check_tensors(tensors: dict[str, weights.Tensor], config: AdapterConfig, ba
     _check_targets(halves, config)
 
 
-def _check_pair(
-    module: str, pair: dict[str, weights.Tensor], config: AdapterConfig, shape: tuple[int, int] | None
-) -> None:
+def _check_pair(module: str, pair: dict[str, Tensor], config: AdapterConfig, shape: tuple[int, int] | None) -> None:
     if set(pair) != {"A", "B"}:
         raise AdapterError(
             AdapterReason.SHAPE_MISMATCH,
@@ -174,7 +172,7 @@ def _check_pair(
         )
 
 
-def _check_targets(halves: dict[str, dict[str, weights.Tensor]], config: AdapterConfig) -> None:
+def _check_targets(halves: dict[str, dict[str, Tensor]], config: AdapterConfig) -> None:
     if config.targets is None:
         return
     missing = [

@@ -6,7 +6,7 @@ from safetensors.numpy import save_file
 
 import support.worlds.server_world as world
 from tunewright_server.adapters.base_shapes import BaseShapes, read_base_shapes
-from tunewright_server.adapters.weights import WeightsError
+from tunewright_storage.safetensors_file import SafetensorsError
 
 QUERY, VALUE = "layers.0.self_attn.q_proj", "layers.1.self_attn.v_proj"
 
@@ -59,11 +59,11 @@ def test_one_unknown_shape_makes_the_largest_size_unknown():
 
 
 def test_a_folder_without_weights(tmp_path):
-    with pytest.raises(WeightsError, match="no safetensors file"):
+    with pytest.raises(SafetensorsError, match="no safetensors file"):
         read_base_shapes(tmp_path)
 
 
 def test_a_file_that_is_something_else(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"\x80\x04 a pickle")
-    with pytest.raises(WeightsError, match="pickle"):
+    with pytest.raises(SafetensorsError, match="pickle"):
         read_base_shapes(tmp_path)

@@ -67,14 +67,14 @@ def test_a_failed_adapter_is_left_alone_and_a_retry_waits_for_its_time():
 
 
 def test_the_same_content_at_another_address_is_read_from_there():
-    moved = A.model_copy(update={"uri": "s3://bucket/moved"})
+    moved = A.updated(uri="s3://bucket/moved")
     assert decide([moved], [record(A, AdapterPhase.LOADED)]) == (convergence.Readdress(moved),)
     waiting = record(A, AdapterPhase.RETRYING, retry_at=60.0)
     assert decide([moved], [waiting], now=1.0) == (convergence.Readdress(moved),)
 
 
 def test_other_content_under_the_same_name_replaces_it_by_way_of_draining():
-    other = A.model_copy(update={"digest": "sha256:" + "f" * 64})
+    other = A.updated(digest="sha256:" + "f" * 64)
     assert decide([other], [record(A, AdapterPhase.LOADED)]) == (convergence.Drain(A.name),)
 
 

@@ -93,11 +93,11 @@ async def test_an_adapter_with_a_huge_name_in_it_leaves_the_state_small(pod):
 
 
 async def test_the_pod_itself_refuses_another_tenants_adapter(pod):
-    other = pod.stable.model_copy(update={"namespace": "billing"})
+    other = pod.stable.updated(namespace="billing")
     plan = world.make_plan(2, [other], [world.make_route((other, 100), alias="billing")])
     await pod.push(plan)
     await world.until(lambda: pod.runtime.pool.records[other.name].phase.value == "Loaded")
-    fresh = pod.canary.model_copy(update={"namespace": "billing"})
+    fresh = pod.canary.updated(namespace="billing")
     await pod.push(world.make_plan(3, [fresh], [world.make_route((fresh, 100), alias="billing")]))
     await pod.settled()
     state = {item["name"]: item for item in (await pod.state())["adapters"]}[fresh.name]
@@ -119,7 +119,7 @@ async def test_a_store_that_is_away_for_a_while_is_waited_for(pod):
 
 
 async def test_an_adapter_that_is_not_where_the_plan_says_is_read_from_where_the_next_one_says(pod):
-    lost = pod.canary.model_copy(update={"uri": f"{world.PREFIX}/lost"})
+    lost = pod.canary.updated(uri=f"{world.PREFIX}/lost")
     await serve(pod, (pod.stable, 100), extra=[lost])
     assert pod.runtime.pool.records[lost.name].failure.reason == "NoManifest"
     await serve(pod, (pod.stable, 100), extra=[pod.canary])

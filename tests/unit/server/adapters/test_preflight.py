@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 import support.worlds.server_world as world
 from tunewright_contracts.adapter_manifest import CONFIG_NAME, WEIGHTS_NAME
 from tunewright_contracts.serving_plan import AdapterSource
-from tunewright_server.adapters import preflight, weights
+from tunewright_server.adapters import preflight
 from tunewright_server.adapters.base_shapes import read_base_shapes
 from tunewright_server.adapters.reasons import AdapterError, AdapterReason
 
@@ -70,15 +70,6 @@ def test_numbers_that_are_not_finite(folder, base, value, dtype):
     reason, message = reason_of(folder, base)
     assert reason == AdapterReason.NON_FINITE_WEIGHTS
     assert V_B in message
-
-
-def test_bfloat16_is_read(tmp_path):
-    finite, bad = np.array([0x3F80, 0x7F7F], "<u2"), np.array([0x3F80, 0xFF80], "<u2")
-    header = json.dumps({"t": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}).encode()
-    for number, (data, expected) in enumerate(((finite, None), (bad, "t"))):
-        path = tmp_path / str(number)
-        path.write_bytes(struct.pack("<Q", len(header)) + header + data.tobytes())
-        assert weights.find_non_finite(path, weights.read_tensors(path)) == expected
 
 
 def test_a_pickle(folder, base):
@@ -282,7 +273,7 @@ def manifest_of(tmp_path, size):
     source = world.FakeSource()
     manifest = source.manifests[source.publish(tmp_path / "x").uri]
     first, *rest = manifest.files
-    return manifest.model_copy(update={"files": (first.model_copy(update={"size": size}), *rest)})
+    return manifest.updated(files=(first.updated(size=size), *rest))
 
 
 SOURCES = (AdapterSource(namespace="support", uri_prefix="s3://bucket/adapters/support"),)
@@ -300,14 +291,14 @@ SOURCES = (AdapterSource(namespace="support", uri_prefix="s3://bucket/adapters/s
     ],
 )
 def test_an_adapter_from_where_its_namespace_may_not_serve(tmp_path, change):
-    entry = world.FakeSource().publish(tmp_path).model_copy(update=change)
+    entry = world.FakeSource().publish(tmp_path).updated(**change)
     with pytest.raises(AdapterError, match=world.WHAT_TO_DO) as caught:
         preflight.check_entry(entry, SOURCES)
     assert caught.value.failure.reason == AdapterReason.SOURCE_NOT_ALLOWED
 
 
 def test_a_name_that_is_not_its_digests(tmp_path):
-    entry = world.FakeSource().publish(tmp_path).model_copy(update={"name": "support--000000000000"})
+    entry = world.FakeSource().publish(tmp_path).updated(name="support--000000000000")
     with pytest.raises(AdapterError, match=world.WHAT_TO_DO) as caught:
         preflight.check_entry(entry, SOURCES)
     assert caught.value.failure.reason == AdapterReason.INVALID_ENTRY

@@ -41,7 +41,7 @@ def test_a_key_stays_on_its_arm_on_every_replica_and_in_any_order_of_targets(key
     route = make_route(*weights)
     shuffled = list(route.targets)
     random.Random(seed).shuffle(shuffled)
-    other = route.model_copy(update={"targets": tuple(shuffled)})
+    other = route.updated(targets=tuple(shuffled))
     assert choose_target(route, key, always) == choose_target(other, key, always)
 
 
@@ -80,7 +80,7 @@ def test_a_candidate_never_answers_more_than_its_share():
 
 
 def test_a_fallback_that_is_no_target_of_the_route_answers_nobody():
-    route = make_route(0, 100).model_copy(update={"fallback": "support--000000000000"})
+    route = make_route(0, 100).updated(fallback="support--000000000000")
     assert choose_target(route, b"key", lambda name: name == "support--000000000000") is None
 
 
