@@ -10,6 +10,7 @@ from support.worlds.serving_world import SERVING, SUPPORT, ServingWorld, conditi
 from tunewright_contracts.server_config import ServerConfig
 from tunewright_contracts.serving_plan import PLAN_KEY, SignedPlan
 from tunewright_operator.api.kinds import (
+    ADAPTER_DEPLOYMENT,
     BASE_MODEL,
     CONFIG_MAP,
     DEPLOYMENT,
@@ -21,7 +22,8 @@ from tunewright_operator.api.kinds import (
     SECRET,
     SERVICE,
 )
-from tunewright_operator.cluster import ConflictError
+from tunewright_operator.cluster import ConflictError, ForbiddenError, InvalidError
+from tunewright_operator.domain.serving.decision import decide
 from tunewright_operator.reconcile.report import FailureReporter
 from tunewright_operator.reconcile.signing_keys import SIGNING_KEY_SECRET, SigningKeys
 from tunewright_operator.runtime.wakeups import Key
@@ -223,6 +225,85 @@ async def test_a_plan_that_somebody_else_wrote_in_between_is_not_overwritten(wor
     pushed = [call for call in world.pods.calls if call[0] == "push"]
     await world.settle()
     assert len([call for call in world.pods.calls if call[0] == "push"]) > len(pushed)
+
+
+@pytest.mark.parametrize("error", [ForbiddenError("configmaps is forbidden: quota"), InvalidError("too long")])
+async def test_a_plan_that_the_api_server_refuses_is_a_problem_and_what_serves_goes_on(world, error):
+    await world.promote("first")
+    generation = world.plan.generation
+    world.cluster.fail_next(error, "replace", CONFIG_MAP, times=2)
+    world.clock.advance(1)
+    world.put_job("second")
+    await world.rollouts.reconcile(Key(ADAPTER_DEPLOYMENT, SUPPORT, "support"))
+    await world.servers.reconcile(KEY)
+    status = world.server_status()
+    stalled = condition(status, "Stalled")
+    assert stalled["reason"] == "JobRefused"
+    assert str(error) in stalled["message"]
+    assert condition(status, "Ready")["status"] == "True"
+    assert status["plan"]["generation"] == generation == world.plan.generation
+    assert set(world.ask(10)) == {revision_of("first")}
+    await world.settle()
+    assert condition(world.server_status(), "Stalled") == {}, "a later write was not refused"
+    assert world.plan.generation == generation + 1
+
+
+async def test_a_first_plan_that_the_api_server_refuses_is_a_problem():
+    world = ServingWorld()
+    world.cluster.fail_next(ForbiddenError("quota"), "create", CONFIG_MAP, "pool-plan")
+    assert await world.servers.reconcile(KEY) == 0, "the signing key comes first"
+    assert await world.servers.reconcile(KEY) == 2
+    assert condition(world.server_status(), "Stalled")["reason"] == "JobRefused"
+    await world.settle()
+    assert condition(world.server_status(), "Stalled") == {}
+
+
+async def test_a_signing_key_that_the_api_server_refuses_is_a_problem():
+    world = ServingWorld()
+    world.cluster.fail_next(ForbiddenError("secrets is forbidden"), "create", SECRET, SIGNING_KEY_SECRET)
+    assert await world.servers.reconcile(KEY) == 2
+    assert condition(world.server_status(), "Stalled")["reason"] == "JobRefused"
+    assert world.cluster.bodies(DEPLOYMENT) == []
+    await world.settle()
+    assert condition(world.server_status(), "Stalled") == {}
+
+
+async def test_a_plan_of_our_name_that_belongs_to_another_is_left_alone():
+    world = ServingWorld()
+    theirs = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "pool-plan", "namespace": SERVING}}
+    world.cluster.put({**theirs, "data": {PLAN_KEY: "theirs"}})
+    for _ in range(3):
+        await world.servers.reconcile(KEY)
+    assert condition(world.server_status(), "Stalled")["reason"] == "NameTaken"
+    assert world.cluster.peek(CONFIG_MAP, SERVING, "pool-plan")["data"] == {PLAN_KEY: "theirs"}
+    assert world.cluster.find(DEPLOYMENT, SERVING, "pool"), "the other objects are there"
+
+
+async def test_a_deployment_of_our_name_that_belongs_to_another_is_left_alone():
+    world = ServingWorld(replicas=1)
+    theirs = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "pool", "namespace": SERVING}}
+    world.cluster.put({**theirs, "spec": {"theirs": True}, "status": {"replicas": 3, "readyReplicas": 3}})
+    for _ in range(3):
+        await world.servers.reconcile(KEY)
+    assert condition(world.server_status(), "Stalled")["reason"] == "NameTaken"
+    assert world.server_status()["replicas"] == 0, "its pods are not ours"
+    assert world.cluster.peek(DEPLOYMENT, SERVING, "pool")["spec"] == {"theirs": True}
+
+
+@pytest.mark.parametrize("made", [False, True])
+async def test_observing_writes_nothing(made):
+    world = ServingWorld()
+    world.put_deployment()
+    if made:
+        await world.settle()
+        world.pool.servers()[0].restart()
+        world.put_job("first")
+        await world.rollouts.reconcile(Key(ADAPTER_DEPLOYMENT, SUPPORT, "support"))
+    writes, calls = len(world.cluster.writes), len(world.pods.calls)
+    observed = await world.servers._observer.observe(world.cluster.peek(MODEL_SERVER, SERVING, "pool"))
+    assert decide(observed.observation).actions
+    assert len(world.cluster.writes) == writes
+    assert {call for call, _ in world.pods.calls[calls:]} == ({"state"} if made else set())
 
 
 async def test_the_plan_is_written_before_it_is_pushed(world):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final
 
-from tunewright_operator.api.kinds import GROUP, Kind, kind_of
+from tunewright_operator.api.kinds import GROUP, MODEL_SERVER, Kind, kind_of
 
 MANAGED_BY: Final = f"{GROUP}/managed-by"
 MANAGED_BY_VALUE: Final = "tunewright"
@@ -34,6 +34,11 @@ class Role(StrEnum):
 def build_labels(kind: Kind, name: str, role: Role) -> dict[str, str]:
     """Return the labels that every child carries."""
     return {MANAGED_BY: MANAGED_BY_VALUE, KIND: kind.name, NAME: name, ROLE: role.value}
+
+
+def build_server_labels(server_name: str) -> dict[str, str]:
+    """Return the labels of a ModelServer's children, by which its Service and its Deployment select pods."""
+    return build_labels(MODEL_SERVER, server_name, Role.SERVER)
 
 
 def build_owner_reference(owner: Mapping[str, Any]) -> dict[str, Any]:

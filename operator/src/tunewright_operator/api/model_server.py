@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from tunewright_contracts.serving_plan import SERVER_PORT
 from tunewright_operator.api.conditions import Condition
 from tunewright_operator.api.resource import (
     ApiModel,
@@ -122,6 +123,11 @@ class ModelServer(Resource):
 
     spec: ModelServerSpec
     status: ModelServerStatus = ModelServerStatus()
+
+    @property
+    def endpoint(self) -> str:
+        """The address at which clients in the cluster reach the server."""
+        return f"http://{self.metadata.name}.{self.metadata.namespace}.svc:{SERVER_PORT}"
 
     def admits(self, namespace: str, namespace_labels: dict[str, str]) -> bool:
         """Tell whether AdapterDeployments of a namespace with these labels may use the server; its own always may."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -25,7 +26,6 @@ from tunewright_operator.api.kinds import (
     CONFIG_MAP,
     DEPLOYMENT,
     GROUP,
-    MODEL_SERVER,
     POD_DISRUPTION_BUDGET,
     SERVICE,
     Kind,
@@ -49,9 +49,31 @@ START_MINUTES: Final = 60
 """How long a pod may fetch and load its base model before the kubelet starts the container anew."""
 
 
-def build_selector(name: str) -> dict[str, str]:
-    """Return the labels that the pods of a server carry."""
-    return labels.build_labels(MODEL_SERVER, name, labels.Role.SERVER)
+@dataclass(frozen=True, slots=True)
+class Children:
+    """The objects of one server, but for the ConfigMap of its plan."""
+
+    service: Body
+    disruption_budget: Body
+    config_map: Body
+    deployment: Body
+
+
+def build_children(
+    owner: Mapping[str, Any],
+    server: ModelServer,
+    base_model: BaseModel,
+    public_key: str,
+    images: pods.ImageDefaults,
+) -> Children:
+    """Return the objects that a server is made of; ``base_model`` must be inspected."""
+    config_map = build_config_map(owner, build_server_config(server, base_model), public_key)
+    return Children(
+        service=build_service(owner),
+        disruption_budget=build_disruption_budget(owner),
+        config_map=config_map,
+        deployment=build_deployment(owner, server, config_map, images),
+    )
 
 
 def config_map_name(name: str) -> str:
@@ -66,7 +88,7 @@ def plan_name(name: str) -> str:
 
 def endpoint(server: ModelServer) -> str:
     """Return the address at which clients in the cluster reach the server."""
-    return f"http://{server.metadata.name}.{server.metadata.namespace}.svc:{SERVER_PORT}"
+    return server.endpoint
 
 
 def build_server_config(server: ModelServer, base_model: BaseModel) -> ServerConfig:
@@ -107,7 +129,7 @@ def build_service(owner: Mapping[str, Any]) -> Body:
     name = owner["metadata"]["name"]
     body = _build_object(SERVICE, owner, name)
     body["spec"] = {
-        "selector": build_selector(name),
+        "selector": labels.build_server_labels(name),
         "ports": [{"name": "http", "port": SERVER_PORT, "targetPort": "http", "protocol": "TCP"}],
     }
     return body
@@ -117,7 +139,7 @@ def build_disruption_budget(owner: Mapping[str, Any]) -> Body:
     """Return the budget that lets a drain take one pod at a time."""
     name = owner["metadata"]["name"]
     body = _build_object(POD_DISRUPTION_BUDGET, owner, name)
-    body["spec"] = {"maxUnavailable": 1, "selector": {"matchLabels": build_selector(name)}}
+    body["spec"] = {"maxUnavailable": 1, "selector": {"matchLabels": labels.build_server_labels(name)}}
     return body
 
 
@@ -130,7 +152,7 @@ def build_deployment(
     is settled.
     """
     spec = server.spec
-    selector = build_selector(server.metadata.name)
+    selector = labels.build_server_labels(server.metadata.name)
     body = _build_object(DEPLOYMENT, owner, server.metadata.name)
     body["spec"] = {
         "replicas": spec.replicas,
@@ -236,7 +258,7 @@ def _build_object(kind: Kind, owner: Mapping[str, Any], name: str) -> Body:
         "metadata": {
             "name": name,
             "namespace": metadata["namespace"],
-            "labels": build_selector(metadata["name"]),
+            "labels": labels.build_server_labels(metadata["name"]),
             "ownerReferences": [labels.build_owner_reference(owner)],
         },
     }

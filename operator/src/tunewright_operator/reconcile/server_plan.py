@@ -10,11 +10,11 @@ from typing import Any
 import structlog
 
 from tunewright_contracts.document import ContractError
-from tunewright_contracts.serving_plan import PLAN_KEY, PlanStatus, PodState, ServingPlan, SignedPlan
+from tunewright_contracts.serving_plan import PLAN_KEY, PodState, ServingPlan, SignedPlan
 from tunewright_operator.api.kinds import CONFIG_MAP
 from tunewright_operator.api.labels import controller_uid
 from tunewright_operator.cluster import AlreadyExistsError, Body, Cluster, ConflictError
-from tunewright_operator.domain.serving.pods import ServerPod
+from tunewright_operator.domain.serving.pods import ServerPod, find_pods_without
 from tunewright_operator.manifests.model_server import build_plan_config_map, plan_name
 from tunewright_operator.reconcile.children import NameTakenError
 from tunewright_operator.serving import PodAddress, PodUnreachableError, ServerPods
@@ -83,12 +83,7 @@ async def push_plan(
     plan, signed = written.plan, written.signed
     if plan is None or signed is None:
         return dict(states)
-    behind = [
-        pod
-        for pod in own
-        if pod.uid in states
-        and (states[pod.uid].plan_generation < plan.generation or states[pod.uid].plan_status is PlanStatus.NONE)
-    ]
+    behind = find_pods_without(plan, own, states)
     await asyncio.gather(*(_push(pods, pod, signed) for pod in behind))
     return {**states, **await fetch_states(pods, behind, token)}
 

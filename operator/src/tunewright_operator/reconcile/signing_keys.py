@@ -22,16 +22,28 @@ class SigningKeys:
         self._namespace = namespace
         self._key: SigningKey | None = None
 
-    async def load(self) -> SigningKey:
-        """Return the key.
+    async def find(self) -> SigningKey | None:
+        """Return the key, None when there is none yet. Writes nothing.
 
         Raises:
             SigningKeyError: the Secret holds no usable key. It is not replaced: pods trust the one that it should hold.
-            ClusterError: it could be neither read nor created.
+            ClusterError: it could not be read.
         """
         if self._key is None:
-            self._key = await self._read() or await self._create()
+            self._key = await self._read()
         return self._key
+
+    async def load(self) -> SigningKey:
+        """Return the key, a new one when there is none.
+
+        Raises:
+            SigningKeyError: the Secret holds no usable key.
+            ClusterError: it could be neither read nor created.
+        """
+        key = await self.find()
+        if key is None:
+            key = self._key = await self._create()
+        return key
 
     async def _read(self) -> SigningKey | None:
         body = await self._cluster.get(SECRET, self._namespace, SIGNING_KEY_SECRET)

@@ -25,7 +25,6 @@ class ServerSnapshot:
     plan: ServingPlan
     pods: tuple[PodView, ...]
     refusals: Mapping[str, Refusals]
-    endpoint: str
 
 
 class ServerBoard:

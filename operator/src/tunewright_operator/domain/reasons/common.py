@@ -48,12 +48,12 @@ class CommonReason(Reason):
     )
     JOB_REFUSED = (
         "JobRefused",
-        "The API server refused to create a Job: quota, admission policy or missing rights.",
+        "The API server refused to create or change an object of the resource: quota, admission policy or missing rights.",
         "The message is the server's own; raise the quota or change the policy that it names.",
     )
     NAME_TAKEN = (
         "NameTaken",
-        "A Job or ConfigMap of the needed name exists and belongs to somebody else.",
+        "An object of the needed name exists and belongs to another.",
         "Delete it, or create this resource anew under another name.",
     )
     INVALID_SCHEMA = (

@@ -1,4 +1,4 @@
-"""Which pods are a ModelServer's own, and what the kubelet says of them."""
+"""A ModelServer's Deployment and pods: which ones are its own, and what Kubernetes reports of them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.phase_result import PhaseResult
+from tunewright_contracts.serving_plan import PlanStatus, PodState, ServingPlan
 from tunewright_operator.api.labels import controller_uid
 from tunewright_operator.domain.job_run import read_pod_run
 
@@ -24,6 +25,37 @@ class ServerPod:
     """Clients reach it: the readiness probe passes and it is not being deleted."""
     problem: str = ""
     """Why it does not run, in the words of the scheduler, the kubelet or the pod itself."""
+
+
+@dataclass(frozen=True)
+class DeploymentFacts:
+    """The Deployment that a ModelServer controls."""
+
+    replicas: int = 0
+    """Pods that it has, ready or not."""
+    ready_replicas: int = 0
+    updated: bool = True
+    """Whether all pods run the template that it was last applied with."""
+    refused: str = ""
+    """Why the API server creates no more pods (a quota, a policy), in its words."""
+
+
+def read_deployment(server_uid: str, deployment: Mapping[str, Any] | None) -> DeploymentFacts | None:
+    """Return the facts of a Deployment's body; None when there is none, or another controls it."""
+    if deployment is None or controller_uid(deployment) != server_uid:
+        return None
+    status = deployment.get("status", {})
+    observed = int(status.get("observedGeneration") or 0) >= int(deployment["metadata"].get("generation") or 0)
+    replicas = int(status.get("replicas") or 0)
+    failures = [
+        item for item in status.get("conditions") or [] if item["type"] == "ReplicaFailure" and item["status"] == "True"
+    ]
+    return DeploymentFacts(
+        replicas=replicas,
+        ready_replicas=int(status.get("readyReplicas") or 0),
+        updated=observed and int(status.get("updatedReplicas") or 0) == replicas,
+        refused=str(failures[0].get("message") or "") if failures else "",
+    )
 
 
 def find_own_pods(
@@ -44,6 +76,17 @@ def find_own_pods(
     }
     own = [read_server_pod(pod) for pod in pods if controller_uid(pod) in own_sets]
     return tuple(sorted(own, key=lambda pod: pod.name))
+
+
+def find_pods_without(
+    plan: ServingPlan, pods: Iterable[ServerPod], states: Mapping[str, PodState]
+) -> tuple[ServerPod, ...]:
+    """Return the answering pods that have not applied a plan, nor a later one."""
+    return tuple(pod for pod in pods if pod.uid in states and _lacks(states[pod.uid], plan))
+
+
+def _lacks(state: PodState, plan: ServingPlan) -> bool:
+    return state.plan_generation < plan.generation or state.plan_status is PlanStatus.NONE
 
 
 def read_server_pod(pod: Mapping[str, Any]) -> ServerPod:

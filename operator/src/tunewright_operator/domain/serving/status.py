@@ -1,12 +1,12 @@
-"""How a ModelServer is: whether its pods may be replaced, and what its status says."""
+"""How a ModelServer is after a decision's actions: its status, and when to reconcile it again."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from tunewright_contracts.serving_plan import ServingPlan
+from tunewright_operator.api import labels
 from tunewright_operator.api.conditions import ModelServerCondition as Type
 from tunewright_operator.api.model_server import (
     AdapterCount,
@@ -15,58 +15,107 @@ from tunewright_operator.api.model_server import (
     ModelServerStatus,
     PlanReference,
     PodStatus,
-    UpdateStrategy,
 )
 from tunewright_operator.domain.conditions import Wanted, merge_conditions
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.model_server import ModelServerReason as Why
-from tunewright_operator.domain.serving.pods import ServerPod
-from tunewright_operator.domain.serving.replica import PodView
+from tunewright_operator.domain.serving.observation import ServerDecision, ServerObservation, ServerOutcome
+from tunewright_operator.domain.serving.pods import DeploymentFacts, ServerPod
+from tunewright_operator.domain.serving.replica import PodView, view_pod
 
+ROLLOUT_POLL_SECONDS = 2.0
+"""Pause while something changes: a pod starts or lags behind the plan, or a rollout gathers evidence."""
+QUIET_POLL_SECONDS = 10.0
 MAX_REPORTED_PODS = 64
 MAX_REPORTED_FAILURES = 8
 
 
-@dataclass(frozen=True)
-class PoolFacts:
-    """One look at a server's pods. ``updated``: all run the wanted template."""
+@dataclass(frozen=True, slots=True)
+class ServerReport:
+    """How a server is after a decision's actions: what to record, what rollouts see of it, and when to reconcile again."""
 
-    pods: Sequence[ServerPod]
-    views: Sequence[PodView]
+    status: ModelServerStatus
+    pods: tuple[PodView, ...]
+    reconcile_after_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """What conditions are assessed from."""
+
+    server: ModelServer
+    pods: tuple[ServerPod, ...]
+    views: tuple[PodView, ...]
+    deployment: DeploymentFacts | None
     plan: ServingPlan | None
-    replicas: int = 0
-    """Pods that the Deployment has, ready or not."""
-    updated: bool = True
-    needs_surge: bool = False
-    problem: Problem | None = None
-    refused: str = ""
-    """Why the API server creates no more pods."""
-    endpoint: str = ""
-    selector: str = ""
+    problem: Problem | None
+    needs_surge: bool
+
+    @property
+    def answering(self) -> tuple[PodView, ...]:
+        return tuple(view for view in self.views if view.ready and view.state is not None)
+
+    @property
+    def counted(self) -> str:
+        return f"{len(self.answering)} of {self.server.spec.replicas} replicas are ready and answer the operator."
+
+    @property
+    def troubles(self) -> str:
+        """What Kubernetes and the pods report of what does not run."""
+        refused = self.deployment.refused if self.deployment is not None else ""
+        pods = [f"{pod.name}: {pod.problem}" for pod in self.pods if pod.problem]
+        return "; ".join([*pods, *([refused] if refused else [])])
+
+    @property
+    def lagging(self) -> tuple[str, ...]:
+        """The names of the ready pods in which an older plan is in force."""
+        plan = self.plan
+        return tuple(view.name for view in self.views if view.ready and plan and view.generation < plan.generation)
 
 
-def must_hold_update(strategy: UpdateStrategy, *, replicas: int, ready_replicas: int) -> bool:
-    """Whether a changed pod template must wait, since replacing the only pod would leave nobody to answer."""
-    return replicas == 1 and ready_replicas > 0 and strategy.max_surge == 0
+def report(
+    observation: ServerObservation, decision: ServerDecision, outcome: ServerOutcome, now: datetime
+) -> ServerReport:
+    """Return how the server is after the actions of a decision."""
+    states = outcome.states
+    views = tuple(view_pod(pod.uid, pod.name, ready=pod.ready, state=states.get(pod.uid)) for pod in observation.pods)
+    pool = _Pool(
+        server=observation.server,
+        pods=observation.pods,
+        views=views,
+        deployment=observation.deployment,
+        plan=outcome.plan,
+        problem=outcome.problem or decision.problem,
+        needs_surge=decision.needs_surge,
+    )
+    return ServerReport(_build_status(pool, now), views, _decide_pause(observation, pool))
 
 
-def report_pool(server: ModelServer, facts: PoolFacts, now: datetime) -> ModelServerStatus:
-    """Return the server's status."""
-    plan = facts.plan
-    answering = [view for view in facts.views if view.ready and view.state is not None]
+def _decide_pause(observation: ServerObservation, pool: _Pool) -> float:
+    if not observation.has_signing_key and pool.problem is None:
+        return 0.0
+    busy = any(item.deployment is not None and item.deployment.status.candidate for item in observation.tenants)
+    settled = bool(pool.views) and all(
+        view.ready and pool.plan and view.generation >= pool.plan.generation for view in pool.views
+    )
+    return QUIET_POLL_SECONDS if settled and not busy else ROLLOUT_POLL_SECONDS
+
+
+def _build_status(pool: _Pool, now: datetime) -> ModelServerStatus:
+    server, plan, answering = pool.server, pool.plan, pool.answering
     wanted_names = {adapter.name for adapter in plan.adapters} if plan else set()
     everywhere = [name for name in wanted_names if answering and all(name in view.loaded for view in answering)]
-    conditions = _assess(server, facts, len(answering))
     generation = server.metadata.generation
+    selector = labels.build_server_labels(server.metadata.name)
     return server.status.updated(
         observed_generation=generation,
-        conditions=merge_conditions(server.status.conditions, conditions, generation=generation, now=now),
-        endpoint=facts.endpoint,
-        selector=facts.selector,
-        replicas=facts.replicas,
-        ready_replicas=sum(pod.ready for pod in facts.pods),
+        conditions=merge_conditions(server.status.conditions, _assess(pool), generation=generation, now=now),
+        endpoint=server.endpoint,
+        selector=",".join(f"{name}={value}" for name, value in selector.items()),
+        replicas=pool.deployment.replicas if pool.deployment is not None else 0,
+        ready_replicas=sum(pod.ready for pod in pool.pods),
         plan=PlanReference(generation=plan.generation, hash=plan.content_hash()) if plan else server.status.plan,
-        pods=tuple(_report_pod(view) for view in facts.views[:MAX_REPORTED_PODS]),
+        pods=tuple(_report_pod(view) for view in pool.views[:MAX_REPORTED_PODS]),
         adapters=AdapterCount(desired=len(wanted_names), converged=len(everywhere)),
     )
 
@@ -85,48 +134,38 @@ def _report_pod(view: PodView) -> PodStatus:
     )
 
 
-def _assess(server: ModelServer, facts: PoolFacts, answering: int) -> list[Wanted]:
-    spec = server.spec
+def _assess(pool: _Pool) -> list[Wanted]:
+    spec, problem = pool.server.spec, pool.problem
     needed = max(1, spec.replicas - spec.update_strategy.max_unavailable)
-    pods_said = "; ".join(
-        [
-            *(f"{pod.name}: {pod.problem}" for pod in facts.pods if pod.problem),
-            *([facts.refused] if facts.refused else []),
-        ]
-    )
-    counted = f"{answering} of {spec.replicas} replicas are ready and answer the operator."
     if spec.replicas == 0:
         ready = Wanted(Type.READY, "False", Why.SCALED_TO_ZERO, "spec.replicas is 0: nothing answers.")
-    elif answering >= needed:
-        ready = Wanted(Type.READY, "True", Why.SERVING, counted)
-    elif facts.problem is not None and not facts.pods:
-        ready = Wanted(Type.READY, "False", facts.problem.reason, facts.problem.message)
+    elif len(pool.answering) >= needed:
+        ready = Wanted(Type.READY, "True", Why.SERVING, pool.counted)
+    elif problem is not None and not pool.pods:
+        ready = Wanted(Type.READY, "False", problem.reason, problem.message)
     else:
-        reason = Why.REPLICAS_UNAVAILABLE if pods_said else Why.STARTING
-        ready = Wanted(Type.READY, "False", reason, f"{counted} {pods_said}".strip())
-    return [ready, *_assess_progress(server, facts, answering, counted, pods_said)]
+        reason = Why.REPLICAS_UNAVAILABLE if pool.troubles else Why.STARTING
+        ready = Wanted(Type.READY, "False", reason, f"{pool.counted} {pool.troubles}".strip())
+    progress = _assess_progress(pool)
+    return [ready] if progress is None else [ready, progress]
 
 
-def _assess_progress(
-    server: ModelServer, facts: PoolFacts, answering: int, counted: str, pods_said: str
-) -> list[Wanted]:
-    if facts.problem is not None:
-        return [Wanted(Type.STALLED, "True", facts.problem.reason, facts.problem.message)]
-    if facts.needs_surge:
+def _assess_progress(pool: _Pool) -> Wanted | None:
+    """Return Stalled or Reconciling, None when the server is as its spec asks."""
+    if pool.problem is not None:
+        return Wanted(Type.STALLED, "True", pool.problem.reason, pool.problem.message)
+    if pool.needs_surge:
         message = (
             "the pod template changed, and replacing the only replica would be an outage. Set updateStrategy.maxSurge to 1,"
             " add a replica, or scale to 0 and back."
         )
-        return [Wanted(Type.STALLED, "True", Why.NEEDS_SURGE, message)]
-    if not facts.updated:
-        return [
-            Wanted(Type.RECONCILING, "True", Why.UPDATING, f"pods are being replaced. {counted} {pods_said}".strip())
-        ]
-    if answering < server.spec.replicas:
-        return [Wanted(Type.RECONCILING, "True", Why.STARTING, f"{counted} {pods_said}".strip())]
-    plan = facts.plan
-    lagging = [view.name for view in facts.views if view.ready and plan and view.generation < plan.generation]
-    if lagging and plan:
-        message = f"plan {plan.generation} has not reached {', '.join(lagging)}."
-        return [Wanted(Type.RECONCILING, "True", Why.CONVERGING, message)]
-    return []
+        return Wanted(Type.STALLED, "True", Why.NEEDS_SURGE, message)
+    if pool.deployment is None or not pool.deployment.updated:
+        message = f"pods are being replaced. {pool.counted} {pool.troubles}".strip()
+        return Wanted(Type.RECONCILING, "True", Why.UPDATING, message)
+    if len(pool.answering) < pool.server.spec.replicas:
+        return Wanted(Type.RECONCILING, "True", Why.STARTING, f"{pool.counted} {pool.troubles}".strip())
+    if pool.lagging and pool.plan:
+        message = f"plan {pool.plan.generation} has not reached {', '.join(pool.lagging)}."
+        return Wanted(Type.RECONCILING, "True", Why.CONVERGING, message)
+    return None

@@ -1,0 +1,144 @@
+"""A ModelServer whose operator dies after any write, or after any push of a plan, reaches the end that it reaches undisturbed."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from support.clusters.fake_cluster import Crash
+from support.worlds.rollout_world import revision_of
+from support.worlds.serving_world import SERVING, ServingWorld
+from tunewright_contracts.serving_plan import PLAN_KEY, SignedPlan
+from tunewright_operator.api.kinds import CONFIG_MAP, MODEL_SERVER, SECRET
+from tunewright_operator.reconcile.signing_keys import SIGNING_KEY_SECRET, SigningKeys
+
+SYSTEM = "tunewright-system"
+
+
+async def create(world: ServingWorld) -> None:
+    """Make a new installation's first pool: signing key, objects, plan."""
+    world.cluster.remove(SECRET, SYSTEM, SIGNING_KEY_SECRET)
+    world.cluster.remove(MODEL_SERVER, SERVING, "pool")
+    world.put_server()
+    world.restart_operator()
+
+
+async def change_the_template(world: ServingWorld) -> None:
+    world.cluster.edit(MODEL_SERVER, SERVING, "pool", lambda body: body["spec"]["lora"].update(maxRank=32))
+
+
+async def hold_the_template(world: ServingWorld) -> None:
+    """Change the template of the only pod, first without room for a second one, then with it."""
+    await change_the_template(world)
+    await world.settle()
+    world.cluster.edit(
+        MODEL_SERVER,
+        SERVING,
+        "pool",
+        lambda body: body["spec"].update(updateStrategy={"maxSurge": 1, "maxUnavailable": 0}),
+    )
+
+
+async def narrow_what_may_load(world: ServingWorld) -> None:
+    """Write another plan, and push it."""
+    sources = [{"uriPrefix": "s3://models/elsewhere/"}]
+    world.cluster.edit(MODEL_SERVER, SERVING, "pool", lambda body: body["spec"].update(adapterSources=sources))
+
+
+async def lose_the_signing_key(world: ServingWorld) -> None:
+    world.cluster.remove(SECRET, SYSTEM, SIGNING_KEY_SECRET)
+    world.restart_operator()
+
+
+async def conflict(world: ServingWorld) -> None:
+    """Let a pod hold another plan of the same generation."""
+    pod = world.pool.servers()[0]
+    pod.plan = world.plan.updated(routes=())
+    pod.apply(world.plan)
+
+
+COURSES = {
+    "created": (2, create, 8),
+    "another template": (2, change_the_template, 4),
+    "a held template": (1, hold_the_template, 5),
+    "another plan": (2, narrow_what_may_load, 3),
+    "a new signing key": (2, lose_the_signing_key, 5),
+    "a plan conflict": (2, conflict, 2),
+}
+
+
+STARTED: dict[int, ServingWorld] = {}
+"""By number of replicas: what every course starts from, and never changes."""
+
+
+async def begin(replicas: int) -> ServingWorld:
+    if replicas not in STARTED:
+        world = ServingWorld(replicas=replicas)
+        world.put_deployment()
+        await world.settle()
+        await world.promote("first")
+        STARTED[replicas] = world
+    return STARTED[replicas]
+
+
+async def play(world: ServingWorld, course: str) -> dict[str, Any]:
+    """Play a course to its end, and return all that must not depend on the operator's deaths."""
+    await COURSES[course][1](world)
+    await world.settle()
+    status = world.server_status()
+    written = SignedPlan.from_json(world.cluster.peek(CONFIG_MAP, SERVING, "pool-plan")["data"][PLAN_KEY])
+    return {
+        "conditions": [(item["type"], item["status"], item["reason"]) for item in status["conditions"]],
+        "plan": world.plan.content_hash(),
+        "signed": (await SigningKeys(world.cluster, SYSTEM).load()).has_signed(written),
+        "in force": [pod.plan == world.plan for pod in world.pool.servers()],
+        "reported": status["plan"]["generation"] == world.plan.generation,
+        "objects": sorted(
+            (body["kind"], body["metadata"]["name"])
+            for body in world.cluster.bodies(namespace=SERVING)
+            # The names of these hold counters, and a hash of the random signing key.
+            if body["kind"] not in {"Pod", "ReplicaSet"}
+        ),
+        "answers": set(world.ask(10)),
+    }
+
+
+@pytest.mark.parametrize("course", COURSES)
+async def test_an_operator_killed_after_any_write_reaches_the_same_end(course):
+    replicas, _, fewest = COURSES[course]
+    start = await begin(replicas)
+    calm = copy.deepcopy(start)
+    expected = await play(calm, course)
+    assert expected["in force"] == [True] * replicas
+    assert expected["signed"]
+    assert expected["answers"] == {None if course == "another plan" else revision_of("first")}
+    writes = len(calm.cluster.writes) - len(start.cluster.writes)
+    assert writes >= fewest
+    for number in range(1, writes + 1):
+        world = copy.deepcopy(start)
+        world.cluster.crash_after = number
+        end = await play(world, course)
+        assert world.crashes == 1, number
+        assert end == expected, (
+            f"killed after write {number}: {calm.cluster.writes[len(start.cluster.writes) + number - 1]}"
+        )
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_an_operator_killed_after_any_push_reaches_the_same_end(number):
+    start = await begin(2)
+    expected = await play(copy.deepcopy(start), "another plan")
+    world = copy.deepcopy(start)
+    push, pushed = world.pods.push_plan, []
+
+    async def die(pod, signed):
+        await push(pod, signed)
+        pushed.append(pod.name)
+        if len(pushed) == number:
+            raise Crash
+
+    world.pods.push_plan = die
+    assert await play(world, "another plan") == expected
+    assert world.crashes == 1

@@ -1,0 +1,165 @@
+"""`decide` as a table: what is observed of a ModelServer, and what is done about it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from support.clusters.fake_cluster import Clock
+from support.worlds.rollout_world import BASE_DIGEST, make_deployment_body
+from support.worlds.server_observations import PLAN, PODS, make_base_model, make_model_server, make_state, see
+from tunewright_contracts.serving_plan import PlanStatus
+from tunewright_operator.api.adapter_deployment import AdapterDeployment
+from tunewright_operator.api.resource import Metadata
+from tunewright_operator.domain.problem import Problem
+from tunewright_operator.domain.reasons.common import CommonReason
+from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.domain.serving.decision import decide
+from tunewright_operator.domain.serving.observation import (
+    ApplyChildren,
+    CreateSigningKey,
+    ObservedTenant,
+    PlanFacts,
+    PushPlan,
+    ServerObservation,
+    WritePlan,
+)
+from tunewright_operator.domain.serving.pods import DeploymentFacts
+
+MODEL = make_base_model()
+APPLY = ApplyChildren(MODEL)
+HOLD = ApplyChildren(MODEL, hold_update=True)
+WRITE_1, WRITE_3, WRITE_4 = (WritePlan(PLAN.updated(generation=number)) for number in (1, 3, 4))
+NO_SECRET = SecretFacts(exists=False)
+TAKEN = Problem(CommonReason.NAME_TAKEN, "ConfigMap serving/pool-plan exists and belongs to another.")
+
+
+def states(a: int = 3, b: int = 3, status: PlanStatus = PlanStatus.APPLIED) -> dict[str, Any]:
+    return {"a": make_state("a", a, status), "b": make_state("b", b)}
+
+
+def single(*, surge: int = 0, ready: int = 1, changed: bool = True) -> ServerObservation:
+    """A server of one replica, whose template has changed."""
+    server = make_model_server(replicas=1, updateStrategy={"maxSurge": surge, "maxUnavailable": 1 - surge})
+    deployment = DeploymentFacts(replicas=1, ready_replicas=ready)
+    return see(server, deployment=deployment, template_changed=changed, pods=PODS[:1], states={"a": make_state("a")})
+
+
+NEW = {"deployment": None, "pods": (), "states": {}, "plan": PlanFacts()}
+"""A server that was created just now."""
+ROWS: dict[str, tuple[ServerObservation, list[Any]]] = {
+    "all is as it should be: objects are applied again, against drift": (see(), [APPLY]),
+    "no signing key": (see(has_signing_key=False, states={}), [CreateSigningKey()]),
+    "a new server": (see(make_model_server(status={}), **NEW), [APPLY, WRITE_1]),
+    "a new server without its Secret has a plan and no pods": (
+        see(make_model_server(status={}), secret=NO_SECRET, **NEW),
+        [WRITE_1],
+    ),
+    "a new server without a base model": (see(make_model_server(status={}), base_model=None, **NEW), []),
+    "a new server whose base model is not inspected": (
+        see(make_model_server(status={}), base_model=make_base_model(""), **NEW),
+        [],
+    ),
+    "a serving server without its Secret": (see(secret=NO_SECRET), []),
+    "a serving server without its Secret reaches a pod that lags": (
+        see(secret=NO_SECRET, states=states(b=2)),
+        [PushPlan()],
+    ),
+    "a serving server whose base model is gone": (see(base_model=None), []),
+    "another template, with another pod to answer": (see(template_changed=True), [APPLY]),
+    "another template for the only pod": (single(), [HOLD]),
+    "another template for the only pod, with room for a second one": (single(surge=1), [APPLY]),
+    "another template for the only pod, which is not ready": (single(ready=0), [APPLY]),
+    "the same template for the only pod": (single(changed=False), [APPLY]),
+    "another template for a Deployment that is not there": (
+        dataclasses.replace(single(), deployment=None),
+        [APPLY],
+    ),
+    "a deleted plan is written above the status": (see(plan=PlanFacts()), [APPLY, WRITE_4, PushPlan()]),
+    "a plan that is signed by an earlier key": (see(plan=PlanFacts(PLAN)), [APPLY, WRITE_3]),
+    "a restored older plan is overtaken": (
+        see(plan=PlanFacts(PLAN.updated(generation=2), is_signed=True)),
+        [APPLY, WRITE_4, PushPlan()],
+    ),
+    "a pod with a plan of another history": (
+        see(states=states(b=9)),
+        [APPLY, WritePlan(PLAN.updated(generation=10)), PushPlan()],
+    ),
+    "a conflict in a pod": (see(states=states(status=PlanStatus.CONFLICT)), [APPLY, WRITE_4, PushPlan()]),
+    "a pod that lags": (see(states=states(b=2)), [APPLY, PushPlan()]),
+    "a pod that has no plan": (see(states=states(a=0, status=PlanStatus.NONE)), [APPLY, PushPlan()]),
+    "a pod that refused the plan is not asked again": (see(states=states(status=PlanStatus.REFUSED)), [APPLY]),
+    "a pod that does not answer is not offered a plan": (
+        see(plan=PlanFacts(PLAN.updated(generation=2), is_signed=True), states={}),
+        [APPLY, WRITE_4],
+    ),
+    "a plan's ConfigMap that belongs to another is neither written nor pushed": (
+        see(plan=PlanFacts(problem=TAKEN), states=states(b=2)),
+        [APPLY],
+    ),
+}
+
+
+@pytest.mark.parametrize(("observation", "actions"), ROWS.values(), ids=ROWS.keys())
+def test_decide(observation: ServerObservation, actions: list[Any]):
+    assert list(decide(observation).actions) == actions
+
+
+@pytest.mark.parametrize(
+    ("observation", "reason"),
+    [
+        (see(), None),
+        (see(base_model=None), "BaseModelNotFound"),
+        (see(base_model=make_base_model("")), "BaseModelNotReady"),
+        (see(secret=NO_SECRET), "SecretNotFound"),
+        (see(secret=SecretFacts(exists=True)), "SecretNotAllowed"),
+        (see(plan=PlanFacts(problem=TAKEN)), "NameTaken"),
+        (see(secret=NO_SECRET, plan=PlanFacts(problem=TAKEN)), "NameTaken"),
+        (see(secret=NO_SECRET, has_signing_key=False), "SecretNotFound"),
+    ],
+)
+def test_what_keeps_a_server_from_being_made_is_reported(observation: ServerObservation, reason: str | None):
+    problem = decide(observation).problem
+    assert (problem and problem.reason.value) == reason
+
+
+@pytest.mark.parametrize(("observation", "needed"), [(single(), True), (single(surge=1), False), (see(), False)])
+def test_a_held_update_needs_surge(observation: ServerObservation, needed: bool):
+    assert decide(observation).needs_surge == needed
+
+
+def tenant(*, allowed: bool = True, readable: bool = True) -> ObservedTenant:
+    body = make_deployment_body(Clock())
+    deployment = AdapterDeployment.from_body(body) if readable else None
+    return ObservedTenant(Metadata.model_validate(body["metadata"]), namespace_allowed=allowed, deployment=deployment)
+
+
+@pytest.mark.parametrize(("allowed", "aliases"), [(True, ["support"]), (False, [])])
+def test_a_tenant_of_an_admitted_namespace_gets_its_route(allowed: bool, aliases: list[str]):
+    decision = decide(see(tenants=(tenant(allowed=allowed),)))
+    written = [action.plan for action in decision.actions if isinstance(action, WritePlan)]
+    assert [route.alias for plan in written for route in plan.routes] == aliases
+    assert set(decision.refusals) == (set() if allowed else {"deployment-uid"})
+
+
+def test_a_tenant_that_cannot_be_read_keeps_its_route():
+    first = decide(see(tenants=(tenant(),)))
+    (plan,) = [action.plan for action in first.actions if isinstance(action, WritePlan)]
+    later = see(tenants=(tenant(readable=False),), plan=PlanFacts(plan, is_signed=True), states=states(a=4, b=4))
+    assert decide(later).actions == (APPLY,)
+    stranger = decide(see(tenants=(tenant(readable=False),)))
+    assert stranger.actions == (APPLY,), "one that was never served gets no route"
+
+
+def test_without_a_decided_plan_nothing_is_known_of_refusals():
+    assert decide(see(plan=PlanFacts(problem=TAKEN))).refusals is None
+    assert decide(see(make_model_server(status={}), base_model=None, **NEW)).refusals is None
+    assert decide(see()).refusals == {}
+
+
+def test_a_server_whose_base_model_is_gone_serves_the_weights_that_its_pods_run():
+    decision = decide(see(base_model=None, tenants=(tenant(),)))
+    (plan,) = [action.plan for action in decision.actions if isinstance(action, WritePlan)]
+    assert plan.base_model_digest == BASE_DIGEST
