@@ -144,3 +144,24 @@ async def test_death_between_any_two_writes_reaches_the_same_end():
         await live(world)
         assert world.cluster.crash_after is None
         assert world.body["status"] == undisturbed.body["status"]
+
+
+async def test_death_between_any_two_writes_of_a_deletion_leaves_nothing():
+    async def die_once(point: int | None) -> int:
+        world = BaseModelWorld()
+        await world.settle()
+        world.jobs.start(JOB_NAME)
+        world.jobs.finish(JOB_NAME, inspected())
+        await world.settle()
+        before = len(world.cluster.writes)
+        await world.cluster.delete(BASE_MODEL, None, "smol")
+        world.cluster.crash_after = point
+        await world.settle()
+        assert world.cluster.crash_after is None
+        assert world.cluster.bodies(BASE_MODEL) == []
+        return len(world.cluster.writes) - before
+
+    writes = await die_once(None)
+    assert writes >= 2, "the deletion itself, and letting go of the finalizer"
+    for point in range(1, writes):
+        await die_once(point)

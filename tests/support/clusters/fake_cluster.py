@@ -212,10 +212,7 @@ class FakeCluster:
             stored["metadata"][field] = {key: value for key, value in values.items() if value is not None}
         if finalizers is not None:
             stored["metadata"]["finalizers"] = [*finalizers]
-        result = self._update("patch_metadata", address, stored)
-        if stored["metadata"].get("deletionTimestamp") and not stored["metadata"].get("finalizers"):
-            self._collect(address)
-        return result
+        return self._update("patch_metadata", address, stored)
 
     async def delete(
         self,
@@ -271,6 +268,8 @@ class FakeCluster:
 
     def _write(self, verb: str, address: Address, stored: Body) -> Body:
         self._store(address, stored)
+        if stored["metadata"].get("deletionTimestamp") and not stored["metadata"].get("finalizers"):
+            self._collect(address)  # within the write, so that a crash after it finds the object gone
         self._count(verb, address)
         return copy.deepcopy(stored)
 

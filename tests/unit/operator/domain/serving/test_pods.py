@@ -1,0 +1,91 @@
+"""A server's Deployment and pods, read from what the API server holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from support.worlds.server_observations import PLAN, PODS, make_state
+from tunewright_contracts.serving_plan import PlanStatus
+from tunewright_operator.domain.serving.pods import (
+    DeploymentFacts,
+    find_own_pods,
+    find_pods_without,
+    read_deployment,
+    read_server_pod,
+)
+
+SERVER = "server-uid"
+
+
+def owned(owner: str | None, **body: Any) -> dict[str, Any]:
+    references = [{"uid": owner, "controller": True}] if owner else []
+    return {"metadata": {"uid": "d", "generation": 4, "ownerReferences": references}, **body}
+
+
+@pytest.mark.parametrize(
+    ("status", "facts"),
+    [
+        ({}, DeploymentFacts(updated=False)),
+        (
+            {"observedGeneration": 4, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 1},
+            DeploymentFacts(replicas=2, ready_replicas=1),
+        ),
+        ({"observedGeneration": 3, "replicas": 2, "updatedReplicas": 2}, DeploymentFacts(replicas=2, updated=False)),
+        ({"observedGeneration": 4, "replicas": 2, "updatedReplicas": 1}, DeploymentFacts(replicas=2, updated=False)),
+        (
+            {
+                "observedGeneration": 4,
+                "conditions": [
+                    {"type": "Available", "status": "True", "message": "fine"},
+                    {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"},
+                ],
+            },
+            DeploymentFacts(refused="exceeded quota"),
+        ),
+        (
+            {"observedGeneration": 4, "conditions": [{"type": "ReplicaFailure", "status": "False", "message": "past"}]},
+            DeploymentFacts(),
+        ),
+    ],
+)
+def test_a_deployments_facts(status: dict[str, Any], facts: DeploymentFacts):
+    assert read_deployment(SERVER, owned(SERVER, status=status)) == facts
+
+
+@pytest.mark.parametrize("deployment", [None, owned(None), owned("another")])
+def test_a_deployment_that_another_controls_is_none_of_ours(deployment: dict[str, Any] | None):
+    assert read_deployment(SERVER, deployment) is None
+    assert find_own_pods(SERVER, deployment, [], []) == ()
+
+
+@pytest.mark.parametrize(
+    ("generation", "status", "lacks"),
+    [
+        (2, PlanStatus.APPLIED, True),
+        (3, PlanStatus.APPLIED, False),
+        (4, PlanStatus.APPLIED, False),
+        (3, PlanStatus.CONFLICT, False),
+        (3, PlanStatus.REFUSED, False),
+        (0, PlanStatus.NONE, True),
+        (9, PlanStatus.NONE, True),
+    ],
+)
+def test_a_plan_is_missing_in_pods_that_answer_and_have_an_older_one(generation: int, status: PlanStatus, lacks: bool):
+    states = {"a": make_state("a", generation, status)}
+    assert find_pods_without(PLAN, PODS, states) == (PODS[:1] if lacks else ())
+
+
+POD = {
+    "metadata": {"uid": "u", "namespace": "serving", "name": "pool-1"},
+    "status": {"phase": "Running", "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]},
+}
+
+
+def test_a_pod_is_called_while_it_runs_and_is_ready_until_it_is_deleted():
+    pod = read_server_pod(POD)
+    assert (pod.ip, pod.ready, pod.problem) == ("10.0.0.1", True, "")
+    leaving = read_server_pod({**POD, "metadata": {**POD["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}})
+    assert (leaving.ip, leaving.ready) == ("10.0.0.1", False)
+    assert read_server_pod({**POD, "status": {**POD["status"], "phase": "Pending"}}).ip == ""
