@@ -26,7 +26,10 @@ from tunewright_evaluator.scorers import build_scorer
 from tunewright_storage.store import Store
 
 _MAX_DATASET_BYTES = 256 << 20
-_REQUEST_TIMEOUT_SECONDS = 120
+_REQUEST_TIMEOUT_SECONDS = 300
+"""Long enough for a server on a few slow cores that has all requests of an evaluation in one batch."""
+_REPORTED_ANSWERS = 20
+"""The log gets a line each time that so many more answers of an arm have come: what shows that an evaluation goes on."""
 
 log = structlog.get_logger(__name__)
 
@@ -106,12 +109,18 @@ async def evaluate(
 async def _ask_all(
     client: ServerClient, arm: str, target: str, records: Sequence[Record], concurrency: int
 ) -> list[str]:
-    """Ask one arm every record, a few at a time: evaluation shares the servers with live users."""
+    """Ask one arm every record, ``concurrency`` at a time: evaluation shares the servers with live users."""
     limit = asyncio.Semaphore(concurrency)
+    answered = 0
 
     async def ask(record: Record) -> str:
+        nonlocal answered
         async with limit:
-            return await client.ask(target, record)
+            answer = await client.ask(target, record)
+        answered += 1
+        if answered % _REPORTED_ANSWERS == 0:
+            log.info("answered", arm=arm, answered=answered, records=len(records))
+        return answer
 
     log.info("asking_started", arm=arm, target=target, records=len(records))
     try:

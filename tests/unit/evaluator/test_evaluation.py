@@ -1,9 +1,11 @@
 """From a request to a report: the same records of every arm on a small server, and every failure in words."""
 
+import asyncio
 import json
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from tunewright_contracts.evaluation_report import EvaluationReport, EvaluationRequest
 from tunewright_contracts.phase_result import MAX_TERMINATION_MESSAGE_BYTES
@@ -104,6 +106,30 @@ async def test_every_arm_answers_the_same_records(token):
     stored = EvaluationReport.from_json(store.written["s3://bucket/report.json"])
     assert stored == report
     assert [(answer.candidate, answer.base) for answer in stored.answers[:2]] == [("a0", "?"), ("a1", "?")]
+
+
+async def test_enough_records_are_asked_at_a_time_for_a_server_to_batch_them_and_no_more(token):
+    server, flying, most = Server(CANDIDATE, INCUMBENT), 0, 0
+    together = asyncio.Barrier(request_for().concurrency)
+
+    async def answer(request):
+        nonlocal flying, most
+        flying += 1
+        most = max(most, flying)
+        await together.wait()  # Until as many are under way: fewer would wait here for ever.
+        flying -= 1
+        return server(request)
+
+    async with asyncio.timeout(30):
+        assert (await run(answer, token, Store(records=96))).samples == 96
+    assert most == request_for().concurrency == 16
+
+
+async def test_the_log_shows_how_far_each_arm_is(token):
+    with capture_logs() as lines:
+        await run(Server(CANDIDATE, INCUMBENT), token, Store(records=50))
+    told = [(line["arm"], line["answered"], line["records"]) for line in lines if line["event"] == "answered"]
+    assert told == [(arm, count, 50) for arm in ("candidate", "base", "incumbent") for count in (20, 40)]
 
 
 async def test_a_worse_candidate_fails(token):
