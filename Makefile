@@ -23,13 +23,14 @@ machine:
 	@dev/bootstrap --cluster
 
 .PHONY: check
-check: venv ## Format, lint, types, layers, generated files and unit tests
+check: venv ## Format, lint, types, layers, generated files, words and unit tests
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
 	$(PYTHON) charts/generate.py --check
 	$(PYTHON) docs/generate.py --check
+	$(PYTHON) dev/check_words.py
 	$(PYTHON) -m pytest tests/unit tests/loop -q --numprocesses=auto $(COVERAGE) $(ARGS)
 
 .PHONY: format

@@ -39,7 +39,7 @@ def render_crd(text: str) -> str:
 
 
 def render_readme(readme: str) -> str:
-    """Return the README with its table of values made anew."""
+    """Return the README with its table of values generated again."""
     schema = json.loads((CHART / "values.schema.json").read_text())
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     rows = ["| value | default | meaning |", "| --- | --- | --- |"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import pathlib
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -50,7 +51,7 @@ def generated(source: str) -> str:
 
 
 def cell(text: str) -> str:
-    """Return text that breaks no table and shows its angle brackets, which code spans do by themselves."""
+    """Return text for a table's cell: bars and, outside code spans, angle brackets are escaped."""
     parts = " ".join(text.split()).replace("|", "\\|").split("`")
     return "`".join(part if index % 2 else part.replace("<", "&lt;") for index, part in enumerate(parts))
 
@@ -66,8 +67,10 @@ def render_api() -> str:
         generated("crds/"),
         "# Custom resources",
         "",
-        "Group `tunewright.dev`, version `v1alpha1`. The same text is in `kubectl explain <kind>.spec`. Every rule below is",
-        "checked by the API server when an object is applied; a default is what it writes into a field that is left out.",
+        "Group `tunewright.dev`, version `v1alpha1`.",
+        "`kubectl explain <kind>.spec` shows the same text.",
+        "The API server checks every rule below when an object is applied, and writes the default into a field that is not set.",
+        "[Complete manifests](manifests.md) has an annotated example of each kind.",
     ]
     for kind in KINDS:
         lines += ["", *kind_section(by_kind[kind])]
@@ -79,10 +82,11 @@ def kind_section(crd: dict[str, Any]) -> Iterator[str]:
     spec = crd["spec"]
     (version,) = spec["versions"]
     schema = version["schema"]["openAPIV3Schema"]
-    scope = "in a namespace" if spec["scope"] == "Namespaced" else "cluster-wide"
+    scope = "namespaced" if spec["scope"] == "Namespaced" else "cluster-scoped"
     yield f"## {spec['names']['kind']}"
     yield ""
-    yield f"{schema['description']} Lives {scope}; short name `{spec['names']['shortNames'][0]}`."
+    yield from re.split(r"(?<=\.) (?=[A-Z])", schema["description"])
+    yield f"It is {scope}; its short name is `{spec['names']['shortNames'][0]}`."
     columns = [column["name"] for column in version["additionalPrinterColumns"] if not column.get("priority")]
     yield f"`kubectl get` shows: {', '.join(columns)}."
     for part in ("spec", "status"):
@@ -164,15 +168,19 @@ def render_permissions() -> str:
     rules = yaml.safe_load((ROOT / RULES).read_text())
     lines = [
         generated(RULES),
-        "# What the operator may do",
+        "# The operator's permissions",
         "",
-        "These are all its rights; a test asks the API server that there are no others. It holds no credentials of buckets and",
-        "no right to run commands in pods, to read logs, to list Secrets, to write specs, or to grant anything.",
+        "This page lists all rights of the operator; a test checks with the API server that there are no others.",
+        "The operator holds no bucket credentials.",
+        "It cannot run commands in pods, read logs, list Secrets, write specs, or grant rights.",
         "",
-        "What this means if its token is stolen: whoever has it can read a Secret whose name they know, and can run pods in",
-        "every namespace as Jobs and Deployments, hence use every Secret and ServiceAccount there. They can also write over every",
-        "Secret (create, patch) and ConfigMap (create, update, patch) whose name they know. Treat the operator's namespace like",
-        "that of any controller that creates pods for others: give nobody else rights in it.",
+        "If the operator's token is stolen, its new holder can:",
+        "",
+        "- read every Secret whose name they know;",
+        "- run pods in every namespace, as Jobs and Deployments, and through them use every Secret and ServiceAccount there;",
+        "- overwrite every Secret (create, patch) and ConfigMap (create, update, patch) whose name they know.",
+        "",
+        "Treat the operator's namespace like that of any controller that creates pods for others: give no other user rights in it.",
     ]
     titles = {"cluster": "In every namespace (ClusterRole)", "namespace": "In its own namespace (Role)"}
     for part, title in titles.items():
@@ -183,11 +191,10 @@ def render_permissions() -> str:
         "## Rights of others",
         "",
         "- Trainer, server and evaluator pods have no service account token and no rights.",
-        "- The chart adds FineTuneJob, ModelServer and AdapterDeployment to Kubernetes' `view`, `edit` and `admin` roles",
-        "  (`rbac.aggregateToUserRoles`), lets everybody read the catalogue of base models (`rbac.everyoneReadsBaseModels`), and",
-        "  has a ClusterRole `tunewright-catalogue-admin` for the platform team, bound to nobody.",
-        "- `helm uninstall` runs one Job under the operator's account, which scales the operator to 0 and takes its finalizers",
-        "  off; it needs no further rights.",
+        "- The chart adds FineTuneJob, ModelServer and AdapterDeployment to Kubernetes' `view`, `edit` and `admin` roles (`rbac.aggregateToUserRoles`).",
+        "- The chart lets every authenticated user read the catalogue of base models (`rbac.everyoneReadsBaseModels`).",
+        "- The chart has a ClusterRole `tunewright-catalogue-admin` for the platform team. It is not bound to any user.",
+        "- `helm uninstall` runs one Job with the operator's ServiceAccount, which scales the operator to 0 and removes its finalizers; it needs no other rights.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -209,12 +216,14 @@ def render_conditions() -> str:
         generated(f"{CONDITIONS} and the enums in {', '.join(modules)}"),
         "# Conditions and reasons",
         "",
-        "Every condition carries `observedGeneration`: it speaks of the present spec when that equals `metadata.generation`. Its",
-        "message says what was wrong, where, and what to do; its reason is one of the words below, for programs.",
-        "`kubectl wait --for=condition=Ready` (a FineTuneJob: `Succeeded`) and tools that read kstatus work on all kinds.",
+        "Every condition has `observedGeneration`: it describes the current spec when that equals `metadata.generation`.",
+        "Its message explains what was wrong, where, and what to do.",
+        "Its reason is one of the words below, for programs.",
+        "`kubectl wait --for=condition=Ready` (for a FineTuneJob: `Succeeded`) and tools that read kstatus work on all kinds.",
+        "[Troubleshooting](../how-to/troubleshooting.md) starts from the symptom instead.",
         "",
-        "Of a FineTuneJob that exists only `suspend`, `activeDeadlineSeconds` and `retry.maxRestarts` can be changed. To correct,",
-        "raise or lower another field, create another job.",
+        "Only `suspend`, `activeDeadlineSeconds` and `retry.maxRestarts` of an existing FineTuneJob can be changed.",
+        "To change another field, create another job.",
         "",
         "## Types",
         "",
