@@ -193,7 +193,7 @@ def render_permissions() -> str:
         "- Trainer, server and evaluator pods have no service account token and no rights.",
         "- The chart adds FineTuneJob, ModelServer and AdapterDeployment to Kubernetes' `view`, `edit` and `admin` roles (`rbac.aggregateToUserRoles`).",
         "- The chart lets every authenticated user read the catalogue of base models (`rbac.everyoneReadsBaseModels`).",
-        "- The chart has a ClusterRole `tunewright-catalogue-admin` for the platform team. It is not bound to any user.",
+        "- The chart has a ClusterRole `tunewright-catalogue-admin` for the platform team, which is not bound to any user.",
         "- `helm uninstall` runs one Job with the operator's ServiceAccount, which scales the operator to 0 and removes its finalizers; it needs no other rights.",
     ]
     return "\n".join(lines) + "\n"

@@ -21,6 +21,8 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
 YAML_BLOCK = re.compile(r"^```ya?ml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PLACEHOLDER = "…"
+COMPLETE = "docs/reference/manifests.md"
+"""The page whose manifests have every field."""
 
 Body = dict[str, Any]
 
@@ -164,6 +166,39 @@ def test_rules_say_what_the_crds_say(kind: str, message: str, holds: Callable[[B
     for case in cases:
         assert case.good is None or holds(merge(table.base, case.good))
         assert not holds(merge(table.base, case.bad))
+
+
+def list_fields(schema: Body, path: str) -> Iterator[str]:
+    """Yield the path of every field below a schema; an array's items have the array's path."""
+    for name, child in schema.get("properties", {}).items():
+        yield f"{path}.{name}"
+        yield from list_fields(child.get("items", child), f"{path}.{name}")
+
+
+def list_values(value: Any, path: str) -> Iterator[str]:
+    """Yield the path of every key of a manifest's part."""
+    for item in value if isinstance(value, list) else [value]:
+        for name, child in item.items() if isinstance(item, dict) else ():
+            yield f"{path}.{name}"
+            yield from list_values(child, f"{path}.{name}")
+
+
+@pytest.mark.parametrize("kind", sorted(read_crds()))
+def test_complete_manifests_show_every_field_of_the_spec(kind: str) -> None:
+    schema = root_schema(read_crds()[kind])["properties"]["spec"]
+    shown = {
+        path
+        for manifest in MANIFESTS
+        if manifest.page == COMPLETE and manifest.body["kind"] == kind
+        for path in list_values(manifest.body["spec"], "spec")
+    }
+    assert sorted(set(list_fields(schema, "spec")) - shown) == []
+
+
+def test_a_field_that_is_missing_is_found() -> None:
+    schema = {"properties": {"a": {"items": {"properties": {"b": {}}}}, "c": {"properties": {"d": {}}}}}
+    assert set(list_fields(schema, "spec")) == {"spec.a", "spec.a.b", "spec.c", "spec.c.d"}
+    assert set(list_values({"a": [{"b": 1}, {}], "c": {}}, "spec")) == {"spec.a", "spec.a.b", "spec.c"}
 
 
 def test_wrong_fields_are_found_and_placeholders_are_not() -> None:

@@ -1,22 +1,44 @@
-"""The page of metrics names every metric, and no other."""
+"""The page of metrics names every metric, and no other; the alerts use only those."""
 
 import pathlib
 import re
 
+import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 from tunewright_operator.runtime import metrics as operator_metrics
 from tunewright_server.telemetry.counters import Counters
 from tunewright_server.telemetry.metrics import ServerCollector
 
-PAGE = pathlib.Path(__file__).parents[3] / "docs" / "reference" / "metrics.md"
+DOCS = pathlib.Path(__file__).parents[3] / "docs"
+PAGE = DOCS / "reference" / "metrics.md"
+ALERTS = DOCS / "how-to" / "alerts.md"
+SERIES = r"(?:_bucket|_sum|_count)?"
+
+
+def list_exported() -> set[str]:
+    """Return the names of all metrics, as Prometheus shows them."""
+    collectors = [value for value in vars(operator_metrics).values() if isinstance(value, MetricWrapperBase)]
+    collectors.append(ServerCollector(Counters(), {}, list, lambda: 1))
+    return {
+        f"{family.name}_total" if family.type == "counter" else family.name
+        for collector in collectors
+        for family in collector.collect()
+    }
 
 
 def test_the_page_is_complete():
-    collectors = [value for value in vars(operator_metrics).values() if isinstance(value, MetricWrapperBase)]
-    collectors.append(ServerCollector(Counters(), {}, list, lambda: 1))
-    exported = set()
-    for collector in collectors:
-        for family in collector.collect():
-            exported.add(f"{family.name}_total" if family.type == "counter" else family.name)
-    assert set(re.findall(r"^\| `(tunewright_[a-z_]+)`", PAGE.read_text(), re.MULTILINE)) == exported
+    assert set(re.findall(r"^\| `(tunewright_[a-z_]+)`", PAGE.read_text(), re.MULTILINE)) == list_exported()
+
+
+def test_alerts_use_metrics_that_exist():
+    (rules,) = (
+        document
+        for block in re.findall(r"^```yaml\n(.*?)^```$", ALERTS.read_text(), re.MULTILINE | re.DOTALL)
+        if "groups" in (document := yaml.safe_load(block))
+    )
+    expressions = [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    used = {name for expression in expressions for name in re.findall(r"tunewright_\w+", expression)}
+    known = list_exported()
+    assert expressions
+    assert {name for name in used if re.sub(SERIES + "$", "", name) not in known} == set()
