@@ -11,12 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from tunewright_dev import console, files
-from tunewright_dev.demo import setting, setup, story, telling, view
-from tunewright_dev.demo.summary import find_violations
+from tunewright_dev.demo import setting, setup, story
+from tunewright_dev.demo.output import telling, view
+from tunewright_dev.demo.output.summary import find_violations
 from tunewright_dev.errors import DevError
 
 if TYPE_CHECKING:
-    from tunewright_dev.demo.summary import Summary
+    from tunewright_dev.demo.output.summary import Summary
     from tunewright_dev.target import Target
 
 

@@ -18,19 +18,21 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tunewright_dev import chart
-from tunewright_dev.demo import customers, memory, setting, telling
-from tunewright_dev.demo.feed import Feed
-from tunewright_dev.demo.report import build_summary
-from tunewright_dev.demo.summary import PROMOTED
-from tunewright_dev.demo.world import Source, World, find_condition
+from tunewright_dev.demo import customers, setting
+from tunewright_dev.demo.observed import memory
+from tunewright_dev.demo.observed.feed import Feed
+from tunewright_dev.demo.observed.world import Source, World, find_condition
+from tunewright_dev.demo.output import telling
+from tunewright_dev.demo.output.report import build_summary
+from tunewright_dev.demo.output.summary import PROMOTED
 from tunewright_dev.errors import DevError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tunewright_dev.demo.rollouts import Ended
-    from tunewright_dev.demo.summary import Summary
-    from tunewright_dev.demo.view import View
+    from tunewright_dev.demo.observed.rollouts import Ended
+    from tunewright_dev.demo.output.summary import Summary
+    from tunewright_dev.demo.output.view import View
     from tunewright_dev.kubectl import Kubectl
     from tunewright_dev.target import Target
 

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tunewright_dev.demo.answers import Answer
+from tunewright_dev.demo.observed.answers import Answer
 from tunewright_dev.paths import find_paths
 
 sys.path.insert(0, str(find_paths().clone / "examples" / "support-triage"))

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.serving_plan import PLAN_KEY, ServingPlan, SignedPlan
-from tunewright_dev.demo.answers import Answer, Tally
-from tunewright_dev.demo.ledger import Ledger, PlanEntry
-from tunewright_dev.demo.rollouts import Ended, RolloutLog, read_time
+from tunewright_dev.demo.observed.answers import Answer, Tally
+from tunewright_dev.demo.observed.ledger import Ledger, PlanEntry
+from tunewright_dev.demo.observed.rollouts import Ended, RolloutLog, read_time
 
 if TYPE_CHECKING:
-    from tunewright_dev.demo.feed import Event
+    from tunewright_dev.demo.observed.feed import Event
 
 Body = dict[str, Any]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tunewright_dev.demo.answers import SETTLE_SECONDS, Answer, Tally
-from tunewright_dev.demo.ledger import Ledger, PlanEntry
+from tunewright_dev.demo.observed.answers import SETTLE_SECONDS, Answer, Tally
+from tunewright_dev.demo.observed.ledger import Ledger, PlanEntry
 
 REVISION = "support--aaa"
 

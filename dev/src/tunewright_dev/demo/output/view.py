@@ -13,12 +13,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from tunewright_dev.demo import telling
+from tunewright_dev.demo.output import telling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tunewright_dev.demo.world import World
+    from tunewright_dev.demo.observed.world import World
 
 QUIET_SECONDS = 20.0
 """The longest that a pipe is silent."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tunewright_dev.demo.rollouts import name_stage
-from tunewright_dev.demo.world import find_condition
+from tunewright_dev.demo.observed.rollouts import name_stage
+from tunewright_dev.demo.observed.world import find_condition
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tunewright_dev.demo.answers import Answer, Tally
-    from tunewright_dev.demo.rollouts import Ended
-    from tunewright_dev.demo.summary import Summary
-    from tunewright_dev.demo.world import World
+    from tunewright_dev.demo.observed.answers import Answer, Tally
+    from tunewright_dev.demo.observed.rollouts import Ended
+    from tunewright_dev.demo.observed.world import World
+    from tunewright_dev.demo.output.summary import Summary
 
 Body = dict[str, Any]
 WIDTH = 110

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tunewright_dev.demo.ledger import GONE_SECONDS, Ledger, PlanEntry
+from tunewright_dev.demo.observed.ledger import GONE_SECONDS, Ledger, PlanEntry
 
 OLD, NEW = "support--aaa", "support--bbb"
 

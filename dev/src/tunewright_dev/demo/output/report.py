@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from tunewright_contracts.metrics import MetricType
 from tunewright_dev.demo import setting
-from tunewright_dev.demo.rollouts import read_time
-from tunewright_dev.demo.summary import PROMOTED, Answers, Qualities, Quality, RolloutResult, Seconds, Summary
+from tunewright_dev.demo.observed.rollouts import read_time
+from tunewright_dev.demo.output.summary import PROMOTED, Answers, Qualities, Quality, RolloutResult, Seconds, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from tunewright_contracts.evaluation_report import EvaluationReport
-    from tunewright_dev.demo.ledger import Ledger
-    from tunewright_dev.demo.rollouts import Ended
-    from tunewright_dev.demo.world import World
+    from tunewright_dev.demo.observed.ledger import Ledger
+    from tunewright_dev.demo.observed.rollouts import Ended
+    from tunewright_dev.demo.observed.world import World
 
 
 def build_summary(world: World, jobs: Sequence[str], store: S3Client, cold_setup_seconds: float | None) -> Summary:

@@ -1,0 +1,67 @@
+"""The demo's picture of the cluster, from the objects as the API server has them."""
+
+from __future__ import annotations
+
+from support.worlds.demo_objects import NEW, config_map
+from tunewright_contracts.serving_plan import PLAN_KEY
+from tunewright_dev.demo.observed.feed import Event
+from tunewright_dev.demo.observed.rollouts import read_time
+from tunewright_dev.demo.observed.world import Source, World, find_condition, read_generations, read_plan
+
+
+def test_a_plan_is_read_with_the_shares_above_zero_and_the_second_of_its_last_write():
+    written = read_time("2026-01-01T00:00:10Z")
+    plan = read_plan(config_map(7, {"support--aaa": 100, NEW: 0}), at=written + 0.7)
+    assert (plan.generation, plan.earliest, plan.observed) == (7, written, written + 0.7)
+    assert plan.shares == {"support": {"support--aaa": 100}}
+
+
+def test_a_clock_that_is_behind_does_not_put_a_write_after_its_observation():
+    written = read_time("2026-01-01T00:00:10Z")
+    assert read_plan(config_map(7, {}), at=written - 5).earliest == written - 5
+
+
+def test_what_is_no_plan_is_none():
+    assert read_plan({"metadata": {}, "data": {}}, at=1) is None
+    assert read_plan({"metadata": {}, "data": {PLAN_KEY: "{}"}}, at=1) is None
+
+
+def test_pods_that_serve_nothing_yet_say_nothing():
+    pods = [
+        {"name": "a", "ready": True, "planGeneration": 3},
+        {"name": "starting", "ready": False, "planGeneration": 0},
+        {"name": "ending", "ready": False, "planGeneration": 2},
+    ]
+    assert read_generations({"status": {"pods": pods}}) == {"a": 3, "ending": 2}
+    assert read_generations({}) == {}
+
+
+def test_events_become_one_picture():
+    world = World("support")
+    at = read_time("2026-01-01T00:00:11Z")
+    world.absorb(Event(Source.PLAN, at, config_map(1, {NEW: 100})))
+    world.absorb(
+        Event(Source.SERVER, at + 1, {"status": {"pods": [{"name": "a", "ready": True, "planGeneration": 1}]}})
+    )
+    assert world.ledger.serves_everywhere("support")
+    line = {"number": 1, "start": at, "end": at + 2, "session": "s", "kind": "ticket", "status": 200}
+    world.absorb(Event(Source.CUSTOMERS, at, {**line, "revision": NEW, "model": "support", "answer": "{}"}))
+    world.tally.judge()
+    assert (world.tally.total, world.tally.wrong) == (1, [])
+    for used in (5, 9, 7):
+        world.absorb(Event(Source.MEMORY, at, {"a": used}))
+    assert world.peak_memory == {"a": 9}
+    world.absorb(Event(Source.JOBS, at, {"metadata": {"name": "j"}}))
+    world.absorb(Event(Source.JOBS, at, {"metadata": {"name": "j"}}, deleted=True))
+    assert world.jobs == {}
+    assert not world.customers_ended
+    world.absorb(Event(Source.CUSTOMERS, at, ended=True))
+    assert world.customers_ended
+
+
+def test_a_condition_of_an_older_generation_does_not_count():
+    body = {"metadata": {"generation": 2}, "status": {"conditions": [{"type": "Ready", "observedGeneration": 1}]}}
+    assert find_condition(body, "Ready") == {}
+    body["status"]["conditions"][0]["observedGeneration"] = 2
+    assert find_condition(body, "Ready")["type"] == "Ready"
+    assert find_condition(None, "Ready") == {}

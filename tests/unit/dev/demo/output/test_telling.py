@@ -1,0 +1,86 @@
+"""What the demo says of its world, in words."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import os
+import subprocess
+import threading
+
+from support.worlds.demo_objects import GOOD, NEW, deployment, job
+from tunewright_dev.demo.output import telling
+
+
+def test_a_job_is_told_by_how_far_and_how_good_it_is():
+    assert telling.tell_job(None) == "not applied yet"
+    assert telling.tell_job({"metadata": {}}) == "Pending"
+    progress = {"step": 3, "totalSteps": 40, "trainLoss": "0.51"}
+    assert telling.tell_job(job("Training", progress=progress)) == "Training, step 3 of 40, loss 0.51"
+    scores = [{"type": "ExactMatch", "base": "0", "tuned": "0.75", "samples": 24}]
+    assert "ExactMatch 0 → 0.75 of 24" in telling.tell_job(job("Succeeded", evaluation=scores))
+    failed = {"type": "Succeeded", "status": "False", "observedGeneration": 1, "message": "dataset.jsonl: no such key"}
+    assert telling.tell_job(job("Failed", conditions=[failed])) == "Failed: dataset.jsonl: no such key"
+
+
+def test_a_rollout_is_told_by_its_stage():
+    assert telling.tell_rollout(deployment()) == "nothing is stable yet"
+    told = telling.tell_rollout(deployment({"revision": NEW, "step": 0}, stable="support--aaa"))
+    assert told == f"{NEW}: evaluate (stable is support--aaa)"
+    ending = {"revision": NEW, "step": 2, "ending": {"reason": "GuardrailFailed"}}
+    assert telling.tell_rollout(deployment(ending)) == f"{NEW} is being withdrawn: GuardrailFailed"
+
+
+def test_three_things_to_try_each_have_commands():
+    suggestions = telling.suggest("export KUBECONFIG=x", "serving", "smollm2", NEW)
+    assert len(suggestions) == 3
+    assert all("kubectl" in commands for _, commands in suggestions)
+
+
+class AnsweringServer(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        answer = f"{self.path} {request['model']}: {request['messages'][-1]['content']}".encode()
+        self.send_response(200)
+        self.send_header("x-tunewright-revision", NEW)
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def answering_server():
+    with http.server.HTTPServer(("127.0.0.1", 0), AnsweringServer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+
+
+def test_asking_it_yourself_needs_no_more_than_bash_and_python(tmp_path):
+    (tmp_path / "kubectl").write_text("#!/bin/sh\n")
+    (tmp_path / "kubectl").chmod(0o755)
+    (_, commands), *_ = telling.suggest(f"export PATH={tmp_path}:$PATH", "serving", "smollm2", NEW)
+    assert "curl" not in commands
+    with answering_server() as port:
+        environment = os.environ | {"no_proxy": "127.0.0.1"}
+        script = commands.replace("8000", str(port))
+        done = subprocess.run(
+            ["bash", "-c", script], check=False, capture_output=True, text=True, timeout=60, env=environment
+        )
+    assert done.stderr == ""
+    assert done.stdout.startswith(f"{NEW} /v1/chat/completions support: I was charged twice")
+
+
+def test_the_table_says_what_became_of_each_job_and_leaves_out_what_did_not_happen():
+    rows = dict(telling.tabulate(GOOD))
+    assert rows["three"] == "RolledBack at evaluate (x); no client saw it"
+    assert rows["four"].endswith("at most 20 % of clients saw it")
+    assert rows["answers"] == "100: 0 wrong, 0 failed"
+    assert "bad live → rolled back" not in rows
+    assert rows["memory of pod"] == "2000 MiB at most"
