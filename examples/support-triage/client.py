@@ -1,14 +1,14 @@
 """Ask the triage service what customers ask, and print one JSON line for each answer.
 
-A customer writes one ticket after the other; how many customers there are at a time can change while it runs. Needs
-nothing but Python; it runs as a pod in the demo::
+A customer writes one ticket after the other; how many customers there are at a time, and how long each thinks between
+two tickets, can change while it runs. Needs nothing but Python; it runs as a pod in the demo::
 
     python3 examples/support-triage/client.py http://smollm2.serving.svc:8000 support [--customers 2] [--seed N]
-    python3 examples/support-triage/client.py --set-customers 4      # tell the one that runs here; -1 ends it
+    python3 examples/support-triage/client.py --set-customers 4      # change the client that runs here; -1 ends it
 
 Each line has ``start`` and ``end`` (seconds since the epoch), ``session``, ``kind`` (ticket or gift-card), ``status``
-(0: no answer), ``revision`` (the header x-tunewright-revision), ``model`` and ``answer``. However it is ended, answers
-that are under way still come in.
+(0: no answer), ``revision`` (the header x-tunewright-revision), ``model``, ``answer`` and its number of ``tokens``.
+However it is ended, answers that are under way still come in.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -29,19 +30,33 @@ import generate
 import traffic
 
 CUSTOMERS_FILE = Path("/tmp/customers")  # noqa: S108 - the pod's own
-MOST_CUSTOMERS = 8
+MOST_CUSTOMERS = 32
 MAX_TOKENS = 32
-TIMEOUT_SECONDS = 120
+TIMEOUT_SECONDS = 900
+"""A slow machine that answers many customers at a time takes long for each; an answer that comes late is no failure."""
 THINK_SECONDS = 0.5
+CHECK_SECONDS = 0.5
+"""How often a customer who waits checks whether the pace has changed."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How many customers there are at a time, -1 for the end, and how long each thinks between two tickets."""
+
+    customers: int
+    think_seconds: float
 
 
 class Client:
     """Asks one server for one alias; its methods may be called from several threads."""
 
-    def __init__(self, url: str, model: str, sessions: Iterator[list[traffic.Request]]) -> None:
+    def __init__(
+        self, url: str, model: str, sessions: Iterator[list[traffic.Request]], max_tokens: int = MAX_TOKENS
+    ) -> None:
         self._address = urlsplit(url)
         self._model = model
         self._sessions = sessions
+        self._max_tokens = max_tokens
         self._lock = threading.Lock()
         self._number = 0
         self.stopped = threading.Event()
@@ -49,11 +64,8 @@ class Client:
     def serve(self, place: int) -> None:
         """Be customer after customer while at least ``place`` + 1 of them are wanted."""
         while not self.stopped.is_set():
-            wanted = wanted_customers()
-            if wanted < 0:
-                self.stopped.set()
-            if place >= wanted:
-                self.stopped.wait(THINK_SECONDS)
+            if place >= self._read_pace().customers:
+                self.stopped.wait(CHECK_SECONDS)
                 continue
             with self._lock:
                 session = next(self._sessions)
@@ -61,13 +73,13 @@ class Client:
                 if self.stopped.is_set():
                     return
                 self._print(request, *self.ask(request))
-                self.stopped.wait(THINK_SECONDS)
+                self._think()
 
     def ask(self, request: traffic.Request) -> tuple[float, dict[str, object]]:
         """Send one ticket and return when that was, and what came back."""
         # A connection for each ticket, as customers have: a Service picks a replica by connection.
         connection = http.client.HTTPConnection(self._address.hostname, self._address.port, timeout=TIMEOUT_SECONDS)
-        body = {"model": self._model, "messages": request.messages, "temperature": 0, "max_tokens": MAX_TOKENS}
+        body = {"model": self._model, "messages": request.messages, "temperature": 0, "max_tokens": self._max_tokens}
         headers = {"content-type": "application/json", "x-session-id": request.session}
         start = time.time()
         try:
@@ -77,12 +89,27 @@ class Client:
             if not 200 <= response.status < 300:
                 return start, {"status": response.status, "error": text[:500]}
             answer = json.loads(text)
-            told = {"model": answer["model"], "answer": answer["choices"][0]["message"]["content"]}
+            tokens = answer["usage"]["completion_tokens"]
+            told = {"model": answer["model"], "answer": answer["choices"][0]["message"]["content"], "tokens": tokens}
         except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
             return start, {"status": 0, "error": f"{type(error).__name__}: {error}"}
         finally:
             connection.close()
         return start, {"status": response.status, "revision": response.headers.get("x-tunewright-revision", "")} | told
+
+    def _read_pace(self) -> Pace:
+        """Return the present pace; the end stops every customer."""
+        pace = read_pace()
+        if pace.customers < 0:
+            self.stopped.set()
+        return pace
+
+    def _think(self) -> None:
+        """Wait as long as a customer thinks; a pace that changes meanwhile counts at once."""
+        began = time.monotonic()
+        while (left := began + self._read_pace().think_seconds - time.monotonic()) > 0:
+            if self.stopped.wait(min(left, CHECK_SECONDS)):
+                return
 
     def _print(self, request: traffic.Request, start: float, outcome: dict[str, object]) -> None:
         kind = "gift-card" if request.gift_card else "ticket"
@@ -103,15 +130,16 @@ class Client:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def wanted_customers() -> int:
-    """Return how many customers there should be now."""
-    return min(MOST_CUSTOMERS, int(CUSTOMERS_FILE.read_text()))
+def read_pace() -> Pace:
+    """Return the pace that customers keep now."""
+    customers, think_seconds = CUSTOMERS_FILE.read_text().split()
+    return Pace(min(MOST_CUSTOMERS, int(customers)), float(think_seconds))
 
 
-def set_customers(count: int) -> None:
-    """Say how many customers there should be from now on."""
+def set_pace(pace: Pace) -> None:
+    """Change the pace from now on."""
     scratch = CUSTOMERS_FILE.with_suffix(".new")
-    scratch.write_text(str(count))
+    scratch.write_text(f"{pace.customers} {pace.think_seconds}")
     scratch.rename(CUSTOMERS_FILE)
 
 
@@ -121,16 +149,18 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("url", nargs="?", help="the server's address, for example http://smollm2.serving.svc:8000")
     parser.add_argument("model", nargs="?", help="what clients call the model, for example support")
     parser.add_argument("--customers", type=int, default=2, help=f"how many at a time, at most {MOST_CUSTOMERS}")
-    parser.add_argument("--set-customers", type=int, help="tell the client that runs here; -1 ends it")
+    parser.add_argument("--think", type=float, default=THINK_SECONDS, help="seconds between two tickets of a customer")
+    parser.add_argument("--max-tokens", type=int, default=MAX_TOKENS, help="the longest answer")
+    parser.add_argument("--set-customers", type=int, help="change the client that runs here; -1 ends it")
     parser.add_argument("--seed", type=int, default=generate.SEED)
     arguments = parser.parse_args(argv)
     if arguments.set_customers is not None:
-        set_customers(arguments.set_customers)
+        set_pace(Pace(arguments.set_customers, arguments.think))
         return
     if not arguments.url or not arguments.model:
         parser.error("a url and a model are needed")
-    set_customers(arguments.customers)
-    client = Client(arguments.url, arguments.model, traffic.sessions(arguments.seed))
+    set_pace(Pace(arguments.customers, arguments.think))
+    client = Client(arguments.url, arguments.model, traffic.sessions(arguments.seed), arguments.max_tokens)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: client.stopped.set())
     threads = [threading.Thread(target=client.serve, args=(place,)) for place in range(MOST_CUSTOMERS)]

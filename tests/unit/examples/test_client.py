@@ -21,7 +21,13 @@ import client
 import traffic
 
 REQUEST = traffic.Request("customer-1", ({"role": "user", "content": "help"},), gift_card=True)
-GOOD = json.dumps({"model": "support", "choices": [{"message": {"content": '{"queue":"billing"}'}}]})
+GOOD = json.dumps(
+    {
+        "model": "support",
+        "choices": [{"message": {"content": '{"queue":"billing"}'}}],
+        "usage": {"completion_tokens": 7},
+    }
+)
 
 
 @contextmanager
@@ -65,6 +71,7 @@ def test_it_asks_for_the_alias_with_the_session_as_sticky_key():
         "revision": "support--aaa",
         "model": "support",
         "answer": '{"queue":"billing"}',
+        "tokens": 7,
     }
     ((path, session, body),) = sent
     assert (path, session) == ("/v1/chat/completions", "customer-1")
@@ -94,21 +101,48 @@ def test_no_server_is_no_answer():
 
 def test_what_it_prints_the_demo_reads_until_it_is_told_to_end(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(client, "CUSTOMERS_FILE", tmp_path / "customers")
-    monkeypatch.setattr(client, "THINK_SECONDS", 0.001)
 
     def sessions():
         yield [REQUEST, REQUEST]
-        client.set_customers(-1)
+        client.set_pace(client.Pace(-1, 0.001))
         yield [REQUEST]
 
     with serving(200, GOOD) as (url, _):
-        client.set_customers(1)
+        client.set_pace(client.Pace(1, 0.001))
         one = client.Client(url, "support", sessions())
         one.serve(0)
     answers = [Answer.from_json(line) for line in capsys.readouterr().out.splitlines()]
     assert [answer.number for answer in answers] == [1, 2, 3]
     assert {answer.kind for answer in answers} == {"gift-card"}
     assert all(answer.start <= answer.end and not answer.failed for answer in answers)
+    assert {answer.tokens for answer in answers} == {7}
+
+
+def test_a_customer_who_thinks_notices_that_the_pace_has_changed(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(client, "CUSTOMERS_FILE", tmp_path / "customers")
+    monkeypatch.setattr(client, "CHECK_SECONDS", 0.001)
+    one = client.Client("http://127.0.0.1", "support", iter([[REQUEST, REQUEST], [REQUEST]]))
+    asked = []
+
+    def ask(request):
+        asked.append(request)
+        # The second ticket comes at once although the customer began to think for an hour; after the end, none comes.
+        client.set_pace(client.Pace(1, 3600) if len(asked) == 1 else client.Pace(-1, 0))
+        threading.Timer(0.01, client.set_pace, [client.Pace(1 if len(asked) == 1 else -1, 0)]).start()
+        return 0.0, {"status": 200}
+
+    monkeypatch.setattr(one, "ask", ask)
+    client.set_pace(client.Pace(1, 0))
+    one.serve(0)
+    assert len(asked) == 2
+
+
+def test_a_pace_is_bounded_and_read_as_it_was_written(monkeypatch, tmp_path):
+    monkeypatch.setattr(client, "CUSTOMERS_FILE", tmp_path / "customers")
+    client.main(["--set-customers", "24", "--think", "6"])
+    assert client.read_pace() == client.Pace(24, 6)
+    client.main(["--set-customers", "1000"])
+    assert client.read_pace() == client.Pace(client.MOST_CUSTOMERS, client.THINK_SECONDS)
 
 
 def test_a_reader_that_goes_away_ends_it_quietly(tmp_path):

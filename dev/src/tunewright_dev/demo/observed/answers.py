@@ -26,6 +26,7 @@ class Answer(Message):
     revision: str = ""
     model: str = ""
     answer: str = ""
+    tokens: int = 0
     error: str = ""
 
     @property
