@@ -55,8 +55,8 @@ test: venv
 endif
 
 .PHONY: demo
-demo: machine ## Play the whole story: train, evaluate, canary, promote, roll back
-	$(PYTHON) -m tunewright_dev demo
+demo: machine ## Play the whole story: train, evaluate, canary, promote, roll back; ARGS="--cpu-percent 50": on half of the CPU
+	$(PYTHON) -m tunewright_dev demo $(ARGS)
 
 .PHONY: up
 up: machine ## Build what is missing and start the local cluster

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from typing import Annotated
 
 import typer
 
@@ -58,12 +59,17 @@ def install() -> None:
 
 
 @app.command()
-def demo() -> None:
+def demo(
+    cpu_percent: Annotated[
+        int,
+        typer.Option(min=10, max=100, help="Share of the nodes' CPU for servers and trainers: a slow machine at will."),
+    ] = 100,
+) -> None:
     """Play the whole story: train, evaluate, canary, promote, roll back."""
     # Imported here: it needs more than all other commands together.
     from tunewright_dev.demo import command  # noqa: PLC0415
 
-    command.run(find_target())
+    command.run(find_target(), cpu_percent)
 
 
 @app.command()

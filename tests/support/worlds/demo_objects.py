@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 from tunewright_contracts.serving_plan import PLAN_KEY, Route, ServingPlan, SignedPlan, Target
-from tunewright_dev.demo.output.summary import Answers, Qualities, Quality, RolloutResult, Seconds, Summary
+from tunewright_dev.demo.output.summary import Answers, Qualities, Quality, RolloutResult, Seconds, SpeedResult, Summary
 
 STEPS = [{"evaluate": {}}, {"setWeight": 20}, {"observe": {"minRequests": 40}}, {"setWeight": 50}, {"pause": {}}]
 
@@ -13,13 +13,13 @@ STEPS = [{"evaluate": {}}, {"setWeight": 20}, {"observe": {"minRequests": 40}}, 
 NEW = "support--bbb"
 
 
-def config_map(generation, shares, written="2026-01-01T00:00:10Z"):
+def config_map(generation, shares, written="2026-01-01T00:00:10Z", alias="support"):
     targets = tuple(Target(name=name, weight=weight) for name, weight in shares.items())
     plan = ServingPlan(
         server_uid="uid",
         generation=generation,
         base_model_digest=f"sha256:{'0' * 64}",
-        routes=(Route(alias="support", namespace="support", targets=targets),),
+        routes=(Route(alias=alias, namespace="support", targets=targets),),
     )
     signed = SignedPlan(payload=base64.b64encode(plan.to_json().encode()).decode(), signature="")
     fields = [{"manager": "operator", "time": "2025-12-31T00:00:00Z"}, {"manager": "operator", "time": written}]
@@ -57,8 +57,13 @@ GOOD = Summary(
         ),
     ),
     seconds=Seconds(
-        apply_to_trained=1, trained_to_promoted=2, bad_offline_to_rolled_back=3, bad_live_to_rolled_back=None
+        apply_to_trained=1,
+        trained_to_promoted=2,
+        bad_offline_to_rolled_back=3,
+        bad_live_to_rolled_back=None,
+        stages={"servers": 45.0, "support-triage-1: train": 150.0},
     ),
+    speed=SpeedResult(tokens_per_second=63.5),
     convergence_seconds={"pod": 0.5},
     peak_memory_mib={"pod": 2000},
     cold_setup_seconds=None,

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from tunewright_dev.target import Target
 
 
-def run(target: Target) -> None:
-    """Play the demo; its figures go to build/demo/summary.json.
+def run(target: Target, cpu_percent: int) -> None:
+    """Play the demo; its figures go to build/demo/summary.json. ``cpu_percent``: see `story.Story`.
 
     Raises:
         DevError: something failed, or the figures are not what they must be.
@@ -37,7 +37,7 @@ def run(target: Target) -> None:
     # Figures of an earlier run are none of this one's, should it break off.
     figures.unlink(missing_ok=True)
     shown = view.open_view()
-    played = story.Story(target, kubectl, shown)
+    played = story.Story(target, kubectl, shown, cpu_percent)
     try:
         summary = played.play(cold_seconds)
     finally:
@@ -50,7 +50,7 @@ def run(target: Target) -> None:
         lines = [*violations, *played.problems]
         raise DevError("\n".join(["The demo is not what it should be:", *(f"  - {line}" for line in lines)]))
     console.say("\nThe cluster stays up. Three things to try:")
-    for title, commands in telling.suggest(environment, setting.SERVING, story.SERVER, played.earlier):
+    for title, commands in telling.suggest(environment, setting.SERVING, setting.SERVER, played.earlier):
         console.say(f"\n{title}")
         for command in commands.splitlines():
             console.say(f"  {command}")

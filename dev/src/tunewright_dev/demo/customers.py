@@ -1,4 +1,4 @@
-"""The demo's customers: one pod that runs the example's client, and how many customers it has at a time."""
+"""The demo's customers: one pod that runs the example's client, and the pace that they keep."""
 
 from __future__ import annotations
 
@@ -14,28 +14,51 @@ if TYPE_CHECKING:
 
 NAME = "customers"
 SCRIPTS = ("client.py", "generate.py", "phrases.py", "traffic.py")
-END = -1
 _FOLDER = "/client"
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How many customers there are at a time, and how long each thinks between two tickets."""
+
+    customers: int
+    think_seconds: float
+
+
+QUIET = Pace(1, 6.0)
+"""While a job trains or an evaluation asks: a customer without a pause would take a core from them."""
+END = Pace(-1, 0.0)
+"""Lets the pod end when its last answer has come."""
+
+
+@dataclass(frozen=True)
 class Customers:
-    """Whom they ask, from where, and how many there are at first; ``image`` has a Python."""
+    """Whom they ask, from where, and at which pace at first; ``image`` has a Python."""
 
     namespace: str
     image: str
     url: str
     model: str
-    count: int
+    pace: Pace
+    max_tokens: int = 32
+    name: str = NAME
 
 
 def build_customers(wanted: Customers, example: Path) -> list[dict[str, Any]]:
     """Return the pod and the ConfigMap with its scripts, which are the example's own."""
-    metadata = {"name": NAME, "namespace": wanted.namespace, "labels": {"app.kubernetes.io/name": NAME}}
+    metadata = {"name": wanted.name, "namespace": wanted.namespace, "labels": {"app.kubernetes.io/name": NAME}}
     container = {
         "name": "client",
         "image": wanted.image,
-        "command": ["python", f"{_FOLDER}/client.py", wanted.url, wanted.model, f"--customers={wanted.count}"],
+        "command": [
+            "python",
+            f"{_FOLDER}/client.py",
+            wanted.url,
+            wanted.model,
+            f"--max-tokens={wanted.max_tokens}",
+            f"--think={wanted.pace.think_seconds}",
+            f"--customers={wanted.pace.customers}",
+        ],
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
         "securityContext": pod_security.build_restricted_context(),
         "volumeMounts": [
@@ -49,7 +72,7 @@ def build_customers(wanted: Customers, example: Path) -> list[dict[str, Any]]:
         "enableServiceLinks": False,
         "containers": [container],
         "volumes": [
-            {"name": "scripts", "configMap": {"name": NAME}},
+            {"name": "scripts", "configMap": {"name": wanted.name}},
             {"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}},
         ],
     }
@@ -60,16 +83,16 @@ def build_customers(wanted: Customers, example: Path) -> list[dict[str, Any]]:
     ]
 
 
-def set_count(kubectl: Kubectl, namespace: str, count: int) -> None:
-    """Say how many customers there are from now on; `END` lets the pod end once its last answer came in.
+def set_pace(kubectl: Kubectl, namespace: str, pace: Pace) -> None:
+    """Change the pace from now on.
 
     Raises:
         DevError: the pod does not run.
     """
-    kubectl.run(*set_count_command(namespace, count))
+    kubectl.run(*build_pace_command(namespace, pace))
 
 
-def set_count_command(namespace: str, count: int) -> list[str]:
-    """Return kubectl's arguments that change the number of customers."""
-    script = f"{_FOLDER}/client.py"
-    return ["exec", "--namespace", namespace, NAME, "--", "python", script, f"--set-customers={count}"]
+def build_pace_command(namespace: str, pace: Pace) -> list[str]:
+    """Return kubectl's arguments that change the pace."""
+    change = [f"--think={pace.think_seconds}", f"--set-customers={pace.customers}"]
+    return ["exec", "--namespace", namespace, NAME, "--", "python", f"{_FOLDER}/client.py", *change]

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from tunewright_contracts.evaluation_report import EvaluationReport
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_dev import tenants
-from tunewright_dev.demo import customers
+from tunewright_dev.demo import bucket, customers, probe
 from tunewright_dev.errors import DevError
-from tunewright_dev.object_store import endpoint as object_store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,14 +21,24 @@ if TYPE_CHECKING:
     from tunewright_dev.paths import Paths
 
 SERVING, SUPPORT = "serving", "support"
-DEPLOYMENT = "support"
+BASE_MODEL, SERVER = "smollm2", "smollm2"
+DEPLOYMENT, ALIAS = "support", "support"
+PLATFORM = ("platform/base-model.yaml", "platform/model-server.yaml")
+"""The example's manifests of the platform team, in the order in which they are applied."""
 JOB_LABEL = "app=support-triage"
 DATASETS = "datasets/support-triage"
 
 
+MEASUREMENT: tuple[tuple[str, ...], ...] = (
+    (f"pod/{probe.NAME}", f"configmap/{probe.NAME}"),
+    (f"adapterdeployment/{probe.NAME}",),
+)
+"""What the measurement of the pool's speed leaves behind, its client first."""
+
 # The customers first: nobody is to ask when the alias goes. Servers, catalogue, data and published adapters stay, since
 # none of them remembers a rollout.
 EARLIER: tuple[tuple[str, ...], ...] = (
+    *MEASUREMENT,
     (f"pod/{customers.NAME}", f"configmap/{customers.NAME}"),
     (f"adapterdeployment/{DEPLOYMENT}",),
     ("finetunejobs", f"--selector={JOB_LABEL}"),
@@ -59,7 +68,7 @@ def upload_datasets(paths: Paths, store: S3Client) -> list[str]:
     """Generate the example's data and put it into the bucket; return a line for each file.
 
     Raises:
-        DevError: the generator failed.
+        DevError: the generator failed, or the object store did not take the data.
     """
     example, folder = paths.clone / "examples" / "support-triage", paths.build / "support-triage"
     done = subprocess.run(
@@ -70,14 +79,16 @@ def upload_datasets(paths: Paths, store: S3Client) -> list[str]:
     told = []
     for path in sorted(folder.glob("*.jsonl")):
         data = path.read_bytes()
-        store.put_object(Bucket=object_store.BUCKET, Key=f"{DATASETS}/{path.name}", Body=data)
-        records = len(data.splitlines())
-        told.append(f"s3://{object_store.BUCKET}/{DATASETS}/{path.name}: {records} records")
+        key = f"{DATASETS}/{path.name}"
+        bucket.put(store, key, data)
+        told.append(f"{bucket.format_uri(key)}: {len(data.splitlines())} records")
     return told
 
 
 def read_report(store: S3Client, uri: str) -> EvaluationReport:
-    """Return an evaluation's report."""
-    location = StorageURI.parse(uri)
-    body = store.get_object(Bucket=location.bucket, Key=location.key)["Body"].read()
-    return EvaluationReport.from_json(body)
+    """Return an evaluation's report.
+
+    Raises:
+        DevError: it cannot be read.
+    """
+    return EvaluationReport.from_json(bucket.read(store, StorageURI.parse(uri).key))

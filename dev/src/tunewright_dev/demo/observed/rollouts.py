@@ -77,6 +77,13 @@ def name_stage(steps: list[Body], index: int) -> str:
     return f"{kind} at {weights[-1]} %" if weights else kind
 
 
+def name_watched_stage(steps: list[Body], index: int) -> str:
+    """Return the name of the stage whose end a candidate at a step waits for: a shift belongs to what follows it."""
+    while index < len(steps) and "setWeight" in steps[index]:
+        index += 1
+    return name_stage(steps, index)
+
+
 def read_time(text: str) -> float:
     """Return the seconds since the epoch of an RFC 3339 time."""
     return datetime.fromisoformat(text).timestamp()

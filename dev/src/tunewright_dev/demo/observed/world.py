@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.serving_plan import PLAN_KEY, ServingPlan, SignedPlan
@@ -13,6 +14,8 @@ from tunewright_dev.demo.observed.ledger import Ledger, PlanEntry
 from tunewright_dev.demo.observed.rollouts import Ended, RolloutLog, read_time
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tunewright_dev.demo.observed.feed import Event
 
 Body = dict[str, Any]
@@ -28,7 +31,18 @@ class Source(StrEnum):
     SERVER = "server"
     PLAN = "plan"
     CUSTOMERS = "customers"
+    EVALUATION = "evaluation"
+    SPEED = "speed"
+    SPEED_DEPLOYMENT = "speed deployment"
     MEMORY = "memory"
+
+
+class EvaluationProgress(NamedTuple):
+    """How many of the held-out records an arm has answered."""
+
+    arm: str
+    answered: int
+    records: int
 
 
 class World:
@@ -45,27 +59,29 @@ class World:
         self.peak_memory: dict[str, int] = {}
         self.latest: deque[Answer] = deque(maxlen=SHOWN_ANSWERS)
         self.customers_ended = False
+        self.evaluation: EvaluationProgress | None = None
+        """Of the evaluation that runs, or of the last one."""
+        self.speed_deployment: Body | None = None
+        """The AdapterDeployment that is there for the measurement of the pool's speed."""
+        self.speed_answers: list[Answer] = []
+        """What the pool answered while its speed was measured."""
+        self.speed_ended = False
 
     def absorb(self, event: Event) -> list[Ended]:
         """Take in one event; return the rollouts that it ended."""
-        match event.source:
-            case Source.JOBS:
-                self._take_job(event)
-            case Source.DEPLOYMENT:
-                self.deployment = None if event.deleted else event.body
-                return [] if self.deployment is None else self.rollouts.read(self.deployment)
-            case Source.SERVER:
-                self.server = None if event.deleted else event.body
-                self.ledger.record_pods(event.at, read_generations(self.server or {}))
-            case Source.PLAN:
-                entry = None if event.deleted else read_plan(event.body, event.at)
-                if entry is not None:
-                    self.ledger.record_plan(entry)
-            case Source.CUSTOMERS:
-                self._take_answer(event)
-            case Source.MEMORY:
-                for pod, used in event.body.items():
-                    self.peak_memory[pod] = max(used, self.peak_memory.get(pod, 0))
+        if event.source == Source.DEPLOYMENT:
+            return self._take_deployment(event)
+        take: dict[str, Callable[[Event], None]] = {
+            Source.JOBS: self._take_job,
+            Source.SERVER: self._take_server,
+            Source.PLAN: self._take_plan,
+            Source.CUSTOMERS: self._take_answer,
+            Source.EVALUATION: self._take_evaluation,
+            Source.SPEED: self._take_speed_answer,
+            Source.SPEED_DEPLOYMENT: self._take_speed_deployment,
+            Source.MEMORY: self._take_memory,
+        }
+        take[event.source](event)
         return []
 
     def _take_job(self, event: Event) -> None:
@@ -74,6 +90,38 @@ class World:
             self.jobs.pop(name, None)
         else:
             self.jobs[name] = event.body
+
+    def _take_deployment(self, event: Event) -> list[Ended]:
+        self.deployment = None if event.deleted else event.body
+        return [] if self.deployment is None else self.rollouts.read(self.deployment)
+
+    def _take_server(self, event: Event) -> None:
+        self.server = None if event.deleted else event.body
+        self.ledger.record_pods(event.at, read_generations(self.server or {}))
+
+    def _take_plan(self, event: Event) -> None:
+        entry = None if event.deleted else read_plan(event.body, event.at)
+        if entry is not None:
+            self.ledger.record_plan(entry)
+
+    def _take_evaluation(self, event: Event) -> None:
+        self.evaluation = event.body or self.evaluation
+
+    def _take_memory(self, event: Event) -> None:
+        for pod, used in event.body.items():
+            self.peak_memory[pod] = max(used, self.peak_memory.get(pod, 0))
+
+    def _take_speed_deployment(self, event: Event) -> None:
+        self.speed_deployment = None if event.deleted else event.body
+
+    def _take_speed_answer(self, event: Event) -> None:
+        if event.ended:
+            self.speed_ended = True
+            return
+        answer = Answer.from_wire(event.body)
+        # A log that is read again from its start tells nothing twice.
+        if not self.speed_answers or answer.number > self.speed_answers[-1].number:
+            self.speed_answers.append(answer)
 
     def _take_answer(self, event: Event) -> None:
         if event.ended:
@@ -99,6 +147,17 @@ def read_plan(config_map: Body, at: float) -> PlanEntry | None:
         for route in plan.routes
     }
     return PlanEntry(plan.generation, earliest, at, shares)
+
+
+def read_evaluation(log: str) -> EvaluationProgress | None:
+    """Return how far an evaluation is by the last line of its log that shows it, None when none does."""
+    for line in reversed(log.splitlines()):
+        try:
+            told = json.loads(line)
+            return EvaluationProgress(told["arm"], told.get("answered", 0), told["records"])
+        except (ValueError, KeyError, TypeError):
+            continue
+    return None
 
 
 def read_generations(server: Body) -> dict[str, int]:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunewright_contracts.metrics import MetricType
 from tunewright_dev.demo import setting
 from tunewright_dev.demo.observed.rollouts import read_time
-from tunewright_dev.demo.output.summary import PROMOTED, Answers, Qualities, Quality, RolloutResult, Seconds, Summary
+from tunewright_dev.demo.output.summary import (
+    PROMOTED,
+    Answers,
+    Qualities,
+    Quality,
+    RolloutResult,
+    Seconds,
+    SpeedResult,
+    Summary,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +31,16 @@ if TYPE_CHECKING:
     from tunewright_dev.demo.observed.world import World
 
 
-def build_summary(world: World, jobs: Sequence[str], store: S3Client, cold_setup_seconds: float | None) -> Summary:
+@dataclass(frozen=True)
+class Timing:
+    """What was measured of the story's machine: the set-up when it was bare, the pool's speed, each stage."""
+
+    cold_setup_seconds: float | None
+    tokens_per_second: float
+    stages: Mapping[str, float]
+
+
+def build_summary(world: World, jobs: Sequence[str], store: S3Client, timing: Timing) -> Summary:
     """Return the summary of rollouts of ``jobs``, in that order; reads the last promoted one's report from the bucket."""
     ended = [world.rollouts.ended[job] for job in jobs if job in world.rollouts.ended]
     promoted = [one for one in ended if one.outcome == PROMOTED]
@@ -36,10 +55,11 @@ def build_summary(world: World, jobs: Sequence[str], store: S3Client, cold_setup
             by_revision=dict(sorted(tally.by_revision.items())),
         ),
         rollouts=tuple(describe_rollout(one, world.alias, world.ledger) for one in ended),
-        seconds=measure_seconds(ended, world),
+        seconds=measure_seconds(ended, world, timing.stages),
+        speed=SpeedResult(tokens_per_second=round(timing.tokens_per_second, 1)),
         convergence_seconds={name: round(value, 2) for name, value in world.ledger.convergence_seconds().items()},
         peak_memory_mib=dict(sorted(world.peak_memory.items())),
-        cold_setup_seconds=cold_setup_seconds,
+        cold_setup_seconds=timing.cold_setup_seconds,
     )
 
 
@@ -66,7 +86,7 @@ def describe_rollout(ended: Ended, alias: str, ledger: Ledger) -> RolloutResult:
     )
 
 
-def measure_seconds(ended: Sequence[Ended], world: World) -> Seconds:
+def measure_seconds(ended: Sequence[Ended], world: World, stages: Mapping[str, float]) -> Seconds:
     """Return the times; see `summary` for what each is between."""
     promoted = next((one for one in reversed(ended) if one.outcome == PROMOTED), None)
     trained = _training_interval(world.jobs.get(promoted.job)) if promoted else None
@@ -78,6 +98,7 @@ def measure_seconds(ended: Sequence[Ended], world: World) -> Seconds:
         trained_to_promoted=promoted.ended_at - trained[1] if promoted and trained else None,
         bad_offline_to_rolled_back=offline.ended_at - offline.accepted_at if offline else None,
         bad_live_to_rolled_back=round(seen[1] - seen[0], 1) if seen else None,
+        stages={stage: round(seconds, 1) for stage, seconds in stages.items()},
     )
 
 

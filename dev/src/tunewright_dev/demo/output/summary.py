@@ -8,7 +8,9 @@ Where a figure is from:
 - rollouts: the AdapterDeployment's history. The share is the largest weight that a plan gave the candidate.
 - seconds: applyToTrained and trainedToPromoted are those of the last promoted job, from when it was applied and when it
   ended. badOfflineToRolledBack is from when the candidate was accepted to its end, badLiveToRolledBack from the first
-  plan that gave it clients to the plan that took them away.
+  plan that gave it clients to the plan that took them away. stages: how long each stage of the story took after set-up,
+  in their order.
+- speed: tokens per second of the pool before the story began, with as many requests at a time as the canaries have.
 - convergenceSeconds: the longest time from seeing a plan written to seeing the pod report it.
 - peakMemoryMiB: the largest working set that the kubelet reported, asked every 15 s (`feed.POLL_SECONDS`).
 - coldSetupSeconds: on a bare machine, from the start of our program to an installed chart; the making of .venv before it
@@ -74,6 +76,13 @@ class Seconds(_Part):
     trained_to_promoted: float | None
     bad_offline_to_rolled_back: float | None
     bad_live_to_rolled_back: float | None
+    stages: dict[str, float]
+
+
+class SpeedResult(_Part):
+    """How fast the pool answers."""
+
+    tokens_per_second: float
 
 
 class Summary(_Part):
@@ -83,6 +92,7 @@ class Summary(_Part):
     answers: Answers
     rollouts: tuple[RolloutResult, ...]
     seconds: Seconds
+    speed: SpeedResult
     convergence_seconds: dict[str, float]
     peak_memory_mib: dict[str, int] = Field(alias="peakMemoryMiB")
     cold_setup_seconds: float | None

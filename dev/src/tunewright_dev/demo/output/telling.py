@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from tunewright_dev.demo.observed.rollouts import Ended
     from tunewright_dev.demo.observed.world import World
     from tunewright_dev.demo.output.summary import Summary
+    from tunewright_dev.demo.timing.reference import Reference
+    from tunewright_dev.demo.timing.sizes import Sizes
+    from tunewright_dev.demo.timing.speed import Speed
+    from tunewright_dev.demo.timing.stopwatch import Lap
 
 Body = dict[str, Any]
 WIDTH = 110
@@ -75,6 +79,49 @@ def tell_rollout(deployment: Body | None) -> str:
     return f"{candidate['revision']}: {stage} ({incumbent})"
 
 
+def tell_evaluation(world: World) -> str:
+    """Return how far the evaluation is that the candidate waits for, empty when it waits for none."""
+    deployment = world.deployment or {}
+    candidate = deployment.get("status", {}).get("candidate")
+    if not candidate or world.evaluation is None:
+        return ""
+    if name_stage(deployment["spec"]["rollout"]["steps"], candidate.get("step", 0)) != "evaluate":
+        return ""
+    arm, answered, records = world.evaluation
+    return f"the {arm} has answered {answered} of {records} records"
+
+
+def tell_speed(speed: Speed, reference: Reference, sizes: Sizes) -> list[str]:
+    """Return how fast the pool is, and what follows from that, one line each."""
+    rate, reference_rate = speed.tokens_per_second, reference.speed.tokens_per_second
+    minutes = reference.total_seconds * sizes.slowdown / 60
+    reference_minutes = reference.total_seconds / 60
+    patience = sizes.patience_seconds / 60
+    return [
+        f"the pool gives {rate:.1f} tokens/s for {speed.in_flight} requests at a time (reference machine: {reference_rate:g})",
+        f"the whole story takes about {minutes:.0f} minutes here ({reference_minutes:.0f} on the reference machine)",
+        f"it goes on as long as there is progress, and ends with an error after {patience:.0f} minutes without any",
+        f"each canary step needs {sizes.min_requests} answers of either side within {sizes.max_seconds} s; a bake takes {sizes.bake_seconds} s",
+    ]
+
+
+def tell_stage(stage: str, reference: Reference, slowdown: float | None, elapsed: float) -> str:
+    """Return how long a stage takes, and the story up to now; ``slowdown`` is None while it is not known."""
+    seconds = reference.seconds.stages.get(stage)
+    parts = [f"{tell_elapsed(seconds)} on the reference machine"] if seconds is not None else []
+    if seconds is not None and slowdown is not None:
+        parts.append(f"about {tell_elapsed(seconds * slowdown)} here")
+    parts.append(f"{tell_elapsed(elapsed)} elapsed")
+    if slowdown is not None and reference.seconds_from(stage):
+        parts.append(f"about {tell_elapsed(reference.seconds_from(stage) * slowdown)} to go")
+    return f"stage “{stage}”: {', '.join(parts)}"
+
+
+def tell_lap(lap: Lap) -> str:
+    """Return how long a stage took."""
+    return f"stage “{lap.stage}” took {tell_elapsed(lap.seconds)}"
+
+
 def tell_evidence(deployment: Body | None) -> str:
     """Return what the current step's evidence says, empty when there is none."""
     status = (deployment or {}).get("status", {})
@@ -119,6 +166,7 @@ def tell_state(world: World, job: str | None, awaited: str) -> str:
         parts.append(tell_server(world.server))
     if job and world.deployment:
         parts.append(tell_rollout(world.deployment))
+        parts += [told for told in [tell_evaluation(world)] if told]
     shares = tell_shares(world.ledger.shares(world.alias))
     if shares:
         parts.append(f"clients get {shares}")
@@ -169,6 +217,8 @@ def tabulate(summary: Summary) -> list[tuple[str, str]]:
         ("bare machine → installed", summary.cold_setup_seconds),
     )
     rows += [(name, f"{value:.0f} s") for name, value in named if value is not None]
+    rows.append(("the whole story", tell_elapsed(sum(seconds.stages.values()))))
+    rows.append(("the pool", f"{summary.speed.tokens_per_second:.1f} tokens/s"))
     if summary.convergence_seconds:
         rows.append(("a plan reaches a replica in", f"at most {max(summary.convergence_seconds.values()):.1f} s"))
     rows += [(f"memory of {pod}", f"{used} MiB at most") for pod, used in sorted(summary.peak_memory_mib.items())]

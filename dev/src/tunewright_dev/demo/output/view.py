@@ -128,7 +128,7 @@ class LiveView:
                 rows.add_row("", ProgressBar(total=progress["totalSteps"], completed=progress.get("step", 0), width=50))
         if world.deployment:
             rows.add_row("rollout", Text(telling.tell_rollout(world.deployment)))
-            evidence = telling.tell_evidence(world.deployment)
+            evidence = telling.tell_evaluation(world) or telling.tell_evidence(world.deployment)
             if evidence:
                 rows.add_row("evidence", Text(evidence))
         shares = world.ledger.shares(world.alias)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from support.worlds.demo_objects import NEW, STEPS, deployment, entry
-from tunewright_dev.demo.observed.rollouts import RolloutLog, name_stage
+from tunewright_dev.demo.observed.rollouts import RolloutLog, name_stage, name_watched_stage
 from tunewright_dev.demo.output import telling
 
 
@@ -25,3 +25,9 @@ def test_history_without_a_job_is_none_of_ours():
 def test_stages_have_names():
     names = [name_stage(STEPS, index) for index in range(len(STEPS) + 1)]
     assert names == ["evaluate", "shift to 20 %", "observe at 20 %", "shift to 50 %", "pause at 50 %", "bake"]
+
+
+def test_a_shift_belongs_to_the_stage_that_it_begins():
+    names = [name_watched_stage(STEPS, index) for index in range(len(STEPS) + 1)]
+    assert names == ["evaluate", "observe at 20 %", "observe at 20 %", "pause at 50 %", "pause at 50 %", "bake"]
+    assert name_watched_stage([{"setWeight": 20}], 0) == "bake"

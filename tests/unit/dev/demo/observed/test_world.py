@@ -6,7 +6,15 @@ from support.worlds.demo_objects import NEW, config_map
 from tunewright_contracts.serving_plan import PLAN_KEY
 from tunewright_dev.demo.observed.feed import Event
 from tunewright_dev.demo.observed.rollouts import read_time
-from tunewright_dev.demo.observed.world import Source, World, find_condition, read_generations, read_plan
+from tunewright_dev.demo.observed.world import (
+    EvaluationProgress,
+    Source,
+    World,
+    find_condition,
+    read_evaluation,
+    read_generations,
+    read_plan,
+)
 
 
 def test_a_plan_is_read_with_the_shares_above_zero_and_the_second_of_its_last_write():
@@ -65,3 +73,34 @@ def test_a_condition_of_an_older_generation_does_not_count():
     body["status"]["conditions"][0]["observedGeneration"] = 2
     assert find_condition(body, "Ready")["type"] == "Ready"
     assert find_condition(None, "Ready") == {}
+
+
+def test_what_the_pool_answers_while_it_is_measured_counts_once_and_apart():
+    world = World("support")
+    line = {"start": 1, "end": 2, "session": "s", "kind": "ticket", "status": 200, "tokens": 16}
+    for number in (1, 2, 1, 2, 3):
+        world.absorb(Event(Source.SPEED, 1, {**line, "number": number}))
+    assert [answer.number for answer in world.speed_answers] == [1, 2, 3]
+    assert world.tally.total == 0
+    assert not world.speed_ended
+    world.absorb(Event(Source.SPEED, 1, ended=True))
+    assert world.speed_ended
+    world.absorb(Event(Source.SPEED_DEPLOYMENT, 1, {"status": {}}))
+    assert world.speed_deployment == {"status": {}}
+    world.absorb(Event(Source.SPEED_DEPLOYMENT, 1, {"status": {}}, deleted=True))
+    assert world.speed_deployment is None
+
+
+def test_an_evaluation_is_as_far_as_the_last_line_of_its_log_that_shows_it():
+    asking = '{"arm": "base", "target": "base-model", "records": 200, "event": "asking", "level": "info"}'
+    answered = '{"arm": "candidate", "answered": 120, "records": 200, "event": "answered", "level": "info"}'
+    assert read_evaluation(f"{asking}\n{answered}\nWarning: no JSON\n[]\n") == ("candidate", 120, 200)
+    assert read_evaluation(f"{answered}\n{asking}\n") == ("base", 0, 200)
+    assert read_evaluation("") is None
+
+
+def test_an_evaluation_whose_log_cannot_be_read_for_a_moment_is_as_far_as_it_was():
+    world, progress = World("support"), EvaluationProgress("candidate", 120, 200)
+    world.absorb(Event(Source.EVALUATION, 1, progress))
+    world.absorb(Event(Source.EVALUATION, 2, None))
+    assert world.evaluation == progress

@@ -32,6 +32,7 @@ def test_the_keys_are_exactly_those_agreed_on():
         "answers",
         "rollouts",
         "seconds",
+        "speed",
         "convergenceSeconds",
         "peakMemoryMiB",
         "coldSetupSeconds",
@@ -45,7 +46,10 @@ def test_the_keys_are_exactly_those_agreed_on():
         "trainedToPromoted",
         "badOfflineToRolledBack",
         "badLiveToRolledBack",
+        "stages",
     }
+    assert data["seconds"]["stages"] == {"servers": 45.0, "support-triage-1: train": 150.0}
+    assert data["speed"] == {"tokensPerSecond": 63.5}
 
 
 def test_a_good_summary_violates_nothing():

@@ -10,6 +10,7 @@ import subprocess
 import threading
 
 from support.worlds.demo_objects import GOOD, NEW, deployment, job
+from tunewright_dev.demo.observed.world import EvaluationProgress, World
 from tunewright_dev.demo.output import telling
 
 
@@ -84,3 +85,14 @@ def test_the_table_says_what_became_of_each_job_and_leaves_out_what_did_not_happ
     assert rows["answers"] == "100: 0 wrong, 0 failed"
     assert "bad live → rolled back" not in rows
     assert rows["memory of pod"] == "2000 MiB at most"
+
+
+def test_an_evaluation_is_told_while_the_candidate_waits_for_it():
+    world = World("support")
+    world.evaluation = EvaluationProgress("incumbent", 40, 200)
+    assert telling.tell_evaluation(world) == ""
+    world.deployment = deployment({"revision": NEW, "step": 0})
+    assert telling.tell_evaluation(world) == "the incumbent has answered 40 of 200 records"
+    assert "40 of 200" in telling.tell_state(world, "j", "something")
+    world.deployment = deployment({"revision": NEW, "step": 2})
+    assert telling.tell_evaluation(world) == ""

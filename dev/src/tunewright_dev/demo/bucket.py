@@ -1,0 +1,63 @@
+"""What the demo writes to the bucket and reads from it; a store that does not answer in time is asked again."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from tunewright_dev.errors import DevError
+from tunewright_dev.object_store import endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
+    from mypy_boto3_s3 import S3Client
+
+    Answer = TypeVar("Answer")
+
+ATTEMPTS = 10
+PAUSE_SECONDS = 3.0
+
+
+def format_uri(key: str) -> str:
+    """Return the address of a key."""
+    return f"s3://{endpoint.BUCKET}/{key}"
+
+
+def put(store: S3Client, key: str, data: bytes) -> None:
+    """Store an object.
+
+    Raises:
+        DevError: the store refused it, or did not answer.
+    """
+    _repeat(key, lambda: store.put_object(Bucket=endpoint.BUCKET, Key=key, Body=data))
+
+
+def read(store: S3Client, key: str) -> bytes:
+    """Return an object's bytes.
+
+    Raises:
+        DevError: there is none, or the store did not answer.
+    """
+
+    def get() -> bytes:
+        return store.get_object(Bucket=endpoint.BUCKET, Key=key)["Body"].read()
+
+    return _repeat(key, get)
+
+
+def _repeat(key: str, ask: Callable[[], Answer]) -> Answer:
+    for attempt in range(ATTEMPTS):
+        try:
+            return ask()
+        except ClientError as error:
+            raise DevError(f"The object store refused {format_uri(key)}: {error}") from error
+        except BotoCoreError as error:
+            if attempt == ATTEMPTS - 1:
+                hint = f"`kubectl -n {endpoint.NAMESPACE} get pods` shows whether it runs."
+                raise DevError(f"The object store did not answer for {format_uri(key)}: {error}. {hint}") from error
+        time.sleep(PAUSE_SECONDS)
+    raise AssertionError("the last attempt returns or raises")

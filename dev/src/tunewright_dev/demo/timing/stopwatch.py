@@ -1,0 +1,45 @@
+"""How long each stage of the story takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Lap:
+    """A stage that is over."""
+
+    stage: str
+    seconds: float
+
+
+class Stopwatch:
+    """Measures stages that follow each other; times are seconds of any clock that only goes forward."""
+
+    def __init__(self, now: float) -> None:
+        self._started = now
+        self._began = now
+        self.stage = ""
+        self.seconds: dict[str, float] = {}
+        """By stage, in the order in which they began; a stage that was entered twice has the sum."""
+
+    def enter(self, stage: str, now: float) -> Lap | None:
+        """Begin a stage; return the one that this ends, None when there is none or it goes on."""
+        if stage == self.stage:
+            return None
+        lap = self.stop(now)
+        self.stage, self._began = stage, now
+        return lap
+
+    def stop(self, now: float) -> Lap | None:
+        """End the present stage and return it."""
+        if not self.stage:
+            return None
+        lap = Lap(self.stage, now - self._began)
+        self.seconds[lap.stage] = self.seconds.get(lap.stage, 0.0) + lap.seconds
+        self.stage = ""
+        return lap
+
+    def elapsed(self, now: float) -> float:
+        """Return the seconds since the story began."""
+        return now - self._started

@@ -1,0 +1,54 @@
+"""How fast a pool is, from what its clients were answered."""
+
+from __future__ import annotations
+
+import pytest
+
+from tunewright_dev.demo.observed.answers import Answer
+from tunewright_dev.demo.timing.speed import Speed, measure_speed
+
+IN_FLIGHT = 4
+
+
+def answers(waves, *, seconds, tokens=16, status=200):
+    """Return answers that come in waves of four, one wave each so many seconds."""
+    return [
+        Answer(
+            number=wave * IN_FLIGHT + place + 1,
+            start=wave * seconds,
+            end=(wave + 1) * seconds,
+            session="s",
+            kind="ticket",
+            status=status,
+            tokens=tokens,
+        )
+        for wave in range(waves)
+        for place in range(IN_FLIGHT)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("waves", "seconds", "rate"),
+    [
+        (4, 5, 12.8),  # 64 tokens each 5 s, whatever the first wave took
+        (3, 100, 0.64),  # a slow machine: two waves are enough
+        (31, 0.5, 128),
+    ],
+)
+def test_the_speed_is_that_of_all_requests_together_after_the_first_wave(waves, seconds, rate):
+    speed = measure_speed(answers(waves, seconds=seconds), IN_FLIGHT)
+    assert speed == Speed(pytest.approx(rate), IN_FLIGHT)
+
+
+@pytest.mark.parametrize(
+    ("waves", "seconds"),
+    [(0, 1), (1, 100), (2, 100), (15, 1), (10, 1.6)],
+)
+def test_too_few_answers_or_too_short_a_time_tell_nothing(waves, seconds):
+    assert measure_speed(answers(waves, seconds=seconds), IN_FLIGHT) is None
+
+
+def test_failed_answers_are_no_answers():
+    failed = answers(20, seconds=5, status=503)
+    assert measure_speed(failed, IN_FLIGHT) is None
+    assert measure_speed([*failed, *answers(4, seconds=5)], IN_FLIGHT) == Speed(pytest.approx(12.8), IN_FLIGHT)
