@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from support.worlds.rollout_world import RolloutWorld, digest_of, revision_of
 from tunewright_contracts.evaluation_report import Verdict
 from tunewright_operator.api.adapter_deployment import AdapterDeploymentStatus, CandidateRevision, Outcome
-from tunewright_operator.domain.rollout.observation import Situation
+from tunewright_operator.domain.rollout.observation import Seen, Situation
 from tunewright_operator.domain.rollout.requests import list_pending
 from tunewright_operator.domain.serving.weights import desired_targets
 from tunewright_operator.domain.times import seconds_since
@@ -265,8 +265,8 @@ class RolloutMachine(RuleBasedStateMachine):
         if not self.spoken(situation, "promote", candidate.revision):
             assert candidate.step_started_at is not None
             assert seconds_since(candidate.step_started_at, self.world.now) >= 120
-            assert situation.server is not None
-            assert situation.server.has_loaded(candidate.revision), "stable where a replica lacks it"
+            assert isinstance(situation.server, Seen)
+            assert situation.server.facts.has_loaded(candidate.revision), "stable where a replica lacks it"
 
     @invariant()
     def weights_sum_to_100(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import hashlib
 import json
@@ -14,13 +15,13 @@ from tunewright_contracts.phase_result import AdapterSummary
 from tunewright_contracts.serving_plan import ServingPlan
 from tunewright_operator.api.adapter_deployment import AdapterDeployment
 from tunewright_operator.domain.rollout.decision import decide
-from tunewright_operator.domain.rollout.observation import Decision, EvaluationView, Situation
+from tunewright_operator.domain.rollout.observation import Decision, EvaluationView, Seen, Situation, Unseen
 from tunewright_operator.domain.rollout.selection import Choice, Inspection, choose_adapter
 from tunewright_operator.domain.rollout.steps import evaluation_key, wants_evaluation
 from tunewright_operator.domain.serving.adapter_sources import SourcePolicy
 from tunewright_operator.domain.serving.claim import Refusals, ServerView, build_tenant
 from tunewright_operator.domain.serving.plan import PlanDecision, build_plan, report_pod
-from tunewright_operator.domain.serving.replica import ServerFacts, build_server_facts, view_pod
+from tunewright_operator.domain.serving.replica import build_server_facts, view_pod
 from tunewright_operator.domain.times import format_time
 
 BASE_DIGEST = "sha256:" + "b" * 64
@@ -127,28 +128,24 @@ class RolloutWorld:
         inspection = Inspection(reason="NotFound", message="nothing there") if word == "none" else Inspection(summary)
         return choose_adapter(deployment.spec, deployment.status, (), inspection)
 
-    def facts(self) -> ServerFacts | None:
+    def sight(self) -> Unseen | Seen:
         if self.plan is None:
-            return None
+            return Unseen()
         views = [
             view_pod(pod.uid, pod.uid, ready=pod.ready, state=pod.state() if pod.reachable else None)
             for pod in self.pods
         ]
-        return build_server_facts("deployment-uid", "support", self.plan, views, self.refusals.get("deployment-uid"))
+        refusals = self.refusals.get("deployment-uid")
+        facts = build_server_facts("deployment-uid", "support", self.plan, views, refusals)
+        return Seen(facts, "server-uid", "http://pool.serving.svc:8000")
 
     def situation(self) -> Situation:
         deployment = self.deployment
-        situation = Situation(
-            spec=deployment.spec,
-            status=deployment.status,
-            annotations=deployment.metadata.annotations,
-            choice=self.choice(),
-            server=self.facts(),
-        )
+        situation = Situation(deployment, self.choice(), self.sight())
         if not wants_evaluation(situation) or deployment.status.candidate is None:
             return situation
         view = self.evaluations.get(evaluation_key(deployment.status.candidate), EvaluationView())
-        return Situation(**{**vars(situation), "evaluation": view})
+        return dataclasses.replace(situation, evaluation=view)
 
     def look(self) -> Decision:
         """Decide without writing: what an operator does that dies before its write."""

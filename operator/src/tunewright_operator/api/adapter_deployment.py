@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
@@ -213,7 +213,16 @@ class CandidateRevision(Revision):
     ending: Ending | None = None
     report_uri: str | None = Field(default=None, alias="reportURI")
     observation: dict[str, Any] | None = None
-    """Sufficient statistics of the live evidence; only `domain.verdict` knows its form."""
+    """Sufficient statistics of the live evidence; only `domain.evidence.observation` knows its form."""
+
+    def begin_step(self, step: int) -> Self:
+        """Return the candidate before the start of a step, without what belongs to the step before.
+
+        The observation stays: the next window and the bake compare with it.
+        """
+        return self.updated(
+            step=step, step_started_at=None, plan_generation=None, verdict=None, reasons=(), detectable_drop=None
+        )
 
 
 class Convergence(ApiModel):

@@ -22,7 +22,7 @@ from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.domain.references import check_secret
 from tunewright_operator.domain.rollout import steps
 from tunewright_operator.domain.rollout.decision import decide
-from tunewright_operator.domain.rollout.observation import Decision, Situation, Wait
+from tunewright_operator.domain.rollout.observation import Decision, Missing, Seen, Situation, Unseen, Wait
 from tunewright_operator.domain.rollout.selection import Choice, Inspection, choose_adapter, find_known_address
 from tunewright_operator.domain.rollout.status import report
 from tunewright_operator.domain.serving.replica import build_server_facts
@@ -76,7 +76,7 @@ class AdapterDeploymentReconciler:
         decision = decide(situation, self._now())
         if problem is not None:
             decision = dataclasses.replace(decision, wait=Wait(problem.reason, problem.message, stalled=True))
-        status = report(situation, decision, deployment.metadata.generation, self._now())
+        status = report(situation, decision, self._now())
         await write_status(self._cluster, body, deployment.status, status, AdapterDeploymentCondition.READY)
         for notice in decision.notices:
             event_type = EventType.WARNING if notice.warning else EventType.NORMAL
@@ -158,23 +158,14 @@ class AdapterDeploymentReconciler:
         return Inspection(reason=Why.ADAPTER_UNREADABLE.value, message=words)
 
     async def _look_at_server(self, deployment: AdapterDeployment, choice: Choice) -> Situation:
-        situation = Situation(
-            spec=deployment.spec,
-            status=deployment.status,
-            annotations=deployment.metadata.annotations,
-            choice=choice,
-            server=None,
-        )
         name, namespace = deployment.spec.server_ref.name, deployment.server_namespace
         body = await self._cluster.get(MODEL_SERVER, namespace, name)
         if body is None:
-            problem = f"spec.serverRef: there is no ModelServer {namespace}/{name}. {Why.SERVER_NOT_FOUND.remedy}"
-            return dataclasses.replace(situation, server_problem=problem, server_reason=Why.SERVER_NOT_FOUND)
+            return Situation(deployment, choice, Missing())
         server = ModelServer.from_body(body)
         snapshot = self._board.read(server.metadata.uid, self._now())
         if snapshot is None:
-            problem = f"ModelServer {namespace}/{name} has no plan yet, or nobody has looked at it lately; see its conditions."
-            return dataclasses.replace(situation, server_problem=problem, server_reason=Why.SERVER_NOT_READY)
+            return Situation(deployment, choice, Unseen())
         facts = build_server_facts(
             deployment.metadata.uid,
             deployment.spec.model_name,
@@ -182,13 +173,18 @@ class AdapterDeploymentReconciler:
             snapshot.pods,
             snapshot.refusals.get(deployment.metadata.uid),
         )
-        return dataclasses.replace(situation, server=facts, server_uid=server.metadata.uid, server_url=endpoint(server))
+        return Situation(deployment, choice, Seen(facts, server.metadata.uid, endpoint(server)))
 
     async def _look_at_evaluation(self, body: Body, deployment: AdapterDeployment, situation: Situation) -> Situation:
         """Keep exactly the evaluation that the status asks for."""
-        candidate = deployment.status.candidate
-        if candidate is None or not steps.wants_evaluation(situation) or not _is_admitted(situation, candidate):
-            if situation.server is not None or candidate is None or candidate.ending is not None:
+        candidate, server = deployment.status.candidate, situation.server
+        if (
+            candidate is None
+            or not isinstance(server, Seen)
+            or not steps.wants_evaluation(situation)
+            or not _is_admitted(server, candidate)
+        ):
+            if isinstance(server, Seen) or candidate is None or candidate.ending is not None:
                 await self._evaluations.remove_others(body, None)
             return situation
         dataset = steps.dataset_of(situation, candidate)
@@ -201,16 +197,16 @@ class AdapterDeploymentReconciler:
             raise _SecretRefusedError(refused)
         name = evaluation_name(deployment.metadata.name, steps.evaluation_key(candidate))
         await self._evaluations.remove_others(body, name)
-        request = build_evaluation_request(deployment, candidate, dataset, situation.server_url)
-        asked = WantedEvaluation(request, secret_name, situation.server_uid)
+        request = build_evaluation_request(deployment, candidate, dataset, server.url)
+        asked = WantedEvaluation(request, secret_name, server.uid)
         view = await self._evaluations.ensure(body, name, asked, await self._keys.load(), self._now())
         return dataclasses.replace(situation, evaluation=view)
 
 
-def _is_admitted(situation: Situation, candidate: CandidateRevision) -> bool:
+def _is_admitted(server: Seen, candidate: CandidateRevision) -> bool:
     """Whether the server lets the deployment ask its candidate: a token opens the base model, too."""
-    server = situation.server
-    return server is not None and server.refusals.alias is None and candidate.revision not in server.refusals.revisions
+    refusals = server.facts.refusals
+    return refusals.alias is None and candidate.revision not in refusals.revisions
 
 
 class _SecretRefusedError(Exception):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import TypeVar
 
 from tunewright_operator.api.adapter_deployment import (
     AdapterDeploymentStatus,
@@ -21,15 +22,24 @@ from tunewright_operator.api.adapter_deployment import (
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.rollout import history, steps, transitions
 from tunewright_operator.domain.rollout.loading import hold_for_loading
-from tunewright_operator.domain.rollout.observation import Decision, Notice, Situation, Wait
+from tunewright_operator.domain.rollout.observation import (
+    ActiveStep,
+    Decision,
+    Missing,
+    Notice,
+    Seen,
+    Situation,
+    Unseen,
+    Wait,
+)
 from tunewright_operator.domain.rollout.requests import Request, list_pending, record_handled
-from tunewright_operator.domain.serving.replica import ServerFacts
 from tunewright_operator.domain.serving.weights import desired_targets
 from tunewright_operator.domain.times import format_time
 
 UNSEEN_SECONDS = 2.0
 """When to look again for a server that no loop has polled yet: about as often as a busy one is polled."""
 
+AnyRevision = TypeVar("AnyRevision", bound=Revision)
 Rule = Callable[[Situation, datetime], Decision | None]
 
 
@@ -57,7 +67,7 @@ def _handle_request(situation: Situation, now: datetime) -> Decision | None:
     if decision is None:
         return None
     handled = record_handled(situation.status.last_handled_requests, request, format_time(now))
-    status = decision.status.model_copy(update={"last_handled_requests": handled})
+    status = decision.status.updated(last_handled_requests=handled)
     return Decision(status, decision.notices, decision.wait, again=True)
 
 
@@ -95,7 +105,7 @@ def _promote(situation: Situation, request: Request, now: datetime) -> Decision:
         if situation.spec.rollout.steps[candidate.step].set_weight is not None:
             return _ignore(situation, request, "a new weight is still on its way to the replicas")
         notice = Notice(Why.STEP_PROMOTED, f"{candidate.revision} passed step {candidate.step}: {message}")
-        return transitions.step_on(situation, candidate, notice)
+        return transitions.step_on(situation.status, candidate, notice)
     return transitions.promote(situation, candidate, now, message)
 
 
@@ -106,7 +116,7 @@ def _retry(situation: Situation, request: Request, now: datetime) -> Decision:  
         # A bake compares with the incumbent's last window, which a second bake would not have: nobody asks it by now.
         return _ignore(situation, request, f"{candidate.revision} bakes; wait for its end, or abort it")
     if candidate is not None:
-        after = transitions.change_candidate(situation.status, candidate, **transitions.FRESH_STEP)
+        after = situation.status.updated(candidate=candidate.begin_step(candidate.step))
         message = f"{candidate.revision} begins step {candidate.step} again: annotation {request.value}"
         return Decision(after, (Notice(Why.RETRY_REQUESTED, message),))
     if situation.candidate is not None:
@@ -160,7 +170,7 @@ def _roll_back(situation: Situation, request: Request, now: datetime) -> Decisio
             to=format_time(now),
         )
         entries = history.add_entry(status.history, left, situation.spec.history_limit)
-        status = status.model_copy(update={"history": entries})
+        status = status.updated(history=entries)
     accepted = _accept_revision(status, revision, now, step=len(situation.spec.rollout.steps) if skips else 0)
     return Decision(accepted, (Notice(Why.ROLLBACK_REQUESTED, message, warning=True),))
 
@@ -178,22 +188,20 @@ def _finish_ending(situation: Situation, now: datetime) -> Decision | None:
     candidate = situation.candidate
     if candidate is None or candidate.ending is None:
         return None
-    server = situation.server
-    withdrawn = (
-        not situation.server_unseen
-        if server is None
-        else server.targets is None or server.is_everywhere(desired_targets(situation.status))
-    )
+    match situation.server:
+        case Missing():
+            withdrawn, after = True, None
+        case Unseen():
+            withdrawn, after = False, UNSEEN_SECONDS
+        case Seen(facts):
+            withdrawn, after = facts.targets is None or facts.is_everywhere(desired_targets(situation.status)), None
     if not withdrawn:
         message = f"{candidate.ending.reason}: {candidate.revision} is losing its requests. {candidate.ending.message}"
-        return Decision(
-            situation.status, wait=Wait(Why.WITHDRAWING, message), look_after=UNSEEN_SECONDS if server is None else None
-        )
+        return transitions.hold(situation.status, Why.WITHDRAWING, message, after=after)
     ending = candidate.ending
     entry = history.end_candidate(candidate, ending.outcome, ending.reason, ending.message, format_time(now))
     entries = history.add_entry(situation.status.history, entry, situation.spec.history_limit)
-    after = situation.status.model_copy(update={"candidate": None, "history": entries})
-    return Decision(after, again=True)
+    return Decision(situation.status.updated(candidate=None, history=entries), again=True)
 
 
 def _follow_address(situation: Situation, _: datetime) -> Decision | None:
@@ -201,18 +209,21 @@ def _follow_address(situation: Situation, _: datetime) -> Decision | None:
 
     An address that works is kept: the new one may be refused, and would take the alias' answers with it.
     """
-    wanted, status = situation.choice.revision, situation.status
-    if wanted is None or situation.server is None or not situation.server.has_trouble_with(wanted.revision):
+    wanted, status, server = situation.choice.revision, situation.status, situation.server
+    if wanted is None or not isinstance(server, Seen) or not server.facts.has_trouble_with(wanted.revision):
         return None
-    moved = {
-        arm: revision.model_copy(update={"uri": wanted.uri})
-        for arm, revision in (("candidate", status.candidate), ("stable", status.stable))
-        if revision is not None and revision.digest == wanted.digest and revision.uri != wanted.uri
-    }
-    if not moved:
+    after = status.updated(candidate=_move(status.candidate, wanted), stable=_move(status.stable, wanted))
+    if after == status:
         return None
     notice = Notice(Why.ADDRESS_CHANGED, f"{wanted.revision} is read from {wanted.uri} from now on.")
-    return Decision(status.model_copy(update=moved), (notice,), again=True)
+    return Decision(after, (notice,), again=True)
+
+
+def _move(revision: AnyRevision | None, wanted: Revision) -> AnyRevision | None:
+    """Return a revision with the wanted one's address where both have the same digest."""
+    if revision is None or revision.digest != wanted.digest:
+        return revision
+    return revision.updated(uri=wanted.uri)
 
 
 def _supersede(situation: Situation, _: datetime) -> Decision | None:
@@ -250,7 +261,7 @@ def _supersede(situation: Situation, _: datetime) -> Decision | None:
 def _accept(situation: Situation, now: datetime) -> Decision | None:  # noqa: PLR0911 - a chain of early decisions
     """Take what the spec names as the candidate, when it is neither stable nor barred."""
     choice, status = situation.choice, situation.status
-    if situation.server_unseen and status.stable is not None and _names_nothing_new(situation):
+    if isinstance(situation.server, Unseen) and status.stable is not None and _names_nothing_new(situation):
         # It answers as before for all that is known, and nothing is to be done.
         return Decision(status, look_after=UNSEEN_SECONDS)
     refused = _look_at_server(situation)
@@ -280,7 +291,7 @@ def _accept(situation: Situation, now: datetime) -> Decision | None:  # noqa: PL
     skips = history.may_skip_steps(status.history, revision, named=choice.named)
     accepted = _accept_revision(status, revision, now, step=len(situation.spec.rollout.steps) if skips else 0)
     if choice.job is not None:
-        accepted = accepted.model_copy(update={"last_considered_job": choice.job})
+        accepted = accepted.updated(last_considered_job=choice.job)
     return Decision(accepted, (Notice(Why.ACCEPTED, f"{revision.revision} is the candidate."),), again=True)
 
 
@@ -300,27 +311,32 @@ def _consider(situation: Situation) -> Decision | None:
     job = situation.choice.job
     if job is None or job == situation.status.last_considered_job:
         return None
-    return Decision(situation.status.model_copy(update={"last_considered_job": job}), again=True)
+    return Decision(situation.status.updated(last_considered_job=job), again=True)
 
 
 def _accept_revision(
     status: AdapterDeploymentStatus, revision: Revision, now: datetime, *, step: int
 ) -> AdapterDeploymentStatus:
     candidate = CandidateRevision(**history.as_revision(revision).model_dump(), accepted_at=format_time(now), step=step)
-    return status.model_copy(update={"candidate": candidate})
+    return status.updated(candidate=candidate)
 
 
 def _look_at_server(situation: Situation) -> Decision | None:
     """Wait when there is no server, or when it refuses the alias."""
-    server = situation.server
-    if server is None:
-        reason = situation.server_reason or Why.SERVER_NOT_FOUND
-        stalled = reason is not Why.SERVER_NOT_READY
-        return Decision(situation.status, wait=Wait(reason, situation.server_problem, stalled=stalled))
-    if server.refusals.alias is not None:
-        refusal = server.refusals.alias
-        return Decision(situation.status, wait=Wait(refusal.reason, refusal.message, stalled=True))
-    return None
+    status = situation.status
+    name = f"{situation.deployment.server_namespace}/{situation.spec.server_ref.name}"
+    match situation.server:
+        case Missing():
+            message = f"spec.serverRef: there is no ModelServer {name}. {Why.SERVER_NOT_FOUND.remedy}"
+            return transitions.hold(status, Why.SERVER_NOT_FOUND, message, stalled=True)
+        case Unseen():
+            message = f"ModelServer {name} has no plan yet, or nobody has looked at it lately; see its conditions."
+            return transitions.hold(status, Why.SERVER_NOT_READY, message)
+        case Seen(facts):
+            refusal = facts.refusals.alias
+            if refusal is None:
+                return None
+            return transitions.hold(status, refusal.reason, refusal.message, stalled=True)
 
 
 def _advance(situation: Situation, now: datetime) -> Decision | None:
@@ -329,33 +345,34 @@ def _advance(situation: Situation, now: datetime) -> Decision | None:
     if candidate is None:
         return None
     problem = _look_at_server(situation)
-    server = situation.server
-    if problem is not None or server is None:
+    if problem is not None or not isinstance(situation.server, Seen):
         return problem
+    server = situation.server.facts
     refusal = server.refusals.revisions.get(candidate.revision)
     if refusal is not None:
         waiting = refusal.reason is Why.WAITING_FOR_SLOT
-        return Decision(situation.status, wait=Wait(refusal.reason, refusal.message, stalled=not waiting))
+        return transitions.hold(situation.status, refusal.reason, refusal.message, stalled=not waiting)
     if not server.ready_pods:
-        return transitions.hold(situation, Why.SERVER_NOT_READY, "the ModelServer has no ready replica.")
+        return transitions.hold(situation.status, Why.SERVER_NOT_READY, "the ModelServer has no ready replica.")
+    step = ActiveStep(situation, candidate, server, now)
     if candidate.step_started_at is None:
-        loading = hold_for_loading(situation, candidate, server)
+        loading = hold_for_loading(step)
         if loading is not None:
             return loading
-    return _run_step(situation, candidate, server, now)
+    return _run_step(step)
 
 
-def _run_step(situation: Situation, candidate: CandidateRevision, server: ServerFacts, now: datetime) -> Decision:
-    plan = situation.spec.rollout.steps
-    if candidate.step >= len(plan):
-        return steps.run_bake(situation, candidate, server, now)
-    step = plan[candidate.step]
-    if step.evaluate is not None:
-        return steps.run_evaluate(situation, candidate, server, now)
-    if step.set_weight is not None:
-        return steps.run_set_weight(situation, candidate, server, step.set_weight, now)
-    if step.observe is not None:
-        return steps.run_observe(situation, candidate, server, now)
-    if step.pause is not None:
-        return steps.run_pause(situation, candidate, step.pause, now)
-    raise ValueError(f"step {candidate.step} of the rollout sets none of evaluate, setWeight, observe, pause")
+def _run_step(step: ActiveStep) -> Decision:
+    index, plan = step.candidate.step, step.spec.rollout.steps
+    if index >= len(plan):
+        return steps.run_bake(step)
+    wanted = plan[index]
+    if wanted.evaluate is not None:
+        return steps.run_evaluate(step)
+    if wanted.set_weight is not None:
+        return steps.run_set_weight(step, wanted.set_weight)
+    if wanted.observe is not None:
+        return steps.run_observe(step)
+    if wanted.pause is not None:
+        return steps.run_pause(step, wanted.pause)
+    raise ValueError(f"step {index} of the rollout sets none of evaluate, setWeight, observe, pause")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from tunewright_operator.api.adapter_deployment import CandidateRevision, Outcome
+from tunewright_operator.api.adapter_deployment import Outcome
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
-from tunewright_operator.domain.rollout.observation import Decision, Situation
+from tunewright_operator.domain.rollout.observation import ActiveStep, Decision
 from tunewright_operator.domain.rollout.transitions import hold, withdraw
-from tunewright_operator.domain.serving.replica import AdapterFailure, ServerFacts
+from tunewright_operator.domain.serving.replica import AdapterFailure
 
 
-def hold_for_loading(situation: Situation, candidate: CandidateRevision, server: ServerFacts) -> Decision | None:
-    """Wait until every ready replica has loaded the candidate; a refusal for good by all of them ends it."""
+def hold_for_loading(step: ActiveStep) -> Decision | None:
+    """Wait until every ready replica has loaded the candidate; a permanent refusal by all of them ends it."""
+    candidate, server = step.candidate, step.server
     if server.has_loaded(candidate.revision):
         return None
     pods = sorted(server.ready_pods, key=lambda pod: pod.name)
@@ -18,13 +19,13 @@ def hold_for_loading(situation: Situation, candidate: CandidateRevision, server:
     failures = [(pod.name, pod.failures.get(candidate.revision)) for pod in pods]
     told = "; ".join(f"{name}: {failure.describe()}" for name, failure in failures if failure)
     if refused and len(refused) == len(pods) and not any(_is_outdated(pod.failed[candidate.revision]) for pod in pods):
-        return withdraw(situation.status, candidate, Outcome.ROLLED_BACK, Why.ADAPTER_REFUSED, told)
+        return withdraw(step.status, candidate, Outcome.ROLLED_BACK, Why.ADAPTER_REFUSED, told)
     if told:
         message = f"{candidate.revision} is not loaded everywhere: {told}"
         final = any(not _is_outdated(pod.failed[candidate.revision]) for pod in refused)
-        return hold(situation, Why.LOADING_RETRIED, message, stalled=final)
+        return hold(step.status, Why.LOADING_RETRIED, message, stalled=final)
     missing = [pod.name for pod in server.ready_pods if candidate.revision not in pod.loaded]
-    return hold(situation, Why.LOADING, f"loading {candidate.revision} in {', '.join(missing)}.")
+    return hold(step.status, Why.LOADING, f"loading {candidate.revision} in {', '.join(missing)}.")
 
 
 def _is_outdated(failure: AdapterFailure) -> bool:

@@ -22,6 +22,7 @@ from tunewright_operator.api.conditions import FineTuneJobCondition, find_condit
 from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.reasons.common import CommonReason
+from tunewright_operator.domain.rollout.history import as_revision
 
 
 @dataclass(frozen=True)
@@ -112,10 +113,9 @@ def _choose_address(
 ) -> Choice:
     known = find_known_address(status, uri)
     if known is not None:
-        revision = Revision(**{name: getattr(known, name) for name in Revision.model_fields})
-        return Choice(
-            revision=revision.model_copy(update={"revision": revision_name(model_name, known.digest)}), named=True
-        )
+        # The alias may have another name by now, and with it the revision.
+        renamed = as_revision(known).updated(revision=revision_name(model_name, known.digest))
+        return Choice(revision=renamed, named=True)
     if inspection is not None and inspection.waiting:
         message = f"the pod that reads the manifest of {uri} waits: {inspection.waiting}"
         return Choice(reason=CommonReason.POD_PENDING, message=message)

@@ -9,14 +9,13 @@ from tunewright_operator.api.conditions import AdapterDeploymentCondition as Typ
 from tunewright_operator.api.conditions import find_condition
 from tunewright_operator.domain.conditions import Wanted, merge_conditions
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
-from tunewright_operator.domain.rollout.observation import Decision, Situation, Wait
-from tunewright_operator.domain.serving.replica import ServerFacts
+from tunewright_operator.domain.rollout.observation import Decision, Missing, Seen, Situation, Unseen, Wait
 from tunewright_operator.domain.serving.weights import desired_targets
 
 
-def report(situation: Situation, decision: Decision, generation: int, now: datetime) -> AdapterDeploymentStatus:
+def report(situation: Situation, decision: Decision, now: datetime) -> AdapterDeploymentStatus:
     """Return the decision's status with its conditions and its convergence."""
-    status = decision.status
+    status, generation = decision.status, situation.deployment.metadata.generation
     wanted = [
         _assess_ready(situation, status, decision.wait),
         _assess_progress(status, decision.wait),
@@ -28,25 +27,24 @@ def report(situation: Situation, decision: Decision, generation: int, now: datet
     elif wait is not None or decision.again or status.candidate is not None:
         reason = wait.reason if wait else Why.ACCEPTED
         wanted.append(Wanted(Type.RECONCILING, "True", reason, wait.message if wait else ""))
-    return status.model_copy(
-        update={
-            "conditions": merge_conditions(status.conditions, wanted, generation=generation, now=now),
-            "convergence": status.convergence if situation.server_unseen else _count(status, situation.server),
-            "observed_generation": generation,
-        }
+    return status.updated(
+        conditions=merge_conditions(status.conditions, wanted, generation=generation, now=now),
+        convergence=_count(status, situation.server),
+        observed_generation=generation,
     )
 
 
 def _assess_ready(  # noqa: PLR0911 - one return a rule
     situation: Situation, status: AdapterDeploymentStatus, wait: Wait | None
 ) -> Wanted:
-    server, targets = situation.server, desired_targets(status)
+    server = situation.server.facts if isinstance(situation.server, Seen) else None
+    targets = desired_targets(status)
     if not targets:
         reason = wait.reason if wait and wait.stalled else Why.NO_ADAPTER_YET
         why = f" {wait.message}" if wait else ""
         return Wanted(Type.READY, "False", reason, f"no adapter answers yet: clients get 503.{why}")
     said = find_condition(status.conditions, Type.READY)
-    if situation.server_unseen and said is not None and said.is_true:
+    if isinstance(situation.server, Unseen) and said is not None and said.is_true:
         # Not knowing is no news: an operator that starts must not turn every healthy alias unready.
         return Wanted(Type.READY, "True", said.reason, said.message)
     if server is None or not server.ready_pods:
@@ -94,10 +92,14 @@ def _assess_candidate(status: AdapterDeploymentStatus) -> Wanted:
     return Wanted(Type.CANDIDATE_HEALTHY, "True", Why.CANDIDATE_HEALTHY, "")
 
 
-def _count(status: AdapterDeploymentStatus, server: ServerFacts | None) -> Convergence:
-    if server is None:
-        return Convergence()
-    ready = server.ready_pods
-    in_plan = server.routes_by(desired_targets(status))
-    converged = sum(in_plan and pod.generation >= server.generation for pod in ready)
-    return Convergence(desired=len(ready), converged=converged)
+def _count(status: AdapterDeploymentStatus, server: Missing | Unseen | Seen) -> Convergence | None:
+    match server:
+        case Missing():
+            return Convergence()
+        case Unseen():
+            return status.convergence
+        case Seen(facts):
+            ready = facts.ready_pods
+            in_plan = facts.routes_by(desired_targets(status))
+            converged = sum(in_plan and pod.generation >= facts.generation for pod in ready)
+            return Convergence(desired=len(ready), converged=converged)

@@ -1,39 +1,31 @@
 """The steps of a rollout: what each waits for, and what its verdict does.
 
-Each function looks at one situation and returns one `Decision`. Only Pass moves forward by itself, only Fail rolls back by itself.
+Each function gets the active step and returns one `Decision`. Only Pass moves forward by itself, only Fail rolls back by itself.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-from datetime import datetime
-from typing import Any
 
 from tunewright_contracts.evaluation_report import EvaluationReport, Verdict
-from tunewright_operator.api.adapter_deployment import (
-    AdapterDeploymentStatus,
-    CandidateRevision,
-    Outcome,
-    PauseStep,
-)
+from tunewright_operator.api.adapter_deployment import CandidateRevision, Outcome, PauseStep
 from tunewright_operator.domain.evidence import window
+from tunewright_operator.domain.evidence.counters import PodReading
 from tunewright_operator.domain.evidence.verdict import Assessment
 from tunewright_operator.domain.output_schemas import explain_bad_metric
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.domain.rollout.loading import hold_for_loading
-from tunewright_operator.domain.rollout.observation import Decision, Notice, Situation, Wait
+from tunewright_operator.domain.rollout.observation import ActiveStep, Decision, Notice, Situation
 from tunewright_operator.domain.rollout.transitions import (
-    FRESH_STEP,
     bound_reasons,
-    change_candidate,
     hold,
     promote,
+    record_candidate,
     step_on,
     withdraw,
 )
-from tunewright_operator.domain.serving.replica import ServerFacts
 from tunewright_operator.domain.times import format_time, seconds_since
 
 WATCH_SECONDS = 5.0
@@ -59,29 +51,29 @@ def wants_evaluation(situation: Situation) -> bool:
     )
 
 
-def run_evaluate(situation: Situation, candidate: CandidateRevision, server: ServerFacts, now: datetime) -> Decision:  # noqa: PLR0911 - a chain of early decisions
+def run_evaluate(step: ActiveStep) -> Decision:  # noqa: PLR0911 - a chain of early decisions
     """Ask the held-out set of the real servers, and act on the verdict."""
-    if not dataset_of(situation, candidate):
+    candidate = step.candidate
+    if not dataset_of(step.situation, candidate):
         message = f"{candidate.revision} names no held-out set. Set spec.evaluation.dataset.s3.uri, or remove the evaluate step."
-        return hold(situation, Why.NO_EVALUATION_DATASET, message, stalled=True)
-    problem = explain_bad_metric(situation.spec.evaluation.metrics)
+        return hold(step.status, Why.NO_EVALUATION_DATASET, message, stalled=True)
+    problem = explain_bad_metric(step.spec.evaluation.metrics)
     if problem is not None:
-        return hold(
-            situation, CommonReason.INVALID_SCHEMA, f"{problem}. {CommonReason.INVALID_SCHEMA.remedy}", stalled=True
-        )
+        message = f"{problem}. {CommonReason.INVALID_SCHEMA.remedy}"
+        return hold(step.status, CommonReason.INVALID_SCHEMA, message, stalled=True)
     if candidate.step_started_at is None:
-        if situation.spec.paused:
-            return hold_paused(situation)
-        changes = {"step_started_at": format_time(now), "plan_generation": server.generation}
-        return Decision(change_candidate(situation.status, candidate, **changes), again=True)
-    view = situation.evaluation
+        if step.spec.paused:
+            return hold_paused(step)
+        started = candidate.updated(step_started_at=format_time(step.now), plan_generation=step.server.generation)
+        return record_candidate(step.status, started)
+    view = step.situation.evaluation
     if view.report is not None:
-        return _act_on_report(situation, candidate, view.report, view.finished_at, now)
+        return _act_on_report(step, view.report, view.finished_at)
     if view.failure:
-        return _wait_for_retry(situation, candidate, view.failure, view.finished_at, now)
+        return _wait_for_retry(step, view.failure, view.finished_at)
     if view.waiting:
-        return hold(situation, CommonReason.POD_PENDING, f"the evaluation's pod waits: {view.waiting}")
-    return hold(situation, Why.EVALUATING, f"asking {candidate.revision} the held-out set at weight 0.")
+        return hold(step.status, CommonReason.POD_PENDING, f"the evaluation's pod waits: {view.waiting}")
+    return hold(step.status, Why.EVALUATING, f"asking {candidate.revision} the held-out set at weight 0.")
 
 
 def dataset_of(situation: Situation, candidate: CandidateRevision) -> str:
@@ -90,144 +82,128 @@ def dataset_of(situation: Situation, candidate: CandidateRevision) -> str:
     return dataset.s3.uri if dataset is not None else candidate.evaluation_dataset_uri
 
 
-def _act_on_report(
-    situation: Situation, candidate: CandidateRevision, report: EvaluationReport, finished_at: str, now: datetime
-) -> Decision:
+def _act_on_report(step: ActiveStep, report: EvaluationReport, finished_at: str) -> Decision:
     reasons = bound_reasons(metric.describe() for metric in report.metrics) or bound_reasons([report.message])
-    told = candidate.model_copy(
-        update={"verdict": report.verdict.value, "reasons": reasons, "report_uri": report.report_uri or None}
-    )
+    told = step.candidate.updated(verdict=report.verdict.value, reasons=reasons, report_uri=report.report_uri or None)
+    step = step.with_candidate(told)
     if report.verdict is Verdict.FAIL:
-        return withdraw(
-            situation.status, told, Outcome.ROLLED_BACK, Why.EVALUATION_FAILED, "; ".join(reasons) or report.message
-        )
+        message = "; ".join(reasons) or report.message
+        return withdraw(step.status, told, Outcome.ROLLED_BACK, Why.EVALUATION_FAILED, message)
     if report.verdict is Verdict.ERROR:
-        return _wait_for_retry(situation, told, report.message, finished_at, now)
+        return _wait_for_retry(step, report.message, finished_at)
     if report.verdict is Verdict.INCONCLUSIVE:
-        return _act_on_inconclusive(situation, told, reasons)
-    return pass_step(situation, told, f"evaluation: {'; '.join(reasons)}")
+        return _act_on_inconclusive(step, reasons)
+    return pass_step(step, f"evaluation: {'; '.join(reasons)}")
 
 
-def _wait_for_retry(
-    situation: Situation, candidate: CandidateRevision, problem: str, finished_at: str, now: datetime
-) -> Decision:
-    waited = seconds_since(finished_at, now) if finished_at else 0.0
+def _wait_for_retry(step: ActiveStep, problem: str, finished_at: str) -> Decision:
+    candidate = step.candidate
+    waited = seconds_since(finished_at, step.now) if finished_at else 0.0
     if waited >= EVALUATION_RETRY_SECONDS:
-        after = change_candidate(situation.status, candidate, **FRESH_STEP)
-        return Decision(after, again=True)
-    told = change_candidate(situation.status, candidate, verdict=Verdict.ERROR.value, reasons=bound_reasons([problem]))
+        return record_candidate(step.status, candidate.begin_step(candidate.step))
+    step = step.with_candidate(candidate.updated(verdict=Verdict.ERROR.value, reasons=bound_reasons([problem])))
     message = f"the evaluation could not measure: {problem} It runs again by itself; abort or retry by annotation."
-    return Decision(
-        told, wait=Wait(Why.EVALUATION_ERROR, message, stalled=True), look_after=EVALUATION_RETRY_SECONDS - waited
-    )
+    left = EVALUATION_RETRY_SECONDS - waited
+    return hold(step.status, Why.EVALUATION_ERROR, message, stalled=True, after=left)
 
 
-def run_set_weight(
-    situation: Situation, candidate: CandidateRevision, server: ServerFacts, weight: int, now: datetime
-) -> Decision:
+def run_set_weight(step: ActiveStep, weight: int) -> Decision:
     """Give the candidate a share, and wait until every ready replica routes by it."""
+    candidate = step.candidate
     # Another weight than the step's: it begins, or the spec's steps changed under a candidate that waited here.
-    if candidate.step_started_at is None or candidate.weight != _share(situation, weight):
-        if situation.spec.paused:
-            return hold_paused(situation)
-        return _set_weight(situation, candidate, weight, step_started_at=format_time(now))
-    if not situation.converged:
-        return hold_for_convergence(situation, server)
-    if situation.spec.paused:
-        return hold_paused(situation)
+    if candidate.step_started_at is None or candidate.weight != _share(step, weight):
+        if step.spec.paused:
+            return hold_paused(step)
+        return _set_weight(step, candidate.updated(step_started_at=format_time(step.now)), weight)
+    if not step.situation.converged:
+        return hold_for_convergence(step)
+    if step.spec.paused:
+        return hold_paused(step)
     notice = Notice(Why.WEIGHT_SET, f"{candidate.revision} answers {candidate.weight} % on every ready replica.")
-    return step_on(situation, candidate, notice)
+    return step_on(step.status, candidate, notice)
 
 
-def _set_weight(situation: Situation, candidate: CandidateRevision, weight: int, **changes: Any) -> Decision:
+def _set_weight(step: ActiveStep, candidate: CandidateRevision, weight: int) -> Decision:
     """Write a weight."""
-    share = _share(situation, weight)
-    return Decision(change_candidate(situation.status, candidate, weight=share, **changes), again=True)
+    return record_candidate(step.status, candidate.updated(weight=_share(step, weight)))
 
 
-def _share(situation: Situation, weight: int) -> int:
+def _share(step: ActiveStep, weight: int) -> int:
     """Return a step's weight; without an incumbent the candidate answers everybody, since nobody else may."""
-    return weight if situation.status.stable is not None else 100
+    return weight if step.has_incumbent else 100
 
 
-def run_observe(situation: Situation, candidate: CandidateRevision, server: ServerFacts, now: datetime) -> Decision:  # noqa: PLR0911 - a chain of early decisions
+def run_observe(step: ActiveStep) -> Decision:  # noqa: PLR0911 - a chain of early decisions
     """Compare live metrics of both arms until there is a verdict."""
-    if situation.status.stable is None and candidate.weight != 100:
-        return hold_paused(situation) if situation.spec.paused else _set_weight(situation, candidate, 100)
-    if not _has_window(situation, candidate, server):
-        return _open_window(situation, candidate, server, now)
-    grown, assessment = _watch(situation, candidate, server, now)
+    if not step.has_incumbent and step.candidate.weight != 100:
+        return hold_paused(step) if step.spec.paused else _set_weight(step, step.candidate, 100)
+    if not _has_window(step):
+        return _open_window(step)
+    step, assessment = _watch(step)
     if assessment.verdict is Verdict.FAIL:
-        return _fail_guardrail(situation.status, grown, assessment)
-    told = change_candidate(situation.status, grown)
-    situation = _with_status(situation, told)
+        return _fail_guardrail(step, assessment)
     if assessment.verdict is Verdict.PASS:
-        if situation.spec.paused:
-            return hold_paused(situation)
-        return pass_step(situation, grown, "; ".join(assessment.reasons))
+        if step.spec.paused:
+            return hold_paused(step)
+        return pass_step(step, "; ".join(assessment.reasons))
     if assessment.verdict is Verdict.INCONCLUSIVE:
-        return _act_on_inconclusive(situation, grown, assessment.reasons)
+        return _act_on_inconclusive(step, assessment.reasons)
     reason = Why.SERVER_NOT_READY if assessment.verdict is Verdict.ERROR else Why.OBSERVING
-    return hold(situation, reason, "; ".join(assessment.reasons), after=WATCH_SECONDS)
+    return hold(step.status, reason, "; ".join(assessment.reasons), after=WATCH_SECONDS)
 
 
-def run_bake(situation: Situation, candidate: CandidateRevision, server: ServerFacts, now: datetime) -> Decision:  # noqa: PLR0911 - a chain of early decisions
+def run_bake(step: ActiveStep) -> Decision:  # noqa: PLR0911 - a chain of early decisions
     """Let the candidate answer everybody while the incumbent stays loaded; then it is stable."""
+    candidate = step.candidate
     if candidate.weight != 100:
-        return hold_paused(situation) if situation.spec.paused else _set_weight(situation, candidate, 100, **FRESH_STEP)
-    seconds = situation.spec.rollout.bake_seconds
-    if seconds == 0 or not _has_window(situation, candidate, server):
-        if not situation.converged:
-            return hold_for_convergence(situation, server)
+        return hold_paused(step) if step.spec.paused else _set_weight(step, candidate.begin_step(candidate.step), 100)
+    seconds = step.spec.rollout.bake_seconds
+    if seconds == 0 or not _has_window(step):
+        if not step.situation.converged:
+            return hold_for_convergence(step)
         if seconds == 0:
-            return (
-                hold_paused(situation)
-                if situation.spec.paused
-                else promote(situation, candidate, now, "no bake asked for")
-            )
-        return _open_window(situation, candidate, server, now)
-    grown, assessment = _watch(situation, candidate, server, now)
+            return hold_paused(step) if step.spec.paused else _promote(step, "no bake asked for")
+        return _open_window(step)
+    step, assessment = _watch(step)
     if assessment.verdict is Verdict.FAIL:
-        return _fail_guardrail(situation.status, grown, assessment)
-    situation = _with_status(situation, change_candidate(situation.status, grown))
-    loading = hold_for_loading(situation, grown, server)
+        return _fail_guardrail(step, assessment)
+    loading = hold_for_loading(step)
     if loading is not None:
         # A replica that came in the bake answers nobody, and refused requests are in no metric.
         return dataclasses.replace(loading, look_after=WATCH_SECONDS)
     if assessment.verdict is Verdict.PASS:
-        if situation.spec.paused:
-            return hold_paused(situation)
-        return promote(situation, grown, now, f"baked for {seconds} s; {'; '.join(assessment.reasons)}")
+        if step.spec.paused:
+            return hold_paused(step)
+        return _promote(step, f"baked for {seconds} s; {'; '.join(assessment.reasons)}")
     if assessment.verdict is Verdict.INCONCLUSIVE:
-        return _act_on_unjudged_bake(situation, grown, assessment.reasons, now)
+        return _act_on_unjudged_bake(step, assessment.reasons)
     reason = Why.SERVER_NOT_READY if assessment.verdict is Verdict.ERROR else Why.BAKING
-    return hold(situation, reason, "; ".join(assessment.reasons), after=WATCH_SECONDS)
+    return hold(step.status, reason, "; ".join(assessment.reasons), after=WATCH_SECONDS)
 
 
-def run_pause(situation: Situation, candidate: CandidateRevision, pause: PauseStep, now: datetime) -> Decision:
+def run_pause(step: ActiveStep, pause: PauseStep) -> Decision:
     """Wait for a time, or for a person."""
-    if situation.spec.paused:
-        return hold_paused(situation)
+    candidate = step.candidate
+    if step.spec.paused:
+        return hold_paused(step)
     if candidate.step_started_at is None:
-        return Decision(change_candidate(situation.status, candidate, step_started_at=format_time(now)), again=True)
+        return record_candidate(step.status, candidate.updated(step_started_at=format_time(step.now)))
     if pause.seconds is None:
         message = f"{candidate.revision} waits at {candidate.weight} %. {how_to_decide(candidate)}"
-        return hold(situation, Why.AWAITING_PROMOTION, message)
-    left = pause.seconds - seconds_since(candidate.step_started_at, now)
+        return hold(step.status, Why.AWAITING_PROMOTION, message)
+    left = pause.seconds - seconds_since(candidate.step_started_at, step.now)
     if left > 0:
-        return hold(
-            situation, Why.PAUSING, f"{candidate.revision} stays at {candidate.weight} % for {left:.0f} s.", after=left
-        )
-    return step_on(situation, candidate, None)
+        message = f"{candidate.revision} stays at {candidate.weight} % for {left:.0f} s."
+        return hold(step.status, Why.PAUSING, message, after=left)
+    return step_on(step.status, candidate, None)
 
 
-def pass_step(situation: Situation, candidate: CandidateRevision, message: str) -> Decision:
+def pass_step(step: ActiveStep, message: str) -> Decision:
     """Move on after a Pass, unless paused: the verdict is kept and acted on later."""
-    if situation.spec.paused:
-        return hold_paused(_with_status(situation, change_candidate(situation.status, candidate)))
-    return step_on(
-        situation, candidate, Notice(Why.STEP_PASSED, f"{candidate.revision} passed step {candidate.step}: {message}")
-    )
+    if step.spec.paused:
+        return hold_paused(step)
+    notice = Notice(Why.STEP_PASSED, f"{step.candidate.revision} passed step {step.candidate.step}: {message}")
+    return step_on(step.status, step.candidate, notice)
 
 
 def how_to_decide(candidate: CandidateRevision) -> str:
@@ -238,112 +214,104 @@ def how_to_decide(candidate: CandidateRevision) -> str:
     )
 
 
-def hold_paused(situation: Situation) -> Decision:
+def hold_paused(step: ActiveStep) -> Decision:
     """Wait for `spec.paused` to become false; a window that is open is still watched."""
-    return hold(
-        situation, Why.PAUSED, "spec.paused is true: guardrails watch, nothing moves forward.", after=WATCH_SECONDS
-    )
+    message = "spec.paused is true: guardrails watch, nothing moves forward."
+    return hold(step.status, Why.PAUSED, message, after=WATCH_SECONDS)
 
 
-def hold_for_convergence(situation: Situation, server: ServerFacts) -> Decision:
+def hold_for_convergence(step: ActiveStep) -> Decision:
     """Wait until every ready replica routes as the status says."""
+    server = step.server
     lagging = [pod.name for pod in server.ready_pods if pod.generation < server.generation]
     if not server.ready_pods:
-        return hold(situation, Why.SERVER_NOT_READY, "the ModelServer has no ready replica.")
+        return hold(step.status, Why.SERVER_NOT_READY, "the ModelServer has no ready replica.")
     where = f" Not yet there: {', '.join(lagging)}." if lagging else ""
-    return hold(situation, Why.SHIFTING, f"waiting for plan {server.generation} on every ready replica.{where}")
+    return hold(step.status, Why.SHIFTING, f"waiting for plan {server.generation} on every ready replica.{where}")
 
 
-def _act_on_unjudged_bake(
-    situation: Situation, candidate: CandidateRevision, reasons: tuple[str, ...], now: datetime
-) -> Decision:
+def _promote(step: ActiveStep, message: str) -> Decision:
+    return promote(step.situation, step.candidate, step.now, message)
+
+
+def _act_on_unjudged_bake(step: ActiveStep, reasons: tuple[str, ...]) -> Decision:
     """Go on watching a bake in which no answer could be judged: a missing word must not undo what passed, or a person's rollback."""
     text = "; ".join(reasons)
-    if situation.spec.rollout.on_inconclusive == "Promote" and not situation.spec.paused:
-        return promote(situation, candidate, now, f"onInconclusive is Promote; {text}")
-    message = f"{candidate.revision}: {text}. It goes on until one could. {how_to_decide(candidate)}"
-    return hold(situation, Why.INCONCLUSIVE, message, stalled=True, after=WATCH_SECONDS)
+    if step.spec.rollout.on_inconclusive == "Promote" and not step.spec.paused:
+        return _promote(step, f"onInconclusive is Promote; {text}")
+    message = f"{step.candidate.revision}: {text}. It goes on until one could. {how_to_decide(step.candidate)}"
+    return hold(step.status, Why.INCONCLUSIVE, message, stalled=True, after=WATCH_SECONDS)
 
 
-def _act_on_inconclusive(situation: Situation, candidate: CandidateRevision, reasons: tuple[str, ...]) -> Decision:
-    told = candidate.model_copy(update={"verdict": Verdict.INCONCLUSIVE.value, "reasons": bound_reasons(reasons)})
+def _act_on_inconclusive(step: ActiveStep, reasons: tuple[str, ...]) -> Decision:
+    told = step.candidate.updated(verdict=Verdict.INCONCLUSIVE.value, reasons=bound_reasons(reasons))
+    step = step.with_candidate(told)
     text = "; ".join(reasons)
-    match situation.spec.rollout.on_inconclusive:
+    match step.spec.rollout.on_inconclusive:
         case "Rollback":
-            return withdraw(situation.status, told, Outcome.ROLLED_BACK, Why.INCONCLUSIVE_ROLLED_BACK, text)
-        case "Promote" if not situation.spec.paused:
+            return withdraw(step.status, told, Outcome.ROLLED_BACK, Why.INCONCLUSIVE_ROLLED_BACK, text)
+        case "Promote" if not step.spec.paused:
             notice = Notice(Why.STEP_PROMOTED, f"{told.revision}: onInconclusive is Promote; {text}")
-            return step_on(situation, told, notice)
+            return step_on(step.status, told, notice)
         case _:
             message = f"{told.revision}: {text}. {how_to_decide(told)}"
-            wait = Wait(Why.INCONCLUSIVE, message, stalled=True)
-            return Decision(change_candidate(situation.status, told), wait=wait, look_after=WATCH_SECONDS)
+            return hold(step.status, Why.INCONCLUSIVE, message, stalled=True, after=WATCH_SECONDS)
 
 
-def _fail_guardrail(status: AdapterDeploymentStatus, candidate: CandidateRevision, assessment: Assessment) -> Decision:
-    return withdraw(status, candidate, Outcome.ROLLED_BACK, Why.GUARDRAIL_FAILED, "; ".join(assessment.reasons))
+def _fail_guardrail(step: ActiveStep, assessment: Assessment) -> Decision:
+    message = "; ".join(assessment.reasons)
+    return withdraw(step.status, step.candidate, Outcome.ROLLED_BACK, Why.GUARDRAIL_FAILED, message)
 
 
-def _has_window(situation: Situation, candidate: CandidateRevision, server: ServerFacts) -> bool:
+def _has_window(step: ActiveStep) -> bool:
     """Whether the observation is of this step: the spec's steps may have changed under the candidate since it began."""
+    candidate = step.candidate
     observation = window.parse_observation(candidate)
     if candidate.step_started_at is None or observation is None or observation.step_index != candidate.step:
         return False
-    return observation.comparison is _window(situation, candidate, server, tuple(observation.metrics)).comparison
+    return observation.comparison is _build_window(step, tuple(observation.metrics)).comparison
 
 
-def _open_window(situation: Situation, candidate: CandidateRevision, server: ServerFacts, now: datetime) -> Decision:
-    if not situation.converged:
-        return hold_for_convergence(situation, server)
-    if situation.spec.paused:
-        return hold_paused(situation)
-    observation = window.open_window(
-        _window(situation, candidate, server), candidate, _read(situation, candidate, server), now
+def _open_window(step: ActiveStep) -> Decision:
+    if not step.situation.converged:
+        return hold_for_convergence(step)
+    if step.spec.paused:
+        return hold_paused(step)
+    observation = window.open_window(_build_window(step), step.candidate, _read_pods(step), step.now)
+    opened = step.candidate.updated(
+        step_started_at=format_time(step.now),
+        plan_generation=step.server.generation,
+        observation=observation.to_wire(),
     )
-    changes = {
-        "step_started_at": format_time(now),
-        "plan_generation": server.generation,
-        "observation": observation.to_wire(),
-    }
-    return Decision(change_candidate(situation.status, candidate, **changes), again=True)
+    return record_candidate(step.status, opened)
 
 
-def _watch(
-    situation: Situation, candidate: CandidateRevision, server: ServerFacts, now: datetime
-) -> tuple[CandidateRevision, Assessment]:
-    """Return the candidate with the evidence up to now, and what it shows."""
-    observation = window.parse_observation(candidate)
+def _watch(step: ActiveStep) -> tuple[ActiveStep, Assessment]:
+    """Return the step with the evidence up to now, and what it shows."""
+    observation = window.parse_observation(step.candidate)
     if observation is None:
-        raise ValueError(f"{candidate.revision}: a window is open without an observation")
-    rules = _window(situation, candidate, server, tuple(observation.metrics))
-    grown, assessment = window.watch(
-        rules, observation, _read(situation, candidate, server), {pod.uid for pod in server.pods}, now
-    )
+        raise ValueError(f"{step.candidate.revision}: a window is open without an observation")
+    rules = _build_window(step, tuple(observation.metrics))
+    existing = {pod.uid for pod in step.server.pods}
+    grown, assessment = window.watch(rules, observation, _read_pods(step), existing, step.now)
     drop = assessment.detectable_drop
-    changes = {
-        "observation": grown.to_wire(),
-        "verdict": assessment.verdict.value if assessment.verdict else None,
-        "reasons": bound_reasons(assessment.reasons),
-        "detectable_drop": None if drop is None else f"{drop:.3f}",
-    }
-    return candidate.model_copy(update=changes), assessment
-
-
-def _window(
-    situation: Situation, candidate: CandidateRevision, server: ServerFacts, opened_with: tuple[str, ...] | None = None
-) -> window.Window:
-    """Return the rules of the current window; one that is open keeps the metrics that it was opened with."""
-    known = server.slow_after_milliseconds is not None if opened_with is None else "Latency" in opened_with
-    return window.build_window(
-        situation.spec, candidate.step, has_incumbent=situation.status.stable is not None, slow_limit_known=known
+    watched = step.candidate.updated(
+        observation=grown.to_wire(),
+        verdict=assessment.verdict.value if assessment.verdict else None,
+        reasons=bound_reasons(assessment.reasons),
+        detectable_drop=None if drop is None else f"{drop:.3f}",
     )
+    return step.with_candidate(watched), assessment
 
 
-def _read(situation: Situation, candidate: CandidateRevision, server: ServerFacts) -> list[Any]:
-    stable = situation.status.stable
-    states = [pod.state for pod in server.pods if pod.state is not None]
-    return window.read_pods(states, situation.spec.model_name, candidate.revision, stable.revision if stable else None)
+def _build_window(step: ActiveStep, opened_with: tuple[str, ...] | None = None) -> window.Window:
+    """Return the rules of the current window; one that is open keeps the metrics that it was opened with."""
+    known = step.server.slow_after_milliseconds is not None if opened_with is None else "Latency" in opened_with
+    return window.build_window(step.spec, step.candidate.step, has_incumbent=step.has_incumbent, slow_limit_known=known)
 
 
-def _with_status(situation: Situation, status: AdapterDeploymentStatus) -> Situation:
-    return dataclasses.replace(situation, status=status)
+def _read_pods(step: ActiveStep) -> list[PodReading]:
+    stable = step.status.stable
+    states = [pod.state for pod in step.server.pods if pod.state is not None]
+    incumbent = stable.revision if stable else None
+    return window.read_pods(states, step.spec.model_name, step.candidate.revision, incumbent)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
 from tunewright_contracts.reasons import Reason
 from tunewright_operator.api.adapter_deployment import (
@@ -22,28 +21,23 @@ from tunewright_operator.domain.times import format_time
 
 MAX_MESSAGE, MAX_REASON, MAX_REASONS = 4096, 1024, 16
 """What the CRD lets a status hold."""
-FRESH_STEP: dict[str, Any] = {
-    "step_started_at": None,
-    "plan_generation": None,
-    "verdict": None,
-    "reasons": (),
-    "detectable_drop": None,
-}
-"""The fields of a candidate that belong to one step. Its observation outlives the step: the bake compares with it."""
 
 
 def hold(
-    situation: Situation, reason: Reason, message: str, *, stalled: bool = False, after: float | None = None
+    status: AdapterDeploymentStatus,
+    reason: Reason,
+    message: str,
+    *,
+    stalled: bool = False,
+    after: float | None = None,
 ) -> Decision:
     """Return the decision to wait."""
-    return Decision(situation.status, wait=Wait(reason, message, stalled), look_after=after)
+    return Decision(status, wait=Wait(reason, message, stalled), look_after=after)
 
 
-def change_candidate(
-    status: AdapterDeploymentStatus, candidate: CandidateRevision, **changes: Any
-) -> AdapterDeploymentStatus:
-    """Return the status with a changed candidate."""
-    return status.model_copy(update={"candidate": candidate.model_copy(update=changes)})
+def record_candidate(status: AdapterDeploymentStatus, candidate: CandidateRevision) -> Decision:
+    """Return the decision to record a changed candidate and to decide again."""
+    return Decision(status.updated(candidate=candidate), again=True)
 
 
 def withdraw(
@@ -52,18 +46,17 @@ def withdraw(
     outcome: Outcome,
     reason: Reason,
     message: str,
-    **changes: Any,
 ) -> Decision:
     """Take the candidate's requests away; it is recorded as ended once every replica routes without it."""
     ending = Ending(outcome=outcome, reason=reason.value, message=shorten(message, MAX_MESSAGE))
-    after = change_candidate(status, candidate, weight=0, ending=ending, **changes)
+    after = status.updated(candidate=candidate.updated(weight=0, ending=ending))
     warning = outcome in {Outcome.ROLLED_BACK, Outcome.ABORTED}
     return Decision(after, (Notice(reason, f"{candidate.revision}: {message}", warning=warning),), again=True)
 
 
-def step_on(situation: Situation, candidate: CandidateRevision, notice: Notice | None, **changes: Any) -> Decision:
+def step_on(status: AdapterDeploymentStatus, candidate: CandidateRevision, notice: Notice | None) -> Decision:
     """Begin the next step."""
-    after = change_candidate(situation.status, candidate, **{**FRESH_STEP, **changes, "step": candidate.step + 1})
+    after = status.updated(candidate=candidate.begin_step(candidate.step + 1))
     return Decision(after, (notice,) if notice else (), again=True)
 
 
@@ -74,7 +67,7 @@ def promote(situation: Situation, candidate: CandidateRevision, now: datetime, m
     said = shorten(message, MAX_MESSAGE)
     entry = history.end_candidate(candidate, Outcome.PROMOTED, Why.PROMOTED.value, said, text)
     entries = history.add_entry(situation.status.history, entry, situation.spec.history_limit)
-    after = situation.status.model_copy(update={"stable": stable, "candidate": None, "history": entries})
+    after = situation.status.updated(stable=stable, candidate=None, history=entries)
     return Decision(after, (Notice(Why.PROMOTED, f"{candidate.revision} is stable: {message}"),), again=True)
 
 
