@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from support.worlds.rollout_world import digest_of, revision_of
-from support.worlds.serving_world import SERVING, SUPPORT, condition
+from support.worlds.serving_world import SERVING, SUPPORT, ServingWorld, condition
 from tunewright_contracts.evaluation_report import EvaluationRequest, Verdict
 from tunewright_contracts.phase_result import AdapterSummary, Outcome, PhaseResult
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, CONFIG_MAP, FINE_TUNE_JOB, JOB, MODEL_SERVER, SECRET
@@ -348,6 +350,44 @@ async def test_the_server_disappearing_loses_nothing(world):
     await world.settle()
     assert condition(world.status(), "Ready")["status"] == "False"
     assert world.status()["stable"]["revision"] == revision_of("first")
+
+
+async def test_a_steady_state_costs_few_calls_and_no_write(world, monkeypatch):
+    await world.settle()
+    calls = record_calls(world, monkeypatch)
+    observed = [("get", "AdapterDeployment"), ("get", "ModelServer"), ("list", "FineTuneJob")]
+    assert await reconcile_calls(world, calls) == [*observed, ("list", "Job")]
+    world.put_job("first")
+    await world.settle()
+    secrets = [("read_metadata", "Secret")] * 2
+    assert await reconcile_calls(world, calls) == sorted([*observed, ("list", "Job"), ("list", "Pod"), *secrets])
+    await world.promote_candidate()
+    assert await reconcile_calls(world, calls) == [*observed, ("list", "Job")]
+
+
+def record_calls(world: ServingWorld, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Return the list to which every call of the API server is added: the verb and the kind."""
+    calls: list[tuple[str, str]] = []
+
+    def spy(verb: str) -> Any:
+        method = getattr(world.cluster, verb)
+
+        async def record(what: Any, *args: Any, **options: Any) -> Any:
+            calls.append((verb, what["kind"] if isinstance(what, dict) else what.name))
+            return await method(what, *args, **options)
+
+        return record
+
+    for verb in ("get", "list", "read_metadata", "create", "apply", "replace", "replace_status", "delete"):
+        monkeypatch.setattr(world.cluster, verb, spy(verb))
+    return calls
+
+
+async def reconcile_calls(world: ServingWorld, calls: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the calls of one reconciliation of the deployment, sorted."""
+    calls.clear()
+    await world.rollouts.reconcile(Key(ADAPTER_DEPLOYMENT, SUPPORT, "support"))
+    return sorted(calls)
 
 
 @pytest.mark.parametrize("uid", ["0-lower", "z-higher"])

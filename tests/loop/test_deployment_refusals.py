@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from support.worlds.rollout_world import revision_of
 from support.worlds.serving_world import SERVING, SUPPORT, ServingWorld, condition
+from tunewright_contracts.evaluation_report import Verdict
 from tunewright_contracts.phase_result import Outcome, PhaseResult
-from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, JOB
+from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, CONFIG_MAP, JOB, SECRET
 from tunewright_operator.cluster import ForbiddenError
 
 
@@ -116,6 +119,52 @@ async def test_a_refused_job_is_reported(world):
     await world.settle()
     assert condition(world.status(), "Stalled")["reason"] == "JobRefused"
     assert "exceeded quota" in condition(world.status(), "Stalled")["message"]
+
+
+@pytest.mark.parametrize("kind", [JOB, CONFIG_MAP, SECRET], ids=str)
+async def test_an_evaluation_whose_name_is_taken_waits_until_it_is_free(world, kind):
+    await world.settle()
+    world.put_job("first")
+    undisturbed = copy.deepcopy(world)
+    await undisturbed.settle()
+    name = undisturbed.evaluation_job()["metadata"]["name"]
+    foreign = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": {"name": name, "namespace": SUPPORT}}
+    before = world.cluster.put(foreign)
+    await world.settle()
+    stalled = condition(world.status(), "Stalled")
+    assert stalled["reason"] == "NameTaken"
+    assert f"{kind} {SUPPORT}/{name}" in stalled["message"]
+    assert world.cluster.peek(kind, SUPPORT, name) == before
+    world.cluster.remove(kind, SUPPORT, name)
+    await world.settle()
+    assert condition(world.status(), "Stalled") == {}
+    world.finish_evaluation(Verdict.PASS)
+    await world.settle()
+    assert world.targets() == {revision_of("first"): 100}
+
+
+async def test_a_refused_inspection_job_is_reported(world):
+    world.edit_deployment(lambda body: body["spec"].update(adapter={"uri": "s3://models/adapters/support/x"}))
+    world.cluster.fail_next(ForbiddenError("exceeded quota: pods"), "create", JOB, times=50)
+    await world.settle()
+    assert condition(world.status(), "Stalled")["reason"] == "JobRefused"
+    assert "exceeded quota" in condition(world.status(), "Stalled")["message"]
+
+
+async def test_a_refused_action_keeps_no_other_from_being_done(world):
+    """An inspection that cannot be created takes no token from the evaluation that runs."""
+    await world.settle()
+    world.put_job("first")
+    await world.settle()
+    name = world.evaluation_job()["metadata"]["name"]
+    before = world.cluster.peek(SECRET, SUPPORT, name)["data"]
+    world.edit_deployment(
+        lambda body: body["spec"].update(adapter={"uri": "s3://models/adapters/support/x"}, paused=True)
+    )
+    world.cluster.fail_next(ForbiddenError("exceeded quota: pods"), "create", JOB, times=50)
+    await world.pass_time(300)
+    assert condition(world.status(), "Stalled")["reason"] == "JobRefused"
+    assert world.cluster.peek(SECRET, SUPPORT, name)["data"] != before
 
 
 async def test_a_broken_adapter_ends_its_candidate_with_the_pods_words(world):

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from support.worlds.rollout_world import RolloutWorld, digest_of, revision_of
 from tunewright_contracts.evaluation_report import Verdict
 from tunewright_operator.api.adapter_deployment import AdapterDeploymentStatus, CandidateRevision, Outcome
+from tunewright_operator.domain.rollout.evaluation import view_evaluation
 from tunewright_operator.domain.rollout.observation import Seen, Situation
 from tunewright_operator.domain.rollout.requests import list_pending
 from tunewright_operator.domain.serving.weights import desired_targets
@@ -241,7 +242,7 @@ class RolloutMachine(RuleBasedStateMachine):
         policy = situation.spec.rollout.on_inconclusive
         step = STEPS[candidate.step]
         if "evaluate" in step:
-            report = situation.evaluation.report
+            report = view_evaluation(situation, self.world.now).report
             assert report is not None
             assert report.verdict is Verdict.PASS or (report.verdict, policy) == (Verdict.INCONCLUSIVE, "Promote")
         elif "observe" in step:

@@ -6,7 +6,7 @@ from typing import Any
 
 from support.clusters.fake_cluster import FakeCluster, refer_to_controller
 from tunewright_contracts.phase_result import PhaseResult
-from tunewright_operator.api.kinds import CONFIG_MAP, JOB, POD
+from tunewright_operator.api.kinds import CONFIG_MAP, JOB, POD, SECRET
 from tunewright_operator.cluster import Body
 
 NAMESPACE = "support"
@@ -28,6 +28,17 @@ class FakeJobs:
         volume = next(item for item in job["spec"]["template"]["spec"]["volumes"] if item["name"] == "request")
         return self.cluster.peek(CONFIG_MAP, self.namespace, volume["configMap"]["name"])["data"]["run.json"]
 
+    def missing_volumes(self, name: str) -> list[str]:
+        """Return the ConfigMaps and Secrets that the Job's pod must mount and that do not exist."""
+        job = self.cluster.peek(JOB, self.namespace, name)
+        missing = []
+        for volume in job["spec"]["template"]["spec"]["volumes"]:
+            for kind, source, key in ((CONFIG_MAP, "configMap", "name"), (SECRET, "secret", "secretName")):
+                found = volume.get(source)
+                if found and not found.get("optional") and self.cluster.find(kind, self.namespace, found[key]) is None:
+                    missing.append(f"{kind} {found[key]}")
+        return missing
+
     def create_pod(self, name: str, status: Body | None = None) -> None:
         job = self.cluster.peek(JOB, self.namespace, name)
         assert not job["spec"].get("suspend"), "a suspended Job gets no pod"
@@ -47,7 +58,9 @@ class FakeJobs:
         )
 
     def start(self, name: str, ip: str = "10.0.0.7") -> None:
-        """Bring the Job's pod to Running."""
+        """Bring the Job's pod to Running, as the kubelet does once everything that its volumes name exists."""
+        missing = self.missing_volumes(name)
+        assert not missing, f"the pod of Job {name} waits for {missing}"
         self.create_pod(name)
         self._set_pod(name, {"phase": "Running", "podIP": ip}, {"running": {"startedAt": self.cluster.clock.text}})
 

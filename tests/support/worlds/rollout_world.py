@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import hashlib
 import json
@@ -11,18 +10,19 @@ from typing import Any
 from support.clusters.fake_cluster import Clock
 from support.clusters.fake_pods import FakePod
 from tunewright_contracts.evaluation_report import EvaluationReport, Verdict
-from tunewright_contracts.phase_result import AdapterSummary
+from tunewright_contracts.phase_result import AdapterSummary, PhaseResult
+from tunewright_contracts.phase_result import Outcome as RunOutcome
 from tunewright_contracts.serving_plan import ServingPlan
 from tunewright_operator.api.adapter_deployment import AdapterDeployment
+from tunewright_operator.domain.job_run import JobRun, PodRun, RunState
 from tunewright_operator.domain.rollout.decision import decide
-from tunewright_operator.domain.rollout.observation import Decision, EvaluationView, Seen, Situation, Unseen
-from tunewright_operator.domain.rollout.selection import Choice, Inspection, choose_adapter
-from tunewright_operator.domain.rollout.steps import evaluation_key, wants_evaluation
+from tunewright_operator.domain.rollout.evaluation import evaluation_name
+from tunewright_operator.domain.rollout.observation import Decision, EvaluationRun, Seen, Situation, Unseen
+from tunewright_operator.domain.secrets import SecretFacts
 from tunewright_operator.domain.serving.adapter_sources import SourcePolicy
 from tunewright_operator.domain.serving.claim import Refusals, ServerView, build_tenant
 from tunewright_operator.domain.serving.plan import PlanDecision, build_plan, report_pod
-from tunewright_operator.domain.serving.replica import build_server_facts, view_pod
-from tunewright_operator.domain.times import format_time
+from tunewright_operator.domain.serving.replica import ServerFacts, build_server_facts, view_pod
 
 BASE_DIGEST = "sha256:" + "b" * 64
 DEFAULT_STEPS: list[dict[str, Any]] = [
@@ -86,6 +86,16 @@ def make_deployment_body(clock: Clock, steps: list[dict[str, Any]] | None = None
     }
 
 
+def make_situation(spec: dict[str, Any] | None = None, status: dict[str, Any] | None = None, **facts: Any) -> Situation:
+    """Return one observation of a deployment whose Secret may be used, on a server that refuses nothing and has no pod yet."""
+    body = make_deployment_body(Clock())
+    body["spec"] |= spec or {}
+    body["status"] = status or {}
+    server = Seen(ServerFacts(generation=1, targets=None, pods=()), "server-uid", "http://pool.serving.svc:8000")
+    values: dict[str, Any] = {"server": server, "secret": SecretFacts(exists=True, allowed=True)}
+    return Situation(AdapterDeployment.from_body(body), **(values | facts))
+
+
 class RolloutWorld:
     """`body` is what the API server holds; every other thing an operator knows is computed anew at each look."""
 
@@ -96,7 +106,7 @@ class RolloutWorld:
         self.plan: ServingPlan | None = None
         self.refusals: dict[str, Refusals] = {}
         self.pods = [FakePod(f"pod-{index}") for index in range(pods)]
-        self.evaluations: dict[str, EvaluationView] = {}
+        self.evaluations: list[EvaluationRun] = []
         self.notices: list[tuple[str, str]] = []
 
     @property
@@ -113,7 +123,8 @@ class RolloutWorld:
     def annotate(self, verb: str, word: str, nonce: str = "1") -> None:
         self.body["metadata"]["annotations"][f"tunewright.dev/{verb}"] = f"{revision_of(word)}@{nonce}"
 
-    def choice(self) -> Choice:
+    def inspection(self) -> JobRun:
+        """Return the ended Job that read the manifest at the spec's address."""
         uri = self.body["spec"]["adapter"]["uri"]
         word = uri.rsplit("/", 1)[-1]
         summary = AdapterSummary(
@@ -124,9 +135,10 @@ class RolloutWorld:
             base_model_digest=BASE_DIGEST,
             evaluation_dataset_uri="s3://models/team/evaluation.jsonl",
         )
-        deployment = self.deployment
-        inspection = Inspection(reason="NotFound", message="nothing there") if word == "none" else Inspection(summary)
-        return choose_adapter(deployment.spec, deployment.status, (), inspection)
+        result = PhaseResult(outcome=RunOutcome.SUCCEEDED, reason="Inspected", message="", adapter=summary)
+        if word == "none":
+            result = PhaseResult(outcome=RunOutcome.FAILED, reason="NotFound", message="nothing there")
+        return JobRun("inspection", "inspection-uid", RunState.SUCCEEDED, pod=PodRun("pod", "pod-uid", result=result))
 
     def sight(self) -> Unseen | Seen:
         if self.plan is None:
@@ -140,12 +152,13 @@ class RolloutWorld:
         return Seen(facts, "server-uid", "http://pool.serving.svc:8000")
 
     def situation(self) -> Situation:
-        deployment = self.deployment
-        situation = Situation(deployment, self.choice(), self.sight())
-        if not wants_evaluation(situation) or deployment.status.candidate is None:
-            return situation
-        view = self.evaluations.get(evaluation_key(deployment.status.candidate), EvaluationView())
-        return dataclasses.replace(situation, evaluation=view)
+        return Situation(
+            self.deployment,
+            self.sight(),
+            secret=SecretFacts(exists=True, allowed=True),
+            inspection=self.inspection(),
+            evaluations=tuple(self.evaluations),
+        )
 
     def look(self) -> Decision:
         """Decide without writing: what an operator does that dies before its write."""
@@ -191,7 +204,9 @@ class RolloutWorld:
         candidate = self.deployment.status.candidate
         assert candidate is not None
         report = EvaluationReport(verdict=verdict, reason=verdict.value, message=message, candidate=candidate.revision)
-        self.evaluations[evaluation_key(candidate)] = EvaluationView(report, finished_at=format_time(self.now))
+        name = evaluation_name("support", candidate)
+        run = JobRun(name, f"{name}-uid", RunState.SUCCEEDED, ended_at=self.now)
+        self.evaluations = [item for item in self.evaluations if item.run.name != name] + [EvaluationRun(run, report)]
 
     def ask(self, count: int, bad: dict[str, set[str]] | None = None, start: int = 0) -> list[str | None]:
         """Ask `count` sessions once each, over the ready pods in turn; `bad`: revision → metrics that it fails."""

@@ -250,11 +250,18 @@ class ServingWorld:
             answers.append(pod.ask(alias, f"session-{self.sessions}", lambda name: (bad or {}).get(name, set())))
         return answers
 
+    def list_jobs(self, role: str) -> list[Body]:
+        return [job for job in self.cluster.bodies(JOB) if job["metadata"]["labels"]["tunewright.dev/role"] == role]
+
     def evaluation_job(self) -> Body:
-        found = [
-            job for job in self.cluster.bodies(JOB) if job["metadata"]["labels"]["tunewright.dev/role"] == "evaluate"
-        ]
-        assert len(found) == 1, f"expected one evaluation, found {[job['metadata']['name'] for job in found]}"
+        return self._only_job("evaluate")
+
+    def inspection_job(self) -> Body:
+        return self._only_job("inspect")
+
+    def _only_job(self, role: str) -> Body:
+        found = self.list_jobs(role)
+        assert len(found) == 1, f"expected one Job to {role}, found {[job['metadata']['name'] for job in found]}"
         return found[0]
 
     def finish_evaluation(self, verdict: Verdict, message: str = "ExactMatch 0.9 against 0.8") -> None:

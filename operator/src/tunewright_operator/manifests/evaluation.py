@@ -26,11 +26,6 @@ STATE_SIZE: Final = "1Gi"
 DEADLINE_SECONDS: Final = 4 * 3600
 
 
-def evaluation_name(deployment_name: str, key: str) -> str:
-    """Return the name of an evaluation's Job, of its request's ConfigMap and of its token's Secret."""
-    return f"{deployment_name}-evaluate-{key}"
-
-
 def build_evaluation_request(
     deployment: AdapterDeployment, candidate: CandidateRevision, dataset_uri: str, server_url: str
 ) -> EvaluationRequest:

@@ -1,113 +1,122 @@
-"""Evaluation Jobs in the cluster: create the wanted one, keep its token fresh, read its report, remove the others."""
+"""Evaluation Jobs in the cluster: those that exist, and the actions on them that a rollout decides."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.evaluation_report import EvaluationReport, EvaluationRequest
 from tunewright_contracts.serving_plan import BASE_MODEL_TARGET
 from tunewright_operator.api import labels
+from tunewright_operator.api.adapter_deployment import AdapterDeployment
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, JOB, POD, SECRET
 from tunewright_operator.cluster import Body, Cluster
-from tunewright_operator.domain.job_run import read_job_run
-from tunewright_operator.domain.rollout.observation import EvaluationView
-from tunewright_operator.domain.times import format_time, seconds_since
+from tunewright_operator.domain.job_run import RunState, read_job_run
+from tunewright_operator.domain.rollout.actions import JobReference, WantedEvaluation
+from tunewright_operator.domain.rollout.observation import EvaluationRun
+from tunewright_operator.domain.times import format_time
 from tunewright_operator.manifests import evaluation as manifests
 from tunewright_operator.manifests.pods import ImageDefaults
 from tunewright_operator.reconcile.children import NameTakenError, ensure_created
-from tunewright_operator.signing import SigningKey
-
-TOKEN_RENEWAL_SECONDS = 300.0
-"""A third of a token's life: the kubelet takes up to two minutes to bring a renewed one into the pod."""
-
-
-@dataclass(frozen=True)
-class WantedEvaluation:
-    """What an evaluation asks, of which server, with whose storage."""
-
-    request: EvaluationRequest
-    secret_name: str
-    server_uid: str
+from tunewright_operator.reconcile.signing_keys import SigningKeys
 
 
 class Evaluations:
     """The evaluation Jobs of AdapterDeployments."""
 
-    def __init__(self, cluster: Cluster, images: ImageDefaults) -> None:
+    def __init__(self, cluster: Cluster, keys: SigningKeys, images: ImageDefaults) -> None:
         self._cluster = cluster
+        self._keys = keys
         self._images = images
 
-    async def ensure(
-        self, owner: Body, name: str, wanted: WantedEvaluation, key: SigningKey, now: dt.datetime
-    ) -> EvaluationView:
-        """Make sure that an evaluation runs with a valid token, and return how it stands.
-
-        Raises:
-            NameTakenError: an object of its name belongs to somebody else.
-            ClusterError: the API server refused or did not answer.
-        """
-        namespace = owner["metadata"]["namespace"]
-        job = await self._cluster.get(JOB, namespace, name)
-        if job is None:
-            await ensure_created(
-                self._cluster, manifests.build_evaluation_job(owner, name, wanted.secret_name, self._images)
-            )
-            job = await self._cluster.get(JOB, namespace, name)
-        if job is None or job["metadata"].get("deletionTimestamp"):
-            return EvaluationView()
-        view = await self._read(job, now)
-        if view.report is None and not view.failure:
-            await self._equip(job, wanted, key, now)
-        return view
-
-    async def remove_others(self, owner: Body, wanted: str | None) -> None:
-        """Delete the evaluations of this deployment that no step waits for any more, with all that they own."""
+    async def observe(self, owner: Body, wanted: WantedEvaluation | None) -> tuple[EvaluationRun, ...]:
+        """Return the evaluations of a deployment that exist; pods and token are read of the wanted one only."""
         metadata = owner["metadata"]
         selector = labels.build_labels(ADAPTER_DEPLOYMENT, metadata["name"], labels.Role.EVALUATE)
-        for body in await self._cluster.list(JOB, metadata["namespace"], selector):
-            found = body["metadata"]
-            if labels.controller_uid(body) == metadata["uid"] and found["name"] != wanted:
-                await self._cluster.delete(JOB, found["namespace"], found["name"], uid=found["uid"])
+        jobs = await self._cluster.list(JOB, metadata["namespace"], selector)
+        own = [job for job in jobs if labels.controller_uid(job) == metadata["uid"]]
+        return tuple(
+            [
+                await self._observe_wanted(job)
+                if wanted is not None and job["metadata"]["name"] == wanted.name
+                else EvaluationRun(read_job_run(job, []))
+                for job in own
+            ]
+        )
 
-    async def _equip(self, job: Body, wanted: WantedEvaluation, key: SigningKey, now: dt.datetime) -> None:
-        """Give the Job its request, and a token that is renewed long before it expires."""
-        metadata = job["metadata"]
-        secret = await self._cluster.read_metadata(SECRET, metadata["namespace"], metadata["name"])
-        if secret is None:
-            await ensure_created(self._cluster, manifests.build_request_config_map(job, wanted.request))
-        elif labels.controller_uid(secret) != metadata["uid"]:
-            raise NameTakenError(f"Secret {metadata['namespace']}/{metadata['name']}")
-        issued = ((secret or {}).get("metadata", {}).get("annotations") or {}).get(manifests.ISSUED_AT)
-        if issued and seconds_since(issued, now) < TOKEN_RENEWAL_SECONDS:
+    async def ensure(
+        self, owner: Body, deployment: AdapterDeployment, wanted: WantedEvaluation, now: dt.datetime
+    ) -> None:
+        """Create an evaluation's Job, its request and its first token, as far as they do not exist.
+
+        Raises:
+            NameTakenError: an object of its name belongs to another.
+            ClusterError: the API server refused or did not answer.
+        """
+        secret_name = deployment.spec.storage.secret_ref.name
+        await ensure_created(
+            self._cluster, manifests.build_evaluation_job(owner, wanted.name, secret_name, self._images)
+        )
+        job = await self._cluster.get(JOB, owner["metadata"]["namespace"], wanted.name)
+        if job is None or job["metadata"].get("deletionTimestamp"):
             return
-        request = wanted.request
-        targets = [target for target in (request.candidate, request.incumbent, BASE_MODEL_TARGET) if target]
-        token = key.issue_evaluation_token(wanted.server_uid, targets, now)
-        await self._cluster.apply(manifests.build_token_secret(job, token, format_time(now)))
+        request = _build_request(deployment, wanted)
+        await ensure_created(self._cluster, manifests.build_request_config_map(job, request))
+        # Last: where there is a token, there is a request.
+        secret = await self._read_token_metadata(job)
+        if secret is not None and labels.controller_uid(secret) != job["metadata"]["uid"]:
+            raise NameTakenError(f"Secret {secret['metadata']['namespace']}/{secret['metadata']['name']}")
+        await self._issue_token(job, wanted, request, now)
 
-    async def _read(self, job: Body, now: dt.datetime) -> EvaluationView:
+    async def renew_token(
+        self, deployment: AdapterDeployment, wanted: WantedEvaluation, expected: JobReference, now: dt.datetime
+    ) -> None:
+        """Replace the token of an evaluation, unless its Job is gone by now.
+
+        Raises:
+            ClusterError: the API server refused or did not answer.
+        """
+        job = await self._cluster.get(JOB, deployment.metadata.namespace, expected.name)
+        if job is not None and job["metadata"]["uid"] == expected.uid:
+            await self._issue_token(job, wanted, _build_request(deployment, wanted), now)
+
+    async def remove(self, namespace: str, jobs: Iterable[JobReference]) -> None:
+        """Delete evaluations with all that they own.
+
+        Raises:
+            ConflictError: a Job of that name is another one by now.
+            ClusterError: the API server refused or did not answer.
+        """
+        for job in jobs:
+            await self._cluster.delete(JOB, namespace, job.name, uid=job.uid)
+
+    async def _observe_wanted(self, job: Body) -> EvaluationRun:
         metadata = job["metadata"]
         selector = {labels.NAME: metadata["labels"][labels.NAME], labels.ROLE: labels.Role.EVALUATE.value}
-        pods = [
-            pod
-            for pod in await self._cluster.list(POD, metadata["namespace"], selector)
-            if labels.controller_uid(pod) == metadata["uid"]
-        ]
-        run = read_job_run(job, pods)
-        report = next((found for found in map(read_report, pods) if found is not None), None)
-        ended = format_time(run.ended_at or now)
-        if report is not None:
-            return EvaluationView(report=report, finished_at=ended)
-        if not run.finished:
-            return EvaluationView(waiting=run.explain_waiting(now))
-        failure = (
-            run.pod.describe_exit() if run.pod else f"the evaluation's pod is gone without a report. {run.failure}"
-        )
-        return EvaluationView(failure=failure.strip(), finished_at=ended)
+        pods = await self._cluster.list(POD, metadata["namespace"], selector)
+        own = [pod for pod in pods if labels.controller_uid(pod) == metadata["uid"]]
+        run = read_job_run(job, own)
+        report = next((found for found in map(read_report, own) if found is not None), None)
+        if report is not None or run.finished or run.state is RunState.DELETING:
+            return EvaluationRun(run, report)
+        secret = await self._read_token_metadata(job)
+        if secret is None or labels.controller_uid(secret) != metadata["uid"]:
+            return EvaluationRun(run)
+        annotations = secret["metadata"].get("annotations") or {}
+        return EvaluationRun(run, token_issued_at=annotations.get(manifests.ISSUED_AT) or "")
+
+    async def _read_token_metadata(self, job: Body) -> Body | None:
+        return await self._cluster.read_metadata(SECRET, job["metadata"]["namespace"], job["metadata"]["name"])
+
+    async def _issue_token(
+        self, job: Body, wanted: WantedEvaluation, request: EvaluationRequest, now: dt.datetime
+    ) -> None:
+        targets = [target for target in (request.candidate, request.incumbent, BASE_MODEL_TARGET) if target]
+        key = await self._keys.load()
+        token = key.issue_evaluation_token(wanted.server_uid, targets, now)
+        await self._cluster.apply(manifests.build_token_secret(job, token, format_time(now)))
 
 
 def read_report(pod: Mapping[str, Any]) -> EvaluationReport | None:
@@ -121,3 +130,7 @@ def read_report(pod: Mapping[str, Any]) -> EvaluationReport | None:
         except ContractError:
             continue
     return None
+
+
+def _build_request(deployment: AdapterDeployment, wanted: WantedEvaluation) -> EvaluationRequest:
+    return manifests.build_evaluation_request(deployment, wanted.candidate, wanted.dataset_uri, wanted.server_url)

@@ -7,6 +7,7 @@ changes only when the bake ends; until then the incumbent stays loaded and can h
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
@@ -21,6 +22,8 @@ from tunewright_operator.api.adapter_deployment import (
 )
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.rollout import history, steps, transitions
+from tunewright_operator.domain.rollout.evaluation import find_evaluation_problem, plan_evaluations
+from tunewright_operator.domain.rollout.inspection import plan_inspection
 from tunewright_operator.domain.rollout.loading import hold_for_loading
 from tunewright_operator.domain.rollout.observation import (
     ActiveStep,
@@ -33,6 +36,7 @@ from tunewright_operator.domain.rollout.observation import (
     Wait,
 )
 from tunewright_operator.domain.rollout.requests import Request, list_pending, record_handled
+from tunewright_operator.domain.rollout.selection import Choice, choose_adapter
 from tunewright_operator.domain.serving.weights import desired_targets
 from tunewright_operator.domain.times import format_time
 
@@ -44,6 +48,18 @@ Rule = Callable[[Situation, datetime], Decision | None]
 
 
 def decide(situation: Situation, now: datetime) -> Decision:
+    """Return the next status, and what is done about Jobs before it is written.
+
+    The actions follow from the status as it was read: a Job's report is not removed before the status holds what came of it.
+    """
+    decision = _decide_status(situation, now)
+    actions = (*plan_inspection(situation, now), *plan_evaluations(situation, now))
+    problem = find_evaluation_problem(situation)
+    wait = decision.wait if problem is None else Wait(problem.reason, problem.message, stalled=True)
+    return dataclasses.replace(decision, actions=actions, wait=wait)
+
+
+def _decide_status(situation: Situation, now: datetime) -> Decision:
     """Return the first decision that a rule makes; the rules' order is their precedence."""
     for rule in (_handle_request, _finish_ending, _follow_address, _supersede, _advance, _accept):
         decision = rule(situation, now)
@@ -121,12 +137,12 @@ def _retry(situation: Situation, request: Request, now: datetime) -> Decision:  
         return Decision(after, (Notice(Why.RETRY_REQUESTED, message),))
     if situation.candidate is not None:
         return _ignore(situation, request, f"{situation.candidate.revision} is the candidate; abort it first")
-    revision = _find(situation, request.revision)
+    wanted = choose_adapter(situation, now).revision
+    revision = _find(situation.status, wanted, request.revision)
     if revision is None:
         return _ignore(situation, request, f"{request.revision} is neither what the spec names nor in the history")
     if situation.status.stable is not None and revision.digest == situation.status.stable.digest:
         return _ignore(situation, request, f"{request.revision} is stable already")
-    wanted = situation.choice.revision
     if (
         wanted is not None
         and wanted.digest != revision.digest
@@ -175,11 +191,10 @@ def _roll_back(situation: Situation, request: Request, now: datetime) -> Decisio
     return Decision(accepted, (Notice(Why.ROLLBACK_REQUESTED, message, warning=True),))
 
 
-def _find(situation: Situation, name: str) -> Revision | None:
-    chosen = situation.choice.revision
-    if chosen is not None and chosen.revision == name:
-        return chosen
-    entry = history.find_revision(situation.status.history, name)
+def _find(status: AdapterDeploymentStatus, wanted: Revision | None, name: str) -> Revision | None:
+    if wanted is not None and wanted.revision == name:
+        return wanted
+    entry = history.find_revision(status.history, name)
     return None if entry is None else history.as_revision(entry)
 
 
@@ -204,12 +219,12 @@ def _finish_ending(situation: Situation, now: datetime) -> Decision | None:
     return Decision(situation.status.updated(candidate=None, history=entries), again=True)
 
 
-def _follow_address(situation: Situation, _: datetime) -> Decision | None:
+def _follow_address(situation: Situation, now: datetime) -> Decision | None:
     """Read an adapter from where the spec says it lies by now, when its old address serves no more; its digest says that it is the same.
 
     An address that works is kept: the new one may be refused, and would take the alias' answers with it.
     """
-    wanted, status, server = situation.choice.revision, situation.status, situation.server
+    wanted, status, server = choose_adapter(situation, now).revision, situation.status, situation.server
     if wanted is None or not isinstance(server, Seen) or not server.facts.has_trouble_with(wanted.revision):
         return None
     after = status.updated(candidate=_move(status.candidate, wanted), stable=_move(status.stable, wanted))
@@ -226,7 +241,7 @@ def _move(revision: AnyRevision | None, wanted: Revision) -> AnyRevision | None:
     return revision.updated(uri=wanted.uri)
 
 
-def _supersede(situation: Situation, _: datetime) -> Decision | None:
+def _supersede(situation: Situation, now: datetime) -> Decision | None:
     """Withdraw the candidate when the spec, or a person's rollback, asks for another revision."""
     candidate = situation.candidate
     if candidate is None or candidate.ending is not None:
@@ -240,7 +255,7 @@ def _supersede(situation: Situation, _: datetime) -> Decision | None:
         message = f"a rollback to {asked[0].revision} was asked for"
         # Aborted, not superseded: else the spec, which still names it, would bring it back at once.
         return transitions.withdraw(situation.status, candidate, Outcome.ABORTED, Why.ROLLBACK_REQUESTED, message)
-    wanted = situation.choice.revision
+    wanted = choose_adapter(situation, now).revision
     if wanted is None or wanted.digest == candidate.digest or situation.spec.paused:
         return None
     if history.is_barred(situation.status.history, wanted.digest):
@@ -260,8 +275,8 @@ def _supersede(situation: Situation, _: datetime) -> Decision | None:
 
 def _accept(situation: Situation, now: datetime) -> Decision | None:  # noqa: PLR0911 - a chain of early decisions
     """Take what the spec names as the candidate, when it is neither stable nor barred."""
-    choice, status = situation.choice, situation.status
-    if isinstance(situation.server, Unseen) and status.stable is not None and _names_nothing_new(situation):
+    choice, status = choose_adapter(situation, now), situation.status
+    if isinstance(situation.server, Unseen) and status.stable is not None and _names_nothing_new(choice, status):
         # It answers as before for all that is known, and nothing is to be done.
         return Decision(status, look_after=UNSEEN_SECONDS)
     refused = _look_at_server(situation)
@@ -275,9 +290,9 @@ def _accept(situation: Situation, now: datetime) -> Decision | None:  # noqa: PL
         )
     revision = choice.revision
     if status.stable is not None and revision.digest == status.stable.digest:
-        return _consider(situation)
+        return _consider(choice, status)
     if history.is_barred(status.history, revision.digest):
-        considered = _consider(situation)
+        considered = _consider(choice, status)
         message = (
             f"{revision.revision} was rolled back or aborted before. Train a better one, or annotate"
             f" tunewright.dev/retry={revision.revision}@<anything> to insist."
@@ -295,23 +310,23 @@ def _accept(situation: Situation, now: datetime) -> Decision | None:  # noqa: PL
     return Decision(accepted, (Notice(Why.ACCEPTED, f"{revision.revision} is the candidate."),), again=True)
 
 
-def _names_nothing_new(situation: Situation) -> bool:
-    choice, stable = situation.choice, situation.status.stable
+def _names_nothing_new(choice: Choice, status: AdapterDeploymentStatus) -> bool:
+    stable = status.stable
     if choice.revision is None:
         return choice.reason is None
-    return stable is not None and choice.revision.digest == stable.digest and _consider(situation) is None
+    return stable is not None and choice.revision.digest == stable.digest and _consider(choice, status) is None
 
 
 def _is_stalled(decision: Decision) -> bool:
     return decision.wait is not None and decision.wait.stalled
 
 
-def _consider(situation: Situation) -> Decision | None:
+def _consider(choice: Choice, status: AdapterDeploymentStatus) -> Decision | None:
     """Remember a selector's job that leads to nothing, so that it is not chosen again."""
-    job = situation.choice.job
-    if job is None or job == situation.status.last_considered_job:
+    job = choice.job
+    if job is None or job == status.last_considered_job:
         return None
-    return Decision(situation.status.updated(last_considered_job=job), again=True)
+    return Decision(status.updated(last_considered_job=job), again=True)
 
 
 def _accept_revision(

@@ -15,9 +15,17 @@ from tunewright_operator.api.adapter_deployment import (
     AdapterDeploymentStatus,
     CandidateRevision,
 )
-from tunewright_operator.domain.rollout.selection import Choice
+from tunewright_operator.api.fine_tune_job import FineTuneJob
+from tunewright_operator.domain.job_run import JobRun
+from tunewright_operator.domain.problem import Problem
+from tunewright_operator.domain.references import check_secret
+from tunewright_operator.domain.rollout.actions import RolloutAction
+from tunewright_operator.domain.secrets import SecretFacts
 from tunewright_operator.domain.serving.replica import ServerFacts
 from tunewright_operator.domain.serving.weights import desired_targets
+
+UNREAD_SECRET = SecretFacts(exists=False)
+"""A Secret that was not read counts as one that does not exist."""
 
 
 @dataclass(frozen=True)
@@ -40,26 +48,27 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class EvaluationView:
-    """How the evaluation of the current step stands: a report, a failure of the Job, or neither while it runs.
+class EvaluationRun:
+    """An evaluation's Job that exists. Its pods and its token are read only of the evaluation that the current step waits for."""
 
-    ``finished_at`` is RFC 3339, set with either; ``waiting`` says why its pod does not run yet.
-    """
-
+    run: JobRun
     report: EvaluationReport | None = None
-    failure: str = ""
-    finished_at: str = ""
-    waiting: str = ""
+    token_issued_at: str | None = None
+    """RFC 3339; empty when the token does not carry its time, None when the Job has no token."""
 
 
 @dataclass(frozen=True)
 class Situation:
-    """Everything that a rollout decides from."""
+    """Everything that was read for one decision: what no decision needs now was not read and has its default."""
 
     deployment: AdapterDeployment
-    choice: Choice
     server: Missing | Unseen | Seen
-    evaluation: EvaluationView = dataclasses.field(default_factory=EvaluationView)
+    jobs: tuple[FineTuneJob, ...] = ()
+    """The FineTuneJobs among which `spec.adapter` chooses."""
+    secret: SecretFacts = UNREAD_SECRET
+    inspection: JobRun | None = None
+    """The Job that reads the manifest at `spec.adapter.uri`."""
+    evaluations: tuple[EvaluationRun, ...] = ()
 
     @property
     def spec(self) -> AdapterDeploymentSpec:
@@ -80,6 +89,12 @@ class Situation:
     def candidate(self) -> CandidateRevision | None:
         """The revision on its way."""
         return self.status.candidate
+
+    @property
+    def secret_problem(self) -> Problem | None:
+        """Why the Secret of `spec.storage` may not be used."""
+        namespace = self.deployment.metadata.namespace or ""
+        return check_secret(self.spec.storage.secret_ref.name, namespace, self.secret)
 
     @property
     def converged(self) -> bool:
@@ -142,9 +157,9 @@ class Wait:
 
 @dataclass(frozen=True)
 class Decision:
-    """The next status, with one transition at most.
+    """The next status, with one transition at most, and what is done about Jobs before it is written.
 
-    ``again``: a transition happened, decide once more after the write. ``look_after``: seconds until the next look at the latest.
+    ``again``: a transition happened, decide again after the write. ``look_after``: decide again after so many seconds at the latest.
     """
 
     status: AdapterDeploymentStatus
@@ -152,3 +167,4 @@ class Decision:
     wait: Wait | None = None
     again: bool = False
     look_after: float | None = None
+    actions: tuple[RolloutAction, ...] = ()

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from tunewright_contracts.adapter_manifest import revision_name
-from tunewright_contracts.phase_result import AdapterSummary
 from tunewright_contracts.reasons import Reason
 from tunewright_operator.api.adapter_deployment import (
-    AdapterDeploymentSpec,
     AdapterDeploymentStatus,
     ConsideredJob,
     Revision,
@@ -23,6 +22,8 @@ from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.domain.rollout.history import as_revision
+from tunewright_operator.domain.rollout.inspection import Inspection, find_known_address, view_inspection
+from tunewright_operator.domain.rollout.observation import Situation
 
 
 @dataclass(frozen=True)
@@ -41,40 +42,16 @@ class Choice:
     message: str = ""
 
 
-@dataclass(frozen=True)
-class Inspection:
-    """What an inspection Job found at `adapter.uri`: ``adapter``, or the reason why not; neither while it runs.
-
-    ``waiting`` says why its pod does not run yet.
-    """
-
-    adapter: AdapterSummary | None = None
-    reason: str = ""
-    message: str = ""
-    waiting: str = ""
-
-
-def choose_adapter(
-    spec: AdapterDeploymentSpec,
-    status: AdapterDeploymentStatus,
-    jobs: Sequence[FineTuneJob],
-    inspection: Inspection | None,
-) -> Choice:
+def choose_adapter(situation: Situation, now: datetime) -> Choice:
     """Return what the spec names, given the namespace's jobs and the inspection of its address."""
+    spec, status, jobs = situation.spec, situation.status, situation.jobs
     adapter = spec.adapter
     if adapter.fine_tune_job_ref is not None:
         return _choose_job(spec.model_name, adapter.fine_tune_job_ref.name, status, jobs)
     if adapter.fine_tune_job_selector is not None:
         selected = [job for job in jobs if adapter.fine_tune_job_selector.matches(job.metadata.labels)]
         return _choose_newest(spec.model_name, status, selected)
-    return _choose_address(spec.model_name, adapter.uri or "", status, inspection)
-
-
-def find_known_address(status: AdapterDeploymentStatus, uri: str) -> Revision | None:
-    """Return the revision at an address that was looked at before: adapters never change, so once is enough."""
-    known: list[Revision] = [*status.history]
-    known += [revision for revision in (status.candidate, status.stable) if revision is not None]
-    return next((revision for revision in reversed(known) if revision.uri.rstrip("/") == uri.rstrip("/")), None)
+    return _choose_address(spec.model_name, adapter.uri or "", status, view_inspection(situation, now))
 
 
 def _choose_job(model_name: str, name: str, status: AdapterDeploymentStatus, jobs: Sequence[FineTuneJob]) -> Choice:

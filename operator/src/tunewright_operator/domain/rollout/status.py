@@ -8,20 +8,19 @@ from tunewright_operator.api.adapter_deployment import AdapterDeploymentStatus, 
 from tunewright_operator.api.conditions import AdapterDeploymentCondition as Type
 from tunewright_operator.api.conditions import find_condition
 from tunewright_operator.domain.conditions import Wanted, merge_conditions
+from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.rollout.observation import Decision, Missing, Seen, Situation, Unseen, Wait
 from tunewright_operator.domain.serving.weights import desired_targets
 
 
-def report(situation: Situation, decision: Decision, now: datetime) -> AdapterDeploymentStatus:
-    """Return the decision's status with its conditions and its convergence."""
+def report(
+    situation: Situation, decision: Decision, now: datetime, refused: Problem | None = None
+) -> AdapterDeploymentStatus:
+    """Return the decision's status with its conditions and its convergence; ``refused``: why the cluster refused an action."""
     status, generation = decision.status, situation.deployment.metadata.generation
-    wanted = [
-        _assess_ready(situation, status, decision.wait),
-        _assess_progress(status, decision.wait),
-        _assess_candidate(status),
-    ]
-    wait = decision.wait
+    wait = decision.wait if refused is None else Wait(refused.reason, refused.message, stalled=True)
+    wanted = [_assess_ready(situation, status, wait), _assess_progress(status, wait), _assess_candidate(status)]
     if wait is not None and wait.stalled:
         wanted.append(Wanted(Type.STALLED, "True", wait.reason, wait.message))
     elif wait is not None or decision.again or status.candidate is not None:

@@ -6,7 +6,6 @@ Each function gets the active step and returns one `Decision`. Only Pass moves f
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 
 from tunewright_contracts.evaluation_report import EvaluationReport, Verdict
 from tunewright_operator.api.adapter_deployment import CandidateRevision, Outcome, PauseStep
@@ -16,8 +15,9 @@ from tunewright_operator.domain.evidence.verdict import Assessment
 from tunewright_operator.domain.output_schemas import explain_bad_metric
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.reasons.common import CommonReason
+from tunewright_operator.domain.rollout.evaluation import find_dataset, view_evaluation
 from tunewright_operator.domain.rollout.loading import hold_for_loading
-from tunewright_operator.domain.rollout.observation import ActiveStep, Decision, Notice, Situation
+from tunewright_operator.domain.rollout.observation import ActiveStep, Decision, Notice
 from tunewright_operator.domain.rollout.transitions import (
     bound_reasons,
     hold,
@@ -33,28 +33,10 @@ WATCH_SECONDS = 5.0
 EVALUATION_RETRY_SECONDS = 300.0
 
 
-def evaluation_key(candidate: CandidateRevision) -> str:
-    """Return what names the evaluation of the candidate's current step: another acceptance or another try is another Job."""
-    parts = (candidate.digest, candidate.accepted_at, str(candidate.step), candidate.step_started_at or "")
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:10]
-
-
-def wants_evaluation(situation: Situation) -> bool:
-    """Whether the current step's evaluation Job must exist."""
-    candidate, steps = situation.candidate, situation.spec.rollout.steps
-    return (
-        candidate is not None
-        and candidate.ending is None
-        and candidate.step < len(steps)
-        and steps[candidate.step].evaluate is not None
-        and candidate.step_started_at is not None
-    )
-
-
 def run_evaluate(step: ActiveStep) -> Decision:  # noqa: PLR0911 - a chain of early decisions
     """Ask the held-out set of the real servers, and act on the verdict."""
     candidate = step.candidate
-    if not dataset_of(step.situation, candidate):
+    if not find_dataset(step.spec, candidate):
         message = f"{candidate.revision} names no held-out set. Set spec.evaluation.dataset.s3.uri, or remove the evaluate step."
         return hold(step.status, Why.NO_EVALUATION_DATASET, message, stalled=True)
     problem = explain_bad_metric(step.spec.evaluation.metrics)
@@ -66,7 +48,7 @@ def run_evaluate(step: ActiveStep) -> Decision:  # noqa: PLR0911 - a chain of ea
             return hold_paused(step)
         started = candidate.updated(step_started_at=format_time(step.now), plan_generation=step.server.generation)
         return record_candidate(step.status, started)
-    view = step.situation.evaluation
+    view = view_evaluation(step.situation, step.now)
     if view.report is not None:
         return _act_on_report(step, view.report, view.finished_at)
     if view.failure:
@@ -74,12 +56,6 @@ def run_evaluate(step: ActiveStep) -> Decision:  # noqa: PLR0911 - a chain of ea
     if view.waiting:
         return hold(step.status, CommonReason.POD_PENDING, f"the evaluation's pod waits: {view.waiting}")
     return hold(step.status, Why.EVALUATING, f"asking {candidate.revision} the held-out set at weight 0.")
-
-
-def dataset_of(situation: Situation, candidate: CandidateRevision) -> str:
-    """Return the address of the held-out set: the spec's, or the one that the adapter's job never trained on."""
-    dataset = situation.spec.evaluation.dataset
-    return dataset.s3.uri if dataset is not None else candidate.evaluation_dataset_uri
 
 
 def _act_on_report(step: ActiveStep, report: EvaluationReport, finished_at: str) -> Decision:

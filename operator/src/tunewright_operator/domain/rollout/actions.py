@@ -1,0 +1,73 @@
+"""What a rollout does about its Jobs. An action that was interrupted after any of its writes is decided again, and goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tunewright_operator.api.adapter_deployment import CandidateRevision
+
+
+@dataclass(frozen=True)
+class JobReference:
+    """A Job that exists."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
+class WantedInspection:
+    """The inspection that the spec's address needs; Job and request have the same name."""
+
+    name: str
+    uri: str
+
+
+@dataclass(frozen=True)
+class WantedEvaluation:
+    """The evaluation that the candidate's current step waits for; Job, request and token have the same name."""
+
+    name: str
+    candidate: CandidateRevision
+    dataset_uri: str
+    server_uid: str
+    server_url: str
+
+
+@dataclass(frozen=True)
+class EnsureInspection:
+    """Create the Job that reads the manifest at an address, and its request, as far as they do not exist."""
+
+    inspection: WantedInspection
+
+
+@dataclass(frozen=True)
+class DeleteInspection:
+    """Delete an inspection that failed, so that a new one can have its name."""
+
+    job: JobReference
+
+
+@dataclass(frozen=True)
+class EnsureEvaluation:
+    """Create an evaluation's Job, its request and its first token, as far as they do not exist."""
+
+    evaluation: WantedEvaluation
+
+
+@dataclass(frozen=True)
+class RenewToken:
+    """Give a running evaluation a new token before its token expires."""
+
+    evaluation: WantedEvaluation
+    job: JobReference
+
+
+@dataclass(frozen=True)
+class RemoveEvaluations:
+    """Delete the evaluations that no step waits for, with everything that they own."""
+
+    jobs: tuple[JobReference, ...]
+
+
+RolloutAction = EnsureInspection | DeleteInspection | EnsureEvaluation | RenewToken | RemoveEvaluations

@@ -1,0 +1,149 @@
+"""The evaluation of the candidate's current step: which Job must exist, how it stands, and what keeps it from running.
+
+The Job runs in the deployment's namespace with its storage, and asks the server's pods with a token that is renewed while it runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from tunewright_contracts.evaluation_report import EvaluationReport
+from tunewright_operator.api.adapter_deployment import AdapterDeploymentSpec, CandidateRevision
+from tunewright_operator.domain.job_run import RunState
+from tunewright_operator.domain.problem import Problem
+from tunewright_operator.domain.rollout.actions import (
+    EnsureEvaluation,
+    JobReference,
+    RemoveEvaluations,
+    RenewToken,
+    RolloutAction,
+    WantedEvaluation,
+)
+from tunewright_operator.domain.rollout.observation import EvaluationRun, Seen, Situation
+from tunewright_operator.domain.times import format_time, seconds_since
+
+TOKEN_RENEWAL_SECONDS = 300.0
+"""A third of a token's life: the kubelet takes up to two minutes to bring a renewed one into the pod."""
+
+
+@dataclass(frozen=True)
+class EvaluationView:
+    """How the evaluation of the current step stands: a report, a failure of the Job, or neither while it runs.
+
+    ``finished_at`` is RFC 3339, set with either; ``waiting`` is why its pod does not run yet.
+    """
+
+    report: EvaluationReport | None = None
+    failure: str = ""
+    finished_at: str = ""
+    waiting: str = ""
+
+
+def evaluation_name(deployment_name: str, candidate: CandidateRevision) -> str:
+    """Return the name of the evaluation of the candidate's current step: another acceptance or another try is another Job."""
+    parts = (candidate.digest, candidate.accepted_at, str(candidate.step), candidate.step_started_at or "")
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:10]
+    return f"{deployment_name}-evaluate-{key}"
+
+
+def find_dataset(spec: AdapterDeploymentSpec, candidate: CandidateRevision) -> str:
+    """Return the address of the held-out set: the spec's, or the one that the adapter's job never trained on."""
+    dataset = spec.evaluation.dataset
+    return dataset.s3.uri if dataset is not None else candidate.evaluation_dataset_uri
+
+
+def find_evaluation(situation: Situation) -> WantedEvaluation | None:
+    """Return the evaluation that the current step waits for; None when it waits for none, or names no held-out set."""
+    candidate, server, deployment = situation.candidate, situation.server, situation.deployment
+    if candidate is None or not isinstance(server, Seen) or not _is_wanted(situation):
+        return None
+    dataset = find_dataset(deployment.spec, candidate)
+    if not dataset:
+        return None
+    name = evaluation_name(deployment.metadata.name, candidate)
+    return WantedEvaluation(name, candidate, dataset, server.uid, server.url)
+
+
+def find_evaluation_problem(situation: Situation) -> Problem | None:
+    """Return what keeps the wanted evaluation from running."""
+    return situation.secret_problem if find_evaluation(situation) is not None else None
+
+
+def may_change_evaluations(situation: Situation) -> bool:
+    """Return whether it is known which evaluations must exist.
+
+    It is not known while the server of an active candidate was not seen, nor while the wanted evaluation cannot be described or
+    may not use its storage: then all of them stay as they are.
+    """
+    if _is_wanted(situation):
+        return find_evaluation(situation) is not None and find_evaluation_problem(situation) is None
+    candidate = situation.candidate
+    return isinstance(situation.server, Seen) or candidate is None or candidate.ending is not None
+
+
+def view_evaluation(situation: Situation, now: datetime) -> EvaluationView:
+    """Return how the wanted evaluation stands."""
+    found = _find_wanted_run(situation)
+    if found is None or not may_change_evaluations(situation):
+        return EvaluationView()
+    run, ended = found.run, format_time(found.run.ended_at or now)
+    if found.report is not None:
+        return EvaluationView(report=found.report, finished_at=ended)
+    if not run.finished:
+        return EvaluationView(waiting=run.explain_waiting(now))
+    words = run.pod.describe_exit() if run.pod else f"the evaluation's pod is gone without a report. {run.failure}"
+    return EvaluationView(failure=words.strip(), finished_at=ended)
+
+
+def plan_evaluations(situation: Situation, now: datetime) -> tuple[RolloutAction, ...]:
+    """Return what to do so that exactly the wanted evaluation exists, with a valid token for as long as it runs."""
+    if not may_change_evaluations(situation):
+        return ()
+    wanted = find_evaluation(situation)
+    if wanted is None:
+        return _remove(situation.evaluations)
+    others = _remove(item for item in situation.evaluations if item.run.name != wanted.name)
+    return (*others, *_equip(wanted, _find_wanted_run(situation), now))
+
+
+def _equip(wanted: WantedEvaluation, found: EvaluationRun | None, now: datetime) -> tuple[RolloutAction, ...]:
+    """Return what a wanted evaluation lacks: itself, its request and token, or a token that stays valid."""
+    if found is None:
+        return (EnsureEvaluation(wanted),)
+    if found.report is not None or found.run.finished or found.run.state is RunState.DELETING:
+        return ()
+    if found.token_issued_at is None:
+        return (EnsureEvaluation(wanted),)
+    if not found.token_issued_at or seconds_since(found.token_issued_at, now) >= TOKEN_RENEWAL_SECONDS:
+        return (RenewToken(wanted, _refer(found)),)
+    return ()
+
+
+def _is_wanted(situation: Situation) -> bool:
+    """Return whether the current step evaluates, and the server admits the candidate: a token gives access to the base model, too."""
+    candidate, server, steps = situation.candidate, situation.server, situation.spec.rollout.steps
+    if candidate is None or candidate.ending is not None or not isinstance(server, Seen):
+        return False
+    if candidate.step >= len(steps) or steps[candidate.step].evaluate is None or candidate.step_started_at is None:
+        return False
+    refusals = server.facts.refusals
+    return refusals.alias is None and candidate.revision not in refusals.revisions
+
+
+def _find_wanted_run(situation: Situation) -> EvaluationRun | None:
+    wanted = find_evaluation(situation)
+    if wanted is None:
+        return None
+    return next((item for item in situation.evaluations if item.run.name == wanted.name), None)
+
+
+def _remove(evaluations: Iterable[EvaluationRun]) -> tuple[RolloutAction, ...]:
+    jobs = tuple(_refer(item) for item in evaluations if item.run.state is not RunState.DELETING)
+    return (RemoveEvaluations(jobs),) if jobs else ()
+
+
+def _refer(evaluation: EvaluationRun) -> JobReference:
+    return JobReference(evaluation.run.name, evaluation.run.uid)

@@ -1,0 +1,119 @@
+"""Reading the manifest of an adapter that the spec names by address.
+
+A Job reads it, because the operator has no credentials for storage.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+
+from tunewright_contracts.phase_result import AdapterSummary
+from tunewright_contracts.phase_result import Outcome as RunOutcome
+from tunewright_contracts.storage_uri import StorageURI, StorageURIError
+from tunewright_operator.api.adapter_deployment import AdapterDeployment, AdapterDeploymentStatus, Revision
+from tunewright_operator.domain.job_run import JobRun
+from tunewright_operator.domain.problem import Problem
+from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
+from tunewright_operator.domain.reasons.common import CommonReason
+from tunewright_operator.domain.rollout.actions import (
+    DeleteInspection,
+    EnsureInspection,
+    JobReference,
+    RolloutAction,
+    WantedInspection,
+)
+from tunewright_operator.domain.rollout.observation import Situation
+
+INSPECTION_RETRY_SECONDS = 300.0
+"""Pause before a failed inspection runs again: no event reports that an address was corrected or became readable."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is known of `spec.adapter.uri`: ``adapter``, or the reason why not; neither while its manifest is read.
+
+    ``waiting`` is why the pod that reads it does not run yet.
+    """
+
+    adapter: AdapterSummary | None = None
+    reason: str = ""
+    message: str = ""
+    waiting: str = ""
+
+
+def find_known_address(status: AdapterDeploymentStatus, uri: str) -> Revision | None:
+    """Return the revision at an address that was read before: adapters never change, so once is enough."""
+    known: list[Revision] = [*status.history]
+    known += [revision for revision in (status.candidate, status.stable) if revision is not None]
+    return next((revision for revision in reversed(known) if revision.uri.rstrip("/") == uri.rstrip("/")), None)
+
+
+def find_unread_address(deployment: AdapterDeployment) -> str | None:
+    """Return `spec.adapter.uri` when its manifest must be read; None when it was, or when the spec names jobs."""
+    adapter = deployment.spec.adapter
+    if adapter.fine_tune_job_ref is not None or adapter.fine_tune_job_selector is not None:
+        return None
+    uri = adapter.uri or ""
+    return uri if find_known_address(deployment.status, uri) is None else None
+
+
+def find_inspection(deployment: AdapterDeployment) -> WantedInspection | None:
+    """Return the inspection that the spec's address needs; None when there is none to read, or it is no address."""
+    uri = find_unread_address(deployment)
+    if uri is None or _check_address(uri) is not None:
+        return None
+    address = str(StorageURI.parse(uri))
+    digest = hashlib.sha256(address.encode()).hexdigest()[:8]
+    return WantedInspection(f"{deployment.metadata.name}-inspect-{digest}", address)
+
+
+def view_inspection(situation: Situation, now: datetime) -> Inspection | None:
+    """Return what is known of the spec's address; None when there is none to read."""
+    uri = find_unread_address(situation.deployment)
+    if uri is None:
+        return None
+    problem = _check_address(uri) or situation.secret_problem
+    if problem is not None:
+        return Inspection(reason=problem.reason.value, message=problem.message)
+    return Inspection() if situation.inspection is None else _view_run(situation.inspection, now)
+
+
+def plan_inspection(situation: Situation, now: datetime) -> tuple[RolloutAction, ...]:
+    """Return what to do so that the spec's address is read, and read again some time after a failure."""
+    wanted, run = find_inspection(situation.deployment), situation.inspection
+    if wanted is None or situation.secret_problem is not None:
+        return ()
+    if run is None:
+        return (EnsureInspection(wanted),)
+    if not run.finished or run.ended_at is None or _find_adapter(run) is not None:
+        return ()
+    if (now - run.ended_at).total_seconds() < INSPECTION_RETRY_SECONDS:
+        return ()
+    return (DeleteInspection(JobReference(run.name, run.uid)),)
+
+
+def _view_run(run: JobRun, now: datetime) -> Inspection:
+    adapter = _find_adapter(run)
+    if adapter is not None:
+        return Inspection(adapter)
+    if not run.finished:
+        return Inspection(waiting=run.explain_waiting(now))
+    if run.result is not None:
+        return Inspection(reason=run.result.reason, message=run.result.message)
+    words = run.pod.describe_exit() if run.pod else f"the pod is gone without a result. {run.failure}"
+    return Inspection(reason=Why.ADAPTER_UNREADABLE.value, message=words)
+
+
+def _check_address(uri: str) -> Problem | None:
+    try:
+        StorageURI.parse(uri)
+    except StorageURIError as error:
+        return Problem(CommonReason.INVALID_URI, f"spec.adapter.uri: {error}")
+    return None
+
+
+def _find_adapter(run: JobRun) -> AdapterSummary | None:
+    result = run.result
+    return result.adapter if result is not None and result.outcome is RunOutcome.SUCCEEDED else None

@@ -1,0 +1,200 @@
+"""What is done about the evaluation of a candidate's step, and what it shows."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from support.clusters.fake_cluster import Clock
+from support.worlds.rollout_world import BASE_DIGEST, digest_of, make_situation
+from tunewright_contracts.evaluation_report import EvaluationReport, Verdict
+from tunewright_operator.domain.job_run import JobRun, PodRun, RunState
+from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
+from tunewright_operator.domain.rollout.actions import (
+    EnsureEvaluation,
+    JobReference,
+    RemoveEvaluations,
+    RenewToken,
+    RolloutAction,
+    WantedEvaluation,
+)
+from tunewright_operator.domain.rollout.decision import decide
+from tunewright_operator.domain.rollout.evaluation import EvaluationView, evaluation_name, view_evaluation
+from tunewright_operator.domain.rollout.observation import EvaluationRun, Missing, Situation, Unseen
+from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.domain.serving.claim import Refusal, Refusals
+from tunewright_operator.domain.times import format_time
+
+NOW = Clock()()
+STARTED = {
+    "revision": "support--two",
+    "digest": digest_of("two"),
+    "uri": "s3://models/team/two",
+    "rank": 8,
+    "baseModelDigest": BASE_DIGEST,
+    "evaluationDatasetURI": "s3://models/team/evaluation.jsonl",
+    "acceptedAt": "2026-01-01T00:00:00Z",
+    "stepStartedAt": "2026-01-01T00:00:00Z",
+}
+ENDING = {"outcome": "Aborted", "reason": "AbortRequested"}
+ADMITTED = make_situation().server
+REPORT = EvaluationReport(verdict=Verdict.PASS, reason="Pass", message="", candidate="support--two")
+
+
+def observe(candidate: dict[str, Any] | None = None, spec: dict[str, Any] | None = None, **facts: Any) -> Situation:
+    """Return a situation with a candidate that waits for its evaluation, but for some fields; `candidate={}`: without one."""
+    status = {} if candidate == {} else {"candidate": STARTED | (candidate or {})}
+    return make_situation({"adapter": {"fineTuneJobRef": {"name": "job"}}} | (spec or {}), status, **facts)
+
+
+CANDIDATE = observe().candidate
+assert CANDIDATE is not None
+NAME = evaluation_name("support", CANDIDATE)
+WANTED = WantedEvaluation(
+    NAME, CANDIDATE, "s3://models/team/evaluation.jsonl", "server-uid", "http://pool.serving.svc:8000"
+)
+
+
+def job(name: str = NAME, state: RunState = RunState.ACTIVE, **facts: Any) -> EvaluationRun:
+    ended = NOW if state in {RunState.SUCCEEDED, RunState.FAILED} else None
+    return EvaluationRun(JobRun(name, f"{name}-uid", state, ended_at=ended), **facts)
+
+
+def issued(seconds: float) -> str:
+    return format_time(NOW - dt.timedelta(seconds=seconds))
+
+
+def refusing(**refusals: Any) -> Any:
+    facts = dataclasses.replace(ADMITTED.facts, refusals=Refusals(**refusals))
+    return dataclasses.replace(ADMITTED, facts=facts)
+
+
+ENSURE = EnsureEvaluation(WANTED)
+RENEW = RenewToken(WANTED, JobReference(NAME, f"{NAME}-uid"))
+REMOVE = RemoveEvaluations((JobReference(NAME, f"{NAME}-uid"),))
+REMOVE_OTHER = RemoveEvaluations((JobReference("other", "other-uid"),))
+RUNNING = (job(token_issued_at=issued(0)),)
+BOTH = (job(token_issued_at=issued(0)), job("other"))
+REFUSED = Refusal(Why.RANK_TOO_HIGH, "rank 64")
+
+
+@pytest.mark.parametrize(
+    ("situation", "actions"),
+    [
+        # Which evaluations exist.
+        pytest.param(observe(), [ENSURE], id="the step waits for one"),
+        pytest.param(observe(evaluations=RUNNING), [], id="it runs"),
+        pytest.param(observe(evaluations=BOTH), [REMOVE_OTHER], id="and another one, too"),
+        pytest.param(observe(evaluations=(job("other"),)), [REMOVE_OTHER, ENSURE], id="another one instead"),
+        pytest.param(
+            observe(evaluations=(job("other", RunState.DELETING),)), [ENSURE], id="another one, on its way out"
+        ),
+        pytest.param(observe({}), [], id="no candidate"),
+        pytest.param(observe({}, evaluations=RUNNING), [REMOVE], id="one without a candidate"),
+        pytest.param(observe({"step": 1}, evaluations=RUNNING), [REMOVE], id="one of an earlier step"),
+        pytest.param(observe({"step": 6}, evaluations=RUNNING), [REMOVE], id="one in the bake"),
+        pytest.param(observe({"stepStartedAt": None}, evaluations=RUNNING), [REMOVE], id="one of an earlier try"),
+        pytest.param(observe({"ending": ENDING}, evaluations=RUNNING), [REMOVE], id="one of a withdrawn candidate"),
+        # Who may get a token: it gives access to the base model, too.
+        pytest.param(observe(server=refusing(alias=REFUSED), evaluations=RUNNING), [REMOVE], id="the alias is refused"),
+        pytest.param(
+            observe(server=refusing(revisions={"support--two": REFUSED}), evaluations=RUNNING),
+            [REMOVE],
+            id="the candidate is refused",
+        ),
+        pytest.param(
+            observe(server=refusing(revisions={"support--one": REFUSED}), evaluations=RUNNING),
+            [],
+            id="another revision is refused",
+        ),
+        # Nothing is known: everything stays.
+        pytest.param(observe(server=Unseen(), evaluations=BOTH), [], id="the server was not seen"),
+        pytest.param(observe(server=Missing(), evaluations=BOTH), [], id="there is no server"),
+        pytest.param(observe({}, server=Unseen(), evaluations=RUNNING), [REMOVE], id="unseen, and no candidate"),
+        pytest.param(
+            observe({"ending": ENDING}, server=Unseen(), evaluations=RUNNING), [REMOVE], id="unseen, and withdrawn"
+        ),
+        pytest.param(observe({"evaluationDatasetURI": ""}, evaluations=BOTH), [], id="no held-out set"),
+        pytest.param(observe(secret=SecretFacts(exists=False), evaluations=BOTH), [], id="no Secret"),
+        pytest.param(observe(secret=SecretFacts(exists=True)), [], id="the Secret may not be used"),
+        # Request and token.
+        pytest.param(observe(evaluations=(job(),)), [ENSURE], id="its token was never written"),
+        pytest.param(observe(evaluations=(job(token_issued_at=issued(299)),)), [], id="its token is valid"),
+        pytest.param(observe(evaluations=(job(token_issued_at=issued(300)),)), [RENEW], id="its token will expire"),
+        pytest.param(
+            observe(evaluations=(job(token_issued_at=""),)), [RENEW], id="nobody knows when its token expires"
+        ),
+        pytest.param(observe(evaluations=(job(state=RunState.DELETING),)), [], id="it is being deleted"),
+        pytest.param(observe(evaluations=(job(state=RunState.FAILED),)), [], id="it failed"),
+        pytest.param(observe(evaluations=(job(report=REPORT),)), [], id="it has reported"),
+    ],
+)
+def test_what_is_done_about_evaluations(situation: Situation, actions: list[RolloutAction]):
+    assert decide(situation, NOW).actions == tuple(actions)
+
+
+def test_the_specs_held_out_set_comes_before_the_jobs():
+    (action,) = decide(observe(spec={"evaluation": {"dataset": {"s3": {"uri": "s3://models/own.jsonl"}}}}), NOW).actions
+    assert action == EnsureEvaluation(dataclasses.replace(WANTED, dataset_uri="s3://models/own.jsonl"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"digest": digest_of("three")}, {"acceptedAt": "2026-01-02T00:00:00Z"}, {"step": 1}, {"stepStartedAt": "x"}],
+)
+def test_another_acceptance_step_or_try_is_another_job(change):
+    assert evaluation_name("support", observe(change).candidate) != NAME
+
+
+@pytest.mark.parametrize(
+    ("secret", "reason"),
+    [(SecretFacts(exists=False), "SecretNotFound"), (SecretFacts(exists=True), "SecretNotAllowed")],
+)
+def test_a_secret_that_may_not_be_used_stalls_the_evaluation_whatever_it_reported(secret, reason):
+    decision = decide(observe(secret=secret, evaluations=(job(report=REPORT),)), NOW)
+    assert (decision.wait.reason, decision.wait.stalled) == (reason, True)
+    assert "spec.storage.secretRef" in decision.wait.message
+    assert decision.status.candidate == CANDIDATE
+
+
+ENDED = format_time(NOW)
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "view"),
+    [
+        pytest.param(None, EvaluationView(), id="not created"),
+        pytest.param(job("other", report=REPORT), EvaluationView(), id="another one"),
+        pytest.param(job(), EvaluationView(), id="running"),
+        pytest.param(job(report=REPORT), EvaluationView(report=REPORT, finished_at=ENDED), id="reported"),
+        pytest.param(
+            EvaluationRun(JobRun(NAME, "uid", RunState.ACTIVE, pod=PodRun("pod", "uid", waiting="no node"))),
+            EvaluationView(waiting="no node"),
+            id="its pod waits",
+        ),
+        pytest.param(
+            EvaluationRun(JobRun(NAME, "uid", RunState.FAILED, ended_at=NOW, failure="deadline exceeded")),
+            EvaluationView(
+                failure="the evaluation's pod is gone without a report. deadline exceeded", finished_at=ENDED
+            ),
+            id="its pod is gone",
+        ),
+        pytest.param(
+            EvaluationRun(
+                JobRun(
+                    NAME, "uid", RunState.FAILED, ended_at=NOW, pod=PodRun("pod", "uid", exit_code=1, last_words="no")
+                )
+            ),
+            EvaluationView(
+                failure="The container of pod pod ended with exit code 1. Its last words: no", finished_at=ENDED
+            ),
+            id="its pod died",
+        ),
+    ],
+)
+def test_what_an_evaluation_shows(evaluation, view):
+    situation = observe(evaluations=() if evaluation is None else (evaluation,))
+    assert view_evaluation(situation, NOW) == view

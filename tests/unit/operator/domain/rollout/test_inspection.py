@@ -1,0 +1,150 @@
+"""What is done about the Job that reads an adapter's manifest, and what it shows."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from support.clusters.fake_cluster import Clock
+from support.worlds.rollout_world import BASE_DIGEST, digest_of, make_situation
+from tunewright_contracts.phase_result import AdapterSummary, Outcome, PhaseResult
+from tunewright_operator.domain.job_run import JobRun, PodRun, RunState
+from tunewright_operator.domain.rollout.actions import (
+    DeleteInspection,
+    EnsureInspection,
+    JobReference,
+    WantedInspection,
+)
+from tunewright_operator.domain.rollout.decision import decide
+from tunewright_operator.domain.rollout.observation import Situation
+from tunewright_operator.domain.secrets import SecretFacts
+
+CLOCK = Clock()
+NOW = CLOCK()
+URI = "s3://models/team/one"
+REFERENCE = JobReference("support-inspect-1", "run-uid")
+STABLE = {
+    "revision": "support--one",
+    "digest": digest_of("one"),
+    "uri": URI,
+    "rank": 8,
+    "baseModelDigest": BASE_DIGEST,
+    "since": CLOCK.text,
+}
+
+
+def observe(adapter: dict[str, Any] | None = None, status: dict[str, Any] | None = None, **facts: Any) -> Situation:
+    return make_situation({"adapter": adapter or {"uri": URI}}, status, **facts)
+
+
+def run(state: RunState, result: PhaseResult | None = None, *, ended: float | None = None, **pod: Any) -> JobRun:
+    return JobRun(
+        REFERENCE.name,
+        REFERENCE.uid,
+        state,
+        ended_at=None if ended is None else NOW - dt.timedelta(seconds=ended),
+        pod=PodRun("pod", "pod-uid", result=result, **pod),
+    )
+
+
+SUMMARY = AdapterSummary(uri=URI, digest=digest_of("one"), rank=8, bytes=1, base_model_digest=BASE_DIGEST)
+FOUND = PhaseResult(outcome=Outcome.SUCCEEDED, reason="Inspected", message="", adapter=SUMMARY)
+NOT_FOUND = PhaseResult(
+    outcome=Outcome.FAILED, reason="NoManifest", message="s3://models/team/one has no manifest.json"
+)
+
+
+@pytest.mark.parametrize(
+    ("situation", "actions"),
+    [
+        pytest.param(observe(), ["ensure"], id="an address that was never read"),
+        pytest.param(observe(inspection=run(RunState.ACTIVE)), [], id="it is being read"),
+        pytest.param(observe(inspection=run(RunState.DELETING)), [], id="its Job is being deleted"),
+        pytest.param(observe(inspection=run(RunState.SUCCEEDED, FOUND, ended=900)), [], id="it was read"),
+        pytest.param(observe(inspection=run(RunState.FAILED, NOT_FOUND, ended=299)), [], id="reading failed just now"),
+        pytest.param(
+            observe(inspection=run(RunState.FAILED, NOT_FOUND, ended=300)), ["delete"], id="reading failed long ago"
+        ),
+        pytest.param(observe(inspection=run(RunState.FAILED, ended=300)), ["delete"], id="its pod died long ago"),
+        pytest.param(observe({"fineTuneJobRef": {"name": "job"}}), [], id="the spec names a job"),
+        pytest.param(observe({"fineTuneJobSelector": {}}), [], id="the spec selects jobs"),
+        pytest.param(observe(status={"stable": STABLE}), [], id="the address was read before"),
+        pytest.param(observe({"uri": "s3://models/../x"}), [], id="it is no address"),
+        pytest.param(observe(secret=SecretFacts(exists=False)), [], id="there is no Secret"),
+        pytest.param(observe(secret=SecretFacts(exists=True)), [], id="the Secret may not be used"),
+    ],
+)
+def test_what_is_done_about_an_inspection(situation, actions):
+    found = decide(situation, NOW).actions
+    (wanted,) = [item.inspection for item in decide(observe(), NOW).actions if isinstance(item, EnsureInspection)]
+    expected = {"ensure": EnsureInspection(wanted), "delete": DeleteInspection(REFERENCE)}
+    assert found == tuple(expected[name] for name in actions)
+
+
+def test_an_address_has_one_job_however_it_is_written():
+    first, second = (decide(observe({"uri": uri}), NOW).actions for uri in (URI, f"{URI}/"))
+    assert first == second == (EnsureInspection(WantedInspection(first[0].inspection.name, URI)),)
+    assert first != decide(observe({"uri": f"{URI}-2"}), NOW).actions
+    assert first[0].inspection.name.startswith("support-inspect-")
+
+
+@pytest.mark.parametrize(
+    ("situation", "reason", "message", "stalled"),
+    [
+        pytest.param(observe(), "InspectingAdapter", URI, False, id="not begun"),
+        pytest.param(observe(inspection=run(RunState.ACTIVE)), "InspectingAdapter", URI, False, id="reading"),
+        pytest.param(
+            observe(inspection=run(RunState.ACTIVE, waiting="ErrImagePull: no such image")),
+            "PodPending",
+            "ErrImagePull: no such image",
+            False,
+            id="its pod waits",
+        ),
+        pytest.param(
+            observe(inspection=run(RunState.FAILED, NOT_FOUND, ended=1)),
+            "AdapterUnreadable",
+            "NoManifest: s3://models/team/one has no manifest.json",
+            True,
+            id="no manifest",
+        ),
+        pytest.param(
+            observe(inspection=run(RunState.FAILED, ended=1, exit_code=137)),
+            "AdapterUnreadable",
+            "exit code 137",
+            True,
+            id="its pod died",
+        ),
+        pytest.param(
+            observe(inspection=JobRun("job", "uid", RunState.FAILED, failure="deadline exceeded")),
+            "AdapterUnreadable",
+            "the pod is gone without a result. deadline exceeded",
+            True,
+            id="its pod is gone",
+        ),
+        pytest.param(
+            observe({"uri": "s3://models/../x"}),
+            "AdapterUnreadable",
+            "InvalidURI: spec.adapter.uri",
+            True,
+            id="no address",
+        ),
+        pytest.param(
+            observe(secret=SecretFacts(exists=True), inspection=run(RunState.SUCCEEDED, FOUND)),
+            "AdapterUnreadable",
+            "SecretNotAllowed: spec.storage.secretRef",
+            True,
+            id="the Secret may not be used",
+        ),
+    ],
+)
+def test_what_an_inspection_shows(situation, reason, message, stalled):
+    wait = decide(situation, NOW).wait
+    assert (wait.reason, wait.stalled) == (reason, stalled)
+    assert message in wait.message
+
+
+def test_what_was_read_becomes_the_candidate():
+    decision = decide(observe(inspection=run(RunState.ACTIVE, FOUND)), NOW)
+    assert decision.status.candidate.digest == digest_of("one")
