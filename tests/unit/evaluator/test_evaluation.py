@@ -7,53 +7,11 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from tunewright_contracts.evaluation_report import EvaluationReport, EvaluationRequest
-from tunewright_contracts.phase_result import MAX_TERMINATION_MESSAGE_BYTES
+from support.worlds.evaluation_world import CANDIDATE, INCUMBENT, RECORDS, Server, Store, request_for
+from tunewright_contracts.evaluation_report import EvaluationReport
 from tunewright_contracts.serving_plan import BASE_MODEL_TARGET, EVALUATE_HEADER
-from tunewright_evaluator import __main__ as program
 from tunewright_evaluator import client as client_module
 from tunewright_evaluator.evaluation import evaluate
-from tunewright_storage.errors import StorageError, StorageReason
-
-CANDIDATE, INCUMBENT = "support--111111111111", "support--222222222222"
-RECORDS = 100
-
-
-class Store:
-    """One held-out set, and whatever is written."""
-
-    def __init__(self, records=RECORDS):
-        rows = [
-            {"messages": [{"role": "user", "content": f"q{n}"}, {"role": "assistant", "content": f"a{n}"}]}
-            for n in range(records)
-        ]
-        self.text = "".join(json.dumps(row) + "\n" for row in rows)
-        self.written = {}
-
-    def read(self, _uri, _max_bytes):
-        return self.text.encode()
-
-    def write(self, uri, data):
-        self.written[str(uri)] = data
-
-
-class Server:
-    """Answers `a<n>` to `q<n>` under the revisions of `good`, nonsense under others; the first `down` requests fail."""
-
-    def __init__(self, *good, down=0, status=200, body=None):
-        self.good, self.down, self.status, self.body = good, down, status, body
-        self.asked = []
-
-    def __call__(self, request):
-        self.asked.append(request)
-        if self.down:
-            self.down -= 1
-            return httpx.Response(503, text="loading")
-        if self.status != 200 or self.body is not None:
-            return httpx.Response(self.status, text=self.body or "no")
-        question = json.loads(request.content)["messages"][-1]["content"]
-        good = request.headers[EVALUATE_HEADER] in self.good
-        return httpx.Response(200, json={"choices": [{"message": {"content": f"a{question[1:]}" if good else "?"}}]})
 
 
 @pytest.fixture(autouse=True)
@@ -62,29 +20,6 @@ def no_pauses(monkeypatch):
         return None
 
     monkeypatch.setattr(client_module.asyncio, "sleep", at_once)
-
-
-@pytest.fixture
-def token(tmp_path):
-    path = tmp_path / "token"
-    path.write_text("secret\n")
-    return path
-
-
-def request_for(**changes):
-    wire = {
-        "namespace": "support",
-        "deployment": "support",
-        "alias": "support",
-        "serverUrl": "http://server",
-        "candidate": CANDIDATE,
-        "candidateDigest": "sha256:" + "1" * 64,
-        "incumbent": INCUMBENT,
-        "datasetUri": "s3://bucket/held-out.jsonl",
-        "reportUri": "s3://bucket/report.json",
-        "metrics": [{"type": "ExactMatch", "maxRegression": "0.05"}],
-    }
-    return EvaluationRequest.from_wire({**wire, **changes})
 
 
 async def run(server, token, store=None, **changes):
@@ -190,51 +125,3 @@ async def test_a_record_that_the_server_refuses_is_named(token, status):
 async def test_no_records(token):
     report = await run(Server(), token, Store(records=0))
     assert (report.verdict, report.reason) == ("Error", "NoRecords")
-
-
-class Refusing(Store):
-    def read(self, uri, _max_bytes):
-        raise StorageError(StorageReason.ACCESS_DENIED, f"cannot read {uri}")
-
-
-class Broken(Store):
-    def read(self, _uri, _max_bytes):
-        raise RuntimeError("nobody foresaw this")
-
-
-@pytest.mark.parametrize(
-    ("store", "changes", "reason"),
-    [
-        (Refusing(), {}, "AccessDenied"),
-        (Broken(), {}, "InternalError"),
-        (Store(), {"datasetUri": "s3://bucket/../x"}, "InvalidURI"),
-        (Store(), {"metrics": [{"type": "JSONSchema", "schema": {"type": "objekt"}}]}, "InvalidMetric"),
-    ],
-)
-def test_a_failure_is_told_by_the_termination_message(tmp_path, monkeypatch, token, store, changes, reason):
-    (tmp_path / "request.json").write_text(request_for(**changes).to_json())
-    code, report = run_program(tmp_path, monkeypatch, token, store)
-    assert (code, report.verdict, report.reason) == (1, "Error", reason)
-
-
-def test_a_request_that_is_missing_or_unreadable(tmp_path, monkeypatch, token):
-    code, report = run_program(tmp_path, monkeypatch, token, Store())
-    assert (code, report.reason) == (1, "InvalidRequest")
-    (tmp_path / "request.json").write_text("{}")
-    code, report = run_program(tmp_path, monkeypatch, token, Store())
-    assert (code, report.reason) == (1, "InvalidRequest")
-
-
-def test_the_termination_message_is_kept_short():
-    report = EvaluationReport(verdict="Fail", reason="EvaluationFailed", message="é" * 9000, candidate=CANDIDATE)
-    text = program.to_termination_message(report)
-    assert len(text.encode()) <= MAX_TERMINATION_MESSAGE_BYTES
-    assert EvaluationReport.from_json(text).verdict == "Fail"
-
-
-def run_program(folder, monkeypatch, token, store):
-    monkeypatch.setenv("TUNEWRIGHT_EVALUATION_REQUEST", str(folder / "request.json"))
-    monkeypatch.setenv("TUNEWRIGHT_TOKEN", str(token))
-    monkeypatch.setenv("TUNEWRIGHT_TERMINATION_LOG", str(folder / "result.json"))
-    monkeypatch.setattr(program.ObjectStore, "from_environment", lambda: store)
-    return program.main(), EvaluationReport.from_json((folder / "result.json").read_bytes())

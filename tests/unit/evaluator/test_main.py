@@ -1,0 +1,57 @@
+"""The program as a Job runs it: every failure ends in a termination message."""
+
+import pytest
+
+from support.worlds.evaluation_world import CANDIDATE, Store, request_for
+from tunewright_contracts.evaluation_report import EvaluationReport
+from tunewright_contracts.phase_result import MAX_TERMINATION_MESSAGE_BYTES
+from tunewright_evaluator import __main__ as program
+from tunewright_storage.errors import StorageError, StorageReason
+
+
+class Refusing(Store):
+    def read(self, uri, _max_bytes):
+        raise StorageError(StorageReason.ACCESS_DENIED, f"cannot read {uri}")
+
+
+class Broken(Store):
+    def read(self, _uri, _max_bytes):
+        raise RuntimeError("nobody foresaw this")
+
+
+@pytest.mark.parametrize(
+    ("store", "changes", "reason"),
+    [
+        (Refusing(), {}, "AccessDenied"),
+        (Broken(), {}, "InternalError"),
+        (Store(), {"datasetUri": "s3://bucket/../x"}, "InvalidURI"),
+        (Store(), {"metrics": [{"type": "JSONSchema", "schema": {"type": "objekt"}}]}, "InvalidMetric"),
+    ],
+)
+def test_a_failure_is_told_by_the_termination_message(tmp_path, monkeypatch, token, store, changes, reason):
+    (tmp_path / "request.json").write_text(request_for(**changes).to_json())
+    code, report = run_program(tmp_path, monkeypatch, token, store)
+    assert (code, report.verdict, report.reason) == (1, "Error", reason)
+
+
+def test_a_request_that_is_missing_or_unreadable(tmp_path, monkeypatch, token):
+    code, report = run_program(tmp_path, monkeypatch, token, Store())
+    assert (code, report.reason) == (1, "InvalidRequest")
+    (tmp_path / "request.json").write_text("{}")
+    code, report = run_program(tmp_path, monkeypatch, token, Store())
+    assert (code, report.reason) == (1, "InvalidRequest")
+
+
+def test_the_termination_message_is_kept_short():
+    report = EvaluationReport(verdict="Fail", reason="EvaluationFailed", message="é" * 9000, candidate=CANDIDATE)
+    text = program.to_termination_message(report)
+    assert len(text.encode()) <= MAX_TERMINATION_MESSAGE_BYTES
+    assert EvaluationReport.from_json(text).verdict == "Fail"
+
+
+def run_program(folder, monkeypatch, token, store):
+    monkeypatch.setenv("TUNEWRIGHT_EVALUATION_REQUEST", str(folder / "request.json"))
+    monkeypatch.setenv("TUNEWRIGHT_TOKEN", str(token))
+    monkeypatch.setenv("TUNEWRIGHT_TERMINATION_LOG", str(folder / "result.json"))
+    monkeypatch.setattr(program.ObjectStore, "from_environment", lambda: store)
+    return program.main(), EvaluationReport.from_json((folder / "result.json").read_bytes())
