@@ -60,7 +60,7 @@ class Stopper:
             self._interruptible = False
 
     def _handle(self, _signal: int, _frame: FrameType | None) -> None:
-        self._requested.set()
+        self.request()
         if self._interruptible:
             # Once is enough: a second SIGTERM must not break the report of the first.
             self._interruptible = False
