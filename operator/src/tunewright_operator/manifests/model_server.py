@@ -86,11 +86,6 @@ def plan_name(name: str) -> str:
     return f"{name}-plan"
 
 
-def endpoint(server: ModelServer) -> str:
-    """Return the address at which clients in the cluster reach the server."""
-    return server.endpoint
-
-
 def build_server_config(server: ModelServer, base_model: BaseModel) -> ServerConfig:
     """Return one replica's fixed settings."""
     spec = server.spec

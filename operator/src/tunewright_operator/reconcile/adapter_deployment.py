@@ -31,7 +31,6 @@ from tunewright_operator.domain.rollout.status import report
 from tunewright_operator.domain.serving.replica import build_server_facts
 from tunewright_operator.manifests.events import EventType
 from tunewright_operator.manifests.jobs import JobIdentity, build_inspect_job, build_request_config_map
-from tunewright_operator.manifests.model_server import endpoint
 from tunewright_operator.manifests.pods import ImageDefaults
 from tunewright_operator.reconcile.children import ensure_created, list_runs, read_secret_facts
 from tunewright_operator.reconcile.evaluations import Evaluations
@@ -122,7 +121,7 @@ class AdapterDeploymentReconciler:
         uid = deployment.metadata.uid
         refusals = snapshot.refusals.get(uid)
         facts = build_server_facts(uid, deployment.spec.model_name, snapshot.plan, snapshot.pods, refusals)
-        return Seen(facts, server.metadata.uid, endpoint(server))
+        return Seen(facts, server.metadata.uid, server.endpoint)
 
     # Act -----------------------------------------------------------------------------------------------------------
 
