@@ -6,6 +6,7 @@ use the in-memory ``tests/support/clusters/fake_cluster.py``, which obeys the sa
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -260,7 +261,9 @@ class KubernetesCluster:
     async def emit_event(self, regarding: Body, event_type: EventType, reason: str, message: str) -> None:
         """See `Cluster.emit_event`."""
         try:
-            await self.create(build_event(regarding, event_type, reason, message, instance=self._instance))
+            now = dt.datetime.now(dt.UTC)
+            event = build_event(regarding, event_type, reason, message, instance=self._instance, now=now)
+            await self.create(event)
         except ClusterError as error:
             log.warning("event_not_recorded", reason=reason, error=str(error))
 

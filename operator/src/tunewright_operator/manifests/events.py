@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 from tunewright_operator.api.kinds import EVENT
+from tunewright_operator.domain.conditions import shorten
+from tunewright_operator.domain.times import format_time
 
 COMPONENT: Final = "tunewright-operator"
 MAX_EVENT_MESSAGE: Final = 1024
@@ -22,13 +24,12 @@ class EventType(StrEnum):
 
 
 def build_event(
-    regarding: Mapping[str, Any], event_type: EventType, reason: str, message: str, *, instance: str
+    regarding: Mapping[str, Any], event_type: EventType, reason: str, message: str, *, instance: str, now: dt.datetime
 ) -> dict[str, Any]:
     """Return a core Event about an object; one about a cluster-scoped object lives in the namespace ``default``."""
     metadata = regarding["metadata"]
     namespace = metadata.get("namespace") or "default"
-    now = dt.datetime.now(dt.UTC)
-    stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    stamp = format_time(now)
     return {
         "apiVersion": EVENT.api_version,
         "kind": EVENT.name,
@@ -44,7 +45,7 @@ def build_event(
         "type": event_type.value,
         "reason": reason,
         "action": reason,
-        "message": message if len(message) <= MAX_EVENT_MESSAGE else message[: MAX_EVENT_MESSAGE - 1] + "…",
+        "message": shorten(message, MAX_EVENT_MESSAGE),
         "firstTimestamp": stamp,
         "lastTimestamp": stamp,
         "count": 1,

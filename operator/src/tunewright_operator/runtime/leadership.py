@@ -7,7 +7,6 @@ have seen it unchanged for its whole duration by their own monotonic clock, so t
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import time
 from collections.abc import Callable
 
@@ -16,6 +15,7 @@ import structlog
 from tunewright_operator.api.kinds import LEASE
 from tunewright_operator.cluster import AlreadyExistsError, Body, Cluster, ClusterError, ConflictError
 from tunewright_operator.runtime import metrics
+from tunewright_operator.runtime.clock import utc_now
 
 LEASE_SECONDS = 15.0
 RENEW_DEADLINE_SECONDS = 10.0
@@ -125,7 +125,7 @@ class Leadership:
         return self._monotonic() - self._seen[1] > float(lease["spec"].get("leaseDurationSeconds") or LEASE_SECONDS)
 
     def _build(self, lease: Body | None) -> Body:
-        now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        now = utc_now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         spec = dict(lease["spec"]) if lease else {}
         if spec.get("holderIdentity") != self._identity:
             spec["acquireTime"] = now

@@ -1,0 +1,43 @@
+"""Events as the API server takes them."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from tunewright_operator.manifests.events import MAX_EVENT_MESSAGE, EventType, build_event
+
+NOW = dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC)
+JOB = {
+    "apiVersion": "tunewright.dev/v1alpha1",
+    "kind": "FineTuneJob",
+    "metadata": {"name": "j", "namespace": "ns", "uid": "u", "resourceVersion": "7"},
+}
+MODEL = {"apiVersion": "tunewright.dev/v1alpha1", "kind": "BaseModel", "metadata": {"name": "smol", "uid": "u"}}
+
+
+def test_an_event_names_its_object_its_reporter_and_the_moment_that_it_is_given():
+    event = build_event(JOB, EventType.WARNING, "Retrying", "why", instance="operator-0", now=NOW)
+    assert event["metadata"] == {"generateName": "j.", "namespace": "ns"}
+    assert event["involvedObject"] == {
+        "apiVersion": "tunewright.dev/v1alpha1",
+        "kind": "FineTuneJob",
+        "name": "j",
+        "namespace": "ns",
+        "uid": "u",
+        "resourceVersion": "7",
+    }
+    assert (event["type"], event["reason"], event["message"]) == ("Warning", "Retrying", "why")
+    assert event["reportingInstance"] == "operator-0"
+    assert event["firstTimestamp"] == event["lastTimestamp"] == "2026-01-31T12:00:00Z"
+
+
+def test_an_event_about_a_cluster_scoped_object_lives_in_the_default_namespace():
+    event = build_event(MODEL, EventType.NORMAL, "Inspected", "done", instance="operator-0", now=NOW)
+    assert event["metadata"]["namespace"] == "default"
+    assert event["involvedObject"]["namespace"] is None
+
+
+def test_a_long_message_is_cut_to_what_the_api_server_takes():
+    event = build_event(JOB, EventType.NORMAL, "Training", "m" * 2000, instance="operator-0", now=NOW)
+    assert len(event["message"]) == MAX_EVENT_MESSAGE
+    assert event["message"].endswith("…")
