@@ -6,19 +6,27 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Self
+from typing import Final, Self
+
+TRANSIENT: Final = True
+"""The fourth part of a reason for a failure that is retried automatically."""
 
 
 class Reason(StrEnum):
-    """A CamelCase word with its documentation; where nobody must act, ``remedy`` begins with "Nothing"."""
+    """A CamelCase word with its documentation; where nobody must act, ``remedy`` begins with "Nothing".
+
+    ``transient``: something failed and is retried automatically; an Event about it is a warning.
+    """
 
     meaning: str
     remedy: str
+    transient: bool
 
-    def __new__(cls, value: str, meaning: str, remedy: str) -> Self:
+    def __new__(cls, value: str, meaning: str, remedy: str, transient: bool = False) -> Self:
         """Make a member that compares equal to its word."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.meaning = meaning
         member.remedy = remedy
+        member.transient = transient
         return member

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field
 
 from tunewright_contracts.metrics import LiveMetricType
-from tunewright_operator.api.conditions import Condition
+from tunewright_operator.api.conditions import Status
 from tunewright_operator.api.kinds import GROUP
 from tunewright_operator.api.resource import (
     ApiModel,
@@ -17,7 +17,6 @@ from tunewright_operator.api.resource import (
     Resource,
     S3Location,
     ScoreMetric,
-    Status,
     Storage,
 )
 
@@ -262,8 +261,6 @@ class HandledRequest(ApiModel):
 class AdapterDeploymentStatus(Status):
     """Everything durable about a rollout; ``history`` has the newest entry first."""
 
-    observed_generation: int = 0
-    conditions: tuple[Condition, ...] = ()
     stable: StableRevision | None = None
     candidate: CandidateRevision | None = None
     convergence: Convergence | None = None

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from tunewright_operator.api.conditions import Condition
-from tunewright_operator.api.resource import ApiModel, LabelSelector, Resource, S3Location, Status, Storage
+from tunewright_operator.api.conditions import Status
+from tunewright_operator.api.resource import ApiModel, LabelSelector, Resource, S3Location, Storage
 
 DEFAULT_TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 """The linear layers of Llama, Mistral, Qwen and SmolLM blocks."""
@@ -62,8 +62,6 @@ class BaseModelSpec(ApiModel):
 class BaseModelStatus(Status):
     """What inspection found; ``digest`` is over config, tokenizer and weights."""
 
-    observed_generation: int = 0
-    conditions: tuple[Condition, ...] = ()
     revision: str = ""
     digest: str = ""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from tunewright_operator.api.resource import ApiModel
 
@@ -29,6 +29,20 @@ class Condition(ApiModel):
     def is_true(self) -> bool:
         """Whether the status is True."""
         return self.status == "True"
+
+
+class Status(ApiModel):
+    """The base of every kind's status."""
+
+    observed_generation: int = 0
+    conditions: tuple[Condition, ...] = ()
+
+    def to_status(self) -> dict[str, Any]:
+        """Return the whole status for a replacing write.
+
+        Unset optional fields are absent rather than null, so that a merge patch would keep their old values.
+        """
+        return self.to_wire()
 
 
 def find_condition(conditions: Iterable[Condition], condition_type: str) -> Condition | None:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tunewright_contracts.metrics import MetricType
 from tunewright_operator.api import labels
-from tunewright_operator.api.conditions import Condition
+from tunewright_operator.api.conditions import Status
 from tunewright_operator.api.resource import (
     ApiModel,
     NameReference,
@@ -18,7 +18,6 @@ from tunewright_operator.api.resource import (
     S3Location,
     Scheduling,
     ScoreMetric,
-    Status,
     Storage,
 )
 
@@ -177,8 +176,6 @@ class AdapterStatus(ApiModel):
 class FineTuneJobStatus(Status):
     """Everything durable about a job."""
 
-    observed_generation: int = 0
-    conditions: tuple[Condition, ...] = ()
     phase: FineTuneJobPhase | None = None
     attempt: int = 0
     """The number of the current train Job, from 1; 0 before the first."""

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from tunewright_contracts.serving_plan import SERVER_PORT
-from tunewright_operator.api.conditions import Condition
+from tunewright_operator.api.conditions import Status
 from tunewright_operator.api.resource import (
     ApiModel,
     LabelSelector,
@@ -15,7 +15,6 @@ from tunewright_operator.api.resource import (
     Resource,
     ResourceRequirements,
     Scheduling,
-    Status,
     Storage,
 )
 
@@ -107,8 +106,6 @@ class AdapterCount(ApiModel):
 class ModelServerStatus(Status):
     """Everything durable about a server."""
 
-    observed_generation: int = 0
-    conditions: tuple[Condition, ...] = ()
     endpoint: str = ""
     selector: str = ""
     replicas: int = 0

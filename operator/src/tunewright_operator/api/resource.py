@@ -21,17 +21,6 @@ class ApiModel(FrozenModel):
     """A part of a custom resource."""
 
 
-class Status(ApiModel):
-    """The base of every kind's status."""
-
-    def to_status(self) -> dict[str, Any]:
-        """Return the whole status for a replacing write.
-
-        Unset optional fields are absent rather than null, so that a merge patch would keep their old values.
-        """
-        return self.to_wire()
-
-
 class Metadata(ApiModel):
     """The part of ObjectMeta that decisions read; times are RFC 3339 strings."""
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import structlog
 
 from tunewright_contracts.reasons import Reason
-from tunewright_operator.api.conditions import Condition
-from tunewright_operator.api.resource import ResourceError, Status
+from tunewright_operator.api.conditions import Condition, Status
+from tunewright_operator.api.kinds import Kind, kind_of
+from tunewright_operator.api.resource import ResourceError
 from tunewright_operator.cluster import Body, Cluster
 from tunewright_operator.domain.conditions import Wanted, find_transitions, merge_conditions
 from tunewright_operator.domain.reasons.common import CommonReason
+from tunewright_operator.domain.reasons.lookup import find_reason
 from tunewright_operator.manifests.events import EventType
 from tunewright_operator.runtime.clock import Now, utc_now
 from tunewright_operator.runtime.wakeups import Key
@@ -84,14 +83,15 @@ async def write_status(cluster: Cluster, observed: Body, old: Status, new: Statu
     if new == old:
         return
     await cluster.replace_status(observed, new.to_status())
-    for transition in find_transitions(_conditions(old), _conditions(new)):
+    kind = kind_of(observed)
+    for transition in find_transitions(old.conditions, new.conditions):
         after = transition.after
         if after.type != headline:
             continue
         metadata = observed["metadata"]
         log.info(
             "condition_changed",
-            kind=observed["kind"],
+            kind=kind.name,
             namespace=metadata.get("namespace"),
             name=metadata["name"],
             condition=after.type,
@@ -99,15 +99,11 @@ async def write_status(cluster: Cluster, observed: Body, old: Status, new: Statu
             reason=after.reason,
             before=transition.before.reason if transition.before else None,
         )
-        await cluster.emit_event(observed, _event_type(_conditions(new)), after.reason, after.message or after.reason)
+        await cluster.emit_event(observed, _event_type(kind, after, new), after.reason, after.message or after.reason)
 
 
-def _conditions(status: Status) -> Iterable[Condition]:
-    conditions: Any = getattr(status, "conditions", ())
-    return tuple(conditions)
-
-
-def _event_type(conditions: Iterable[Condition]) -> EventType:
-    stalled = any(condition.type == "Stalled" and condition.is_true for condition in conditions)
-    retrying = any(condition.reason.endswith("Retrying") for condition in conditions)
-    return EventType.WARNING if stalled or retrying else EventType.NORMAL
+def _event_type(kind: Kind, headline: Condition, status: Status) -> EventType:
+    stalled = any(condition.type == "Stalled" and condition.is_true for condition in status.conditions)
+    reason = find_reason(kind, headline.reason)
+    retried = reason is not None and reason.transient
+    return EventType.WARNING if stalled or retried else EventType.NORMAL

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tunewright_contracts.reasons import Reason
+from tunewright_contracts.reasons import TRANSIENT, Reason
 
 
 class AdapterDeploymentReason(Reason):
@@ -116,6 +116,7 @@ class AdapterDeploymentReason(Reason):
         "LoadingRetried",
         "Some replicas could not load the candidate; the message says why.",
         "Nothing, if a later attempt succeeds; else mend what the message names.",
+        TRANSIENT,
     )
     ADAPTER_REFUSED = (
         "AdapterRefused",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tunewright_contracts.reasons import Reason
+from tunewright_contracts.reasons import TRANSIENT, Reason
 
 
 class BaseModelReason(Reason):
@@ -18,6 +18,7 @@ class BaseModelReason(Reason):
         "InspectionRetrying",
         "The inspection failed for a passing reason and runs again.",
         "Nothing, if the next run succeeds; else mend what the message names.",
+        TRANSIENT,
     )
     INSPECTION_FAILED = (
         "InspectionFailed",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tunewright_contracts.reasons import Reason
+from tunewright_contracts.reasons import TRANSIENT, Reason
 
 
 class FineTuneJobReason(Reason):
@@ -41,6 +41,7 @@ class FineTuneJobReason(Reason):
         "Retrying",
         "An attempt failed for a reason that may pass; the next one starts after a pause.",
         "Nothing, if the next attempt succeeds; else mend what the message names before `spec.retry.maxRestarts` is reached.",
+        TRANSIENT,
     )
     CONFIG_MAP_NOT_FOUND = (
         "ConfigMapNotFound",
