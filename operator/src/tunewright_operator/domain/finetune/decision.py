@@ -7,11 +7,10 @@ it again finds it done. What an action destroys was recorded in the status by an
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
 
-from tunewright_contracts.phase_result import PhaseResult
+from tunewright_contracts.phase_result import AdapterSummary, PhaseResult
 from tunewright_operator.api.conditions import FineTuneJobCondition, find_condition
-from tunewright_operator.api.fine_tune_job import FineTuneJob, FineTuneJobPhase, FineTuneJobStatus, ProgressStatus
+from tunewright_operator.api.fine_tune_job import FineTuneJob, FineTuneJobPhase, FineTuneJobStatus
 from tunewright_operator.domain.conditions import Wanted
 from tunewright_operator.domain.finetune.observation import (
     CreatePrepareJob,
@@ -31,6 +30,7 @@ from tunewright_operator.domain.finetune.progress import report_prepare, report_
 from tunewright_operator.domain.finetune.retry import pause_before_restart
 from tunewright_operator.domain.finetune.status import (
     MILESTONES,
+    AttemptUpdate,
     Report,
     build_adapter_status,
     build_dataset_status,
@@ -38,6 +38,7 @@ from tunewright_operator.domain.finetune.status import (
     build_status,
     confirm_generation,
     describe_dataset,
+    finish_progress,
     next_milestone,
     pending,
     reached,
@@ -62,7 +63,7 @@ def decide(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDecisi
             return _continue(observation, now)
         return FineTuneDecision(confirm_generation(job), _stop_unfinished(observation))
     run = observation.current_run
-    verdict = assess_run(job, run, training=observation.dataset_is_ready) if run is not None else None
+    verdict = assess_run(job, run, observation.phase) if run is not None else None
     if run is not None and isinstance(verdict, PhaseResult):
         return _accept(observation, run, verdict, now)
     if isinstance(verdict, Failure) and verdict.kind is FailureKind.FINAL:
@@ -85,45 +86,49 @@ def report_refusal(job: FineTuneJob, reason: str, message: str, now: dt.datetime
 
 
 def _accept(observation: FineTuneObservation, run: JobRun, result: PhaseResult, now: dt.datetime) -> FineTuneDecision:
-    job, status = observation.job, observation.status
-    facts = _end_facts(observation, now)
-    if result.adapter is None:
-        assert result.dataset is not None  # noqa: S101 - assess_run accepts no prepare result without one
-        message = describe_dataset(result.dataset)
-        report = Report(
-            phase=FineTuneJobPhase.PENDING,
-            reason=FineTuneJobReason.PREPARED,
-            message=message,
-            milestones=[reached(FineTuneJobCondition.DATASET_READY, message)],
+    if result.adapter is not None:
+        return _accept_adapter(observation, run, result, result.adapter, now)
+    assert result.dataset is not None  # noqa: S101 - assess_run accepts no prepare result without one
+    message = describe_dataset(result.dataset)
+    report = Report(
+        phase=FineTuneJobPhase.PENDING,
+        reason=FineTuneJobReason.PREPARED,
+        message=message,
+        milestones=[reached(FineTuneJobCondition.DATASET_READY, message)],
+        update={
+            **_update_at_end(observation, now),
+            "dataset": build_dataset_status(result.dataset),
             # Training has all its restarts, however many a bucket that was away cost here.
-            facts={**facts, "dataset": build_dataset_status(result.dataset), "restarts": 0},
-        )
-        return FineTuneDecision(build_status(job, report, now), look_again_seconds=0)
+            "restarts": 0,
+        },
+    )
+    return FineTuneDecision(build_status(observation.job, report, now), look_again_seconds=0)
+
+
+def _accept_adapter(
+    observation: FineTuneObservation, run: JobRun, result: PhaseResult, adapter: AdapterSummary, now: dt.datetime
+) -> FineTuneDecision:
     ended = run.pod.finished_at if run.pod and run.pod.finished_at else now
-    progress = status.progress
-    if progress is None and result.progress_step is not None:
-        # A short training may end before anybody asked how far it is.
-        progress = ProgressStatus(total_steps=result.progress_step)
-    if progress is not None:
-        total = progress.total_steps
-        progress = progress.model_copy(update={"step": total, "percent": 100, "estimated_finish": None})
     scores = build_scores(result.scores)
+    update: AttemptUpdate = {
+        **_update_at_end(observation, now),
+        "completion_time": format_time(ended),
+        "adapter": build_adapter_status(adapter),
+        "evaluation": scores,
+    }
+    progress = finish_progress(observation.status.progress, result.progress_step)
+    if progress is not None:
+        update["progress"] = progress
     summary = ", ".join(f"{score.type} {score.base or '?'} → {score.tuned}" for score in scores)
     report = Report(
         phase=FineTuneJobPhase.SUCCEEDED,
         reason=FineTuneJobReason.SUCCEEDED,
-        message=f"Published {result.adapter.uri}" + (f" ({summary})." if summary else "."),
+        message=f"Published {adapter.uri}" + (f" ({summary})." if summary else "."),
         outcome="True",
         milestones=[reached(name) for name in MILESTONES[1:]],
-        facts={
-            **facts,
-            "completion_time": format_time(ended),
-            "adapter": build_adapter_status(result.adapter),
-            "evaluation": scores,
-            "progress": progress,
-        },
+        update=update,
     )
-    return FineTuneDecision(build_status(job, report, now))
+    return FineTuneDecision(build_status(observation.job, report, now))
 
 
 def _fail(
@@ -136,9 +141,9 @@ def _fail(
         milestones.append(Wanted(FineTuneJobCondition.EVALUATED, "False", failure.reason, failure.message))
     else:
         milestones.append(Wanted(next_milestone(observation.status), "False", failure.reason, failure.message))
-    facts = {**_end_facts(observation, now), "completion_time": format_time(now)}
+    update: AttemptUpdate = {**_update_at_end(observation, now), "completion_time": format_time(now)}
     if scores:
-        facts["evaluation"] = scores
+        update["evaluation"] = scores
     report = Report(
         phase=FineTuneJobPhase.FAILED,
         reason=failure.reason,
@@ -146,7 +151,7 @@ def _fail(
         outcome="False",
         stalled=stalled,
         milestones=milestones,
-        facts=facts,
+        update=update,
     )
     return FineTuneDecision(build_status(observation.job, report, now), look_again_seconds=0)
 
@@ -169,7 +174,7 @@ def _suspend(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDeci
         reason=FineTuneJobReason.SUSPENDED,
         message=message,
         reconciling=False,
-        facts=_end_facts(observation, now),
+        update=_update_at_end(observation, now),
     )
     suspended = build_status(observation.job, report, now)
     if not is_suspended(status):
@@ -191,10 +196,10 @@ def _continue(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDec
         return FineTuneDecision(status, _stop_unfinished(observation))
     stalled = find_condition(status.conditions, FineTuneJobCondition.STALLED)
     counted = stalled is not None and stalled.reason == FineTuneJobReason.RESTARTS_EXHAUSTED
-    facts: dict[str, Any] = {"restarts": status.restarts + counted, "completion_time": None}
+    update: AttemptUpdate = {"restarts": status.restarts + counted, "completion_time": None}
     if observation.dataset_is_ready:
-        return _start_attempt(observation, observation.attempt + 1, now, facts)
-    return _start_prepare(observation, now, facts)
+        return _start_attempt(observation, observation.attempt + 1, now, update)
+    return _start_prepare(observation, now, update)
 
 
 def _retry(observation: FineTuneObservation, run: JobRun, failure: Failure, now: dt.datetime) -> FineTuneDecision:
@@ -215,12 +220,12 @@ def _retry(observation: FineTuneObservation, run: JobRun, failure: Failure, now:
             message=f"{failure.reason}: {failure.message} The next attempt starts at {format_time(start)}.",
         )
         return FineTuneDecision(build_status(job, report, now), look_again_seconds=(start - now).total_seconds())
-    facts = _end_facts(observation, now) | {"restarts": status.restarts + counted}
+    update: AttemptUpdate = {**_update_at_end(observation, now), "restarts": status.restarts + counted}
     if not observation.dataset_is_ready:
-        return _start_prepare(observation, now, facts)
+        return _start_prepare(observation, now, update)
     if failure.micro_batch_size is not None:
-        facts["micro_batch_size"] = failure.micro_batch_size
-    return _start_attempt(observation, observation.attempt + 1, now, facts)
+        update["micro_batch_size"] = failure.micro_batch_size
+    return _start_attempt(observation, observation.attempt + 1, now, update)
 
 
 def _advance(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDecision:
@@ -233,9 +238,9 @@ def _advance(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDeci
 
 
 def _start_prepare(
-    observation: FineTuneObservation, now: dt.datetime, facts: dict[str, Any] | None = None
+    observation: FineTuneObservation, now: dt.datetime, update: AttemptUpdate | None = None
 ) -> FineTuneDecision:
-    number = (facts or {}).get("restarts", observation.status.restarts) + 1
+    number = (update or {}).get("restarts", observation.status.restarts) + 1
     there = prepare_job_name(observation.job.metadata.name, number) in observation.runs
     blocked = None if there else _find_block(observation, now)
     if blocked is not None:
@@ -245,16 +250,16 @@ def _start_prepare(
         reason=FineTuneJobReason.PREPARING,
         message="The dataset is being read, checked and split.",
         milestones=[pending(name) for name in MILESTONES],
-        facts=facts or {},
+        update=update or {},
     )
     status = build_status(observation.job, report, now)
     return FineTuneDecision(status, () if there else (CreatePrepareJob(number),), PENDING_SECONDS)
 
 
 def _start_attempt(
-    observation: FineTuneObservation, attempt: int, now: dt.datetime, facts: dict[str, Any] | None = None
+    observation: FineTuneObservation, attempt: int, now: dt.datetime, update: AttemptUpdate | None = None
 ) -> FineTuneDecision:
-    facts = facts or {}
+    update = update or {}
     # A crash may have come between creating the Job and recording it: then it is adopted, whatever changed since.
     there = train_job_name(observation.job.metadata.name, attempt) in observation.runs
     blocked = None if there else _find_block(observation, now)
@@ -266,7 +271,7 @@ def _start_attempt(
         reason=FineTuneJobReason.QUEUED if queue else FineTuneJobReason.STARTING,
         message=f"Attempt {attempt} waits in queue {queue!r}." if queue else f"Attempt {attempt} starts.",
         milestones=[pending(name) for name in MILESTONES[1:]],
-        facts={**facts, "attempt": attempt},
+        update={**update, "attempt": attempt},
     )
     status = build_status(observation.job, report, now)
     actions = () if there else (CreateTrainJob(attempt, status.micro_batch_size),)
@@ -286,23 +291,23 @@ def _find_block(observation: FineTuneObservation, now: dt.datetime) -> FineTuneD
         reason=problem.reason.value,
         message=problem.message,
         stalled=None if problem.transient else problem.reason.value,
-        facts={"completion_time": None},
+        update={"completion_time": None},
     )
     return FineTuneDecision(build_status(observation.job, report, now), look_again_seconds=PENDING_SECONDS)
 
 
 def _watch(observation: FineTuneObservation, run: JobRun, now: dt.datetime) -> FineTuneDecision:
     """Report on a Job that has not finished."""
-    facts = _run_facts(observation, run)
+    update = _update_from_run(observation, run)
     running = run.state is RunState.ACTIVE and run.pod is not None and run.pod.running
     look_again = PENDING_SECONDS
     if running:
         look_again = min(look_again, max(1.0, _deadline_left(observation, now)))
     if observation.dataset_is_ready:
-        report = report_train(observation, run, facts, now)
+        report = report_train(observation, run, update, now)
         look_again = min(look_again, PROGRESS_SECONDS) if running else look_again
     else:
-        report = report_prepare(run, facts, now)
+        report = report_prepare(run, update, now)
     return FineTuneDecision(build_status(observation.job, report, now), look_again_seconds=look_again)
 
 
@@ -323,18 +328,18 @@ def _deadline_left(observation: FineTuneObservation, now: dt.datetime) -> float:
     return observation.job.spec.active_deadline_seconds - observation.status.active_seconds - running
 
 
-def _run_facts(observation: FineTuneObservation, run: JobRun) -> dict[str, Any]:
+def _update_from_run(observation: FineTuneObservation, run: JobRun) -> AttemptUpdate:
     """Return what a Job's existence tells: the attempt, which a crash may have kept from the status, and the start."""
-    facts: dict[str, Any] = {"attempt": observation.attempt} if observation.dataset_is_ready else {}
+    update: AttemptUpdate = {"attempt": observation.attempt} if observation.dataset_is_ready else {}
     if observation.status.start_time is None and run.pod is not None and run.pod.started_at is not None:
-        facts["start_time"] = format_time(run.pod.started_at)
-    return facts
+        update["start_time"] = format_time(run.pod.started_at)
+    return update
 
 
-def _end_facts(observation: FineTuneObservation, now: dt.datetime) -> dict[str, Any]:
-    """Return `_run_facts` with the active seconds of a run that ends, which a suspension has already recorded."""
+def _update_at_end(observation: FineTuneObservation, now: dt.datetime) -> AttemptUpdate:
+    """Return `_update_from_run` with the active seconds of a run that ends, which a suspension has already recorded."""
     run = observation.current_run
     if run is None or is_suspended(observation.status):
         return {}
     active = observation.status.active_seconds + run.active_seconds(now)
-    return {"active_seconds": active, **_run_facts(observation, run)}
+    return {"active_seconds": active, **_update_from_run(observation, run)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from enum import StrEnum
 
 from tunewright_contracts.progress import Progress
 from tunewright_operator.api.base_model import BaseModel
@@ -22,6 +23,15 @@ def prepare_job_name(job_name: str, number: int) -> str:
 def train_job_name(job_name: str, attempt: int) -> str:
     """Return the name of an attempt's train Job, from 1."""
     return f"{job_name}-train-{attempt}"
+
+
+class RunPhase(StrEnum):
+    """Which of a FineTuneJob's two kinds of Job runs now or is due next."""
+
+    PREPARE = "prepare"
+    """Reads, checks and splits the dataset; needs no accelerator."""
+    TRAIN = "train"
+    """Trains, scores and publishes the adapter."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,6 +58,11 @@ class FineTuneObservation:
     def dataset_is_ready(self) -> bool:
         """Whether prepare has ended well."""
         return self.status.dataset is not None
+
+    @property
+    def phase(self) -> RunPhase:
+        """The phase of `current_run`."""
+        return RunPhase.TRAIN if self.dataset_is_ready else RunPhase.PREPARE
 
     @property
     def attempt(self) -> int:

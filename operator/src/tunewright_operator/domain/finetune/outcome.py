@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from tunewright_contracts.phase_result import Outcome, PhaseResult
 from tunewright_operator.api.fine_tune_job import FineTuneJob
+from tunewright_operator.domain.finetune.observation import RunPhase
 from tunewright_operator.domain.finetune.retry import reduce_micro_batch
 from tunewright_operator.domain.job_run import JobRun, RunState
 from tunewright_operator.domain.reasons.common import condition_reason
@@ -36,7 +37,7 @@ class Failure:
 
 
 def assess_run(  # noqa: PLR0911 - one return a rule
-    job: FineTuneJob, run: JobRun, *, training: bool
+    job: FineTuneJob, run: JobRun, phase: RunPhase
 ) -> PhaseResult | Failure | None:
     """Return the result of a run that succeeded, the failure of one that did not, None while it has not finished."""
     if not run.finished:
@@ -56,11 +57,10 @@ def assess_run(  # noqa: PLR0911 - one return a rule
             f"Job {run.name} {detail} and its pod is gone, so its result is unknown; the phase runs again.",
         )
     if result is not None:
-        return _assess_result(job, run, result, training=training)
+        return _assess_result(job, run, result, phase)
     if run.pod.out_of_memory:
-        return _assess_memory(
-            job, f"The kernel killed it at its memory limit. {run.pod.describe_exit()}", training=training
-        )
+        message = f"The kernel killed it at its memory limit. {run.pod.describe_exit()}"
+        return _assess_memory(job, message, phase)
     if run.pod.evicted:
         return _fail(
             FailureKind.COUNTED, FineTuneJobReason.POD_EVICTED, f"Pod {run.pod.name} was evicted: {run.pod.evicted}"
@@ -68,11 +68,11 @@ def assess_run(  # noqa: PLR0911 - one return a rule
     return _fail(FailureKind.COUNTED, FineTuneJobReason.POD_KILLED, run.pod.describe_exit())
 
 
-def _assess_result(job: FineTuneJob, run: JobRun, result: PhaseResult, *, training: bool) -> PhaseResult | Failure:
+def _assess_result(job: FineTuneJob, run: JobRun, result: PhaseResult, phase: RunPhase) -> PhaseResult | Failure:
     match result.outcome:
         case Outcome.SUCCEEDED:
-            if (result.adapter if training else result.dataset) is None:
-                missing = "adapter" if training else "dataset"
+            found, missing = (result.adapter, "adapter") if phase is RunPhase.TRAIN else (result.dataset, "dataset")
+            if found is None:
                 return _fail(
                     FailureKind.FINAL,
                     FineTuneJobReason.RESULT_INCOMPLETE,
@@ -87,16 +87,16 @@ def _assess_result(job: FineTuneJob, run: JobRun, result: PhaseResult, *, traini
                 f"The pod of {run.name} was told to stop: {result.message}",
             )
         case Outcome.RETRYABLE if result.reason == FineTuneJobReason.OUT_OF_MEMORY:
-            return _assess_memory(job, result.message, training=training)
+            return _assess_memory(job, result.message, phase)
         case Outcome.RETRYABLE | Outcome.FAILED:
             kind = FailureKind.COUNTED if result.outcome is Outcome.RETRYABLE else FailureKind.FINAL
             reason = condition_reason(result.reason, FineTuneJobReason.POD_KILLED)
             return Failure(kind, reason, result.message, result=result)
 
 
-def _assess_memory(job: FineTuneJob, message: str, *, training: bool) -> Failure:
+def _assess_memory(job: FineTuneJob, message: str, phase: RunPhase) -> Failure:
     reason = FineTuneJobReason.OUT_OF_MEMORY
-    if not training:
+    if phase is RunPhase.PREPARE:
         return _fail(
             FailureKind.FINAL, reason, f"{message} Preparing needs more memory: raise spec.resources.limits.memory."
         )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
 
 from tunewright_contracts.progress import Phase
 from tunewright_operator.api.conditions import FineTuneJobCondition, find_condition
 from tunewright_operator.api.fine_tune_job import FineTuneJobPhase, FineTuneJobStatus
 from tunewright_operator.domain.finetune.observation import FineTuneObservation
 from tunewright_operator.domain.finetune.status import (
+    AttemptUpdate,
     Report,
     build_progress_status,
     describe_progress,
@@ -21,19 +21,19 @@ from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
 
 
-def report_prepare(run: JobRun, facts: dict[str, Any], now: dt.datetime) -> Report:
+def report_prepare(run: JobRun, update: AttemptUpdate, now: dt.datetime) -> Report:
     """Return what to tell of a prepare Job that has not finished."""
     waiting = run.explain_waiting(now)
     return Report(
         phase=FineTuneJobPhase.PREPARING,
         reason=CommonReason.POD_PENDING if waiting else FineTuneJobReason.PREPARING,
         message=f"The prepare pod waits: {waiting}" if waiting else "The dataset is being read, checked and split.",
-        facts=facts,
+        update=update,
     )
 
 
 def report_train(  # noqa: PLR0911 - one return a rule
-    observation: FineTuneObservation, run: JobRun, facts: dict[str, Any], now: dt.datetime
+    observation: FineTuneObservation, run: JobRun, update: AttemptUpdate, now: dt.datetime
 ) -> Report:
     """Return what to tell of a train Job that has not finished."""
     status, attempt = observation.status, observation.attempt
@@ -42,36 +42,36 @@ def report_train(  # noqa: PLR0911 - one return a rule
         queue = observation.job.queue_name
         where = f"in queue {queue!r}" if queue else "suspended by another controller"
         message = f"Attempt {attempt} waits {where}."
-        return Report(FineTuneJobPhase.QUEUED, FineTuneJobReason.QUEUED, message, facts=facts)
+        return Report(FineTuneJobPhase.QUEUED, FineTuneJobReason.QUEUED, message, update=update)
     if run.state is RunState.DELETING:
         message = f"Job {run.name} is being deleted by somebody; it is created again when it is gone."
-        return Report(FineTuneJobPhase.PENDING, FineTuneJobReason.STARTING, message, facts=facts)
+        return Report(FineTuneJobPhase.PENDING, FineTuneJobReason.STARTING, message, update=update)
     if pod is not None and pod.finished_at is not None:
         # The Job controller has yet to count the pod; a moment later its result is read.
-        return _repeat_report(status, attempt, facts)
+        return _repeat_report(status, attempt, update)
     if pod is None or not pod.running:
         waiting = run.explain_waiting(now)
         if waiting:
             message = f"The pod of attempt {attempt} waits: {waiting}"
-            return Report(FineTuneJobPhase.PENDING, CommonReason.POD_PENDING, message, facts=facts)
-        return Report(FineTuneJobPhase.PENDING, FineTuneJobReason.STARTING, f"Attempt {attempt} starts.", facts=facts)
+            return Report(FineTuneJobPhase.PENDING, CommonReason.POD_PENDING, message, update=update)
+        return Report(FineTuneJobPhase.PENDING, FineTuneJobReason.STARTING, f"Attempt {attempt} starts.", update=update)
     if progress is None or progress.attempt != attempt:
-        return _repeat_report(status, attempt, facts)
+        return _repeat_report(status, attempt, update)
     phase = phase_of(progress)
     reason = {
         FineTuneJobPhase.EVALUATING: FineTuneJobReason.EVALUATING,
         FineTuneJobPhase.PUBLISHING: FineTuneJobReason.PUBLISHING,
     }.get(phase, FineTuneJobReason.TRAINING)
     if progress.phase is Phase.TRAINING or progress.step > 0:
-        facts = facts | {"progress": build_progress_status(progress)}
-    return Report(phase, reason, describe_progress(progress), milestones=milestones_of(progress), facts=facts)
+        update = update | {"progress": build_progress_status(progress)}
+    return Report(phase, reason, describe_progress(progress), milestones=milestones_of(progress), update=update)
 
 
-def _repeat_report(status: FineTuneJobStatus, attempt: int, facts: dict[str, Any]) -> Report:
+def _repeat_report(status: FineTuneJobStatus, attempt: int, update: AttemptUpdate) -> Report:
     """Return what was said last when the trainer is not asked now, or that it runs when nothing was."""
     said = find_condition(status.conditions, FineTuneJobCondition.RECONCILING)
     busy = {FineTuneJobReason.TRAINING, FineTuneJobReason.EVALUATING, FineTuneJobReason.PUBLISHING}
     if said is not None and said.reason in busy and status.phase is not None:
-        return Report(status.phase, said.reason, said.message, facts=facts)
+        return Report(status.phase, said.reason, said.message, update=update)
     message = f"Attempt {attempt} runs."
-    return Report(FineTuneJobPhase.TRAINING, FineTuneJobReason.TRAINING, message, facts=facts)
+    return Report(FineTuneJobPhase.TRAINING, FineTuneJobReason.TRAINING, message, update=update)

@@ -6,7 +6,7 @@ import dataclasses
 import datetime as dt
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 from tunewright_contracts.adapter_manifest import Score
 from tunewright_contracts.phase_result import AdapterSummary, DatasetSummary
@@ -39,12 +39,30 @@ _MAX_SCORES = 8
 """The CRD's bound on ``status.evaluation``."""
 
 
+class AttemptUpdate(TypedDict, total=False):
+    """The fields of a status that a decision changes; a field that is left out stays as it is.
+
+    Phase, conditions and generation are not among them: `build_status` derives them from the `Report`.
+    """
+
+    attempt: int
+    restarts: int
+    micro_batch_size: int
+    start_time: str
+    active_seconds: int
+    completion_time: str | None
+    dataset: DatasetStatus
+    progress: ProgressStatus
+    evaluation: tuple[ScoreStatus, ...]
+    adapter: AdapterStatus
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Report:
-    """What to tell of a job in one look.
+    """What a status reports after one reconciliation.
 
-    ``outcome`` is the status of Succeeded. ``stalled`` is the reason of Stalled, absent when nobody must act.
-    ``milestones`` replaces some; the others stay as they were. ``facts`` are further fields of the status.
+    ``outcome`` is the status of Succeeded. ``stalled`` is the reason of Stalled, absent when no user must act.
+    ``milestones`` replaces some; the others stay as they were.
     """
 
     phase: FineTuneJobPhase
@@ -54,11 +72,11 @@ class Report:
     reconciling: bool = True
     stalled: str | None = None
     milestones: Sequence[Wanted] = ()
-    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
+    update: AttemptUpdate = dataclasses.field(default_factory=AttemptUpdate)
 
 
 def build_status(job: FineTuneJob, report: Report, now: dt.datetime) -> FineTuneJobStatus:
-    """Return the next status: the recorded one with the report's conditions and facts."""
+    """Return the next status: the recorded one with the report's conditions and updated fields."""
     wanted = [Wanted(FineTuneJobCondition.SUCCEEDED, report.outcome, report.reason, report.message)]
     replaced = {milestone.type: milestone for milestone in report.milestones}
     for name in MILESTONES:
@@ -72,7 +90,7 @@ def build_status(job: FineTuneJob, report: Report, now: dt.datetime) -> FineTune
     generation = job.metadata.generation
     return job.status.model_copy(
         update={
-            **report.facts,
+            **report.update,
             "phase": report.phase,
             "observed_generation": generation,
             "conditions": merge_conditions(job.status.conditions, wanted, generation=generation, now=now),
@@ -184,6 +202,19 @@ def build_progress_status(progress: Progress) -> ProgressStatus:
         estimated_finish=_clean_time(progress.estimated_finish),
         checkpoint_step=None if progress.checkpoint_step is None else _count(progress.checkpoint_step),
     )
+
+
+def finish_progress(recorded: ProgressStatus | None, last_step: int | None) -> ProgressStatus | None:
+    """Return the progress of a training that is done; None when no step is known.
+
+    Args:
+        recorded: the last snapshot; None when a short training ended before it was asked.
+        last_step: the number of steps that the trainer's result names.
+    """
+    if recorded is None and last_step is None:
+        return None
+    last = recorded or ProgressStatus(total_steps=last_step or 0)
+    return last.model_copy(update={"step": last.total_steps, "percent": 100, "estimated_finish": None})
 
 
 def format_decimal(value: float | None) -> str | None:

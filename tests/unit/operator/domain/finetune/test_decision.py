@@ -10,7 +10,7 @@ import pytest
 
 from tunewright_contracts.phase_result import DatasetSummary, Outcome, PhaseResult
 from tunewright_operator.api.base_model import BaseModel
-from tunewright_operator.api.fine_tune_job import FineTuneJob
+from tunewright_operator.api.fine_tune_job import FineTuneJob, FineTuneJobStatus
 from tunewright_operator.domain.finetune.decision import decide
 from tunewright_operator.domain.finetune.observation import (
     CreatePrepareJob,
@@ -90,6 +90,11 @@ def result(outcome: Outcome, reason: str = "Because", **facts: Any) -> PhaseResu
 
 RUNNING = {"running": True, "started_at": ago(50), "ip": "10.0.0.1"}
 SUSPENDED = [condition("Succeeded", "Unknown", "Suspended")]
+EXHAUSTED = [
+    condition("Succeeded", "False", "PodKilled"),
+    condition("Stalled", "True", "RestartsExhausted"),
+]
+DEAD = run(TRAIN, RunState.FAILED, exit_code=1)
 DATASET_SUMMARY = DatasetSummary.model_validate(DATASET)
 
 TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = {
@@ -156,6 +161,31 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
         (CreateTrainJob(2, None),),
         "Starting",
     ),
+    "an unrecorded next attempt is adopted whatever changed since": (
+        see(
+            job(**ready()),
+            dataclasses.replace(DEAD, ended_at=ago(20)),
+            run("j-train-2", RunState.ACTIVE),
+            secret=SecretFacts(exists=False),
+        ),
+        (),
+        "Starting",
+    ),
+    "a failed prepare is followed after a pause": (
+        see(job(), dataclasses.replace(run(PREPARE, RunState.FAILED, exit_code=1), ended_at=ago(20))),
+        (CreatePrepareJob(2),),
+        "Preparing",
+    ),
+    "an unrecorded next prepare is adopted whatever changed since": (
+        see(
+            job(),
+            dataclasses.replace(run(PREPARE, RunState.FAILED, exit_code=1), ended_at=ago(20)),
+            run("j-prepare-2", RunState.ACTIVE),
+            secret=SecretFacts(exists=False),
+        ),
+        (),
+        "Preparing",
+    ),
     "restarts run out": (see(job(**ready(restarts=3)), run(TRAIN, RunState.FAILED, exit_code=1)), (), "PodKilled"),
     "suspension is recorded before anything is stopped": (
         see(job(spec={"suspend": True}, **ready()), run(TRAIN, RunState.ACTIVE, **RUNNING)),
@@ -178,6 +208,11 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
         "Suspended",
     ),
     "resuming is the next attempt": (see(job(**ready(conditions=SUSPENDED))), (CreateTrainJob(2, None),), "Starting"),
+    "an unrecorded next attempt is adopted on resume": (
+        see(job(**ready(conditions=SUSPENDED)), run("j-train-2", RunState.ACTIVE)),
+        (),
+        "Starting",
+    ),
     "the deadline is recorded before anything is stopped": (
         see(job(spec={"activeDeadlineSeconds": 60}, **ready(activeSeconds=10)), run(TRAIN, RunState.ACTIVE, **RUNNING)),
         (),
@@ -190,6 +225,25 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
         ),
         (DeleteJob(TRAIN, f"{TRAIN}-uid"),),
         "DeadlineExceeded",
+    ),
+    "raising the number of restarts continues": (
+        see(job(spec={"retry": {"maxRestarts": 4}}, **ready(restarts=3, conditions=EXHAUSTED)), DEAD),
+        (CreateTrainJob(2, None),),
+        "Starting",
+    ),
+    "an unrecorded next attempt is adopted when a raised limit continues the job": (
+        see(
+            job(spec={"retry": {"maxRestarts": 4}}, **ready(restarts=3, conditions=EXHAUSTED)),
+            DEAD,
+            run("j-train-2", RunState.ACTIVE),
+        ),
+        (),
+        "Starting",
+    ),
+    "a limit that is not raised continues nothing": (
+        see(job(**ready(restarts=3, conditions=EXHAUSTED)), DEAD),
+        (),
+        "PodKilled",
     ),
 }
 
@@ -216,17 +270,82 @@ def test_status_is_kstatus_conformant(name: str):
     assert status.observed_generation == 1
 
 
+def enact(observation: FineTuneObservation, actions: tuple[FineTuneAction, ...]) -> FineTuneObservation:
+    """Return the world in which the cluster has carried out the actions."""
+    runs = dict(observation.runs)
+    created = RunState.QUEUED if observation.job.queue_name else RunState.ACTIVE
+    for action in actions:
+        match action:
+            case CreatePrepareJob(number):
+                assert f"j-prepare-{number}" not in runs
+                runs[f"j-prepare-{number}"] = run(f"j-prepare-{number}", RunState.ACTIVE)
+            case CreateTrainJob(attempt):
+                assert f"j-train-{attempt}" not in runs
+                runs[f"j-train-{attempt}"] = run(f"j-train-{attempt}", created)
+            case DeleteJob(name):
+                runs[name] = dataclasses.replace(runs[name], state=RunState.DELETING)
+    return dataclasses.replace(observation, runs=runs)
+
+
+def record(observation: FineTuneObservation, status: FineTuneJobStatus) -> FineTuneObservation:
+    """Return the world in which the status is written."""
+    return dataclasses.replace(observation, job=observation.job.model_copy(update={"status": status}))
+
+
+def settle(observation: FineTuneObservation) -> FineTuneObservation:
+    """Return the world at rest: decide, act and record until a decision neither acts nor asks for an immediate other one."""
+    for _ in range(5):
+        decision = decide(observation, NOW)
+        observation = record(enact(observation, decision.actions), decision.status)
+        if not decision.actions and decision.look_again_seconds != 0:
+            return observation
+    raise AssertionError("the decisions do not come to rest")
+
+
 @pytest.mark.parametrize("name", TABLE)
 def test_deciding_again_on_its_own_status_is_stable(name: str):
-    """The same world with the decision's status recorded never yields a different word for the same thing."""
+    """The world at rest with the decision's status recorded never yields an action or a different word for the same thing."""
+    rest = settle(TABLE[name][0])
+    again = decide(rest, NOW)
+    assert again.actions == ()
+    assert again.status == rest.status
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_an_operator_that_dies_before_it_records_a_decision_does_not_act_twice(name: str):
+    """What was created is adopted, what was deleted is not deleted again, and the same rest is reached."""
     observation = TABLE[name][0]
-    first = decide(observation, NOW)
-    if first.actions or first.look_again_seconds == 0:
-        return
-    again = decide(
-        dataclasses.replace(observation, job=observation.job.model_copy(update={"status": first.status})), NOW
-    )
-    assert again.status == first.status
+    unrecorded = enact(observation, decide(observation, NOW).actions)
+    assert decide(unrecorded, NOW).actions == ()
+    assert settle(unrecorded) == settle(observation)
+
+
+def test_a_failure_counts_as_a_restart_and_a_preemption_does_not():
+    ended = {"ended_at": ago(20)}
+    failed = decide(
+        see(
+            job(**ready(restarts=1)),
+            dataclasses.replace(
+                DEAD,
+                **ended,
+            ),
+        ),
+        ago(-60),
+    ).status
+    preempted = decide(see(job(**ready(restarts=1)), dataclasses.replace(DEAD, **ended, disrupted=True)), NOW).status
+    assert (failed.attempt, failed.restarts) == (2, 2)
+    assert (preempted.attempt, preempted.restarts) == (2, 1)
+
+
+def test_a_prepare_job_that_may_be_of_before_the_suspension_ends_before_another_one_begins():
+    """Prepare Jobs are numbered by restarts, so on resume an old one has the name of the new one: its time is counted already."""
+    resumed = see(job(conditions=SUSPENDED))
+    assert decide(resumed, NOW).actions == (CreatePrepareJob(1),)
+    old = dataclasses.replace(resumed, runs={PREPARE: run(PREPARE, RunState.ACTIVE, **RUNNING)})
+    assert decide(old, NOW).actions == (DeleteJob(PREPARE, f"{PREPARE}-uid"),)
+    deleted = dataclasses.replace(resumed, runs={PREPARE: run(PREPARE, RunState.DELETING)})
+    assert decide(deleted, NOW).actions == ()
+    assert decide(deleted, NOW).status.conditions[0].reason == "Suspended"
 
 
 def test_skipped_records_are_told_with_where_all_are_named():
