@@ -88,21 +88,19 @@ def build_status(job: FineTuneJob, report: Report, now: dt.datetime) -> FineTune
     elif report.reconciling and report.outcome == "Unknown":
         wanted.append(Wanted(FineTuneJobCondition.RECONCILING, "True", report.reason, report.message))
     generation = job.metadata.generation
-    return job.status.model_copy(
-        update={
-            **report.update,
-            "phase": report.phase,
-            "observed_generation": generation,
-            "conditions": merge_conditions(job.status.conditions, wanted, generation=generation, now=now),
-        }
+    return job.status.updated(
+        **report.update,
+        phase=report.phase,
+        observed_generation=generation,
+        conditions=merge_conditions(job.status.conditions, wanted, generation=generation, now=now),
     )
 
 
 def confirm_generation(job: FineTuneJob) -> FineTuneJobStatus:
     """Return the recorded status as observed at the present generation: a change of spec that changes nothing."""
     generation = job.metadata.generation
-    conditions = tuple(item.model_copy(update={"observed_generation": generation}) for item in job.status.conditions)
-    return job.status.model_copy(update={"observed_generation": generation, "conditions": conditions})
+    conditions = tuple(item.updated(observed_generation=generation) for item in job.status.conditions)
+    return job.status.updated(observed_generation=generation, conditions=conditions)
 
 
 def pending(milestone: FineTuneJobCondition) -> Wanted:
@@ -214,7 +212,7 @@ def finish_progress(recorded: ProgressStatus | None, last_step: int | None) -> P
     if recorded is None and last_step is None:
         return None
     last = recorded or ProgressStatus(total_steps=last_step or 0)
-    return last.model_copy(update={"step": last.total_steps, "percent": 100, "estimated_finish": None})
+    return last.updated(step=last.total_steps, percent=100, estimated_finish=None)
 
 
 def format_decimal(value: float | None) -> str | None:

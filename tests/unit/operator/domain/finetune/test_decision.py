@@ -289,7 +289,7 @@ def enact(observation: FineTuneObservation, actions: tuple[FineTuneAction, ...])
 
 def record(observation: FineTuneObservation, status: FineTuneJobStatus) -> FineTuneObservation:
     """Return the world in which the status is written."""
-    return dataclasses.replace(observation, job=observation.job.model_copy(update={"status": status}))
+    return dataclasses.replace(observation, job=observation.job.updated(status=status))
 
 
 def settle(observation: FineTuneObservation) -> FineTuneObservation:
@@ -350,9 +350,7 @@ def test_a_prepare_job_that_may_be_of_before_the_suspension_ends_before_another_
 
 def test_skipped_records_are_told_with_where_all_are_named():
     address = "s3://bucket/out/runs/ns/j-u/invalid-records.jsonl"
-    summary = DATASET_SUMMARY.model_copy(
-        update={"skipped": 7, "first_problems": ("a/x.jsonl:1: not JSON",), "problems_uri": address}
-    )
+    summary = DATASET_SUMMARY.updated(skipped=7, first_problems=("a/x.jsonl:1: not JSON",), problems_uri=address)
     done = run(PREPARE, RunState.SUCCEEDED, result=result(Outcome.SUCCEEDED, dataset=summary))
     conditions = {item.type: item for item in decide(see(job(), done), NOW).status.conditions}
     assert conditions["DatasetReady"].message.endswith(
