@@ -65,7 +65,6 @@ async def test_death_between_any_two_writes_reaches_the_same_end():
     assert writes > 20
     for point in range(1, writes + 1):
         world = World()
-        world.checked = undisturbed.checked
         world.cluster.crash_after = point
         await play_a_whole_life(world)
         assert world.cluster.crash_after is None, "the crash happened"

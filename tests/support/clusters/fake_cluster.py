@@ -6,11 +6,12 @@ Kubelet, Job and Deployment controllers are not part of it; tests play them with
 
 from __future__ import annotations
 
-import copy
 import datetime as dt
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import orjson
 
 from support.crds.status import check_kstatus
 from tunewright_operator.api.kinds import OWN_KINDS, SECRET, Kind, kind_of
@@ -68,7 +69,8 @@ class FakeCluster:
         """Names of Secrets whose data the operator owns; of any other it may see metadata only."""
         self.crash_after: int | None = None
         self.on_change: Callable[[Body], None] | None = None
-        self._objects: dict[Address, Body] = {}
+        self._objects: dict[Address, bytes] = {}
+        """JSON, as on the wire: each read decodes its own copy, which takes a tenth of a deep copy's time."""
         self._managed: dict[tuple[Address, str], Body] = {}
         self._versions = itertools.count(1)
         self._uids = itertools.count(1)
@@ -79,8 +81,8 @@ class FakeCluster:
     def put(self, body: Body) -> Body:
         """Store an object as another actor would (status included); counts as no write of the operator."""
         address = _address(body)
-        stored = copy.deepcopy(body)
-        old = self._objects.get(address)
+        stored = _copy(body)
+        old = self._read(address)
         metadata = stored["metadata"]
         if old is None:
             metadata.setdefault("uid", f"00000000-0000-4000-8000-{next(self._uids):012d}")
@@ -88,12 +90,11 @@ class FakeCluster:
             metadata.setdefault("generation", 1)
         elif old.get("spec") != stored.get("spec"):
             metadata["generation"] = old["metadata"].get("generation", 1) + 1
-        self._store(address, stored)
-        return copy.deepcopy(self._objects[address])
+        return self._store(address, stored)
 
     def edit(self, kind: Kind, namespace: str | None, name: str, change: Callable[[Body], None]) -> Body:
         """Change an existing object in place as another actor would."""
-        body = copy.deepcopy(self._objects[kind.name, namespace, name])
+        body = self.peek(kind, namespace, name)
         change(body)
         return self.put(body)
 
@@ -103,19 +104,24 @@ class FakeCluster:
 
     def peek(self, kind: Kind, namespace: str | None, name: str) -> Body:
         """Return an object for assertions; a KeyError when it is not there."""
-        return copy.deepcopy(self._objects[kind.name, namespace, name])
+        return _decode(self._objects[kind.name, namespace, name])
 
     def find(self, kind: Kind, namespace: str | None, name: str) -> Body | None:
         """Return an object, None when it is not there."""
-        return copy.deepcopy(self._objects.get((kind.name, namespace, name)))
+        return self._read((kind.name, namespace, name))
 
     def bodies(self, kind: Kind | None = None, namespace: str | None = None) -> Bodies:
         """Return the objects of a kind and of a namespace, of all without one, ordered by kind, namespace and name."""
-        return [
-            copy.deepcopy(body)
-            for (kind_name, where, _), body in sorted(self._objects.items(), key=lambda item: str(item[0]))
-            if (kind is None or kind_name == kind.name) and namespace in {None, where}
+        return [_decode(data) for data in self.stored(kind, namespace)]
+
+    def stored(self, kind: Kind | None = None, namespace: str | None = None) -> list[bytes]:
+        """Return `bodies` as JSON: equal bytes are equal objects."""
+        found = [
+            (str(address), data)
+            for address, data in self._objects.items()
+            if (kind is None or address[0] == kind.name) and namespace in {None, address[1]}
         ]
+        return [data for _, data in sorted(found)]
 
     def fail_next(
         self, error: ClusterError, verb: str, kind: Kind | None = None, name: str | None = None, times: int = 1
@@ -151,7 +157,7 @@ class FakeCluster:
         self._maybe_fail("create", address)
         if address in self._objects:
             raise AlreadyExistsError(f"{address} is there already")
-        stored = copy.deepcopy(body)
+        stored = _copy(body)
         if kind in OWN_KINDS:
             stored.pop("status", None)
         stored["metadata"] |= {
@@ -164,15 +170,15 @@ class FakeCluster:
     async def apply(self, body: Body, field_manager: str = FIELD_MANAGER) -> Body:
         address = _address(body)
         self._maybe_fail("apply", address)
-        old = self._objects.get(address)
+        old = self._read(address)
         managed_key = (address, field_manager)
-        wanted = copy.deepcopy(body)
+        wanted = _copy(body)
         wanted["metadata"].pop("resourceVersion", None)
         if old is None:
             created = await self.create(wanted)
             self._managed[managed_key] = wanted
             return created
-        merged = _merge(_prune(copy.deepcopy(old), self._managed.get(managed_key, {}), wanted), wanted)
+        merged = _merge(_prune(old, self._managed.get(managed_key, {}), wanted), wanted)
         self._managed[managed_key] = wanted
         return self._update("apply", address, merged)
 
@@ -180,7 +186,7 @@ class FakeCluster:
         address = _address(body)
         self._maybe_fail("replace", address)
         old = self._require(address, body["metadata"]["resourceVersion"])
-        stored = copy.deepcopy(body)
+        stored = _copy(body)
         if kind_of(body) in OWN_KINDS:
             stored["status"] = old.get("status", {})
         return self._update("replace", address, stored)
@@ -191,7 +197,7 @@ class FakeCluster:
         old = self._require(address, observed["metadata"]["resourceVersion"])
         _refuse_floats(status, "status")
         check_kstatus(observed, dict(status))
-        return self._update("replace_status", address, {**old, "status": copy.deepcopy(dict(status))})
+        return self._update("replace_status", address, {**old, "status": status})
 
     async def patch_metadata(
         self,
@@ -206,7 +212,7 @@ class FakeCluster:
     ) -> Body:
         address = (kind.name, namespace, name)
         self._maybe_fail("patch_metadata", address)
-        stored = copy.deepcopy(self._require(address, resource_version))
+        stored = self._require(address, resource_version)
         for field, patch in (("annotations", annotations), ("labels", labels)):
             values = {**(stored["metadata"].get(field) or {}), **(patch or {})}
             stored["metadata"][field] = {key: value for key, value in values.items() if value is not None}
@@ -225,16 +231,15 @@ class FakeCluster:
     ) -> bool:
         address = (kind.name, namespace, name)
         self._maybe_fail("delete", address)
-        body = self._objects.get(address)
+        body = self._read(address)
         if body is None:
             return False
         if uid is not None and body["metadata"]["uid"] != uid:
             raise ConflictError(f"{address} has another uid than {uid}")
         if body["metadata"].get("finalizers"):
             if not body["metadata"].get("deletionTimestamp"):
-                stored = copy.deepcopy(body)
-                stored["metadata"]["deletionTimestamp"] = self.clock.text
-                self._write("delete", address, stored)
+                body["metadata"]["deletionTimestamp"] = self.clock.text
+                self._write("delete", address, body)
             return True
         self._collect(address)
         self._count("delete", address)
@@ -248,10 +253,14 @@ class FakeCluster:
     def _get(self, verb: str, kind: Kind, namespace: str | None, name: str) -> Body | None:
         address = (kind.name, namespace if kind.namespaced else None, name)
         self._maybe_fail(verb, address)
-        return copy.deepcopy(self._objects.get(address))
+        return self._read(address)
+
+    def _read(self, address: Address) -> Body | None:
+        data = self._objects.get(address)
+        return None if data is None else _decode(data)
 
     def _require(self, address: Address, resource_version: str | None) -> Body:
-        old = self._objects.get(address)
+        old = self._read(address)
         if old is None:
             raise NotFoundError(f"{address} does not exist")
         if resource_version is not None and old["metadata"]["resourceVersion"] != resource_version:
@@ -259,25 +268,26 @@ class FakeCluster:
         return old
 
     def _update(self, verb: str, address: Address, stored: Body) -> Body:
-        old = self._objects[address]
+        stored, old = _copy(stored), _decode(self._objects[address])
         if old.get("spec") != stored.get("spec"):
             stored["metadata"]["generation"] = old["metadata"].get("generation", 1) + 1
         if stored == old:  # as the real server: an equal write changes no version
-            return copy.deepcopy(old)
+            return old
         return self._write(verb, address, stored)
 
     def _write(self, verb: str, address: Address, stored: Body) -> Body:
-        self._store(address, stored)
+        written = self._store(address, stored)
         if stored["metadata"].get("deletionTimestamp") and not stored["metadata"].get("finalizers"):
             self._collect(address)  # within the write, so that a crash after it finds the object gone
         self._count(verb, address)
-        return copy.deepcopy(stored)
+        return written
 
-    def _store(self, address: Address, stored: Body) -> None:
+    def _store(self, address: Address, stored: Body) -> Body:
         stored["metadata"]["resourceVersion"] = str(next(self._versions))
-        self._objects[address] = stored
+        self._objects[address] = _encode(stored)
         if self.on_change:
-            self.on_change(copy.deepcopy(stored))
+            self.on_change(_decode(self._objects[address]))
+        return _decode(self._objects[address])
 
     def _count(self, verb: str, address: Address) -> None:
         self.writes.append((verb, address))
@@ -288,17 +298,21 @@ class FakeCluster:
                 raise Crash(f"after {verb} {address}")
 
     def _collect(self, address: Address) -> None:
-        gone = self._objects.pop(address, None)
+        gone = self._read(address)
         if gone is None:
             return
+        del self._objects[address]
         for key in [key for key in self._managed if key[0] == address]:
             del self._managed[key]
         if self.on_change:
             self.on_change(gone)
         owned = [
             child
-            for child, body in self._objects.items()
-            if any(owner["uid"] == gone["metadata"]["uid"] for owner in body["metadata"].get("ownerReferences") or [])
+            for child, data in self._objects.items()
+            if any(
+                owner["uid"] == gone["metadata"]["uid"]
+                for owner in _decode(data)["metadata"].get("ownerReferences") or []
+            )
         ]
         for child in owned:
             self._collect(child)
@@ -326,11 +340,25 @@ def _address(body: Body) -> Address:
     return kind.name, body["metadata"].get("namespace") if kind.namespaced else None, body["metadata"]["name"]
 
 
+def _encode(body: Body) -> bytes:
+    return orjson.dumps(body, option=orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS)
+
+
+def _decode(data: bytes) -> Body:
+    body: Body = orjson.loads(data)
+    return body
+
+
+def _copy(body: Body) -> Body:
+    """Return the body as the API server would read it from the wire."""
+    return _decode(_encode(body))
+
+
 def _merge(old: Any, new: Any) -> Any:
     """Merge maps by key; lists are replaced (coarser than the server, which merges keyed lists)."""
     if isinstance(old, dict) and isinstance(new, dict):
         return {**old, **{key: _merge(old.get(key), value) for key, value in new.items()}}
-    return copy.deepcopy(new)
+    return new
 
 
 def _prune(old: Any, once_ours: Any, wanted: Any) -> Any:
@@ -345,15 +373,13 @@ def _prune(old: Any, once_ours: Any, wanted: Any) -> Any:
     return kept
 
 
-def _refuse_floats(value: Any, where: str) -> None:
+def _refuse_floats(value: Any, *where: str | int) -> None:
     """Custom resources carry no floats; JSON-shaped data only."""
     if isinstance(value, dict):
         for key, item in value.items():
-            _refuse_floats(item, f"{where}.{key}")
+            _refuse_floats(item, *where, key)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            _refuse_floats(item, f"{where}[{index}]")
+            _refuse_floats(item, *where, index)
     else:
-        assert value is None or isinstance(value, str | int | bool), (
-            f"{where}: {value!r} is no JSON of a custom resource"
-        )
+        assert value is None or isinstance(value, str | int), f"{where}: {value!r} is no JSON of a custom resource"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+import orjson
 import yaml
 from jsonschema.protocols import Validator
 from jsonschema.validators import validator_for
@@ -30,7 +31,13 @@ def build_validator(plural: str) -> Validator:
 
 def check_status(plural: str, status: dict[str, Any]) -> None:
     """Fail when the API server would refuse this status, or silently drop a field of it."""
-    schema = load_status_schema(plural)
+    _check_status(plural, orjson.dumps(status, option=orjson.OPT_SORT_KEYS))
+
+
+@lru_cache(maxsize=10_000)
+def _check_status(plural: str, text: bytes) -> None:
+    # Loops write the same statuses again and again, most of all those that a crash test plays once per write.
+    schema, status = load_status_schema(plural), orjson.loads(text)
     build_validator(plural).validate(status)
     pruned = list(find_pruned(schema, status, "status"))
     assert not pruned, f"the CRD of {plural} lacks {pruned}"

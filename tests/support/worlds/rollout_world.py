@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import json
 from typing import Any
+
+import orjson
 
 from support.clusters.fake_cluster import Clock
 from support.clusters.fake_pods import FakePod
@@ -111,7 +112,7 @@ class RolloutWorld:
 
     @property
     def deployment(self) -> AdapterDeployment:
-        return AdapterDeployment.from_body(json.loads(json.dumps(self.body)))
+        return AdapterDeployment.from_body(orjson.loads(orjson.dumps(self.body)))
 
     @property
     def now(self) -> dt.datetime:
@@ -194,11 +195,11 @@ class RolloutWorld:
                 break
         return decision
 
-    def fingerprint(self) -> tuple[str, ServingPlan | None]:
+    def fingerprint(self) -> tuple[bytes, ServingPlan | None]:
         """Return everything but the number of polls, which counts looks and not changes."""
-        body = json.loads(json.dumps(self.body))
+        body = orjson.loads(orjson.dumps(self.body))
         (body["status"].get("candidate") or {}).get("observation", {}).pop("polls", None)
-        return json.dumps(body), self.plan
+        return orjson.dumps(body), self.plan
 
     def finish_evaluation(self, verdict: Verdict, message: str = "exact match 0.9 against 0.8") -> None:
         candidate = self.deployment.status.candidate

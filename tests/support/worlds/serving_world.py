@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import json
+from functools import lru_cache
 from typing import Any
+
+import orjson
 
 from support.clusters.fake_cluster import Clock, Crash, FakeCluster
 from support.clusters.fake_deployments import FakeDeployments
@@ -228,16 +230,11 @@ class ServingWorld:
         self.clock.advance(seconds)
         await self.settle()
 
-    def fingerprint(self) -> str:
-        """Return everything but resource versions and the number of polls, which count looks and not changes."""
-        objects = []
-        for body in self.cluster.bodies():
-            status = json.loads(json.dumps(body.get("status", {})))
-            if isinstance(status.get("candidate"), dict) and status["candidate"].get("observation"):
-                status["candidate"]["observation"].pop("polls", None)
-            objects.append({**body, "metadata": {**body["metadata"], "resourceVersion": ""}, "status": status})
+    def fingerprint(self) -> tuple[Any, ...]:
+        """Return everything but resource versions and the number of polls, which count reads and not changes."""
+        objects = [_without_counts(data) for data in self.cluster.stored()]
         pods = [(uid, pod.generation, sorted(pod.loaded)) for uid, pod in sorted(self.pods.pods.items())]
-        return json.dumps([objects, pods], sort_keys=True)
+        return objects, pods
 
     # What is asked ---------------------------------------------------------------------------------------------
 
@@ -307,6 +304,17 @@ class ServingWorld:
 
     def remove_job(self, word: str) -> None:
         self.cluster.remove(FINE_TUNE_JOB, SUPPORT, word)
+
+
+@lru_cache(maxsize=10_000)
+def _without_counts(data: bytes) -> bytes:
+    """Return an object's JSON without resource version and polls; most objects are the same from call to call."""
+    body = orjson.loads(data)
+    del body["metadata"]["resourceVersion"]
+    candidate = body.get("status", {}).get("candidate")
+    if isinstance(candidate, dict) and candidate.get("observation"):
+        candidate["observation"].pop("polls", None)
+    return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
 
 
 def condition(status: dict[str, Any], name: str) -> dict[str, Any]:

@@ -105,8 +105,8 @@ class FineTuneJobSpec(ApiModel):
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     output: Output
-    resources: ResourceRequirements = ResourceRequirements()
-    scheduling: Scheduling = Scheduling()
+    resources: ResourceRequirements = Field(default_factory=ResourceRequirements)
+    scheduling: Scheduling = Field(default_factory=Scheduling)
     retry: Retry = Retry()
     suspend: bool = False
     active_deadline_seconds: int = 86400

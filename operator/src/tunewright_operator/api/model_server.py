@@ -66,8 +66,8 @@ class ModelServerSpec(ApiModel):
     allowed_namespaces: ServerNamespaces = ServerNamespaces()
     adapter_sources: tuple[AdapterSource, ...] = ()
     update_strategy: UpdateStrategy = UpdateStrategy()
-    resources: ResourceRequirements = ResourceRequirements()
-    scheduling: Scheduling = Scheduling()
+    resources: ResourceRequirements = Field(default_factory=ResourceRequirements)
+    scheduling: Scheduling = Field(default_factory=Scheduling)
     adapter_load_timeout_seconds: int = 120
 
 

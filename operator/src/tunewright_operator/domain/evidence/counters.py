@@ -7,6 +7,7 @@ each bucket of the sticky key, so that sessions stay together and their dependen
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
@@ -26,16 +27,8 @@ def encode_buckets(counts: Sequence[int]) -> str:
     """Write counts by bucket as text, `3,0*62,1`: a list of integers would fill a screen of `kubectl describe` per
     array.
     """
-    parts: list[str] = []
-    index = 0
-    while index < len(counts):
-        end = index
-        while end < len(counts) and counts[end] == counts[index]:
-            end += 1
-        run = end - index
-        parts.append(f"{counts[index]}*{run}" if run > 1 else str(counts[index]))
-        index = end
-    return ",".join(parts)
+    runs = ((count, len(list(run))) for count, run in groupby(counts))
+    return ",".join(f"{count}*{length}" if length > 1 else str(count) for count, length in runs)
 
 
 def decode_buckets(value: object) -> object:
