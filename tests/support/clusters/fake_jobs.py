@@ -32,7 +32,7 @@ class FakeJobs:
         """Return the ConfigMaps and Secrets that the Job's pod must mount and that do not exist."""
         job = self.cluster.peek(JOB, self.namespace, name)
         missing = []
-        for volume in job["spec"]["template"]["spec"]["volumes"]:
+        for volume in job["spec"]["template"].get("spec", {}).get("volumes", []):
             for kind, source, key in ((CONFIG_MAP, "configMap", "name"), (SECRET, "secret", "secretName")):
                 found = volume.get(source)
                 if found and not found.get("optional") and self.cluster.find(kind, self.namespace, found[key]) is None:
