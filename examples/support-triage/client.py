@@ -124,9 +124,9 @@ class Client:
             }
             try:
                 print(json.dumps(told | outcome, ensure_ascii=False), flush=True)
-            except BrokenPipeError:  # nobody reads any more, as after `| head`
+            except BrokenPipeError:  # the reader is gone, as after `| head`
                 self.stopped.set()
-                # Python writes once more when it ends.
+                # Python writes again when it ends.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -29,7 +29,7 @@ _MAX_DATASET_BYTES = 256 << 20
 _REQUEST_TIMEOUT_SECONDS = 300
 """Long enough for a server on a few slow cores that has all requests of an evaluation in one batch."""
 _REPORTED_ANSWERS = 20
-"""The log gets a line each time that so many more answers of an arm have come: what shows that an evaluation goes on."""
+"""After so many more answers of an arm, the log gets a line, which shows that the evaluation makes progress."""
 
 log = structlog.get_logger(__name__)
 

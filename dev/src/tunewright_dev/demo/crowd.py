@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Crowd:
-    """Changes the pace of the customers' pod, and remembers it; ``say`` is told what a person should know."""
+    """Changes the pace of the customers' pod, and remembers it; ``say`` prints what a user should know."""
 
     def __init__(self, kubectl: Kubectl, say: Callable[[str], None]) -> None:
         self._kubectl = kubectl
@@ -69,7 +69,7 @@ class Crowd:
         self._pace = customers.END
 
     def dismiss(self) -> None:
-        """Let them go when the story broke off: nobody would count their answers."""
+        """Let them go when the story broke off: their answers would not be counted."""
         if self.is_here and not self.has_left:
             with suppress(DevError):
                 self.send_home()

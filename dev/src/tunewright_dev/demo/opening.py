@@ -108,7 +108,7 @@ def measure(scene: Scene, in_flight: int) -> Speed:
     """Return the pool's speed with an adapter that changes nothing and so many requests at a time.
 
     Raises:
-        DevError: the adapter is not served, or nobody answers.
+        DevError: the adapter is not served, or no answer comes.
     """
     show = f"kubectl -n {setting.SUPPORT} describe adep {probe.NAME}"
     title = "How fast the pool is: an adapter that changes nothing, asked by many at a time"

@@ -6,7 +6,7 @@
 4. A job whose adapter breaks the output contract where the held-out set has nothing is rolled back by live evidence.
 
 It may be run again at any time: it first deletes what an earlier run left of its own objects, and the servers stay. Before
-the first job it measures the pool and derives from its speed what each canary asks for (`timing.sizes`). It goes on as
+the first job it measures the pool and derives from its speed what each canary asks for (`timing.sizes`). It continues as
 long as there is progress, however slow the machine is (`progress.waiter`).
 """
 
@@ -183,7 +183,7 @@ class Story:
         )
 
     def _accompany(self, scene: Scene, act: Act) -> None:
-        """Let customers in once somebody answers, have more of them while a canary needs them, and time its stages."""
+        """Let customers in once the alias answers, have more of them while a canary needs them, and time its stages."""
         if not self._crowd.is_here and self._world.ledger.serves_everywhere(setting.ALIAS):
             self._let_customers_in(scene)
         deployment = self._world.deployment or {}
@@ -201,10 +201,10 @@ class Story:
         scene.feed.follow(Source.CUSTOMERS, customers.NAME, setting.SUPPORT)
 
     def _check_customers(self) -> None:
-        """Refuse to go on without customers.
+        """Refuse to continue without customers.
 
         Raises:
-            DevError: their pod has ended although nobody sent them home.
+            DevError: their pod has ended although they were not sent home.
         """
         if self._world.customers_ended and not self._crowd.has_left:
             raise DevError(

@@ -41,7 +41,7 @@ class Timekeeper:
         return self._stopwatch.seconds
 
     def enter(self, stage: str) -> None:
-        """Begin a stage, which ends the present one; nothing happens when it is the present one."""
+        """Begin a stage, which ends the one before; nothing happens when it has begun already."""
         now = self._clock()
         if stage == self._stopwatch.stage:
             return

@@ -43,7 +43,7 @@ def test_after_it_the_time_here_and_the_time_to_go_are_told(times, clock, said):
     assert said[1:] == [
         "the pool gives 40.0 tokens/s for 24 requests at a time (reference machine: 80)",
         "the whole story takes about 9 minutes here (4 on the reference machine)",
-        "it goes on as long as there is progress, and ends with an error after 30 minutes without any",
+        "it continues as long as there is progress, and ends with an error after 30 minutes without any",
         "each canary step needs 100 answers of either side within 4000 s; a bake takes 24 s",
     ]
     times.enter("train")

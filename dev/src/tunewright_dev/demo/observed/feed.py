@@ -1,7 +1,7 @@
 """Everything that happens in the cluster during the demo, as one queue of timed events.
 
 Each source is a thread around a kubectl that watches, follows a log, or is asked again and again. A kubectl that ends is
-started anew: watches end by themselves after a while, and what comes twice must do no harm.
+started again: a watch ends after a while, and what comes twice must do no harm.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Feed:
             return None
 
     def watch(self, source: str, kind: str, namespace: str, *options: str) -> None:
-        """Tell every state of the objects of a kind, the present one first."""
+        """Report every state of the objects of a kind, the current one first."""
         arguments = (
             "get",
             kind,
@@ -85,7 +85,7 @@ class Feed:
             while not self._closed.is_set():
                 for told in self._read(arguments, read_documents):
                     if told["type"] not in STATES:
-                        break  # An ERROR: what the watch went on from is too old, so it begins anew.
+                        break  # An ERROR: the version that the watch continued from is too old.
                     self._put(Event(source, time.time(), told["object"], deleted=told["type"] == DELETED))
                 self._closed.wait(RESTART_SECONDS)
 

@@ -1,4 +1,4 @@
-"""Which revisions were allowed to answer, and when: from the plans that were written and what the pods said of them.
+"""Which revisions were allowed to answer, and when: from the plans that were written and what the pods reported.
 
 A pod takes a plan at some moment between its write and the first report of it, and never goes back. So at a given time a
 pod may route by any plan from the newest one that it had reported by then to the newest one that was written by then. An
@@ -69,7 +69,7 @@ class Ledger:
         return frozenset(name for plan in plans for name in plan.shares.get(alias, {}))
 
     def serves_everywhere(self, alias: str) -> bool:
-        """Tell whether every present pod routes the alias by the newest plan, which gives it to somebody."""
+        """Return whether every present pod routes the alias by the newest plan, and the plan has a target for it."""
         if not self._plans or not self._present:
             return False
         newest = max(self._plans)

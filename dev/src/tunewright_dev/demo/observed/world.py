@@ -167,7 +167,7 @@ def read_generations(server: Body) -> dict[str, int]:
 
 
 def find_condition(body: Body | None, condition_type: str) -> Body:
-    """Return a condition of an object, an empty one when it has none or it speaks of an older generation."""
+    """Return a condition of an object, an empty one when it has none or only one of an older generation."""
     for condition in (body or {}).get("status", {}).get("conditions", ()):
         fresh = condition.get("observedGeneration") == (body or {})["metadata"].get("generation")
         if condition["type"] == condition_type and fresh:

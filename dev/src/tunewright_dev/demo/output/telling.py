@@ -100,7 +100,7 @@ def tell_speed(speed: Speed, reference: Reference, sizes: Sizes) -> list[str]:
     return [
         f"the pool gives {rate:.1f} tokens/s for {speed.in_flight} requests at a time (reference machine: {reference_rate:g})",
         f"the whole story takes about {minutes:.0f} minutes here ({reference_minutes:.0f} on the reference machine)",
-        f"it goes on as long as there is progress, and ends with an error after {patience:.0f} minutes without any",
+        f"it continues as long as there is progress, and ends with an error after {patience:.0f} minutes without any",
         f"each canary step needs {sizes.min_requests} answers of either side within {sizes.max_seconds} s; a bake takes {sizes.bake_seconds} s",
     ]
 
@@ -176,7 +176,7 @@ def tell_state(world: World, job: str | None, awaited: str) -> str:
 
 
 def tell_change(world: World, job: str | None) -> str:
-    """Return what is different only when something happened, and not merely went on."""
+    """Return what differs only when something happened, not while something continues."""
     server = (world.server or {}).get("status", {})
     phase = (world.jobs.get(job or "") or {}).get("status", {}).get("phase")
     rollout, shares = tell_rollout(world.deployment), tell_shares(world.ledger.shares(world.alias))

@@ -118,7 +118,7 @@ class LiveView:
         rows.add_column(style="bold", no_wrap=True)
         rows.add_column(overflow="ellipsis", no_wrap=True)
         rows.add_row("waiting for", Text(awaited))
-        # Text, not str: what the cluster says may hold brackets, which rich would take for markup.
+        # Text, not str: messages of the cluster may have brackets, which rich would take for markup.
         rows.add_row("servers", Text(telling.tell_server(world.server)))
         if self._job:
             job = world.jobs.get(self._job)

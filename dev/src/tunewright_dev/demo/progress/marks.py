@@ -1,8 +1,8 @@
 """What counts as progress of each part of the story: states that differ when it got further, and only then.
 
 Training: phase, attempt, optimizer step. Evaluation: answers of each arm. Observation: the operator's counts of both
-arms. Everything: conditions. No state has a time, an age or a name that every attempt has anew, and none has the
-answers of the customers alone, who go on asking while a rollout hangs.
+arms. Everything: conditions. No state has a time, an age or a name that is new in every attempt, and none has only
+the answers of the customers, who continue to ask while a rollout hangs.
 """
 
 from __future__ import annotations

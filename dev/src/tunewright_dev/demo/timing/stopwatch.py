@@ -24,7 +24,7 @@ class Stopwatch:
         """By stage, in the order in which they began; a stage that was entered twice has the sum."""
 
     def enter(self, stage: str, now: float) -> Lap | None:
-        """Begin a stage; return the one that this ends, None when there is none or it goes on."""
+        """Begin a stage; return the one that this ends, None when there is none or it is the same."""
         if stage == self.stage:
             return None
         lap = self.stop(now)
