@@ -8,6 +8,7 @@ export UV_NO_PROGRESS := 1
 export HOME := $(or $(HOME),$(shell getent passwd "$$(id -u)" | cut -d: -f6))
 ARGS ?=
 COVERAGE ?=
+EXAMPLES ?=
 
 .PHONY: help
 help: ## List every task
@@ -31,7 +32,11 @@ check: venv ## Format, lint, types, layers, generated files, words and unit test
 	$(PYTHON) charts/generate.py --check
 	$(PYTHON) docs/generate.py --check
 	$(PYTHON) dev/check_words.py
-	$(PYTHON) -m pytest tests/unit tests/loop -q --numprocesses=auto $(COVERAGE) $(ARGS)
+	$(PYTHON) -m pytest tests/unit tests/loop -q --numprocesses=auto $(EXAMPLES) $(COVERAGE) $(ARGS)
+
+.PHONY: mutants
+mutants: venv ## Change the pure decisions one operator at a time; fail when no unit test notices and no line explains it
+	PYTHONHASHSEED=0 $(PYTHON) -m tunewright_dev.mutants $(ARGS)
 
 .PHONY: format
 format: venv ## Format the code and mend what the linter can mend
@@ -53,6 +58,11 @@ else
 test: venv
 	$(PYTHON) -m tunewright_dev.run_tests $(ARGS)
 endif
+
+# More of what `make test` does, for a night: long runs find rare failures.
+.PHONY: test-full
+test-full: EXAMPLES := --hypothesis-profile=full --timeout=3600
+test-full: test mutants ## Run all tests with ten times as many generated examples, then `make mutants`
 
 .PHONY: demo
 demo: machine ## Play the whole story: train, evaluate, canary, promote, roll back; ARGS="--cpu-percent 50": on half of the CPU

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from support.examples import examples
 from tunewright_evaluator import exact_tests
 
 
@@ -89,7 +90,7 @@ def test_no_loss_at_all_has_the_closed_form():
 
 
 @given(st.integers(1, 40), st.data(), st.sampled_from([0.01, 0.05, 0.2]))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_another_better_record_never_weakens_the_proof(records, data, margin):
     worse = data.draw(st.integers(0, records - 1))
     better = data.draw(st.integers(0, records - 1 - worse))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.examples import examples
 from tunewright_contracts.evaluation_report import Verdict
 from tunewright_evaluator import exact_tests, statistics
 
@@ -76,7 +77,7 @@ def test_the_verdict_is_that_of_the_p_values():
 @given(
     st.lists(st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from([0.0, 1.0])), min_size=1, max_size=60), st.randoms()
 )
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_the_order_of_records_changes_nothing(pairs, random):
     shuffled = random.sample(pairs, len(pairs))
     judgements = [

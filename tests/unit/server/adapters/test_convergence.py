@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 import support.worlds.server_world as world
+from support.examples import examples
 from tunewright_contracts.serving_plan import AdapterEntry, AdapterPhase
 from tunewright_server.adapters import convergence
 from tunewright_server.adapters.convergence import AdapterRecord
@@ -239,4 +240,4 @@ class AnyPlans(RuleBasedStateMachine):
 
 
 TestAnyPlans = AnyPlans.TestCase
-TestAnyPlans.settings = settings(max_examples=60, stateful_step_count=30)
+TestAnyPlans.settings = settings(max_examples=examples(60), stateful_step_count=30)

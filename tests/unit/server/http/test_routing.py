@@ -7,6 +7,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.examples import examples
 from tunewright_contracts.serving_plan import BUCKETS, Route, StickyKey, Target
 from tunewright_server.http.routing import bucket_of, choose_target, find_sticky_key, make_own_key
 
@@ -23,7 +24,7 @@ def always(_name: str) -> bool:
     return True
 
 
-@settings(derandomize=True, max_examples=25)
+@settings(derandomize=True, max_examples=examples(25))
 @given(weight=st.integers(1, 99), salt=st.text(max_size=80))
 def test_weights_are_kept(weight, salt):
     route = make_route(100 - weight, weight, salt=salt)

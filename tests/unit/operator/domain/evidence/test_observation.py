@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.examples import examples
 from tunewright_operator.domain.evidence import betting
 from tunewright_operator.domain.evidence.counters import (
     NO_ANSWERS,
@@ -89,7 +90,7 @@ def test_bucket_text_is_short():
 
 
 @given(polls, st.randoms(use_true_random=False))
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_the_order_of_pods_within_a_poll_changes_nothing(history, random):
     ordered = shuffled = start()
     for readings in cumulate(history):
@@ -99,7 +100,7 @@ def test_the_order_of_pods_within_a_poll_changes_nothing(history, random):
 
 
 @given(polls)
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_a_restart_of_the_operator_at_every_poll_changes_no_digit(history):
     steady = restarted = start()
     for number, readings in enumerate(cumulate(history)):
@@ -112,7 +113,7 @@ def test_a_restart_of_the_operator_at_every_poll_changes_no_digit(history):
 
 
 @given(polls, st.data())
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_missed_polls_lose_no_answer(history, data):
     readings = cumulate(history)
     every = some = start()

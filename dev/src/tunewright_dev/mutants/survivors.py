@@ -1,0 +1,64 @@
+"""The survivors that no test can or need kill, each with its reason, in a data file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tunewright_dev.errors import DevError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from tunewright_dev.mutants.mutation import Mutant
+
+    Explained = Mapping[tuple[str, str], str]
+    """(module, mutant's key) → why it may survive."""
+
+_SEPARATOR = "  # "
+
+
+def read(path: Path) -> Explained:
+    """Read the file: a line each, ``<module> <key>  # <reason>``; empty lines and lines that begin with ``#`` are skipped.
+
+    Raises:
+        DevError: a line has another form.
+    """
+    explained: dict[tuple[str, str], str] = {}
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        text, separator, reason = line.rpartition(_SEPARATOR)
+        module, space, key = text.partition(" ")
+        if not separator or not space or not reason.strip():
+            raise DevError(f"{path}:{number}: write it as <module> <mutant>{_SEPARATOR}<reason>")
+        explained[module, key.strip()] = reason.strip()
+    return explained
+
+
+def find_problems(
+    modules: Mapping[str, tuple[Iterable[Mutant], frozenset[str]]], alive: set[tuple[str, str]], explained: Explained
+) -> list[str]:
+    """Return what to fix: mutants that survived without a reason, and lines of the file that are no longer true.
+
+    Args:
+        modules: by path, the mutants that ran and the keys of all that there are.
+        alive: (path, key) of those that no test noticed.
+        explained: what `read` returned.
+    """
+    problems: list[str] = []
+    for path, (mutants, keys) in modules.items():
+        for mutant in mutants:
+            known = (path, mutant.key) in explained
+            if (path, mutant.key) in alive and not known:
+                problems.append(f"{path}:{mutant.line}: no test notices {mutant.key}")
+            elif (path, mutant.key) not in alive and known:
+                problems.append(
+                    f"{path}:{mutant.line}: a test notices {mutant.key}; remove its line from the survivors"
+                )
+        problems += [
+            f"{path}: there is no mutant {key}; remove its line from the survivors"
+            for module, key in explained
+            if module == path and key not in keys
+        ]
+    return problems
