@@ -131,6 +131,24 @@ def test_a_message_is_cut_in_its_middle_and_can_be_written_as_json():
     assert failed.failure.message.encode()
 
 
+def test_a_record_after_each_change():
+    failed = convergence.record_failure(record(A, AdapterPhase.FETCHING), failure(AdapterReason.NOT_SAFETENSORS), 0.0)
+    assert failed.given_up
+    draining = failed.in_phase(AdapterPhase.DRAINING)
+    assert draining == dataclasses.replace(failed, phase=AdapterPhase.DRAINING)
+    moved = failed.at_address(A.updated(uri="s3://bucket/moved"))
+    assert (moved.entry.uri, moved.phase, moved.failure) == ("s3://bucket/moved", AdapterPhase.FAILED, failed.failure)
+    loaded = failed.loaded()
+    assert (loaded.phase, loaded.failure, loaded.given_up) == (AdapterPhase.LOADED, None, False)
+
+
+def test_the_next_wake_is_the_earliest_retry():
+    retries = {entry.name: record(entry, AdapterPhase.RETRYING, retry_at=at) for entry, at in ((A, 7.0), (B, 5.0))}
+    failed = {C.name: record(C, AdapterPhase.FAILED, retry_at=1.0)}
+    assert convergence.find_next_wake(retries | failed) == 5.0
+    assert convergence.find_next_wake(failed) is None
+
+
 def test_settled():
     plan = world.make_plan(1, [A])
 

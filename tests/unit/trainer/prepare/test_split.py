@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tunewright_trainer.chat.conversation import ChatMessage, hash_conversation
 from tunewright_trainer.dataset.record import Record, Split
 from tunewright_trainer.errors import Reason, TrainerError
+from tunewright_trainer.prepare import split
 from tunewright_trainer.prepare.split import SplitPercents, check_splits, choose_split, opening_question, split_records
 
 text = st.text(min_size=1, max_size=8)
@@ -24,7 +25,7 @@ percents = st.tuples(st.integers(0, 40), st.integers(0, 40)).map(lambda pair: Sp
 
 
 def positions(splits):
-    return {hash_conversation(record.conversation): split for split, group in splits.items() for record in group}
+    return {hash_conversation(record.conversation): name for name, group in splits.items() for record in group}
 
 
 @given(records, records, percents)
@@ -38,9 +39,9 @@ def test_same_question_never_in_two_splits(some, shares):
     answered_again = [Record((*record.conversation[:-1], ChatMessage("assistant", "other")), 1) for record in some]
     splits = split_records(some + answered_again, shares)
     by_question: dict = {}
-    for split, group in splits.items():
+    for name, group in splits.items():
         for record in group:
-            by_question.setdefault(hash_conversation(record.conversation[:-1]), set()).add(split)
+            by_question.setdefault(hash_conversation(record.conversation[:-1]), set()).add(name)
     assert all(len(found) == 1 for found in by_question.values())
 
 
@@ -80,6 +81,35 @@ def test_shares_are_about_right():
     assert abs(len(splits[Split.VALIDATION]) - 100) < 39
 
 
+def asks(number: int):
+    return (ChatMessage("user", str(number)), ChatMessage("assistant", "a"))
+
+
+@pytest.mark.parametrize("shares", [SplitPercents(5, 10), SplitPercents(1, 50), SplitPercents(99, 1)])
+def test_the_hash_of_the_question_is_a_position_between_0_and_100(shares):
+    for number in range(2000):
+        position = int(hash_conversation((ChatMessage("user", str(number)),))[:8].hex(), 16) / 2**64 * 100
+        expected = Split.TRAIN
+        if position < shares.evaluation:
+            expected = Split.EVALUATION
+        elif position < shares.evaluation + shares.validation:
+            expected = Split.VALIDATION
+        assert choose_split(asks(number), shares) is expected
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        (SplitPercents(validation=0, evaluation=26), Split.EVALUATION),
+        (SplitPercents(validation=1, evaluation=25), Split.VALIDATION),
+        (SplitPercents(validation=5, evaluation=20), Split.TRAIN),
+    ],
+)
+def test_a_share_ends_just_below_its_percentage(monkeypatch, shares, expected):
+    monkeypatch.setattr(split, "hash_conversation", lambda _conversation: b"\x40" + bytes(31))
+    assert choose_split(asks(1), shares) is expected, "a quarter of all hashes are lower: the position is 25"
+
+
 def test_empty_split_is_told_with_counts_and_remedy(talk):
     some = [Record(talk(("user", "q"), ("assistant", "a")), 1)]
     shares = SplitPercents(validation=0, evaluation=10)
@@ -95,6 +125,15 @@ def test_empty_split_is_told_with_counts_and_remedy(talk):
 def test_a_split_that_nobody_asked_for_may_be_empty(talk):
     some = [Record(talk(("user", "q"), ("assistant", "a")), 1)]
     check_splits({Split.TRAIN: some, Split.VALIDATION: [], Split.EVALUATION: []}, SplitPercents(0, 0), 0)
+
+
+@pytest.mark.parametrize(
+    ("shares", "empty"), [(SplitPercents(1, 0), "validation"), (SplitPercents(0, 1), "evaluation")]
+)
+def test_a_split_of_one_percent_was_asked_for(talk, shares, empty):
+    some = [Record(talk(("user", "q"), ("assistant", "a")), 1)]
+    with pytest.raises(TrainerError, match=f"leave nothing for {empty} "):
+        check_splits({Split.TRAIN: some, Split.VALIDATION: [], Split.EVALUATION: []}, shares, 0)
 
 
 def test_all_held_out_leaves_nothing_to_train(talk):

@@ -62,9 +62,9 @@ def check_splits(splits: dict[Split, list[Record]], percents: SplitPercents, dup
     Raises:
         TrainerError: one is empty.
     """
-    wanted = {Split.TRAIN: 100 - percents.validation - percents.evaluation}
-    wanted |= {Split.VALIDATION: percents.validation, Split.EVALUATION: percents.evaluation}
-    empty = [split for split, percent in wanted.items() if not splits[split] and (percent > 0 or split is Split.TRAIN)]
+    held_out = {Split.VALIDATION: percents.validation, Split.EVALUATION: percents.evaluation}
+    wanted = [Split.TRAIN, *(split for split, percent in held_out.items() if percent > 0)]
+    empty = [split for split in wanted if not splits[split]]
     if not empty:
         return
     unique = sum(len(records) for records in splits.values())
