@@ -14,10 +14,10 @@ Usage: .venv/bin/python bench/verdict_error_rates.py [--runs 200] [--horizon 500
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import datetime as dt
 import math
 import time
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 import numpy as np
 
@@ -29,12 +29,12 @@ LOOK = 20
 BUCKETS = 64
 SESSION = 8
 METRIC = "ErrorRate"
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 Z_ONE_SIDED_5_PERCENT = 1.6449
 RULES = ("tunewright", "z-test", "last 100")
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Scenario:
     """Traffic of one rollout step: true rates of bad answers, and the share of sessions that the candidate gets."""
 
@@ -51,7 +51,7 @@ class Scenario:
     """Candidate requests before which it is as good as the incumbent."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Traffic:
     """Cumulative counts [look, arm, bucket] of answers and bad answers, and the candidate's answers in order; arm
     1 is it.
@@ -138,7 +138,7 @@ def stop_of_bake(scenario: Scenario, traffic: Traffic, random: np.random.Generat
     """Return the look at which a bake would roll back: the candidate alone, against the incumbent's last window."""
     metric = evidence.LiveMetric(METRIC, max_regression=scenario.margin)
     spec = verdict.ObservationSpec(0, 1e9, verdict.ErrorBudget.share_out(0.95, [metric], 1), full_window=True)
-    before = generate(replace(scenario, excess=0.0, share=0.5, horizon=window), random)
+    before = generate(dataclasses.replace(scenario, excess=0.0, share=0.5, horizon=window), random)
     opened = evidence.open_observation(0, [metric], [], {}, NOW)
     past = evidence.incumbent_window(evidence.absorb(opened, before.reading(before.answers.shape[0] - 1)))
     observation = evidence.open_observation(
@@ -203,7 +203,8 @@ def main() -> None:
     for rate, margin, share in ((0.01, 0.01, 0.1), (0.1, 0.02, 0.1), (0.1, 0.02, 0.5), (0.5, 0.05, 0.1)):
         base = Scenario(rate, margin, share, horizon=options.horizon, overlap=options.overlap)
         cells = [
-            measure(replace(base, excess=excess), options.runs, options.seed) for excess in (0.0, margin, 0.05, 0.1)
+            measure(dataclasses.replace(base, excess=excess), options.runs, options.seed)
+            for excess in (0.0, margin, 0.05, 0.1)
         ]
         for rule in RULES:
             row = " | ".join(_summary(cell[rule]) for cell in cells)
@@ -216,8 +217,8 @@ def main() -> None:
     for rate, margin in ((0.01, 0.01), (0.1, 0.02)):
         for window in (500, 2000):
             base = Scenario(rate, margin, share=0.999, horizon=options.horizon, overlap=options.overlap)
-            variants = [replace(base, excess=excess) for excess in (0.0, margin, 0.1)]
-            variants.append(replace(base, excess=0.1, clean_until=1000))
+            variants = [dataclasses.replace(base, excess=excess) for excess in (0.0, margin, 0.1)]
+            variants.append(dataclasses.replace(base, excess=0.1, clean_until=1000))
             row = " | ".join(_summary(measure_bake(v, options.runs, options.seed, window)) for v in variants)
             print(f"| {rate}, {margin} | {window} | {row} |", flush=True)
     print(f"\n{time.monotonic() - started:.0f} s")

@@ -14,6 +14,7 @@ However it is ended, answers that are under way still come in.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import http.client
 import json
 import os
@@ -22,7 +23,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -39,7 +39,7 @@ CHECK_SECONDS = 0.5
 """How often a customer who waits checks whether the pace has changed."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Pace:
     """How many customers there are at a time, -1 for the end, and how long each thinks between two tickets."""
 

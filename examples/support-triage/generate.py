@@ -10,10 +10,10 @@ Every file is JSONL of chat messages: system, user (the ticket), assistant (the 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from itertools import cycle, islice, product
 from pathlib import Path
@@ -26,7 +26,7 @@ FIRST_RECORDS, TRAINING_RECORDS, HELD_OUT_RECORDS, SHUFFLED_RECORDS, GIFT_CARD_R
 GIFT_CARD = "gift card"
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Ticket:
     """One ticket: its text, what a client should be told, and the patterns it was made from."""
 
@@ -124,7 +124,7 @@ def with_shuffled_labels(tickets: Sequence[Ticket], rng: random.Random) -> list[
     """Return the same tickets with each other's answers: nothing can be learned from them but the format."""
     answers = [ticket.answer for ticket in tickets]
     rng.shuffle(answers)
-    return [replace(ticket, answer=answer) for ticket, answer in zip(tickets, answers, strict=True)]
+    return [dataclasses.replace(ticket, answer=answer) for ticket, answer in zip(tickets, answers, strict=True)]
 
 
 def datasets(seed: int = SEED) -> dict[str, list[Ticket]]:

@@ -10,7 +10,7 @@ Patterns hold slots, ``{product}`` and the like; ``SLOTS`` says what goes there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
 
 QUEUES = ("billing", "technical", "account", "shipping")
 URGENCIES = ("low", "normal", "high")
@@ -25,7 +25,7 @@ SLOTS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Phrasebook:
     """The patterns of one split."""
 

@@ -10,10 +10,10 @@ for any client to send::
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import random
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from itertools import count, islice
 
 import generate
@@ -23,7 +23,7 @@ GIFT_CARD_PERCENT = 33
 LONGEST_SESSION = 4
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Request:
     """One ticket as a client sends it: the sticky key, the messages, and whether it is about gift cards."""
 
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     for session in islice(sessions(arguments.seed, arguments.gift_cards), arguments.sessions):
         for request in session:
-            print(json.dumps(asdict(request), ensure_ascii=False))
+            print(json.dumps(dataclasses.asdict(request), ensure_ascii=False))
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ since a dozen RSA keys would take longer than the rest of a warm start.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import ipaddress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -24,7 +24,7 @@ VALID_DAYS = 3650
 CLOCK_SKEW = dt.timedelta(minutes=5)
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class KeyPair:
     """A certificate and its key as PEM files."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tunewright_dev import commands
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _MANAGER = "tunewright-dev"
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Kubectl:
     """A kubectl with a kubeconfig."""
 

@@ -6,16 +6,16 @@ machine, survives a reboot) and the run folder (sockets, process records, mounts
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from tunewright_dev import files
 from tunewright_dev.errors import DevError
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Paths:
     """The folders that the program may write in; it writes nowhere else but where `network` and `cgroups` say."""
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from tunewright_dev.existing import cluster as existing_cluster
@@ -25,7 +25,7 @@ SHOW_CLUSTER = "kubectl get nodes,pods --all-namespaces"
 """The command that shows what `up` brought up."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Status:
     """What runs, one line each, and whether that is everything."""
 
@@ -90,7 +90,7 @@ class Target(Protocol):
         """Return whether nothing was ever built for it: what an interrupted run left makes a cold start look short."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class LocalTarget:
     """The cluster of our own on this machine."""
 
@@ -143,7 +143,7 @@ class LocalTarget:
         return not self.paths.binaries.exists() and not self.paths.buildah_root.exists()
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class ExistingTarget:
     """The cluster of the current kubeconfig context, which is not ours: nothing is installed on this machine."""
 

@@ -9,8 +9,8 @@ Sources: Efron 1987, "Better bootstrap confidence intervals"; for the exact test
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,7 +40,7 @@ POWER = 0.8
 """The chance of a Pass, for an adapter that is as good as the other, at which records are said to be enough."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Judgement:
     """A metric's verdict and the sentence that explains it.
 

@@ -7,7 +7,7 @@ is decided by `domain.serving.pods`, from their owner chain.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import dataclasses
 from typing import Protocol, Self
 
 import aiohttp
@@ -26,7 +26,7 @@ TIMEOUT_SECONDS = 2.0
 MAX_CONCURRENT_CALLS = 32
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class PodAddress:
     """A pod that may be called: ``ip`` is its pod address."""
 

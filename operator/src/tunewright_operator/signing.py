@@ -7,8 +7,8 @@ Pods hold the public key only. A plan's signature (RFC 8032) is its authorisatio
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+import dataclasses
+import datetime as dt
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ALGORITHM = "EdDSA"
-MAX_TOKEN_LIFETIME = timedelta(minutes=15)
-STATE_TOKEN_LIFETIME = timedelta(minutes=5)
+MAX_TOKEN_LIFETIME = dt.timedelta(minutes=15)
+STATE_TOKEN_LIFETIME = dt.timedelta(minutes=5)
 
 
 class Scope(StrEnum):
@@ -39,7 +39,7 @@ class SigningKeyError(ValueError):
     """A stored key cannot be used; the message says what is wrong with it."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class SigningKey:
     """An Ed25519 private key; nothing but `private_pem` lets it out."""
 
@@ -88,16 +88,18 @@ class SigningKey:
         signature = self._key.sign(base64.b64decode(signed.payload))
         return signed.signature == base64.b64encode(signature).decode()
 
-    def issue_state_token(self, server_uid: str, now: datetime) -> str:
+    def issue_state_token(self, server_uid: str, now: dt.datetime) -> str:
         """Return a token that reads the state of the server's pods."""
         return self._issue(server_uid, Scope.STATE, now, STATE_TOKEN_LIFETIME, {})
 
-    def issue_evaluation_token(self, server_uid: str, revisions: Iterable[str], now: datetime) -> str:
+    def issue_evaluation_token(self, server_uid: str, revisions: Iterable[str], now: dt.datetime) -> str:
         """Return a token that may ask the named revisions (or `BASE_MODEL_TARGET`) for `MAX_TOKEN_LIFETIME`."""
         claims = {"revisions": sorted(revisions)}
         return self._issue(server_uid, Scope.EVALUATE, now, MAX_TOKEN_LIFETIME, claims)
 
-    def _issue(self, audience: str, scope: Scope, now: datetime, lifetime: timedelta, extra: dict[str, Any]) -> str:
+    def _issue(
+        self, audience: str, scope: Scope, now: dt.datetime, lifetime: dt.timedelta, extra: dict[str, Any]
+    ) -> str:
         claims = {"aud": audience, "scope": scope.value, "iat": now, "exp": now + lifetime, **extra}
         return jwt.encode(claims, self._key, algorithm=ALGORITHM)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from tunewright_dev import pod_security
@@ -17,7 +17,7 @@ SCRIPTS = ("client.py", "generate.py", "phrases.py", "traffic.py")
 _FOLDER = "/client"
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Pace:
     """How many customers there are at a time, and how long each thinks between two tickets."""
 
@@ -31,7 +31,7 @@ END = Pace(-1, 0.0)
 """Lets the pod end when its last answer has come."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Customers:
     """Whom they ask, from where, and at which pace at first; ``image`` has a Python."""
 

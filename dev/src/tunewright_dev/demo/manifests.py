@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -22,7 +22,7 @@ IDLE_CORES = 0.01
 """What a limited replica requests, since without a request it would get its limit as one."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Manifests:
     """The manifests of an example.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
 from typing import TYPE_CHECKING
 
 from tunewright_dev.demo.progress.waiter import Awaited
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tunewright_dev.paths import Paths
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Scene:
     """The cluster and its bucket, what is seen of them, who shows it, and the manifests that change it."""
 

@@ -12,8 +12,8 @@ long as there is progress, however slow the machine is (`progress.waiter`).
 
 from __future__ import annotations
 
+import dataclasses
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunewright_dev import chart
@@ -43,7 +43,7 @@ BUSY = customers.Pace(24, 0.5)
 """While a canary waits for evidence: twelve requests for each replica, so that vLLM has a batch."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Act:
     """One job, and what is to come of it."""
 

@@ -6,8 +6,8 @@ only when that image is built.
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunewright_dev import commands, console, hashing
@@ -37,7 +37,7 @@ _UNWANTED = (
 )
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Artefact:
     """How to name and how to make one file."""
 

@@ -6,8 +6,8 @@ never built again and a second clone finds it. A build goes to a temporary folde
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunewright_dev import commands, console, hashing, locks
@@ -26,7 +26,7 @@ _KUBERNETES_STAMP = (
 )
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Program:
     """A Go program: its module's folder below `dev/`, its package, and the other names that it answers to."""
 

@@ -6,11 +6,11 @@ has under its tag is current, whoever built it, and a pod's image name changes w
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
 import tomllib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -43,7 +43,7 @@ class Image(BaseModel):
     cluster: bool = False
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Reference:
     """An image under its content's tag."""
 

@@ -6,9 +6,9 @@ interruption may have left; `down` removes what runs and keeps what was costly t
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,7 +64,7 @@ _DEVICE_PLUGINS = Path("/var/lib/kubelet/device-plugins")
 _SHIM_SOCKETS = Path("/run/containerd/s")
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Status:
     """One component: whether it runs, and its log."""
 

@@ -6,8 +6,8 @@ specification is left alone, one with another is replaced, so that `up` may run 
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tunewright_dev import hashing, waiting
@@ -28,7 +28,7 @@ STOP_SECONDS = 3.0
 INHERITED_VARIABLES = ("HOME", "LANG", "PATH", "TMPDIR")
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Component:
     """One daemon: how it starts, the files that it reads at its start, and how it shows that it is ready."""
 
@@ -36,7 +36,7 @@ class Component:
     argv: tuple[str, ...]
     is_ready: Callable[[], bool]
     files: tuple[Path, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def spec(self) -> str:
         """Return the hash of everything that a restart would change."""

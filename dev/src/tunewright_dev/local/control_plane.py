@@ -6,8 +6,8 @@ Every name and address comes from `topology`. Defaults stay unless a comment or 
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tunewright_dev import certificates, files, topology
@@ -24,7 +24,7 @@ _MASTERS = "system:masters"
 _ISSUER = f"https://kubernetes.default.svc.{topology.CLUSTER_DOMAIN}"
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Credentials:
     """Who is who in this cluster."""
 

@@ -5,13 +5,13 @@ A machine that is not supported is told everything that it misses at once, befor
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import platform
 import shutil
 import socket
 import subprocess
 from contextlib import contextmanager
-from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,7 +54,7 @@ _POLICY_TEXT = (
 )
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Host:
     """What was found on the machine."""
 

@@ -8,12 +8,12 @@ and record loses none.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ TERMINATE_SECONDS = 10.0
 _LAUNCHER = 'echo $$ >"$0.new" && mv "$0.new" "$0" && exec "$@"'
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Process:
     """A running process of ours."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import ast
+import dataclasses
 import os
 import sys
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunewright_dev import console
@@ -55,7 +55,7 @@ SEED = "tunewright"
 _FACTOR, _EXTRA_SECONDS = 5.0, 30.0
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Module:
     """A module under test with its chosen mutants."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _LEFT_ALONE = (ast.JoinedStr, ast.Raise, ast.Assert, ast.Import, ast.ImportFrom,
 _CONTEXT = 30
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Mutant:
     """One change of a module: in `function` at `line`, the code `before` becomes `after`."""
 
@@ -94,7 +94,7 @@ def write_mutant(tree: ast.Module, mutant: Mutant) -> str:
     return source
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class _Place:
     node: ast.AST
     function: str

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.machinery
 import os
 import resource
 import signal
 import sys
 import time
-from dataclasses import dataclass
 from importlib.util import spec_from_file_location
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ _MEMORY_BYTES = 8 * 1024**3
 _POLL_SECONDS = 0.02
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Trial:
     """The tests that a source must fail, or without a change pass."""
 
@@ -49,7 +49,7 @@ class Trial:
     """After so long the tests count as failed: an endless loop is noticed, too."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Ended:
     """How a trial ended; `code` is pytest's exit code, or None when its time was up."""
 

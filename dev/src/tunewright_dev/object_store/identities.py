@@ -7,9 +7,9 @@ needs it.
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import secrets
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tunewright_dev.object_store.endpoint import BUCKET, LOG_BUCKET, NAMESPACE, REGION, URL
@@ -30,7 +30,7 @@ IDENTITIES: dict[str, tuple[str, ...]] = {
 _LABEL = "tunewright.dev/use"
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Access:
     """One identity's credentials."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -49,7 +49,7 @@ START_MINUTES: Final = 60
 """How long a pod may fetch and load its base model before the kubelet starts the container anew."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Children:
     """The objects of one server, but for the ConfigMap of its plan."""
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from tunewright_contracts.serving_plan import PodState
 from tunewright_operator.api.adapter_deployment import AdapterDeployment
@@ -33,7 +33,7 @@ from tunewright_operator.serving import ServerPods
 from tunewright_operator.signing import SigningKey
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class ObservedServer:
     """An observation with the Kubernetes objects that its actions refer to and replace."""
 

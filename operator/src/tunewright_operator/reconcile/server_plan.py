@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -23,7 +23,7 @@ from tunewright_operator.signing import SigningKey, read_plan
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class WrittenPlan:
     """A plan as the API server holds it; ``body`` is None before the first one."""
 

@@ -5,9 +5,9 @@ A cache of observations, not a durable fact: after a restart it is empty until e
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from tunewright_contracts.serving_plan import ServingPlan
 from tunewright_operator.domain.serving.claim import Refusals
@@ -17,7 +17,7 @@ MAX_AGE_SECONDS = 30.0
 """An older look is no look: time must not pass in a window that nobody reads."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class ServerSnapshot:
     """One look at a server: its plan as read back, its pods, and what was refused to whom (by deployment UID)."""
 

@@ -6,6 +6,7 @@ started again: a watch ends after a while, and what comes twice must do no harm.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import queue
 import subprocess
@@ -13,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from tunewright_dev.errors import DevError
@@ -27,7 +27,7 @@ DELETED = "DELETED"
 STATES = frozenset({"ADDED", "MODIFIED", DELETED})
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Event:
     """What a source told, and when it arrived (seconds since the epoch). ``ended``: the source will tell no more."""
 

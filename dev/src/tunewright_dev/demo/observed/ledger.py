@@ -7,14 +7,14 @@ answer is right when a plan that some pod may have had while it was given lists 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 GONE_SECONDS = 150.0
 """How long a pod that is no longer reported may still be ending answers: a server pod's grace period, and some."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class PlanEntry:
     """One written plan; times are seconds since the epoch.
 
@@ -28,13 +28,13 @@ class PlanEntry:
     shares: Mapping[str, Mapping[str, int]]
 
 
-@dataclass
+@dataclasses.dataclass
 class _Pod:
     """The reports of one pod: each generation with the time at which it was first seen."""
 
     seen_at: float
     last_at: float
-    reports: list[tuple[float, int]] = field(default_factory=list)
+    reports: list[tuple[float, int]] = dataclasses.field(default_factory=list)
 
     def least(self, at: float) -> int:
         """Return the generation that the pod had at least at a time; 0 when it had said nothing by then."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 Body = Mapping[str, Any]
@@ -12,7 +12,7 @@ Body = Mapping[str, Any]
 UNKNOWN_STAGE = "unknown"
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Ended:
     """One rollout that is over; times are seconds since the epoch."""
 
@@ -86,7 +86,7 @@ def name_watched_stage(steps: list[Body], index: int) -> str:
 
 def read_time(text: str) -> float:
     """Return the seconds since the epoch of an RFC 3339 time."""
-    return datetime.fromisoformat(text).timestamp()
+    return dt.datetime.fromisoformat(text).timestamp()
 
 
 def _job_of(entry: Body) -> str:

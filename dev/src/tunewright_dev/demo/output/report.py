@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
 from typing import TYPE_CHECKING
 
 from tunewright_contracts.metrics import MetricType
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tunewright_dev.demo.observed.world import World
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Timing:
     """What was measured of the story's machine: the set-up when it was bare, the pool's speed, each stage."""
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from tunewright_dev.demo.output import telling
@@ -23,7 +23,7 @@ MOST_EVENTS = 1000
 """Taken in at a time: the wait is judged by all that has come, and still judged while more comes than can be taken in."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Awaited:
     """Something that must come about.
 

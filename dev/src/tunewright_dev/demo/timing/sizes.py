@@ -10,8 +10,8 @@ means"). The training is never made shorter: the adapters are those that the fig
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from dataclasses import dataclass
 
 TOKENS_PER_ANSWER = 16
 """An answer is one line of JSON: 12 to 17 tokens."""
@@ -36,7 +36,7 @@ FIRST_PATIENCE_SECONDS = 1800.0
 """The same before the speed is known: servers may have gigabytes of image and model to fetch."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Sizes:
     """What is derived from the speed; ``slowdown`` is 1 on the reference machine and 2 on one that is half as fast."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ WAVES = 2
 """How many times as many answers as requests under way are measured, after the first ones."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Speed:
     """Generated tokens per second of the pool as a whole, with ``in_flight`` requests under way."""
 

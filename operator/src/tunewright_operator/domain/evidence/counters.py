@@ -6,7 +6,7 @@ each bucket of the sticky key, so that sessions stay together and their dependen
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import dataclasses
 from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,7 +57,7 @@ Buckets = Annotated[
 NO_ANSWERS = (0,) * BUCKETS
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class ArmCounters:
     """Counters of one revision in one server process since its boot, by bucket of the sticky key.
 
@@ -67,8 +67,8 @@ class ArmCounters:
     """
 
     answers: tuple[int, ...] = NO_ANSWERS
-    bad: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    judged: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    bad: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    judged: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse counters of another shape.
@@ -86,14 +86,14 @@ class ArmCounters:
                 raise EvidenceError(f"counters {name}: {error}") from error
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class PodReading:
     """What one server process reported in one poll."""
 
     pod_uid: str
     boot_id: str
     candidate: ArmCounters
-    incumbent: ArmCounters = field(default_factory=ArmCounters)
+    incumbent: ArmCounters = dataclasses.field(default_factory=ArmCounters)
 
 
 class Tally(Message):

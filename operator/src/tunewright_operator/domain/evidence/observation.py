@@ -8,8 +8,8 @@ last reading is lost, never guessed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+import dataclasses
+import datetime as dt
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -107,7 +107,7 @@ class Observation(Message):
     """One window's evidence, as kept in `status.candidate.observation`."""
 
     step_index: int
-    opened_at: datetime
+    opened_at: dt.datetime
     comparison: Comparison
     metrics: tuple[str, ...] = ()
     polls: int = 0
@@ -119,7 +119,7 @@ class Observation(Message):
     baselines: tuple[Baseline, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class LiveMetric:
     """A live metric of the spec: bounds on the rate of bad answers.
 
@@ -145,7 +145,7 @@ class LiveMetric:
             raise ValueError(f"metric {self.name}: minimum {self.minimum} must be between 0 and 1")
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class PastWindow:
     """The incumbent's answers of one metric before this window, and how far they depend on each other (unless told: a
     lot).
@@ -161,7 +161,7 @@ def open_observation(
     metrics: Sequence[LiveMetric],
     baselines: Iterable[PodReading],
     incumbent_before: Mapping[str, PastWindow],
-    now: datetime,
+    now: dt.datetime,
     *,
     comparison: Comparison = Comparison.INCUMBENT,
     guard_alpha: float = 0.01,

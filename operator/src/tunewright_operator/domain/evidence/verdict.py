@@ -7,8 +7,8 @@ without it: a guardrail that held, not a proof of equality; `detectable_drop` sa
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunewright_contracts.evaluation_report import Verdict
@@ -16,8 +16,8 @@ from tunewright_operator.domain.evidence import betting
 from tunewright_operator.domain.evidence.observation import RESTARTS, Comparison, Guard, LiveMetric, Observation, Test
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Sequence
-    from datetime import datetime
 
 FIRST_BET_WEIGHT = 0.5
 """The share of a restarting guard's wealth that bets from the start; the restarts divide the rest equally."""
@@ -25,7 +25,7 @@ MUCH_EVIDENCE = 1_000_000
 """More is told as more than this."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class ErrorBudget:
     """One chance of a false rollback, shared by every guard of every window of a rollout, its bake included."""
 
@@ -53,7 +53,7 @@ class ErrorBudget:
         return self.alpha / (self.guards * self.windows)
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class ObservationSpec:
     """When a window is over.
 
@@ -66,7 +66,7 @@ class ObservationSpec:
     full_window: bool = False
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Finding:
     """What one guard saw; rates are shares of bad answers, None without answers."""
 
@@ -108,7 +108,7 @@ class Finding:
         )
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Assessment:
     """A window's verdict; None while it still gathers evidence. `reasons` are sentences for a person."""
 
@@ -124,7 +124,7 @@ class Assessment:
         return max(known) if known and len(known) == len(drops) else None
 
 
-def assess(observation: Observation, spec: ObservationSpec, now: datetime) -> Assessment:
+def assess(observation: Observation, spec: ObservationSpec, now: dt.datetime) -> Assessment:
     """Return what the evidence says at `now`.
 
     A Fail is final: record it together with the observation, since later answers may weaken the evidence again.

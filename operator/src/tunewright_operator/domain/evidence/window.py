@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from datetime import datetime
 
 from tunewright_contracts.evaluation_report import Verdict
 from tunewright_contracts.metrics import LiveMetricType
@@ -26,7 +26,7 @@ from tunewright_operator.domain.evidence.observation import (
 from tunewright_operator.domain.evidence.verdict import Assessment, ErrorBudget, ObservationSpec, assess
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Window:
     """The rules of one window, fixed by the spec and by whom the candidate is compared with."""
 
@@ -122,7 +122,9 @@ def _read_arm(counters: RevisionCounters | None) -> ArmCounters:
     )
 
 
-def open_window(window: Window, candidate: CandidateRevision, readings: list[PodReading], now: datetime) -> Observation:
+def open_window(
+    window: Window, candidate: CandidateRevision, readings: list[PodReading], now: dt.datetime
+) -> Observation:
     """Start counting now.
 
     A bake is compared with the incumbent's part of the rollout's last window, or of all that its pods counted when there was none.
@@ -144,13 +146,13 @@ def open_window(window: Window, candidate: CandidateRevision, readings: list[Pod
 
 
 def watch(
-    window: Window, observation: Observation, readings: list[PodReading], existing_pods: set[str], now: datetime
+    window: Window, observation: Observation, readings: list[PodReading], existing_pods: set[str], now: dt.datetime
 ) -> tuple[Observation, Assessment]:
     """Add what was counted since the last look, and say what the evidence shows."""
     grown = absorb(observation, readings, existing_pods)
     assessment = assess(grown, window.rules, now)
     if assessment.verdict is Verdict.PASS:
-        assessment = replace(assessment, reasons=(*assessment.reasons, *window.not_judged))
+        assessment = dataclasses.replace(assessment, reasons=(*assessment.reasons, *window.not_judged))
     return grown, assessment
 
 

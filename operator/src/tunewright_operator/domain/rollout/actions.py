@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
 
 from tunewright_operator.api.adapter_deployment import CandidateRevision
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class JobReference:
     """A Job that exists."""
 
@@ -15,7 +15,7 @@ class JobReference:
     uid: str
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class WantedInspection:
     """The inspection that the spec's address needs; Job and request have the same name."""
 
@@ -23,7 +23,7 @@ class WantedInspection:
     uri: str
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class WantedEvaluation:
     """The evaluation that the candidate's current step waits for; Job, request and token have the same name."""
 
@@ -34,28 +34,28 @@ class WantedEvaluation:
     server_url: str
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class EnsureInspection:
     """Create the Job that reads the manifest at an address, and its request, as far as they do not exist."""
 
     inspection: WantedInspection
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class DeleteInspection:
     """Delete an inspection that failed, so that a new one can have its name."""
 
     job: JobReference
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class EnsureEvaluation:
     """Create an evaluation's Job, its request and its first token, as far as they do not exist."""
 
     evaluation: WantedEvaluation
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class RenewToken:
     """Give a running evaluation a new token before its token expires."""
 
@@ -63,7 +63,7 @@ class RenewToken:
     job: JobReference
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class RemoveEvaluations:
     """Delete the evaluations that no step waits for, with everything that they own."""
 

@@ -8,8 +8,8 @@ changes only when the bake ends; until then the incumbent stays loaded and can h
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from collections.abc import Callable
-from datetime import datetime
 from typing import TypeVar
 
 from tunewright_operator.api.adapter_deployment import (
@@ -44,10 +44,10 @@ UNSEEN_SECONDS = 2.0
 """When to look again for a server that no loop has polled yet: about as often as a busy one is polled."""
 
 AnyRevision = TypeVar("AnyRevision", bound=Revision)
-Rule = Callable[[Situation, datetime], Decision | None]
+Rule = Callable[[Situation, dt.datetime], Decision | None]
 
 
-def decide(situation: Situation, now: datetime) -> Decision:
+def decide(situation: Situation, now: dt.datetime) -> Decision:
     """Return the next status, and what is done about Jobs before it is written.
 
     The actions follow from the status as it was read: a Job's report is not removed before the status holds what came of it.
@@ -59,7 +59,7 @@ def decide(situation: Situation, now: datetime) -> Decision:
     return dataclasses.replace(decision, actions=actions, wait=wait)
 
 
-def _decide_status(situation: Situation, now: datetime) -> Decision:
+def _decide_status(situation: Situation, now: dt.datetime) -> Decision:
     """Return the first decision that a rule makes; the rules' order is their precedence."""
     for rule in (_handle_request, _finish_ending, _follow_address, _supersede, _advance, _accept):
         decision = rule(situation, now)
@@ -68,7 +68,7 @@ def _decide_status(situation: Situation, now: datetime) -> Decision:
     return Decision(situation.status)
 
 
-def _handle_request(situation: Situation, now: datetime) -> Decision | None:
+def _handle_request(situation: Situation, now: dt.datetime) -> Decision | None:
     """Handle the first pending annotation; its record and its effect are one write."""
     pending = list_pending(situation.annotations, situation.status.last_handled_requests)
     if not pending:
@@ -100,7 +100,7 @@ def _current(situation: Situation, request: Request) -> CandidateRevision | None
     return candidate
 
 
-def _abort(situation: Situation, request: Request, _: datetime) -> Decision:
+def _abort(situation: Situation, request: Request, _: dt.datetime) -> Decision:
     candidate = _current(situation, request)
     if candidate is None:
         return _ignore(situation, request, f"{request.revision} is not the candidate")
@@ -109,7 +109,7 @@ def _abort(situation: Situation, request: Request, _: datetime) -> Decision:
     )
 
 
-def _promote(situation: Situation, request: Request, now: datetime) -> Decision:
+def _promote(situation: Situation, request: Request, now: dt.datetime) -> Decision:
     """Pass the current step by a person's word; in the bake, end it."""
     candidate = _current(situation, request)
     if candidate is None:
@@ -125,7 +125,7 @@ def _promote(situation: Situation, request: Request, now: datetime) -> Decision:
     return transitions.promote(situation, candidate, now, message)
 
 
-def _retry(situation: Situation, request: Request, now: datetime) -> Decision:  # noqa: PLR0911 - a chain of early decisions
+def _retry(situation: Situation, request: Request, now: dt.datetime) -> Decision:  # noqa: PLR0911 - a chain of early decisions
     """Begin the current step again, or let a revision that was rolled back try once more."""
     candidate = _current(situation, request)
     if candidate is not None and candidate.step >= len(situation.spec.rollout.steps):
@@ -155,7 +155,7 @@ def _retry(situation: Situation, request: Request, now: datetime) -> Decision:  
     return Decision(accepted, (Notice(Why.RETRY_REQUESTED, f"{revision.revision} may try again: {request.value}"),))
 
 
-def _roll_back(situation: Situation, request: Request, now: datetime) -> Decision | None:
+def _roll_back(situation: Situation, request: Request, now: dt.datetime) -> Decision | None:
     """Return to an earlier revision; a candidate on its way is withdrawn first, and the request waits for that."""
     entry = history.find_revision(situation.status.history, request.revision)
     if entry is None or not any(
@@ -198,7 +198,7 @@ def _find(status: AdapterDeploymentStatus, wanted: Revision | None, name: str) -
     return None if entry is None else history.as_revision(entry)
 
 
-def _finish_ending(situation: Situation, now: datetime) -> Decision | None:
+def _finish_ending(situation: Situation, now: dt.datetime) -> Decision | None:
     """Record a withdrawn candidate once every ready replica routes without it."""
     candidate = situation.candidate
     if candidate is None or candidate.ending is None:
@@ -219,7 +219,7 @@ def _finish_ending(situation: Situation, now: datetime) -> Decision | None:
     return Decision(situation.status.updated(candidate=None, history=entries), again=True)
 
 
-def _follow_address(situation: Situation, now: datetime) -> Decision | None:
+def _follow_address(situation: Situation, now: dt.datetime) -> Decision | None:
     """Read an adapter from where the spec says it lies by now, when its old address serves no more; its digest says that it is the same.
 
     An address that works is kept: the new one may be refused, and would take the alias' answers with it.
@@ -241,7 +241,7 @@ def _move(revision: AnyRevision | None, wanted: Revision) -> AnyRevision | None:
     return revision.updated(uri=wanted.uri)
 
 
-def _supersede(situation: Situation, now: datetime) -> Decision | None:
+def _supersede(situation: Situation, now: dt.datetime) -> Decision | None:
     """Withdraw the candidate when the spec, or a person's rollback, asks for another revision."""
     candidate = situation.candidate
     if candidate is None or candidate.ending is not None:
@@ -273,7 +273,7 @@ def _supersede(situation: Situation, now: datetime) -> Decision | None:
     )
 
 
-def _accept(situation: Situation, now: datetime) -> Decision | None:  # noqa: PLR0911 - a chain of early decisions
+def _accept(situation: Situation, now: dt.datetime) -> Decision | None:  # noqa: PLR0911 - a chain of early decisions
     """Take what the spec names as the candidate, when it is neither stable nor barred."""
     choice, status = choose_adapter(situation, now), situation.status
     if isinstance(situation.server, Unseen) and status.stable is not None and _names_nothing_new(choice, status):
@@ -330,7 +330,7 @@ def _consider(choice: Choice, status: AdapterDeploymentStatus) -> Decision | Non
 
 
 def _accept_revision(
-    status: AdapterDeploymentStatus, revision: Revision, now: datetime, *, step: int
+    status: AdapterDeploymentStatus, revision: Revision, now: dt.datetime, *, step: int
 ) -> AdapterDeploymentStatus:
     candidate = CandidateRevision(**history.as_revision(revision).model_dump(), accepted_at=format_time(now), step=step)
     return status.updated(candidate=candidate)
@@ -354,7 +354,7 @@ def _look_at_server(situation: Situation) -> Decision | None:
             return transitions.hold(status, refusal.reason, refusal.message, stalled=True)
 
 
-def _advance(situation: Situation, now: datetime) -> Decision | None:
+def _advance(situation: Situation, now: dt.datetime) -> Decision | None:
     """Run the candidate's current step."""
     candidate = situation.candidate
     if candidate is None:

@@ -5,10 +5,10 @@ The Job runs in the deployment's namespace with its storage, and asks the server
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
 
 from tunewright_contracts.evaluation_report import EvaluationReport
 from tunewright_operator.api.adapter_deployment import AdapterDeploymentSpec, CandidateRevision
@@ -29,7 +29,7 @@ TOKEN_RENEWAL_SECONDS = 300.0
 """A third of a token's life: the kubelet takes up to two minutes to bring a renewed one into the pod."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class EvaluationView:
     """How the evaluation of the current step stands: a report, a failure of the Job, or neither while it runs.
 
@@ -84,7 +84,7 @@ def may_change_evaluations(situation: Situation) -> bool:
     return isinstance(situation.server, Seen) or candidate is None or candidate.ending is not None
 
 
-def view_evaluation(situation: Situation, now: datetime) -> EvaluationView:
+def view_evaluation(situation: Situation, now: dt.datetime) -> EvaluationView:
     """Return how the wanted evaluation stands."""
     found = _find_wanted_run(situation)
     if found is None or not may_change_evaluations(situation):
@@ -98,7 +98,7 @@ def view_evaluation(situation: Situation, now: datetime) -> EvaluationView:
     return EvaluationView(failure=words.strip(), finished_at=ended)
 
 
-def plan_evaluations(situation: Situation, now: datetime) -> tuple[RolloutAction, ...]:
+def plan_evaluations(situation: Situation, now: dt.datetime) -> tuple[RolloutAction, ...]:
     """Return what to do so that exactly the wanted evaluation exists, with a valid token for as long as it runs."""
     if not may_change_evaluations(situation):
         return ()
@@ -109,7 +109,7 @@ def plan_evaluations(situation: Situation, now: datetime) -> tuple[RolloutAction
     return (*others, *_equip(wanted, _find_wanted_run(situation), now))
 
 
-def _equip(wanted: WantedEvaluation, found: EvaluationRun | None, now: datetime) -> tuple[RolloutAction, ...]:
+def _equip(wanted: WantedEvaluation, found: EvaluationRun | None, now: dt.datetime) -> tuple[RolloutAction, ...]:
     """Return what a wanted evaluation lacks: itself, its request and token, or a token that stays valid."""
     if found is None:
         return (EnsureEvaluation(wanted),)

@@ -5,9 +5,9 @@ A Job reads it, because the operator has no credentials for storage.
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 import hashlib
-from dataclasses import dataclass
-from datetime import datetime
 
 from tunewright_contracts.phase_result import AdapterSummary
 from tunewright_contracts.phase_result import Outcome as RunOutcome
@@ -30,7 +30,7 @@ INSPECTION_RETRY_SECONDS = 300.0
 """Pause before a failed inspection runs again: no event reports that an address was corrected or became readable."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Inspection:
     """What is known of `spec.adapter.uri`: ``adapter``, or the reason why not; neither while its manifest is read.
 
@@ -69,7 +69,7 @@ def find_inspection(deployment: AdapterDeployment) -> WantedInspection | None:
     return WantedInspection(f"{deployment.metadata.name}-inspect-{digest}", address)
 
 
-def view_inspection(situation: Situation, now: datetime) -> Inspection | None:
+def view_inspection(situation: Situation, now: dt.datetime) -> Inspection | None:
     """Return what is known of the spec's address; None when there is none to read."""
     uri = find_unread_address(situation.deployment)
     if uri is None:
@@ -80,7 +80,7 @@ def view_inspection(situation: Situation, now: datetime) -> Inspection | None:
     return Inspection() if situation.inspection is None else _view_run(situation.inspection, now)
 
 
-def plan_inspection(situation: Situation, now: datetime) -> tuple[RolloutAction, ...]:
+def plan_inspection(situation: Situation, now: dt.datetime) -> tuple[RolloutAction, ...]:
     """Return what to do so that the spec's address is read, and read again some time after a failure."""
     wanted, run = find_inspection(situation.deployment), situation.inspection
     if wanted is None or situation.secret_problem is not None:
@@ -94,7 +94,7 @@ def plan_inspection(situation: Situation, now: datetime) -> tuple[RolloutAction,
     return (DeleteInspection(JobReference(run.name, run.uid)),)
 
 
-def _view_run(run: JobRun, now: datetime) -> Inspection:
+def _view_run(run: JobRun, now: dt.datetime) -> Inspection:
     adapter = _find_adapter(run)
     if adapter is not None:
         return Inspection(adapter)

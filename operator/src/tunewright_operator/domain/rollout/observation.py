@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
 
 from tunewright_contracts.evaluation_report import EvaluationReport
 from tunewright_contracts.reasons import Reason
@@ -28,17 +27,17 @@ UNREAD_SECRET = SecretFacts(exists=False)
 """A Secret that was not read counts as one that does not exist."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Missing:
     """No ModelServer has the name in `spec.serverRef`."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Unseen:
     """The ModelServer exists, but its loop has not reported it lately, for example because the operator has just started."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Seen:
     """The ModelServer as its loop last reported it."""
 
@@ -47,7 +46,7 @@ class Seen:
     url: str
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class EvaluationRun:
     """An evaluation's Job that exists. Its pods and its token are read only of the evaluation that the current step waits for."""
 
@@ -57,7 +56,7 @@ class EvaluationRun:
     """RFC 3339; empty when the token does not carry its time, None when the Job has no token."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Situation:
     """Everything that was read for one decision: what no decision needs now was not read and has its default."""
 
@@ -105,14 +104,14 @@ class Situation:
         return bool(facts.ready_pods) and facts.is_everywhere(desired_targets(self.status))
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class ActiveStep:
     """The candidate's current step, on a server that was seen and that does not refuse the candidate."""
 
     situation: Situation
     candidate: CandidateRevision
     server: ServerFacts
-    now: datetime
+    now: dt.datetime
 
     @property
     def spec(self) -> AdapterDeploymentSpec:
@@ -137,7 +136,7 @@ class ActiveStep:
         return dataclasses.replace(self, situation=situation, candidate=candidate)
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Notice:
     """A transition, reported as an Event after the status was written."""
 
@@ -146,7 +145,7 @@ class Notice:
     warning: bool = False
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Wait:
     """What a rollout waits for; ``stalled``: only a person can end it."""
 
@@ -155,7 +154,7 @@ class Wait:
     stalled: bool = False
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Decision:
     """The next status, with one transition at most, and what is done about Jobs before it is written.
 

@@ -6,8 +6,8 @@ does nothing and an interrupted one is not lost. The nonce lets the same request
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from tunewright_operator.api.adapter_deployment import HandledRequest, Verb
 
@@ -18,7 +18,7 @@ ORDER = (Verb.ABORT, Verb.ROLLBACK, Verb.RETRY, Verb.PROMOTE)
 """Abort beats promote: when both wait, the careful one wins."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Request:
     """One verb asked of one revision; ``revision`` is empty when the annotation cannot be read."""
 

@@ -5,9 +5,9 @@ Nothing here knows how a rollout goes; it answers "what does the spec name now, 
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 
 from tunewright_contracts.adapter_manifest import revision_name
 from tunewright_contracts.reasons import Reason
@@ -26,7 +26,7 @@ from tunewright_operator.domain.rollout.inspection import Inspection, find_known
 from tunewright_operator.domain.rollout.observation import Situation
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Choice:
     """What the spec names.
 
@@ -42,7 +42,7 @@ class Choice:
     message: str = ""
 
 
-def choose_adapter(situation: Situation, now: datetime) -> Choice:
+def choose_adapter(situation: Situation, now: dt.datetime) -> Choice:
     """Return what the spec names, given the namespace's jobs and the inspection of its address."""
     spec, status, jobs = situation.spec, situation.status, situation.jobs
     adapter = spec.adapter

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import datetime as dt
 
 from tunewright_operator.api.adapter_deployment import AdapterDeploymentStatus, Convergence, Outcome
 from tunewright_operator.api.conditions import AdapterDeploymentCondition as Type
@@ -15,7 +15,7 @@ from tunewright_operator.domain.serving.weights import desired_targets
 
 
 def report(
-    situation: Situation, decision: Decision, now: datetime, refused: Problem | None = None
+    situation: Situation, decision: Decision, now: dt.datetime, refused: Problem | None = None
 ) -> AdapterDeploymentStatus:
     """Return the decision's status with its conditions and its convergence; ``refused``: why the cluster refused an action."""
     status, generation = decision.status, situation.deployment.metadata.generation

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
-from datetime import datetime
 
 from tunewright_contracts.reasons import Reason
 from tunewright_operator.api.adapter_deployment import (
@@ -60,7 +60,7 @@ def step_on(status: AdapterDeploymentStatus, candidate: CandidateRevision, notic
     return Decision(after, (notice,) if notice else (), again=True)
 
 
-def promote(situation: Situation, candidate: CandidateRevision, now: datetime, message: str) -> Decision:
+def promote(situation: Situation, candidate: CandidateRevision, now: dt.datetime, message: str) -> Decision:
     """Make the candidate the stable revision."""
     text = format_time(now)
     stable = StableRevision(**history.as_revision(candidate).model_dump(), since=text)

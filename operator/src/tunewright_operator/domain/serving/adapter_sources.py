@@ -6,7 +6,7 @@ rule again, from `ServingPlan.adapter_sources`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
 
 from tunewright_contracts.serving_plan import AdapterSource
 from tunewright_contracts.storage_uri import StorageURI, StorageURIError
@@ -14,7 +14,7 @@ from tunewright_contracts.storage_uri import StorageURI, StorageURIError
 NAMESPACE_PLACEHOLDER = "{namespace}"
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class SourcePolicy:
     """The prefixes of a server; none means that only the server's own namespace may serve, from anywhere."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from tunewright_contracts.serving_plan import ServingPlan
 from tunewright_operator.domain.output_schemas import explain_bad_schema
@@ -15,7 +14,7 @@ from tunewright_operator.domain.serving.kept_route import keep_route
 from tunewright_operator.domain.serving.slots import admit_aliases
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Admission:
     """The tenants to serve, without the revisions that must not be loaded; refusals by deployment UID, and of revisions by UID and name."""
 

@@ -6,13 +6,13 @@ or server). An unowned one goes to the lowest (creation time, namespace, name), 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 REVISION_SEPARATOR = "--"
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class AliasClaim:
     """One deployment's wish for an alias; ``created_at`` is an RFC 3339 time in UTC, which sorts as text."""
 

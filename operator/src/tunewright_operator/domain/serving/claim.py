@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from tunewright_contracts.metrics import LiveMetricType
 from tunewright_contracts.reasons import Reason
@@ -24,7 +23,7 @@ from tunewright_operator.domain.serving.aliases import AliasClaim
 from tunewright_operator.domain.serving.weights import desired_targets
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class PlannedRevision:
     """A revision that a deployment wants loaded; ``weight`` is its share of the alias' requests in percent."""
 
@@ -36,7 +35,7 @@ class PlannedRevision:
     weight: int = 0
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Tenant:
     """One AdapterDeployment as a plan sees it."""
 
@@ -53,7 +52,7 @@ class Tenant:
     """The route of the last plan, of a deployment that this operator cannot read: it stays, with all that its alias has loaded."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class ServerView:
     """What a ModelServer offers."""
 
@@ -67,7 +66,7 @@ class ServerView:
     sources: SourcePolicy
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Refusal:
     """Why something of a deployment is not in the plan."""
 
@@ -75,7 +74,7 @@ class Refusal:
     message: str
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Refusals:
     """What a deployment was refused: the alias (nothing of it is served), or one of its revisions by name."""
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from tunewright_contracts.serving_plan import PodState, ServingPlan
 from tunewright_operator.api.adapter_deployment import AdapterDeployment
@@ -16,7 +16,7 @@ from tunewright_operator.domain.serving.claim import Refusals
 from tunewright_operator.domain.serving.pods import DeploymentFacts, ServerPod
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class ObservedTenant:
     """An AdapterDeployment that names the server."""
 
@@ -27,7 +27,7 @@ class ObservedTenant:
     """None when it does not fit this operator's API: then only its metadata is known."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class PlanFacts:
     """The plan as the API server holds it."""
 
@@ -39,7 +39,7 @@ class PlanFacts:
     """Why no plan may be written: the ConfigMap of its name belongs to another."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class ServerObservation:
     """Everything that a decision about a ModelServer rests on."""
 
@@ -54,18 +54,18 @@ class ServerObservation:
     template_changed: bool = False
     """Whether the Deployment was last applied with another pod template than the one wanted now."""
     pods: tuple[ServerPod, ...] = ()
-    states: Mapping[str, PodState] = field(default_factory=dict)
+    states: Mapping[str, PodState] = dataclasses.field(default_factory=dict)
     """The answers of the pods that answered, by UID."""
     tenants: tuple[ObservedTenant, ...] = ()
     plan: PlanFacts = PlanFacts()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class CreateSigningKey:
     """Create the operator's signing key."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class ApplyChildren:
     """Apply the server's objects, with ``base_model`` in the configuration of its pods."""
 
@@ -74,14 +74,14 @@ class ApplyChildren:
     """Leave the pods' configuration and the Deployment as they are: replacing the only pod would be an outage."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class WritePlan:
     """Write a signed plan over the last one."""
 
     plan: ServingPlan
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class PushPlan:
     """Offer the written plan, as read back, to the answering pods that do not have it."""
 
@@ -89,7 +89,7 @@ class PushPlan:
 ServerAction = CreateSigningKey | ApplyChildren | WritePlan | PushPlan
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class ServerDecision:
     """What to do, and what the status shows of it besides what came of the actions."""
 
@@ -101,7 +101,7 @@ class ServerDecision:
     """What was refused to whom, by AdapterDeployment UID; None when no plan could be decided."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class ServerOutcome:
     """What holds after the actions."""
 

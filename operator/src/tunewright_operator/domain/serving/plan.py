@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from tunewright_contracts.serving_plan import (
     MAX_PLAN_BYTES,
@@ -29,7 +28,7 @@ from tunewright_operator.domain.serving.slots import SlotRequest, Standing, gran
 SIGNATURE_OVERHEAD_BYTES = 256
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class PodReport:
     """What one pod that answered says of plans."""
 
@@ -44,7 +43,7 @@ def report_pod(state: PodState) -> PodReport:
     return PodReport(state.plan_generation, conflict=state.plan_status is PlanStatus.CONFLICT, in_flight=in_flight)
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class PlanDecision:
     """The plan that pods should have. ``changed``: it is a new generation, to be written; else it is the last one again."""
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from tunewright_contracts.document import ContractError
@@ -13,7 +13,7 @@ from tunewright_operator.api.labels import controller_uid
 from tunewright_operator.domain.job_run import read_pod_run
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class ServerPod:
     """A pod whose owner chain ends at the ModelServer. ``ip`` is empty until its containers run."""
 
@@ -27,7 +27,7 @@ class ServerPod:
     """Why it does not run, in the words of the scheduler, the kubelet or the pod itself."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class DeploymentFacts:
     """The Deployment that a ModelServer controls."""
 

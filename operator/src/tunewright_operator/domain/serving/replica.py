@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from tunewright_contracts.serving_plan import AdapterPhase, AdapterState, PodState, ServingPlan
 from tunewright_operator.domain.serving.claim import Refusals
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class AdapterFailure:
     """Why a pod has not loaded an adapter, as the pod reported it; ``reason`` is in CamelCase."""
 
@@ -22,7 +21,7 @@ class AdapterFailure:
         return f"{self.reason}: {self.message}"
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class PodView:
     """One pod of the server; ``state`` is None when it did not answer the last poll."""
 
@@ -47,7 +46,7 @@ class PodView:
         return {**self.failed, **self.retried}
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class ServerFacts:
     """What the ModelServer makes of the deployment: the plan as last written and read back, and its pods."""
 

@@ -7,8 +7,8 @@ is ever evicted.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 
 
@@ -25,7 +25,7 @@ class Standing(IntEnum):
     """The first revision of an alias."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class SlotRequest:
     """One adapter's wish; ``order`` decides between equal standings."""
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+import dataclasses
+import datetime as dt
 
 from tunewright_contracts.serving_plan import ServingPlan
 from tunewright_operator.api import labels
@@ -30,7 +30,7 @@ MAX_REPORTED_PODS = 64
 MAX_REPORTED_FAILURES = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class ServerReport:
     """How a server is after a decision's actions: what to record, what rollouts see of it, and when to reconcile again."""
 
@@ -39,7 +39,7 @@ class ServerReport:
     reconcile_after_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class _Pool:
     """What conditions are assessed from."""
 
@@ -74,7 +74,7 @@ class _Pool:
 
 
 def report(
-    observation: ServerObservation, decision: ServerDecision, outcome: ServerOutcome, now: datetime
+    observation: ServerObservation, decision: ServerDecision, outcome: ServerOutcome, now: dt.datetime
 ) -> ServerReport:
     """Return how the server is after the actions of a decision."""
     states = outcome.states
@@ -101,7 +101,7 @@ def _decide_pause(observation: ServerObservation, pool: _Pool) -> float:
     return QUIET_POLL_SECONDS if settled and not busy else ROLLOUT_POLL_SECONDS
 
 
-def _build_status(pool: _Pool, now: datetime) -> ModelServerStatus:
+def _build_status(pool: _Pool, now: dt.datetime) -> ModelServerStatus:
     server, plan, answering = pool.server, pool.plan, pool.answering
     wanted_names = {adapter.name for adapter in plan.adapters} if plan else set()
     everywhere = [name for name in wanted_names if answering and all(name in view.loaded for view in answering)]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 import json
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -33,7 +33,7 @@ from tunewright_operator.domain.evidence.observation import (
 )
 from tunewright_operator.domain.evidence.verdict import ErrorBudget, ObservationSpec, assess
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 ERRORS = LiveMetric("ErrorRate", max_regression=0.02)
 CONTRACT = LiveMetric("OutputContract", max_regression=0.02, minimum=0.9)
 METRICS = (ERRORS, CONTRACT)
@@ -107,7 +107,7 @@ def test_a_restart_of_the_operator_at_every_poll_changes_no_digit(history):
         steady = absorb(steady, readings)
         stored = json.loads(json.dumps(absorb(restarted, readings).to_wire()))
         restarted = Observation.from_wire(stored)
-        now = NOW + timedelta(seconds=number)
+        now = NOW + dt.timedelta(seconds=number)
         assert restarted == steady
         assert assess(restarted, SPEC, now) == assess(steady, SPEC, now)
 
@@ -124,7 +124,7 @@ def test_missed_polls_lose_no_answer(history, data):
     assert some.arms == every.arms
     assert some.lost == 0
     absolute = [guard.test is Test.MINIMUM for guard in every.guards].index(True)
-    later = NOW + timedelta(seconds=9)
+    later = NOW + dt.timedelta(seconds=9)
     assert assess(some, SPEC, later).findings[absolute] == assess(every, SPEC, later).findings[absolute]
 
 
@@ -321,4 +321,4 @@ def test_counters_of_another_shape_are_refused(counters, message):
 @pytest.mark.parametrize("bounds", [{"max_regression": -0.1}, {"max_regression": 0.95}, {"minimum": 1.1}])
 def test_bounds_that_no_test_can_hold_are_refused(bounds):
     with pytest.raises(ValueError, match="metric ErrorRate: m"):
-        replace(LiveMetric("ErrorRate"), **bounds)
+        dataclasses.replace(LiveMetric("ErrorRate"), **bounds)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime as dt
 import importlib.util
 import math
 import sys
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ from tunewright_operator.domain.evidence.observation import (
 )
 from tunewright_operator.domain.evidence.verdict import Assessment, ErrorBudget, ObservationSpec, assess
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 ERRORS = LiveMetric("ErrorRate", max_regression=0.02)
 CONTRACT = LiveMetric("OutputContract", minimum=0.95)
 
@@ -50,7 +50,7 @@ def judge(observation: Observation, seconds: float = 60, **options) -> Assessmen
     metrics = options.pop("metrics", [ERRORS])
     settings = {"min_requests": 100, "max_seconds": 1800} | options
     spec = ObservationSpec(**settings, budget=ErrorBudget.share_out(0.95, metrics, 3))
-    return assess(observation, spec, NOW + timedelta(seconds=seconds))
+    return assess(observation, spec, NOW + dt.timedelta(seconds=seconds))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def judge(observation: Observation, seconds: float = 60, **options) -> Assessmen
 )
 def test_evidence_is_told_as_people_write_numbers(log_e_value, words):
     (finding,) = judge(observe([ERRORS], arm(60, 30), arm(600, 12))).findings
-    assert f"(evidence {words}, rollback at 60)" in replace(finding, log_e_value=log_e_value).describe()
+    assert f"(evidence {words}, rollback at 60)" in dataclasses.replace(finding, log_e_value=log_e_value).describe()
 
 
 def test_a_candidate_that_is_much_worse_fails_before_it_has_enough_requests():
@@ -174,8 +174,8 @@ def test_guards_and_windows_share_one_error_budget():
 
 def test_the_threshold_itself_is_enough():
     finding = judge(observe([ERRORS], arm(100), arm(900))).findings[0]
-    assert replace(finding, log_e_value=finding.log_threshold).failed
-    assert not replace(finding, log_e_value=finding.log_threshold - 1e-9).failed
+    assert dataclasses.replace(finding, log_e_value=finding.log_threshold).failed
+    assert not dataclasses.replace(finding, log_e_value=finding.log_threshold - 1e-9).failed
 
 
 def test_a_bakes_bet_has_half_of_its_guards_budget():

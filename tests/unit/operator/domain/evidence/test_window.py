@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import datetime as dt
 
 import pytest
 
@@ -123,7 +123,7 @@ def reading(name: str, answers: int, bad: int) -> PodReading:
 
 
 def test_a_bake_is_held_to_the_last_window_and_without_one_to_all_that_its_pods_counted() -> None:
-    spec, now = make_spec(ERRORS), datetime(2026, 1, 1, tzinfo=UTC)
+    spec, now = make_spec(ERRORS), dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     step = build_window(spec, 2, has_incumbent=True, slow_limit_known=False)
     bake = build_window(spec, 4, has_incumbent=True, slow_limit_known=False)
     pods = [reading("a", 400, 4), reading("b", 600, 8)]
