@@ -122,18 +122,23 @@ def test_a_customer_who_thinks_notices_that_the_pace_has_changed(monkeypatch, tm
     monkeypatch.setattr(client, "CUSTOMERS_FILE", tmp_path / "customers")
     monkeypatch.setattr(client, "CHECK_SECONDS", 0.001)
     one = client.Client("http://127.0.0.1", "support", iter([[REQUEST, REQUEST], [REQUEST]]))
-    asked = []
+    asked, timers = [], []
 
     def ask(request):
         asked.append(request)
         # The second ticket comes at once although the customer began to think for an hour; after the end, none comes.
-        client.set_pace(client.Pace(1, 3600) if len(asked) == 1 else client.Pace(-1, 0))
-        threading.Timer(0.01, client.set_pace, [client.Pace(1 if len(asked) == 1 else -1, 0)]).start()
+        if len(asked) == 1:
+            client.set_pace(client.Pace(1, 3600))
+            timers.append(threading.Timer(0.01, client.set_pace, [client.Pace(1, 0)]))
+            timers[0].start()
+        else:
+            client.set_pace(client.Pace(-1, 0))
         return 0.0, {"status": 200}
 
     monkeypatch.setattr(one, "ask", ask)
     client.set_pace(client.Pace(1, 0))
     one.serve(0)
+    timers[0].join()
     assert len(asked) == 2
 
 
