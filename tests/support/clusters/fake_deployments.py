@@ -122,7 +122,7 @@ class FakeDeployments:
         mounted = self.mounted_plan()
         for body in self.pods():
             pod = self._server_of(body)
-            ready = pod.reachable and pod.ready and pod.state().settled and (mounted is None or pod.plan is not None)
+            ready = pod.reachable and pod.ready and pod.settled and (mounted is None or pod.plan is not None)
             if _is_ready(body) != ready:
                 conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
                 self._cluster.edit(POD, self._namespace, body["metadata"]["name"], partial(_set_conditions, conditions))

@@ -70,21 +70,32 @@ class FakePod:
         self.in_flight: dict[str, int] = {}
         self.counters: dict[tuple[str, str], Counters] = {}
         self.unloaded: list[str] = []
+        self._hashed: tuple[ServingPlan | None, str] = (None, "")
 
     @property
     def generation(self) -> int:
         return self.plan.generation if self.plan else 0
+
+    @property
+    def plan_hash(self) -> str:
+        """The plan's hash, computed once for each plan."""
+        if self._hashed[0] is not self.plan:
+            self._hashed = (self.plan, self.plan.content_hash() if self.plan else "")
+        return self._hashed[1]
+
+    @property
+    def settled(self) -> bool:
+        """Whether each adapter of the plan is loaded or has failed for good."""
+        return all(
+            entry.name in self.loaded | self.broken.keys() for entry in (self.plan.adapters if self.plan else ())
+        )
 
     def apply(self, plan: ServingPlan) -> None:
         """Apply the highest generation seen; refuse lower ones; report an equal one with another hash."""
         if self.plan is not None and plan.generation < self.plan.generation:
             self.plan_status = PlanStatus.REFUSED
             return
-        if (
-            self.plan is not None
-            and plan.generation == self.plan.generation
-            and plan.content_hash() != self.plan.content_hash()
-        ):
+        if self.plan is not None and plan.generation == self.plan.generation and plan.content_hash() != self.plan_hash:
             self.plan_status = PlanStatus.CONFLICT
             return
         self.plan, self.plan_status = plan, PlanStatus.APPLIED
@@ -115,9 +126,9 @@ class FakePod:
         revision = self._choose(route, session)
         if revision is None:
             return None
-        self.counters.setdefault((alias, revision), Counters()).count(
-            _spread("bucket", session, BUCKETS), judge(revision)
-        )
+        if (alias, revision) not in self.counters:
+            self.counters[alias, revision] = Counters()
+        self.counters[alias, revision].count(_spread("bucket", session, BUCKETS), judge(revision))
         return revision
 
     def _choose(self, route: Route, session: str) -> str | None:
@@ -137,9 +148,9 @@ class FakePod:
             pod_uid=self.uid,
             boot_id=f"{self.uid}-{self.boot}",
             plan_generation=self.generation,
-            plan_hash=self.plan.content_hash() if self.plan else "",
+            plan_hash=self.plan_hash,
             plan_status=self.plan_status,
-            settled=all(adapter.name in self.loaded or adapter.name in self.broken for adapter in adapters),
+            settled=self.settled,
             adapters=tuple(
                 AdapterState(
                     name=adapter.name,

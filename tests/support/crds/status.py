@@ -3,44 +3,39 @@
 from __future__ import annotations
 
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import orjson
-import yaml
-from jsonschema.protocols import Validator
-from jsonschema.validators import validator_for
 
-CRDS = Path(__file__).parents[3] / "crds"
+from support.crds.schema import read_crds, root_schema
+from tunewright_operator.api.kinds import Kind
 
 
 @cache
-def load_status_schema(plural: str) -> dict[str, Any]:
-    crd = yaml.safe_load((CRDS / f"tunewright.dev_{plural}.yaml").read_text())
-    schema: dict[str, Any] = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
+def load_status_schema(kind: Kind) -> dict[str, Any]:
+    schema: dict[str, Any] = root_schema(read_crds()[kind.name])["properties"]["status"]
     return schema
 
 
 @cache
-def build_validator(plural: str) -> Validator:
-    """Return the validator of a kind's status: `jsonschema.validate` would check the schema itself each time, the most of a loop test."""
-    schema = load_status_schema(plural)
-    found: type[Validator] = validator_for(schema)
-    return found(schema)
+def build_validator(kind: Kind) -> jsonschema_rs.Validator:
+    """Return the validator of a kind's status; building one takes longer than any use of it."""
+    return jsonschema_rs.validator_for(load_status_schema(kind))
 
 
-def check_status(plural: str, status: dict[str, Any]) -> None:
+def check_status(kind: Kind, status: dict[str, Any]) -> None:
     """Fail when the API server would refuse this status, or silently drop a field of it."""
-    _check_status(plural, orjson.dumps(status, option=orjson.OPT_SORT_KEYS))
+    _check_status(kind, orjson.dumps(status, option=orjson.OPT_SORT_KEYS))
 
 
 @lru_cache(maxsize=10_000)
-def _check_status(plural: str, text: bytes) -> None:
+def _check_status(kind: Kind, text: bytes) -> None:
     # Loops write the same statuses again and again, most of all those that a crash test plays once per write.
-    schema, status = load_status_schema(plural), orjson.loads(text)
-    build_validator(plural).validate(status)
+    schema, status = load_status_schema(kind), orjson.loads(text)
+    build_validator(kind).validate(status)
     pruned = list(find_pruned(schema, status, "status"))
-    assert not pruned, f"the CRD of {plural} lacks {pruned}"
+    assert not pruned, f"the CRD of {kind} lacks {pruned}"
 
 
 def check_kstatus(body: dict[str, Any], status: dict[str, Any]) -> None:

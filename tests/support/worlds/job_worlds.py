@@ -153,7 +153,7 @@ class World:
             except GoneError:
                 return None
             if len(self.cluster.writes) == before and again != 0:
-                check_status(FINE_TUNE_JOB.plural, self.status)
+                check_status(FINE_TUNE_JOB, self.status)
                 return again
         raise AssertionError(f"the operator does not come to rest: {self.cluster.writes[-6:]}")
 
@@ -210,6 +210,6 @@ class BaseModelWorld:
             except GoneError:
                 return None
             if len(self.cluster.writes) == before and again != 0:
-                check_status(BASE_MODEL.plural, self.body.get("status", {}))
+                check_status(BASE_MODEL, self.body.get("status", {}))
                 return again
         raise AssertionError("the operator does not come to rest")

@@ -215,7 +215,7 @@ class ServingWorld:
             self.restart_operator()
         for kind in (MODEL_SERVER, ADAPTER_DEPLOYMENT):
             for body in self.cluster.bodies(kind):
-                check_status(kind.plural, body.get("status", {}))
+                check_status(kind, body.get("status", {}))
 
     async def settle(self, rounds: int = 80) -> None:
         for _ in range(rounds):

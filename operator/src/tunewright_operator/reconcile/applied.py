@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import json
 
 from tunewright_operator.api.kinds import kind_of
 from tunewright_operator.api.labels import controller_uid
@@ -19,7 +17,7 @@ class AppliedChildren:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._applied: dict[tuple[str, str, str], tuple[str, dt.datetime]] = {}
+        self._applied: dict[tuple[str, str, str], tuple[Body, dt.datetime]] = {}
 
     async def apply(self, body: Body, now: dt.datetime) -> None:
         """Make the cluster's object be like this body.
@@ -30,15 +28,14 @@ class AppliedChildren:
         """
         kind, metadata = kind_of(body), body["metadata"]
         address = (kind.name, metadata["namespace"], metadata["name"])
-        digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
         last = self._applied.get(address)
-        if last is not None and last[0] == digest and (now - last[1]).total_seconds() < DRIFT_SECONDS:
+        if last is not None and last[0] == body and (now - last[1]).total_seconds() < DRIFT_SECONDS:
             return
         existing = await self._cluster.read_metadata(kind, metadata["namespace"], metadata["name"])
         if existing is not None and controller_uid(existing) != controller_uid(body):
             raise NameTakenError(f"{kind} {metadata['namespace']}/{metadata['name']}")
         await self._cluster.apply(body)
-        self._applied[address] = (digest, now)
+        self._applied[address] = (body, now)
 
     def forget(self, namespace: str, name_prefix: str) -> None:
         """Drop the memory of a resource's children."""
