@@ -52,11 +52,10 @@ def find_known_address(status: AdapterDeploymentStatus, uri: str) -> Revision | 
 
 def find_unread_address(deployment: AdapterDeployment) -> str | None:
     """Return `spec.adapter.uri` when its manifest must be read; None when it was, or when the spec names jobs."""
-    adapter = deployment.spec.adapter
-    if adapter.fine_tune_job_ref is not None or adapter.fine_tune_job_selector is not None:
+    uri = deployment.spec.adapter.uri
+    if uri is None or find_known_address(deployment.status, uri) is not None:
         return None
-    uri = adapter.uri or ""
-    return uri if find_known_address(deployment.status, uri) is None else None
+    return uri
 
 
 def find_inspection(deployment: AdapterDeployment) -> WantedInspection | None:
@@ -87,7 +86,7 @@ def plan_inspection(situation: Situation, now: dt.datetime) -> tuple[RolloutActi
         return ()
     if run is None:
         return (EnsureInspection(wanted),)
-    if not run.finished or run.ended_at is None or _find_adapter(run) is not None:
+    if run.ended_at is None or _find_adapter(run) is not None:
         return ()
     if (now - run.ended_at).total_seconds() < INSPECTION_RETRY_SECONDS:
         return ()

@@ -68,9 +68,15 @@ NOT_FOUND = PhaseResult(
             observe(inspection=run(RunState.FAILED, NOT_FOUND, ended=300)), ["delete"], id="reading failed long ago"
         ),
         pytest.param(observe(inspection=run(RunState.FAILED, ended=300)), ["delete"], id="its pod died long ago"),
+        pytest.param(
+            observe(inspection=run(RunState.FAILED, NOT_FOUND.updated(adapter=SUMMARY), ended=300)),
+            ["delete"],
+            id="a failure that names an adapter",
+        ),
         pytest.param(observe({"fineTuneJobRef": {"name": "job"}}), [], id="the spec names a job"),
         pytest.param(observe({"fineTuneJobSelector": {}}), [], id="the spec selects jobs"),
         pytest.param(observe(status={"stable": STABLE}), [], id="the address was read before"),
+        pytest.param(observe({"uri": f"{URI}/"}, {"stable": STABLE}), [], id="it was read under another spelling"),
         pytest.param(observe({"uri": "s3://models/../x"}), [], id="it is no address"),
         pytest.param(observe(secret=SecretFacts(exists=False)), [], id="there is no Secret"),
         pytest.param(observe(secret=SecretFacts(exists=True)), [], id="the Secret may not be used"),

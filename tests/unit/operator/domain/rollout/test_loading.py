@@ -74,6 +74,18 @@ def test_a_rank_that_running_replicas_were_not_started_for_waits_for_their_repla
     assert world.settle().wait.reason == "Evaluating"
 
 
+def test_a_rank_that_some_replicas_were_not_started_for_ends_no_candidate_that_the_others_refuse():
+    world = RolloutWorld(STEPS)
+    world.promote_first("one")
+    for pod in world.pods:
+        pod.broken[TWO] = "the rank 32 is over this server's 16"
+    world.pods[0].reasons[TWO] = "RankTooHigh"
+    world.name_adapter("two")
+    decision = world.settle()
+    assert (decision.wait.reason, decision.wait.stalled) == ("LoadingRetried", True)
+    assert world.deployment.status.candidate.ending is None
+
+
 @pytest.fixture
 def world(monkeypatch) -> RolloutWorld:
     """A world in which `copy` has the digest of `two`."""
