@@ -26,7 +26,7 @@ def helm() -> Helm:
     """Return a function that runs helm; the program is $HELM, the clone's own, or the one on PATH."""
     own = ROOT / "build" / "bin" / "helm"
     program = os.environ.get("HELM") or (str(own) if own.exists() else shutil.which("helm"))
-    assert program, "no helm: run `make up`, which builds it, or set HELM"
+    assert program, "no helm: run `make install`, which builds it, or set HELM"
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([program, *arguments], capture_output=True, text=True, check=False)

@@ -25,7 +25,7 @@ def find_program(name: str) -> str:
     """Return a program of the clone, or the one that an environment variable or PATH names."""
     own = ROOT / "build" / "bin" / name
     program = os.environ.get(name.upper()) or (str(own) if own.exists() else shutil.which(name))
-    assert program, f"no {name}: run `make up`, which builds it, or set {name.upper()}"
+    assert program, f"no {name}: run `make install`, which builds it, or set {name.upper()}"
     return program
 
 

@@ -108,7 +108,7 @@ def _read_log(kubectl: Kubectl, name: str) -> str:
 
 
 def has_failed(job: dict[str, Any]) -> bool:
-    """Tell whether a Job used up its attempts: it then stays as it is."""
+    """Return whether a Job used up its attempts: it then stays as it is."""
     conditions = job.get("status", {}).get("conditions", [])
     return any(one["type"] == "Failed" and one["status"] == "True" for one in conditions)
 

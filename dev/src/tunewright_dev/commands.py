@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tunewright_dev.errors import DevError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 TAIL_LINES = 20
@@ -39,9 +40,7 @@ def capture(
             words, input=stdin, env={**os.environ, **(env or {})}, cwd=cwd, capture_output=True, text=True, check=False
         )
     except FileNotFoundError as error:
-        raise DevError(
-            f"{words[0]} is not installed: {error}. Run `make up`, which installs what is missing."
-        ) from error
+        raise DevError(explain_missing(words[0], error)) from error
     if done.returncode != 0:
         raise DevError(
             f"`{shlex.join(words)}` failed with exit code {done.returncode}:\n{tail(done.stderr or done.stdout)}"
@@ -57,19 +56,44 @@ def run_logged(
     Raises:
         DevError: it failed; the message names the log and shows its end.
     """
+    with running(argv, log, env=env, cwd=cwd):
+        pass
+
+
+@contextmanager
+def running(
+    argv: Sequence[str | Path], log: Path, *, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `argv` while the block runs, with all its output in the file `log`, and wait for its end after the block.
+
+    A block that fails ends the program.
+
+    Raises:
+        DevError: the program failed; the message names the log and shows its end.
+    """
     words = [str(word) for word in argv]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         try:
-            done = subprocess.run(
-                words, env={**os.environ, **(env or {})}, cwd=cwd, stdout=output, stderr=subprocess.STDOUT, check=False
+            process = subprocess.Popen(
+                words, env={**os.environ, **(env or {})}, cwd=cwd, stdout=output, stderr=subprocess.STDOUT
             )
         except FileNotFoundError as error:
-            raise DevError(
-                f"{words[0]} is not installed: {error}. Run `make up`, which installs what is missing."
-            ) from error
-    if done.returncode != 0:
+            raise DevError(explain_missing(words[0], error)) from error
+    try:
+        yield process
+        code = process.wait()
+    except BaseException:
+        process.terminate()
+        process.wait()
+        raise
+    if code != 0:
         raise DevError(
-            f"`{shlex.join(words)}` failed with exit code {done.returncode}; its output is in {log} and ends with:\n"
+            f"`{shlex.join(words)}` failed with exit code {code}; its output is in {log} and ends with:\n"
             f"{tail(log.read_text(errors='replace'))}"
         )
+
+
+def explain_missing(program: str, error: FileNotFoundError) -> str:
+    """Return the message about a program that is not there."""
+    return f"{program} is not installed: {error}. Run `make up`, which installs what is missing."

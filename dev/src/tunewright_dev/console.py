@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 def say(message: str) -> None:
@@ -48,3 +48,15 @@ def step(title: str, command: str = "") -> Iterator[None]:
     say(f"  {title}: {time.monotonic() - started:.1f} s")
     if command:
         say(f"    $ {command}")
+
+
+def follow(title: str, wait: Callable[[], object]) -> threading.Thread:
+    """Show a step that goes on beside others until `wait` returns; the thread that shows it ends then."""
+
+    def show() -> None:
+        with step(title):
+            wait()
+
+    shown = threading.Thread(target=show, name=title, daemon=True)
+    shown.start()
+    return shown

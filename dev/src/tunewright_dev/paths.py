@@ -89,7 +89,7 @@ class Paths:
         files.write(self.run / _CLAIM, json.dumps({"state": str(self.state), "boot": _read_boot()}))
 
     def is_claimed(self) -> bool:
-        """Tell whether a cluster of ours was started since this boot and not taken down.
+        """Return whether a cluster of ours was started since this boot and not taken down.
 
         Only then are the firewall's KUBE chains and the control groups `kubepods` ours to remove.
         """

@@ -49,7 +49,7 @@ def run_picked(arguments: Sequence[str], *, collect: Run, run: Run) -> int:
 
 
 def has_tests(folders: Sequence[str], arguments: Sequence[str], collect: Run) -> bool:
-    """Tell whether pytest picks a test in the folders.
+    """Return whether pytest picks a test in the folders.
 
     Raises:
         DevError: it could not tell: wrong arguments, or a file that cannot be imported.

@@ -118,13 +118,19 @@ class LocalTarget:
         return Status("\n".join(lines), all(one.pid for one in found))
 
     def ensure_images(self) -> None:
-        """Push to the cluster's own registry, which must run."""
+        """Push to the cluster's own registry, which must run; nothing waits for helm, which is built meanwhile."""
         self.connect()
-        build.ensure_images(self.paths)
+        # Some images hold a program of the cluster.
+        binaries.ensure_programs(self.paths, binaries.CLUSTER)
+        with binaries.building(self.paths, binaries.TOOLS):
+            build.ensure_images(self.paths)
+        self.ensure_helm()
 
     def ensure_helm(self) -> Path:
-        """Return the pinned helm, building it first where that is needed."""
-        return binaries.ensure_program(self.paths, binaries.HELM)
+        """Return the pinned helm, building it and what else works on a cluster where that is needed."""
+        tools = binaries.ensure_programs(self.paths, binaries.TOOLS)
+        binaries.link_programs(self.paths, tools)
+        return tools["helm"]
 
     def open_store(self, kubectl: Kubectl) -> AbstractContextManager[S3Client]:
         """Reach the store's Service directly: this machine is the node."""

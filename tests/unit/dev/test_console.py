@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+
 from tunewright_dev import console
 
 
@@ -16,3 +18,14 @@ def test_a_step_without_a_command_shows_none(capsys):
     with console.step("waiting"):
         pass
     assert "$" not in capsys.readouterr().out
+
+
+def test_a_step_beside_others_ends_when_what_it_follows_ends(capsys):
+    ended = threading.Event()
+    shown = console.follow("building", ended.wait)
+    console.say("meanwhile")
+    ended.set()
+    shown.join(timeout=10)
+    begin, end = [line for line in capsys.readouterr().out.splitlines() if "building" in line]
+    assert begin == "  building …"
+    assert end.startswith("  building: ")

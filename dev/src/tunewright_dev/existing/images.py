@@ -117,7 +117,7 @@ def find_builder() -> str:
 
 
 def _works(builder: str) -> bool:
-    """Tell whether a builder is there; a docker without its daemon cannot build."""
+    """Return whether a builder is there; a docker without its daemon cannot build."""
     if shutil.which(builder) is None:
         return False
     return subprocess.run([builder, "info"], capture_output=True, check=False).returncode == 0

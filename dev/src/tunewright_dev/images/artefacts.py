@@ -47,7 +47,7 @@ class Artefact:
 
 def _program(program: binaries.Program) -> Artefact:
     return Artefact(
-        key=lambda paths: binaries.program_key(program, paths.clone / "dev" / program.module),
+        key=lambda paths: binaries.program_key(paths, program),
         make=lambda paths: binaries.ensure_program(paths, program),
     )
 
@@ -115,6 +115,16 @@ def find_mirror() -> str:
     raise DevError(
         f"apt on this machine knows no source of Debian {DEBIAN_SUITE} main: add one to /etc/apt/sources.list and run `apt-get update`."
     )
+
+
+def prefetch(paths: Paths) -> None:
+    """Make the files that no Go build makes.
+
+    Raises:
+        DevError: one could not be made; the message names its log.
+    """
+    for name in ("weed", "debian.tar"):
+        ARTEFACTS[name].make(paths)
 
 
 ARTEFACTS: dict[str, Artefact] = {

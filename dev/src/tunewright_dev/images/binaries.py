@@ -1,19 +1,23 @@
-"""Build the Go programs of the local cluster from the modules that go.sum pins.
+"""Build the Go programs of the local cluster from the one module whose versions go.sum pins (`dev/go`).
 
-Each program lies in a folder of the cache that is named after the hash of its inputs, so that an unchanged one is
-never built again and a second clone finds it. A build goes to a temporary folder and is renamed when it is whole.
+Programs that are missing are built by one `go build`: what they share is downloaded and compiled once, and one program is
+linked while packages of another still compile. Each program lies in a folder of the cache that is named after the hash of
+its inputs, so that an unchanged one is never built again and a second clone finds it. A build goes to a temporary folder
+and is renamed when it is whole.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import shutil
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tunewright_dev import commands, console, hashing, locks
 from tunewright_dev.images import go_toolchain
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from tunewright_dev.paths import Paths
@@ -28,18 +32,17 @@ _KUBERNETES_STAMP = (
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A Go program: its module's folder below `dev/`, its package, and the other names that it answers to."""
+    """A Go program: its package, a folder of `dev/go` or a tool of its go.mod, and the other names that it answers to."""
 
     name: str
-    module: str
-    package: str = "."
+    package: str
     linker_flags: str = ""
     names: tuple[str, ...] = ()
 
 
 HYPERKUBE = Program(
     name="hyperkube",
-    module="hyperkube",
+    package="./hyperkube",
     linker_flags=_KUBERNETES_STAMP,
     names=(
         "etcd",
@@ -51,15 +54,18 @@ HYPERKUBE = Program(
         "kubelet",
     ),
 )
-REGISTRY = Program("registry", "tools/registry", "github.com/distribution/distribution/v3/cmd/registry")
-COREDNS = Program("coredns", "tools/coredns")
-PAUSE = Program("pause", "tools/pause")
+REGISTRY = Program("registry", "./registry")
+COREDNS = Program("coredns", "./coredns")
+PAUSE = Program("pause", "./pause")
 # The Kubernetes that `helm template` and `helm lint` render for when no cluster is asked.
 _HELM_STAMP = "-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=34"
-HELM = Program("helm", "tools/helm", "helm.sh/helm/v3/cmd/helm", linker_flags=_HELM_STAMP)
-KUBECONFORM = Program("kubeconform", "tools/kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform")
+HELM = Program("helm", "helm.sh/helm/v3/cmd/helm", linker_flags=_HELM_STAMP)
+KUBECONFORM = Program("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform")
 
-PROGRAMS = (PAUSE, KUBECONFORM, REGISTRY, COREDNS, HELM, HYPERKUBE)
+CLUSTER = (PAUSE, REGISTRY, COREDNS, HYPERKUBE)
+"""What the cluster itself runs."""
+TOOLS = (HELM, KUBECONFORM)
+"""What works on a cluster: nothing waits for it before the chart is installed or tested."""
 
 
 def ensure_program(paths: Paths, program: Program) -> Path:
@@ -68,50 +74,80 @@ def ensure_program(paths: Paths, program: Program) -> Path:
     Raises:
         DevError: no Go could be found or fetched, or the build failed.
     """
-    module = paths.clone / "dev" / program.module
-    home = paths.binaries / f"{program.name}-{program_key(program, module)}"
-    binary = home / program.name
-    if not binary.is_file():
-        with locks.exclusive("binaries"):
-            if not binary.is_file():
-                _build(paths, program, module, home)
-    return binary
+    return ensure_programs(paths, [program])[program.name]
 
 
-def program_key(program: Program, module: Path) -> str:
-    """Return the hash of the program's inputs: module files (go.sum among them), package, flags and names.
+def ensure_programs(paths: Paths, programs: Sequence[Program]) -> dict[str, Path]:
+    """Return the path of each program by its name, building first those whose inputs changed.
 
-    The Go that builds it is no part: any that go.mod accepts will do, and a newer one builds nothing anew.
+    Raises:
+        DevError: no Go could be found or fetched, or the build failed.
     """
+    with building(paths, programs):
+        pass
+    return {program.name: find_program(paths, program) for program in programs}
+
+
+@contextmanager
+def building(paths: Paths, programs: Sequence[Program]) -> Iterator[bool]:
+    """Build those of the programs that are missing while the block runs; yield whether any is. All are there afterwards.
+
+    The block must build no other program: it would wait for itself. When it fails, the build is ended.
+
+    Raises:
+        DevError: no Go could be found or fetched, or the build failed.
+    """
+    if not _find_missing(paths, programs):
+        yield False
+        return
+    with locks.exclusive("binaries"):
+        missing = _find_missing(paths, programs)
+        if not missing:
+            yield False
+            return
+        scratch = paths.binaries / ".building"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        names = ", ".join(program.name for program in missing)
+        argv = [str(go_toolchain.ensure_go(paths)), *build_arguments(missing, scratch)]
+        log = paths.cache / "logs" / "go-build.log"
+        with commands.running(argv, log, env=build_environment(paths), cwd=_module(paths)) as build:
+            shown = console.follow(f"building {names} with Go (once; minutes for Kubernetes)", build.wait)
+            yield True
+        shown.join()
+        for program in missing:
+            _keep(paths, program, scratch)
+        shutil.rmtree(scratch)
+
+
+def find_program(paths: Paths, program: Program) -> Path:
+    """Return where the program lies when it is built."""
+    return paths.binaries / f"{program.name}-{program_key(paths, program)}" / program.name
+
+
+def program_key(paths: Paths, program: Program) -> str:
+    """Return the hash of the program's inputs: its sources, the versions of the module, package, flags and names.
+
+    The Go that builds it is no part: any that go.mod accepts will do, and a newer one builds nothing again.
+    """
+    module = _module(paths)
     parameters = {"package": program.package, "flags": program.linker_flags, "names": " ".join(program.names)}
-    files = [(str(path.relative_to(module)), path) for path in hashing.list_files(module)]
-    return hashing.hash_inputs(parameters, files)
+    sources = hashing.list_files(module / program.package) if program.package.startswith("./") else []
+    files = [module / "go.mod", module / "go.sum", *sources]
+    return hashing.hash_inputs(parameters, [(str(path.relative_to(module)), path) for path in files])
 
 
-def ensure_all(paths: Paths) -> dict[str, Path]:
-    """Build what is missing, one after the other (a Go build takes every core), and link kubectl and helm."""
-    built = {program.name: ensure_program(paths, program) for program in PROGRAMS}
-    folder = paths.build / "bin"
-    folder.mkdir(parents=True, exist_ok=True)
-    targets = {name: built[name] for name in ("helm", "kubeconform")} | {
-        "kubectl": built["hyperkube"].parent / "kubectl"
-    }
-    for name, target in targets.items():
-        link = folder / name
-        link.unlink(missing_ok=True)
-        link.symlink_to(target)
-    return built
+def build_arguments(programs: Sequence[Program], folder: Path) -> list[str]:
+    """Return the arguments of the `go` that builds the programs into a folder, each under the name of its package."""
+    arguments = ["build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags=-s -w"]
+    # Of the flags whose pattern fits a package, the last ones count.
+    arguments += [f"-ldflags={one.package}=-s -w {one.linker_flags}" for one in programs if one.linker_flags]
+    return [*arguments, "-o", f"{folder}/", *(program.package for program in programs)]
 
 
-def _build(paths: Paths, program: Program, module: Path, home: Path) -> None:
-    paths.binaries.mkdir(parents=True, exist_ok=True)
-    scratch = paths.binaries / f".{home.name}"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
-    go = go_toolchain.ensure_go(paths)
-    argv = [str(go), "build", "-trimpath", "-buildvcs=false", "-mod=readonly"]
-    argv += ["-ldflags", f"-s -w {program.linker_flags}".strip(), "-o", str(scratch / program.name), program.package]
-    environment = {
+def build_environment(paths: Paths) -> dict[str, str]:
+    """Return what the environment of a Go build adds to ours."""
+    return {
         # Pure Go: the same bytes on a machine with and without a C compiler, and no libc needed in an image.
         "CGO_ENABLED": "0",
         "GOTOOLCHAIN": "local",
@@ -119,10 +155,32 @@ def _build(paths: Paths, program: Program, module: Path, home: Path) -> None:
         "GOCACHE": str(paths.cache / "go-build"),
         "GOMODCACHE": str(paths.cache / "go-mod"),
     }
-    with console.step(f"building {program.name} with Go (once; minutes for large ones)"):
-        commands.run_logged(argv, paths.cache / "logs" / f"build-{program.name}.log", env=environment, cwd=module)
+
+
+def link_programs(paths: Paths, programs: dict[str, Path]) -> None:
+    """Put programs where tests and people of this clone look for them, build/bin."""
+    folder = paths.build / "bin"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, target in programs.items():
+        link = folder / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+
+
+def _module(paths: Paths) -> Path:
+    return paths.clone / "dev" / "go"
+
+
+def _find_missing(paths: Paths, programs: Sequence[Program]) -> list[Program]:
+    return [program for program in programs if not find_program(paths, program).is_file()]
+
+
+def _keep(paths: Paths, program: Program, scratch: Path) -> None:
+    """Move a built program to its place."""
+    home, whole = find_program(paths, program).parent, scratch / f"{program.name}.home"
+    whole.mkdir()
+    (scratch / program.name).rename(whole / program.name)
     for name in program.names:
-        (scratch / name).symlink_to(program.name)
-    if home.exists():
-        shutil.rmtree(home)
-    scratch.rename(home)
+        (whole / name).symlink_to(program.name)
+    shutil.rmtree(home, ignore_errors=True)
+    whole.rename(home)

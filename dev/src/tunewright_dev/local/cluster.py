@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tunewright_dev import commands, console, files, locks, topology
 from tunewright_dev.errors import DevError
-from tunewright_dev.images import binaries
+from tunewright_dev.images import artefacts, binaries
 from tunewright_dev.images import build as images
 from tunewright_dev.kubectl import Kubectl
 from tunewright_dev.local import (
@@ -81,11 +81,10 @@ def up(paths: Paths) -> Kubectl:
     """
     host.require_supported(paths)
     host.install_packages()
-    # Before the builds, which take minutes, and once more after them.
+    # Before the builds, which take minutes, and again after them.
     with locks.exclusive("cluster"):
         _require_place(paths)
-    built = binaries.ensure_all(paths)
-    programs = built["hyperkube"].parent
+    programs = _build_programs(paths)
     with locks.exclusive("cluster"):
         _require_place(paths)
         paths.claim()
@@ -96,6 +95,19 @@ def up(paths: Paths) -> Kubectl:
         kubectl = Kubectl(programs / "kubectl", paths.kubeconfig)
         _finish(paths, kubectl, {name: reference.in_cluster for name, reference in references.items()})
     return kubectl
+
+
+def _build_programs(paths: Paths) -> Path:
+    """Build what the cluster runs and return the folder of Kubernetes' programs.
+
+    What the images need from elsewhere is fetched meanwhile: that waits for the network and the disk, a Go build for the cores.
+    """
+    with binaries.building(paths, binaries.CLUSTER) as builds:
+        if builds:
+            artefacts.prefetch(paths)
+    programs = binaries.find_program(paths, binaries.HYPERKUBE).parent
+    binaries.link_programs(paths, {"kubectl": programs / "kubectl"})
+    return programs
 
 
 def down(paths: Paths) -> None:

@@ -23,7 +23,7 @@ def _context(ca: Path | None, certificate: Path | None, key: Path | None) -> ssl
 
 
 def answers(url: str, *, ca: Path | None = None, certificate: Path | None = None, key: Path | None = None) -> bool:
-    """Tell whether a GET of `url` is answered with 200 within two seconds, never through a proxy."""
+    """Return whether a GET of `url` is answered with 200 within two seconds, never through a proxy."""
     handlers: list[BaseHandler] = [ProxyHandler({})]
     if url.startswith("https:"):
         handlers.append(HTTPSHandler(context=_context(ca, certificate, key)))
@@ -35,7 +35,7 @@ def answers(url: str, *, ca: Path | None = None, certificate: Path | None = None
 
 
 def listens(path: Path) -> bool:
-    """Tell whether a server accepts connections on the Unix socket `path`."""
+    """Return whether a server accepts connections on the Unix socket `path`."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(PROBE_SECONDS)
         try:

@@ -119,7 +119,7 @@ def stop(*targets: Process, patience: float = TERMINATE_SECONDS) -> None:
 
 
 def is_running(pid: int) -> bool:
-    """Tell whether a process exists and is more than a zombie; reaps it when it is our child."""
+    """Return whether a process exists and is more than a zombie; reaps it when it is our child."""
     with suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
     try:

@@ -19,7 +19,7 @@ def test_a_machine_that_others_use_is_refused_before_anything_is_built(monkeypat
     monkeypatch.setattr(cluster.locks, "_FOLDER", tmp_path)
     monkeypatch.setattr(cluster.host, "require_supported", lambda _: said.append("supported"))
     monkeypatch.setattr(cluster.host, "install_packages", lambda: said.append("packages"))
-    monkeypatch.setattr(cluster.binaries, "ensure_all", lambda _: said.append("builds"))
+    monkeypatch.setattr(cluster.binaries, "building", lambda *_: said.append("builds"))
     monkeypatch.setattr(cluster.commands, "capture", lambda _: "10.96.0.0/16 dev other0\n")
     with pytest.raises(DevError, match=r"the route `10\.96\.0\.0/16 dev other0`"):
         cluster.up(paths)

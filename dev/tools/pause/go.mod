@@ -1,3 +1,0 @@
-module tunewright.dev/dev/tools/pause
-
-go 1.24.0
