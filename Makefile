@@ -39,7 +39,7 @@ mutants: venv ## Change the pure decisions one operator at a time; fail when no 
 	PYTHONHASHSEED=0 $(PYTHON) -m tunewright_dev.mutants $(ARGS)
 
 .PHONY: format
-format: venv ## Format the code and mend what the linter can mend
+format: venv ## Format the code and fix what the linter can fix
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
@@ -103,7 +103,7 @@ hooks: ## Run `make check` before each commit
 COMPILE := .venv/bin/uv pip compile -q --upgrade --generate-hashes --no-annotate --no-header --python-version 3.11
 
 .PHONY: pins
-pins: venv ## Resolve the pinned requirements of the checks, the operator's and the server's image anew
+pins: venv ## Resolve the pinned requirements of the checks, the operator's and the server's image again
 	printf 'uv\n' | $(COMPILE) - -o requirements/bootstrap.txt
 	$(COMPILE) pyproject.toml --all-extras --group dev -o requirements/dev.txt
 	$(COMPILE) pyproject.toml --extra operator --extra evaluator --extra storage -c requirements/dev.txt -o requirements/operator.txt

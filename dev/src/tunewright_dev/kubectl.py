@@ -39,7 +39,7 @@ class Kubectl:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            # Not ended by Ctrl-C together with us: whoever started it ends it, in order.
+            # Not ended by Ctrl-C together with us: the caller ends it, in order.
             start_new_session=True,
         )
 

@@ -105,7 +105,7 @@ def require_tools(paths: Paths) -> None:
 
 def explain_programs(missing: list[str]) -> str:
     """Return the sentence that names the missing programs."""
-    return f"CLUSTER=existing needs {' and '.join(missing)} on the PATH, and installs nothing by itself."
+    return f"CLUSTER=existing needs {' and '.join(missing)} on the PATH: it installs nothing on this machine."
 
 
 def find_helm() -> Path:
@@ -129,7 +129,7 @@ def explain_removal() -> str:
             f"  kubectl delete {','.join(_NAMESPACED)} --all --all-namespaces",
             f"  kubectl delete {','.join(_CLUSTER_SCOPED)} --all",
             f"  helm uninstall {chart.RELEASE} --namespace {chart.NAMESPACE}",
-            # The chart keeps them by itself, so that an uninstall deletes nobody's resources.
+            # The chart keeps them, so that an uninstall deletes no custom resource.
             "  kubectl delete crd "
             + " ".join(f"{plural}.tunewright.dev" for plural in (*_NAMESPACED, *_CLUSTER_SCOPED)),
             f"  kubectl delete namespace {namespaces}",

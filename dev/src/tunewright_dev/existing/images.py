@@ -111,7 +111,7 @@ def find_builder() -> str:
     found = next((name for name in BUILDERS if _works(name)), None)
     if found is None:
         raise DevError(
-            f"CLUSTER=existing needs a {' or '.join(BUILDERS)} that works, and installs nothing by itself. See `docker info`."
+            f"CLUSTER=existing needs a {' or '.join(BUILDERS)} that works: it installs nothing on this machine. See `docker info`."
         )
     return found
 
@@ -144,7 +144,7 @@ def _build(paths: Paths, builder: str, image: Image, names: Mapping[str, str]) -
     table.stage_context(paths, image, context)
     command = build_command(builder, image, names, table.build_labels(paths, image), context)
     if builder == "buildah":
-        # docker has no mounts for a build, and its daemon knows the machine's proxy by itself.
+        # docker has no mounts for a build, and its daemon uses the machine's proxy anyway.
         command.append("--layers")
         for mount in registry_access.build_mounts(scratch / "access") if image.base is not None else ():
             command += ["--volume", mount]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # ensurepip comes in python3-venv; the CA bundle is for people's own HTTPS endpoints.
 DEBIAN_PACKAGES = ("ca-certificates", "python3", "python3-venv")
 DEBIAN_SUITE = "bookworm"
-# Raise it to build the root file system anew with Debian's updates since.
+# Raise it to rebuild the root file system with Debian's latest updates.
 DEBIAN_GENERATION = 1
 # Documentation and package lists: a third of the root file system.
 _UNWANTED = (

@@ -1,7 +1,7 @@
 """The table of images: what goes into each, and the name that follows from it.
 
 The tag of an image is the hash of everything that goes into it, its base's tag included. So an image that a registry
-has under its tag is current, whoever built it, and a pod's image name changes when and only when its content does.
+has under its tag is current, whichever clone built it, and a pod's image name changes when and only when its content does.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The processes and control groups of pods, as the kernel sees them.
 
 Removing a cluster must not depend on its API, nor on containerd: both may be dead. The kubelet puts every process of
-every pod under groups named `kubepods`, which nobody else on the machine uses.
+every pod under groups named `kubepods`, which no other program on the machine uses.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def build_config(paths: Paths, *, pause_image: str) -> str:
     return f"""version = 2
 root = "{paths.containerd_root}"
 state = "{paths.run}/containerd"
-# The first would make /opt/containerd; the others look for file systems that nobody uses here.
+# The first would make /opt/containerd; the others look for file systems that are not used here.
 disabled_plugins = [
   "io.containerd.internal.v1.opt",
   "io.containerd.internal.v1.tracing",

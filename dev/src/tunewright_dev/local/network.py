@@ -1,7 +1,7 @@
 """The machine's side of the cluster network: one interface without ports, the routes to it, and kernel settings.
 
 Pods hang on point-to-point links, routed one by one. The ranges of pods and Services are routed to that interface
-as a whole, so that a packet for an address that nobody has ends there and never leaves by the default route.
+as a whole, so that a packet for an unused address ends there and never leaves by the default route.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ def build_deployment(image: str, config: Mapping[str, str]) -> dict[str, Any]:
         "-ip.bind=127.0.0.1",
         "-master.telemetry=false",
         "-master.volumeSizeLimitMB=1024",
-        # A cluster of one: nobody else votes, and nobody need be told before it stops.
+        # A cluster of one: there is no other vote to wait for, and no other server to tell before it stops.
         "-master.electionTimeout=1s",
         "-volume.preStopSeconds=0",
         "-volume.max=0",

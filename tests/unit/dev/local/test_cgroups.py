@@ -40,7 +40,7 @@ def test_a_process_that_a_shim_started_late_is_killed(tmp_path, pod):
         listing = pod / "cgroup.procs"
         listing.write_text(f"{late.pid}\n")
         threading.Thread(target=lambda: (late.wait(), listing.unlink())).start()
-        # The listing goes with the process only. Its exit code is not looked at: whoever reaps it first has it.
+        # The listing goes with the process only. Its exit code is not looked at: the first process to reap it has it.
         cgroups.remove_groups(tmp_path)
     assert cgroups.find_groups(tmp_path) == []
 
