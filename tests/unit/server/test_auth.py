@@ -9,6 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import support.worlds.server_world as world
 from tunewright_server.auth import AuthError, OperatorKey
 
+CLAIMS = {"aud": world.SERVER_UID, "scope": "state", "exp": int(time.time()) + 60}
+
 
 @pytest.fixture
 def key(tmp_path):
@@ -35,8 +37,8 @@ def test_a_good_token(key):
         f"Bearer {world.make_token('state', exp=int(time.time()) + 3600)}",
         f"Bearer {world.make_token('state', key=Ed25519PrivateKey.generate())}",
         f"Bearer {jwt.encode({'aud': world.SERVER_UID, 'scope': 'state'}, world.KEY, algorithm='EdDSA')}",
-        f"Bearer {jwt.encode({'aud': world.SERVER_UID, 'scope': 'state', 'exp': int(time.time()) + 60}, None, algorithm='none')}",
-        f"Bearer {jwt.encode({'aud': world.SERVER_UID, 'scope': 'state', 'exp': int(time.time()) + 60}, 'x' * 32, algorithm='HS256')}",
+        f"Bearer {jwt.encode(CLAIMS, None, algorithm='none')}",
+        f"Bearer {jwt.encode(CLAIMS, 'x' * 32, algorithm='HS256')}",
     ],
 )
 def test_bad_tokens(key, header):

@@ -1,4 +1,7 @@
-"""``python -m tunewright_dev.mutants``: print how many mutants each module's tests kill; fail on a survivor that no line explains."""
+"""``python -m tunewright_dev.mutants``: print how many mutants each module's tests kill.
+
+It fails on a survivor that no line of `SURVIVORS` explains.
+"""
 
 from __future__ import annotations
 

@@ -62,7 +62,8 @@ class Mutant:
 def list_mutants(tree: ast.Module) -> list[Mutant]:
     """Return all mutants of a module, in the order of its lines.
 
-    Texts for people (f-strings, raised errors, log lines, ``message=``), annotations, decorators and patterns stay as they are.
+    Texts for people (f-strings, raised errors, log lines, ``message=``), annotations, decorators and patterns stay as
+    they are.
     """
     seen: Counter[tuple[str, str, str]] = Counter()
     mutants: list[Mutant] = []

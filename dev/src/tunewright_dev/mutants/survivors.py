@@ -19,7 +19,7 @@ _SEPARATOR = "  # "
 
 
 def read(path: Path) -> Explained:
-    """Read the file: a line each, ``<module> <key>  # <reason>``; empty lines and lines that begin with ``#`` are skipped.
+    """Read the file: ``<module> <key>  # <reason>`` on a line; empty ones and those that begin with ``#`` are skipped.
 
     Raises:
         DevError: a line has another form.

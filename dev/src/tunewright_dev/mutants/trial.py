@@ -1,4 +1,4 @@
-"""Run a module's unit tests on a mutant: in a forked process that imports the mutant's source in place of the module's."""
+"""Run a module's unit tests on a mutant: in a forked process that imports the mutant in place of the module."""
 
 from __future__ import annotations
 

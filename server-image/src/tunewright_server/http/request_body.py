@@ -102,7 +102,7 @@ def has_second_model_key(body: bytes) -> bool:
 
 
 def check_messages(data: dict[str, Any]) -> None:
-    """Refuse messages with anything but text: vLLM would fetch an image, audio or video from any address that a client names.
+    """Refuse messages with anything but text: vLLM would fetch an image, audio or video from any address in a request.
 
     Anything that is no message at all is left for vLLM to refuse.
 

@@ -13,7 +13,11 @@ from tunewright_dev.mutants.trial import Trial, run_trials
 folder = Path(sys.argv[1])
 sources = ["def answer(): return 42", "def answer(): return 41", "while True: pass", "def answer("]
 tests = (str(folder / "test_answer.py"),)
-trials = [Trial("sample.answers", folder / "answers.py", source, tests, 5.0 if "while" in source else 60.0) for source in sources]
+limits = [60.0, 60.0, 5.0, 60.0]
+trials = [
+    Trial("sample.answers", folder / "answers.py", source, tests, limit)
+    for source, limit in zip(sources, limits, strict=True)
+]
 order = []
 ends = run_trials(trials, 2, order.append)
 assert "sample.answers" not in sys.modules

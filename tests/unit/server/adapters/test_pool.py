@@ -9,6 +9,7 @@ from support.worlds.server_world import chat, serve
 from tunewright_storage.errors import StorageError, StorageReason
 
 CHAT = "/v1/chat/completions"
+Q_A = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
 
 
 async def test_a_replaced_revision_answers_what_is_under_way_then_goes(pod):
@@ -66,13 +67,13 @@ async def test_leftovers_of_an_earlier_process_are_deleted(tmp_path):
 @pytest.mark.parametrize(
     ("publish", "reason"),
     [
-        ({"tensors": {**world.make_tensors(), "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight": world.np.full((4, 16), world.np.nan, "f4")}}, "NonFiniteWeights"),
+        ({"tensors": {**world.make_tensors(), Q_A: world.np.full((4, 16), world.np.nan, "f4")}}, "NonFiniteWeights"),
         ({"weights": b"\x80\x04pickle"}, "NotSafetensors"),
         ({"rank": 512}, "RankTooHigh"),
         ({"config": world.make_config(r=64)}, "RankTooHigh"),
         ({"base_digest": "sha256:" + "c" * 64}, "BaseModelMismatch"),
     ],
-)  # fmt: skip
+)
 async def test_a_bad_adapter_fails_for_good_and_does_not_keep_the_pod_from_starting(pod, publish, reason):
     bad = pod.source.publish(pod.root / "bad", 9, **publish)
     await serve(pod, (pod.stable, 100), extra=[bad])

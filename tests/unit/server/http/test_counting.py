@@ -1,4 +1,4 @@
-"""What is counted of the answers that went through the door."""
+"""What is counted of the answers that went through the middleware."""
 
 import asyncio
 import contextlib

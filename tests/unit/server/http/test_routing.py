@@ -57,7 +57,7 @@ def test_raising_the_candidate_moves_no_key_away_from_it(key, low, step):
 
 
 def test_arms_and_buckets_are_the_same_in_every_version():
-    """Replicas of two versions serve side by side while a pool is updated: a session must not change its answer then."""
+    """Replicas of two versions serve side by side while a pool is updated: a session must keep its version then."""
     route = make_route(80, 20)
     names = [target.name for target in route.targets]
     chosen = "".join(str(names.index(choose_target(route, key, always))) for key in KEYS[:40])
