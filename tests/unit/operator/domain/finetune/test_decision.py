@@ -123,6 +123,11 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
         (),
         "OutOfMemory",
     ),
+    "no attempt starts without credentials": (
+        see(job(dataset=DATASET), secret=SecretFacts(exists=False)),
+        (),
+        "SecretNotFound",
+    ),
     "prepared data is trained on": (see(job(dataset=DATASET)), (CreateTrainJob(1, None),), "Starting"),
     "a queue decides when": (
         see(job(dataset=DATASET, labels={"kueue.x-k8s.io/queue-name": "q"})),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -10,7 +11,11 @@ from support.clusters.fake_pods import UNCHECKED
 from support.worlds.rollout_world import RolloutWorld, digest_of, revision_of
 from tunewright_contracts.evaluation_report import Verdict
 from tunewright_operator.api.adapter_deployment import HandledRequest, Verb
+from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason
+from tunewright_operator.domain.rollout.decision import decide
+from tunewright_operator.domain.rollout.observation import Missing, Unseen
 from tunewright_operator.domain.rollout.requests import list_pending
+from tunewright_operator.domain.serving.claim import Refusal, Refusals
 
 SHORT: list[dict[str, Any]] = [{"evaluate": {}}, {"setWeight": 20}, {"observe": {"minRequests": 40, "maxSeconds": 300}}]
 
@@ -56,6 +61,47 @@ def test_what_an_evaluations_verdict_does(verdict, policy, reason, candidate_wei
     assert decision.wait.reason == reason
     assert weights(world).get(revision_of("two"), 0) == candidate_weight
     assert sum(weights(world).values()) == 100
+
+
+@pytest.mark.parametrize(
+    ("word", "server", "reason", "after"),
+    [
+        ("one", Unseen(), None, 2.0),
+        ("two", Unseen(), "ServerNotReady", None),
+        ("none", Unseen(), "AdapterUnreadable", None),
+        ("one", Missing(), "ServerNotFound", None),
+        ("none", Missing(), "ServerNotFound", None),
+    ],
+)
+def test_without_a_server_only_what_does_not_need_one_is_decided(word, server, reason, after):
+    world = RolloutWorld(SHORT)
+    world.promote_first("one")
+    world.name_adapter(word)
+    decision = decide(dataclasses.replace(world.situation(), server=server), world.now)
+    assert decision.status == world.deployment.status
+    assert (decision.wait.reason if decision.wait else None) == reason
+    assert decision.look_after == after
+
+
+@pytest.mark.parametrize(("reason", "stalled"), [("WaitingForSlot", False), ("SourceNotAllowed", True)])
+def test_a_candidate_that_the_plan_leaves_out_stalls_unless_it_waits_for_a_slot(reason, stalled):
+    world = at_step(0)
+    situation = world.situation()
+    refusal = Refusal(AdapterDeploymentReason(reason), "why")
+    facts = dataclasses.replace(situation.server.facts, refusals=Refusals(revisions={revision_of("two"): refusal}))
+    server = dataclasses.replace(situation.server, facts=facts)
+    decision = decide(dataclasses.replace(situation, server=server), world.now)
+    assert (decision.wait.reason, decision.wait.message, decision.wait.stalled) == (reason, "why", stalled)
+
+
+def test_an_evaluation_without_a_held_out_set_is_not_begun():
+    world = at_step(0)
+    del world.body["status"]["candidate"]["evaluationDatasetURI"]
+    decision = world.look()
+    assert decision.wait.reason == "NoEvaluationDataset"
+    assert decision.wait.stalled
+    assert revision_of("two") in decision.wait.message
+    assert decision.status == world.deployment.status
 
 
 def test_a_first_revision_answers_everybody_or_nobody():

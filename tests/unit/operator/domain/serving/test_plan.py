@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from support.worlds.rollout_world import BASE_DIGEST, digest_of, make_server, revision_of
-from tunewright_contracts.serving_plan import MAX_PLAN_BYTES, OutputContract, ServingPlan
+from tunewright_contracts.serving_plan import MAX_PLAN_BYTES, AdapterState, OutputContract, PodState, ServingPlan
 from tunewright_operator.api.resource import Metadata
 from tunewright_operator.domain.output_schemas import explain_bad_schema
 from tunewright_operator.domain.serving.adapter_sources import SourcePolicy
 from tunewright_operator.domain.serving.aliases import AliasClaim
 from tunewright_operator.domain.serving.claim import PlannedRevision, Tenant, keep_tenant
-from tunewright_operator.domain.serving.plan import PodReport, build_plan
+from tunewright_operator.domain.serving.plan import PodReport, build_plan, report_pod
 from tunewright_operator.domain.serving.slots import SlotRequest, Standing, grant_slots
 
 SERVER = make_server()
@@ -48,6 +48,15 @@ def names(plan: ServingPlan) -> set[str]:
 
 def at(plan: ServingPlan, **in_flight: int) -> PodReport:
     return PodReport(plan.generation, in_flight={revision_of(word): count for word, count in in_flight.items()})
+
+
+@pytest.mark.parametrize(
+    ("status", "conflict"), [("Applied", False), ("None", False), ("PlanConflict", True), ("PlanRefused", False)]
+)
+def test_what_is_taken_from_a_pods_state(status, conflict):
+    loaded = AdapterState(name="support--1", digest=digest_of("one"), phase="Loaded", in_flight=3)
+    state = PodState(pod_uid="p", boot_id="b", plan_generation=7, plan_status=status, adapters=(loaded,))
+    assert report_pod(state) == PodReport(7, in_flight={"support--1": 3}, conflict=conflict)
 
 
 def test_the_first_plan_has_generation_1_and_an_equal_one_is_not_written():
@@ -123,6 +132,27 @@ def test_a_candidate_without_weight_is_loaded_and_is_no_target():
     plan = build_plan(SERVER, [tenant(stable=revision("one", 100), candidate=revision("two"))], None, []).plan
     assert names(plan) == {revision_of("one"), revision_of("two")}
     assert targets(plan) == {revision_of("one"): 100}
+
+
+def test_both_revisions_that_answer_or_are_returned_to_keep_their_slots_in_a_full_server():
+    full = make_server(max_adapters=1, rollout_slots=0)
+    for weight in (0, 50):
+        both = tenant(stable=revision("one", weight), candidate=revision("two", 100 - weight))
+        decision = build_plan(full, [both], None, [])
+        assert names(decision.plan) == {revision_of("one"), revision_of("two")}
+        assert decision.refusals == {}
+
+
+def test_the_last_slot_goes_to_the_next_revision_of_an_alias_before_the_first_of_another():
+    server = make_server(max_adapters=2, rollout_slots=0)
+    first = tenant("b", "other", created="2025-01-01T00:00:00Z", candidate=revision("three", alias="other"))
+    next_one = tenant("a", stable=revision("one", 100), candidate=revision("two"))
+    decision = build_plan(server, [first, next_one], None, [])
+    assert names(decision.plan) == {revision_of("one"), revision_of("two")}
+    waiting = decision.refusals["uid-b"].revisions
+    assert {name: refusal.reason for name, refusal in waiting.items()} == {
+        revision_of("three", "other"): "WaitingForSlot"
+    }
 
 
 def test_an_alias_without_any_weight_keeps_an_empty_route():
