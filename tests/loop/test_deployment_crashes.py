@@ -16,26 +16,36 @@ from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, SECRET
 from tunewright_operator.domain.rollout.actions import RolloutAction
 from tunewright_operator.reconcile import adapter_deployment
 
-Play = Callable[[ServingWorld], Awaitable[dict[str, Any]]]
+Stage = Callable[[ServingWorld], Awaitable[None]]
+"""A part of a rollout's life that needs nothing but the world."""
 
 
-async def play_rollout(world: ServingWorld, word: str, course: str = "promoted") -> dict[str, Any]:
-    """Bring a new job's adapter to its end, and return all that must not depend on the operator's deaths."""
-    world.put_job(word)
-    await world.settle()
-    world.finish_evaluation(Verdict.FAIL if course == "refused" else Verdict.PASS)
-    await world.settle()
-    if course == "aborted":
-        world.annotate("abort", word)
-    for _ in range(2):
+def stages_of(word: str, course: str) -> tuple[Stage, ...]:
+    """Return what brings a new job's adapter to its end."""
+
+    async def job_succeeds(world: ServingWorld) -> None:
+        world.put_job(word)
+        await world.settle()
+
+    async def evaluation_ends(world: ServingWorld) -> None:
+        world.finish_evaluation(Verdict.FAIL if course == "refused" else Verdict.PASS)
+        await world.settle()
+        if course == "aborted":
+            world.annotate("abort", word)
+
+    async def clients_ask(world: ServingWorld) -> None:
         world.ask(400, bad={revision_of(word): {"ErrorRate"}} if course == "broken" else None)
         await world.pass_time(5)
-    await world.pass_time(60)
-    return describe(world)
+
+    async def bake_ends(world: ServingWorld) -> None:
+        await world.pass_time(60)
+
+    return job_succeeds, evaluation_ends, clients_ask, clients_ask, bake_ends
 
 
-async def play_address(world: ServingWorld, word: str) -> dict[str, Any]:
+async def play_address(world: ServingWorld) -> None:
     """Name an adapter by an address that is readable at the second try; its evaluation outlasts a token, and refuses it."""
+    word = "second"
     uri = f"s3://models/adapters/support/{word}"
     world.edit_deployment(lambda body: body["spec"].update(adapter={"uri": uri}))
     await world.settle()
@@ -64,7 +74,6 @@ async def play_address(world: ServingWorld, word: str) -> dict[str, Any]:
     assert token["annotations"]["tunewright.dev/issued-at"] == world.clock.text, "the token was not renewed"
     world.finish_evaluation(Verdict.FAIL)
     await world.settle()
-    return describe(world)
 
 
 def describe(world: ServingWorld) -> dict[str, Any]:
@@ -91,15 +100,31 @@ async def begin(has_incumbent: bool) -> ServingWorld:
     return world
 
 
-async def kill_after_every_write(start: ServingWorld, expected: dict[str, Any], writes: int, play: Play) -> None:
-    """Play on copies of a world, with one death each, and compare the end of each with the undisturbed one."""
-    assert writes > 10
-    for number in range(1, writes):
-        world = copy.deepcopy(start)
-        world.cluster.crash_after = number
-        end = await play(world)
+async def play(world: ServingWorld, stages: tuple[Stage, ...]) -> list[ServingWorld]:
+    """Play all stages and return copies of the world, each as it was before a stage."""
+    before = []
+    for stage in stages:
+        before.append(copy.deepcopy(world))
+        await stage(world)
+    return before
+
+
+async def kill_after_every_write(calm: ServingWorld, before: list[ServingWorld], stages: tuple[Stage, ...]) -> None:
+    """Play again with one death each, and compare the end of each with the undisturbed one.
+
+    Up to the stage of the death everything is as it was undisturbed: that stage is where a copy begins.
+    """
+    expected = describe(calm)
+    first, last = len(before[0].cluster.writes), len(calm.cluster.writes)
+    assert last - first > 10
+    for number in range(first + 1, last):
+        begin_at = max(index for index, world in enumerate(before) if len(world.cluster.writes) < number)
+        world = copy.deepcopy(before[begin_at])
+        world.cluster.crash_after = number - len(world.cluster.writes)
+        for stage in stages[begin_at:]:
+            await stage(world)
         assert world.crashes == 1, number
-        assert end == expected, f"killed after write {number}"
+        assert describe(world) == expected, f"killed after write {number}"
 
 
 COURSES = {
@@ -112,28 +137,26 @@ COURSES = {
 
 @pytest.mark.parametrize(("course", "has_incumbent"), [("promoted", False), *((course, True) for course in COURSES)])
 async def test_an_operator_killed_after_any_write_reaches_the_same_end(course, has_incumbent):
-    start = await begin(has_incumbent)
-    calm = copy.deepcopy(start)
-    expected = await play_rollout(calm, "second", course)
+    calm, stages = await begin(has_incumbent), stages_of("second", course)
+    before = await play(calm, stages)
+    expected = describe(calm)
     stable, outcome = COURSES[course]
     assert expected["stable"] == revision_of(stable)
     assert expected["history"][0][:2] == (revision_of("second"), outcome)
-    writes = len(calm.cluster.writes) - len(start.cluster.writes)
-    await kill_after_every_write(start, expected, writes, lambda world: play_rollout(world, "second", course))
+    await kill_after_every_write(calm, before, stages)
 
 
 async def test_an_operator_killed_after_any_write_of_any_action_reaches_the_same_end(monkeypatch):
     """The actions on Jobs: this rollout needs each of them."""
-    start = await begin(has_incumbent=True)
-    calm = copy.deepcopy(start)
+    calm, stages = await begin(has_incumbent=True), (play_address,)
     with monkeypatch.context() as spy:
         executed = record_actions(spy)
-        expected = await play_address(calm, "second")
+        before = await play(calm, stages)
+    expected = describe(calm)
     assert executed == set(get_args(RolloutAction)), "an action without a test that kills the operator after it"
     assert expected["stable"] == revision_of("first")
     assert expected["history"][0][:2] == (revision_of("second"), "RolledBack")
-    writes = len(calm.cluster.writes) - len(start.cluster.writes)
-    await kill_after_every_write(start, expected, writes, lambda world: play_address(world, "second"))
+    await kill_after_every_write(calm, before, stages)
 
 
 def record_actions(spy: pytest.MonkeyPatch) -> set[type]:

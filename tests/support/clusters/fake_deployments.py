@@ -6,8 +6,9 @@ It replaces pods by the update strategy, mounts the plan into new ones and lets 
 from __future__ import annotations
 
 import hashlib
-import json
 from functools import partial
+
+import orjson
 
 from support.clusters.fake_cluster import FakeCluster, refer_to_controller
 from support.clusters.fake_pods import FakePod, FakeServerPods
@@ -81,8 +82,8 @@ class FakeDeployments:
     def _find_replica_set(self, deployment: Body) -> Body:
         """Return the ReplicaSet of the Deployment's template, a new one when the template is new."""
         metadata = deployment["metadata"]
-        template = json.dumps(deployment["spec"]["template"], sort_keys=True)
-        name = f"{metadata['name']}-{hashlib.sha256(template.encode()).hexdigest()[:8]}"
+        template = orjson.dumps(deployment["spec"]["template"], option=orjson.OPT_SORT_KEYS)
+        name = f"{metadata['name']}-{hashlib.sha256(template).hexdigest()[:8]}"
         found = self._cluster.find(REPLICA_SET, self._namespace, name)
         return found or self._cluster.put(
             {

@@ -7,7 +7,8 @@ each bucket of the sticky key, so that sessions stay together and their dependen
 from __future__ import annotations
 
 import dataclasses
-from itertools import groupby
+import functools
+import itertools
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
@@ -27,7 +28,7 @@ def encode_buckets(counts: Sequence[int]) -> str:
     """Write counts by bucket as text, `3,0*62,1`: a list of integers would fill a screen of `kubectl describe` per
     array.
     """
-    runs = ((count, len(list(run))) for count, run in groupby(counts))
+    runs = ((count, len(list(run))) for count, run in itertools.groupby(counts))
     return ",".join(f"{count}*{length}" if length > 1 else str(count) for count, length in runs)
 
 
@@ -35,8 +36,14 @@ def decode_buckets(value: object) -> object:
     """Read what `encode_buckets` wrote; pass anything else on to pydantic's own validation."""
     if not isinstance(value, str):
         return value
+    return _decode(value)
+
+
+@functools.lru_cache(maxsize=1024)
+def _decode(text: str) -> tuple[int, ...]:
+    # A status is parsed several times before it changes.
     counts: list[int] = []
-    for part in value.split(","):
+    for part in text.split(","):
         count, _, run = part.partition("*")
         counts.extend([int(count)] * int(run or 1))
     return tuple(counts)
