@@ -2,9 +2,10 @@
 
     python bench/cold_build.py [--folder FOLDER]
 
-Both ways start with an empty build cache and with the modules downloaded. The difference is what a shared cache, one module
-graph and one `go build` save. CPU seconds are those of all compilers and linkers: on a machine that others use they say more
-than the time that passed. Takes about twice the time of a cold `make up`, and 10 GB in FOLDER, which is deleted afterwards.
+Both ways start with an empty build cache and with the modules downloaded. The difference is what a shared cache, one
+module graph and one `go build` save. CPU seconds are those of all compilers and linkers: on a machine that others use
+they say more than the time that passed. Takes about twice the time of a cold `make up`, and 10 GB in FOLDER, which is
+deleted afterwards.
 """
 
 from __future__ import annotations

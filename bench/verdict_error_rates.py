@@ -1,8 +1,8 @@
 """Measure how often live verdicts are wrong, beside two common rules on the same simulated traffic.
 
-Traffic comes in sessions (mean 8 requests, intra-class correlation 0.2) that stay on one arm and in one bucket, and come one
-after the other: a bad session is a burst of bad answers, which is harder than sessions that overlap (`--overlap`). Every 20
-candidate requests each rule looks and may roll back:
+Traffic comes in sessions (mean 8 requests, intra-class correlation 0.2) that stay on one arm and in one bucket, and
+come one after the other: a bad session is a burst of bad answers, which is harder than sessions that overlap
+(`--overlap`). Every 20 candidate requests each rule looks and may roll back:
 
 - `tunewright`: the operator's own `absorb` and `assess`, one guard, confidence 0.95;
 - `z-test`: a one-sided two-proportion test of "worse by more than the margin" at 5 %, at each look;

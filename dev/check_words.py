@@ -1,7 +1,8 @@
-"""Find words and phrases that house style replaces, in documentation, API descriptions, comments, docstrings and messages.
+"""Find words and phrases that house style replaces, in documentation,
+API descriptions, comments, docstrings and messages.
 
-``python dev/check_words.py`` checks the covered paths of ``dev/words.toml`` and fails on a hit. With paths as arguments it checks those
-instead, covered or not, and prints every hit: this is how a wording pass over a package begins.
+``python dev/check_words.py`` checks the covered paths of ``dev/words.toml`` and fails on a hit. With paths as arguments
+it checks those instead, covered or not, and prints every hit: this is how a wording pass over a package begins.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ Line = tuple[int, str]
 
 @dataclasses.dataclass(frozen=True)
 class Word:
-    """An entry of the list: ``pattern`` is replaced by ``instead``, except inside one of the phrases that ``allows`` holds."""
+    """An entry of the list:
+    ``pattern`` is replaced by ``instead``, except inside one of the phrases that ``allows`` holds.
+    """
 
     pattern: re.Pattern[str]
     instead: str
@@ -130,7 +133,9 @@ def read_python(text: str) -> Iterator[Line]:
 
 
 def unquote(text: str) -> str:
-    """Return a string literal's text, with its line breaks where the source has them and … for each interpolated value."""
+    """Return a string literal's text,
+    with its line breaks where the source has them and … for each interpolated value.
+    """
     match = LITERAL.fullmatch(text)
     if match is None:
         return text

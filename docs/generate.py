@@ -69,7 +69,10 @@ def render_api() -> str:
         "",
         "Group `tunewright.dev`, version `v1alpha1`.",
         "`kubectl explain <kind>.spec` shows the same text.",
-        "The API server checks every rule below when an object is applied, and writes the default into a field that is not set.",
+        (
+            "The API server checks every rule below when an object is applied, "
+            "and writes the default into a field that is not set."
+        ),
         "[Complete manifests](manifests.md) has an annotated example of each kind.",
     ]
     for kind in KINDS:
@@ -177,10 +180,16 @@ def render_permissions() -> str:
         "If the operator's token is stolen, its new holder can:",
         "",
         "- read every Secret whose name they know;",
-        "- run pods in every namespace, as Jobs and Deployments, and through them use every Secret and ServiceAccount there;",
+        (
+            "- run pods in every namespace, as Jobs and Deployments, "
+            "and through them use every Secret and ServiceAccount there;"
+        ),
         "- overwrite every Secret (create, patch) and ConfigMap (create, update, patch) whose name they know.",
         "",
-        "Treat the operator's namespace like that of any controller that creates pods for others: give no other user rights in it.",
+        (
+            "Treat the operator's namespace like that of any controller that creates pods for others: "
+            "give no other user rights in it."
+        ),
     ]
     titles = {"cluster": "In every namespace (ClusterRole)", "namespace": "In its own namespace (Role)"}
     for part, title in titles.items():
@@ -191,10 +200,19 @@ def render_permissions() -> str:
         "## Rights of others",
         "",
         "- Trainer, server and evaluator pods have no service account token and no rights.",
-        "- The chart adds FineTuneJob, ModelServer and AdapterDeployment to Kubernetes' `view`, `edit` and `admin` roles (`rbac.aggregateToUserRoles`).",
+        (
+            "- The chart adds FineTuneJob, ModelServer and AdapterDeployment to Kubernetes' `view`, "
+            "`edit` and `admin` roles (`rbac.aggregateToUserRoles`)."
+        ),
         "- The chart lets every authenticated user read the catalogue of base models (`rbac.everyoneReadsBaseModels`).",
-        "- The chart has a ClusterRole `tunewright-catalogue-admin` for the platform team, which is not bound to any user.",
-        "- `helm uninstall` runs one Job with the operator's ServiceAccount, which scales the operator to 0 and removes its finalizers; it needs no other rights.",
+        (
+            "- The chart has a ClusterRole `tunewright-catalogue-admin` for the platform team, "
+            "which is not bound to any user."
+        ),
+        (
+            "- `helm uninstall` runs one Job with the operator's ServiceAccount, "
+            "which scales the operator to 0 and removes its finalizers; it needs no other rights."
+        ),
     ]
     return "\n".join(lines) + "\n"
 
@@ -216,10 +234,16 @@ def render_conditions() -> str:
         generated(f"{CONDITIONS} and the enums in {', '.join(modules)}"),
         "# Conditions and reasons",
         "",
-        "Every condition has `observedGeneration`: it describes the current spec when that equals `metadata.generation`.",
+        (
+            "Every condition has `observedGeneration`: "
+            "it describes the current spec when that equals `metadata.generation`."
+        ),
         "Its message explains what was wrong, where, and what to do.",
         "Its reason is one of the words below, for programs.",
-        "`kubectl wait --for=condition=Ready` (for a FineTuneJob: `Succeeded`) and tools that read kstatus work on all kinds.",
+        (
+            "`kubectl wait --for=condition=Ready` (for a FineTuneJob: `Succeeded`) "
+            "and tools that read kstatus work on all kinds."
+        ),
         "[Troubleshooting](../how-to/troubleshooting.md) starts from the symptom instead.",
         "",
         "Only `suspend`, `activeDeadlineSeconds` and `retry.maxRestarts` of an existing FineTuneJob can be changed.",

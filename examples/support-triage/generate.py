@@ -4,7 +4,8 @@ Deterministic: the same seed writes the same bytes. Needs nothing but Python::
 
     python3 examples/support-triage/generate.py [--out FOLDER] [--seed N]
 
-Every file is JSONL of chat messages: system, user (the ticket), assistant (the answer to learn, or to be compared with).
+Every file is JSONL of chat messages: system, user (the ticket), assistant (the answer to learn, or to be
+compared with).
 """
 
 from __future__ import annotations

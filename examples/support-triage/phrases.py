@@ -18,10 +18,13 @@ URGENCIES = ("low", "normal", "high")
 SLOTS: dict[str, tuple[str, ...]] = {
     "product": (
         "headphones", "desk lamp", "coffee grinder", "camera", "smart watch", "keyboard", "speaker", "air purifier",
-        "e-reader", "monitor", "toaster", "robot vacuum", "tablet", "drone", "printer", "blender", "projector", "router",
+        "e-reader", "monitor", "toaster", "robot vacuum", "tablet", "drone", "printer", "blender", "projector",
+        "router",
     ),
     "month": ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October"),
-    "city": ("Leeds", "Porto", "Ghent", "Krakow", "Austin", "Oslo", "Turin", "Lyon", "Dublin", "Malmo", "Graz", "Perth"),
+    "city": (
+        "Leeds", "Porto", "Ghent", "Krakow", "Austin", "Oslo", "Turin", "Lyon", "Dublin", "Malmo", "Graz", "Perth",
+    ),
 }  # fmt: skip
 
 

@@ -56,27 +56,72 @@ def secret(name: str) -> dict[str, Any]:
 
 STRICT = dataset(onInvalidRecord="Fail")
 CASES = [
-    Case("unknown-base-model", "BaseModelNotFound", ("nobody", "kubectl get basemodels"), spec={"baseModelRef": {"name": "nobody"}}),
-    Case("base-model-not-allowed", "BaseModelNotAllowed", ("elsewhere-only", NAMESPACE), spec={"baseModelRef": {"name": "elsewhere-only"}}),
+    Case(
+        "unknown-base-model",
+        "BaseModelNotFound",
+        ("nobody", "kubectl get basemodels"),
+        spec={"baseModelRef": {"name": "nobody"}},
+    ),
+    Case(
+        "base-model-not-allowed",
+        "BaseModelNotAllowed",
+        ("elsewhere-only", NAMESPACE),
+        spec={"baseModelRef": {"name": "elsewhere-only"}},
+    ),
     Case("no-config-map", "ConfigMapNotFound", ("ConfigMap",), data=None),
     Case("no-object", "DatasetNotFound", ("s3://tunewright/datasets/none.jsonl",), data=None, s3=True),
     Case("empty", "DatasetEmpty", ("data.jsonl",), data="\n"),
-    Case("not-utf-8", "InvalidRecords", ("not-utf-8.jsonl:41", "UTF-8"), data=GOOD.encode() + b"\xff\xfe\n", s3=True, spec=STRICT),
+    Case(
+        "not-utf-8",
+        "InvalidRecords",
+        ("not-utf-8.jsonl:41", "UTF-8"),
+        data=GOOD.encode() + b"\xff\xfe\n",
+        s3=True,
+        spec=STRICT,
+    ),
     Case("bad-json", "InvalidRecords", ("data.jsonl:41", "JSON"), data=GOOD + '{"messages": [\n', spec=STRICT),
-    Case("wrong-role", "InvalidRecords", ("data.jsonl:41", "robot"), data=GOOD + record(("robot", "hi"), ("assistant", "a")), spec=STRICT),
-    Case("no-assistant", "InvalidRecords", ("data.jsonl:41", "assistant"), data=GOOD + record(("user", "hi")), spec=STRICT),
-    Case("over-long", "InvalidRecords", ("data.jsonl:41", "token"), data=GOOD + record(("user", "word " * 9000), ("assistant", "a")), spec=STRICT),
+    Case(
+        "wrong-role",
+        "InvalidRecords",
+        ("data.jsonl:41", "robot"),
+        data=GOOD + record(("robot", "hi"), ("assistant", "a")),
+        spec=STRICT,
+    ),
+    Case(
+        "no-assistant",
+        "InvalidRecords",
+        ("data.jsonl:41", "assistant"),
+        data=GOOD + record(("user", "hi")),
+        spec=STRICT,
+    ),
+    Case(
+        "over-long",
+        "InvalidRecords",
+        ("data.jsonl:41", "token"),
+        data=GOOD + record(("user", "word " * 9000), ("assistant", "a")),
+        spec=STRICT,
+    ),
     Case("too-many-bad", "InvalidRecords", ("maxInvalidPercent", "Correct or remove them"), data=GOOD + "{\n" * 10),
     Case("too-few", "TooFewRecords", ("record",), data=build_records(2)),
     Case("all-duplicates", "TooFewRecords", ("duplicate",), data=build_records(1) * 50),
     Case("wrong-credentials", "AccessDenied", ("AWS_SECRET_ACCESS_KEY",), spec=secret("wrong-credentials")),
-    Case("no-bucket", "NoSuchBucket", ("s3://nobody", "create the bucket"), spec={"output": {"uri": "s3://nobody/adapters"}, **secret("admin")}),
+    Case(
+        "no-bucket",
+        "NoSuchBucket",
+        ("s3://nobody", "create the bucket"),
+        spec={"output": {"uri": "s3://nobody/adapters"}, **secret("admin")},
+    ),
     Case("unknown-authority", "UnknownAuthority", ("ca.crt",), spec=secret("no-authority")),
     Case("not-writable", "AccessDenied", ("s3://tunewright/adapters/bad-jobs", "write"), spec=secret("read-only")),
-    Case("no-schema", "InvalidSchema", ("spec.evaluation.metrics[0].schema", "at .type"), spec={"evaluation": {"metrics": [{"type": "JSONSchema", "schema": {"type": 7}}]}}),
+    Case(
+        "no-schema",
+        "InvalidSchema",
+        ("spec.evaluation.metrics[0].schema", "at .type"),
+        spec={"evaluation": {"metrics": [{"type": "JSONSchema", "schema": {"type": 7}}]}},
+    ),
     Case("no-secret", "SecretNotFound", ("nothing",), spec=secret("nothing")),
     Case("unlabelled-secret", "SecretNotAllowed", ("tunewright.dev/use=allowed",), spec=secret("unlabelled")),
-]  # fmt: skip
+]
 
 
 @pytest.fixture(scope="module")

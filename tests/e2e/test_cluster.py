@@ -1,4 +1,6 @@
-"""What the local cluster promises: pods stay on the machine, each namespace of ours is restricted, each identity has its duty."""
+"""What the local cluster promises:
+pods stay on the machine, each namespace of ours is restricted, each identity has its duty.
+"""
 
 from __future__ import annotations
 

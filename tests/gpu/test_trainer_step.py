@@ -39,7 +39,8 @@ TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 def report(seconds, history):
     import torch
     losses = [line["loss"] for line in history if "loss" in line]
-    print(json.dumps({{"tokensPerSecond": STEPS * BATCH * LENGTH / seconds, "peakMiB": torch.cuda.max_memory_allocated() >> 20,
+    print(json.dumps({{"tokensPerSecond": STEPS * BATCH * LENGTH / seconds,
+                       "peakMiB": torch.cuda.max_memory_allocated() >> 20,
                        "firstLoss": losses[0], "lastLoss": losses[-1]}}))
 """
 
@@ -81,13 +82,15 @@ model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, devic
                                              quantization_config=nf4 if "{quantization}" == "NF4" else None)
 tokenizer = AutoTokenizer.from_pretrained(folder)
 trainer = SFTTrainer(
-    model=model, processing_class=tokenizer, train_dataset=Dataset.from_list([{{"input_ids": row, "labels": row}} for row in rows]),
+    model=model, processing_class=tokenizer,
+    train_dataset=Dataset.from_list([{{"input_ids": row, "labels": row}} for row in rows]),
     data_collator=DataCollatorForSeq2Seq(tokenizer),
     peft_config=LoraConfig(r=16, lora_alpha=16, target_modules=TARGETS, task_type="CAUSAL_LM"),
     args=SFTConfig(output_dir=str(work), max_steps=STEPS, per_device_train_batch_size=MICRO_BATCH,
                    gradient_accumulation_steps=BATCH // MICRO_BATCH, learning_rate=1e-3, warmup_steps=1, bf16=True,
-                   optim="adamw_8bit", weight_decay=0.01, max_length=LENGTH, logging_steps=1, save_strategy="no", seed=1,
-                   report_to="none", gradient_checkpointing=True, dataset_kwargs={{"skip_prepare_dataset": True}}))
+                   optim="adamw_8bit", weight_decay=0.01, max_length=LENGTH, logging_steps=1, save_strategy="no",
+                   seed=1, report_to="none", gradient_checkpointing=True,
+                   dataset_kwargs={{"skip_prepare_dataset": True}}))
 runtime = trainer.train().metrics["train_runtime"]
 report(runtime, trainer.state.log_history)
 """

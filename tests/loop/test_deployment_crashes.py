@@ -44,7 +44,9 @@ def stages_of(word: str, course: str) -> tuple[Stage, ...]:
 
 
 async def play_address(world: ServingWorld) -> None:
-    """Name an adapter by an address that is readable at the second try; its evaluation outlasts a token, and refuses it."""
+    """Name an adapter by an address that is readable at the second try;
+    its evaluation outlasts a token, and refuses it.
+    """
     word = "second"
     uri = f"s3://models/adapters/support/{word}"
     world.edit_deployment(lambda body: body["spec"].update(adapter={"uri": uri}))

@@ -1,7 +1,8 @@
 """The rollout under a random sequence of everything that can happen to it.
 
-Proves: weights sum to 100 when any target may answer; the incumbent is never unloaded before the bake ends; a death of the operator between any
-two writes changes no decision; no path promotes without every step's Pass or a person's word; no client sees a candidate without weight.
+Proves: weights sum to 100 when any target may answer; the incumbent is never unloaded before the bake ends; a death of
+the operator between any two writes changes no decision; no path promotes without every step's Pass or a person's word;
+no client sees a candidate without weight.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""A ModelServer whose operator dies after any write, or after any push of a plan, reaches the end that it reaches undisturbed."""
+"""A ModelServer whose operator dies after any write, or after any push of a plan,
+reaches the end that it reaches undisturbed.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """No import cycle anywhere, imports inside functions included, and folders that can be taken in at a glance.
 
-import-linter checks the same for sibling packages (pyproject.toml); this also sees a cycle between a package's ``__init__`` and its modules.
+import-linter checks the same for sibling packages (pyproject.toml); this also sees a cycle between a package's
+``__init__`` and its modules.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The base of every contract and of every custom resource: frozen, camelCase on the wire, tolerant of unknown fields."""
+"""The base of every contract and of every custom resource:
+frozen, camelCase on the wire, tolerant of unknown fields.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ class ContractError(ValueError):
 
 
 class FrozenModel(BaseModel):
-    """What contracts and custom resources share: frozen, camelCase on the wire, tolerant of unknown fields when read."""
+    """What contracts and custom resources share:
+    frozen, camelCase on the wire, tolerant of unknown fields when read.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
 
@@ -34,7 +38,8 @@ class FrozenModel(BaseModel):
         """Return a copy with other values of some fields, validated as a new object is.
 
         Args:
-            fields: the new values by the fields' names in Python. (`model_copy(update=…)` checks neither names nor values.)
+            fields: the new values by the fields' names in Python. (`model_copy(update=…)` checks neither names
+                nor values.)
 
         Raises:
             TypeError: the model has no field of that name.
@@ -80,7 +85,10 @@ class Message(FrozenModel):
 
 
 class Document(Message):
-    """A whole file or message. New optional fields leave ``schema_version`` as it is: readers ignore what they do not know."""
+    """A whole file or message.
+
+    New optional fields leave ``schema_version`` as it is: readers ignore what they do not know.
+    """
 
     schema_version: int = SCHEMA_VERSION
 

@@ -41,8 +41,8 @@ class EvaluationRequest(Document):
     max_samples: int = 400
     max_tokens: int = 256
     concurrency: int = 16
-    """How many records of an arm are asked at a time: enough for vLLM to batch them on a few replicas (on two CPU cores an
-    adapter gives 11 tokens/s for one request and 63 for eight), few beside what a replica serves at once.
+    """How many records of an arm are asked at a time: enough for vLLM to batch them on a few replicas (on two CPU cores
+    an adapter gives 11 tokens/s for one request and 63 for eight), few beside what a replica serves at once.
     """
     metrics: tuple[MetricSpec, ...] = Field(min_length=1)
     confidence: Decimal = "0.95"

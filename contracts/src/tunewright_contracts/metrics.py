@@ -29,7 +29,9 @@ class MetricSpec(Message):
 
 
 class LiveMetricType(StrEnum):
-    """Live metrics, each a rate of bad answers: what servers count, rollouts judge and `RevisionCounters.bad` is keyed by."""
+    """Live metrics, each a rate of bad answers:
+    what servers count, rollouts judge and `RevisionCounters.bad` is keyed by.
+    """
 
     ERROR_RATE = "ErrorRate"
     LATENCY = "Latency"

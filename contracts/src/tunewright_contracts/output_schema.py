@@ -1,4 +1,6 @@
-"""What a tenant's JSON Schema may be: checked before it enters a plan that all tenants share, and again where it runs."""
+"""What a tenant's JSON Schema may be:
+checked before it enters a plan that all tenants share, and again where it runs.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +20,25 @@ _DIALECTS = frozenset(
         "http://json-schema.org/draft-04/schema",
     }
 )
-"""What every validator here has built in: it would ask the network for any other, and whoever writes a schema chooses whom."""
+"""What every validator here has built in:
+it would ask the network for any other, and whoever writes a schema chooses whom.
+"""
 _NUMBERS = range(-(2**63), 2**64)
 
 
 def find_schema_problem(schema: dict[str, Any]) -> str | None:
     """Return why a schema is not run at all, or None.
 
-    It is over 16 KiB, deeper than 20, of an unknown dialect, has a reference that leads nowhere or out of it, or a number beyond 64 bits. One that is nested a few hundred levels
-    deep cannot even be written or read by the parsers on its way.
+    It is over 16 KiB, deeper than 20, of an unknown dialect, has a reference that leads nowhere or out of it, or a
+    number beyond 64 bits. One that is nested a few hundred levels deep cannot even be written or read by the
+    parsers on its way.
     """
     dialect = schema.get("$schema")
     if dialect is not None and not (isinstance(dialect, str) and dialect.removesuffix("#") in _DIALECTS):
-        return f"$schema {dialect!r} is no dialect that is known here; leave it out, or name one of {', '.join(sorted(_DIALECTS))}"
+        return (
+            f"$schema {dialect!r} is no dialect that is known here; "
+            f"leave it out, or name one of {', '.join(sorted(_DIALECTS))}"
+        )
     layer: list[object] = [schema]
     for _ in range(MAX_SCHEMA_DEPTH):
         following: list[object] = []

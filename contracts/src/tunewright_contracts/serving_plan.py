@@ -90,7 +90,10 @@ class Route(Message):
     """The AdapterDeployment that owns the alias until it lets go; of no meaning to a pod."""
     targets: tuple[Target, ...] = ()
     fallback: str = ""
-    """The target that answers for another one that is not loaded here: the incumbent, never a candidate. Empty: none."""
+    """The target that answers for another one that is not loaded here: the incumbent, never a candidate.
+
+    Empty: none.
+    """
     sticky_by: tuple[StickyKey, ...] = ()
     output_contract: OutputContract | None = None
     slow_after_milliseconds: int | None = None
@@ -134,9 +137,12 @@ class AdapterPhase(StrEnum):
     LOADED = "Loaded"
     DRAINING = "Draining"
     RETRYING = "Retrying"
-    """Failed for a reason outside the adapter, such as an unreachable store or a wrong key; retried at least every minute."""
+    """Failed for a reason outside the adapter, such as an unreachable store or a wrong key;
+    retried at least every minute.
+    """
     FAILED = "Failed"
-    """Failed permanently because of the adapter (digest, preflight) or its address; a candidate that is Failed everywhere
+    """Failed permanently because of the adapter (digest, preflight) or its address;
+    a candidate that is Failed everywhere
     ends."""
 
 

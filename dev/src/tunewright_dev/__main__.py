@@ -19,7 +19,9 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 
 @app.command()
 def up() -> None:
-    """Build what is missing and start the local cluster; with CLUSTER=existing, prepare the one of the current context."""
+    """Build what is missing and start the local cluster;
+    with CLUSTER=existing, prepare the one of the current context.
+    """
     target = find_target()
     console.say(target.title)
     with console.step("the cluster", SHOW_CLUSTER):

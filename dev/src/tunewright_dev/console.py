@@ -1,7 +1,7 @@
 """What the program tells the person who runs it.
 
-One line when something begins that may take long, one each half minute that it goes on, one when it ends with its time, and
-where there is one, the command by which a person sees the same; nothing for what was already there.
+One line when something begins that may take long, one each half minute that it goes on, one when it ends with its time,
+and where there is one, the command by which a person sees the same; nothing for what was already there.
 """
 
 from __future__ import annotations

@@ -32,7 +32,9 @@ class Kubectl:
         return commands.capture([self.program, f"--kubeconfig={self.kubeconfig}", *arguments], stdin=stdin)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start kubectl in the background (a watch, a port-forward) with its standard output piped; the caller ends it."""
+        """Start kubectl in the background (a watch, a port-forward) with its standard output piped;
+        the caller ends it.
+        """
         return subprocess.Popen(
             [str(self.program), f"--kubeconfig={self.kubeconfig}", *arguments],
             stdin=subprocess.DEVNULL,

@@ -28,7 +28,8 @@ INSTALL = ("up", "images", "install")
 
 
 def run_picked(arguments: Sequence[str], *, collect: Run, run: Run) -> int:
-    """Run the tests that pytest picks by `arguments`, those on the cluster last; return the first exit code that is not 0.
+    """Run the tests that pytest picks by `arguments`, those on the cluster last;
+    return the first exit code that is not 0.
 
     Raises:
         DevError: there is no such test.

@@ -84,7 +84,9 @@ class Target(Protocol):
         """Return the shell command by which a user's kubectl and helm work on this cluster."""
 
     def explain_deaths(self) -> str:
-        """Return the message about parts of the cluster that died, which explains most failures; empty where none did."""
+        """Return the message about parts of the cluster that died, which explains most failures;
+        empty where none did.
+        """
 
     def is_bare(self) -> bool:
         """Return whether nothing was ever built for it: what an interrupted run left makes a cold start look short."""

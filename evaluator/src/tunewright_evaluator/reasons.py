@@ -56,7 +56,10 @@ class EvaluationReason(reasons.Reason):
     SERVER_UNAVAILABLE = (
         "ServerUnavailable",
         "A revision did not answer a record in several attempts.",
-        "Nothing, if it passes: the evaluation runs again every five minutes. Else see the ModelServer's Ready condition.",
+        (
+            "Nothing, if it passes: the evaluation runs again every five minutes. "
+            "Else see the ModelServer's Ready condition."
+        ),
     )
     INTERNAL_ERROR = (
         "InternalError",

@@ -35,12 +35,14 @@ def parse_records(text: str, where: str) -> list[Record]:
             *conversation, last = (_parse_message(item, place) for place, item in enumerate(messages, start=1))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ContractError(
-                f"{where}:{number}: not a record of messages with roles and contents ({error!r}); write each message as "
+                f"{where}:{number}: not a record of messages with roles and contents ({error!r}); "
+                "write each message as "
                 'an object with "role" and "content", both text, or leave the record out'
             ) from error
         if last["role"] != "assistant" or not conversation:
             raise ContractError(
-                f"{where}:{number}: a held-out record ends with the assistant's reference answer after at least one message"
+                f"{where}:{number}: "
+                "a held-out record ends with the assistant's reference answer after at least one message"
             )
         records.append(Record(number, tuple(conversation), last["content"]))
     return records

@@ -68,7 +68,8 @@ def judge_regression(
     """Compare two adapters' scores of the same records, in the same order, against a non-inferiority margin.
 
     Raises:
-        ValueError: the sequences differ in length or are empty, a score lies outside [0, 1], or `margin` outside [0, 1).
+        ValueError: the sequences differ in length or are empty, a score lies outside [0, 1], or `margin`
+            outside [0, 1).
     """
     new, old = _scores("candidate", candidate), _scores("incumbent", incumbent)
     if new.size != old.size:
@@ -90,7 +91,8 @@ def judge_regression(
         variance = (better + worse + 0.5) / (records + 1)
     else:
         lower, upper = bca_bounds(differences, alpha, seed=seed)
-        # Losses too rare to be in the sample cannot be resampled: below this number even a flawless record proves no margin.
+        # Losses too rare to be in the sample cannot be resampled: below this number even a flawless record proves
+        # no margin.
         enough = records >= max(FEWEST_RECORDS, records_without_difference(margin, confidence))
         passed = lower > -margin and enough
         failed = upper < -margin and records >= FEWEST_RECORDS
@@ -217,7 +219,10 @@ def _advice(records: int, needed: int | None) -> str:
         return (
             f"about {needed} records mostly settle it, and these did not: train a better adapter, or raise maxSamples"
         )
-    return f"it would take about {needed} records (80 % chance for an adapter like this one): raise maxSamples or the margin"
+    return (
+        f"it would take about {needed} records (80 % chance for an adapter like this one): "
+        "raise maxSamples or the margin"
+    )
 
 
 def _decide(p_pass: float, p_fail: float, alpha: float) -> Verdict:

@@ -30,7 +30,9 @@ from tunewright_operator.wiring import open_reconcilers
 LEASE_NAME = "tunewright-operator"
 CRD_POLL_SECONDS = 2.0
 RECURSION_LIMIT = 40_000
-"""The API server takes JSON nested 10 000 deep, and a schema in a spec may be: one such object must not stop every list."""
+"""The API server takes JSON nested 10 000 deep, and a schema in a spec may be:
+one such object must not stop every list.
+"""
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +77,9 @@ def build_leadership(cluster: Cluster, settings: Settings) -> Leadership:
 
 
 async def run(settings: Settings) -> int:
-    """Serve probes, wait for the CRDs and for leadership, run the loops until told to stop; 1 when leadership is lost."""
+    """Serve probes, wait for the CRDs and for leadership, run the loops until told to stop;
+    1 when leadership is lost.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

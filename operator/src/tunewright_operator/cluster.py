@@ -95,7 +95,9 @@ class Cluster(Protocol):
         """
 
     async def apply(self, body: Body, field_manager: str = FIELD_MANAGER) -> Body:
-        """Apply an object server-side with force: the fields of ``body`` are ours, those once ours and gone are removed."""
+        """Apply an object server-side with force:
+        the fields of ``body`` are ours, those once ours and gone are removed.
+        """
 
     async def replace(self, body: Body) -> Body:
         """Replace an object; ``metadata.resourceVersion`` is the precondition and must be set.

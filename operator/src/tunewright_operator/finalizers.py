@@ -33,7 +33,8 @@ async def stop_operator(cluster: Cluster, namespace: str, name: str) -> None:
 
 
 async def release_finalizers(cluster: Cluster) -> int:
-    """Remove every finalizer of our domain from every custom resource and return from how many; a CRD that is gone has none.
+    """Remove every finalizer of our domain from every custom resource and return from how many;
+    a CRD that is gone has none.
 
     Raises:
         ClusterError: the API server refused or did not answer; what was released stays released, run it again.

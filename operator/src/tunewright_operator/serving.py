@@ -1,7 +1,7 @@
 """The port to server pods: read a replica's state, push a plan to it.
 
-Pods are not trusted: no redirect is followed, a call takes at most 2 seconds and reads at most 4 MiB. Which pods may be called at all
-is decided by `domain.serving.pods`, from their owner chain.
+Pods are not trusted: no redirect is followed, a call takes at most 2 seconds and reads at most 4 MiB. Which pods may be
+called at all is decided by `domain.serving.pods`, from their owner chain.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The operator's one Ed25519 key: it signs serving plans, and short tokens for everything else that a server pod answers.
+"""The operator's one Ed25519 key:
+it signs serving plans, and short tokens for everything else that a server pod answers.
 
-Pods hold the public key only. A plan's signature (RFC 8032) is its authorisation; every other call carries a JSON Web Token
-(RFC 7519, algorithm EdDSA of RFC 8037) whose audience is the ModelServer's UID.
+Pods hold the public key only. A plan's signature (RFC 8032) is its authorisation; every other call carries a JSON Web
+Token (RFC 7519, algorithm EdDSA of RFC 8037) whose audience is the ModelServer's UID.
 """
 
 from __future__ import annotations

@@ -36,7 +36,10 @@ def read_manifest(store: Store, uri: StorageURI) -> AdapterManifest:
             raise
         raise StorageError(
             StorageReason.NO_MANIFEST,
-            f"{uri} has no {MANIFEST_NAME}, which is written last: the adapter is unfinished or was not made by Tunewright; name a folder sha256-… that a FineTuneJob published",
+            (
+                f"{uri} has no {MANIFEST_NAME}, which is written last: the adapter is unfinished or was not made "
+                "by Tunewright; name a folder sha256-… that a FineTuneJob published"
+            ),
         ) from error
     try:
         manifest = AdapterManifest.from_json(text)
@@ -71,7 +74,10 @@ def check_manifest(manifest: AdapterManifest, where: StorageURI) -> None:
     if forbidden:
         raise StorageError(
             StorageReason.FORBIDDEN_FILE,
-            f"{where} lists {', '.join(forbidden)}: an adapter holds safetensors, {CONFIG_NAME} and tokenizer files only (no pickle, no code, no folders); publish the adapter again without",
+            (
+                f"{where} lists {', '.join(forbidden)}: an adapter holds safetensors, {CONFIG_NAME} "
+                "and tokenizer files only (no pickle, no code, no folders); publish the adapter again without"
+            ),
         )
     missing = sorted({WEIGHTS_NAME, CONFIG_NAME} - names)
     if missing:
@@ -107,6 +113,9 @@ def fetch_adapter(store: Store, uri: StorageURI, folder: Path, expected_digest: 
             (target / file.path).unlink()
             raise StorageError(
                 StorageReason.DIGEST_MISMATCH,
-                f"{uri}/{file.path} has {digest} but the manifest says {file.sha256}: it was changed or truncated after publication; publish the adapter again",
+                (
+                    f"{uri}/{file.path} has {digest} but the manifest says {file.sha256}: "
+                    "it was changed or truncated after publication; publish the adapter again"
+                ),
             )
     return manifest

@@ -86,7 +86,8 @@ def fetch_base_model(
     if summary.digest != source.digest:
         raise StorageError(
             StorageReason.DIGEST_MISMATCH,
-            f"base model {source.name}: its files have digest {summary.digest} but BaseModel {source.name} was inspected as {source.digest}; "
+            f"base model {source.name}: "
+            f"its files have digest {summary.digest} but BaseModel {source.name} was inspected as {source.digest}; "
             "somebody changed the files: restore them, or create a new BaseModel for the new weights",
         )
     return summary
@@ -128,7 +129,10 @@ def model_objects(prefix: StorageURI, store: Store, patterns: tuple[str, ...] = 
     if not found:
         raise StorageError(
             StorageReason.NOT_FOUND,
-            f"{prefix} holds no model files (config.json, tokenizer.json, *.safetensors); check the URI: it names the folder that holds config.json",
+            (
+                f"{prefix} holds no model files (config.json, tokenizer.json, *.safetensors); "
+                "check the URI: it names the folder that holds config.json"
+            ),
         )
     return found
 
@@ -136,7 +140,9 @@ def model_objects(prefix: StorageURI, store: Store, patterns: tuple[str, ...] = 
 def inspect_base_model(
     s3: S3Source | None, hugging_face: HuggingFaceSource | None, scratch: Path, store: Store
 ) -> BaseModelSummary:
-    """Resolve revision and digest. S3 objects are fetched one at a time: ``scratch`` holds the largest of them, or a whole Hub model.
+    """Resolve revision and digest.
+
+    S3 objects are fetched one at a time: ``scratch`` holds the largest of them, or a whole Hub model.
 
     Raises:
         StorageError: a file cannot be read, or it is no model.
@@ -170,6 +176,9 @@ def _summarise(digests: dict[str, str], size: int, where: str, revision: str) ->
     if "config.json" not in digests or not any(name.endswith(".safetensors") for name in digests):
         raise StorageError(
             StorageReason.NOT_FOUND,
-            f"{where} holds {', '.join(sorted(digests)) or 'nothing'} but a base model needs config.json and *.safetensors",
+            (
+                f"{where} holds {', '.join(sorted(digests)) or 'nothing'} but a base model needs config.json "
+                "and *.safetensors"
+            ),
         )
     return BaseModelSummary(digest=compute_adapter_digest(digests), revision=revision, bytes=size, files=len(digests))

@@ -14,7 +14,10 @@ class StorageReason(reasons.Reason):
     INVALID_URI = (
         "InvalidURI",
         "An `s3://` address could mean two things or names no bucket, or the Secret's endpoint or region is none.",
-        "Write it as `s3://bucket/prefix` without `..`, empty segments, escapes or wildcards; or correct AWS_ENDPOINT_URL_S3 or AWS_REGION.",
+        (
+            "Write it as `s3://bucket/prefix` without `..`, empty segments, escapes or wildcards; "
+            "or correct AWS_ENDPOINT_URL_S3 or AWS_REGION."
+        ),
     )
     INVALID_REQUEST = (
         "InvalidRequest",
@@ -24,7 +27,10 @@ class StorageReason(reasons.Reason):
     ACCESS_DENIED = (
         "AccessDenied",
         "The credentials may not do this.",
-        "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the storage secret, and that their identity may do this at the address.",
+        (
+            "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the storage secret, "
+            "and that their identity may do this at the address."
+        ),
     )
     NO_SUCH_BUCKET = (
         "NoSuchBucket",

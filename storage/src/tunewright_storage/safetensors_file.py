@@ -1,7 +1,7 @@
 """Read safetensors without torch: what a file declares, and whether every number in it is finite.
 
-The format (https://huggingface.co/docs/safetensors): 8 bytes with the header's length, little-endian; the header, JSON of
-``{name: {dtype, shape, data_offsets}}``; then the data without gaps.
+The format (https://huggingface.co/docs/safetensors): 8 bytes with the header's length, little-endian; the header, JSON
+of ``{name: {dtype, shape, data_offsets}}``; then the data without gaps.
 """
 
 from __future__ import annotations

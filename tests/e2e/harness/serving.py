@@ -49,7 +49,9 @@ def build_server(namespace: str, replicas: int, **spec: Any) -> Body:
 
 
 def build_deployment(name: str, namespace: str, server_namespace: str, uri: str, **spec: Any) -> Body:
-    """Return an AdapterDeployment whose alias is its name; without other steps a pause of a second lets everything pass."""
+    """Return an AdapterDeployment whose alias is its name;
+    without other steps a pause of a second lets everything pass.
+    """
     defaults: Body = {
         "modelName": name,
         "serverRef": {"name": NAME, "namespace": server_namespace},

@@ -1,6 +1,7 @@
 """Server pods in memory: they apply plans by the data plane's rules, load adapters, answer requests and count them.
 
-`FakePod` is one process; `FakeServerPods` is the `ServerPods` port over them. Nothing happens by itself: tests let pods load and ask.
+`FakePod` is one process; `FakeServerPods` is the `ServerPods` port over them. Nothing happens by itself: tests let pods
+load and ask.
 """
 
 from __future__ import annotations
@@ -53,7 +54,11 @@ class Counters:
 
 
 class FakePod:
-    """One server process. ``broken`` adapters fail for good with that message (and a reason of ``reasons``), ``barred`` ones are tried again, ``slow`` ones load when told."""
+    """One server process.
+
+    ``broken`` adapters fail for good with that message (and a reason of ``reasons``), ``barred`` ones are tried again,
+    ``slow`` ones load when told.
+    """
 
     def __init__(self, uid: str, *, boot: int = 1) -> None:
         self.uid = uid

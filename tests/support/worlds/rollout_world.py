@@ -88,7 +88,9 @@ def make_deployment_body(clock: Clock, steps: list[dict[str, Any]] | None = None
 
 
 def make_situation(spec: dict[str, Any] | None = None, status: dict[str, Any] | None = None, **facts: Any) -> Situation:
-    """Return one observation of a deployment whose Secret may be used, on a server that refuses nothing and has no pod yet."""
+    """Return one observation of a deployment whose Secret may be used,
+    on a server that refuses nothing and has no pod yet.
+    """
     body = make_deployment_body(Clock())
     body["spec"] |= spec or {}
     body["status"] = status or {}

@@ -1,4 +1,6 @@
-"""Observations of one ModelServer: an inspected base model, an allowed Secret, and two pods that serve plan 3, unless a test changes it."""
+"""Observations of one ModelServer:
+an inspected base model, an allowed Secret, and two pods that serve plan 3, unless a test changes it.
+"""
 
 from __future__ import annotations
 

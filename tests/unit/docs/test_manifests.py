@@ -1,4 +1,6 @@
-"""Every manifest of ours in documentation and examples is one that the API server admits: what a reader copies has to work."""
+"""Every manifest of ours in documentation and examples is one that the API server admits:
+what a reader copies has to work.
+"""
 
 from __future__ import annotations
 
@@ -92,8 +94,8 @@ def has_session(body: Body) -> bool:
     return not {"model", "stream"} & set(fields)
 
 
-# Nothing here evaluates CEL. These are the rules that join distant fields or bound a name, which a page that shortens its example, or
-# names it after something else, breaks most easily.
+# Nothing here evaluates CEL. These are the rules that join distant fields or bound a name, which a page that shortens
+# its example, or names it after something else, breaks most easily.
 RULES: list[tuple[str, str, Callable[[Body], bool]]] = [
     (
         "AdapterDeployment",
@@ -113,7 +115,8 @@ RULES: list[tuple[str, str, Callable[[Body], bool]]] = [
     (
         "AdapterDeployment",
         (
-            "bodyField cannot be model or stream, which name no session, since all would get one version; name one that differs "
+            "bodyField cannot be model or stream, which name no session, since all would get one version; "
+            "name one that differs "
             "between sessions, for example user"
         ),
         has_session,
@@ -131,7 +134,8 @@ RULES: list[tuple[str, str, Callable[[Body], bool]]] = [
     (
         "ModelServer",
         (
-            "metadata.name is the name of a Service and of a host, which has lower-case letters, digits and '-' only, begins with a "
+            "metadata.name is the name of a Service and of a host, which has lower-case letters, "
+            "digits and '-' only, begins with a "
             "letter and does not end with '-'; rename it, for example llama-3b"
         ),
         names_a_service,

@@ -28,7 +28,10 @@ def pauses(monkeypatch):
 
 
 async def ask(token, *answers):
-    """Ask once; each request gets the next of the answers, the last of them again and again. Return answer and requests."""
+    """Ask once; each request gets the next of the answers, the last of them again and again.
+
+    Return answer and requests.
+    """
     requests = []
     left = list(answers)
 

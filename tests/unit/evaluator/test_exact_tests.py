@@ -100,7 +100,9 @@ def test_another_better_record_never_weakens_the_proof(records, data, margin):
 
 
 def rejection_region(records: int, margin: float, alpha: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
-    """All (better, worse) tables that prove non-inferiority; by bisection, since the p-value falls as the score grows."""
+    """All (better, worse) tables that prove non-inferiority;
+    by bisection, since the p-value falls as the score grows.
+    """
     counts = np.arange(records + 1)
     better, worse = np.meshgrid(counts, counts, indexing="ij")
     possible = better + worse <= records

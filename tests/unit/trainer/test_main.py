@@ -81,8 +81,10 @@ def test_an_unforeseen_failure_leaves_its_last_words(environment, make_spec, mon
 def test_preparing_needs_no_training_library():
     """A CPU-only pod starts in a second: nothing heavy is imported, whether it is installed or not."""
     code = (
-        "import sys; import tunewright_trainer.__main__, tunewright_trainer.prepare.phase, tunewright_trainer.train.phase;"
-        "print([name for name in ('torch', 'transformers', 'unsloth', 'trl', 'peft', 'datasets') if name in sys.modules])"
+        "import sys; "
+        "import tunewright_trainer.__main__, tunewright_trainer.prepare.phase, tunewright_trainer.train.phase;"
+        "heavy = ('torch', 'transformers', 'unsloth', 'trl', 'peft', 'datasets');"
+        "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -86,7 +86,8 @@ def _prepare_process(spec: RunSpec, work: Path) -> None:
     for name in ("HF_HOME", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "XDG_CACHE_HOME"):
         os.environ.setdefault(name, str(work / "cache" / name.lower()))
     if spec.base_model.s3 is not None:
-        # Without it transformers asks the Hub for files that a model does not have, and hangs where there is no way out.
+        # Without it transformers asks the Hub for files that a model does not have, and hangs where there is
+        # no way out.
         os.environ["HF_HUB_OFFLINE"] = "1"
     os.chdir(work)
 

@@ -15,7 +15,10 @@ from tunewright_trainer.micro_batch import plan_micro_batch
 DEFAULT_TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _LENGTH_MULTIPLE = 8
 _RECIPE = {"lossOn": "assistant tokens"}
-"""What decides the result and is no setting. Change it with the code, so that no checkpoint of the old recipe is continued."""
+"""What decides the result and is no setting.
+
+Change it with the code, so that no checkpoint of the old recipe is continued.
+"""
 
 
 class TrainingConfig(Message):

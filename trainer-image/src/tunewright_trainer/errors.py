@@ -36,7 +36,10 @@ class Reason(reasons.Reason):
     )
     INVALID_RECORDS = (
         "InvalidRecords",
-        "More records are unusable than the job tolerates; the message names the first by file and line, and where all are named.",
+        (
+            "More records are unusable than the job tolerates; "
+            "the message names the first by file and line, and where all are named."
+        ),
         "Correct or remove them, or tolerate more: `spec.dataset.onInvalidRecord` and `maxInvalidPercent`.",
     )
     TOO_FEW_RECORDS = (
@@ -87,7 +90,10 @@ class Reason(reasons.Reason):
     BELOW_MINIMUM = (
         "BelowMinimum",
         "A held-out score is under its minimum; nothing was published.",
-        "Give more or better data, train longer, or lower the metric's `minimum`; the message says where each answer is.",
+        (
+            "Give more or better data, train longer, or lower the metric's `minimum`; "
+            "the message says where each answer is."
+        ),
     )
     INTERNAL_ERROR = (
         "InternalError",

@@ -47,7 +47,9 @@ class Crowd:
         self._say(f"customers come in: kubectl -n {wanted.namespace} logs -f {wanted.name}")
 
     def keep(self, pace: Pace) -> None:
-        """Have them ask at a pace from now on; called again, it tries again what failed, which costs nothing but time."""
+        """Have them ask at a pace from now on;
+        called again, it tries again what failed, which costs nothing but time.
+        """
         if not self.is_here or self.has_left or pace == self._pace:
             return
         try:

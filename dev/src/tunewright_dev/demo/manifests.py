@@ -26,8 +26,8 @@ IDLE_CORES = 0.01
 class Manifests:
     """The manifests of an example.
 
-    ``copies`` is where changed ones are written. ``cores`` limits the pods that train and serve, None leaves them as the
-    example has them.
+    ``copies`` is where changed ones are written. ``cores`` limits the pods that train and serve, None leaves them as
+    the example has them.
     """
 
     clone: Path

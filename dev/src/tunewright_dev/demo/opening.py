@@ -49,7 +49,10 @@ def _wait_deleted(scene: Scene, objects: tuple[str, ...]) -> None:
         f"the deletion of {names}",
         lambda: not find(),
         lambda: tuple(find()),
-        f"`kubectl -n {setting.SUPPORT} get {names} -o yaml` shows which finalizer holds them, and the operator's log why.",
+        (
+            f"`kubectl -n {setting.SUPPORT} get {names} -o yaml` shows which finalizer holds them, "
+            "and the operator's log why."
+        ),
     )
 
 
@@ -67,7 +70,10 @@ def open_platform(scene: Scene) -> None:
         "every vLLM replica being ready",
         partial(are_servers_ready, scene.world),
         lambda: marks.mark_server(scene.world.server),
-        f"`kubectl -n {setting.SERVING} describe ms {setting.SERVER}` and the logs and events of its pods show what they wait for.",
+        (
+            f"`kubectl -n {setting.SERVING} describe ms {setting.SERVER}` and the logs "
+            "and events of its pods show what they wait for."
+        ),
     )
     scene.view.say(telling.tell_server(scene.world.server))
 

@@ -1,7 +1,7 @@
 """Measuring the pool before the story begins: an adapter that changes nothing, served under an alias of its own.
 
-Clients reach adapters only, never the base model, and an adapter is what costs time: on CPUs vLLM gives a fraction of the
-base model's tokens with one. So the measurement takes the way of every request in the story.
+Clients reach adapters only, never the base model, and an adapter is what costs time: on CPUs vLLM gives a fraction of
+the base model's tokens with one. So the measurement takes the way of every request in the story.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def build_adapter(model: Mapping[str, Any], name: str, digest: str) -> tuple[str
 
 
 def build_deployment(namespace: str, server: Mapping[str, str], uri: str) -> Body:
-    """Return the AdapterDeployment of the alias: it has no incumbent, so that its first weight gives it every request."""
+    """Return the AdapterDeployment of the alias:
+    it has no incumbent, so that its first weight gives it every request.
+    """
     return {
         "apiVersion": "tunewright.dev/v1alpha1",
         "kind": "AdapterDeployment",

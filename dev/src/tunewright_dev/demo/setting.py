@@ -35,8 +35,8 @@ MEASUREMENT: tuple[tuple[str, ...], ...] = (
 )
 """What the measurement of the pool's speed leaves behind, its client first."""
 
-# The customers first: no client is to ask when the alias goes. Servers, catalogue, data and published adapters stay, since
-# none of them remembers a rollout.
+# The customers first: no client is to ask when the alias goes. Servers, catalogue, data and published adapters stay,
+# since none of them remembers a rollout.
 EARLIER: tuple[tuple[str, ...], ...] = (
     *MEASUREMENT,
     (f"pod/{customers.NAME}", f"configmap/{customers.NAME}"),

@@ -5,9 +5,9 @@
 3. A job on shuffled labels is refused before a client sees it.
 4. A job whose adapter breaks the output contract where the held-out set has nothing is rolled back by live evidence.
 
-It may be run again at any time: it first deletes what an earlier run left of its own objects, and the servers stay. Before
-the first job it measures the pool and derives from its speed what each canary asks for (`timing.sizes`). It continues as
-long as there is progress, however slow the machine is (`progress.waiter`).
+It may be run again at any time: it first deletes what an earlier run left of its own objects, and the servers stay.
+Before the first job it measures the pool and derives from its speed what each canary asks for (`timing.sizes`). It
+continues as long as there is progress, however slow the machine is (`progress.waiter`).
 """
 
 from __future__ import annotations
@@ -160,7 +160,10 @@ class Story:
             f"{act.job} being trained",
             lambda: self._is_trained(act.job),
             lambda: marks.mark_job(self._world.jobs.get(act.job)),
-            f"`kubectl -n support describe ftj {act.job}` shows its conditions, `kubectl -n support get pods,events` its pods.",
+            (
+                f"`kubectl -n support describe ftj {act.job}` shows its conditions, "
+                "`kubectl -n support get pods,events` its pods."
+            ),
         )
         self._view.say(f"{act.job}: {telling.tell_job(self._world.jobs.get(act.job))}")
 
@@ -177,7 +180,8 @@ class Story:
             f"the rollout of {act.job} ending",
             lambda: act.job in self._world.rollouts.ended,
             lambda: marks.mark_rollout(self._world),
-            "`kubectl -n support describe adep support` shows what the candidate waits for, `kubectl -n support get pods` "
+            "`kubectl -n support describe adep support` shows what the candidate waits for, "
+            "`kubectl -n support get pods` "
             "whether an evaluation and the customers run.",
             lambda: self._accompany(scene, act),
         )

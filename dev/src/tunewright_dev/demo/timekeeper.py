@@ -1,4 +1,6 @@
-"""Says of each stage of the story how long it takes on the reference machine and here, and remembers how long it took."""
+"""Says of each stage of the story how long it takes on the reference machine and here,
+and remembers how long it took.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Build the images with the machine's own docker or buildah and push them to any registry.
 
-The same table, Containerfiles and content tags as for the local cluster; only the first layer is the public Python image
-on Debian 12 in place of one that needs root and debootstrap, and what only the local cluster runs is left out.
+The same table, Containerfiles and content tags as for the local cluster; only the first layer is the public Python
+image on Debian 12 in place of one that needs root and debootstrap, and what only the local cluster runs is left out.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def read_registry() -> str:
     if not _REGISTRY.match(value):
         raise DevError(
             f"REGISTRY is {value!r}. With CLUSTER=existing it names where images go, as host/path (for example"
-            " `REGISTRY=registry.example.com/tunewright`): this machine must be logged in to push there, and the nodes must be able to pull."
+            " `REGISTRY=registry.example.com/tunewright`): "
+            "this machine must be logged in to push there, and the nodes must be able to pull."
         )
     return value
 
@@ -111,7 +112,8 @@ def find_builder() -> str:
     found = next((name for name in BUILDERS if _works(name)), None)
     if found is None:
         raise DevError(
-            f"CLUSTER=existing needs a {' or '.join(BUILDERS)} that works: it installs nothing on this machine. See `docker info`."
+            f"CLUSTER=existing needs a {' or '.join(BUILDERS)} that works: "
+            "it installs nothing on this machine. See `docker info`."
         )
     return found
 

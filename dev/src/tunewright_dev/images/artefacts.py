@@ -1,7 +1,7 @@
 """Files that images need and that no source folder holds: Go programs, the object store, a Debian root file system.
 
-Each has a key (the hash of what decides its content) that goes into the tag of the image that it is part of, and is made
-only when that image is built.
+Each has a key (the hash of what decides its content) that goes into the tag of the image that it is part of, and is
+made only when that image is built.
 """
 
 from __future__ import annotations
@@ -113,7 +113,8 @@ def find_mirror() -> str:
     if found:
         return found[0]
     raise DevError(
-        f"apt on this machine knows no source of Debian {DEBIAN_SUITE} main: add one to /etc/apt/sources.list and run `apt-get update`."
+        f"apt on this machine knows no source of Debian {DEBIAN_SUITE} main: "
+        "add one to /etc/apt/sources.list and run `apt-get update`."
     )
 
 

@@ -1,9 +1,9 @@
 """Build the Go programs of the local cluster from the one module whose versions go.sum pins (`dev/go`).
 
-Programs that are missing are built by one `go build`: what they share is downloaded and compiled once, and one program is
-linked while packages of another still compile. Each program lies in a folder of the cache that is named after the hash of
-its inputs, so that an unchanged one is never built again and a second clone finds it. A build goes to a temporary folder
-and is renamed when it is whole.
+Programs that are missing are built by one `go build`: what they share is downloaded and compiled once, and one program
+is linked while packages of another still compile. Each program lies in a folder of the cache that is named after the
+hash of its inputs, so that an unchanged one is never built again and a second clone finds it. A build goes to a
+temporary folder and is renamed when it is whole.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ _KUBERNETES_STAMP = (
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A Go program: its package, a folder of `dev/go` or a tool of its go.mod, and the other names that it answers to."""
+    """A Go program:
+    its package, a folder of `dev/go` or a tool of its go.mod, and the other names that it answers to.
+    """
 
     name: str
     package: str
@@ -90,7 +92,9 @@ def ensure_programs(paths: Paths, programs: Sequence[Program]) -> dict[str, Path
 
 @contextmanager
 def building(paths: Paths, programs: Sequence[Program]) -> Iterator[bool]:
-    """Build those of the programs that are missing while the block runs; yield whether any is. All are there afterwards.
+    """Build those of the programs that are missing while the block runs; yield whether any is.
+
+    All are there afterwards.
 
     The block must build no other program: it would wait for itself. When it fails, the build is ended.
 

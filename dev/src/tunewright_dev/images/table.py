@@ -1,7 +1,8 @@
 """The table of images: what goes into each, and the name that follows from it.
 
 The tag of an image is the hash of everything that goes into it, its base's tag included. So an image that a registry
-has under its tag is current, whichever clone built it, and a pod's image name changes when and only when its content does.
+has under its tag is current, whichever clone built it, and a pod's image name changes when and only when its
+content does.
 """
 
 from __future__ import annotations
@@ -121,7 +122,9 @@ def _list_inputs(folder: Path, image: Image) -> list[tuple[str, Path]]:
 
 
 def stage_context(paths: Paths, image: Image, context: Path) -> None:
-    """Lay out a context that holds the declared inputs and nothing else, so that a build cannot use what no hash covers."""
+    """Lay out a context that holds the declared inputs and nothing else,
+    so that a build cannot use what no hash covers.
+    """
     context.mkdir(parents=True)
     for name, path in _list_inputs(paths.clone, image):
         target = context / name

@@ -100,7 +100,8 @@ def up(paths: Paths) -> Kubectl:
 def _build_programs(paths: Paths) -> Path:
     """Build what the cluster runs and return the folder of Kubernetes' programs.
 
-    What the images need from elsewhere is fetched meanwhile: that waits for the network and the disk, a Go build for the cores.
+    What the images need from elsewhere is fetched meanwhile: that waits for the network and the disk, a Go build
+    for the cores.
     """
     with binaries.building(paths, binaries.CLUSTER) as builds:
         if builds:

@@ -125,11 +125,13 @@ def find_problems(host: Host, *, disk_gib: float, cache_gib: float) -> list[str]
         problems.append(f"needs {MEMORY_GIB} GiB of memory, this has {host.memory_gib:.0f}")
     if host.free_disk_gib < disk_gib:
         problems.append(
-            f"needs {disk_gib:.0f} GiB of free disk, this has {host.free_disk_gib:.0f} (TUNEWRIGHT_STATE names another folder)"
+            f"needs {disk_gib:.0f} GiB of free disk, "
+            f"this has {host.free_disk_gib:.0f} (TUNEWRIGHT_STATE names another folder)"
         )
     if host.free_cache_gib is not None and host.free_cache_gib < cache_gib:
         problems.append(
-            f"needs {cache_gib:.0f} GiB of free disk for its cache, this has {host.free_cache_gib:.0f} (TUNEWRIGHT_CACHE names another folder)"
+            f"needs {cache_gib:.0f} GiB of free disk for its cache, "
+            f"this has {host.free_cache_gib:.0f} (TUNEWRIGHT_CACHE names another folder)"
         )
     if "overlay" not in host.filesystems:
         problems.append("needs a kernel with overlayfs (`modprobe overlay` loads it where it is a module)")

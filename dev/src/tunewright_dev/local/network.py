@@ -73,7 +73,9 @@ def find_interfaces() -> list[str]:
 
 
 def list_interfaces(addresses: str) -> list[str]:
-    """Return the interfaces in the output of `ip -4 -o address` with an address of pods: the machine's ends of their links."""
+    """Return the interfaces in the output of `ip -4 -o address` with an address of pods:
+    the machine's ends of their links.
+    """
     found = []
     for line in addresses.splitlines():
         words = line.split()

@@ -1,8 +1,8 @@
 """Make a tiny random Llama with a chat template, for end-to-end jobs that must be quick and need not be clever.
 
 It goes through the same code as a real model: Unsloth trains it, vLLM serves it (whose CPU attention wants heads of 32
-or more). It takes the tokenizer and chat template of the demo model, so that both speak the same token ids; the embeddings
-are the bulk of its 6 MB.
+or more). It takes the tokenizer and chat template of the demo model, so that both speak the same token ids; the
+embeddings are the bulk of its 6 MB.
 
 Runs where torch and transformers are installed, that is in the trainer's environment::
 

@@ -1,7 +1,7 @@
 """Who may use the object store: one identity for each duty, with random credentials.
 
-They are made at run time and kept in Secrets, whose keys are those of the AWS SDKs; copy a Secret into the namespace that
-needs it.
+They are made at run time and kept in Secrets, whose keys are those of the AWS SDKs; copy a Secret into the namespace
+that needs it.
 """
 
 from __future__ import annotations

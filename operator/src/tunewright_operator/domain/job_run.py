@@ -84,7 +84,9 @@ class JobRun:
         return self.pod.result if self.pod else None
 
     def explain_waiting(self, now: dt.datetime) -> str:
-        """Return why its container does not run yet, in the words of whoever knows; empty when it runs or nobody knows."""
+        """Return why its container does not run yet, in the words of whoever knows;
+        empty when it runs or nobody knows.
+        """
         if self.pod is not None:
             return self.pod.waiting
         waited = (now - self.began_at).total_seconds() if self.began_at else 0.0

@@ -1,4 +1,6 @@
-"""Is what a spec gives as a JSON Schema one? Asked before anything is run by it, so that the answer is a condition and not a log."""
+"""Is what a spec gives as a JSON Schema one? Asked before anything is run by it,
+so that the answer is a condition and not a log.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,10 @@ from tunewright_operator.api.resource import ScoreMetric
 
 
 def explain_bad_schema(schema: dict[str, Any]) -> str | None:
-    """Return why a schema cannot be used; None when it can. Its patterns are not compiled here: that is done under a limit of time."""
+    """Return why a schema cannot be used; None when it can.
+
+    Its patterns are not compiled here: that is done under a limit of time.
+    """
     problem = find_schema_problem(schema)  # which leaves no address that the validation below would fetch
     if problem is not None:
         return problem

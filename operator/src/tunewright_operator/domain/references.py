@@ -20,7 +20,8 @@ def check_secret(name: str, namespace: str, secret: SecretFacts) -> Problem | No
     if not secret.allowed:
         message = (
             f"spec.storage.secretRef: Secret {name!r} does not carry the label {labels.USE}: {labels.USE_ALLOWED}."
-            f" If pods of this namespace may use it: kubectl label secret {name} -n {namespace} {labels.USE}={labels.USE_ALLOWED}"
+            " If pods of this namespace may use it: "
+            f"kubectl label secret {name} -n {namespace} {labels.USE}={labels.USE_ALLOWED}"
         )
         return Problem(CommonReason.SECRET_NOT_ALLOWED, message)
     return None

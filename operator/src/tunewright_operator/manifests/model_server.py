@@ -143,8 +143,8 @@ def build_deployment(
 ) -> Body:
     """Return the Deployment of the replicas.
 
-    A pod that is replaced leaves the Service first, answers what it began, and its successor counts only once every adapter of its plan
-    is settled.
+    A pod that is replaced leaves the Service first, answers what it began, and its successor counts only once every
+    adapter of its plan is settled.
     """
     spec = server.spec
     selector = labels.build_server_labels(server.metadata.name)

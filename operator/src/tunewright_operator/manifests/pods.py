@@ -83,8 +83,9 @@ def build_job_pod_base(images: ImageDefaults, grace_seconds: int) -> Body:
     return {
         **build_pod_base(images),
         "restartPolicy": "Never",
-        # The kernel drops a SIGTERM for which a namespace's first process has no handler yet: a pod deleted while Python
-        # starts would stay for its whole grace period. With the pause container as the first process it just ends.
+        # The kernel drops a SIGTERM for which a namespace's first process has no handler yet: a pod deleted while
+        # Python starts would stay for its whole grace period. With the pause container as the first process it
+        # just ends.
         "shareProcessNamespace": True,
         "terminationGracePeriodSeconds": grace_seconds,
     }

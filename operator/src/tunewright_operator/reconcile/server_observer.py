@@ -1,4 +1,7 @@
-"""Observing a ModelServer: what its spec refers to, its objects, its pods' answers, its tenants and its plan. Writes nothing."""
+"""Observing a ModelServer: what its spec refers to, its objects, its pods' answers, its tenants and its plan.
+
+Writes nothing.
+"""
 
 from __future__ import annotations
 
@@ -120,7 +123,9 @@ class ServerObserver:
         return template_hash(deployment) != template_hash(children.deployment)
 
     async def _list_tenants(self, server: ModelServer) -> tuple[ObservedTenant, ...]:
-        """Return who names the server, those included that cannot be read: one must not stop the pool for the others."""
+        """Return who names the server, those included that cannot be read:
+        one must not stop the pool for the others.
+        """
         tenants: list[ObservedTenant] = []
         for body in await self._cluster.list(ADAPTER_DEPLOYMENT):
             if body["metadata"].get("deletionTimestamp") or not _names_server(body, server):

@@ -54,7 +54,8 @@ class SigningKeys:
             return SigningKey.from_pem(base64.b64decode(body["data"][PRIVATE_KEY]))
         except (KeyError, TypeError, ValueError) as error:
             raise SigningKeyError(
-                f"{where}: {PRIVATE_KEY} is no usable key ({error}). Restore it, or delete the Secret to have a new one;"
+                f"{where}: {PRIVATE_KEY} is no usable key ({error}). "
+                "Restore it, or delete the Secret to have a new one;"
                 " server pods then get the new public key and are replaced."
             ) from error
 

@@ -1,7 +1,8 @@
 """Leadership by a Lease: at most one replica runs the loops.
 
 The algorithm is client-go's (tools/leaderelection): the holder renews a Lease object; others take it over once they
-have seen it unchanged for its whole duration by their own monotonic clock, so that no two machines' clocks are compared.
+have seen it unchanged for its whole duration by their own monotonic clock, so that no two machines' clocks
+are compared.
 """
 
 from __future__ import annotations
@@ -99,7 +100,9 @@ class Leadership:
         return self._renewed + RENEW_DEADLINE_SECONDS - self._monotonic()
 
     async def _renew_in_time(self) -> bool:
-        """Try to renew; a request that hangs (a dropped connection) counts as failed once another replica may take over."""
+        """Try to renew;
+        a request that hangs (a dropped connection) counts as failed once another replica may take over.
+        """
         try:
             async with asyncio.timeout(max(0.0, self._time_left())):
                 return await self._try_quietly()

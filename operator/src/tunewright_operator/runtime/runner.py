@@ -1,6 +1,7 @@
 """The runner: one asyncio task per custom resource, each the loop wait → reconcile → wait.
 
-A reconciler is level-triggered and idempotent, so any failure is answered the same way: log it, wait longer, look again.
+A reconciler is level-triggered and idempotent, so any failure is answered the same way: log it, wait
+longer, look again.
 """
 
 from __future__ import annotations

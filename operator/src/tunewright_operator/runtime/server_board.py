@@ -1,6 +1,7 @@
 """What ModelServer loops saw last, for the rollouts that depend on it.
 
-A cache of observations, not a durable fact: after a restart it is empty until each server was polled, and rollouts wait.
+A cache of observations, not a durable fact: after a restart it is empty until each server was polled, and
+rollouts wait.
 """
 
 from __future__ import annotations

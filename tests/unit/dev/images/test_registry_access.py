@@ -37,7 +37,11 @@ def test_uv_asks_the_index_that_pip_asks():
 
 
 def test_only_debians_own_sources_go_into_a_build():
-    targets = "http://d.example/debian/ bookworm main\nhttp://v.example/apt vendor-bookworm main\nhttp://d.example/s/ bookworm-security main\n"
+    targets = (
+        "http://d.example/debian/ bookworm main\n"
+        "http://v.example/apt vendor-bookworm main\n"
+        "http://d.example/s/ bookworm-security main\n"
+    )
     assert registry_access.render_apt_sources(targets).splitlines() == [
         "deb http://d.example/debian/ bookworm main",
         "deb http://d.example/s/ bookworm-security main",

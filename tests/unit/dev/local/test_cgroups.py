@@ -1,4 +1,6 @@
-"""The pods' control groups, imitated by folders: a file in one keeps it from being removed, as a process does in the real ones."""
+"""The pods' control groups, imitated by folders:
+a file in one keeps it from being removed, as a process does in the real ones.
+"""
 
 import subprocess
 import threading

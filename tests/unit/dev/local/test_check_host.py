@@ -12,7 +12,10 @@ from tunewright_dev.paths import find_paths
 
 def test_it_needs_the_standard_library_only():
     # -S: without site-packages, as the machine's own python3 is.
-    script = f"import sys; sys.path.insert(0, {str(find_paths().clone / 'dev' / 'src')!r}); import tunewright_dev.local.check_host"
+    script = (
+        f"import sys; sys.path.insert(0, {str(find_paths().clone / 'dev' / 'src')!r}); "
+        "import tunewright_dev.local.check_host"
+    )
     done = subprocess.run([sys.executable, "-S", "-B", "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -35,7 +35,9 @@ CONFIG = ServerConfig(
 
 @pytest.mark.parametrize("cpu", [True, False])
 def test_answers_under_way_have_nearly_the_whole_grace_period(cpu: bool) -> None:
-    """The kubelet counts the preStop into the grace period; vLLM's own limit must end before it, and not much before."""
+    """The kubelet counts the preStop into the grace period;
+    vLLM's own limit must end before it, and not much before.
+    """
     images = pods.ImageDefaults(operator="o", trainer="t", server="s")
     config_map = model_server.build_config_map(OWNER, CONFIG, "key")
     deployment = model_server.build_deployment(OWNER, SERVER, config_map, images)

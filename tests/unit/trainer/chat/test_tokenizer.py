@@ -1,4 +1,7 @@
-"""What is read from a model's folder. The library is replaced: its post-processor cuts spaces off offsets, as GPT-NeoX's."""
+"""What is read from a model's folder.
+
+The library is replaced: its post-processor cuts spaces off offsets, as GPT-NeoX's.
+"""
 
 import sys
 import types
@@ -9,7 +12,9 @@ from tunewright_trainer.chat.tokenizer import ConversationTokenizer
 
 
 class TrimmingEncoder:
-    """As `tokenizers.Tokenizer` with ByteLevel(trim_offsets=True): a token of nothing but spaces ends where it begins."""
+    """As `tokenizers.Tokenizer` with ByteLevel(trim_offsets=True):
+    a token of nothing but spaces ends where it begins.
+    """
 
     def __init__(self, encoder):
         self._encoder = encoder

@@ -129,5 +129,8 @@ def test_inputs_are_neither_addresses_nor_hyperparameters(digest):
 
 
 def test_the_inputs_of_prepared_data_never_change(digest):
-    """Jobs share prepared data by it. Raise `PREPARER_VERSION`, and replace the value, when other files would be written."""
+    """Jobs share prepared data by it.
+
+    Raise `PREPARER_VERSION`, and replace the value, when other files would be written.
+    """
     assert digest() == "sha256:6a69633cb94ee6564702b5ef8cd0d5dd11076b1de34d8fa122e198b8192e6f5a"

@@ -17,7 +17,9 @@ class OutOfMemoryError(RuntimeError):
 
 
 class EchoModel:
-    """Repeats each prompt's last token as long as it may; raises ``error`` for batches of more than ``memory`` records."""
+    """Repeats each prompt's last token as long as it may;
+    raises ``error`` for batches of more than ``memory`` records.
+    """
 
     def __init__(self, memory=99, context=None, error=OutOfMemoryError):
         self.config = types.SimpleNamespace(pad_token_id=0, max_position_embeddings=context)

@@ -92,7 +92,9 @@ ARGUMENTS = {
 
 
 class UnreachableOnce:
-    """Any method: records its arguments, fails once, then answers with a list, which also serves as an iterator's source."""
+    """Any method:
+    records its arguments, fails once, then answers with a list, which also serves as an iterator's source.
+    """
 
     def __init__(self):
         self.calls = []

@@ -1,4 +1,7 @@
-"""SIGTERM while the trainer trains or validates. The libraries are replaced: what is kept is transformers' order of calls."""
+"""SIGTERM while the trainer trains or validates.
+
+The libraries are replaced: what is kept is transformers' order of calls.
+"""
 
 import importlib
 import sys

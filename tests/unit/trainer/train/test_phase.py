@@ -1,4 +1,6 @@
-"""The train phase around the two heavy calls (fit, generate), which are replaced: what runs, what is kept, what repeats."""
+"""The train phase around the two heavy calls (fit, generate), which are replaced:
+what runs, what is kept, what repeats.
+"""
 
 import contextlib
 import dataclasses
@@ -29,7 +31,9 @@ TOTAL_STEPS = 4
 
 
 class Heavy:
-    """Stands for Unsloth: `calls` says what was asked, `stop_at` ends training early, `right` is the share of good answers."""
+    """Stands for Unsloth:
+    `calls` says what was asked, `stop_at` ends training early, `right` is the share of good answers.
+    """
 
     def __init__(self):
         self.calls = []

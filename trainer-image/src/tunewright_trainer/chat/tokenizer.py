@@ -29,7 +29,9 @@ class Encoder(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Example:
-    """A tokenized conversation: ``labels`` equal ``input_ids`` where the assistant speaks, `IGNORED_LABEL` elsewhere."""
+    """A tokenized conversation:
+    ``labels`` equal ``input_ids`` where the assistant speaks, `IGNORED_LABEL` elsewhere.
+    """
 
     input_ids: list[int]
     labels: list[int]

@@ -52,8 +52,10 @@ def prepare(spec: RunSpec, store: Store, settings: Settings, board: ProgressBoar
     return PhaseResult(
         outcome=Outcome.SUCCEEDED,
         reason=Reason.PREPARED,
-        message=f"{summary.train} records to train on, {summary.validation} to validate, {summary.evaluation} held out; "
-        f"{summary.duplicates} duplicates and {summary.skipped} invalid records left out{named}",
+        message=(
+            f"{summary.train} records to train on, {summary.validation} to validate, {summary.evaluation} held out; "
+            f"{summary.duplicates} duplicates and {summary.skipped} invalid records left out{named}"
+        ),
         dataset=summary,
     )
 

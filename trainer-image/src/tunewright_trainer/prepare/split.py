@@ -1,9 +1,9 @@
 """Assign each record to a split by what it asks.
 
 The hash of the opening question decides, so that adding records moves none, and the same question with two answers, or
-a dialogue and its beginning, is never both trained on and asked in the examination. A system prompt plays no part: it is
-the same for all, and another one must not move records out of a held-out set that rollouts compare on. The share of a split is thus a chance of each record rather
-than an exact count.
+a dialogue and its beginning, is never both trained on and asked in the examination. A system prompt plays no part: it
+is the same for all, and another one must not move records out of a held-out set that rollouts compare on. The share of
+a split is thus a chance of each record rather than an exact count.
 """
 
 from __future__ import annotations

@@ -71,8 +71,8 @@ class CheckpointStore:
     def save(self, step: int, folder: Path, *, last: bool = False) -> bool:
         """Store a checkpoint in the background and return whether it was taken.
 
-        While the one before it is still on its way, only the ``last`` one waits and any other is left out: a store that is slow or
-        away costs checkpoints, and never keeps the accelerator waiting.
+        While the one before it is still on its way, only the ``last`` one waits and any other is left out: a store that
+        is slow or away costs checkpoints, and never keeps the accelerator waiting.
 
         Raises:
             StorageError: the checkpoint before this one was refused for good.

@@ -89,7 +89,10 @@ class _TrainPhase:
         if self._spec.dataset_uri is None:
             raise TrainerError(
                 Reason.INVALID_RUN_SPEC,
-                "the run document names no prepared data (datasetUri); use a trainer image of the operator's own version",
+                (
+                    "the run document names no prepared data (datasetUri); "
+                    "use a trainer image of the operator's own version"
+                ),
             )
         return fetch_dataset(self._store, StorageURI.parse(self._spec.dataset_uri), self._dataset_folder)
 

@@ -50,7 +50,9 @@ class Tally:
         """One sentence for each wrong answer."""
 
     def add(self, answer: Answer) -> bool:
-        """Count an answer and return whether it was new: a log that is read again from its start counts nothing twice."""
+        """Count an answer and return whether it was new:
+        a log that is read again from its start counts nothing twice.
+        """
         if answer.number <= self._last:
             return False
         self._last = answer.number
@@ -80,4 +82,7 @@ def explain_wrong(answer: Answer, alias: str, ledger: Ledger) -> str | None:
     allowed = ledger.allowed(alias, answer.start, answer.end)
     if answer.revision in allowed:
         return None
-    return f"answer {answer.number} is by {answer.revision or 'nobody'}; allowed were {', '.join(sorted(allowed)) or 'none'}"
+    return (
+        f"answer {answer.number} is by {answer.revision or 'nobody'}; "
+        f"allowed were {', '.join(sorted(allowed)) or 'none'}"
+    )

@@ -1,7 +1,7 @@
 """Everything that happens in the cluster during the demo, as one queue of timed events.
 
-Each source is a thread around a kubectl that watches, follows a log, or is asked again and again. A kubectl that ends is
-started again: a watch ends after a while, and what comes twice must do no harm.
+Each source is a thread around a kubectl that watches, follows a log, or is asked again and again. A kubectl that ends
+is started again: a watch ends after a while, and what comes twice must do no harm.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which revisions were allowed to answer, and when: from the plans that were written and what the pods reported.
 
-A pod takes a plan at some moment between its write and the first report of it, and never goes back. So at a given time a
-pod may route by any plan from the newest one that it had reported by then to the newest one that was written by then. An
-answer is right when a plan that some pod may have had while it was given lists its revision with a weight.
+A pod takes a plan at some moment between its write and the first report of it, and never goes back. So at a given time
+a pod may route by any plan from the newest one that it had reported by then to the newest one that was written by then.
+An answer is right when a plan that some pod may have had while it was given lists its revision with a weight.
 """
 
 from __future__ import annotations

@@ -41,7 +41,9 @@ class Timing:
 
 
 def build_summary(world: World, jobs: Sequence[str], store: S3Client, timing: Timing) -> Summary:
-    """Return the summary of rollouts of ``jobs``, in that order; reads the last promoted one's report from the bucket."""
+    """Return the summary of rollouts of ``jobs``, in that order;
+    reads the last promoted one's report from the bucket.
+    """
     ended = [world.rollouts.ended[job] for job in jobs if job in world.rollouts.ended]
     promoted = [one for one in ended if one.outcome == PROMOTED]
     reported = next((one.report_uri for one in reversed(promoted) if one.report_uri), None)

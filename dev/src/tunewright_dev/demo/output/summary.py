@@ -13,8 +13,8 @@ Where a figure is from:
 - speed: tokens per second of the pool before the story began, with as many requests at a time as the canaries have.
 - convergenceSeconds: the longest time from seeing a plan written to seeing the pod report it.
 - peakMemoryMiB: the largest working set that the kubelet reported, asked every 15 s (`feed.POLL_SECONDS`).
-- coldSetupSeconds: on a bare machine, from the start of our program to an installed chart; the making of .venv before it
-  (dev/bootstrap) is left out. Null when this machine was never seen bare.
+- coldSetupSeconds: on a bare machine, from the start of our program to an installed chart; the making of .venv before
+  it (dev/bootstrap) is left out. Null when this machine was never seen bare.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ class Qualities(_Part):
 
 
 class Answers(_Part):
-    """What clients got; ``wrong``: from a revision that was not allowed to answer then, ``failed``: other than a 2xx."""
+    """What clients got; ``wrong``: from a revision that was not allowed to answer then, ``failed``:
+    other than a 2xx.
+    """
 
     total: int
     wrong: int

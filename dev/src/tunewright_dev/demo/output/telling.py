@@ -98,10 +98,16 @@ def tell_speed(speed: Speed, reference: Reference, sizes: Sizes) -> list[str]:
     reference_minutes = reference.total_seconds / 60
     patience = sizes.patience_seconds / 60
     return [
-        f"the pool gives {rate:.1f} tokens/s for {speed.in_flight} requests at a time (reference machine: {reference_rate:g})",
+        (
+            f"the pool gives {rate:.1f} tokens/s for {speed.in_flight} requests at a time (reference machine: "
+            f"{reference_rate:g})"
+        ),
         f"the whole story takes about {minutes:.0f} minutes here ({reference_minutes:.0f} on the reference machine)",
         f"it continues as long as there is progress, and ends with an error after {patience:.0f} minutes without any",
-        f"each canary step needs {sizes.min_requests} answers of either side within {sizes.max_seconds} s; a bake takes {sizes.bake_seconds} s",
+        (
+            f"each canary step needs {sizes.min_requests} answers of either side within {sizes.max_seconds} s; "
+            f"a bake takes {sizes.bake_seconds} s"
+        ),
     ]
 
 
@@ -238,7 +244,8 @@ def suggest(environment: str, namespace: str, server: str, earlier: str | None) 
     ask = (
         f"kubectl -n {namespace} port-forward service/{server} 8000 &\n"
         "timeout 30 bash -c 'until true < /dev/tcp/127.0.0.1/8000; do sleep 1; done' 2> /dev/null\n"
-        'ticket=\'{"model": "support", "temperature": 0, "max_tokens": 32, "messages": [{"role": "system", "content": "Triage the ticket."},'
+        'ticket=\'{"model": "support", "temperature": 0, "max_tokens": 32, "messages": '
+        '[{"role": "system", "content": "Triage the ticket."},'
         ' {"role": "user", "content": "I was charged twice for order B204. Please hurry."}]}\'\n'
         "python3 -c 'import sys, urllib.request as web; request = web.Request(sys.argv[1], sys.argv[2].encode(),"
         ' {"content-type": "application/json"}); answer = web.urlopen(request);'

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 TICK_SECONDS = 1.0
 MOST_EVENTS = 1000
-"""Taken in at a time: the wait is judged by all that has come, and still judged while more comes than can be taken in."""
+"""Taken in at a time:
+the wait is judged by all that has come, and still judged while more comes than can be taken in.
+"""
 
 
 @dataclasses.dataclass(frozen=True)

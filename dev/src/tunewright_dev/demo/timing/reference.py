@@ -1,8 +1,8 @@
 """The reference machine: how fast its pool answers, and how long each stage of the story takes on it.
 
-`reference.json` has these figures in the form of `build/demo/summary.json`. They are of an idle machine with 2 cores and
-24 GiB; after a change that makes the story shorter or longer, copy ``speed`` and ``seconds.stages`` from the summary of a
-run on such a machine.
+`reference.json` has these figures in the form of `build/demo/summary.json`. They are of an idle machine with 2 cores
+and 24 GiB; after a change that makes the story shorter or longer, copy ``speed`` and ``seconds.stages`` from the
+summary of a run on such a machine.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 Statistics set the least sample, whatever the speed: a slow machine takes longer and proves the same. Job 4's adapter
 breaks its output contract on every third ticket. At 20 % of the sessions the guardrail rolls it back after 60 to 65
 answers in the median and after at most 95 in 99 of 100 canaries; with fewer answers demanded for a Pass, it could pass
-before. A fast machine takes more, so that smaller regressions would be seen. The held-out set stays at 200 records, since
-half of it could not prove with a fair chance that an equal adapter is not worse by 0.05 (both: "what a verdict
+before. A fast machine takes more, so that smaller regressions would be seen. The held-out set stays at 200 records,
+since half of it could not prove with a fair chance that an equal adapter is not worse by 0.05 (both: "what a verdict
 means"). The training is never made shorter: the adapters are those that the figures are about.
 """
 
@@ -20,7 +20,10 @@ SMALLEST_SHARE = 0.2
 """The candidate's share at its first step: its answers are the scarce ones."""
 
 LEAST_REQUESTS, MOST_REQUESTS = 100, 400
-"""Of either side, for a Pass. A machine that is faster than the reference takes as many more as it has in the same time."""
+"""Of either side, for a Pass.
+
+A machine that is faster than the reference takes as many more as it has in the same time.
+"""
 
 LEAST_MAX_SECONDS, LONGEST_SECONDS = 3600, 2_592_000
 """When a step becomes Inconclusive. The API allows 30 days."""
@@ -31,7 +34,9 @@ BAKE_ANSWERS, LEAST_BAKE_SECONDS = 60, 20
 """A bake lasts until about so many answers were watched."""
 
 PATIENCE_SECONDS = 900.0
-"""How long nothing new may be seen on the reference machine, where the longest wait between two signs is about one minute."""
+"""How long nothing new may be seen on the reference machine,
+where the longest wait between two signs is about one minute.
+"""
 FIRST_PATIENCE_SECONDS = 1800.0
 """The same before the speed is known: servers may have gigabytes of image and model to fetch."""
 

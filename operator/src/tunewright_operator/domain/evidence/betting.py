@@ -174,7 +174,9 @@ def upper_rate(answers: int, bad: int, effect: float, level: float) -> float:
 
 
 def _divergence(p: float, q: float) -> float:
-    """Return the Kullback-Leibler divergence of a coin of rate p from one of rate q; infinite where q cannot produce p."""
+    """Return the Kullback-Leibler divergence of a coin of rate p from one of rate q;
+    infinite where q cannot produce p.
+    """
     if q >= 1:
         return 0.0 if p >= 1 else math.inf
     if q <= 0:

@@ -118,7 +118,9 @@ class Assessment:
 
     @property
     def detectable_drop(self) -> float | None:
-        """The smallest regression that every guard would have shown with about 80 % chance; None: not even the largest."""
+        """The smallest regression that every guard would have shown with about 80 % chance;
+        None: not even the largest.
+        """
         drops = [finding.detectable_drop for finding in self.findings]
         known = [drop for drop in drops if drop is not None]
         return max(known) if known and len(known) == len(drops) else None
@@ -194,7 +196,9 @@ def _judge(guard: Guard, observation: Observation, budget: ErrorBudget) -> Findi
 
 
 def _log_absolute_evidence(guard: Guard, candidate: tuple[int, int], effect: float) -> float:
-    """Return the log E-value against a fixed limit: of one bet, or of the mixture of bets that started at each restart."""
+    """Return the log E-value against a fixed limit:
+    of one bet, or of the mixture of bets that started at each restart.
+    """
     judged, bad = candidate
     first = betting.log_e_value(betting.log_absolute_wealth(guard.limit, judged, bad), effect)
     if not guard.restarting:

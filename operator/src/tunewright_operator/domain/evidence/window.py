@@ -82,8 +82,8 @@ def _to_rule(guardrail: Guardrail, *, has_incumbent: bool) -> LiveMetric:
 def read_pods(states: Iterable[PodState], alias: str, candidate: str, incumbent: str | None) -> list[PodReading]:
     """Return the counters of both arms; a pod whose counters make no sense counts as one that did not answer.
 
-    So does one whose plan does not ask for buckets (yet, or for a moment): it answers as if it had counted nothing, and the next
-    reading would add all that it ever counted.
+    So does one whose plan does not ask for buckets (yet, or for a moment): it answers as if it had counted nothing, and
+    the next reading would add all that it ever counted.
     """
     readings: list[PodReading] = []
     for state in states:
@@ -127,7 +127,8 @@ def open_window(
 ) -> Observation:
     """Start counting now.
 
-    A bake is compared with the incumbent's part of the rollout's last window, or of all that its pods counted when there was none.
+    A bake is compared with the incumbent's part of the rollout's last window, or of all that its pods counted when
+    there was none.
     """
     last = parse_observation(candidate)
     before = _sum_incumbent(readings)

@@ -72,7 +72,10 @@ class AdapterDeploymentReason(Reason):
     WAITING_FOR_SLOT = (
         "WaitingForSlot",
         "All adapter slots of the server are in use; the candidate waits its turn.",
-        "Nothing: it goes on when another rollout ends. To wait less, have `spec.lora.rolloutSlots` of the server raised.",
+        (
+            "Nothing: it goes on when another rollout ends. "
+            "To wait less, have `spec.lora.rolloutSlots` of the server raised."
+        ),
     )
     PLAN_TOO_LARGE = (
         "PlanTooLarge",
@@ -136,7 +139,10 @@ class AdapterDeploymentReason(Reason):
     EVALUATION_FAILED = (
         "EvaluationFailed",
         "The candidate is proven too bad on the held-out set.",
-        "Train a better adapter, or relax `spec.evaluation.metrics`; the report at `reportURI` in `status.history` holds every answer.",
+        (
+            "Train a better adapter, or relax `spec.evaluation.metrics`; "
+            "the report at `reportURI` in `status.history` holds every answer."
+        ),
     )
     EVALUATION_ERROR = (
         "EvaluationError",
@@ -163,7 +169,10 @@ class AdapterDeploymentReason(Reason):
     INCONCLUSIVE_ROLLED_BACK = (
         "InconclusiveRolledBack",
         "The evidence proves the candidate neither good nor bad; `onInconclusive` is Rollback.",
-        "Ask for less, or give a larger held-out set or more traffic; then `kubectl annotate adep <name> tunewright.dev/retry=<revision>@<anything>`.",
+        (
+            "Ask for less, or give a larger held-out set or more traffic; "
+            "then `kubectl annotate adep <name> tunewright.dev/retry=<revision>@<anything>`."
+        ),
     )
     STEP_PASSED = ("StepPassed", "A step's verdict is Pass.", "Nothing: it goes on by itself.")
     STEP_PROMOTED = (

@@ -34,7 +34,10 @@ class CommonReason(Reason):
     SECRET_NOT_FOUND = (
         "SecretNotFound",
         "The Secret of `spec.storage.secretRef` does not exist.",
-        "Create it with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, as in docs/how-to/bring-your-own-cluster.md, step 3 (Give a team a namespace).",
+        (
+            "Create it with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, as in docs/how-to/bring-your-own-cluster.md, "
+            "step 3 (Give a team a namespace)."
+        ),
     )
     SECRET_NOT_ALLOWED = (
         "SecretNotAllowed",
@@ -48,7 +51,10 @@ class CommonReason(Reason):
     )
     JOB_REFUSED = (
         "JobRefused",
-        "The API server refused to create or change an object of the resource: quota, admission policy or missing rights.",
+        (
+            "The API server refused to create or change an object of the resource: "
+            "quota, admission policy or missing rights."
+        ),
         "The message is the server's own; raise the quota or change the policy that it names.",
     )
     NAME_TAKEN = (

@@ -40,7 +40,10 @@ class FineTuneJobReason(Reason):
     RETRYING = (
         "Retrying",
         "An attempt failed for a reason that may pass; the next one starts after a pause.",
-        "Nothing, if the next attempt succeeds; else mend what the message names before `spec.retry.maxRestarts` is reached.",
+        (
+            "Nothing, if the next attempt succeeds; "
+            "else mend what the message names before `spec.retry.maxRestarts` is reached."
+        ),
         TRANSIENT,
     )
     CONFIG_MAP_NOT_FOUND = (

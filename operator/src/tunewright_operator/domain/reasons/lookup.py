@@ -22,5 +22,7 @@ _OWN: Final[Mapping[Kind, type[Reason]]] = {
 
 
 def find_reason(kind: Kind, word: str) -> Reason | None:
-    """Return the operator's reason that a word stands for in a condition of a kind; None when a pod reported the word."""
+    """Return the operator's reason that a word stands for in a condition of a kind;
+    None when a pod reported the word.
+    """
     return next((reason for enum in (_OWN[kind], CommonReason) for reason in enum if reason == word), None)

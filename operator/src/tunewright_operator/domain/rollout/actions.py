@@ -1,4 +1,7 @@
-"""What a rollout does about its Jobs. An action that was interrupted after any of its writes is decided again, and goes on."""
+"""What a rollout does about its Jobs.
+
+An action that was interrupted after any of its writes is decided again, and goes on.
+"""
 
 from __future__ import annotations
 

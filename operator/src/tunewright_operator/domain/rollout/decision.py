@@ -1,8 +1,9 @@
 """The rollout of one alias as a state machine: `decide(situation, now)` → the next status, one transition at a time.
 
-Everything durable is in the status, and every transition is one write of it: whatever happens between two writes, the next look decides the
-same. An alias has a `stable` revision, or none yet, and at most one candidate, which goes through the spec's steps and a bake. `stable`
-changes only when the bake ends; until then the incumbent stays loaded and can have all requests back by one write.
+Everything durable is in the status, and every transition is one write of it: whatever happens between two writes, the
+next look decides the same. An alias has a `stable` revision, or none yet, and at most one candidate, which goes through
+the spec's steps and a bake. `stable` changes only when the bake ends; until then the incumbent stays loaded and can
+have all requests back by one write.
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ Rule = Callable[[Situation, dt.datetime], Decision | None]
 def decide(situation: Situation, now: dt.datetime) -> Decision:
     """Return the next status, and what is done about Jobs before it is written.
 
-    The actions follow from the status as it was read: a Job's report is not removed before the status holds what came of it.
+    The actions follow from the status as it was read: a Job's report is not removed before the status holds
+    what came of it.
     """
     decision = _decide_status(situation, now)
     actions = (*plan_inspection(situation, now), *plan_evaluations(situation, now))
@@ -220,7 +222,8 @@ def _finish_ending(situation: Situation, now: dt.datetime) -> Decision | None:
 
 
 def _follow_address(situation: Situation, now: dt.datetime) -> Decision | None:
-    """Read an adapter from where the spec says it lies by now, when its old address serves no more; its digest says that it is the same.
+    """Read an adapter from where the spec says it lies by now, when its old address serves no more;
+    its digest says that it is the same.
 
     An address that works is kept: the new one may be refused, and would take the alias' answers with it.
     """

@@ -1,6 +1,7 @@
 """The evaluation of the candidate's current step: which Job must exist, how it stands, and what keeps it from running.
 
-The Job runs in the deployment's namespace with its storage, and asks the server's pods with a token that is renewed while it runs.
+The Job runs in the deployment's namespace with its storage, and asks the server's pods with a token that is renewed
+while it runs.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ class EvaluationView:
 
 
 def evaluation_name(deployment_name: str, candidate: CandidateRevision) -> str:
-    """Return the name of the evaluation of the candidate's current step: another acceptance or another try is another Job."""
+    """Return the name of the evaluation of the candidate's current step:
+    another acceptance or another try is another Job.
+    """
     parts = (candidate.digest, candidate.accepted_at, str(candidate.step), candidate.step_started_at or "")
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:10]
     return f"{deployment_name}-evaluate-{key}"
@@ -75,8 +78,8 @@ def find_evaluation_problem(situation: Situation) -> Problem | None:
 def may_change_evaluations(situation: Situation) -> bool:
     """Return whether it is known which evaluations must exist.
 
-    It is not known while the server of an active candidate was not seen, nor while the wanted evaluation cannot be described or
-    may not use its storage: then all of them stay as they are.
+    It is not known while the server of an active candidate was not seen, nor while the wanted evaluation cannot be
+    described or may not use its storage: then all of them stay as they are.
     """
     if _is_wanted(situation):
         return find_evaluation(situation) is not None and find_evaluation_problem(situation) is None
@@ -123,7 +126,9 @@ def _equip(wanted: WantedEvaluation, found: EvaluationRun | None, now: dt.dateti
 
 
 def _is_wanted(situation: Situation) -> bool:
-    """Return whether the current step evaluates, and the server admits the candidate: a token gives access to the base model, too."""
+    """Return whether the current step evaluates, and the server admits the candidate:
+    a token gives access to the base model, too.
+    """
     candidate, server, steps = situation.candidate, situation.server, situation.spec.rollout.steps
     if candidate is None or candidate.ending is not None or not isinstance(server, Seen):
         return False

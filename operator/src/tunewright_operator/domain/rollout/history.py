@@ -27,8 +27,8 @@ def is_barred(history: Sequence[HistoryEntry], digest: str) -> bool:
 def may_skip_steps(history: Sequence[HistoryEntry], revision: Revision, *, named: bool) -> bool:
     """Whether a revision may go to its bake at once.
 
-    Only one whose last outcome was a promotion, on the same base model, and that a person named: by uri, by job, or by the rollback
-    annotation. One that a selector found has to go the whole way.
+    Only one whose last outcome was a promotion, on the same base model, and that a person named: by uri, by job, or by
+    the rollback annotation. One that a selector found has to go the whole way.
     """
     if not named:
         return False

@@ -34,7 +34,9 @@ class Missing:
 
 @dataclasses.dataclass(frozen=True)
 class Unseen:
-    """The ModelServer exists, but its loop has not reported it lately, for example because the operator has just started."""
+    """The ModelServer exists, but its loop has not reported it lately,
+    for example because the operator has just started.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +50,10 @@ class Seen:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationRun:
-    """An evaluation's Job that exists. Its pods and its token are read only of the evaluation that the current step waits for."""
+    """An evaluation's Job that exists.
+
+    Its pods and its token are read only of the evaluation that the current step waits for.
+    """
 
     run: JobRun
     report: EvaluationReport | None = None
@@ -158,7 +163,8 @@ class Wait:
 class Decision:
     """The next status, with one transition at most, and what is done about Jobs before it is written.
 
-    ``again``: a transition happened, decide again after the write. ``look_after``: decide again after so many seconds at the latest.
+    ``again``: a transition happened, decide again after the write. ``look_after``: decide again after so many seconds
+    at the latest.
     """
 
     status: AdapterDeploymentStatus

@@ -1,7 +1,7 @@
 """Requests of a person by annotation: ``tunewright.dev/<verb>: <revision>@<nonce>``.
 
-A request is handled once: its value is recorded in the status by the same write that carries its effect, so that a repeated or stale one
-does nothing and an interrupted one is not lost. The nonce lets the same request be made again.
+A request is handled once: its value is recorded in the status by the same write that carries its effect, so that a
+repeated or stale one does nothing and an interrupted one is not lost. The nonce lets the same request be made again.
 """
 
 from __future__ import annotations

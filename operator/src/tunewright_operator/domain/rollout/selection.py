@@ -30,8 +30,9 @@ from tunewright_operator.domain.rollout.observation import Situation
 class Choice:
     """What the spec names.
 
-    ``revision`` is None when there is nothing (yet), and ``reason`` and ``message`` say why; ``job`` is what `lastConsideredJob`
-    becomes once the choice was dealt with; ``named`` tells a person's choice from a selector's; ``stalled``: waiting will not help.
+    ``revision`` is None when there is nothing (yet), and ``reason`` and ``message`` say why; ``job`` is what
+    `lastConsideredJob` becomes once the choice was dealt with; ``named`` tells a person's choice from a selector's;
+    ``stalled``: waiting will not help.
     """
 
     revision: Revision | None = None
@@ -73,7 +74,9 @@ def _choose_job(model_name: str, name: str, status: AdapterDeploymentStatus, job
 
 
 def _choose_newest(model_name: str, status: AdapterDeploymentStatus, jobs: Sequence[FineTuneJob]) -> Choice:
-    """Return the newest succeeded job that is not older than the last considered one: the selector moves forward only."""
+    """Return the newest succeeded job that is not older than the last considered one:
+    the selector moves forward only.
+    """
     last = status.last_considered_job
     fresh = [job for job in jobs if _has_adapter(job) and (last is None or _is_fresh(job, last, status))]
     if not fresh:
@@ -118,7 +121,9 @@ def _has_adapter(job: FineTuneJob) -> bool:
 
 
 def _is_fresh(job: FineTuneJob, last: ConsideredJob, status: AdapterDeploymentStatus) -> bool:
-    """Whether a job ended after the last considered one, or in the same second and its adapter was never a candidate."""
+    """Whether a job ended after the last considered one,
+    or in the same second and its adapter was never a candidate.
+    """
     completion_time = job.status.completion_time or ""
     if completion_time != last.completion_time or job.status.adapter is None:
         return completion_time > last.completion_time

@@ -17,7 +17,9 @@ from tunewright_operator.domain.serving.weights import desired_targets
 def report(
     situation: Situation, decision: Decision, now: dt.datetime, refused: Problem | None = None
 ) -> AdapterDeploymentStatus:
-    """Return the decision's status with its conditions and its convergence; ``refused``: why the cluster refused an action."""
+    """Return the decision's status with its conditions and its convergence;
+    ``refused``: why the cluster refused an action.
+    """
     status, generation = decision.status, situation.deployment.metadata.generation
     wait = decision.wait if refused is None else Wait(refused.reason, refused.message, stalled=True)
     wanted = [_assess_ready(situation, status, wait), _assess_progress(status, wait), _assess_candidate(status)]

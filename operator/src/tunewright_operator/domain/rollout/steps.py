@@ -1,6 +1,7 @@
 """The steps of a rollout: what each waits for, and what its verdict does.
 
-Each function gets the active step and returns one `Decision`. Only Pass moves forward by itself, only Fail rolls back by itself.
+Each function gets the active step and returns one `Decision`. Only Pass moves forward by itself, only Fail rolls
+back by itself.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ def run_evaluate(step: ActiveStep) -> Decision:  # noqa: PLR0911 - a chain of ea
     """Ask the held-out set of the real servers, and act on the verdict."""
     candidate = step.candidate
     if not find_dataset(step.spec, candidate):
-        message = f"{candidate.revision} names no held-out set. Set spec.evaluation.dataset.s3.uri, or remove the evaluate step."
+        message = (
+            f"{candidate.revision} names no held-out set. "
+            "Set spec.evaluation.dataset.s3.uri, or remove the evaluate step."
+        )
         return hold(step.status, Why.NO_EVALUATION_DATASET, message, stalled=True)
     problem = explain_bad_metric(step.spec.evaluation.metrics)
     if problem is not None:
@@ -211,7 +215,9 @@ def _promote(step: ActiveStep, message: str) -> Decision:
 
 
 def _act_on_unjudged_bake(step: ActiveStep, reasons: tuple[str, ...]) -> Decision:
-    """Go on watching a bake in which no answer could be judged: a missing word must not undo what passed, or a person's rollback."""
+    """Go on watching a bake in which no answer could be judged:
+    a missing word must not undo what passed, or a person's rollback.
+    """
     text = "; ".join(reasons)
     if step.spec.rollout.on_inconclusive == "Promote" and not step.spec.paused:
         return _promote(step, f"onInconclusive is Promote; {text}")

@@ -1,7 +1,7 @@
 """Which adapters a namespace may serve from a ModelServer: `spec.adapterSources`.
 
-The pool's credentials can read more than one tenant's prefix, so they never decide what a tenant may serve. The pod checks the same
-rule again, from `ServingPlan.adapter_sources`.
+The pool's credentials can read more than one tenant's prefix, so they never decide what a tenant may serve. The pod
+checks the same rule again, from `ServingPlan.adapter_sources`.
 """
 
 from __future__ import annotations

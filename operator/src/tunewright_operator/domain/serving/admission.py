@@ -16,7 +16,9 @@ from tunewright_operator.domain.serving.slots import admit_aliases
 
 @dataclasses.dataclass(frozen=True)
 class Admission:
-    """The tenants to serve, without the revisions that must not be loaded; refusals by deployment UID, and of revisions by UID and name."""
+    """The tenants to serve, without the revisions that must not be loaded;
+    refusals by deployment UID, and of revisions by UID and name.
+    """
 
     tenants: tuple[Tenant, ...]
     refusals: Mapping[str, Refusals]
@@ -42,7 +44,8 @@ def admit(server: ServerView, tenants: Sequence[Tenant], previous: ServingPlan |
             owning.append(tenant)
         else:
             message = (
-                f"modelName {tenant.claim.alias!r} is served by AdapterDeployment {owner.namespace}/{owner.name} on this"
+                f"modelName {tenant.claim.alias!r} is served "
+                f"by AdapterDeployment {owner.namespace}/{owner.name} on this"
                 " server. Choose another modelName, or have that one deleted."
             )
             refusals[tenant.claim.uid] = Refusals(alias=Refusal(Why.ALIAS_TAKEN, message))
@@ -85,7 +88,8 @@ def _explain_unservable(server: ServerView, namespace: str, revision: PlannedRev
     if revision.base_model_digest != server.base_model_digest:
         message = (
             f"the adapter was trained on base model {revision.base_model_digest}, the server runs"
-            f" {server.base_model_digest}. Serve it on a ModelServer of its own base model, or train it again on this one."
+            f" {server.base_model_digest}. "
+            "Serve it on a ModelServer of its own base model, or train it again on this one."
         )
         return Refusal(Why.BASE_MODEL_MISMATCH, message)
     return None

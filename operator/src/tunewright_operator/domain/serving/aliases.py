@@ -1,7 +1,8 @@
 """Who owns an alias: the name that clients send as ``model``.
 
-An alias belongs to the deployment that the last written plan names, until that one lets go of it (is deleted, or asks for another name
-or server). An unowned one goes to the lowest (creation time, namespace, name), so that every restart of the operator decides alike.
+An alias belongs to the deployment that the last written plan names, until that one lets go of it (is deleted, or asks
+for another name or server). An unowned one goes to the lowest (creation time, namespace, name), so that every restart
+of the operator decides alike.
 """
 
 from __future__ import annotations

@@ -49,7 +49,9 @@ class Tenant:
     count_by_key_bucket: bool = False
     salt: str = ""
     kept_route: Route | None = None
-    """The route of the last plan, of a deployment that this operator cannot read: it stays, with all that its alias has loaded."""
+    """The route of the last plan, of a deployment that this operator cannot read:
+    it stays, with all that its alias has loaded.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +87,10 @@ class Refusals:
 def build_tenant(
     deployment: AdapterDeployment, *, namespace_allowed: bool, previous: ServingPlan | None, states: Sequence[PodState]
 ) -> Tenant:
-    """Return what a deployment wants of the plan. A limit on slowness stays the one that the rollout's first plan got."""
+    """Return what a deployment wants of the plan.
+
+    A limit on slowness stays the one that the rollout's first plan got.
+    """
     spec, status, metadata = deployment.spec, deployment.status, deployment.metadata
     weights = desired_targets(status)
     salt = rollout_salt(deployment)
@@ -108,7 +113,9 @@ def build_tenant(
 
 
 def keep_tenant(metadata: Metadata, previous: ServingPlan | None, *, namespace_allowed: bool) -> Tenant | None:
-    """Return the tenant of a deployment of which nothing but the metadata can be read: as in the last plan, or not at all."""
+    """Return the tenant of a deployment of which nothing but the metadata can be read:
+    as in the last plan, or not at all.
+    """
     route = next((route for route in previous.routes if route.owner_uid == metadata.uid), None) if previous else None
     if route is None:
         return None
@@ -117,7 +124,9 @@ def keep_tenant(metadata: Metadata, previous: ServingPlan | None, *, namespace_a
 
 
 def rollout_salt(deployment: AdapterDeployment) -> str:
-    """Return what names the current rollout, so that each draws its own sample of sessions; empty without a candidate."""
+    """Return what names the current rollout, so that each draws its own sample of sessions;
+    empty without a candidate.
+    """
     candidate = deployment.status.candidate
     if candidate is None:
         return ""

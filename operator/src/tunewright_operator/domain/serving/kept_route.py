@@ -11,7 +11,9 @@ from tunewright_operator.domain.serving.claim import ServerView, Tenant
 
 
 def list_kept(server: ServerView, tenant: Tenant, before: Mapping[str, AdapterEntry]) -> frozenset[str]:
-    """Return what stays loaded for a deployment that cannot be read: a candidate, or the incumbent of a bake, has no target."""
+    """Return what stays loaded for a deployment that cannot be read:
+    a candidate, or the incumbent of a bake, has no target.
+    """
     if tenant.kept_route is None:
         return frozenset()
     namespace, prefix = tenant.claim.namespace, f"{tenant.claim.alias}{REVISION_SEPARATOR}"

@@ -1,8 +1,9 @@
-"""The serving plan of one ModelServer, as a pure function of its deployments, the last written plan and its pods' reports.
+"""The serving plan of one ModelServer, as a pure function of its deployments,
+the last written plan and its pods' reports.
 
-Order of change: load everywhere → shift weight → stop routing → drain → unload. Loading precedes weight since a rollout gives weight only to
-what is loaded; an adapter leaves the plan only when the plan before routes nothing to it, every pod has that plan, and nothing in
-flight uses it.
+Order of change: load everywhere → shift weight → stop routing → drain → unload. Loading precedes weight since a rollout
+gives weight only to what is loaded; an adapter leaves the plan only when the plan before routes nothing to it, every
+pod has that plan, and nothing in flight uses it.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ def report_pod(state: PodState) -> PodReport:
 
 @dataclasses.dataclass(frozen=True)
 class PlanDecision:
-    """The plan that pods should have. ``changed``: it is a new generation, to be written; else it is the last one again."""
+    """The plan that pods should have.
+
+    ``changed``: it is a new generation, to be written; else it is the last one again.
+    """
 
     plan: ServingPlan
     changed: bool
@@ -108,7 +112,8 @@ def keep_loaded(previous: ServingPlan | None, pods: Sequence[PodReport]) -> froz
 
 
 def _rank_for_room(tenant: Tenant, previous: ServingPlan | None) -> tuple[bool, int, tuple[str, str, str]]:
-    """Return what decides who leaves a plan that is too large: the newest that is not served yet, else the one that takes most.
+    """Return what decides who leaves a plan that is too large:
+    the newest that is not served yet, else the one that takes most.
 
     Whoever writes a huge contract into a deployment that serves must not push out another tenant's.
     """
@@ -176,7 +181,10 @@ def _build_entry(tenant: Tenant, revision: PlannedRevision) -> AdapterEntry:
 
 
 def _build_route(tenant: Tenant) -> Route:
-    """Return the alias' route. A target without weight is left out: it would answer when the other one is not loaded."""
+    """Return the alias' route.
+
+    A target without weight is left out: it would answer when the other one is not loaded.
+    """
     if tenant.kept_route is not None:
         return tenant.kept_route
     weighted = [revision for revision in (tenant.stable, tenant.candidate) if revision and revision.weight > 0]

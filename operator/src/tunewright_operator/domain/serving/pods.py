@@ -66,8 +66,8 @@ def find_own_pods(
 ) -> tuple[ServerPod, ...]:
     """Return the pods of a server, by name.
 
-    Labels can be forged by whoever may create pods, and a plan or a token must reach no stranger: each link of pod → ReplicaSet →
-    Deployment → ModelServer is checked by UID.
+    Labels can be forged by whoever may create pods, and a plan or a token must reach no stranger: each link of pod →
+    ReplicaSet → Deployment → ModelServer is checked by UID.
     """
     if deployment is None or controller_uid(deployment) != server_uid:
         return ()

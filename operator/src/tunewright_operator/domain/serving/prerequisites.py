@@ -1,4 +1,6 @@
-"""What must hold before a ModelServer's objects are made or changed: a chain of checks, the first broken one is the answer."""
+"""What must hold before a ModelServer's objects are made or changed:
+a chain of checks, the first broken one is the answer.
+"""
 
 from __future__ import annotations
 

@@ -65,7 +65,8 @@ class ServerFacts:
     def routes_by(self, targets: Mapping[str, int]) -> bool:
         """Whether the plan routes by these targets.
 
-        Where the server refuses one of them (its owner narrowed what it may load), a plan routes to none: that is all there will be.
+        Where the server refuses one of them (its owner narrowed what it may load), a plan routes to none: that is all
+        there will be.
         """
         refused = any(name in self.refusals.revisions for name in targets)
         return dict(self.targets or {}) == ({} if refused else dict(targets))

@@ -1,8 +1,8 @@
 """Which adapters get one of the server's slots.
 
-vLLM holds ``maxAdapters + rolloutSlots`` adapters (``max_cpu_loras``); a registered adapter that it evicts may kill its engine, so a
-plan never names more. `maxAdapters` counts aliases. Slots are granted in the order routed, draining, candidate, new: nothing that serves
-is ever evicted.
+vLLM holds ``maxAdapters + rolloutSlots`` adapters (``max_cpu_loras``); a registered adapter that it evicts may kill its
+engine, so a plan never names more. `maxAdapters` counts aliases. Slots are granted in the order routed, draining,
+candidate, new: nothing that serves is ever evicted.
 """
 
 from __future__ import annotations

@@ -32,7 +32,9 @@ MAX_REPORTED_FAILURES = 8
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ServerReport:
-    """How a server is after a decision's actions: what to record, what rollouts see of it, and when to reconcile again."""
+    """How a server is after a decision's actions:
+    what to record, what rollouts see of it, and when to reconcile again.
+    """
 
     status: ModelServerStatus
     pods: tuple[PodView, ...]
@@ -156,7 +158,8 @@ def _assess_progress(pool: _Pool) -> Wanted | None:
         return Wanted(Type.STALLED, "True", pool.problem.reason, pool.problem.message)
     if pool.needs_surge:
         message = (
-            "the pod template changed, and replacing the only replica would be an outage. Set updateStrategy.maxSurge to 1,"
+            "the pod template changed, and replacing the only replica would be an outage. "
+            "Set updateStrategy.maxSurge to 1,"
             " add a replica, or scale to 0 and back."
         )
         return Wanted(Type.STALLED, "True", Why.NEEDS_SURGE, message)

@@ -1,6 +1,7 @@
 """Which share of an alias' requests each revision gets, as the status alone decides it.
 
-Weights sum to 100 whenever any revision may answer. A revision without weight is no target, and none that a pod could fall back to.
+Weights sum to 100 whenever any revision may answer. A revision without weight is no target, and none that a pod could
+fall back to.
 """
 
 from __future__ import annotations

@@ -91,7 +91,8 @@ def answered(count, arm="candidate"):
         (world_with(candidate(0), answered(20)), world_with(candidate(0), answered(40)), True),
         (world_with(candidate(0), answered(200)), world_with(candidate(0), answered(0, "base")), True),
         (world_with(counted(12)), world_with(counted(13)), True),
-        # Customers go on asking while an evaluation hangs, and a bake that judges no answer counts its seconds for ever.
+        # Customers go on asking while an evaluation hangs, and a bake that judges no answer counts its
+        # seconds for ever.
         (world_with(candidate(0), answered(20), answers=1), world_with(candidate(0), answered(20), answers=9), False),
         (
             world_with(candidate(BAKE, reasons=["watched for 31 of 30 s"])),

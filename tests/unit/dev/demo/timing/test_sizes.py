@@ -91,7 +91,9 @@ def roll_out(rng: random.Random, bad_tickets: float, customers: int, per_poll: i
 
 @pytest.mark.parametrize(("bad_tickets", "per_poll"), [(0.33, 25), (0.28, 25), (0.33, 8)])
 def test_the_smallest_sample_is_enough_to_reject_the_fourth_job(bad_tickets, per_poll):
-    """A third of the tickets is about gift cards, and its adapter answered 28 to 33 % of all tickets badly when measured."""
+    """A third of the tickets is about gift cards,
+    and its adapter answered 28 to 33 % of all tickets badly when measured.
+    """
     rng = random.Random(f"{bad_tickets}/{per_poll}")
     verdicts = [roll_out(rng, bad_tickets, customers=24, per_poll=per_poll) for _ in range(40)]
     assert verdicts.count(Verdict.FAIL) >= 38

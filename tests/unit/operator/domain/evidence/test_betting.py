@@ -91,7 +91,9 @@ def test_an_absolute_bets_wealth_is_the_product_of_its_answers():
 
 
 def test_a_relative_bets_factor_is_the_product_of_its_answers():
-    """Half of the answers are the candidate's, 0.2 was guessed, 0.02 is allowed; the gap of 0.04 shifts the guess by half."""
+    """Half of the answers are the candidate's, 0.2 was guessed, 0.02 is allowed;
+    the gap of 0.04 shifts the guess by half.
+    """
     stake = 0.04 / (0.24 * 0.76)
     candidate = (1 + stake / 2 * 0.76) ** 2 * (1 - stake / 2 * 0.24) ** 8
     incumbent = (1 - stake / 2 * 0.78) ** 1 * (1 + stake / 2 * 0.22) ** 9

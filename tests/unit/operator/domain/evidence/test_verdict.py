@@ -232,7 +232,9 @@ def test_a_bake_finds_a_regression_that_starts_late():
 
 @pytest.mark.parametrize("answers", [0, 249])
 def test_before_anything_was_bad_a_bakes_evidence_is_at_most_one(answers):
-    """A bet that has not begun keeps its wealth of 1, and the shares of all bets sum to 1: else alarms come too often."""
+    """A bet that has not begun keeps its wealth of 1, and the shares of all bets sum to 1:
+    else alarms come too often.
+    """
     (result,) = bake([(answers, 0)])
     (finding,) = result.findings
     first = betting.log_e_value(betting.log_absolute_wealth(finding.limit, answers, 0), finding.design_effect)
@@ -260,7 +262,9 @@ def bench():
 
 
 def test_false_alarms_stay_under_alpha_where_a_z_test_rolls_back_most(bench):
-    """At the boundary of the null hypothesis, with sessions, a look every 20 requests; untempered bets break this, too."""
+    """At the boundary of the null hypothesis, with sessions, a look every 20 requests;
+    untempered bets break this, too.
+    """
     stops = bench.measure(bench.Scenario(0.1, 0.02, 0.1, excess=0.02, horizon=2000), runs=60, seed=7)
     alarms = {rule: sum(stop is not None for stop in found) / 60 for rule, found in stops.items()}
     assert alarms["tunewright"] <= 0.05

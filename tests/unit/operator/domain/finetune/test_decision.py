@@ -298,7 +298,9 @@ def record(observation: FineTuneObservation, status: FineTuneJobStatus) -> FineT
 
 
 def settle(observation: FineTuneObservation) -> FineTuneObservation:
-    """Return the world at rest: decide, act and record until a decision neither acts nor asks for an immediate other one."""
+    """Return the world at rest:
+    decide, act and record until a decision neither acts nor asks for an immediate other one.
+    """
     for _ in range(5):
         decision = decide(observation, NOW)
         observation = record(enact(observation, decision.actions), decision.status)
@@ -309,7 +311,9 @@ def settle(observation: FineTuneObservation) -> FineTuneObservation:
 
 @pytest.mark.parametrize("name", TABLE)
 def test_deciding_again_on_its_own_status_is_stable(name: str):
-    """The world at rest with the decision's status recorded never yields an action or a different word for the same thing."""
+    """The world at rest with the decision's status recorded never yields an action
+    or a different word for the same thing.
+    """
     rest = settle(TABLE[name][0])
     again = decide(rest, NOW)
     assert again.actions == ()
@@ -343,7 +347,9 @@ def test_a_failure_counts_as_a_restart_and_a_preemption_does_not():
 
 
 def test_a_prepare_job_that_may_be_of_before_the_suspension_ends_before_another_one_begins():
-    """Prepare Jobs are numbered by restarts, so on resume an old one has the name of the new one: its time is counted already."""
+    """Prepare Jobs are numbered by restarts, so on resume an old one has the name of the new one:
+    its time is counted already.
+    """
     resumed = see(job(conditions=SUSPENDED))
     assert decide(resumed, NOW).actions == (CreatePrepareJob(1),)
     old = dataclasses.replace(resumed, runs={PREPARE: run(PREPARE, RunState.ACTIVE, **RUNNING)})

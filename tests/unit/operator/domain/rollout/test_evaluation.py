@@ -45,7 +45,9 @@ REPORT = EvaluationReport(verdict=Verdict.PASS, reason="Pass", message="", candi
 
 
 def observe(candidate: dict[str, Any] | None = None, spec: dict[str, Any] | None = None, **facts: Any) -> Situation:
-    """Return a situation with a candidate that waits for its evaluation, but for some fields; `candidate={}`: without one."""
+    """Return a situation with a candidate that waits for its evaluation, but for some fields;
+    `candidate={}`: without one.
+    """
     status = {} if candidate == {} else {"candidate": STARTED | (candidate or {})}
     return make_situation({"adapter": {"fineTuneJobRef": {"name": "job"}}} | (spec or {}), status, **facts)
 

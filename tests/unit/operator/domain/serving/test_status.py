@@ -1,4 +1,6 @@
-"""How a ModelServer is after its actions: one headline, at most one of Stalled and Reconciling, and when to reconcile again."""
+"""How a ModelServer is after its actions:
+one headline, at most one of Stalled and Reconciling, and when to reconcile again.
+"""
 
 from __future__ import annotations
 
