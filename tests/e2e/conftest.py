@@ -155,7 +155,7 @@ def pytest_runtest_makereport(
 
 
 def _is_news(item: pytest.Item, error: BaseException) -> bool:
-    """Tell whether this failure has evidence of its own: it is of the cluster's doing, and not kept yet.
+    """Return whether this failure has evidence of its own: it is of the cluster's doing, and not kept yet.
 
     A shared fixture that failed raises the same exception in every test that needs it.
     """

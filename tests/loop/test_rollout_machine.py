@@ -223,7 +223,7 @@ class RolloutMachine(RuleBasedStateMachine):
         self.exposed.update(desired_targets(after))
 
     def spoken(self, situation: Situation, verb: str, revision: str) -> bool:
-        """Whether a person's request for a revision waits to be handled."""
+        """Return whether a person's request for a revision waits to be handled."""
         pending = list_pending(situation.annotations, situation.status.last_handled_requests)
         return any(request.verb == verb and request.revision == revision for request in pending)
 

@@ -76,7 +76,7 @@ def _find_reference_problem(node: dict[str, Any], schema: dict[str, Any]) -> str
 
 
 def _resolves(pointer: str, document: object) -> bool:
-    """Tell whether a JSON Pointer (RFC 6901, in a URI fragment) leads to something."""
+    """Return whether a JSON Pointer (RFC 6901, in a URI fragment) leads to something."""
     for part in pointer.split("/"):
         key = unquote(part).replace("~1", "/").replace("~0", "~")
         if isinstance(document, dict) and key in document:

@@ -60,7 +60,7 @@ class StorageURI:
         return StorageURI.parse("/".join([base, *(part.strip("/") for part in parts)]))
 
     def is_within(self, prefix: StorageURI) -> bool:
-        """Tell whether this lies at or below a prefix, by whole segments: ``a/bc`` is not within ``a/b``."""
+        """Return whether this lies at or below a prefix, by whole segments: ``a/bc`` is not within ``a/b``."""
         if self.bucket != prefix.bucket:
             return False
         return not prefix.key or self.key == prefix.key or self.key.startswith(prefix.key + "/")

@@ -150,7 +150,7 @@ async def _is_established(cluster: Cluster, name: str) -> bool:
 
 
 async def _until_stopped(work: Coroutine[None, None, None], stop: asyncio.Event) -> bool:
-    """Await work unless told to stop first; tell whether it was done."""
+    """Await work unless told to stop first; return whether it was done."""
     task = asyncio.ensure_future(work)
     stopped = asyncio.ensure_future(stop.wait())
     try:

@@ -85,7 +85,7 @@ class SigningKey:
         )
 
     def has_signed(self, signed: SignedPlan) -> bool:
-        """Whether a plan's signature is this key's: Ed25519 signs the same bytes the same way (RFC 8032)."""
+        """Return whether a plan's signature is this key's: Ed25519 signs the same bytes the same way (RFC 8032)."""
         signature = self._key.sign(base64.b64decode(signed.payload))
         return signed.signature == base64.b64encode(signature).decode()
 

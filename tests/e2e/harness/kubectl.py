@@ -109,13 +109,13 @@ def condition(body: Body, condition_type: str) -> Body:
 
 
 def is_true(body: Body, condition_type: str) -> bool:
-    """Tell whether a condition is True for the object's present generation."""
+    """Return whether a condition is True for the object's present generation."""
     found = condition(body, condition_type)
     return found.get("status") == "True" and found.get("observedGeneration") == body["metadata"]["generation"]
 
 
 def is_false(body: Body, condition_type: str) -> bool:
-    """Tell whether a condition is False for the object's present generation."""
+    """Return whether a condition is False for the object's present generation."""
     found = condition(body, condition_type)
     return found.get("status") == "False" and found.get("observedGeneration") == body["metadata"]["generation"]
 

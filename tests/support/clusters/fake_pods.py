@@ -90,7 +90,7 @@ class FakePod:
 
     @property
     def settled(self) -> bool:
-        """Whether each adapter of the plan is loaded or has failed for good."""
+        """Return whether each adapter of the plan is loaded or has failed for good."""
         return all(
             entry.name in self.loaded | self.broken.keys() for entry in (self.plan.adapters if self.plan else ())
         )

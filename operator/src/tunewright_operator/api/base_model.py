@@ -73,6 +73,6 @@ class BaseModel(Resource):
     status: BaseModelStatus = BaseModelStatus()
 
     def admits(self, namespace_labels: dict[str, str]) -> bool:
-        """Tell whether a namespace with these labels may use the model."""
+        """Return whether a namespace with these labels may use the model."""
         allowed = self.spec.allowed_namespaces
         return allowed.from_ == "All" or (allowed.selector is not None and allowed.selector.matches(namespace_labels))

@@ -27,7 +27,7 @@ class Condition(ApiModel):
 
     @property
     def is_true(self) -> bool:
-        """Whether the status is True."""
+        """Return whether the status is True."""
         return self.status == "True"
 
 

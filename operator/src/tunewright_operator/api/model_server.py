@@ -127,7 +127,7 @@ class ModelServer(Resource):
         return f"http://{self.metadata.name}.{self.metadata.namespace}.svc:{SERVER_PORT}"
 
     def admits(self, namespace: str, namespace_labels: dict[str, str]) -> bool:
-        """Tell whether AdapterDeployments of a namespace with these labels may use the server; its own always may."""
+        """Return whether AdapterDeployments of a namespace with these labels may use the server; its own always may."""
         allowed = self.spec.allowed_namespaces
         if namespace == self.metadata.namespace or allowed.from_ == "All":
             return True

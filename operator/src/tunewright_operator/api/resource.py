@@ -94,7 +94,7 @@ class SelectorExpression(ApiModel):
     values: tuple[str, ...] = ()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Tell whether labels satisfy this requirement, as apimachinery does: NotIn holds for an absent key."""
+        """Return whether labels satisfy this requirement, as apimachinery does: NotIn holds for an absent key."""
         match self.operator:
             case SelectorOperator.IN:
                 return labels.get(self.key) in self.values
@@ -113,7 +113,7 @@ class LabelSelector(ApiModel):
     match_expressions: tuple[SelectorExpression, ...] = ()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Tell whether labels satisfy every requirement."""
+        """Return whether labels satisfy every requirement."""
         equal = all(labels.get(key) == value for key, value in self.match_labels.items())
         return equal and all(expression.matches(labels) for expression in self.match_expressions)
 

@@ -75,7 +75,7 @@ class JobRun:
 
     @property
     def finished(self) -> bool:
-        """Whether it will not run any more."""
+        """Return whether it will not run any more."""
         return self.state in {RunState.SUCCEEDED, RunState.FAILED}
 
     @property

@@ -32,7 +32,7 @@ class WrittenPlan:
     signed: SignedPlan | None = None
 
     def is_signed_by(self, key: SigningKey) -> bool:
-        """Whether pods that start now would take it: they know the present key only."""
+        """Return whether pods that start now would take it: they know the present key only."""
         return self.signed is not None and key.has_signed(self.signed)
 
 

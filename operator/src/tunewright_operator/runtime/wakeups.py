@@ -50,7 +50,7 @@ class Wakeups:
         return True
 
     def is_woken(self, key: Key) -> bool:
-        """Tell whether a loop was woken since its last `wait`."""
+        """Return whether a loop was woken since its last `wait`."""
         event = self._events.get(key)
         return event is not None and event.is_set()
 

@@ -31,7 +31,7 @@ class Answer(Message):
 
     @property
     def failed(self) -> bool:
-        """Tell whether the client got anything other than a success."""
+        """Return whether the client got anything other than a success."""
         return not 200 <= self.status < 300
 
 

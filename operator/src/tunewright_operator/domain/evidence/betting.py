@@ -54,7 +54,9 @@ class Block(NamedTuple):
 
     @property
     def closable(self) -> bool:
-        """Whether both arms have enough answers; bad ones that await their answer (a late check) hold it open."""
+        """Return whether both arms have enough answers;
+        bad ones that await their answer (a late check) hold it open.
+        """
         enough = self.candidate >= MIN_BLOCK and self.incumbent >= MIN_BLOCK
         return enough and self.candidate_bad <= self.candidate and self.incumbent_bad <= self.incumbent
 

@@ -87,7 +87,7 @@ class Finding:
 
     @property
     def failed(self) -> bool:
-        """Whether the evidence reached the threshold."""
+        """Return whether the evidence reached the threshold."""
         return self.log_e_value >= self.log_threshold
 
     @property

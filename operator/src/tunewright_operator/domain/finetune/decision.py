@@ -312,7 +312,7 @@ def _watch(observation: FineTuneObservation, run: JobRun, now: dt.datetime) -> F
 
 
 def _must_wait(observation: FineTuneObservation) -> bool:
-    """Tell whether a stopped Job still holds its pod;
+    """Return whether a stopped Job still holds its pod;
     the next attempt's, which a crash kept from the status, does not count.
     """
     successor = train_job_name(observation.job.metadata.name, observation.attempt + 1)

@@ -56,7 +56,7 @@ class FineTuneObservation:
 
     @property
     def dataset_is_ready(self) -> bool:
-        """Whether prepare has ended well."""
+        """Return whether prepare has ended well."""
         return self.status.dataset is not None
 
     @property
@@ -124,14 +124,14 @@ class FineTuneDecision:
 
 
 def needs_prerequisites(job: FineTuneJob, runs: Mapping[str, JobRun]) -> bool:
-    """Tell whether a decision may create a Job, so that base model, Secret and ConfigMaps must be looked up."""
+    """Return whether a decision may create a Job, so that base model, Secret and ConfigMaps must be looked up."""
     if job.metadata.deletion_timestamp is not None or any(not run.finished for run in runs.values()):
         return False
     return not has_ended(job.status) or may_continue(job)
 
 
 def may_continue(job: FineTuneJob) -> bool:
-    """Tell whether the limit that stopped a job was raised since."""
+    """Return whether the limit that stopped a job was raised since."""
     stalled = find_condition(job.status.conditions, FineTuneJobCondition.STALLED)
     if stalled is None:
         return False
@@ -148,12 +148,12 @@ def headline(status: FineTuneJobStatus) -> Condition | None:
 
 
 def has_ended(status: FineTuneJobStatus) -> bool:
-    """Whether the job succeeded or failed for good."""
+    """Return whether the job succeeded or failed for good."""
     condition = headline(status)
     return condition is not None and condition.status != "Unknown"
 
 
 def is_suspended(status: FineTuneJobStatus) -> bool:
-    """Whether the suspension is recorded, and with it the time that the stopped attempt ran."""
+    """Return whether the suspension is recorded, and with it the time that the stopped attempt ran."""
     condition = headline(status)
     return condition is not None and condition.reason == FineTuneJobReason.SUSPENDED

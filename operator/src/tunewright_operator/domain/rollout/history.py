@@ -20,12 +20,12 @@ def last_outcome(history: Sequence[HistoryEntry], digest: str) -> Outcome | None
 
 
 def is_barred(history: Sequence[HistoryEntry], digest: str) -> bool:
-    """Whether a digest may only come back by a person's word: it was rolled back or aborted last."""
+    """Return whether a digest may only come back by a person's word: it was rolled back or aborted last."""
     return last_outcome(history, digest) in {Outcome.ROLLED_BACK, Outcome.ABORTED}
 
 
 def may_skip_steps(history: Sequence[HistoryEntry], revision: Revision, *, named: bool) -> bool:
-    """Whether a revision may go to its bake at once.
+    """Return whether a revision may go to its bake at once.
 
     Only one whose last outcome was a promotion, on the same base model, and that a person named: by uri, by job, or by
     the rollback annotation. One that a selector found has to go the whole way.

@@ -29,7 +29,7 @@ def hold_for_loading(step: ActiveStep) -> Decision | None:
 
 
 def _is_outdated(failure: AdapterFailure) -> bool:
-    """Whether a pod refused by a limit that it started with:
+    """Return whether a pod refused by a limit that it started with:
     the plan names only what keeps the present one, so it will be replaced.
     """
     return failure.reason == Why.RANK_TOO_HIGH

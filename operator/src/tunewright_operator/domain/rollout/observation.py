@@ -102,7 +102,7 @@ class Situation:
 
     @property
     def converged(self) -> bool:
-        """Whether every ready pod, and at least one, routes as the status says."""
+        """Return whether every ready pod, and at least one, routes as the status says."""
         if not isinstance(self.server, Seen):
             return False
         facts = self.server.facts
@@ -130,7 +130,7 @@ class ActiveStep:
 
     @property
     def has_incumbent(self) -> bool:
-        """Whether a stable revision answers beside the candidate."""
+        """Return whether a stable revision answers beside the candidate."""
         return self.status.stable is not None
 
     def with_candidate(self, candidate: CandidateRevision) -> ActiveStep:

@@ -121,7 +121,7 @@ def _has_adapter(job: FineTuneJob) -> bool:
 
 
 def _is_fresh(job: FineTuneJob, last: ConsideredJob, status: AdapterDeploymentStatus) -> bool:
-    """Whether a job ended after the last considered one,
+    """Return whether a job ended after the last considered one,
     or in the same second and its adapter was never a candidate.
     """
     completion_time = job.status.completion_time or ""

@@ -246,7 +246,9 @@ def _fail_guardrail(step: ActiveStep, assessment: Assessment) -> Decision:
 
 
 def _has_window(step: ActiveStep) -> bool:
-    """Whether the observation is of this step: the spec's steps may have changed under the candidate since it began."""
+    """Return whether the observation is of this step:
+    the spec's steps may have changed under the candidate since it began.
+    """
     candidate = step.candidate
     observation = window.parse_observation(candidate)
     if candidate.step_started_at is None or observation is None or observation.step_index != candidate.step:

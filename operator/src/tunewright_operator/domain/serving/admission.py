@@ -70,7 +70,7 @@ def admit(server: ServerView, tenants: Sequence[Tenant], previous: ServingPlan |
 
 
 def is_known(tenant: Tenant, previous: ServingPlan | None) -> bool:
-    """Tell whether the last plan serves a deployment."""
+    """Return whether the last plan serves a deployment."""
     return previous is not None and any(route.owner_uid == tenant.claim.uid for route in previous.routes)
 
 

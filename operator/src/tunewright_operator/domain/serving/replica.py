@@ -63,7 +63,7 @@ class ServerFacts:
         return tuple(pod for pod in self.pods if pod.ready)
 
     def routes_by(self, targets: Mapping[str, int]) -> bool:
-        """Whether the plan routes by these targets.
+        """Return whether the plan routes by these targets.
 
         Where the server refuses one of them (its owner narrowed what it may load), a plan routes to none: that is all
         there will be.
@@ -72,15 +72,15 @@ class ServerFacts:
         return dict(self.targets or {}) == ({} if refused else dict(targets))
 
     def is_everywhere(self, targets: Mapping[str, int]) -> bool:
-        """Whether every ready pod routes by these targets (vacuously so without a ready pod)."""
+        """Return whether every ready pod routes by these targets (vacuously so without a ready pod)."""
         return self.routes_by(targets) and all(pod.generation >= self.generation for pod in self.ready_pods)
 
     def has_loaded(self, revision: str) -> bool:
-        """Whether every ready pod, and at least one, has loaded a revision."""
+        """Return whether every ready pod, and at least one, has loaded a revision."""
         return bool(self.ready_pods) and all(revision in pod.loaded for pod in self.ready_pods)
 
     def has_trouble_with(self, revision: str) -> bool:
-        """Whether the server refuses a revision, or a pod could not load it."""
+        """Return whether the server refuses a revision, or a pod could not load it."""
         return revision in self.refusals.revisions or any(revision in pod.failures for pod in self.pods)
 
 
