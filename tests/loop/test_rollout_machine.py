@@ -7,6 +7,8 @@ no client sees a candidate without weight.
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 from typing import Any
 
@@ -35,6 +37,15 @@ STEPS: list[dict[str, Any]] = [
 ]
 
 
+@functools.cache
+def build_promoted_world() -> RolloutWorld:
+    """Return the world in which "one" followed "three": the same for every example, which begins with a copy of it."""
+    world = RolloutWorld(STEPS)
+    world.promote_first("three")
+    world.promote_first("one")
+    return world
+
+
 class RolloutMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
@@ -49,8 +60,7 @@ class RolloutMachine(RuleBasedStateMachine):
     @initialize(has_incumbent=st.booleans())
     def begin(self, has_incumbent: bool) -> None:
         if has_incumbent:
-            self.world.promote_first("three")
-            self.world.promote_first("one")
+            self.world = copy.deepcopy(build_promoted_world())
             self.exposed.add(revision_of("three"))
             self.exposed.add(revision_of("one"))
         self.world.name_adapter("two")
