@@ -13,7 +13,7 @@ from tunewright_dev.mutants.trial import Trial, run_trials
 folder = Path(sys.argv[1])
 sources = ["def answer(): return 42", "def answer(): return 41", "while True: pass", "def answer("]
 tests = (str(folder / "test_answer.py"),)
-limits = [60.0, 60.0, 5.0, 60.0]
+limits = [60.0, 60.0, 2.0, 60.0]
 trials = [
     Trial("sample.answers", folder / "answers.py", source, tests, limit)
     for source, limit in zip(sources, limits, strict=True)
