@@ -71,12 +71,14 @@ def assess_run(  # noqa: PLR0911 - one return a rule
 def _assess_result(job: FineTuneJob, run: JobRun, result: PhaseResult, phase: RunPhase) -> PhaseResult | Failure:
     match result.outcome:
         case Outcome.SUCCEEDED:
-            found, missing = (result.adapter, "adapter") if phase is RunPhase.TRAIN else (result.dataset, "dataset")
+            found, missing = (
+                (result.adapter, "an adapter") if phase is RunPhase.TRAIN else (result.dataset, "a dataset")
+            )
             if found is None:
                 return _fail(
                     FailureKind.FINAL,
                     FineTuneJobReason.RESULT_INCOMPLETE,
-                    f"Pod {run.pod.name if run.pod else ''} reported success without an {missing}; "
+                    f"Pod {run.pod.name if run.pod else ''} reported success without {missing}; "
                     "install operator and trainer image of one release.",
                 )
             return result
