@@ -7,6 +7,8 @@ export UV_NO_PROGRESS := 1
 # Without it (some CI runners) kubectl and helm would keep their caches in the clone.
 export HOME := $(or $(HOME),$(shell getent passwd "$$(id -u)" | cut -d: -f6))
 ARGS ?=
+# Read once, when make starts.
+STARTED := $(shell date +%s)
 COVERAGE ?=
 EXAMPLES ?=
 
@@ -33,6 +35,7 @@ check: venv ## Format, lint, types, layers, generated files, words and unit test
 	$(PYTHON) docs/generate.py --check
 	$(PYTHON) dev/check_words.py
 	$(PYTHON) -m pytest tests/unit tests/loop -q --numprocesses=auto $(EXAMPLES) $(COVERAGE) $(ARGS)
+	@echo "make check took $$(($$(date +%s) - $(STARTED))) s"
 
 .PHONY: mutants
 mutants: venv ## Change the pure decisions one operator at a time; fail when no unit test notices and no line explains it
