@@ -104,7 +104,13 @@ def main(arguments: Sequence[str]) -> int:
         for module, baseline in zip(modules, baselines, strict=True)
         for mutant in module.mutants
     ]
-    ends = run_trials([trial for _, _, trial in trials], options.jobs, _dot)
+    # The unchanged sources again: were the disk full or the clone gone by now, each mutant would look killed.
+    checks = [ended.trial for ended in baselines]
+    ends = run_trials([*(trial for _, _, trial in trials), *checks], options.jobs, _dot)
+    if not all(ended.passed for ended in ends[len(trials) :]):
+        console.warn("The tests no longer pass without a change, so the mutants' ends show nothing. Run it again.")
+        return 1
+    ends = ends[: len(trials)]
     alive = {(module.path, mutant.key) for (module, mutant, _), ended in zip(trials, ends, strict=True) if ended.passed}
     console.say("")
     print_table(modules, alive, explained)

@@ -132,6 +132,15 @@ def test_the_upper_rate_solves_its_equation():
     assert betting.upper_rate(10, 10, 1.0, 0.05) == 1
 
 
+@pytest.mark.parametrize(("answers", "bad"), [(100, 10), (100, 50), (1000, 1)])
+def test_the_upper_rate_is_where_the_divergence_reaches_the_level(answers, bad):
+    """Chernoff: answers × KL(rate, upper) = ln(1/level), on the side above the rate."""
+    rate, upper = bad / answers, betting.upper_rate(answers, bad, 1.0, 0.05)
+    divergence = rate * math.log(rate / upper) + (1 - rate) * math.log((1 - rate) / (1 - upper))
+    assert upper > rate
+    assert answers * divergence == pytest.approx(math.log(1 / 0.05), rel=1e-9)
+
+
 def test_the_design_effect_of_sessions_that_fail_as_a_whole_is_about_their_length():
     answers = (20,) * 64
     whole = tuple(20 if bucket % 4 == 0 else 0 for bucket in range(64))
@@ -187,6 +196,7 @@ def test_a_rise_over_everything_is_told_as_one():
 
 def test_a_block_stays_open_until_both_arms_have_enough_answers():
     assert betting.Block(5, 1, 5, 1).closable
+    assert betting.Block(5, 5, 5, 5).closable, "all of them were bad"
     assert not betting.Block(4, 1, 50, 1).closable
     assert not betting.Block(50, 1, 4, 1).closable
     assert not betting.Block(5, 6, 50, 1).closable, "bad answers counted before their answers: wait for those"

@@ -101,6 +101,7 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
     "a new job is prepared": (see(job()), (CreatePrepareJob(1),), "Preparing"),
     "nothing starts without a base model": (see(job(), base_model=None), (), "BaseModelNotFound"),
     "nothing starts without credentials": (see(job(), secret=SecretFacts(exists=False)), (), "SecretNotFound"),
+    "an address that is none ends the job": (see(job(spec={"output": {"uri": "s3://bucket/../x"}})), (), "InvalidURI"),
     "nothing starts while suspended": (see(job(spec={"suspend": True})), (), "Suspended"),
     "a running prepare is waited for": (see(job(), run(PREPARE, RunState.ACTIVE, **RUNNING)), (), "Preparing"),
     "good data is recorded": (
@@ -327,6 +328,27 @@ def test_an_operator_that_dies_before_it_records_a_decision_does_not_act_twice(n
     unrecorded = enact(observation, decide(observation, NOW).actions)
     assert decide(unrecorded, NOW).actions == ()
     assert settle(unrecorded) == settle(observation)
+
+
+@pytest.mark.parametrize(
+    ("spent", "pod", "seconds"),
+    [
+        (10, RUNNING, 5.0),
+        (946, RUNNING, 4.0),
+        (949, {**RUNNING, "started_at": ago(50.5)}, 1.0),
+        (949, {"running": False}, 30.0),
+    ],
+)
+def test_a_running_attempt_is_checked_again_soon_and_before_its_deadline(spent, pod, seconds):
+    """It ran 50 s of the job's 1000, beside what earlier attempts spent."""
+    subject = job(spec={"activeDeadlineSeconds": 1000}, **ready(activeSeconds=spent))
+    assert decide(see(subject, run(TRAIN, RunState.ACTIVE, **pod)), NOW).look_again_seconds == seconds
+
+
+def test_a_running_prepare_is_checked_again_before_its_deadline():
+    for limit, seconds in ((1000, 30.0), (60, 10.0)):
+        subject = job(spec={"activeDeadlineSeconds": limit})
+        assert decide(see(subject, run(PREPARE, RunState.ACTIVE, **RUNNING)), NOW).look_again_seconds == seconds
 
 
 def test_a_failure_counts_as_a_restart_and_a_preemption_does_not():

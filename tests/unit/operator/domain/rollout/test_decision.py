@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from support.clusters.fake_pods import UNCHECKED
-from support.worlds.rollout_world import RolloutWorld, digest_of, revision_of
+from support.worlds.rollout_world import BASE_DIGEST, RolloutWorld, digest_of, revision_of
 from tunewright_contracts.evaluation_report import Verdict
 from tunewright_operator.api.adapter_deployment import HandledRequest, Verb
+from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason
 from tunewright_operator.domain.rollout.decision import decide
 from tunewright_operator.domain.rollout.observation import Missing, Unseen
@@ -59,6 +60,7 @@ def test_what_an_evaluations_verdict_does(verdict, policy, reason, candidate_wei
     decision = world.settle()
     assert decision.wait is not None
     assert decision.wait.reason == reason
+    assert decision.wait.stalled == (reason in ("PreviouslyRolledBack", "Inconclusive", "EvaluationError"))
     assert weights(world).get(revision_of("two"), 0) == candidate_weight
     assert sum(weights(world).values()) == 100
 
@@ -92,6 +94,40 @@ def test_a_candidate_that_the_plan_leaves_out_stalls_unless_it_waits_for_a_slot(
     server = dataclasses.replace(situation.server, facts=facts)
     decision = decide(dataclasses.replace(situation, server=server), world.now)
     assert (decision.wait.reason, decision.wait.message, decision.wait.stalled) == (reason, "why", stalled)
+
+
+def test_a_selected_job_that_trained_the_stable_adapter_is_remembered_and_not_chosen_again():
+    world = RolloutWorld(SHORT)
+    world.promote_first("one")
+    seen = dataclasses.replace(world.situation(), inspection=None)
+    world.body["spec"]["adapter"] = {"fineTuneJobSelector": {"matchLabels": {"app": "support"}}}
+    time = "2026-01-01T00:00:00Z"
+    succeeded = {"type": "Succeeded", "status": "True", "reason": "Completed", "lastTransitionTime": time}
+    adapter = {"uri": "s3://models/team/one", "digest": digest_of("one"), "rank": 16, "bytes": 1}
+    job = FineTuneJob.from_body(
+        {
+            "metadata": {"name": "first", "namespace": "team", "uid": "job-uid", "labels": {"app": "support"}},
+            "spec": {
+                "baseModelRef": {"name": "smol"},
+                "storage": {"secretRef": {"name": "s3"}},
+                "dataset": {"sources": [{"name": "a", "s3": {"uri": "s3://bucket/x"}}]},
+                "output": {"uri": "s3://models/team"},
+            },
+            "status": {
+                "conditions": [succeeded],
+                "completionTime": time,
+                "adapter": {**adapter, "baseModelDigest": BASE_DIGEST},
+            },
+        }
+    )
+    seen = dataclasses.replace(seen, deployment=world.deployment, jobs=(job,))
+    decision = decide(seen, world.now)
+    considered = decision.status.last_considered_job
+    assert (considered.name, considered.uid, decision.again) == ("first", "job-uid", True)
+    assert decision.status.candidate is None
+    world.body["status"] = decision.status.to_status()
+    again = decide(dataclasses.replace(seen, deployment=world.deployment), world.now)
+    assert (again.status, again.again, again.wait) == (decision.status, False, None)
 
 
 def test_an_evaluation_without_a_held_out_set_is_not_begun():

@@ -177,7 +177,7 @@ def test_an_adapter_leaves_only_after_its_route_everywhere_and_its_requests():
     assert not lagging.changed, "a pod still routes to it"
     draining = build_plan(SERVER, alone, unrouted.plan, [at(unrouted.plan, two=1), at(unrouted.plan)])
     assert not draining.changed, "a request is still in flight"
-    gone = build_plan(SERVER, alone, unrouted.plan, [at(unrouted.plan), at(unrouted.plan)])
+    gone = build_plan(SERVER, alone, unrouted.plan, [at(unrouted.plan, two=0), at(unrouted.plan)])
     assert names(gone.plan) == {revision_of("one")}
 
 
