@@ -18,7 +18,11 @@ _FOLDER = Path("/run/lock")
 
 @contextmanager
 def exclusive(what: str) -> Iterator[None]:
-    """Hold the machine's lock on `what` ("cluster", "images" or "binaries"), and say so when another run holds it."""
+    """Hold the machine's lock on `what`, and say so when another run holds it.
+
+    Args:
+        what: "cluster", "images", "binaries" or "artefacts".
+    """
     _FOLDER.mkdir(parents=True, exist_ok=True)
     with (_FOLDER / f"tunewright-{what}.lock").open("a") as handle:
         try:

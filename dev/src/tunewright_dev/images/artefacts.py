@@ -10,7 +10,7 @@ import dataclasses
 import shutil
 from typing import TYPE_CHECKING
 
-from tunewright_dev import commands, console, hashing
+from tunewright_dev import commands, console, hashing, locks
 from tunewright_dev.errors import DevError
 from tunewright_dev.images import binaries, go_toolchain
 
@@ -62,9 +62,10 @@ def _weed_key(paths: Paths) -> str:
 
 def _make_weed(paths: Paths) -> Path:
     home = paths.cache / f"seaweedfs-{_weed_key(paths)}"
-    if not home.exists():
-        with console.step("fetching SeaweedFS"):
-            go_toolchain.install(paths, _weed_requirements(paths), home)
+    with locks.exclusive("artefacts"):
+        if not home.exists():
+            with console.step("fetching SeaweedFS"):
+                go_toolchain.install(paths, _weed_requirements(paths), home)
     return home / "bin" / "weed"
 
 
@@ -80,8 +81,13 @@ def _debian_key(_paths: Paths) -> str:
 
 def _make_debian(paths: Paths) -> Path:
     archive = paths.cache / f"debian-{_debian_key(paths)}.tar"
-    if archive.exists():
-        return archive
+    with locks.exclusive("artefacts"):
+        if not archive.exists():
+            _bootstrap_debian(paths, archive)
+    return archive
+
+
+def _bootstrap_debian(paths: Paths, archive: Path) -> None:
     root = paths.state / "debootstrap"
     shutil.rmtree(root, ignore_errors=True)
     root.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +105,6 @@ def _make_debian(paths: Paths) -> Path:
         )
         scratch.rename(archive)
         shutil.rmtree(root)
-    return archive
 
 
 def find_mirror() -> str:

@@ -94,9 +94,8 @@ def ensure_programs(paths: Paths, programs: Sequence[Program]) -> dict[str, Path
 def building(paths: Paths, programs: Sequence[Program]) -> Iterator[bool]:
     """Build those of the programs that are missing while the block runs; yield whether any is.
 
-    All are there afterwards.
-
-    The block must build no other program: it would wait for itself. When it fails, the build is ended.
+    All are there afterwards. The block must build no other program: it would wait for itself. When it fails, the build
+    is ended.
 
     Raises:
         DevError: no Go could be found or fetched, or the build failed.
