@@ -2,7 +2,8 @@
 
 import datetime as dt
 
-from tunewright_trainer.times import format_now, format_time
+from tunewright_contracts.times import format_time
+from tunewright_trainer.times import format_now
 
 
 def test_a_moment_of_another_zone():

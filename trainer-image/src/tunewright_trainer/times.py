@@ -1,15 +1,12 @@
-"""Times as documents have them."""
+"""The present moment, as documents have it."""
 
 from __future__ import annotations
 
 import datetime as dt
 
-
-def format_time(moment: dt.datetime) -> str:
-    """Return a moment as RFC 3339 in UTC with whole seconds."""
-    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+from tunewright_contracts.times import format_time
 
 
 def format_now() -> str:
-    """Return the present moment, see `format_time`."""
+    """Return the present moment as RFC 3339 in UTC with whole seconds."""
     return format_time(dt.datetime.now(dt.UTC))

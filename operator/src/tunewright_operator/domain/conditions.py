@@ -6,8 +6,8 @@ import dataclasses
 import datetime as dt
 from collections.abc import Iterable, Sequence
 
+from tunewright_contracts.times import format_time
 from tunewright_operator.api.conditions import Condition, ConditionStatus
-from tunewright_operator.domain.times import format_time
 
 MAX_CONDITION_MESSAGE = 4096
 """metav1.Condition allows 32768; nobody reads more than this."""

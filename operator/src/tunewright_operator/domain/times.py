@@ -1,13 +1,8 @@
-"""Times as the Kubernetes API writes them: RFC 3339 in UTC with whole seconds."""
+"""Reading times that the Kubernetes API wrote: RFC 3339 in UTC with whole seconds."""
 
 from __future__ import annotations
 
 import datetime as dt
-
-
-def format_time(moment: dt.datetime) -> str:
-    """Return ``2026-01-31T12:00:00Z``."""
-    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def parse_time(text: str) -> dt.datetime:

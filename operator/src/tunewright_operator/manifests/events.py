@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final
 
+from tunewright_contracts.times import format_time
 from tunewright_operator.api.kinds import EVENT
 from tunewright_operator.domain.conditions import shorten
-from tunewright_operator.domain.times import format_time
 
 COMPONENT: Final = "tunewright-operator"
 MAX_EVENT_MESSAGE: Final = 1024

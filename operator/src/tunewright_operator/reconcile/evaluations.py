@@ -9,6 +9,7 @@ from typing import Any
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.evaluation_report import EvaluationReport, EvaluationRequest
 from tunewright_contracts.serving_plan import BASE_MODEL_TARGET
+from tunewright_contracts.times import format_time
 from tunewright_operator.api import labels
 from tunewright_operator.api.adapter_deployment import AdapterDeployment
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, JOB, POD, SECRET
@@ -16,7 +17,6 @@ from tunewright_operator.cluster import Body, Cluster
 from tunewright_operator.domain.job_run import RunState, read_job_run
 from tunewright_operator.domain.rollout.actions import JobReference, WantedEvaluation
 from tunewright_operator.domain.rollout.observation import EvaluationRun
-from tunewright_operator.domain.times import format_time
 from tunewright_operator.manifests import evaluation as manifests
 from tunewright_operator.manifests.pods import ImageDefaults
 from tunewright_operator.reconcile.children import NameTakenError, ensure_created

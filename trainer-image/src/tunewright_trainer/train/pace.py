@@ -6,7 +6,7 @@ import collections
 import datetime as dt
 from typing import Any
 
-from tunewright_trainer.times import format_time
+from tunewright_contracts.times import format_time
 
 _WINDOW = 20
 

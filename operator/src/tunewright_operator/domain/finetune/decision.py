@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 
 from tunewright_contracts.phase_result import AdapterSummary, PhaseResult
+from tunewright_contracts.times import format_time
 from tunewright_operator.api.conditions import FineTuneJobCondition, find_condition
 from tunewright_operator.api.fine_tune_job import FineTuneJob, FineTuneJobPhase, FineTuneJobStatus
 from tunewright_operator.domain.conditions import Wanted
@@ -45,7 +46,6 @@ from tunewright_operator.domain.finetune.status import (
 )
 from tunewright_operator.domain.job_run import JobRun, RunState
 from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
-from tunewright_operator.domain.times import format_time
 
 PROGRESS_SECONDS = 5.0
 """How often a running trainer is asked, and with it the most often that progress is written."""

@@ -13,6 +13,7 @@ import datetime as dt
 from collections.abc import Callable
 from typing import TypeVar
 
+from tunewright_contracts.times import format_time
 from tunewright_operator.api.adapter_deployment import (
     AdapterDeploymentStatus,
     CandidateRevision,
@@ -39,7 +40,6 @@ from tunewright_operator.domain.rollout.observation import (
 from tunewright_operator.domain.rollout.requests import Request, list_pending, record_handled
 from tunewright_operator.domain.rollout.selection import Choice, choose_adapter
 from tunewright_operator.domain.serving.weights import desired_targets
-from tunewright_operator.domain.times import format_time
 
 UNSEEN_SECONDS = 2.0
 """When to look again for a server that no loop has polled yet: about as often as a busy one is polled."""

@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Iterable
 
 from tunewright_contracts.evaluation_report import EvaluationReport
+from tunewright_contracts.times import format_time
 from tunewright_operator.api.adapter_deployment import AdapterDeploymentSpec, CandidateRevision
 from tunewright_operator.domain.job_run import RunState
 from tunewright_operator.domain.problem import Problem
@@ -24,7 +25,7 @@ from tunewright_operator.domain.rollout.actions import (
     WantedEvaluation,
 )
 from tunewright_operator.domain.rollout.observation import EvaluationRun, Seen, Situation
-from tunewright_operator.domain.times import format_time, seconds_since
+from tunewright_operator.domain.times import seconds_since
 
 TOKEN_RENEWAL_SECONDS = 300.0
 """A third of a token's life: the kubelet takes up to two minutes to bring a renewed one into the pod."""

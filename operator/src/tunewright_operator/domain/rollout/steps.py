@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from tunewright_contracts.evaluation_report import EvaluationReport, Verdict
+from tunewright_contracts.times import format_time
 from tunewright_operator.api.adapter_deployment import CandidateRevision, Outcome, PauseStep
 from tunewright_operator.domain.evidence import window
 from tunewright_operator.domain.evidence.counters import PodReading
@@ -27,7 +28,7 @@ from tunewright_operator.domain.rollout.transitions import (
     step_on,
     withdraw,
 )
-from tunewright_operator.domain.times import format_time, seconds_since
+from tunewright_operator.domain.times import seconds_since
 
 WATCH_SECONDS = 5.0
 """How often a window's counters are read into the status."""

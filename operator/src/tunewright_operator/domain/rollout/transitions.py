@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterable
 
 from tunewright_contracts.reasons import Reason
+from tunewright_contracts.times import format_time
 from tunewright_operator.api.adapter_deployment import (
     AdapterDeploymentStatus,
     CandidateRevision,
@@ -17,7 +18,6 @@ from tunewright_operator.domain.conditions import shorten
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.rollout import history
 from tunewright_operator.domain.rollout.observation import Decision, Notice, Situation, Wait
-from tunewright_operator.domain.times import format_time
 
 MAX_MESSAGE, MAX_REASON, MAX_REASONS = 4096, 1024, 16
 """What the CRD lets a status hold."""

@@ -11,6 +11,7 @@ import pytest
 from support.clusters.fake_cluster import Clock
 from support.worlds.rollout_world import BASE_DIGEST, digest_of, make_situation
 from tunewright_contracts.evaluation_report import EvaluationReport, Verdict
+from tunewright_contracts.times import format_time
 from tunewright_operator.domain.job_run import JobRun, PodRun, RunState
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.rollout.actions import (
@@ -26,7 +27,6 @@ from tunewright_operator.domain.rollout.evaluation import EvaluationView, evalua
 from tunewright_operator.domain.rollout.observation import EvaluationRun, Missing, Situation, Unseen
 from tunewright_operator.domain.secrets import SecretFacts
 from tunewright_operator.domain.serving.claim import Refusal, Refusals
-from tunewright_operator.domain.times import format_time
 
 NOW = Clock()()
 STARTED = {
