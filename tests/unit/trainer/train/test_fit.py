@@ -9,32 +9,12 @@ import types
 
 import pytest
 
+from support.training import make_config
 from tunewright_trainer.chat.tokenizer import Example
-from tunewright_trainer.config import TrainingConfig
 from tunewright_trainer.process.progress_server import ProgressBoard
 from tunewright_trainer.process.stopping import Stopper
 
-DIGEST = "sha256:" + "0" * 64
-CONFIG = TrainingConfig(
-    base_model="tiny",
-    base_model_digest=DIGEST,
-    dataset_digest=DIGEST,
-    quantization="None",
-    rank=8,
-    alpha=8,
-    dropout=0.0,
-    target_modules=("q_proj",),
-    total_steps=6,
-    epochs=1,
-    batch_size=1,
-    micro_batch_size=1,
-    gradient_accumulation_steps=1,
-    learning_rate=1e-3,
-    warmup_steps=1,
-    max_sequence_length=8,
-    checkpoint_steps=2,
-    seed=1,
-)
+CONFIG = make_config()
 PREDICTIONS = 5
 
 

@@ -6,32 +6,12 @@ import types
 
 import pytest
 
+from support.training import make_config
 from tunewright_trainer import accelerator
-from tunewright_trainer.config import TrainingConfig
 from tunewright_trainer.errors import Reason, TrainerError
 
 NAME = "tunewright_trainer.train.model"
-DIGEST = "sha256:" + "0" * 64
-CONFIG = TrainingConfig(
-    base_model="tiny",
-    base_model_digest=DIGEST,
-    dataset_digest=DIGEST,
-    quantization="NF4",
-    rank=8,
-    alpha=16,
-    dropout=0.0,
-    target_modules=("q_proj", "v_proj"),
-    total_steps=6,
-    epochs=1,
-    batch_size=1,
-    micro_batch_size=1,
-    gradient_accumulation_steps=1,
-    learning_rate=1e-3,
-    warmup_steps=1,
-    max_sequence_length=512,
-    checkpoint_steps=2,
-    seed=7,
-)
+CONFIG = make_config(quantization="NF4", alpha=16, target_modules=("q_proj", "v_proj"), max_sequence_length=512, seed=7)
 
 
 class FakeUnsloth:

@@ -1,0 +1,34 @@
+"""The resolved training configuration that tests of the trainer start from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tunewright_trainer.config import TrainingConfig
+
+DIGEST = "sha256:" + "0" * 64
+CONFIG = TrainingConfig(
+    base_model="tiny",
+    base_model_digest=DIGEST,
+    dataset_digest=DIGEST,
+    quantization="None",
+    rank=8,
+    alpha=8,
+    dropout=0.0,
+    target_modules=("q_proj",),
+    total_steps=6,
+    epochs=1,
+    batch_size=1,
+    micro_batch_size=1,
+    gradient_accumulation_steps=1,
+    learning_rate=1e-3,
+    warmup_steps=1,
+    max_sequence_length=8,
+    checkpoint_steps=2,
+    seed=1,
+)
+
+
+def make_config(**fields: Any) -> TrainingConfig:
+    """Return the configuration with other values of some fields."""
+    return CONFIG.updated(**fields)
