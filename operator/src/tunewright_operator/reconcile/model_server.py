@@ -15,7 +15,6 @@ from tunewright_operator.domain.serving.observation import (
     WritePlan,
 )
 from tunewright_operator.domain.serving.status import ServerReport, report
-from tunewright_operator.manifests.model_server import build_children
 from tunewright_operator.manifests.pods import ImageDefaults
 from tunewright_operator.reconcile.applied import AppliedChildren
 from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
@@ -47,7 +46,6 @@ class ModelServerReconciler:
         self._pods = pods
         self._keys = keys
         self._board = board
-        self._images = images
         self._now = now
         self._observer = ServerObserver(cluster, pods, keys, images, now)
         self._children = AppliedChildren(cluster)
@@ -97,9 +95,9 @@ class ModelServerReconciler:
         return ServerOutcome(written.plan, states, problem)
 
     async def _apply_children(self, observed: ObservedServer, action: ApplyChildren) -> None:
-        server, now = observed.observation.server, self._now()
-        public_key = (await self._keys.load()).public_pem()
-        children = build_children(observed.body, server, action.base_model, public_key, self._images)
+        children, now = observed.children, self._now()
+        if children is None:
+            raise RuntimeError("a decision applied a server's objects without a base model or a signing key")
         await self._children.apply(children.service, now)
         await self._children.apply(children.disruption_budget, now)
         if not action.hold_update:

@@ -25,7 +25,7 @@ from tunewright_operator.api.resource import Metadata, ResourceError
 from tunewright_operator.cluster import Body, Cluster
 from tunewright_operator.domain.serving.observation import ObservedTenant, PlanFacts, ServerObservation
 from tunewright_operator.domain.serving.pods import ServerPod, find_own_pods, read_deployment
-from tunewright_operator.manifests.model_server import build_children, template_hash
+from tunewright_operator.manifests.model_server import Children, build_children, template_hash
 from tunewright_operator.manifests.pods import ImageDefaults
 from tunewright_operator.reconcile.children import NameTakenError, read_secret_facts
 from tunewright_operator.reconcile.refusals import explain_refused_write
@@ -43,6 +43,8 @@ class ObservedServer:
     body: Body
     observation: ServerObservation
     written: WrittenPlan
+    children: Children | None
+    """The objects that the server is made of now; None without an inspected base model or a signing key."""
 
 
 class ServerObserver:
@@ -70,6 +72,7 @@ class ServerObserver:
         deployment = await self._cluster.get(DEPLOYMENT, namespace, server.metadata.name)
         pods = await self._find_pods(server, deployment)
         plan, written = await self._read_plan(body, key)
+        children = self._build_children(body, server, base_model, key)
         observation = ServerObservation(
             server=server,
             base_model=base_model,
@@ -77,13 +80,13 @@ class ServerObserver:
             secret=await read_secret_facts(self._cluster, namespace, server.spec.storage.secret_ref.name),
             has_signing_key=key is not None,
             deployment=read_deployment(uid, deployment),
-            template_changed=self._is_template_changed(body, server, base_model, key, deployment),
+            template_changed=_is_template_changed(children, deployment),
             pods=pods,
             states=await self._fetch_states(uid, pods, key),
             tenants=await self._list_tenants(server),
             plan=plan,
         )
-        return ObservedServer(body, observation, written)
+        return ObservedServer(body, observation, written, children)
 
     async def _read_base_model(self, server: ModelServer) -> BaseModel | None:
         body = await self._cluster.get(BASE_MODEL, None, server.spec.base_model_ref.name)
@@ -109,18 +112,12 @@ class ServerObserver:
             return PlanFacts(problem=explain_refused_write(error)), WrittenPlan()
         return PlanFacts(written.plan, is_signed=key is not None and written.is_signed_by(key)), written
 
-    def _is_template_changed(
-        self,
-        body: Body,
-        server: ModelServer,
-        base_model: BaseModel | None,
-        key: SigningKey | None,
-        deployment: Body | None,
-    ) -> bool:
-        if deployment is None or base_model is None or key is None or not base_model.status.digest:
-            return False  # There is nothing to change, or no template to change it to.
-        children = build_children(body, server, base_model, key.public_pem(), self._images)
-        return template_hash(deployment) != template_hash(children.deployment)
+    def _build_children(
+        self, body: Body, server: ModelServer, base_model: BaseModel | None, key: SigningKey | None
+    ) -> Children | None:
+        if base_model is None or not base_model.status.digest or key is None:
+            return None
+        return build_children(body, server, base_model, key.public_pem(), self._images)
 
     async def _list_tenants(self, server: ModelServer) -> tuple[ObservedTenant, ...]:
         """Return who names the server, those included that cannot be read:
@@ -147,6 +144,12 @@ class ServerObserver:
     async def _read_labels(self, namespace: str) -> dict[str, str]:
         body = await self._cluster.get(NAMESPACE, None, namespace)
         return dict((body or {}).get("metadata", {}).get("labels") or {})
+
+
+def _is_template_changed(children: Children | None, deployment: Body | None) -> bool:
+    if children is None or deployment is None:
+        return False  # There is nothing to change, or no template to change it to.
+    return template_hash(deployment) != template_hash(children.deployment)
 
 
 def _names_server(body: Body, server: ModelServer) -> bool:

@@ -24,15 +24,15 @@ from tunewright_operator.domain.serving.prerequisites import find_problem
 
 def decide(observation: ServerObservation) -> ServerDecision:
     """Return what to do with a ModelServer now."""
-    server, base_model, plan = observation.server, observation.base_model, observation.plan
-    problem = find_problem(server, base_model, observation.namespace_labels, observation.secret)
+    plan = observation.plan
+    problem = find_problem(observation.server, observation.base_model, observation.namespace_labels, observation.secret)
     if not observation.has_signing_key:
         return ServerDecision((CreateSigningKey(),), problem)
     actions: list[ServerAction] = []
     needs_surge = False
-    if problem is None and base_model is not None:
+    if problem is None:
         needs_surge = _must_hold_update(observation)
-        actions.append(ApplyChildren(base_model, hold_update=needs_surge))
+        actions.append(ApplyChildren(hold_update=needs_surge))
     decided = _decide_plan(observation) if plan.problem is None else None
     if decided is not None:
         if decided.changed or not plan.is_signed:

@@ -67,9 +67,8 @@ class CreateSigningKey:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ApplyChildren:
-    """Apply the server's objects, with ``base_model`` in the configuration of its pods."""
+    """Apply the server's objects."""
 
-    base_model: BaseModel
     hold_update: bool = False
     """Leave the pods' configuration and the Deployment as they are: replacing the only pod would be an outage."""
 

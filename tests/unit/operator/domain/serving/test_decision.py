@@ -29,8 +29,8 @@ from tunewright_operator.domain.serving.observation import (
 from tunewright_operator.domain.serving.pods import DeploymentFacts
 
 MODEL = make_base_model()
-APPLY = ApplyChildren(MODEL)
-HOLD = ApplyChildren(MODEL, hold_update=True)
+APPLY = ApplyChildren()
+HOLD = ApplyChildren(hold_update=True)
 WRITE_1, WRITE_3, WRITE_4 = (WritePlan(PLAN.updated(generation=number)) for number in (1, 3, 4))
 NO_SECRET = SecretFacts(exists=False)
 TAKEN = Problem(CommonReason.NAME_TAKEN, "ConfigMap serving/pool-plan exists and belongs to another.")
