@@ -11,7 +11,7 @@ from e2e.harness import adapters, serving
 from e2e.harness.bucket import Bucket
 from e2e.harness.kubectl import Body, Kubectl, condition, is_true, wait_until
 from tunewright_contracts.serving_plan import AdapterEntry
-from tunewright_dev import tenants
+from tunewright_dev import paths, tenants
 from tunewright_dev.kubectl import Kubectl as DevKubectl
 
 pytestmark = pytest.mark.e2e
@@ -44,6 +44,23 @@ def test_streamed_answers_carry_the_alias(
     ]
     assert chunks
     assert {chunk["model"] for chunk in chunks} == {alias}
+
+
+def test_batch_of_several_adapters_and_the_base_model_is_computed_as_each_row_alone(
+    platform: Kubectl, pool: str
+) -> None:
+    """vLLM's own CPU operations give rows of the base model the adapter in the last slot (vllm-project/vllm#48421)."""
+    pod = min(serving.pod_addresses(platform, pool))
+    assert "Using GroupedPunicaWrapper" in platform.run("logs", pod, "-n", pool).stdout
+    comparison = (paths.find_paths().clone / "bench" / "cpu_lora.py").read_text()
+    report = json.loads(
+        platform.run("exec", "-i", pod, "-n", pool, "--", "python", "-", stdin=comparison).stdout.splitlines()[-1]
+    )
+    assert report["class"] == "GroupedPunicaWrapper"
+    assert 0 < report["rowsWithoutAdapter"] < report["rows"]
+    assert report["largestChangeWithoutAdapter"]["ours"] == 0
+    # Outputs are of the order of 1 and have 8 bits of precision.
+    assert report["largestDifference"] < 0.05
 
 
 def test_requests_that_are_refused(platform: Kubectl, pool: str, team: str, bucket: Bucket, base_digest: str) -> None:

@@ -138,7 +138,7 @@ def measure(scene: Scene, in_flight: int) -> Speed:
     scene.wait(
         "the pool's speed",
         lambda: _read_speed(world, in_flight) is not None,
-        lambda: sum(not answer.failed for answer in world.speed_answers),
+        lambda: (marks.mark_server(world.server), sum(not answer.failed for answer in world.speed_answers)),
         f"`kubectl -n {setting.SUPPORT} logs {probe.NAME}` shows what its requests are answered.",
     )
     speed = _read_speed(world, in_flight)
@@ -162,11 +162,16 @@ def _is_adapter_served(world: World) -> bool:
 
 
 def _read_speed(world: World, in_flight: int) -> Speed | None:
-    """Return the speed once there are enough answers.
+    """Return the speed once there are enough answers of the whole pool.
+
+    Answers from before every replica is ready are forgotten: after an upgrade the pool replaces its pods, and what is
+    left of it is slower.
 
     Raises:
         DevError: no more will come.
     """
+    if not are_servers_ready(world):
+        world.forget_speed_answers()
     speed = measure_speed(world.speed_answers, in_flight)
     if speed is None and world.speed_ended:
         logs = f"kubectl -n {setting.SUPPORT} logs {probe.NAME}"

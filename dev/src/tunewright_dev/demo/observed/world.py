@@ -65,6 +65,7 @@ class World:
         """The AdapterDeployment that is there for the measurement of the pool's speed."""
         self.speed_answers: list[Answer] = []
         """What the pool answered while its speed was measured."""
+        self._last_speed_answer = 0
         self.speed_ended = False
 
     def absorb(self, event: Event) -> list[Ended]:
@@ -120,8 +121,13 @@ class World:
             return
         answer = Answer.from_wire(event.body)
         # A log that is read again from its start tells nothing twice.
-        if not self.speed_answers or answer.number > self.speed_answers[-1].number:
+        if answer.number > self._last_speed_answer:
             self.speed_answers.append(answer)
+            self._last_speed_answer = answer.number
+
+    def forget_speed_answers(self) -> None:
+        """Start the measurement of the pool's speed again, with the answers that come from now on."""
+        self.speed_answers.clear()
 
     def _take_answer(self, event: Event) -> None:
         if event.ended:

@@ -81,6 +81,10 @@ def test_what_the_pool_answers_while_it_is_measured_counts_once_and_apart():
     for number in (1, 2, 1, 2, 3):
         world.absorb(Event(Source.SPEED, 1, {**line, "number": number}))
     assert [answer.number for answer in world.speed_answers] == [1, 2, 3]
+    world.forget_speed_answers()
+    for number in (2, 3, 4):
+        world.absorb(Event(Source.SPEED, 1, {**line, "number": number}))
+    assert [answer.number for answer in world.speed_answers] == [4]
     assert world.tally.total == 0
     assert not world.speed_ended
     world.absorb(Event(Source.SPEED, 1, ended=True))
