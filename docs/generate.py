@@ -123,7 +123,8 @@ def default_of(schema: dict[str, Any]) -> str:
     if "default" not in schema or isinstance(schema["default"], dict):
         return ""
     text = yaml.safe_dump(schema["default"], default_flow_style=True, width=1000).removesuffix("...\n").strip()
-    return f"`{text}`"
+    # PyYAML writes the string 2e-4 without quotes, and Kubernetes would read it as a number.
+    return f'`"{text}"`' if schema.get("type") == "string" and text[0].isdecimal() else f"`{text}`"
 
 
 def type_of(schema: dict[str, Any]) -> str:
