@@ -20,7 +20,7 @@ from tunewright_server.cpu_lora.rows import group_rows
 Groups = list[tuple[int, slice | torch.Tensor]]
 
 
-class GroupedPunicaWrapper(PunicaWrapperCPU):
+class GroupedPunicaWrapper(PunicaWrapperCPU):  # type: ignore[misc]  # vLLM is not installed where mypy runs
     """Applies the adapters of a batch, one after the other; see `PunicaWrapperBase` for the meaning of each method.
 
     Products are computed in float32, as vLLM's GPU kernels accumulate them. Weights have the shape
