@@ -149,9 +149,9 @@ def test_trainer_over_its_memory_says_so_and_tries_again_with_smaller_batches(pl
     found = condition(body, "Succeeded")
     assert (found["status"], found["reason"]) == ("False", "OutOfMemory")
     assert "exit code 137 (SIGKILL)" in found["message"]
-    words = found["message"].partition("Its last words: ")[2].partition(" One record at a time")[0].strip(" …")
-    assert words
-    assert unwrap(words) in unwrap(platform.run("logs", "-n", team, "job/hungry-train-2").stdout)
+    lines = found["message"].partition("Its last log lines: ")[2].partition(" One record at a time")[0].strip(" ….")
+    assert lines
+    assert unwrap(lines) in unwrap(platform.run("logs", "-n", team, "job/hungry-train-2").stdout)
     assert "resources.limits" in found["message"]
     assert body["status"]["attempt"] == 2, "2 records at a time, then 1, then no more"
     assert train_pods(platform, team) == [] or all(

@@ -156,7 +156,7 @@ def test_candidate_that_breaks_its_contract_is_rolled_back_by_its_own_answers(
         wait_until(lambda: len(traffic.answers) > ended + 20, timeout=60)
     entry = body["status"]["history"][0]
     assert entry["reason"] == "GuardrailFailed"
-    assert entry["message"].startswith("OutputContract: the candidate answered badly")
+    assert entry["message"].startswith("OutputContract: bad answers ")
     assert traffic.failures() == []
     assert traffic.revisions() == {stable, new}
     # Answers that were under way when it was withdrawn may still be its own.

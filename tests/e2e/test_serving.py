@@ -106,7 +106,7 @@ BROKEN = {
         {"edit_weights": lambda data: data[:-1] + bytes([data[-1] ^ 1])},
     ),
     "BaseModelMismatch": (
-        "train it again on this one",
+        "train it again on this server's base model",
         {"edit_manifest": lambda manifest: manifest["baseModel"].update(digest="sha256:" + "e" * 64)},
     ),
     "ForbiddenFile": (

@@ -66,7 +66,7 @@ async def test_a_failure_is_shown_and_tried_again_by_itself():
     world.jobs.finish(JOB_NAME, failed("NoSuchBucket", "bucket models does not exist"), exit_code=1)
     wait = await world.settle()
     assert world.condition("Stalled")["reason"] == "NoSuchBucket"
-    assert world.condition("Ready")["message"] == "bucket models does not exist"
+    assert world.condition("Ready")["message"] == "bucket models does not exist."
     world.clock.advance(wait)
     await world.settle()
     assert world.condition("Stalled")["reason"] == "NoSuchBucket", "kept until another result replaces it"

@@ -36,7 +36,7 @@ async def test_a_slow_candidate_is_rolled_back_by_latency(world):
     await world.pass_time(5)
     entry = world.status()["history"][0]
     assert (entry["outcome"], entry["reason"]) == ("RolledBack", "GuardrailFailed")
-    assert entry["message"].startswith("Latency: the candidate answered badly")
+    assert entry["message"].startswith("Latency: bad answers ")
     assert world.targets() == {revision_of("first"): 100}
 
 
@@ -46,4 +46,4 @@ async def test_latency_that_cannot_be_judged_is_told_in_the_steps_reasons(world)
     world.ask(50)
     await world.pass_time(5)
     passed = [event[3] for event in world.cluster.events if event[2] == "StepPassed"]
-    assert passed[-1].endswith("Latency is not judged: there is no incumbent to be compared with")
+    assert passed[-1].endswith("Latency is not judged: there is no incumbent to compare with")

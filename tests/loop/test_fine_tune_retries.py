@@ -81,7 +81,8 @@ class TestKilledTrainers:
         assert world.condition("Stalled")["reason"] == "RestartsExhausted"
         assert "exit code 139 (SIGSEGV)" in message
         assert "RuntimeError: device lost" in message
-        assert len(message.split("last words: ")[1].split(" spec.retry")[0].encode()) <= 1024
+        lines = message.split("last log lines: ")[1].split(" spec.retry")[0].removesuffix(".")
+        assert len(lines.encode()) <= 1024
 
     async def test_out_of_memory_halves_the_micro_batch(self):
         world = World(training={"batchSize": 8})

@@ -1,4 +1,4 @@
-"""A BaseModel's next step: inspect the weights once, then keep the entry for as long as something uses it."""
+"""Decide about a BaseModel: inspect its weights once, and keep it from being deleted while something uses it."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from tunewright_operator.domain.reasons.base_model import BaseModelReason
 from tunewright_operator.domain.reasons.common import CommonReason, condition_reason
 from tunewright_operator.domain.references import check_secret
 from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.domain.sentences import join_sentences
 
 IN_USE_FINALIZER = "tunewright.dev/in-use"
 RETRY_SECONDS = 30
-"""Pause before an inspection that failed for a passing reason runs again."""
+"""Pause before an inspection that failed with a transient error runs again."""
 RECHECK_SECONDS = 120
-"""Pause before one that failed for good runs again: whoever mended a bucket need not tell us."""
+"""Pause before an inspection that failed permanently runs again: no event reports that a bucket was fixed."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BaseModelObservation:
-    """A BaseModel as it is now. ``users`` is looked up on deletion only."""
+    """A BaseModel as it is now. ``users`` is read only on deletion."""
 
     model: BaseModel
     namespace: str
-    """The operator's own: where the inspection runs, and where its Secret must be."""
+    """The operator's namespace: the inspection runs there, and its Secret must be there."""
     secret: SecretFacts | None = None
     """None when the spec names none."""
     run: JobRun | None = None
@@ -51,7 +52,7 @@ class CreateInspection:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DeleteInspection:
-    """Delete a finished inspection Job, so that a new one may have its name."""
+    """Delete a finished inspection Job, so that a new one can have its name."""
 
     uid: str
 
@@ -61,11 +62,11 @@ BaseModelAction = SetFinalizer | CreateInspection | DeleteInspection
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BaseModelDecision:
-    """What to do, what to record after it was done, and when to look again (None: at the next event)."""
+    """What to do, what to record after that, and when to reconcile again (None: at the next event)."""
 
     status: BaseModelStatus
     actions: tuple[BaseModelAction, ...] = ()
-    look_again_seconds: float | None = None
+    reconcile_after_seconds: float | None = None
 
 
 def inspect_job_name(base_model: str) -> str:
@@ -84,12 +85,12 @@ def decide(observation: BaseModelObservation, now: dt.datetime) -> BaseModelDeci
         return BaseModelDecision(_report(model, "True", BaseModelReason.INSPECTED, _describe(model.status), now))
     problem = _find_problem(observation)
     if problem is not None:
-        return BaseModelDecision(report_problem(model, problem, now), look_again_seconds=RETRY_SECONDS)
+        return BaseModelDecision(report_problem(model, problem, now), reconcile_after_seconds=RETRY_SECONDS)
     return _decide_inspection(observation, now)
 
 
 def report_problem(model: BaseModel, problem: Problem, now: dt.datetime) -> BaseModelStatus:
-    """Return the status while something keeps the model from being inspected: its spec, or a refused write."""
+    """Return the status of a model that cannot be inspected, because of its spec or because of a refused write."""
     return _report(model, "False", problem.reason, problem.message, now, stalled=True)
 
 
@@ -100,20 +101,23 @@ def _decide_deletion(observation: BaseModelObservation, now: dt.datetime) -> Bas
     if not observation.users:
         return BaseModelDecision(model.status, (SetFinalizer(present=False),))
     shown = ", ".join(observation.users[:5]) + (", …" if len(observation.users) > 5 else "")
-    message = f"Deletion waits for {len(observation.users)} that use it: {shown}. {BaseModelReason.IN_USE.remedy}"
+    message = join_sentences(
+        f"Deletion waits for the resources that use the model ({len(observation.users)}): {shown}",
+        "Delete them, or wait for the jobs to end.",
+    )
     ready: ConditionStatus = "True" if model.status.digest else "False"
     return BaseModelDecision(
-        _report(model, ready, BaseModelReason.IN_USE, message, now), look_again_seconds=RETRY_SECONDS
+        _report(model, ready, BaseModelReason.IN_USE, message, now), reconcile_after_seconds=RETRY_SECONDS
     )
 
 
 def _decide_inspection(observation: BaseModelObservation, now: dt.datetime) -> BaseModelDecision:
     model, run = observation.model, observation.run
     if run is None:
-        return BaseModelDecision(_say_inspecting(model, "", now), (CreateInspection(),), RETRY_SECONDS)
+        return BaseModelDecision(_report_inspecting(model, "", now), (CreateInspection(),), RETRY_SECONDS)
     if not run.finished:
         waiting = run.explain_waiting(now)
-        return BaseModelDecision(_say_inspecting(model, waiting, now), look_again_seconds=RETRY_SECONDS)
+        return BaseModelDecision(_report_inspecting(model, waiting, now), reconcile_after_seconds=RETRY_SECONDS)
     result = run.result
     if result is not None and result.outcome is Outcome.SUCCEEDED and result.base_model is not None:
         found = model.status.updated(digest=result.base_model.digest, revision=result.base_model.revision)
@@ -121,9 +125,9 @@ def _decide_inspection(observation: BaseModelObservation, now: dt.datetime) -> B
         return BaseModelDecision(_report(inspected, "True", BaseModelReason.INSPECTED, _describe(found), now))
     final = result is not None and result.outcome is Outcome.FAILED
     start = (run.ended_at or now) + dt.timedelta(seconds=RECHECK_SECONDS if final else RETRY_SECONDS)
-    status = _say_failed(model, run, result, now)
+    status = _report_failed(model, run, result, now)
     if now < start:
-        return BaseModelDecision(status, look_again_seconds=(start - now).total_seconds())
+        return BaseModelDecision(status, reconcile_after_seconds=(start - now).total_seconds())
     return BaseModelDecision(status, (DeleteInspection(run.uid),), 1)
 
 
@@ -133,15 +137,15 @@ def _find_problem(observation: BaseModelObservation) -> Problem | None:
         try:
             StorageURI.parse(spec.source.s3.uri)
         except StorageURIError as error:
-            message = f"spec.source.s3.uri: {error}. {CommonReason.INVALID_URI.remedy}"
+            message = join_sentences(f"spec.source.s3.uri: {error}", CommonReason.INVALID_URI.remedy)
             return Problem(CommonReason.INVALID_URI, message)
     if spec.storage is None or observation.secret is None:
         return None
     return check_secret(spec.storage.secret_ref.name, observation.namespace, observation.secret)
 
 
-def _say_inspecting(model: BaseModel, waiting: str, now: dt.datetime) -> BaseModelStatus:
-    # The last failure stays in view until another result replaces it: a condition that flaps tells nothing.
+def _report_inspecting(model: BaseModel, waiting: str, now: dt.datetime) -> BaseModelStatus:
+    # The last failure is shown until there is another result: a condition that changes all the time helps no user.
     stalled = find_condition(model.status.conditions, BaseModelCondition.STALLED)
     if stalled is not None:
         return _report(model, "False", stalled.reason, stalled.message, now, stalled=True)
@@ -150,20 +154,21 @@ def _say_inspecting(model: BaseModel, waiting: str, now: dt.datetime) -> BaseMod
     return _report(model, "False", BaseModelReason.INSPECTING, "The weights are being read.", now)
 
 
-def _say_failed(model: BaseModel, run: JobRun, result: PhaseResult | None, now: dt.datetime) -> BaseModelStatus:
+def _report_failed(model: BaseModel, run: JobRun, result: PhaseResult | None, now: dt.datetime) -> BaseModelStatus:
     if result is not None and result.outcome is Outcome.FAILED:
         reason = condition_reason(result.reason, BaseModelReason.INSPECTION_FAILED)
         return _report(model, "False", reason, result.message, now, stalled=True)
     if result is not None:
-        message = f"{result.reason}: {result.message} It runs again in {RETRY_SECONDS} s."
+        again = f"The inspection runs again after {RETRY_SECONDS} s."
+        message = join_sentences(f"{result.reason}: {result.message}", again)
         return _report(model, "False", BaseModelReason.INSPECTION_RETRYING, message, now)
-    words = run.pod.describe_exit() if run.pod else f"Job {run.name} lost its pod. {run.failure}"
-    return _report(model, "False", BaseModelReason.INSPECTION_FAILED, words, now)
+    message = run.pod.describe_exit() if run.pod else join_sentences(f"Job {run.name} lost its pod.", run.failure)
+    return _report(model, "False", BaseModelReason.INSPECTION_FAILED, message, now)
 
 
 def _describe(status: BaseModelStatus) -> str:
-    revision = f"revision {status.revision}, " if status.revision else ""
-    return f"{revision}digest {status.digest}"
+    revision = f"Revision {status.revision}, digest" if status.revision else "Digest"
+    return f"{revision} {status.digest}."
 
 
 def _report(

@@ -1,4 +1,4 @@
-"""Condition arithmetic: the next set of conditions from the last one, and what changed between them."""
+"""The next conditions of a resource, computed from the last ones, and what changed between them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from collections.abc import Iterable, Sequence
 
 from tunewright_contracts.times import format_time
 from tunewright_operator.api.conditions import Condition, ConditionStatus
+from tunewright_operator.domain.sentences import join_sentences
 
 MAX_CONDITION_MESSAGE = 4096
-"""metav1.Condition allows 32768; nobody reads more than this."""
+"""metav1.Condition allows 32768 characters, which is more than a user reads."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Wanted:
-    """A condition as a decision wants it; times and generation are added by `merge_conditions`."""
+    """A condition as a decision wants it; `merge_conditions` adds its time and its generation."""
 
     type: str
     status: ConditionStatus
@@ -34,9 +35,10 @@ class Transition:
 def merge_conditions(
     old: Iterable[Condition], wanted: Sequence[Wanted], *, generation: int, now: dt.datetime
 ) -> tuple[Condition, ...]:
-    """Return the wanted conditions, in their order; those not wanted disappear.
+    """Return the wanted conditions in their order; an old condition that is not wanted is dropped.
 
-    ``lastTransitionTime`` moves only when the status changes, as the Kubernetes API conventions demand.
+    ``lastTransitionTime`` changes only with the status, as the Kubernetes API conventions require. Each message ends
+    with a period, also if it comes from a pod or from the API server.
     """
     by_type = {condition.type: condition for condition in old}
     merged: list[Condition] = []
@@ -48,7 +50,7 @@ def merge_conditions(
                 type=want.type,
                 status=want.status,
                 reason=str(want.reason),
-                message=shorten(want.message, MAX_CONDITION_MESSAGE),
+                message=shorten(join_sentences(want.message), MAX_CONDITION_MESSAGE),
                 observed_generation=generation,
                 last_transition_time=before.last_transition_time if before is not None and kept else format_time(now),
             )
@@ -57,7 +59,7 @@ def merge_conditions(
 
 
 def find_transitions(old: Iterable[Condition], new: Iterable[Condition]) -> tuple[Transition, ...]:
-    """Return the conditions of ``new`` whose status or reason differ from ``old``."""
+    """Return the conditions of ``new`` whose status or reason differs from ``old``."""
     by_type = {condition.type: condition for condition in old}
     return tuple(
         Transition(by_type.get(condition.type), condition)
@@ -67,7 +69,7 @@ def find_transitions(old: Iterable[Condition], new: Iterable[Condition]) -> tupl
 
 
 def shorten(text: str, limit: int) -> str:
-    """Return text of at most ``limit`` characters, with a mark where something was cut."""
+    """Return a text of at most ``limit`` characters that ends with "…" if the original was longer."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -1,4 +1,4 @@
-"""What became of a Job that the operator created: facts read from the Job's and its pod's bodies."""
+"""The state of a Job that the operator created, as read from the bodies of the Job and its pod."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from typing import Any
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.phase_result import PhaseResult
 from tunewright_operator.api.labels import controller_uid
+from tunewright_operator.domain.sentences import join_sentences
 from tunewright_operator.domain.times import parse_time
 
-MAX_LAST_WORDS_BYTES = 1024
+MAX_LAST_LOG_BYTES = 1024
 PODLESS_SECONDS = 30.0
-"""A Job that has no pod for longer will hardly get one by waiting."""
+"""After that time without a pod, something probably keeps the Job from getting one."""
 _SIGNALS = {129: "SIGHUP", 130: "SIGINT", 134: "SIGABRT", 137: "SIGKILL", 139: "SIGSEGV", 143: "SIGTERM"}
 
 
 class RunState(StrEnum):
-    """Where a Job stands."""
+    """The state of a Job."""
 
     QUEUED = "Queued"
-    """Suspended: somebody else (Kueue) decides when it starts."""
+    """Suspended: another controller (Kueue) decides when it starts."""
     ACTIVE = "Active"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
@@ -32,7 +33,7 @@ class RunState(StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PodRun:
-    """The one pod of a Job. Times are None until known; ``waiting`` says why the container does not run yet."""
+    """The pod of a Job. Times are None until known; ``waiting`` is the reason why the container does not run yet."""
 
     name: str
     uid: str
@@ -44,48 +45,49 @@ class PodRun:
     exit_code: int | None = None
     out_of_memory: bool = False
     evicted: str = ""
-    """The kubelet's words when it evicted the pod."""
+    """The kubelet's message when it evicted the pod."""
     result: PhaseResult | None = None
-    last_words: str = ""
-    """The end of what the container wrote, at most `MAX_LAST_WORDS_BYTES`, when it left no result."""
+    last_log_lines: str = ""
+    """The end of the container's log, at most `MAX_LAST_LOG_BYTES`, if it left no result."""
 
     def describe_exit(self) -> str:
-        """Return a sentence with the exit code and the last words."""
+        """Return sentences with the exit code and the last log lines."""
         signal = f" ({_SIGNALS[self.exit_code]})" if self.exit_code in _SIGNALS else ""
-        words = f" Its last words: {self.last_words}" if self.last_words else " It left no last words."
+        lines = f"Its last log lines: {self.last_log_lines}" if self.last_log_lines else "It left no log lines."
         code = "without an exit code" if self.exit_code is None else f"with exit code {self.exit_code}{signal}"
-        return f"The container of pod {self.name} ended {code}.{words}"
+        return join_sentences(f"The container of pod {self.name} ended {code}.", lines)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class JobRun:
-    """A Job and its pod; ``disrupted`` when the cluster, not the program, ended it."""
+    """A Job and its pod; ``disrupted``: it was ended by the cluster and not by its program."""
 
     name: str
     uid: str
     state: RunState
     began_at: dt.datetime | None = None
-    """When the Job controller might first create its pod."""
+    """The earliest time at which the Job controller could create its pod."""
     ended_at: dt.datetime | None = None
     disrupted: bool = False
     failure: str = ""
-    """The Job controller's words for a failure."""
+    """The reason and the message with which the Job controller reports a failure."""
     pod: PodRun | None = None
     annotations: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
-        """Return whether it will not run any more."""
+        """Return whether the Job has ended."""
         return self.state in {RunState.SUCCEEDED, RunState.FAILED}
 
     @property
     def result(self) -> PhaseResult | None:
-        """What the pod reported, if anything."""
+        """The result that the pod reported, if any."""
         return self.pod.result if self.pod else None
 
     def explain_waiting(self, now: dt.datetime) -> str:
-        """Return why its container does not run yet, in the words of whoever knows;
-        empty when it runs or nobody knows.
+        """Return why the container does not run yet, as the scheduler or the kubelet reports it.
+
+        The text is empty when the container runs, or when the reason is unknown.
         """
         if self.pod is not None:
             return self.pod.waiting
@@ -94,11 +96,11 @@ class JobRun:
             return ""
         return (
             f"Job {self.name} has no pod: a quota, a limit range or an admission policy may refuse it."
-            f" See `kubectl describe job {self.name}`"
+            f" See `kubectl describe job {self.name}`."
         )
 
     def active_seconds(self, now: dt.datetime) -> int:
-        """Return how long its pod has run, in whole seconds; 0 before it started."""
+        """Return how long the pod has run, in whole seconds; 0 before it started."""
         if self.pod is None or self.pod.started_at is None:
             return 0
         end = self.pod.finished_at or self.ended_at or now
@@ -106,7 +108,7 @@ class JobRun:
 
 
 def read_job_run(job: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]) -> JobRun:
-    """Return the facts of a Job, with the newest of the pods that it controls."""
+    """Return the state of a Job, with the newest of the pods that it controls."""
     metadata, spec, status = job["metadata"], job.get("spec", {}), job.get("status", {})
     conditions = {item["type"]: item for item in status.get("conditions") or [] if item["status"] == "True"}
     failed = conditions.get("Failed") or {}
@@ -138,7 +140,7 @@ def read_job_run(job: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]) -> J
 
 
 def read_pod_run(pod: Mapping[str, Any]) -> PodRun:
-    """Return the facts of a pod with one container."""
+    """Return the state of a pod with one container."""
     status = pod.get("status", {})
     container: dict[str, Any] = next(iter(status.get("containerStatuses") or []), {})
     state = container.get("state", {})
@@ -158,12 +160,12 @@ def read_pod_run(pod: Mapping[str, Any]) -> PodRun:
         out_of_memory=terminated.get("reason") == "OOMKilled",
         evicted=status.get("message") or "evicted" if status.get("reason") == "Evicted" else "",
         result=result,
-        last_words="" if result is not None else _last_words(message),
+        last_log_lines="" if result is not None else _cut_last_log_lines(message),
     )
 
 
 def _read_result(message: str) -> PhaseResult | None:
-    # The message may be the log's tail (FallbackToLogsOnError): a result is a JSON object and nothing else.
+    # Without a result, the message is the end of the log (FallbackToLogsOnError).
     if not message.lstrip().startswith("{"):
         return None
     try:
@@ -172,12 +174,12 @@ def _read_result(message: str) -> PhaseResult | None:
         return None
 
 
-def _last_words(message: str) -> str:
+def _cut_last_log_lines(message: str) -> str:
     data = message.strip().encode()
-    if len(data) <= MAX_LAST_WORDS_BYTES:
+    if len(data) <= MAX_LAST_LOG_BYTES:
         return data.decode()
     mark = "…"
-    return mark + data[-(MAX_LAST_WORDS_BYTES - len(mark.encode())) :].decode(errors="ignore").strip()
+    return mark + data[-(MAX_LAST_LOG_BYTES - len(mark.encode())) :].decode(errors="ignore").strip()
 
 
 def _explain_waiting(status: Mapping[str, Any], waiting: Mapping[str, Any]) -> str:

@@ -1,6 +1,4 @@
-"""Is what a spec gives as a JSON Schema one? Asked before anything is run by it,
-so that the answer is a condition and not a log.
-"""
+"""Check the JSON Schemas of a spec before a pod uses them, so that a condition shows an error, and not only a log."""
 
 from __future__ import annotations
 
@@ -16,9 +14,9 @@ from tunewright_operator.api.resource import ScoreMetric
 def explain_bad_schema(schema: dict[str, Any]) -> str | None:
     """Return why a schema cannot be used; None when it can.
 
-    Its patterns are not compiled here: that is done under a limit of time.
+    Regular expressions in the schema are not compiled here: only the pods do that, with a time limit.
     """
-    problem = find_schema_problem(schema)  # which leaves no address that the validation below would fetch
+    problem = find_schema_problem(schema)  # It refuses remote references, which the validation below would fetch.
     if problem is not None:
         return problem
     try:
@@ -30,7 +28,7 @@ def explain_bad_schema(schema: dict[str, Any]) -> str | None:
 
 
 def explain_bad_metric(metrics: Iterable[ScoreMetric]) -> str | None:
-    """Return why a metric of an evaluation cannot be computed, with its field; None when all can."""
+    """Return why a metric of an evaluation cannot be computed, with the field's name; None when all can."""
     for index, metric in enumerate(metrics):
         problem = None if metric.json_schema is None else explain_bad_schema(metric.json_schema)
         if problem is not None:

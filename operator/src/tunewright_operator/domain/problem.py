@@ -1,4 +1,4 @@
-"""What keeps a resource from being acted on."""
+"""What keeps the operator from acting on a resource."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from tunewright_contracts.reasons import Reason
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Problem:
-    """Why the objects of a resource cannot be created or changed as its spec says.
+    """Why the operator cannot create or change the objects of a resource as the spec asks.
 
-    ``transient``: it ends without anyone acting. ``final``: no change of another object can fix it.
+    ``transient``: it ends without a user's action. ``final``: no change of another object can fix it.
     """
 
     reason: Reason

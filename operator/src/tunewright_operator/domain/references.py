@@ -1,4 +1,4 @@
-"""What a spec refers to: one check of a storage Secret and one of a BaseModel, for every kind that names one."""
+"""Check what a spec refers to: a storage Secret and a BaseModel, for every kind that names one."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from tunewright_operator.api.conditions import BaseModelCondition, find_conditio
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.domain.sentences import join_sentences
 
 
 def check_secret(name: str, namespace: str, secret: SecretFacts) -> Problem | None:
     """Return why the Secret of `spec.storage.secretRef` may not be used; None when it may."""
     if not secret.exists:
-        message = f"spec.storage.secretRef: there is no Secret {name!r} in namespace {namespace!r}."
-        return Problem(CommonReason.SECRET_NOT_FOUND, f"{message} {CommonReason.SECRET_NOT_FOUND.remedy}")
+        message = f"spec.storage.secretRef: Secret {name!r} does not exist in namespace {namespace!r}."
+        remedy = CommonReason.SECRET_NOT_FOUND.remedy
+        return Problem(CommonReason.SECRET_NOT_FOUND, join_sentences(message, remedy))
     if not secret.allowed:
         message = (
-            f"spec.storage.secretRef: Secret {name!r} does not carry the label {labels.USE}: {labels.USE_ALLOWED}."
-            " If pods of this namespace may use it: "
-            f"kubectl label secret {name} -n {namespace} {labels.USE}={labels.USE_ALLOWED}"
+            f"spec.storage.secretRef: Secret {name!r} does not have the label {labels.USE}: {labels.USE_ALLOWED}."
+            " If pods of this namespace may use it, run"
+            f" `kubectl label secret {name} -n {namespace} {labels.USE}={labels.USE_ALLOWED}`."
         )
         return Problem(CommonReason.SECRET_NOT_ALLOWED, message)
     return None
@@ -30,27 +32,29 @@ def check_secret(name: str, namespace: str, secret: SecretFacts) -> Problem | No
 def check_base_model(
     name: str, namespace: str, base_model: BaseModel | None, namespace_labels: Mapping[str, str]
 ) -> Problem | None:
-    """Return why the BaseModel of `spec.baseModelRef` may not be used from a namespace; None when it may.
+    """Return why a namespace may not use the BaseModel of `spec.baseModelRef`; None when it may.
 
     Args:
         name: the name in the reference.
-        namespace: the namespace of the resource that refers to it.
-        base_model: the BaseModel of that name, None when there is none.
+        namespace: the namespace of the resource with the reference.
+        base_model: the BaseModel with that name, None when there is none.
         namespace_labels: the labels of that namespace.
     """
     if base_model is None:
-        message = f"spec.baseModelRef: there is no BaseModel {name!r}. {CommonReason.BASE_MODEL_NOT_FOUND.remedy}"
-        return Problem(CommonReason.BASE_MODEL_NOT_FOUND, message)
+        message = f"spec.baseModelRef: BaseModel {name!r} does not exist."
+        remedy = CommonReason.BASE_MODEL_NOT_FOUND.remedy
+        return Problem(CommonReason.BASE_MODEL_NOT_FOUND, join_sentences(message, remedy))
     if not base_model.admits(dict(namespace_labels)):
-        message = f"spec.baseModelRef: BaseModel {name!r} does not admit namespace {namespace!r}."
-        return Problem(CommonReason.BASE_MODEL_NOT_ALLOWED, f"{message} {CommonReason.BASE_MODEL_NOT_ALLOWED.remedy}")
+        message = f"spec.baseModelRef: BaseModel {name!r} does not allow namespace {namespace!r}."
+        remedy = CommonReason.BASE_MODEL_NOT_ALLOWED.remedy
+        return Problem(CommonReason.BASE_MODEL_NOT_ALLOWED, join_sentences(message, remedy))
     conditions = base_model.status.conditions
     ready = find_condition(conditions, BaseModelCondition.READY)
     if ready is None or not ready.is_true or not base_model.status.digest:
-        detail = f" It says: {ready.reason}: {ready.message}" if ready is not None else ""
+        detail = f"Its condition Ready: {ready.reason}: {ready.message}" if ready is not None else ""
         return Problem(
             CommonReason.BASE_MODEL_NOT_READY,
-            f"spec.baseModelRef: BaseModel {name!r} is not ready.{detail}",
+            join_sentences(f"spec.baseModelRef: BaseModel {name!r} is not ready.", detail),
             transient=find_condition(conditions, BaseModelCondition.STALLED) is None,
         )
     return None

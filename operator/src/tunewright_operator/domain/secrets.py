@@ -1,4 +1,4 @@
-"""What the operator may know of a tenant's Secret."""
+"""What the operator knows of a tenant's Secret."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SecretFacts:
-    """What the operator may know of a tenant's Secret: that it is there, and whether it may be used."""
+    """What the operator knows of a tenant's Secret: whether it exists and may be used, but not its content."""
 
     exists: bool
     allowed: bool = False

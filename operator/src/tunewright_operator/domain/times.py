@@ -1,4 +1,4 @@
-"""Reading times that the Kubernetes API wrote: RFC 3339 in UTC with whole seconds."""
+"""Read times of the Kubernetes API: RFC 3339 in UTC with whole seconds."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import datetime as dt
 
 
 def parse_time(text: str) -> dt.datetime:
-    """Read a time of the API.
+    """Return the time that a text of the API stands for.
 
     Raises:
-        ValueError: it is no RFC 3339 time.
+        ValueError: the text is not an RFC 3339 time.
     """
     return dt.datetime.fromisoformat(text)
 
 
 def seconds_since(text: str, now: dt.datetime) -> float:
-    """Return how many seconds ago a time of the API was."""
+    """Return the seconds from a time of the API until now."""
     return (now - parse_time(text)).total_seconds()

@@ -10,6 +10,7 @@ from typing import Any, Final
 from tunewright_contracts.times import format_time
 from tunewright_operator.api.kinds import EVENT
 from tunewright_operator.domain.conditions import shorten
+from tunewright_operator.domain.sentences import join_sentences
 
 COMPONENT: Final = "tunewright-operator"
 MAX_EVENT_MESSAGE: Final = 1024
@@ -26,7 +27,10 @@ class EventType(StrEnum):
 def build_event(
     regarding: Mapping[str, Any], event_type: EventType, reason: str, message: str, *, instance: str, now: dt.datetime
 ) -> dict[str, Any]:
-    """Return a core Event about an object; one about a cluster-scoped object lives in the namespace ``default``."""
+    """Return a core Event about an object; its message ends with a period.
+
+    An Event about a cluster-scoped object is in the namespace ``default``.
+    """
     metadata = regarding["metadata"]
     namespace = metadata.get("namespace") or "default"
     stamp = format_time(now)
@@ -45,7 +49,7 @@ def build_event(
         "type": event_type.value,
         "reason": reason,
         "action": reason,
-        "message": shorten(message, MAX_EVENT_MESSAGE),
+        "message": shorten(join_sentences(message), MAX_EVENT_MESSAGE),
         "firstTimestamp": stamp,
         "lastTimestamp": stamp,
         "count": 1,

@@ -165,6 +165,6 @@ def _delay_next(decision: Decision, refused: Problem | None) -> float | None:
     """Return after how many seconds to reconcile again; None: at the next event."""
     if decision.again:
         return 0.0
-    if decision.look_after is not None:
-        return max(0.1, decision.look_after)
+    if decision.reconcile_after_seconds is not None:
+        return max(0.1, decision.reconcile_after_seconds)
     return WAITING_SECONDS if decision.wait is not None or refused is not None else None

@@ -52,15 +52,15 @@ class BaseModelReconciler:
         observation = await self._observe(body)
         model = observation.model
         decision = base_model.decide(observation, self._now())
-        status, look_again = decision.status, decision.look_again_seconds
+        status, reconcile_after = decision.status, decision.reconcile_after_seconds
         try:
             for action in decision.actions:
                 await self._act(body, model, action)
         except REFUSED_WRITE as error:
             status = base_model.report_problem(model, explain_refused_write(error), self._now())
-            look_again = base_model.RETRY_SECONDS
+            reconcile_after = base_model.RETRY_SECONDS
         await write_status(self._cluster, body, model.status, status, BaseModelCondition.READY)
-        return look_again
+        return reconcile_after
 
     async def _observe(self, body: Body) -> BaseModelObservation:
         model = BaseModel.from_body(body)

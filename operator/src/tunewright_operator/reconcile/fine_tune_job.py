@@ -67,16 +67,16 @@ class FineTuneJobReconciler:
             raise GoneError(str(key))
         observation = await self._observe(body)
         decision = finetune.decide(observation, self._now())
-        status, look_again = decision.status, decision.look_again_seconds
+        status, reconcile_after = decision.status, decision.reconcile_after_seconds
         try:
             for action in decision.actions:
                 await self._act(body, observation, action)
         except REFUSED_WRITE as error:
             problem = explain_refused_write(error)
             status = finetune.report_refusal(observation.job, problem.reason, problem.message, self._now())
-            look_again = finetune.PENDING_SECONDS
+            reconcile_after = finetune.PENDING_SECONDS
         await write_status(self._cluster, body, observation.status, status, FineTuneJobCondition.SUCCEEDED)
-        return look_again
+        return reconcile_after
 
     async def _observe(self, body: Body) -> FineTuneObservation:
         job = FineTuneJob.from_body(body)

@@ -12,6 +12,7 @@ from tunewright_operator.cluster import Body, Cluster
 from tunewright_operator.domain.conditions import Wanted, find_transitions, merge_conditions
 from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.domain.reasons.lookup import find_reason
+from tunewright_operator.domain.sentences import join_sentences
 from tunewright_operator.manifests.events import EventType
 from tunewright_operator.runtime.clock import Now, utc_now
 from tunewright_operator.runtime.wakeups import Key
@@ -40,7 +41,7 @@ class FailureReporter:
         if body is None or _has_ended(body):
             return
         reason: Reason = CommonReason.INTERNAL_ERROR
-        message = f"{type(error).__name__}: {error}. {reason.remedy}"
+        message = join_sentences(f"{type(error).__name__}: {error}", reason.remedy)
         if isinstance(error, ResourceError):
             reason, message = CommonReason.UNREADABLE_RESOURCE, str(error)
         status = body.get("status") or {}

@@ -96,7 +96,7 @@ def test_decide(observation: BaseModelObservation, actions: list[Any], reason: s
     decision = decide(observation, NOW)
     conditions = {item.type: item for item in decision.status.conditions}
     assert list(decision.actions) == actions
-    assert decision.look_again_seconds == again
+    assert decision.reconcile_after_seconds == again
     assert (conditions["Ready"].reason if conditions else "") == reason
     assert len(conditions.keys() & {"Stalled", "Reconciling"}) <= 1
 
@@ -125,6 +125,6 @@ def test_a_refused_write_stalls():
 def test_five_users_are_named_and_the_others_counted():
     users = tuple(f"ModelServer a/{number}" for number in range(7))
     status = decide(see(model(status=DONE, metadata=DELETED), users=users), NOW).status
-    assert "7 that use it" in status.conditions[0].message
+    assert "use the model (7): " in status.conditions[0].message
     assert "ModelServer a/4, …" in status.conditions[0].message
     assert status.conditions[0].status == "True", "it still serves those that use it"

@@ -5,7 +5,13 @@ from __future__ import annotations
 import datetime as dt
 
 from tunewright_operator.api.conditions import Condition
-from tunewright_operator.domain.conditions import Wanted, find_transitions, merge_conditions, shorten
+from tunewright_operator.domain.conditions import (
+    MAX_CONDITION_MESSAGE,
+    Wanted,
+    find_transitions,
+    merge_conditions,
+    shorten,
+)
 
 THEN = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 NOW = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
@@ -40,6 +46,20 @@ def test_a_transition_is_a_change_of_status_or_reason_not_of_words():
         ("A", "B"),
         (None, "C"),
     ]
+
+
+def test_a_message_ends_with_a_period_and_stays_as_it_is_when_it_is_merged_again():
+    old = merged(Wanted("Ready", "False", "X", "jobs is forbidden: exceeded quota: small, limited: count/jobs.batch=0"))
+    assert old[0].message == "jobs is forbidden: exceeded quota: small, limited: count/jobs.batch=0."
+    again = merged(Wanted("Ready", "False", "X", old[0].message), old=old)
+    assert again == old
+    assert merged(Wanted("Ready", "True", "Y"))[0].message == ""
+
+
+def test_a_long_message_is_cut_and_stays_as_it_is_when_it_is_merged_again():
+    old = merged(Wanted("Ready", "False", "X", "word " * 1000))
+    assert len(old[0].message) == MAX_CONDITION_MESSAGE
+    assert merged(Wanted("Ready", "False", "X", old[0].message), old=old) == old
 
 
 def test_long_messages_are_cut_with_a_mark():

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tunewright_contracts.phase_result import Outcome, PhaseResult
-from tunewright_operator.domain.job_run import MAX_LAST_WORDS_BYTES, RunState, read_job_run
+from tunewright_operator.domain.job_run import MAX_LAST_LOG_BYTES, RunState, read_job_run
 
 NOW = dt.datetime(2026, 1, 1, 0, 1, tzinfo=dt.UTC)
 
@@ -73,7 +73,7 @@ def test_a_result_is_read_from_the_termination_message():
     run = read_job_run(job(), [pod(container(terminated={"exitCode": 1, "message": result.to_termination_message()}))])
     assert run.result == result
     assert run.pod is not None
-    assert run.pod.last_words == ""
+    assert run.pod.last_log_lines == ""
 
 
 @pytest.mark.parametrize("message", ['{"outcome": "Splendid"}', "{not json", "Traceback: boom"])
@@ -81,16 +81,16 @@ def test_what_is_no_result_is_last_words(message: str):
     run = read_job_run(job(), [pod(container(terminated={"exitCode": 1, "message": message}))])
     assert run.result is None
     assert run.pod is not None
-    assert run.pod.last_words == message
+    assert run.pod.last_log_lines == message
 
 
 def test_last_words_are_the_end_of_the_log_within_a_kibibyte():
     log = "é" * 3000 + "\nCUDA error: an illegal memory access"
     run = read_job_run(job(), [pod(container(terminated={"exitCode": 139, "message": log}))])
     assert run.pod is not None
-    words = run.pod.last_words
+    words = run.pod.last_log_lines
     assert words.endswith("an illegal memory access")
-    assert len(words.encode()) <= MAX_LAST_WORDS_BYTES
+    assert len(words.encode()) <= MAX_LAST_LOG_BYTES
     assert "exit code 139 (SIGSEGV)" in run.pod.describe_exit()
 
 

@@ -16,7 +16,7 @@ MODEL = {"apiVersion": "tunewright.dev/v1alpha1", "kind": "BaseModel", "metadata
 
 
 def test_an_event_names_its_object_its_reporter_and_the_moment_that_it_is_given():
-    event = build_event(JOB, EventType.WARNING, "Retrying", "why", instance="operator-0", now=NOW)
+    event = build_event(JOB, EventType.WARNING, "Retrying", "The pod is gone", instance="operator-0", now=NOW)
     assert event["metadata"] == {"generateName": "j.", "namespace": "ns"}
     assert event["involvedObject"] == {
         "apiVersion": "tunewright.dev/v1alpha1",
@@ -26,7 +26,7 @@ def test_an_event_names_its_object_its_reporter_and_the_moment_that_it_is_given(
         "uid": "u",
         "resourceVersion": "7",
     }
-    assert (event["type"], event["reason"], event["message"]) == ("Warning", "Retrying", "why")
+    assert (event["type"], event["reason"], event["message"]) == ("Warning", "Retrying", "The pod is gone.")
     assert event["reportingInstance"] == "operator-0"
     assert event["firstTimestamp"] == event["lastTimestamp"] == "2026-01-31T12:00:00Z"
 

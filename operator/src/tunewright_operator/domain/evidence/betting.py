@@ -1,9 +1,9 @@
-"""Sequential tests by betting: the arithmetic behind the live guardrails.
+"""Sequential tests by betting: the statistics of the live guardrails.
 
 A test starts with a wealth of 1 and bets on "the candidate is worse than allowed". Under the null hypothesis no bet has
-a positive expectation, so that the chance that wealth ever reaches 1/alpha is at most alpha (Ville 1939), however often
-one looks. Rates are rates of bad answers in [0, 1]; wealth is kept as natural logarithms. Everything here is a pure
-function of counts.
+a positive expected gain. So the probability that the wealth ever reaches 1/alpha is at most alpha (Ville 1939), however
+often the wealth is checked. Rates are rates of bad answers in [0, 1]; wealth is stored as natural logarithms. All
+functions are pure functions of counts.
 
 Sources: Waudby-Smith and Ramdas 2024, "Estimating means of bounded random variables by betting"; Turner, Ly and
 Grünwald 2024, "Generic E-variables for exact sequential k-sample tests that allow for optional stopping"; Rao and Scott
@@ -19,33 +19,33 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 GAPS = (0.02, 0.04, 0.08, 0.16, 0.32)
-"""Excess rates that the candidate is suspected of, equally weighted: one bet is placed for each."""
+"""Suspected excess rates of the candidate: one bet is placed on each, with equal weights."""
 
 NO_WEALTH_CHANGE = (0.0,) * len(GAPS)
 
 RATE_FLOOR = 0.001
-"""The lowest rate that is bet against: below it one bad answer alone would decide."""
+"""The lowest rate that a bet tests against: below it, one bad answer alone would decide."""
 
 MAX_STAKE = 0.9
-"""The share of its wealth that a bet may lose on one answer: no bet is ever ruined."""
+"""The largest share of its wealth that a bet may lose on one answer, so that wealth never becomes 0."""
 
 MIN_BLOCK = 5
-"""Fewest answers of each arm in a block: a block of one arm alone cannot compare."""
+"""The fewest answers of each arm in a block; a block with answers of one arm only cannot compare."""
 
 MIN_ARM_FOR_DESIGN_EFFECT = 64
 MIN_BAD_FOR_OWN_DESIGN_EFFECT = 10
 PRIOR_VARIANCE_RATIO = 4.0
 PRIOR_WEIGHT = 10.0
-"""Until the buckets show how far requests depend on each other, they count as a quarter of independent ones."""
+"""Until the buckets show how far requests depend on each other, each counts as a quarter of an independent one."""
 
 POWER_QUANTILE = 0.84
-"""The normal quantile of an 80 % chance."""
+"""The normal quantile for a power of 80 %."""
 
 MAX_RATE = 0.999
 
 
 class Block(NamedTuple):
-    """Count the answers of both arms since the last closed block."""
+    """The counts of both arms' answers since the last closed block."""
 
     candidate: int
     candidate_bad: int
@@ -54,16 +54,18 @@ class Block(NamedTuple):
 
     @property
     def closable(self) -> bool:
-        """Return whether both arms have enough answers;
-        bad ones that await their answer (a late check) hold it open.
+        """Return whether both arms have enough answers to close the block.
+
+        It stays open while there are more bad answers than judged ones, which happens when a check is late.
         """
         enough = self.candidate >= MIN_BLOCK and self.incumbent >= MIN_BLOCK
         return enough and self.candidate_bad <= self.candidate and self.incumbent_bad <= self.incumbent
 
 
 def guess_rate(answers: int, bad: int) -> float:
-    """Return the incumbent's rate as guessed from the answers before a block; it steers a bet and never decides its
-    validity.
+    """Return an estimate of the incumbent's rate from the answers before a block.
+
+    A bet is valid whatever the estimate is; a good estimate makes it detect more.
     """
     return min(max((bad + 0.5) / (answers + 10), 0.002), 0.9)
 
@@ -71,9 +73,9 @@ def guess_rate(answers: int, bad: int) -> float:
 def log_relative_factor(gap: float, max_regression: float, guess: float, block: Block) -> float:
     """Return the log of the factor by which one block multiplies the wealth of the bet on `gap`.
 
-    The stakes balance (candidate's stake times its answers equals the incumbent's), so that for independent answers the
-    factor's expectation is at most 1 whenever the candidate's rate is at most the incumbent's plus `max_regression`,
-    for any `guess` fixed before the block and without knowing the traffic split.
+    The stakes are balanced: stake times number of answers is equal for both arms. So for independent answers, the
+    expected factor is at most 1 if the candidate's rate is at most the incumbent's plus `max_regression`. This holds
+    for any `guess` that is fixed before the block, and the traffic split need not be known.
     """
     share = block.candidate / (block.candidate + block.incumbent)
     rate = min(max(guess + share * gap, RATE_FLOOR), 0.97 - max_regression)
@@ -91,10 +93,10 @@ def log_relative_factor(gap: float, max_regression: float, guess: float, block: 
 
 
 def log_absolute_wealth(limit: float, answers: int, bad: int) -> tuple[float, ...]:
-    """Return the log wealth of each bet that the rate is over a fixed `limit`, after `answers` with `bad` ones.
+    """Return the log wealth of each bet on "the rate is above `limit`", after `answers` answers of which `bad` are bad.
 
-    The stakes never change, hence the counts alone decide and no history is kept. A limit of 1 or more cannot be
-    broken.
+    The stakes are constant, so the wealth depends only on the counts, and no history is stored. A limit of 1 or more
+    cannot be exceeded.
     """
     if limit >= 1:
         return NO_WEALTH_CHANGE
@@ -108,7 +110,7 @@ def log_absolute_wealth(limit: float, answers: int, bad: int) -> tuple[float, ..
 
 
 def log_mean_exp(values: Iterable[float], weights: Sequence[float] | None = None) -> float:
-    """Return log(mean(exp(values))), or of the mean by `weights` that sum to 1, without overflow."""
+    """Return log(mean(exp(values))) without overflow; `weights`, which sum to 1, make it a weighted mean."""
     logs = list(values)
     if weights is None:
         weights = [1 / len(logs)] * len(logs)
@@ -117,12 +119,12 @@ def log_mean_exp(values: Iterable[float], weights: Sequence[float] | None = None
 
 
 def log_e_value(log_wealth: Sequence[float], design_effect: float) -> float:
-    """Return the log of the mean wealth, each bet tempered by the design effect (the correction of Rao and Scott)."""
+    """Return the log of the mean wealth, with each log wealth divided by the design effect (Rao and Scott 1992)."""
     return log_mean_exp(value / design_effect for value in log_wealth)
 
 
 def _excess_variance(answers: Sequence[int], bad: Sequence[int]) -> tuple[float, float]:
-    """Return the variance of bad answers between buckets: as seen, and as expected of independent answers."""
+    """Return the variance of bad answers between buckets: the observed one, and that of independent answers."""
     total, total_bad = sum(answers), sum(bad)
     rate = min(total_bad / total, 1.0)
     seen = math.fsum((s - rate * n) ** 2 for n, s in zip(answers, bad, strict=True))
@@ -133,10 +135,10 @@ def _excess_variance(answers: Sequence[int], bad: Sequence[int]) -> tuple[float,
 def design_effect(
     candidate: tuple[Sequence[int], Sequence[int]], incumbent: tuple[Sequence[int], Sequence[int]] | None = None
 ) -> float:
-    """Return by how much the answers' dependence (sessions, retries) inflates the variance of a rate, at least 1.
+    """Return by which factor dependent answers (sessions, retries) increase the variance of a rate; at least 1.
 
-    Each arm is (answers, bad) by bucket of the sticky key. The candidate's own effect counts alone once it has enough
-    bad answers, since a candidate may fail by sessions where the incumbent does not.
+    Each arm is (answers, bad) by bucket of the sticky key. When the candidate has enough bad answers, the result is at
+    least the candidate's own effect: a candidate can fail in whole sessions although the incumbent does not.
     """
     seen = expected = own = 0.0
     arms = [candidate] if incumbent is None else [candidate, incumbent]
@@ -156,10 +158,10 @@ def _shrink(seen: float, expected: float) -> float:
 
 
 def upper_rate(answers: int, bad: int, effect: float, level: float) -> float:
-    """Return the rate that the true one exceeds with a chance of at most `level`, given `bad` of `answers`; 1 without
-    answers.
+    """Return an upper bound on a rate, given `bad` of `answers`; 1 without answers.
 
-    Chernoff's bound in its Kullback-Leibler form, on `answers / effect` independent answers; found by bisection.
+    The true rate exceeds it with a probability of at most `level`. It is Chernoff's bound in the Kullback-Leibler form
+    for `answers / effect` independent answers, computed by bisection.
     """
     if answers == 0:
         return 1.0
@@ -176,8 +178,9 @@ def upper_rate(answers: int, bad: int, effect: float, level: float) -> float:
 
 
 def _divergence(p: float, q: float) -> float:
-    """Return the Kullback-Leibler divergence of a coin of rate p from one of rate q;
-    infinite where q cannot produce p.
+    """Return the Kullback-Leibler divergence between Bernoulli distributions with the rates p and q.
+
+    It is infinite if a rate of q cannot produce p.
     """
     if q >= 1:
         return 0.0 if p >= 1 else math.inf
@@ -191,11 +194,11 @@ def _divergence(p: float, q: float) -> float:
 def detectable_rise(
     base: float, allowed: float, *, candidate: int, incumbent: int | None, effect: float, alpha: float
 ) -> float | None:
-    """Return the rise over the rate `base` that these answers would have shown with a chance of about 80 %; None
-    without answers.
+    """Return the increase over the rate `base` that these answers would detect with a probability of about 80 %.
 
-    `allowed` is the rise that the test tolerates, `incumbent` the number of answers behind `base` (None: a fixed rate),
-    `alpha` the test's own share of the error budget. An approximation; never more than 1.
+    `allowed` is the increase that the test tolerates, `incumbent` the number of answers that `base` is computed from
+    (None: a fixed rate), `alpha` the test's share of the error budget. The result is an approximation and at most 1;
+    None without answers.
     """
     if candidate == 0 or incumbent == 0:
         return None

@@ -1,7 +1,8 @@
-"""Counters of server processes: as read from a pod, and as the additive totals that an observation keeps.
+"""Counters of server processes: as read from a pod, and as the additive totals of an observation.
 
-A process is (pod UID, boot ID); its counters only grow, and a new process starts from zero. Arrays hold one count for
-each bucket of the sticky key, so that sessions stay together and their dependence can be measured.
+A process is identified by (pod UID, boot ID). Its counters only grow, and a new process starts from zero. Arrays have
+one count for each bucket of the sticky key: all requests of a session are in one bucket, so that their dependence can
+be measured.
 """
 
 from __future__ import annotations
@@ -21,19 +22,23 @@ if TYPE_CHECKING:
 
 
 class EvidenceError(ValueError):
-    """Counters that cannot be evidence: the message says which and why. Treat their pod as one that did not answer."""
+    """Counters that cannot be used as evidence; the message names them and the cause.
+
+    A pod with such counters is treated like a pod that did not answer.
+    """
 
 
 def encode_buckets(counts: Sequence[int]) -> str:
-    """Write counts by bucket as text, `3,0*62,1`: a list of integers would fill a screen of `kubectl describe` per
-    array.
+    """Return counts by bucket as text such as `3,0*62,1`.
+
+    Each array as a list of integers would fill a screen of `kubectl describe`.
     """
     runs = ((count, len(list(run))) for count, run in itertools.groupby(counts))
     return ",".join(f"{count}*{length}" if length > 1 else str(count) for count, length in runs)
 
 
 def decode_buckets(value: object) -> object:
-    """Read what `encode_buckets` wrote; pass anything else on to pydantic's own validation."""
+    """Read the text of `encode_buckets`; leave any other value to pydantic's validation."""
     if not isinstance(value, str):
         return value
     return _decode(value)
@@ -52,7 +57,7 @@ def _decode(text: str) -> tuple[int, ...]:
 def _check_buckets(counts: tuple[int, ...]) -> tuple[int, ...]:
     if len(counts) != BUCKETS or min(counts) < 0:
         raise ValueError(
-            f"expected {BUCKETS} counts of at least 0, got {len(counts)}, the least {min(counts, default=0)}"
+            f"expected {BUCKETS} counts of at least 0, got {len(counts)} with a minimum of {min(counts, default=0)}"
         )
     return counts
 
@@ -68,9 +73,8 @@ NO_ANSWERS = (0,) * BUCKETS
 class ArmCounters:
     """Counters of one revision in one server process since its boot, by bucket of the sticky key.
 
-    `bad` maps each metric that the process counts to its bad answers. `judged` maps a metric that does not judge every
-    answer (a contract check that ran out of time is neither breach nor pass) to those it judged; any other metric
-    judges them all.
+    `bad` has the bad answers of each metric that the process counts. `judged` has the judged answers of a metric that
+    cannot judge every answer, because a contract check can run out of time; any other metric judges all answers.
     """
 
     answers: tuple[int, ...] = NO_ANSWERS
@@ -78,10 +82,10 @@ class ArmCounters:
     judged: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse counters of another shape.
+        """Refuse counters that do not have one count for each bucket.
 
         Raises:
-            EvidenceError: an array has not one count of at least 0 for each bucket.
+            EvidenceError: an array has another length, or a negative count.
         """
         arrays = {"answers": self.answers}
         arrays |= {f"bad[{name}]": counts for name, counts in self.bad.items()}
@@ -95,7 +99,7 @@ class ArmCounters:
 
 @dataclasses.dataclass(frozen=True)
 class PodReading:
-    """What one server process reported in one poll."""
+    """The counters that one server process reported in one poll."""
 
     pod_uid: str
     boot_id: str
@@ -122,12 +126,12 @@ class ArmTotals(Message):
     tallies: dict[str, Tally] = Field(default_factory=dict)
 
     def tally(self, metric: str) -> Tally:
-        """Return the metric's tally, an empty one where nothing was counted."""
+        """Return the metric's tally, which is empty if nothing was counted."""
         return self.tallies.get(metric) or Tally()
 
 
 class Baseline(Message):
-    """Where one server process' counters stood when they were last read."""
+    """The counters of one server process when they were last read."""
 
     pod_uid: str = Field(alias="podUID")
     boot_id: str = Field(alias="bootID")
@@ -136,7 +140,7 @@ class Baseline(Message):
 
 
 def read_baseline(reading: PodReading, metrics: Iterable[str]) -> Baseline:
-    """Return a reading's counters of the watched metrics, as the point that later readings are compared with."""
+    """Return a reading's counters of the watched metrics, from which later readings are subtracted."""
     names = list(metrics)
     return Baseline(
         pod_uid=reading.pod_uid,
@@ -147,7 +151,7 @@ def read_baseline(reading: PodReading, metrics: Iterable[str]) -> Baseline:
 
 
 def _totals(counters: ArmCounters, metrics: Iterable[str]) -> ArmTotals:
-    """Return the counters of the watched metrics; one that the process does not count has judged nothing."""
+    """Return the counters of the watched metrics; a metric that the process does not count is left out."""
     tallies = {
         name: Tally(judged=counters.judged.get(name, counters.answers), bad=counters.bad[name])
         for name in metrics
@@ -157,7 +161,7 @@ def _totals(counters: ArmCounters, metrics: Iterable[str]) -> ArmTotals:
 
 
 def gain(last: ArmTotals, current: ArmTotals) -> ArmTotals | None:
-    """Return current - last, or None where a count has fallen."""
+    """Return current - last; None if a count has decreased."""
     tallies: dict[str, Tally] = {}
     for name in last.tallies.keys() | current.tallies.keys():
         then, now = last.tally(name), current.tally(name)
@@ -172,7 +176,7 @@ def gain(last: ArmTotals, current: ArmTotals) -> ArmTotals | None:
 
 
 def add_totals(parts: Sequence[ArmTotals]) -> ArmTotals:
-    """Return the sum, bucket by bucket; the order of `parts` changes nothing."""
+    """Return the sum, bucket by bucket; it does not depend on the order of `parts`."""
     tallies: dict[str, Tally] = {}
     for name in sorted({name for part in parts for name in part.tallies}):
         found = [part.tallies[name] for part in parts if name in part.tallies]

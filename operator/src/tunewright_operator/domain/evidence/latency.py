@@ -1,4 +1,4 @@
-"""The latency limit of a rollout: fixed before its first window, from the incumbent's own answers (ADR 7)."""
+"""The latency limit of a rollout, derived from the incumbent's answers before the first window (ADR 7)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from tunewright_contracts.serving_plan import LATENCY_BOUNDS_MILLISECONDS, PodState
 
 MIN_ANSWERS_FOR_P95 = 50
-"""Fewer answers do not tell the slowest twentieth."""
+"""The fewest answers from which a 95th percentile is computed."""
 
 
 def derive_slow_limit(states: Iterable[PodState], alias: str, incumbent: str, max_ratio: float) -> int | None:
-    """Return ``max_ratio`` × the incumbent's p95 in milliseconds; None while it answered too little to tell.
+    """Return ``max_ratio`` × the incumbent's p95 in milliseconds; None while it has too few answers.
 
-    The p95 is over all that the running pods have counted of it, and the upper bound of its bucket in their latency
-    histograms: within 25 % (ADR 7).
+    The p95 covers all answers that the running pods have counted. It is the upper bound of a bucket of their latency
+    histograms, and so at most 25 % too high (ADR 7).
     """
     sums = [0] * len(LATENCY_BOUNDS_MILLISECONDS)
     beyond = 0

@@ -1,9 +1,9 @@
-"""The evidence of one live observation window: sufficient statistics that fit into a status and survive any restart.
+"""The evidence of one live observation window: statistics that fit into a status and survive every restart.
 
-`open_observation` starts a window, `absorb` adds what the pods' counters gained since they were last read. The result
-is the same whatever the order of pods within a poll, and a missed poll only makes the next differences larger. Counters
-of a server process (pod UID, boot ID) only grow; a new process starts from zero, and what an old one counted after its
-last reading is lost, never guessed.
+`open_observation` starts a window; `absorb` adds the increase of the pods' counters since they were last read. The
+result does not depend on the order of the pods in a poll, and a missed poll only makes the next increase larger. The
+counters of a server process (pod UID, boot ID) only grow, and a new process starts from zero. What an old process
+counted after its last reading is lost; it is not estimated.
 """
 
 from __future__ import annotations
@@ -30,24 +30,25 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
 MAX_REGRESSION = 0.9
-"""The widest allowed rise: beyond it a bet has no room."""
+"""The largest allowed increase: with more, no bet is possible."""
 
 LATENCY_MAX_REGRESSION = 0.05
-"""The allowed rise of the rate of slow answers where the spec gives a latency ratio and nothing else."""
+"""The allowed increase of the rate of slow answers if the spec has only a latency ratio."""
 
 RESTARTS = (250, 500, 1000, 2000, 4000)
-"""Candidate answers after which a restarting guard bets afresh, so that a regression that starts late is found as fast.
+"""Numbers of the candidate's answers at which a restarting guard starts another bet.
+
+Without them, a regression that begins late would be found late.
 """
 
 ExactFloat = Annotated[float, PlainSerializer(repr)]
-"""A float as its shortest exact decimal string: custom resources carry no floats, and a restart must change no digit.
-"""
+"""A float as its shortest exact decimal string: custom resources have no floats, and a restart must not change it."""
 
 
 class Test(StrEnum):
     """What a guard compares the candidate's rate with."""
 
-    __test__ = False  # for pytest, which collects classes by this name
+    __test__ = False  # Otherwise pytest would collect a class with this name.
 
     INCUMBENT = "Incumbent"
     """The incumbent in the same window."""
@@ -58,7 +59,7 @@ class Test(StrEnum):
 
 
 class Comparison(StrEnum):
-    """Whom a window compares the candidate with."""
+    """What a window compares the candidate with."""
 
     INCUMBENT = "Incumbent"
     LAST_WINDOW = "LastWindow"
@@ -66,19 +67,19 @@ class Comparison(StrEnum):
 
 
 class Mark(Message):
-    """The candidate's counts where a restart began to bet."""
+    """The candidate's counts at the start of a later bet."""
 
     judged: int
     bad: int
 
 
 class Guard(Message):
-    """One sequential test of one metric, with the state that cannot be had from the window's totals.
+    """One sequential test of one metric, with the state that cannot be computed from the window's totals.
 
-    Test.INCUMBENT: `limit` is the allowed rise over the incumbent; `log_wealth` holds a log for each of `betting.GAPS`,
-    `closed` the counts that are already in it, `before` the incumbent's counts before the window. Other tests: `limit`
-    is the highest allowed rate and `base` the rate it was derived from; the totals are all they need, and `marks` the
-    counts at each restart.
+    Test.INCUMBENT: `limit` is the allowed increase over the incumbent's rate. `log_wealth` has one value for each of
+    `betting.GAPS`, `closed` the counts that it already includes, `before` the incumbent's counts before the window.
+    Other tests: `limit` is the highest allowed rate, `base` the rate from which it was derived, and `marks` has the
+    counts at the start of each later bet.
     """
 
     metric: str
@@ -86,9 +87,7 @@ class Guard(Message):
     limit: ExactFloat
     base: ExactFloat | None = None
     share: ExactFloat = 1.0
-    """The share of the guard's error budget left to the bet (the rest went into the bound on the incumbent's last
-    window).
-    """
+    """The bet's share of the guard's error budget; the rest is for the bound on the incumbent's last window."""
     before: tuple[int, int] = (0, 0)
     closed: tuple[int, int, int, int] = (0, 0, 0, 0)
     log_wealth: tuple[ExactFloat, ...] = betting.NO_WEALTH_CHANGE
@@ -104,7 +103,7 @@ class Arms(Message):
 
 
 class Observation(Message):
-    """One window's evidence, as kept in `status.candidate.observation`."""
+    """The evidence of one window, as stored in `status.candidate.observation`."""
 
     step_index: int
     opened_at: dt.datetime
@@ -113,7 +112,7 @@ class Observation(Message):
     polls: int = 0
     """Polls in which at least one pod answered."""
     lost: int = 0
-    """Server processes whose answers after their last reading are unknown."""
+    """The number of server processes whose answers after their last reading are unknown."""
     arms: Arms = Field(default_factory=Arms)
     guards: tuple[Guard, ...] = ()
     baselines: tuple[Baseline, ...] = ()
@@ -121,10 +120,10 @@ class Observation(Message):
 
 @dataclasses.dataclass(frozen=True)
 class LiveMetric:
-    """A live metric of the spec: bounds on the rate of bad answers.
+    """A live metric of the spec: limits on the rate of bad answers.
 
-    `max_regression` is the allowed rise over the incumbent's rate (Latency: of answers slower than the plan's limit,
-    0.05 unless told), `minimum` the least share of good answers.
+    `max_regression` is the allowed increase over the incumbent's rate. For Latency, a bad answer is one slower than the
+    plan's limit, and the default is 0.05. `minimum` is the lowest allowed share of good answers.
     """
 
     name: str
@@ -132,7 +131,7 @@ class LiveMetric:
     minimum: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse bounds that no test can hold.
+        """Refuse limits that no test supports.
 
         Raises:
             ValueError: `max_regression` is outside [0, 0.9], or `minimum` outside [0, 1].
@@ -147,9 +146,7 @@ class LiveMetric:
 
 @dataclasses.dataclass(frozen=True)
 class PastWindow:
-    """The incumbent's answers of one metric before this window, and how far they depend on each other (unless told: a
-    lot).
-    """
+    """The incumbent's answers for one metric before this window, and their design effect."""
 
     answers: int = 0
     bad: int = 0
@@ -167,12 +164,12 @@ def open_observation(
     guard_alpha: float = 0.01,
     previous: Observation | None = None,
 ) -> Observation:
-    """Open a window: counting starts at `baselines`, the pods' counters as they stand now.
+    """Open a window, which counts from `baselines`, the pods' current counters.
 
     `comparison` is INCUMBENT in an observe step, LAST_WINDOW in a bake (`incumbent_before` is then the incumbent's last
     window) and NONE without an incumbent. `guard_alpha` is one guard's error budget
-    (`verdict.ErrorBudget.guard_alpha`), needed for LAST_WINDOW. A pod that does not answer now counts on from where
-    `previous` last read it.
+    (`verdict.ErrorBudget.guard_alpha`), used only with LAST_WINDOW. For a pod that does not answer now, the window
+    counts from its last reading in `previous`.
     """
     names = tuple(metric.name for metric in metrics)
     known: dict[str, Baseline] = {}
@@ -196,11 +193,11 @@ def open_observation(
 def absorb(
     observation: Observation, readings: Iterable[PodReading], existing_pods: Collection[str] | None = None
 ) -> Observation:
-    """Add what the counters gained since they were last read, and let every guard bet on it.
+    """Add the increase of the counters since they were last read, and let every guard bet on it.
 
-    `existing_pods` are the UIDs of all pods that still exist, answering or not; the others' baselines go and are
-    counted as lost. None: all exist. A pod that has not answered this time loses nothing. Raises no error: what cannot
-    be added is lost.
+    `existing_pods` has the UIDs of all pods that still exist, whether they answer or not (None: all exist). The
+    baselines of other pods are removed and counted as lost. A pod that does not answer this time keeps its baseline.
+    No error is raised: what cannot be added is counted as lost.
     """
     known = {baseline.pod_uid: baseline for baseline in observation.baselines}
     gains: list[tuple[ArmTotals, ArmTotals]] = []
@@ -215,7 +212,7 @@ def absorb(
         else:
             gained = (gain(last.candidate, current.candidate), gain(last.incumbent, current.incumbent))
             if gained[0] is None or gained[1] is None:
-                lost += 1  # counters of one process that ran backwards: nothing can be said of what happened in between
+                lost += 1  # A counter of the same process decreased: what happened in between is unknown.
             else:
                 gains.append((gained[0], gained[1]))
         known[reading.pod_uid] = current
@@ -238,7 +235,7 @@ def absorb(
 
 
 def incumbent_window(observation: Observation) -> dict[str, PastWindow]:
-    """Return the incumbent's part of a window by metric: what a later step bets with, and what a bake compares with."""
+    """Return the incumbent's answers in a window by metric, for the bets of a later step and for the bake."""
     windows: dict[str, PastWindow] = {}
     for metric, tally in observation.arms.incumbent.tallies.items():
         judged, bad = tally.totals
@@ -254,8 +251,8 @@ def _build_guards(metric: LiveMetric, comparison: Comparison, past: PastWindow, 
         before = (past.answers, past.bad)
         guards.append(Guard(metric=metric.name, test=Test.INCUMBENT, limit=metric.max_regression, before=before))
     if metric.max_regression is not None and comparison is Comparison.LAST_WINDOW:
-        # The incumbent answers nothing now, and its last window is a sample, not the truth: half of the guard's budget
-        # pays for an upper bound on its rate, the other half for the bet against that bound.
+        # The incumbent has no requests now, and its last window is only a sample of its rate. So one half of the
+        # guard's budget is for an upper bound on that rate, the other half for the bet against that bound.
         bound = betting.upper_rate(past.answers, past.bad, past.design_effect, guard_alpha / 2)
         base = past.bad / past.answers if past.answers else None
         limit = min(bound + metric.max_regression, 1.0)
@@ -269,8 +266,9 @@ def _build_guards(metric: LiveMetric, comparison: Comparison, past: PastWindow, 
 
 
 def _advance(guard: Guard, arms: Arms) -> Guard:
-    """Return the guard after this poll's counts; whether it bets depends on numbers of answers only, never on their
-    outcome.
+    """Return the guard after this poll's counts.
+
+    Whether it bets depends only on the numbers of answers and never on how many of them are bad.
     """
     judged, bad = arms.candidate.tally(guard.metric).totals
     if guard.test is not Test.INCUMBENT:

@@ -1,8 +1,9 @@
-"""What a window's evidence says of the candidate: Pass, Fail, Inconclusive, Error, or nothing yet.
+"""The verdict of a window's evidence on the candidate: Pass, Fail, Inconclusive, Error, or none yet.
 
-`Fail` is evidence, valid however often one looks, that the candidate breaks a guardrail. `Pass` is enough answers
-without it: a guardrail that held, not a proof of equality; `detectable_drop` says how much would have been seen.
-`Inconclusive` is too few answers when the time is over, `Error` that no pod could be read.
+`Fail`: there is evidence that the candidate breaks a guardrail; it is valid however often it is checked. `Pass`: there
+are enough answers and no such evidence. This does not prove that the candidate is as good as the incumbent;
+`detectable_drop` is the regression that would have been detected. `Inconclusive`: the time is over and there are too
+few answers. `Error`: no pod could be read.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FIRST_BET_WEIGHT = 0.5
-"""The share of a restarting guard's wealth that bets from the start; the restarts divide the rest equally."""
-MUCH_EVIDENCE = 1_000_000
-"""More is told as more than this."""
+"""The share of a restarting guard's wealth for the bet from the start; the later bets divide the rest equally."""
+MAX_SHOWN_E_VALUE = 1_000_000
+"""A larger e-value is shown as "over" this one."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ErrorBudget:
-    """One chance of a false rollback, shared by every guard of every window of a rollout, its bake included."""
+    """The probability of a false rollback, divided among all guards in all windows of a rollout, including the bake."""
 
     alpha: float
     guards: int
@@ -43,13 +44,13 @@ class ErrorBudget:
         if not 0 < confidence < 1:
             raise ValueError(f"confidence {confidence} must be between 0 and 1, as in 0.95")
         if windows < 1:
-            raise ValueError(f"a rollout that is observed has at least 1 window, not {windows}")
+            raise ValueError(f"windows {windows} must be at least 1: each observe step and the bake is one")
         guards = sum((metric.max_regression is not None) + (metric.minimum is not None) for metric in metrics)
         return cls(alpha=1 - confidence, guards=max(guards, 1), windows=windows)
 
     @property
     def guard_alpha(self) -> float:
-        """The chance of a false alarm that one guard may have in one window."""
+        """The allowed probability of a false alarm of one guard in one window."""
         return self.alpha / (self.guards * self.windows)
 
 
@@ -57,7 +58,7 @@ class ErrorBudget:
 class ObservationSpec:
     """When a window is over.
 
-    `full_window` is set for a bake: it passes only when `max_seconds` are over, whatever was seen before.
+    `full_window` is set for a bake: it passes only after `max_seconds`, however many answers there are before.
     """
 
     min_requests: int
@@ -68,7 +69,7 @@ class ObservationSpec:
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What one guard saw; rates are shares of bad answers, None without answers."""
+    """The evidence of one guard. Rates are shares of bad answers; `base` is None without answers."""
 
     metric: str
     test: Test
@@ -80,8 +81,8 @@ class Finding:
     limit: float
     base: float | None
     detectable_drop: float | None
-    """The rise over `base` (the incumbent's rate, or the absolute limit) that would have been seen with about 80 %
-    chance.
+    """The increase over `base` (the incumbent's rate, or the absolute limit) that would be detected with a probability
+    of about 80 %.
     """
     design_effect: float
 
@@ -92,25 +93,28 @@ class Finding:
 
     @property
     def e_value(self) -> float:
-        """The evidence that the guardrail is broken; 1 is none."""
+        """The evidence that the guardrail is broken; 1 means none."""
         return math.exp(min(self.log_e_value, 700.0))
 
     def describe(self) -> str:
-        """Return one sentence with the counts, the rule and the evidence."""
-        against = {
-            Test.INCUMBENT: f"the incumbent {_rate(self.incumbent)}; allowed is a rise of {self.limit:.3g}",
-            Test.LAST_WINDOW: f"at most {self.limit:.3g} follows from the incumbent's last window",
-            Test.MINIMUM: f"allowed is {self.limit:.3g}",
+        """Return the counts, the limit and the evidence in one line; the candidate fails if e-value ≥ threshold."""
+        percent = f"{100 * self.limit:.3g}"
+        points = "1 point" if percent == "1" else f"{percent} points"
+        limit = {
+            Test.INCUMBENT: f"incumbent {_format_rate(self.incumbent)}, allowed increase: {points}",
+            Test.LAST_WINDOW: f"allowed after the incumbent's last window: {percent} %",
+            Test.MINIMUM: f"allowed: {percent} %",
         }[self.test]
+        compared = "≥" if self.failed else "<"
         return (
-            f"{self.metric}: the candidate answered badly {_rate(self.candidate)}, {against}"
-            f" (evidence {_tell_evidence(self.e_value)}, rollback at {math.exp(self.log_threshold):.0f})"
+            f"{self.metric}: bad answers {_format_rate(self.candidate)}, {limit},"
+            f" e-value {_format_evidence(self.e_value)} {compared} {math.exp(self.log_threshold):.0f}"
         )
 
 
 @dataclasses.dataclass(frozen=True)
 class Assessment:
-    """A window's verdict; None while it still gathers evidence. `reasons` are sentences for a person."""
+    """A window's verdict; None while it still gathers evidence. `reasons` explain it to a user."""
 
     verdict: Verdict | None
     reasons: tuple[str, ...]
@@ -118,8 +122,9 @@ class Assessment:
 
     @property
     def detectable_drop(self) -> float | None:
-        """The smallest regression that every guard would have shown with about 80 % chance;
-        None: not even the largest.
+        """The smallest regression that every guard would detect with a probability of about 80 %.
+
+        None if a guard cannot detect any.
         """
         drops = [finding.detectable_drop for finding in self.findings]
         known = [drop for drop in drops if drop is not None]
@@ -127,9 +132,9 @@ class Assessment:
 
 
 def assess(observation: Observation, spec: ObservationSpec, now: dt.datetime) -> Assessment:
-    """Return what the evidence says at `now`.
+    """Return the assessment of the evidence at `now`.
 
-    A Fail is final: record it together with the observation, since later answers may weaken the evidence again.
+    A Fail is final: record it together with the observation, since later answers can make the evidence weaker again.
     """
     findings = tuple(_judge(guard, observation, spec.budget) for guard in observation.guards)
     failed = [finding.describe() for finding in findings if finding.failed]
@@ -138,14 +143,14 @@ def assess(observation: Observation, spec: ObservationSpec, now: dt.datetime) ->
     seconds = (now - observation.opened_at).total_seconds()
     over = seconds >= spec.max_seconds
     if over and observation.polls == 0:
-        reason = f"no server pod could be read in {seconds:.0f} s: see the ModelServer's status.pods"
+        reason = f"no server pod could be read in {seconds:.0f} s, see status.pods of the ModelServer"
         return Assessment(Verdict.ERROR, (reason,), findings)
-    # A bake without traffic ends by time; one with traffic of which nothing could be judged shows nothing.
+    # A bake without traffic ends when its time is over. With traffic, at least one answer must be judged.
     required = 1 if spec.full_window and observation.arms.candidate.answers else spec.min_requests
     missing = _missing_answers(observation, findings, required)
     if not missing and (over or not spec.full_window):
         reasons = tuple(finding.describe() for finding in findings) or (
-            f"{observation.arms.candidate.answers} answers of the candidate, no live metric applies",
+            f"the candidate has {observation.arms.candidate.answers} answers, no live metric applies",
         )
         return Assessment(Verdict.PASS, reasons, findings)
     if over:
@@ -196,9 +201,7 @@ def _judge(guard: Guard, observation: Observation, budget: ErrorBudget) -> Findi
 
 
 def _log_absolute_evidence(guard: Guard, candidate: tuple[int, int], effect: float) -> float:
-    """Return the log E-value against a fixed limit:
-    of one bet, or of the mixture of bets that started at each restart.
-    """
+    """Return the log e-value against a fixed limit: of one bet, or the weighted mean of bets with different starts."""
     judged, bad = candidate
     first = betting.log_e_value(betting.log_absolute_wealth(guard.limit, judged, bad), effect)
     if not guard.restarting:
@@ -207,13 +210,13 @@ def _log_absolute_evidence(guard: Guard, candidate: tuple[int, int], effect: flo
     for mark in guard.marks:
         wealth = betting.log_absolute_wealth(guard.limit, judged - mark.judged, bad - mark.bad)
         values.append(betting.log_e_value(wealth, effect))
-    values += [0.0] * (len(RESTARTS) - len(guard.marks))  # not begun: its wealth is still 1
+    values += [0.0] * (len(RESTARTS) - len(guard.marks))  # The wealth of a bet that has not started is 1.
     later = (1 - FIRST_BET_WEIGHT) / len(RESTARTS)
     return betting.log_mean_exp(values, [FIRST_BET_WEIGHT] + [later] * len(RESTARTS))
 
 
 def _missing_answers(observation: Observation, findings: Sequence[Finding], required: int) -> list[str]:
-    """Return a sentence for each arm and metric with fewer judged answers than required."""
+    """Return a text for each arm and metric with fewer judged answers than required."""
     arms = {"candidate": observation.arms.candidate}
     if observation.comparison is Comparison.INCUMBENT:
         arms["incumbent"] = observation.arms.incumbent
@@ -225,18 +228,18 @@ def _missing_answers(observation: Observation, findings: Sequence[Finding], requ
         for metric in sorted({finding.metric for finding in findings}):
             judged, _ = arm.tally(metric).totals
             if judged < required:
-                missing.append(f"{metric} has judged {judged} of {required} answers of the {name}")
+                missing.append(f"the {name} has {judged} of {required} answers judged by {metric}")
     return missing
 
 
-def _tell_evidence(e_value: float) -> str:
-    """Return evidence to three digits as people write numbers; nobody asks how far beyond a million it is."""
-    if e_value >= MUCH_EVIDENCE:
-        return f"over {MUCH_EVIDENCE:,}"
+def _format_evidence(e_value: float) -> str:
+    """Return an e-value with three digits and without an exponent, which is enough to compare it with the threshold."""
+    if e_value >= MAX_SHOWN_E_VALUE:
+        return f"over {MAX_SHOWN_E_VALUE:,}"
     return f"{float(f'{e_value:.3g}'):,.0f}" if e_value >= 1000 else f"{e_value:.3g}"
 
 
-def _rate(counts: tuple[int, int] | None) -> str:
+def _format_rate(counts: tuple[int, int] | None) -> str:
     judged, bad = counts or (0, 0)
-    share = f" ({100 * bad / judged:.1f} %)" if judged else ""
-    return f"{bad} of {judged} times{share}"
+    share = f" ({100 * bad / judged:.3g} %)" if judged else ""
+    return f"{bad}/{judged}{share}"

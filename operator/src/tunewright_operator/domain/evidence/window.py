@@ -1,4 +1,4 @@
-"""The live windows of a rollout: from the spec and the pods' counters to the evidence of `domain.evidence`."""
+"""The live windows of a rollout: their rules from the spec, and their evidence from the pods' counters."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from tunewright_operator.domain.evidence.verdict import Assessment, ErrorBudget,
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """The rules of one window, fixed by the spec and by whom the candidate is compared with."""
+    """The rules of one window, which follow from the spec and from what the candidate is compared with."""
 
     step_index: int
     comparison: Comparison
     metrics: tuple[LiveMetric, ...]
     rules: ObservationSpec
     not_judged: tuple[str, ...] = ()
-    """A sentence for each metric of the spec that this window cannot judge."""
+    """A text for each metric of the spec that this window cannot judge."""
 
 
 def build_window(
     spec: AdapterDeploymentSpec, step_index: int, *, has_incumbent: bool, slow_limit_known: bool
 ) -> Window:
-    """Return the rules of an observe step, or of the bake for an index past the last step."""
+    """Return the rules of an observe step, or of the bake if the index is past the last step."""
     judged = {guardrail.type for guardrail in spec.analysis.metrics}
     not_judged: tuple[str, ...] = ()
     if LiveMetricType.LATENCY in judged and not (has_incumbent and slow_limit_known):
@@ -64,14 +64,14 @@ def build_window(
 
 
 def _explain_no_limit(*, has_incumbent: bool) -> str:
-    """Say why no latency limit could be fixed: it comes from the incumbent's answers (ADR 7)."""
+    """Return why there is no latency limit: it is derived from the incumbent's answers (ADR 7)."""
     if not has_incumbent:
-        return "there is no incumbent to be compared with"
+        return "there is no incumbent to compare with"
     return f"the incumbent had fewer than {MIN_ANSWERS_FOR_P95} answers when the rollout began"
 
 
 def _to_rule(guardrail: Guardrail, *, has_incumbent: bool) -> LiveMetric:
-    """Return how a guardrail of the spec is judged: against the incumbent only where there is one."""
+    """Return how a guardrail of the spec is judged; it is compared with the incumbent only if there is one."""
     rise = LATENCY_MAX_REGRESSION if guardrail.type is LiveMetricType.LATENCY else None
     if guardrail.max_regression is not None:
         rise = min(float(guardrail.max_regression), MAX_REGRESSION)
@@ -80,10 +80,10 @@ def _to_rule(guardrail: Guardrail, *, has_incumbent: bool) -> LiveMetric:
 
 
 def read_pods(states: Iterable[PodState], alias: str, candidate: str, incumbent: str | None) -> list[PodReading]:
-    """Return the counters of both arms; a pod whose counters make no sense counts as one that did not answer.
+    """Return the counters of both arms. A pod with unusable counters is treated like a pod that did not answer.
 
-    So does one whose plan does not ask for buckets (yet, or for a moment): it answers as if it had counted nothing, and
-    the next reading would add all that it ever counted.
+    This includes a pod whose current plan does not ask for buckets: its counters would be read as zero, and the next
+    reading would then add everything that it has ever counted.
     """
     readings: list[PodReading] = []
     for state in states:
@@ -111,12 +111,12 @@ def _has_no_buckets(counters: RevisionCounters) -> bool:
 def _read_arm(counters: RevisionCounters | None) -> ArmCounters:
     if counters is None or not counters.answers_by_bucket:
         return ArmCounters()
-    # A server names a metric only once an answer was bad by it; until then it has judged every answer good.
+    # A server lists a metric only after its first bad answer; until then all answers are good.
     bad = {metric.value: counters.bad_by_bucket.get(metric.value) or NO_ANSWERS for metric in LiveMetricType}
     unchecked = counters.unchecked_by_bucket or NO_ANSWERS
-    pairs = zip(counters.answers_by_bucket, unchecked, strict=False)  # ArmCounters refuses an array of another length
+    pairs = zip(counters.answers_by_bucket, unchecked, strict=False)  # ArmCounters refuses an array of another length.
     judged = tuple(answers - skipped for answers, skipped in pairs)
-    # An answer whose contract could not be checked in time is neither breach nor pass.
+    # An answer whose contract could not be checked in time is neither good nor bad.
     return ArmCounters(
         answers=counters.answers_by_bucket, bad=bad, judged={LiveMetricType.OUTPUT_CONTRACT.value: judged}
     )
@@ -125,10 +125,10 @@ def _read_arm(counters: RevisionCounters | None) -> ArmCounters:
 def open_window(
     window: Window, candidate: CandidateRevision, readings: list[PodReading], now: dt.datetime
 ) -> Observation:
-    """Start counting now.
+    """Start to count now.
 
-    A bake is compared with the incumbent's part of the rollout's last window, or of all that its pods counted when
-    there was none.
+    A bake compares with the incumbent's answers in the rollout's last window. If there was no window, it compares with
+    all answers of the incumbent that the pods have counted.
     """
     last = parse_observation(candidate)
     before = _sum_incumbent(readings)
@@ -149,7 +149,7 @@ def open_window(
 def watch(
     window: Window, observation: Observation, readings: list[PodReading], existing_pods: set[str], now: dt.datetime
 ) -> tuple[Observation, Assessment]:
-    """Add what was counted since the last look, and say what the evidence shows."""
+    """Add what was counted since the last reading, and assess the evidence."""
     grown = absorb(observation, readings, existing_pods)
     assessment = assess(grown, window.rules, now)
     if assessment.verdict is Verdict.PASS:
@@ -158,7 +158,7 @@ def watch(
 
 
 def parse_observation(candidate: CandidateRevision) -> Observation | None:
-    """Return the evidence kept in the status."""
+    """Return the evidence that is stored in the status."""
     return None if candidate.observation is None else Observation.from_wire(candidate.observation)
 
 

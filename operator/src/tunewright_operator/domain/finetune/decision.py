@@ -1,7 +1,7 @@
-"""A FineTuneJob's next step: one pure function from one observation to actions and the next status.
+"""Decide about a FineTuneJob: a pure function from one observation to actions and the next status.
 
-Two rules make it safe to die between any two writes. What an action creates has a deterministic name, so that doing
-it again finds it done. What an action destroys was recorded in the status by an earlier look.
+Two rules make it safe to stop between any two writes. What an action creates has a deterministic name: repeated, the
+action finds that it is done. What an action deletes was recorded in the status by an earlier reconciliation.
 """
 
 from __future__ import annotations
@@ -46,18 +46,19 @@ from tunewright_operator.domain.finetune.status import (
 )
 from tunewright_operator.domain.job_run import JobRun, RunState
 from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
+from tunewright_operator.domain.sentences import join_sentences
 
 PROGRESS_SECONDS = 5.0
-"""How often a running trainer is asked, and with it the most often that progress is written."""
+"""Interval at which a running trainer is asked; progress is written at most this often."""
 PENDING_SECONDS = 30.0
-"""How often to look for what no watch tells: a Secret, a ConfigMap, a pod that does not start."""
+"""Interval at which to check what no watch reports: a Secret, a ConfigMap, a pod that does not start."""
 
 
 def decide(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDecision:  # noqa: PLR0911 - one return a rule
     """Return what to do with a FineTuneJob now."""
     job, status = observation.job, observation.status
     if job.metadata.deletion_timestamp is not None:
-        return FineTuneDecision(status)  # Jobs and ConfigMaps go with their owner.
+        return FineTuneDecision(status)  # Jobs and ConfigMaps are deleted with their owner.
     if has_ended(status):
         if may_continue(job):
             return _continue(observation, now)
@@ -80,7 +81,7 @@ def decide(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDecisi
 
 
 def report_refusal(job: FineTuneJob, reason: str, message: str, now: dt.datetime) -> FineTuneJobStatus:
-    """Return the status when the cluster refused an action: nothing else is recorded, so the next look tries again."""
+    """Return the status after the cluster refused an action. It records nothing else: the action is tried again."""
     report = Report(phase=FineTuneJobPhase.PENDING, reason=reason, message=message, stalled=reason)
     return build_status(job, report, now)
 
@@ -98,11 +99,11 @@ def _accept(observation: FineTuneObservation, run: JobRun, result: PhaseResult, 
         update={
             **_update_at_end(observation, now),
             "dataset": build_dataset_status(result.dataset),
-            # Training has all its restarts, however many a bucket that was away cost here.
+            # Restarts of the prepare phase do not count against the training.
             "restarts": 0,
         },
     )
-    return FineTuneDecision(build_status(observation.job, report, now), look_again_seconds=0)
+    return FineTuneDecision(build_status(observation.job, report, now), reconcile_after_seconds=0)
 
 
 def _accept_adapter(
@@ -136,7 +137,7 @@ def _fail(
 ) -> FineTuneDecision:
     scores = build_scores(failure.result.scores) if failure.result else ()
     milestones = []
-    if scores:  # It trained and was scored; what it lacks is a better score.
+    if scores:  # The adapter was trained and scored, and a score was too low.
         milestones.append(reached(FineTuneJobCondition.TRAINED))
         milestones.append(Wanted(FineTuneJobCondition.EVALUATED, "False", failure.reason, failure.message))
     else:
@@ -147,19 +148,19 @@ def _fail(
     report = Report(
         phase=FineTuneJobPhase.FAILED,
         reason=failure.reason,
-        message=f"{failure.message} {advice}".strip(),
+        message=join_sentences(failure.message, advice),
         outcome="False",
         stalled=stalled,
         milestones=milestones,
         update=update,
     )
-    return FineTuneDecision(build_status(observation.job, report, now), look_again_seconds=0)
+    return FineTuneDecision(build_status(observation.job, report, now), reconcile_after_seconds=0)
 
 
 def _fail_by_deadline(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDecision:
     reason = FineTuneJobReason.DEADLINE_EXCEEDED
     limit = observation.job.spec.active_deadline_seconds
-    message = f"Its pods ran for spec.activeDeadlineSeconds ({limit} s). {reason.remedy}"
+    message = join_sentences(f"The job's pods ran longer than spec.activeDeadlineSeconds ({limit} s).", reason.remedy)
     return _fail(observation, Failure(FailureKind.FINAL, reason.value, message), reason.value, now)
 
 
@@ -168,7 +169,7 @@ def _suspend(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDeci
     unfinished = observation.unfinished_runs
     message = "spec.suspend is true; no pod runs. Set it to false to continue."
     if unfinished:
-        message = "spec.suspend is true; the pod is told to stop and writes a checkpoint."
+        message = "spec.suspend is true; the pod is being stopped and writes a checkpoint."
     report = Report(
         phase=FineTuneJobPhase.SUSPENDED,
         reason=FineTuneJobReason.SUSPENDED,
@@ -178,7 +179,7 @@ def _suspend(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDeci
     )
     suspended = build_status(observation.job, report, now)
     if not is_suspended(status):
-        return FineTuneDecision(suspended, look_again_seconds=0)
+        return FineTuneDecision(suspended, reconcile_after_seconds=0)
     return FineTuneDecision(suspended, _stop_unfinished(observation))
 
 
@@ -204,12 +205,12 @@ def _continue(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDec
 
 def _retry(observation: FineTuneObservation, run: JobRun, failure: Failure, now: dt.datetime) -> FineTuneDecision:
     job, status = observation.job, observation.status
-    # A prepare Job is named by the number of restarts, so each of its failures counts.
+    # The name of a prepare Job contains the number of restarts, so each of its failures must count.
     counted = failure.kind is FailureKind.COUNTED or not observation.dataset_is_ready
     limit = job.spec.retry.max_restarts
     if counted and status.restarts >= limit:
         reason = FineTuneJobReason.RESTARTS_EXHAUSTED
-        advice = f"spec.retry.maxRestarts ({limit}) allows no other attempt. {reason.remedy}"
+        advice = join_sentences(f"spec.retry.maxRestarts ({limit}) allows no other attempt.", reason.remedy)
         return _fail(observation, failure, reason.value, now, advice)
     pause = pause_before_restart(status.restarts) if counted else dt.timedelta()
     start = (run.ended_at or now) + pause
@@ -217,9 +218,11 @@ def _retry(observation: FineTuneObservation, run: JobRun, failure: Failure, now:
         report = Report(
             phase=FineTuneJobPhase.PENDING,
             reason=FineTuneJobReason.RETRYING,
-            message=f"{failure.reason}: {failure.message} The next attempt starts at {format_time(start)}.",
+            message=join_sentences(
+                f"{failure.reason}: {failure.message}", f"The next attempt starts at {format_time(start)}."
+            ),
         )
-        return FineTuneDecision(build_status(job, report, now), look_again_seconds=(start - now).total_seconds())
+        return FineTuneDecision(build_status(job, report, now), reconcile_after_seconds=(start - now).total_seconds())
     update: AttemptUpdate = {**_update_at_end(observation, now), "restarts": status.restarts + counted}
     if not observation.dataset_is_ready:
         return _start_prepare(observation, now, update)
@@ -260,7 +263,7 @@ def _start_attempt(
     observation: FineTuneObservation, attempt: int, now: dt.datetime, update: AttemptUpdate | None = None
 ) -> FineTuneDecision:
     update = update or {}
-    # A crash may have come between creating the Job and recording it: then it is adopted, whatever changed since.
+    # The operator may have stopped between creating the Job and recording it. Such a Job is used as it is.
     there = train_job_name(observation.job.metadata.name, attempt) in observation.runs
     blocked = None if there else _find_block(observation, now)
     if blocked is not None:
@@ -279,7 +282,7 @@ def _start_attempt(
 
 
 def _find_block(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDecision | None:
-    """Return the decision to wait or to fail when a Job must not be created now."""
+    """Return the decision to wait or to fail if a Job must not be created now."""
     problem = find_problem(observation)
     if problem is None:
         return None
@@ -293,27 +296,28 @@ def _find_block(observation: FineTuneObservation, now: dt.datetime) -> FineTuneD
         stalled=None if problem.transient else problem.reason.value,
         update={"completion_time": None},
     )
-    return FineTuneDecision(build_status(observation.job, report, now), look_again_seconds=PENDING_SECONDS)
+    return FineTuneDecision(build_status(observation.job, report, now), reconcile_after_seconds=PENDING_SECONDS)
 
 
 def _watch(observation: FineTuneObservation, run: JobRun, now: dt.datetime) -> FineTuneDecision:
     """Report on a Job that has not finished."""
     update = _update_from_run(observation, run)
     running = run.state is RunState.ACTIVE and run.pod is not None and run.pod.running
-    look_again = PENDING_SECONDS
+    reconcile_after = PENDING_SECONDS
     if running:
-        look_again = min(look_again, max(1.0, _deadline_left(observation, now)))
+        reconcile_after = min(reconcile_after, max(1.0, _deadline_left(observation, now)))
     if observation.dataset_is_ready:
         report = report_train(observation, run, update, now)
-        look_again = min(look_again, PROGRESS_SECONDS) if running else look_again
+        reconcile_after = min(reconcile_after, PROGRESS_SECONDS) if running else reconcile_after
     else:
         report = report_prepare(run, update, now)
-    return FineTuneDecision(build_status(observation.job, report, now), look_again_seconds=look_again)
+    return FineTuneDecision(build_status(observation.job, report, now), reconcile_after_seconds=reconcile_after)
 
 
 def _must_wait(observation: FineTuneObservation) -> bool:
-    """Return whether a stopped Job still holds its pod;
-    the next attempt's, which a crash kept from the status, does not count.
+    """Return whether a stopped Job still has its pod.
+
+    The Job of the next attempt does not count: the operator stopped before it recorded that Job.
     """
     successor = train_job_name(observation.job.metadata.name, observation.attempt + 1)
     return any(run.name != successor for run in observation.unfinished_runs)
@@ -331,7 +335,7 @@ def _deadline_left(observation: FineTuneObservation, now: dt.datetime) -> float:
 
 
 def _update_from_run(observation: FineTuneObservation, run: JobRun) -> AttemptUpdate:
-    """Return what a Job's existence tells: the attempt, which a crash may have kept from the status, and the start."""
+    """Return what is known from the Job itself: its attempt, which may not be recorded yet, and its start."""
     update: AttemptUpdate = {"attempt": observation.attempt} if observation.dataset_is_ready else {}
     if observation.status.start_time is None and run.pod is not None and run.pod.started_at is not None:
         update["start_time"] = format_time(run.pod.started_at)
@@ -339,7 +343,7 @@ def _update_from_run(observation: FineTuneObservation, run: JobRun) -> AttemptUp
 
 
 def _update_at_end(observation: FineTuneObservation, now: dt.datetime) -> AttemptUpdate:
-    """Return `_update_from_run` with the active seconds of a run that ends, which a suspension has already recorded."""
+    """Return `_update_from_run` and the active seconds of a run that ends; a suspension has recorded both before."""
     run = observation.current_run
     if run is None or is_suspended(observation.status):
         return {}

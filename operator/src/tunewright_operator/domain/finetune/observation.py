@@ -1,4 +1,4 @@
-"""What is known of a FineTuneJob at one moment, and what a decision about it may ask for."""
+"""The input and output of a decision about a FineTuneJob: what was observed, and which actions are to follow."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def train_job_name(job_name: str, attempt: int) -> str:
 
 
 class RunPhase(StrEnum):
-    """Which of a FineTuneJob's two kinds of Job runs now or is due next."""
+    """The kind of Job that runs now or is next: a FineTuneJob has two kinds."""
 
     PREPARE = "prepare"
     """Reads, checks and splits the dataset; needs no accelerator."""
@@ -36,18 +36,21 @@ class RunPhase(StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FineTuneObservation:
-    """One look at everything that a decision about a FineTuneJob rests on."""
+    """Everything that a decision about a FineTuneJob depends on, read at one time.
+
+    Only a new Job depends on ``base_model``, ``namespace_labels``, ``secret`` and ``missing_config_maps``: they are not
+    read while a Job runs.
+    """
 
     job: FineTuneJob
     base_model: BaseModel | None
-    """With the next three: what a new Job rests on; not looked up while a Job runs, since none is created then."""
     namespace_labels: Mapping[str, str]
     secret: SecretFacts
     missing_config_maps: tuple[str, ...] = ()
     runs: Mapping[str, JobRun] = dataclasses.field(default_factory=dict)
     """The Jobs that this resource controls, by name."""
     progress: Progress | None = None
-    """What the running trainer said just now; None when it was not asked or did not answer."""
+    """What the running trainer reports now; None when it was not asked or did not answer."""
 
     @property
     def status(self) -> FineTuneJobStatus:
@@ -56,7 +59,7 @@ class FineTuneObservation:
 
     @property
     def dataset_is_ready(self) -> bool:
-        """Return whether prepare has ended well."""
+        """Return whether the prepare phase has succeeded."""
         return self.status.dataset is not None
 
     @property
@@ -66,12 +69,12 @@ class FineTuneObservation:
 
     @property
     def attempt(self) -> int:
-        """The number of the train Job that runs now or is due next; the status may not know of the first one yet."""
+        """The number of the train Job that runs now or is next; the status may not have the first one yet."""
         return max(1, self.status.attempt)
 
     @property
     def current_name(self) -> str:
-        """The name of the Job that runs now or is due next."""
+        """The name of the Job that runs now or is next."""
         name = self.job.metadata.name
         if not self.dataset_is_ready:
             return prepare_job_name(name, self.status.restarts + 1)
@@ -79,12 +82,12 @@ class FineTuneObservation:
 
     @property
     def current_run(self) -> JobRun | None:
-        """The Job of `current_name`, when it exists."""
+        """The Job named `current_name`, if it exists."""
         return self.runs.get(self.current_name)
 
     @property
     def unfinished_runs(self) -> tuple[JobRun, ...]:
-        """Every Job that holds or may come to hold resources."""
+        """Every Job that holds resources now or may do so later."""
         return tuple(run for run in self.runs.values() if not run.finished)
 
 
@@ -97,7 +100,7 @@ class CreatePrepareJob:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CreateTrainJob:
-    """Create an attempt's train Job and its run spec."""
+    """Create the train Job of an attempt and its run spec."""
 
     attempt: int
     micro_batch_size: int | None
@@ -105,7 +108,7 @@ class CreateTrainJob:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DeleteJob:
-    """Delete a Job and, with their grace period, its pods."""
+    """Delete a Job and its pods; the pods have their grace period to stop."""
 
     name: str
     uid: str
@@ -116,22 +119,22 @@ FineTuneAction = CreatePrepareJob | CreateTrainJob | DeleteJob
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FineTuneDecision:
-    """What to do, what to record after it was done, and when to look again (None: at the next event)."""
+    """What to do, what to record after that, and when to reconcile again (None: at the next event)."""
 
     status: FineTuneJobStatus
     actions: tuple[FineTuneAction, ...] = ()
-    look_again_seconds: float | None = None
+    reconcile_after_seconds: float | None = None
 
 
 def needs_prerequisites(job: FineTuneJob, runs: Mapping[str, JobRun]) -> bool:
-    """Return whether a decision may create a Job, so that base model, Secret and ConfigMaps must be looked up."""
+    """Return whether a decision may create a Job, so that base model, Secret and ConfigMaps must be read."""
     if job.metadata.deletion_timestamp is not None or any(not run.finished for run in runs.values()):
         return False
     return not has_ended(job.status) or may_continue(job)
 
 
 def may_continue(job: FineTuneJob) -> bool:
-    """Return whether the limit that stopped a job was raised since."""
+    """Return whether the limit that stopped a job has been raised since then."""
     stalled = find_condition(job.status.conditions, FineTuneJobCondition.STALLED)
     if stalled is None:
         return False
@@ -148,12 +151,12 @@ def headline(status: FineTuneJobStatus) -> Condition | None:
 
 
 def has_ended(status: FineTuneJobStatus) -> bool:
-    """Return whether the job succeeded or failed for good."""
+    """Return whether the job has succeeded or permanently failed."""
     condition = headline(status)
     return condition is not None and condition.status != "Unknown"
 
 
 def is_suspended(status: FineTuneJobStatus) -> bool:
-    """Return whether the suspension is recorded, and with it the time that the stopped attempt ran."""
+    """Return whether the suspension is recorded, together with how long the stopped attempt ran."""
     condition = headline(status)
     return condition is not None and condition.reason == FineTuneJobReason.SUSPENDED

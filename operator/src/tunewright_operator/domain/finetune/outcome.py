@@ -1,4 +1,4 @@
-"""What a finished prepare or train Job means: its result, or why there is none and whether another try helps."""
+"""Assess a finished prepare or train Job: its result, or why there is none and whether another attempt helps."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from tunewright_operator.domain.finetune.retry import reduce_micro_batch
 from tunewright_operator.domain.job_run import JobRun, RunState
 from tunewright_operator.domain.reasons.common import condition_reason
 from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
+from tunewright_operator.domain.sentences import join_sentences
 
 
 class FailureKind(StrEnum):
     """What may follow a failure."""
 
     FINAL = "Final"
-    """The same input fails again; a person must change something."""
+    """The same input fails again; a user must change something."""
     COUNTED = "Counted"
     """Another attempt may succeed; it counts against ``maxRestarts``."""
     UNCOUNTED = "Uncounted"
-    """The cluster took the pod away; being preempted often is no fault of the job."""
+    """The cluster removed the pod, which is not the job's fault; another attempt does not count."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a run brought no result; ``micro_batch_size`` is set when the next attempt must use a smaller one."""
+    """Why a run has no result; ``micro_batch_size`` is set if the next attempt must use a smaller one."""
 
     kind: FailureKind
     reason: str
@@ -39,7 +40,7 @@ class Failure:
 def assess_run(  # noqa: PLR0911 - one return a rule
     job: FineTuneJob, run: JobRun, phase: RunPhase
 ) -> PhaseResult | Failure | None:
-    """Return the result of a run that succeeded, the failure of one that did not, None while it has not finished."""
+    """Return the result of a run that succeeded or the failure of one that failed; None while it is not finished."""
     if not run.finished:
         return None
     result = run.result
@@ -47,23 +48,25 @@ def assess_run(  # noqa: PLR0911 - one return a rule
         return _fail(
             FailureKind.UNCOUNTED,
             FineTuneJobReason.PREEMPTED,
-            f"The cluster took pod of {run.name} away: {run.failure}.",
+            join_sentences(f"The cluster removed the pod of Job {run.name}{f': {run.failure}' if run.failure else ''}"),
         )
     if run.pod is None:
         detail = "completed" if run.state is RunState.SUCCEEDED else f"failed ({run.failure})"
         return _fail(
             FailureKind.COUNTED,
             FineTuneJobReason.POD_LOST,
-            f"Job {run.name} {detail} and its pod is gone, so its result is unknown; the phase runs again.",
+            f"Job {run.name} {detail}, but its pod is gone and the result is unknown; the phase runs again.",
         )
     if result is not None:
         return _assess_result(job, run, result, phase)
     if run.pod.out_of_memory:
-        message = f"The kernel killed it at its memory limit. {run.pod.describe_exit()}"
+        message = join_sentences("The kernel killed the container at its memory limit.", run.pod.describe_exit())
         return _assess_memory(job, message, phase)
     if run.pod.evicted:
         return _fail(
-            FailureKind.COUNTED, FineTuneJobReason.POD_EVICTED, f"Pod {run.pod.name} was evicted: {run.pod.evicted}"
+            FailureKind.COUNTED,
+            FineTuneJobReason.POD_EVICTED,
+            join_sentences(f"Pod {run.pod.name} was evicted: {run.pod.evicted}"),
         )
     return _fail(FailureKind.COUNTED, FineTuneJobReason.POD_KILLED, run.pod.describe_exit())
 
@@ -78,15 +81,17 @@ def _assess_result(job: FineTuneJob, run: JobRun, result: PhaseResult, phase: Ru
                 return _fail(
                     FailureKind.FINAL,
                     FineTuneJobReason.RESULT_INCOMPLETE,
-                    f"Pod {run.pod.name if run.pod else ''} reported success without {missing}; "
-                    "install operator and trainer image of one release.",
+                    join_sentences(
+                        f"Pod {run.pod.name if run.pod else ''} reported success without {missing}.",
+                        FineTuneJobReason.RESULT_INCOMPLETE.remedy,
+                    ),
                 )
             return result
         case Outcome.SUSPENDED:
             return _fail(
                 FailureKind.UNCOUNTED,
                 FineTuneJobReason.INTERRUPTED,
-                f"The pod of {run.name} was told to stop: {result.message}",
+                join_sentences(f"The pod of Job {run.name} was stopped: {result.message}"),
             )
         case Outcome.RETRYABLE if result.reason == FineTuneJobReason.OUT_OF_MEMORY:
             return _assess_memory(job, result.message, phase)
@@ -100,16 +105,19 @@ def _assess_memory(job: FineTuneJob, message: str, phase: RunPhase) -> Failure:
     reason = FineTuneJobReason.OUT_OF_MEMORY
     if phase is RunPhase.PREPARE:
         return _fail(
-            FailureKind.FINAL, reason, f"{message} Preparing needs more memory: raise spec.resources.limits.memory."
+            FailureKind.FINAL,
+            reason,
+            join_sentences(message, "Preparing needs more memory: raise spec.resources.limits.memory."),
         )
     if job.spec.retry.out_of_memory == "Fail":
-        return _fail(FailureKind.FINAL, reason, f"{message} {reason.remedy} (spec.retry.outOfMemory is Fail.)")
+        why = "There is no other attempt, because spec.retry.outOfMemory is Fail."
+        return _fail(FailureKind.FINAL, reason, join_sentences(message, why, reason.remedy))
     smaller = reduce_micro_batch(job.status.micro_batch_size, job.spec.training.batch_size)
     if smaller is None:
-        return _fail(FailureKind.FINAL, reason, f"{message} One record at a time was too much: {reason.remedy}")
-    return Failure(
-        FailureKind.COUNTED, reason, f"{message} The next attempt trains at most {smaller} records at a time.", smaller
-    )
+        why = "One record at a time was too much."
+        return _fail(FailureKind.FINAL, reason, join_sentences(message, why, reason.remedy))
+    following = f"The next attempt trains at most {smaller} records at a time."
+    return Failure(FailureKind.COUNTED, reason, join_sentences(message, following), smaller)
 
 
 def _fail(kind: FailureKind, reason: FineTuneJobReason, message: str) -> Failure:

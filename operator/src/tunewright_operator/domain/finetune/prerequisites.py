@@ -1,4 +1,4 @@
-"""What must hold before a FineTuneJob gets a Job: a chain of checks, the first broken one is the answer."""
+"""The checks before a FineTuneJob gets a Job. They run in order; the first problem is reported."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
 from tunewright_operator.domain.references import check_base_model, check_secret
+from tunewright_operator.domain.sentences import join_sentences
+
+IMMUTABLE = "The spec cannot be changed: delete this job and create a corrected one."
 
 
 def find_problem(observation: FineTuneObservation) -> Problem | None:
-    """Return the first thing that keeps the job from starting, None when it may."""
+    """Return the first problem that keeps the job from starting; None when it may start."""
     for check in _CHECKS:
         problem = check(observation)
         if problem is not None:
@@ -34,8 +37,7 @@ def _check_addresses(observation: FineTuneObservation) -> Problem | None:
         try:
             StorageURI.parse(text)
         except StorageURIError as error:
-            message = f"{field}: {error}. The spec cannot change: delete this job and create a corrected one."
-            return Problem(CommonReason.INVALID_URI, message, final=True)
+            return Problem(CommonReason.INVALID_URI, join_sentences(f"{field}: {error}", IMMUTABLE), final=True)
     return None
 
 
@@ -43,8 +45,7 @@ def _check_metrics(observation: FineTuneObservation) -> Problem | None:
     problem = explain_bad_metric(observation.job.spec.evaluation.metrics)
     if problem is None:
         return None
-    message = f"{problem}. The spec cannot change: delete this job and create a corrected one."
-    return Problem(CommonReason.INVALID_SCHEMA, message, final=True)
+    return Problem(CommonReason.INVALID_SCHEMA, join_sentences(problem, IMMUTABLE), final=True)
 
 
 def _check_base_model(observation: FineTuneObservation) -> Problem | None:
@@ -66,11 +67,9 @@ def _check_config_maps(observation: FineTuneObservation) -> Problem | None:
     if not observation.missing_config_maps:
         return None
     names = ", ".join(repr(name) for name in observation.missing_config_maps)
-    return Problem(
-        FineTuneJobReason.CONFIG_MAP_NOT_FOUND,
-        f"spec.dataset.sources: no ConfigMap {names} in namespace {observation.job.metadata.namespace!r}. "
-        f"{FineTuneJobReason.CONFIG_MAP_NOT_FOUND.remedy}",
-    )
+    message = f"spec.dataset.sources: namespace {observation.job.metadata.namespace!r} has no ConfigMap {names}."
+    reason = FineTuneJobReason.CONFIG_MAP_NOT_FOUND
+    return Problem(reason, join_sentences(message, reason.remedy))
 
 
 _CHECKS: tuple[Callable[[FineTuneObservation], Problem | None], ...] = (

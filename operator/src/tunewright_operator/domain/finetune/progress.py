@@ -1,4 +1,4 @@
-"""What to tell of a Job that has not finished: queued, starting, or what its trainer says."""
+"""Report a Job that has not finished: queued, starting, or the progress that its trainer reports."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
 
 
 def report_prepare(run: JobRun, update: AttemptUpdate, now: dt.datetime) -> Report:
-    """Return what to tell of a prepare Job that has not finished."""
+    """Return the report on a prepare Job that has not finished."""
     waiting = run.explain_waiting(now)
     return Report(
         phase=FineTuneJobPhase.PREPARING,
@@ -35,19 +35,19 @@ def report_prepare(run: JobRun, update: AttemptUpdate, now: dt.datetime) -> Repo
 def report_train(  # noqa: PLR0911 - one return a rule
     observation: FineTuneObservation, run: JobRun, update: AttemptUpdate, now: dt.datetime
 ) -> Report:
-    """Return what to tell of a train Job that has not finished."""
+    """Return the report on a train Job that has not finished."""
     status, attempt = observation.status, observation.attempt
     pod, progress = run.pod, observation.progress
     if run.state is RunState.QUEUED:
         queue = observation.job.queue_name
-        where = f"in queue {queue!r}" if queue else "suspended by another controller"
-        message = f"Attempt {attempt} waits {where}."
+        state = f"waits in queue {queue!r}" if queue else "is suspended by another controller"
+        message = f"Attempt {attempt} {state}."
         return Report(FineTuneJobPhase.QUEUED, FineTuneJobReason.QUEUED, message, update=update)
     if run.state is RunState.DELETING:
-        message = f"Job {run.name} is being deleted by somebody; it is created again when it is gone."
+        message = f"Job {run.name} is being deleted, but not by the operator; it is created again when it is gone."
         return Report(FineTuneJobPhase.PENDING, FineTuneJobReason.STARTING, message, update=update)
     if pod is not None and pod.finished_at is not None:
-        # The Job controller has yet to count the pod; a moment later its result is read.
+        # The Job controller has not counted the pod yet; after that, its result is read.
         return _repeat_report(status, attempt, update)
     if pod is None or not pod.running:
         waiting = run.explain_waiting(now)
@@ -68,10 +68,10 @@ def report_train(  # noqa: PLR0911 - one return a rule
 
 
 def _repeat_report(status: FineTuneJobStatus, attempt: int, update: AttemptUpdate) -> Report:
-    """Return what was said last when the trainer is not asked now, or that it runs when nothing was."""
-    said = find_condition(status.conditions, FineTuneJobCondition.RECONCILING)
+    """Return the last report while the trainer gives none; without a last report, that the attempt runs."""
+    last = find_condition(status.conditions, FineTuneJobCondition.RECONCILING)
     busy = {FineTuneJobReason.TRAINING, FineTuneJobReason.EVALUATING, FineTuneJobReason.PUBLISHING}
-    if said is not None and said.reason in busy and status.phase is not None:
-        return Report(status.phase, said.reason, said.message, update=update)
+    if last is not None and last.reason in busy and status.phase is not None:
+        return Report(status.phase, last.reason, last.message, update=update)
     message = f"Attempt {attempt} runs."
     return Report(FineTuneJobPhase.TRAINING, FineTuneJobReason.TRAINING, message, update=update)

@@ -1,4 +1,4 @@
-"""The status of a FineTuneJob in the words of its API: conditions, phase, and facts copied from what pods report."""
+"""Build the status of a FineTuneJob: conditions, phase, and values that pods reported."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ MILESTONES = (
     FineTuneJobCondition.EVALUATED,
     FineTuneJobCondition.PUBLISHED,
 )
-"""What becomes True one after the other."""
+"""The conditions that become True, in this order."""
 
 _MAX_COUNT = 10**12
-"""No step, speed or loss is larger; the CRD's numbers and decimal strings are bounded."""
+"""A larger step, speed or loss is not stored: the CRD limits its numbers and decimal strings."""
 _MAX_SCORES = 8
-"""The CRD's bound on ``status.evaluation``."""
+"""The CRD's limit on ``status.evaluation``."""
 
 
 class AttemptUpdate(TypedDict, total=False):
-    """The fields of a status that a decision changes; a field that is left out stays as it is.
+    """The status fields that a decision changes; a field that is left out stays as it is.
 
-    Phase, conditions and generation are not among them: `build_status` derives them from the `Report`.
+    Phase, conditions and generation are left out: `build_status` derives them from the `Report`.
     """
 
     attempt: int
@@ -61,8 +61,8 @@ class AttemptUpdate(TypedDict, total=False):
 class Report:
     """What a status reports after one reconciliation.
 
-    ``outcome`` is the status of Succeeded. ``stalled`` is the reason of Stalled, absent when no user must act.
-    ``milestones`` replaces some; the others stay as they were.
+    ``outcome`` is the status of the condition Succeeded. ``stalled`` is the reason of the condition Stalled, None if no
+    user must act. ``milestones`` replace the recorded ones of the same type; the others stay as they are.
     """
 
     phase: FineTuneJobPhase
@@ -76,7 +76,7 @@ class Report:
 
 
 def build_status(job: FineTuneJob, report: Report, now: dt.datetime) -> FineTuneJobStatus:
-    """Return the next status: the recorded one with the report's conditions and updated fields."""
+    """Return the next status: the recorded one with the report's conditions and field updates."""
     wanted = [Wanted(FineTuneJobCondition.SUCCEEDED, report.outcome, report.reason, report.message)]
     replaced = {milestone.type: milestone for milestone in report.milestones}
     for name in MILESTONES:
@@ -97,14 +97,14 @@ def build_status(job: FineTuneJob, report: Report, now: dt.datetime) -> FineTune
 
 
 def confirm_generation(job: FineTuneJob) -> FineTuneJobStatus:
-    """Return the recorded status as observed at the present generation: a change of spec that changes nothing."""
+    """Return the recorded status with the current generation, after a change of the spec that has no effect."""
     generation = job.metadata.generation
     conditions = tuple(item.updated(observed_generation=generation) for item in job.status.conditions)
     return job.status.updated(observed_generation=generation, conditions=conditions)
 
 
 def pending(milestone: FineTuneJobCondition) -> Wanted:
-    """Return a milestone that is still to come."""
+    """Return a milestone that has not been reached yet."""
     return Wanted(milestone, "Unknown", FineTuneJobReason.PENDING)
 
 
@@ -120,7 +120,7 @@ def reached(milestone: FineTuneJobCondition, message: str = "") -> Wanted:
 
 
 def next_milestone(status: FineTuneJobStatus) -> FineTuneJobCondition:
-    """Return the first milestone that is not True: the one that a failure now makes False."""
+    """Return the first milestone that is not True, which a failure now sets to False."""
     for name in MILESTONES:
         condition = find_condition(status.conditions, name)
         if condition is None or not condition.is_true:
@@ -129,13 +129,13 @@ def next_milestone(status: FineTuneJobStatus) -> FineTuneJobCondition:
 
 
 def milestones_of(progress: Progress) -> tuple[Wanted, ...]:
-    """Return what a running trainer has behind it."""
+    """Return the milestones after DatasetReady, as far as a running trainer has reached them."""
     done = {Phase.EVALUATING: 1, Phase.PUBLISHING: 2, Phase.FINISHED: 2}.get(progress.phase, 0)
     return tuple(reached(name) if index < done else pending(name) for index, name in enumerate(MILESTONES[1:]))
 
 
 def phase_of(progress: Progress) -> FineTuneJobPhase:
-    """Return the word for what a running trainer does."""
+    """Return the FineTuneJob's phase while the trainer runs."""
     return {
         Phase.EVALUATING: FineTuneJobPhase.EVALUATING,
         Phase.PUBLISHING: FineTuneJobPhase.PUBLISHING,
@@ -144,26 +144,26 @@ def phase_of(progress: Progress) -> FineTuneJobPhase:
 
 
 def build_dataset_status(summary: DatasetSummary) -> DatasetStatus:
-    """Return the prepared data's record."""
+    """Return what the status records of the prepared data."""
     return DatasetStatus.model_validate(summary.model_dump(include=set(DatasetStatus.model_fields)))
 
 
 def describe_dataset(summary: DatasetSummary) -> str:
-    """Return one sentence with the counts; when records were skipped, the first of them and where all are named."""
+    """Return one sentence with the counts. If records were skipped, it names the first ones and the list of all."""
     text = f"{summary.train} training, {summary.validation} validation and {summary.evaluation} held-out records"
     if summary.duplicates:
         text += f"; {summary.duplicates} duplicates dropped"
     if summary.skipped:
         text += f"; {summary.skipped} invalid records skipped"
         if summary.problems_uri:
-            text += f" (all are named in {summary.problems_uri})"
+            text += f" (all are listed in {summary.problems_uri})"
         if summary.first_problems:
             text += ": " + "; ".join(summary.first_problems)
     return text + "."
 
 
 def build_adapter_status(summary: AdapterSummary) -> AdapterStatus:
-    """Return the published adapter's record."""
+    """Return what the status records of the published adapter."""
     return AdapterStatus(
         uri=summary.uri,
         digest=summary.digest,
@@ -175,7 +175,7 @@ def build_adapter_status(summary: AdapterSummary) -> AdapterStatus:
 
 
 def build_scores(scores: Sequence[Score]) -> tuple[ScoreStatus, ...]:
-    """Return scores as decimal strings; one that is no number is left out."""
+    """Return the scores as decimal strings; a score that is not a number is left out."""
     built = []
     for score in scores[:_MAX_SCORES]:
         tuned = format_decimal(score.tuned)
@@ -186,7 +186,7 @@ def build_scores(scores: Sequence[Score]) -> tuple[ScoreStatus, ...]:
 
 
 def build_progress_status(progress: Progress) -> ProgressStatus:
-    """Return a trainer's snapshot, cleaned of what a status may not hold: the pod is not trusted to be sane."""
+    """Return a trainer's progress, limited to values that the CRD accepts: the pod could report any."""
     total = _count(progress.total_steps)
     step = _count(min(progress.step, total) if total else progress.step)
     speed = progress.tokens_per_second
@@ -203,11 +203,11 @@ def build_progress_status(progress: Progress) -> ProgressStatus:
 
 
 def finish_progress(recorded: ProgressStatus | None, last_step: int | None) -> ProgressStatus | None:
-    """Return the progress of a training that is done; None when no step is known.
+    """Return the progress of a training that is done; None if no step is known.
 
     Args:
-        recorded: the last snapshot; None when a short training ended before it was asked.
-        last_step: the number of steps that the trainer's result names.
+        recorded: the last progress; None if a short training ended before the trainer was asked.
+        last_step: the number of steps in the trainer's result.
     """
     if recorded is None and last_step is None:
         return None
@@ -216,7 +216,7 @@ def finish_progress(recorded: ProgressStatus | None, last_step: int | None) -> P
 
 
 def format_decimal(value: float | None) -> str | None:
-    """Return at most four decimals without trailing zeros, None for what is no number."""
+    """Return a number with at most four decimals, without trailing zeros; None if it is not finite or too large."""
     if value is None or not math.isfinite(value) or abs(value) > _MAX_COUNT:
         return None
     text = f"{value:.4f}".rstrip("0").rstrip(".")
@@ -224,7 +224,7 @@ def format_decimal(value: float | None) -> str | None:
 
 
 def describe_progress(progress: Progress) -> str:
-    """Return one sentence for Reconciling; it names no number that changes every few seconds."""
+    """Return one sentence for the condition Reconciling, without numbers that change every few seconds."""
     words = {
         Phase.STARTING: "The trainer is starting.",
         Phase.PREPARING: "The trainer is fetching data.",
@@ -238,7 +238,7 @@ def describe_progress(progress: Progress) -> str:
 
 
 def _count(value: int) -> int:
-    """Return a number that an int64 of the API holds."""
+    """Return a number within the limits of the CRD."""
     return max(0, min(value, _MAX_COUNT))
 
 

@@ -10,53 +10,53 @@ class AdapterDeploymentReason(Reason):
 
     ADAPTER_SERVING = (
         "AdapterServing",
-        "Every ready replica answers the alias by an adapter.",
-        "Nothing: clients may ask.",
+        "An adapter answers the alias on every ready replica.",
+        "No action needed.",
     )
     NO_ADAPTER_YET = (
         "NoAdapterYet",
         "No adapter has been promoted for the alias: clients get 503.",
-        "Nothing while Progressing is True; else do what its message says.",
+        "No action needed while Progressing is True; otherwise follow the message of Progressing.",
     )
     JOB_NOT_FOUND = (
         "JobNotFound",
         "The FineTuneJob of `spec.adapter.fineTuneJobRef` does not exist.",
-        "Create it, or correct the name.",
+        "Create the job, or correct the name.",
     )
     JOB_NOT_FINISHED = (
         "JobNotFinished",
         "The FineTuneJob has not succeeded yet.",
-        "Nothing: it goes on when the job succeeds.",
+        "No action needed: the rollout starts when the job succeeds.",
     )
     JOB_FAILED = ("JobFailed", "The FineTuneJob failed.", "Name a job that succeeded.")
     INSPECTING_ADAPTER = (
         "InspectingAdapter",
         "A Job reads the manifest at `spec.adapter.uri`.",
-        "Nothing: it goes on by itself.",
+        "No action needed.",
     )
     ADAPTER_UNREADABLE = (
         "AdapterUnreadable",
         "The manifest at `spec.adapter.uri` could not be read.",
-        "Mend what the message names; it is read again every five minutes.",
+        "Fix what the message names; the manifest is read again every five minutes.",
     )
     SERVER_NOT_FOUND = (
         "ServerNotFound",
         "The ModelServer of `spec.serverRef` does not exist.",
-        "Create it, or correct the name and namespace.",
+        "Create the server, or correct its name and namespace.",
     )
     SERVER_NOT_READY = (
         "ServerNotReady",
-        "The ModelServer has no ready replica, or was not polled yet.",
-        "Nothing while the server starts; else see the ModelServer's own Ready condition.",
+        "The ModelServer has no ready replica, or the operator has not reconciled it yet.",
+        "No action needed while the server starts; otherwise see the ModelServer's Ready condition.",
     )
     SERVER_NOT_ALLOWED = (
         "ServerNotAllowed",
-        "The ModelServer does not admit this namespace (`spec.allowedNamespaces`).",
-        "Ask its owner, or use another server.",
+        "The ModelServer does not allow this namespace (`spec.allowedNamespaces`).",
+        "Ask the server's owner to allow it, or use another server.",
     )
     INVALID_MODEL_NAME = (
         "InvalidModelName",
-        "The alias is one that no deployment may have.",
+        "No AdapterDeployment can have this alias; the message shows why.",
         "Choose another `modelName`, in a new AdapterDeployment.",
     )
     ALIAS_TAKEN = (
@@ -66,15 +66,15 @@ class AdapterDeploymentReason(Reason):
     )
     CAPACITY_EXCEEDED = (
         "CapacityExceeded",
-        "All aliases of the server (`spec.lora.maxAdapters`) are taken.",
-        "Have it raised, have an AdapterDeployment of the server deleted, or use another server.",
+        "All aliases of the server (`spec.lora.maxAdapters`) are in use.",
+        "Ask the server's owner to raise the limit or to delete an AdapterDeployment, or use another server.",
     )
     WAITING_FOR_SLOT = (
         "WaitingForSlot",
-        "All adapter slots of the server are in use; the candidate waits its turn.",
+        "All adapter slots of the server are in use; the candidate waits for one.",
         (
-            "Nothing: it goes on when another rollout ends. "
-            "To wait less, have `spec.lora.rolloutSlots` of the server raised."
+            "No action needed: the rollout continues when another rollout ends. "
+            "To wait less, ask the server's owner to raise `spec.lora.rolloutSlots`."
         ),
     )
     PLAN_TOO_LARGE = (
@@ -84,147 +84,158 @@ class AdapterDeploymentReason(Reason):
     )
     INVALID_OUTPUT_CONTRACT = (
         "InvalidOutputContract",
-        "`outputContract.jsonSchema` cannot be checked on answers; no candidate is loaded or gets requests.",
-        "Change the schema as the message says.",
+        "Answers cannot be checked against `outputContract.jsonSchema`; no candidate is loaded or gets requests.",
+        "Correct the schema as the message describes.",
     )
     SOURCE_NOT_ALLOWED = (
         "SourceNotAllowed",
-        "The server's `adapterSources` do not let this namespace serve from that address.",
+        "The server's `adapterSources` do not allow this namespace to serve from that address.",
         "Publish below an allowed prefix, or ask the server's owner to add one.",
     )
     RANK_TOO_HIGH = (
         "RankTooHigh",
-        "The adapter's rank is over the server's `spec.lora.maxRank`.",
-        "Train with a lower rank, or have the server's raised.",
+        "The adapter's rank is higher than the server's `spec.lora.maxRank`.",
+        "Train with a lower rank, or ask the server's owner to raise the limit.",
     )
     BASE_MODEL_MISMATCH = (
         "BaseModelMismatch",
         "The adapter was trained on other weights than the server runs.",
-        "Serve it on a server of its own base model, or train it again.",
+        "Serve it on a server of the base model that it was trained on, or train it again.",
     )
     PREVIOUSLY_ROLLED_BACK = (
         "PreviouslyRolledBack",
-        "The digest was rolled back or aborted when it was a candidate last.",
-        "Train a better one, or insist: `kubectl annotate adep <name> tunewright.dev/retry=<revision>@<anything>`.",
+        "The last rollout of this digest ended with a rollback or an abort.",
+        (
+            "Train a better adapter, or try this one again: "
+            "`kubectl annotate adep <name> tunewright.dev/retry=<revision>@<request ID>`."
+        ),
     )
     NO_EVALUATION_DATASET = (
         "NoEvaluationDataset",
-        "The adapter names no held-out set, and the spec gives none.",
+        "Neither the adapter nor the spec names a held-out set.",
         "Set `spec.evaluation.dataset.s3.uri`.",
     )
-    PAUSED = ("Paused", "`spec.paused` is true: guardrails watch, nothing moves forward.", "Set it to false.")
-    ACCEPTED = ("Accepted", "A new candidate was accepted.", "Nothing: it goes on by itself.")
-    LOADING = ("Loading", "The replicas are loading the candidate.", "Nothing: it goes on by itself.")
+    PAUSED = (
+        "Paused",
+        "`spec.paused` is true: the rollout stays at its step, and guardrails are still watched.",
+        "Set it to false.",
+    )
+    ACCEPTED = ("Accepted", "A new candidate was accepted.", "No action needed.")
+    LOADING = ("Loading", "The replicas are loading the candidate.", "No action needed.")
     LOADING_RETRIED = (
         "LoadingRetried",
-        "Some replicas could not load the candidate; the message says why.",
-        "Nothing, if a later attempt succeeds; else mend what the message names.",
+        "Some replicas could not load the candidate; the message shows why.",
+        "No action needed if a later attempt succeeds; otherwise fix what the message names.",
         TRANSIENT,
     )
     ADAPTER_REFUSED = (
         "AdapterRefused",
-        "Every ready replica refused to load the adapter for good; the message is theirs.",
-        "Mend what the message names and publish the adapter again.",
+        "Every ready replica permanently refused to load the adapter; the message has the replicas' reasons.",
+        "Fix what the message names and publish the adapter again.",
     )
     ADDRESS_CHANGED = (
         "AddressChanged",
-        "The adapter could not be read at its old address; the spec names another one with the same digest.",
-        "Nothing: the replicas read it from there.",
+        "The adapter could not be loaded from its old address; the spec names a new address with the same digest.",
+        "No action needed: the replicas read it from the new address.",
     )
     EVALUATING = (
         "Evaluating",
-        "The held-out set is being asked of the real servers, at weight 0.",
-        "Nothing: it goes on by itself.",
+        "The held-out set is being sent to the real servers; the candidate has weight 0.",
+        "No action needed.",
     )
     EVALUATION_FAILED = (
         "EvaluationFailed",
-        "The candidate is proven too bad on the held-out set.",
+        "The held-out set proves that the candidate is too bad.",
         (
             "Train a better adapter, or relax `spec.evaluation.metrics`; "
-            "the report at `reportURI` in `status.history` holds every answer."
+            "the report at `reportURI` in `status.history` has every answer."
         ),
     )
     EVALUATION_ERROR = (
         "EvaluationError",
         "The evaluation could not measure; it runs again every five minutes.",
-        "Mend what the message names.",
+        "Fix what the message names.",
     )
-    SHIFTING = ("Shifting", "A new weight is on its way to every replica.", "Nothing: it goes on by itself.")
-    WEIGHT_SET = ("WeightSet", "Every ready replica routes by the new weight.", "Nothing: it goes on by itself.")
+    SHIFTING = ("Shifting", "Not every ready replica routes by the new weight yet.", "No action needed.")
+    WEIGHT_SET = ("WeightSet", "Every ready replica routes by the new weight.", "No action needed.")
     OBSERVING = (
         "Observing",
         "Live metrics of the candidate and the incumbent are being compared.",
-        "Nothing: it goes on by itself.",
+        "No action needed.",
     )
     GUARDRAIL_FAILED = (
         "GuardrailFailed",
         "Live evidence shows that the candidate breaks a guardrail.",
-        "Train a better adapter, or relax `spec.analysis.metrics` where they ask too much.",
+        "Train a better adapter, or relax `spec.analysis.metrics` if they are too strict.",
     )
     INCONCLUSIVE = (
         "Inconclusive",
-        "The evidence proves the candidate neither good nor bad; `onInconclusive` is Pause.",
-        "`kubectl annotate adep <name> tunewright.dev/promote=<revision>@<anything>`, or `.../abort=...`.",
+        "The evidence is not enough for Pass or Fail; `onInconclusive` is Pause.",
+        "`kubectl annotate adep <name> tunewright.dev/promote=<revision>@<request ID>`, or `.../abort=...`.",
     )
     INCONCLUSIVE_ROLLED_BACK = (
         "InconclusiveRolledBack",
-        "The evidence proves the candidate neither good nor bad; `onInconclusive` is Rollback.",
+        "The evidence is not enough for Pass or Fail; `onInconclusive` is Rollback.",
         (
-            "Ask for less, or give a larger held-out set or more traffic; "
-            "then `kubectl annotate adep <name> tunewright.dev/retry=<revision>@<anything>`."
+            "Lower the requirements, or provide a larger held-out set or more traffic; "
+            "then `kubectl annotate adep <name> tunewright.dev/retry=<revision>@<request ID>`."
         ),
     )
-    STEP_PASSED = ("StepPassed", "A step's verdict is Pass.", "Nothing: it goes on by itself.")
+    STEP_PASSED = ("StepPassed", "A step's verdict is Pass.", "No action needed.")
     STEP_PROMOTED = (
         "StepPromoted",
-        "A step was passed by a person's word (promote, or `onInconclusive: Promote`).",
-        "Nothing: it goes on by itself.",
+        "A step was passed by a manual request (promote) or by `onInconclusive: Promote`.",
+        "No action needed.",
     )
     AWAITING_PROMOTION = (
         "AwaitingPromotion",
-        "A pause step waits for a person.",
-        "`kubectl annotate adep <name> tunewright.dev/promote=<revision>@<anything>`, or `.../abort=...`.",
+        "A pause step waits for a manual request.",
+        "`kubectl annotate adep <name> tunewright.dev/promote=<revision>@<request ID>`, or `.../abort=...`.",
     )
-    PAUSING = ("Pausing", "A pause step waits for its time to pass.", "Nothing: it goes on when the time has passed.")
-    BAKING = ("Baking", "The candidate answers everybody and is still watched.", "Nothing: it goes on by itself.")
+    PAUSING = (
+        "Pausing",
+        "A pause step waits until its time is over.",
+        "No action needed: the rollout continues when the time is over.",
+    )
+    BAKING = ("Baking", "The candidate answers all requests and is still watched.", "No action needed.")
     PROMOTED = (
         "Promoted",
-        "The candidate survived its bake and is the stable revision.",
-        "Nothing: the rollout is done.",
+        "The candidate's bake ended, and the candidate is now the stable revision.",
+        "No action needed: the rollout is done.",
     )
     ABORT_REQUESTED = (
         "AbortRequested",
-        "A person asked to abort.",
-        "Nothing: the candidate's requests move back by themselves.",
+        "A manual request aborted the rollout.",
+        "No action needed: the candidate's requests move back automatically.",
     )
     ROLLBACK_REQUESTED = (
         "RollbackRequested",
-        "A person asked to return to an earlier revision.",
-        "Nothing: the earlier revision is the next candidate.",
+        "A manual request asked for an earlier revision.",
+        "No action needed: the earlier revision is the next candidate.",
     )
-    RETRY_REQUESTED = ("RetryRequested", "A person asked to try again.", "Nothing: it goes on by itself.")
+    RETRY_REQUESTED = ("RetryRequested", "A manual request asked for another try.", "No action needed.")
     REQUEST_IGNORED = (
         "RequestIgnored",
-        "An annotation asked for something that does not apply now.",
-        "Correct the annotation as the message says, or leave it: it does nothing.",
+        "A manual request does not apply now.",
+        "Correct the annotation as the message describes, or leave it: it does nothing.",
     )
     SUPERSEDED = (
         "Superseded",
-        "Another adapter was asked for before the candidate was promoted.",
-        "Nothing: the other adapter is the next candidate.",
+        "Another adapter was requested before the candidate was promoted.",
+        "No action needed: the other adapter is the next candidate.",
     )
     WITHDRAWING = (
         "Withdrawing",
-        "The candidate's requests are moving back before it is recorded as ended.",
-        "Nothing: it goes on by itself.",
+        "The candidate's requests move back; after that, the candidate is recorded as ended.",
+        "No action needed.",
     )
     CANDIDATE_HEALTHY = (
         "CandidateHealthy",
-        "Nothing speaks against the candidate, or the last one was promoted.",
-        "Nothing: this is as it should be.",
+        "There is no evidence against the candidate, or the last one was promoted.",
+        "No action needed.",
     )
     NO_CANDIDATE = (
         "NoCandidate",
-        "No candidate is on its way.",
-        "Nothing: another adapter in the spec, or a newer job that it selects, brings one.",
+        "No candidate is being rolled out.",
+        "No action needed: another adapter in the spec, or a newer job of the selector, becomes the candidate.",
     )

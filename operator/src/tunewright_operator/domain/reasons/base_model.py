@@ -10,20 +10,20 @@ class BaseModelReason(Reason):
 
     INSPECTED = (
         "Inspected",
-        "Revision and digest are known: jobs and servers may use the model.",
-        "Nothing: this is as it should be.",
+        "Revision and digest are known: jobs and servers can use the model.",
+        "No action needed.",
     )
-    INSPECTING = ("Inspecting", "A Job reads the files and computes their digest.", "Nothing: it goes on by itself.")
+    INSPECTING = ("Inspecting", "A Job reads the files and computes their digest.", "No action needed.")
     INSPECTION_RETRYING = (
         "InspectionRetrying",
-        "The inspection failed for a passing reason and runs again.",
-        "Nothing, if the next run succeeds; else mend what the message names.",
+        "The inspection failed with a transient error and runs again.",
+        "No action needed if the next run succeeds; otherwise fix what the message names.",
         TRANSIENT,
     )
     INSPECTION_FAILED = (
         "InspectionFailed",
-        "The inspection failed without saying why; the message holds the pod's last words.",
-        "Mend what they name; the inspection runs again by itself every five minutes.",
+        "The inspection ended without a result; the message has the pod's last log lines.",
+        "Fix the error shown in the last log lines; the inspection runs again automatically.",
     )
     IN_USE = (
         "InUse",

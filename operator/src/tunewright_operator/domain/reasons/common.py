@@ -1,7 +1,8 @@
-"""Every reason that a condition can carry, each beside what it means and what to do: reasons are API.
+"""Every reason that a condition of the operator can carry, with its meaning and its remedy: reasons are API.
 
-`docs/reference/conditions.md` is rendered from this module and from the enums of what pods report, which stand in their
-own packages. Add a reason to its kind's enum; where nobody must act, its remedy begins with "Nothing".
+`docs/reference/conditions.md` is rendered from this package and from the enums of the reasons that pods report, which
+are in the pods' own packages. To add a reason, add it to the enum of its kind. If a user has nothing to do, its remedy
+begins with "No action needed".
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ class CommonReason(Reason):
 
     BASE_MODEL_NOT_FOUND = (
         "BaseModelNotFound",
-        "No BaseModel of that name exists.",
-        "Name one that `kubectl get basemodels` lists, or ask the platform team for it.",
+        "No BaseModel has this name.",
+        "Use a name that `kubectl get basemodels` lists, or ask the platform team to add the model.",
     )
     BASE_MODEL_NOT_ALLOWED = (
         "BaseModelNotAllowed",
-        "The BaseModel does not admit this namespace (`spec.allowedNamespaces`).",
-        "Ask the platform team to admit the namespace, or use another base model.",
+        "The BaseModel does not allow this namespace (`spec.allowedNamespaces`).",
+        "Ask the platform team to allow the namespace, or use another base model.",
     )
     BASE_MODEL_NOT_READY = (
         "BaseModelNotReady",
         "The BaseModel's revision and digest are not known yet.",
-        "Nothing while it is being inspected; else see the BaseModel's own Ready condition.",
+        "No action needed while the model is being inspected; otherwise see the BaseModel's Ready condition.",
     )
     SECRET_NOT_FOUND = (
         "SecretNotFound",
@@ -41,49 +42,49 @@ class CommonReason(Reason):
     )
     SECRET_NOT_ALLOWED = (
         "SecretNotAllowed",
-        "The Secret does not carry the label `tunewright.dev/use: allowed`.",
-        "`kubectl label secret <name> tunewright.dev/use=allowed`, if jobs of this namespace may use it.",
+        "The Secret does not have the label `tunewright.dev/use: allowed`.",
+        "If pods of this namespace may use the Secret, run `kubectl label secret <name> tunewright.dev/use=allowed`.",
     )
     INVALID_URI = (
         "InvalidURI",
-        "An `s3://` address could mean two things or names no bucket.",
+        "An `s3://` address is ambiguous or names no bucket.",
         "Write it as `s3://bucket/prefix` without `..`, empty segments, escapes or wildcards.",
     )
     JOB_REFUSED = (
         "JobRefused",
-        (
-            "The API server refused to create or change an object of the resource: "
-            "quota, admission policy or missing rights."
-        ),
-        "The message is the server's own; raise the quota or change the policy that it names.",
+        "The API server refused to create or change an object: a quota, an admission policy or missing rights.",
+        "Change the quota, the policy or the rights that caused this.",
     )
     NAME_TAKEN = (
         "NameTaken",
-        "An object of the needed name exists and belongs to another.",
-        "Delete it, or create this resource anew under another name.",
+        "An object with the required name exists and has another owner.",
+        "Delete that object, or create this resource again under another name.",
     )
     INVALID_SCHEMA = (
         "InvalidSchema",
-        "The schema of a metric in `spec.evaluation.metrics` is no JSON Schema, or one that is never run.",
-        "Correct it as the message says.",
+        "The schema of a metric in `spec.evaluation.metrics` is not a JSON Schema, or is one that is not supported.",
+        "Correct the schema.",
     )
     UNREADABLE_RESOURCE = (
         "UnreadableResource",
-        "The resource does not fit the operator's version: its CRD is newer or older. What it serves stays as it is.",
+        (
+            "The operator cannot read the resource, because the installed CRD is older or newer than the operator. "
+            "What the resource serves stays as it is."
+        ),
         "Install the CRDs of the operator's version (`crds.enabled=true`), or correct the field in the message.",
     )
     INTERNAL_ERROR = (
         "InternalError",
-        "The operator failed in a way that it has no word for; it tries again by itself, ever more slowly.",
-        "Report the message, with the operator's log of that time.",
+        "Unexpected operator error; retried with exponential backoff.",
+        "Report this message, together with the operator's log of that time.",
     )
     POD_PENDING = (
         "PodPending",
-        "The pod does not run yet; the message is what the scheduler or the kubelet says.",
-        "If it stays: free or add capacity, or mend the image name that the message gives.",
+        "The pod does not run yet; the message is from the scheduler or the kubelet.",
+        "If the pod stays pending, free or add capacity, or correct the image name that the message shows.",
     )
 
 
 def condition_reason(word: str, fallback: Reason) -> str:
-    """Return a pod's word for what happened when it is a valid condition reason, else the fallback."""
+    """Return the reason that a pod reported if it is a valid condition reason, otherwise the fallback."""
     return word if _REASON.match(word) else fallback.value

@@ -6,60 +6,63 @@ from tunewright_contracts.reasons import TRANSIENT, Reason
 
 
 class FineTuneJobReason(Reason):
-    """Reasons of a FineTuneJob's conditions that the operator finds itself."""
+    """Reasons of a FineTuneJob's conditions that the operator itself finds."""
 
-    PENDING = ("Pending", "The step has not begun.", "Nothing: it begins when the step before it is done.")
+    PENDING = ("Pending", "The step has not started.", "No action needed: it starts when the previous step is done.")
     PREPARING = (
         "Preparing",
-        "A Job without accelerator reads, checks and splits the dataset.",
-        "Nothing: it goes on by itself.",
+        "A Job without an accelerator reads, checks and splits the dataset.",
+        "No action needed.",
     )
-    PREPARED = ("Prepared", "The dataset is valid, split and stored.", "Nothing: training follows by itself.")
+    PREPARED = ("Prepared", "The dataset is valid, split and stored.", "No action needed: training follows.")
     QUEUED = (
         "Queued",
-        "The train Job waits for its queue's quota (Kueue).",
-        "Nothing: it starts when the queue has room. If it stays, raise the queue's quota.",
+        "The train Job waits for quota of its queue (Kueue).",
+        "No action needed: it starts when the queue has room. If it waits too long, raise the queue's quota.",
     )
-    STARTING = ("Starting", "The train Job exists; its pod has not begun to train.", "Nothing: it goes on by itself.")
-    TRAINING = ("Training", "The adapter is being trained.", "Nothing: it goes on by itself.")
-    TRAINED = ("Trained", "Training ended.", "Nothing: evaluation follows by itself.")
+    STARTING = ("Starting", "The train Job exists; its pod does not train yet.", "No action needed.")
+    TRAINING = ("Training", "The adapter is being trained.", "No action needed.")
+    TRAINED = ("Trained", "The training is done.", "No action needed: the evaluation follows.")
     EVALUATING = (
         "Evaluating",
-        "The held-out split is scored with the adapter off and on.",
-        "Nothing: it goes on by itself.",
+        "The held-out split is being scored with the adapter off and on.",
+        "No action needed.",
     )
-    EVALUATED = ("Evaluated", "The held-out split was scored.", "Nothing: publication follows by itself.")
-    PUBLISHING = ("Publishing", "The adapter is being written to storage.", "Nothing: it goes on by itself.")
-    PUBLISHED = ("Published", "The adapter and its manifest are in storage.", "Nothing: the job is done.")
+    EVALUATED = ("Evaluated", "The held-out split is scored.", "No action needed: publishing follows.")
+    PUBLISHING = ("Publishing", "The adapter is being written to storage.", "No action needed.")
+    PUBLISHED = ("Published", "The adapter and its manifest are in storage.", "No action needed: the job is done.")
     SUCCEEDED = (
         "Succeeded",
         "The adapter is published; its address is in `status.adapter`.",
-        "Nothing: an AdapterDeployment may serve it.",
+        "No action needed: an AdapterDeployment can serve the adapter.",
     )
     SUSPENDED = ("Suspended", "`spec.suspend` is true.", "Set it to false to continue from the newest checkpoint.")
     RETRYING = (
         "Retrying",
-        "An attempt failed for a reason that may pass; the next one starts after a pause.",
+        "An attempt failed with an error that a retry may fix; the next attempt starts after a pause.",
         (
-            "Nothing, if the next attempt succeeds; "
-            "else mend what the message names before `spec.retry.maxRestarts` is reached."
+            "No action needed if the next attempt succeeds; "
+            "otherwise fix what the message names before `spec.retry.maxRestarts` is reached."
         ),
         TRANSIENT,
     )
     CONFIG_MAP_NOT_FOUND = (
         "ConfigMapNotFound",
-        "A ConfigMap that a dataset source names does not exist in the job's namespace.",
-        "Create it, or correct `spec.dataset.sources`.",
+        "A ConfigMap that `spec.dataset.sources` names does not exist in the job's namespace.",
+        "Create the ConfigMap, or create another job with correct `spec.dataset.sources`.",
     )
     DEADLINE_EXCEEDED = (
         "DeadlineExceeded",
-        "Pods of this job ran longer than `spec.activeDeadlineSeconds`.",
+        "The job's pods ran longer than `spec.activeDeadlineSeconds`.",
         "Raise it to continue from the newest checkpoint.",
     )
     RESTARTS_EXHAUSTED = (
         "RestartsExhausted",
-        "An attempt failed and `spec.retry.maxRestarts` allows no other; Succeeded's reason says why it failed.",
-        "Mend the cause and raise `spec.retry.maxRestarts` to continue from the newest checkpoint.",
+        (
+            "An attempt failed and `spec.retry.maxRestarts` allows no other; "
+            "the reason of the condition Succeeded shows why it failed."
+        ),
+        "Fix the cause and raise `spec.retry.maxRestarts` to continue from the newest checkpoint.",
     )
     OUT_OF_MEMORY = (
         "OutOfMemory",
@@ -68,27 +71,31 @@ class FineTuneJobReason(Reason):
     )
     POD_KILLED = (
         "PodKilled",
-        "The container ended without a result; the message holds exit code and last words.",
-        "Mend what the last words name.",
+        "The container ended without a result; the message has its exit code and its last log lines.",
+        "Fix the error shown in the last log lines.",
     )
-    POD_EVICTED = ("PodEvicted", "The kubelet evicted the pod; the message is its own.", "Raise the resource it names.")
+    POD_EVICTED = (
+        "PodEvicted",
+        "The kubelet evicted the pod; the message is from the kubelet.",
+        "Raise the resource that the message names.",
+    )
     POD_LOST = (
         "PodLost",
         "The pod disappeared before its result was read; the phase runs again.",
-        "Nothing: it goes on by itself.",
+        "No action needed.",
     )
     PREEMPTED = (
         "Preempted",
-        "The cluster took the pod away (preemption, drain); the job resumes. No restart is counted.",
-        "Nothing: it goes on by itself.",
+        "The cluster removed the pod (preemption, drain); the job resumes. This is not counted as a restart.",
+        "No action needed.",
     )
     INTERRUPTED = (
         "Interrupted",
-        "The pod was told to stop and wrote a checkpoint; the job resumes. No restart is counted.",
-        "Nothing: it goes on by itself.",
+        "The pod was stopped and wrote a checkpoint; the job resumes. This is not counted as a restart.",
+        "No action needed.",
     )
     RESULT_INCOMPLETE = (
         "ResultIncomplete",
-        "The pod reported success without the facts that success needs: trainer image and operator do not fit.",
-        "Install operator and trainer image of one release.",
+        "The pod reported success with an incomplete result: trainer image and operator are of different releases.",
+        "Install the operator and the trainer image of one release.",
     )

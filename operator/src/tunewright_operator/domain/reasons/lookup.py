@@ -1,4 +1,4 @@
-"""From a condition's reason, which is a plain word on the wire, back to its documented form."""
+"""Find the documented reason for the text of a condition's reason."""
 
 from __future__ import annotations
 
@@ -22,7 +22,5 @@ _OWN: Final[Mapping[Kind, type[Reason]]] = {
 
 
 def find_reason(kind: Kind, word: str) -> Reason | None:
-    """Return the operator's reason that a word stands for in a condition of a kind;
-    None when a pod reported the word.
-    """
+    """Return the operator's reason that a condition of a kind names; None if the reason is one that a pod reported."""
     return next((reason for enum in (_OWN[kind], CommonReason) for reason in enum if reason == word), None)

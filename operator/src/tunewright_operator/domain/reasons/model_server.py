@@ -8,30 +8,33 @@ from tunewright_contracts.reasons import Reason
 class ModelServerReason(Reason):
     """Reasons of a ModelServer's conditions."""
 
-    SERVING = ("Serving", "Enough replicas are ready and serve the plan.", "Nothing: clients may ask.")
+    SERVING = ("Serving", "Enough replicas are ready and serve the plan.", "No action needed.")
     STARTING = (
         "Starting",
-        "Replicas are starting: fetching the base model, loading it, loading the plan's adapters.",
-        "Nothing: it goes on by itself.",
+        "Replicas are starting: they fetch and load the base model, then they load the plan's adapters.",
+        "No action needed.",
     )
     UPDATING = (
         "Updating",
-        "Pods of an older template are being replaced, one at a time.",
-        "Nothing: it goes on by itself.",
+        "Pods of an older template are being replaced.",
+        "No action needed.",
     )
     CONVERGING = (
         "Converging",
-        "A new plan is written, and not every ready replica reports it yet.",
-        "Nothing: it goes on by itself.",
+        "A new plan is written, and not every ready replica has applied it yet.",
+        "No action needed.",
     )
-    SCALED_TO_ZERO = ("ScaledToZero", "`spec.replicas` is 0: nothing answers.", "Raise `spec.replicas`.")
+    SCALED_TO_ZERO = ("ScaledToZero", "`spec.replicas` is 0: no pod answers.", "Raise `spec.replicas`.")
     NEEDS_SURGE = (
         "NeedsSurge",
         "The pod template changed, and the only replica cannot be replaced without an outage.",
-        "Set `updateStrategy.maxSurge` to 1 (a second accelerator for a while), add a replica, or scale to 0 and back.",
+        (
+            "Set `updateStrategy.maxSurge` to 1 (this needs a second accelerator during the update), add a replica, "
+            "or scale to 0 and back."
+        ),
     )
     REPLICAS_UNAVAILABLE = (
         "ReplicasUnavailable",
-        "Fewer replicas are ready than the pool needs; the message says what the kubelet or the pod says.",
-        "Mend what the message names: image, credentials, memory, capacity.",
+        "Fewer replicas are ready than the pool needs; the message is from the kubelet or the pod.",
+        "Fix what the message names: image, credentials, memory or capacity.",
     )

@@ -1,6 +1,6 @@
-"""What a rollout does about its Jobs.
+"""What a rollout does with its Jobs.
 
-An action that was interrupted after any of its writes is decided again, and goes on.
+If an action is interrupted after any of its writes, it is decided again and continues there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class JobReference:
 
 @dataclasses.dataclass(frozen=True)
 class WantedInspection:
-    """The inspection that the spec's address needs; Job and request have the same name."""
+    """The inspection for the address in the spec; its Job and its request have the same name."""
 
     name: str
     uri: str
@@ -28,7 +28,7 @@ class WantedInspection:
 
 @dataclasses.dataclass(frozen=True)
 class WantedEvaluation:
-    """The evaluation that the candidate's current step waits for; Job, request and token have the same name."""
+    """The evaluation of the candidate's current step; its Job, its request and its token have the same name."""
 
     name: str
     candidate: CandidateRevision
@@ -39,7 +39,7 @@ class WantedEvaluation:
 
 @dataclasses.dataclass(frozen=True)
 class EnsureInspection:
-    """Create the Job that reads the manifest at an address, and its request, as far as they do not exist."""
+    """Create the Job that reads the manifest at an address, and its request, unless they exist."""
 
     inspection: WantedInspection
 
@@ -53,14 +53,14 @@ class DeleteInspection:
 
 @dataclasses.dataclass(frozen=True)
 class EnsureEvaluation:
-    """Create an evaluation's Job, its request and its first token, as far as they do not exist."""
+    """Create an evaluation's Job, its request and its first token, unless they exist."""
 
     evaluation: WantedEvaluation
 
 
 @dataclasses.dataclass(frozen=True)
 class RenewToken:
-    """Give a running evaluation a new token before its token expires."""
+    """Give a running evaluation a new token before the old one expires."""
 
     evaluation: WantedEvaluation
     job: JobReference
@@ -68,7 +68,7 @@ class RenewToken:
 
 @dataclasses.dataclass(frozen=True)
 class RemoveEvaluations:
-    """Delete the evaluations that no step waits for, with everything that they own."""
+    """Delete evaluations that no step waits for, with everything that they own."""
 
     jobs: tuple[JobReference, ...]
 

@@ -1,9 +1,9 @@
 """The rollout of one alias as a state machine: `decide(situation, now)` → the next status, one transition at a time.
 
-Everything durable is in the status, and every transition is one write of it: whatever happens between two writes, the
-next look decides the same. An alias has a `stable` revision, or none yet, and at most one candidate, which goes through
-the spec's steps and a bake. `stable` changes only when the bake ends; until then the incumbent stays loaded and can
-have all requests back by one write.
+Everything durable is in the status, and each transition is one write of the status. So after an interruption between
+two writes, the next reconciliation makes the same decision. An alias has a `stable` revision, or none yet, and at most
+one candidate. The candidate goes through the spec's steps and a bake. `stable` changes only when the bake ends: until
+then the incumbent stays loaded, and one write gives all requests back to it.
 """
 
 from __future__ import annotations
@@ -39,20 +39,21 @@ from tunewright_operator.domain.rollout.observation import (
 )
 from tunewright_operator.domain.rollout.requests import Request, list_pending, record_handled
 from tunewright_operator.domain.rollout.selection import Choice, choose_adapter
+from tunewright_operator.domain.sentences import join_sentences
 from tunewright_operator.domain.serving.weights import desired_targets
 
 UNSEEN_SECONDS = 2.0
-"""When to look again for a server that no loop has polled yet: about as often as a busy one is polled."""
+"""Pause while the server's loop has not reported yet: about as long as between two polls of a busy server."""
 
 AnyRevision = TypeVar("AnyRevision", bound=Revision)
 Rule = Callable[[Situation, dt.datetime], Decision | None]
 
 
 def decide(situation: Situation, now: dt.datetime) -> Decision:
-    """Return the next status, and what is done about Jobs before it is written.
+    """Return the next status, and the actions on Jobs before it is written.
 
-    The actions follow from the status as it was read: a Job's report is not removed before the status holds
-    what came of it.
+    The actions follow from the status as it was read: a Job's report is removed only after the status has recorded what
+    follows from it.
     """
     decision = _decide_status(situation, now)
     actions = (*plan_inspection(situation, now), *plan_evaluations(situation, now))
@@ -62,7 +63,7 @@ def decide(situation: Situation, now: dt.datetime) -> Decision:
 
 
 def _decide_status(situation: Situation, now: dt.datetime) -> Decision:
-    """Return the first decision that a rule makes; the rules' order is their precedence."""
+    """Return the decision of the first rule that makes one."""
     for rule in (_handle_request, _finish_ending, _follow_address, _supersede, _advance, _accept):
         decision = rule(situation, now)
         if decision is not None:
@@ -71,7 +72,7 @@ def _decide_status(situation: Situation, now: dt.datetime) -> Decision:
 
 
 def _handle_request(situation: Situation, now: dt.datetime) -> Decision | None:
-    """Handle the first pending annotation; its record and its effect are one write."""
+    """Handle the first pending request; one write records it together with its effect."""
     pending = list_pending(situation.annotations, situation.status.last_handled_requests)
     if not pending:
         return None
@@ -80,7 +81,7 @@ def _handle_request(situation: Situation, now: dt.datetime) -> Decision | None:
     decision = (
         act(situation, request, now)
         if request.revision
-        else _ignore(situation, request, "write it as <revision>@<nonce>")
+        else _ignore(situation, request, "write it as <revision>@<request ID>")
     )
     if decision is None:
         return None
@@ -95,7 +96,7 @@ def _ignore(situation: Situation, request: Request, why: str) -> Decision:
 
 
 def _current(situation: Situation, request: Request) -> CandidateRevision | None:
-    """Return the candidate when the request names it and it is not ending."""
+    """Return the candidate if the request names it and it is not ending."""
     candidate = situation.candidate
     if candidate is None or candidate.ending is not None or candidate.revision != request.revision:
         return None
@@ -112,53 +113,54 @@ def _abort(situation: Situation, request: Request, _: dt.datetime) -> Decision:
 
 
 def _promote(situation: Situation, request: Request, now: dt.datetime) -> Decision:
-    """Pass the current step by a person's word; in the bake, end it."""
+    """Pass the current step, or end the bake, on request."""
     candidate = _current(situation, request)
     if candidate is None:
         return _ignore(situation, request, f"{request.revision} is not the candidate")
     if candidate.step_started_at is None:
-        return _ignore(situation, request, "no step waits for a person now")
+        return _ignore(situation, request, "no step can be passed now")
     message = f"promoted by annotation {request.value}"
     if candidate.step < len(situation.spec.rollout.steps):
         if situation.spec.rollout.steps[candidate.step].set_weight is not None:
-            return _ignore(situation, request, "a new weight is still on its way to the replicas")
+            return _ignore(situation, request, "not every replica routes by the new weight yet")
         notice = Notice(Why.STEP_PROMOTED, f"{candidate.revision} passed step {candidate.step}: {message}")
-        return transitions.step_on(situation.status, candidate, notice)
+        return transitions.begin_next_step(situation.status, candidate, notice)
     return transitions.promote(situation, candidate, now, message)
 
 
 def _retry(situation: Situation, request: Request, now: dt.datetime) -> Decision:  # noqa: PLR0911 - a chain of early decisions
-    """Begin the current step again, or let a revision that was rolled back try once more."""
+    """Begin the current step again, or accept a revision again that was rolled back."""
     candidate = _current(situation, request)
     if candidate is not None and candidate.step >= len(situation.spec.rollout.steps):
-        # A bake compares with the incumbent's last window, which a second bake would not have: nobody asks it by now.
-        return _ignore(situation, request, f"{candidate.revision} bakes; wait for its end, or abort it")
+        # A bake compares with the incumbent's last window. A second bake would have none, without requests to it.
+        return _ignore(situation, request, f"{candidate.revision} is in its bake; wait for its end, or abort it")
     if candidate is not None:
         after = situation.status.updated(candidate=candidate.begin_step(candidate.step))
-        message = f"{candidate.revision} begins step {candidate.step} again: annotation {request.value}"
+        message = f"{candidate.revision} begins step {candidate.step} again, as annotation {request.value} requests."
         return Decision(after, (Notice(Why.RETRY_REQUESTED, message),))
     if situation.candidate is not None:
         return _ignore(situation, request, f"{situation.candidate.revision} is the candidate; abort it first")
     wanted = choose_adapter(situation, now).revision
     revision = _find(situation.status, wanted, request.revision)
     if revision is None:
-        return _ignore(situation, request, f"{request.revision} is neither what the spec names nor in the history")
+        return _ignore(situation, request, f"{request.revision} is neither in the spec nor in the history")
     if situation.status.stable is not None and revision.digest == situation.status.stable.digest:
-        return _ignore(situation, request, f"{request.revision} is stable already")
+        return _ignore(situation, request, f"{request.revision} is already stable")
     if (
         wanted is not None
         and wanted.digest != revision.digest
-        and not history.is_barred(situation.status.history, wanted.digest)
+        and not history.is_excluded(situation.status.history, wanted.digest)
     ):
-        # It would be superseded at the next look, and its refusal forgotten.
-        why = f"the spec names {wanted.revision}; let spec.adapter name {request.revision} first"
+        # The next reconciliation would supersede it, and it would no longer be excluded.
+        why = f"the spec names {wanted.revision}; change spec.adapter to {request.revision} first"
         return _ignore(situation, request, why)
     accepted = _accept_revision(situation.status, revision, now, step=0)
-    return Decision(accepted, (Notice(Why.RETRY_REQUESTED, f"{revision.revision} may try again: {request.value}"),))
+    message = f"{revision.revision} is the candidate again, as annotation {request.value} requests."
+    return Decision(accepted, (Notice(Why.RETRY_REQUESTED, message),))
 
 
 def _roll_back(situation: Situation, request: Request, now: dt.datetime) -> Decision | None:
-    """Return to an earlier revision; a candidate on its way is withdrawn first, and the request waits for that."""
+    """Return to an earlier revision. If there is a candidate, it is withdrawn first, and the request waits for that."""
     entry = history.find_revision(situation.status.history, request.revision)
     if entry is None or not any(
         past.digest == entry.digest and past.outcome is Outcome.PROMOTED for past in situation.status.history
@@ -169,16 +171,16 @@ def _roll_back(situation: Situation, request: Request, now: dt.datetime) -> Deci
         return _ignore(situation, request, f"{request.revision} is stable; abort the candidate to stay with it")
     candidate = situation.candidate
     if candidate is not None and candidate.ending is None and candidate.digest == entry.digest:
-        # To withdraw it would give its requests back to what the person flees.
-        return _ignore(situation, request, f"{request.revision} is the candidate already")
+        # Withdrawing it would give its requests back to the revision that the user wants to leave.
+        return _ignore(situation, request, f"{request.revision} is already the candidate")
     if candidate is not None:
         return None
     revision = history.as_revision(entry)
     skips = history.may_skip_steps(situation.status.history, revision, named=True)
     status = situation.status
-    message = f"back to {revision.revision}: annotation {request.value}"
+    message = f"Rollback to {revision.revision}, as annotation {request.value} requests."
     if stable is not None:
-        # Else the spec, which still names it, would bring it back at once.
+        # The entry excludes the revision; otherwise the spec, which still names it, would bring it back at once.
         left = HistoryEntry(
             **history.as_revision(stable).model_dump(),
             outcome=Outcome.ROLLED_BACK,
@@ -201,7 +203,7 @@ def _find(status: AdapterDeploymentStatus, wanted: Revision | None, name: str) -
 
 
 def _finish_ending(situation: Situation, now: dt.datetime) -> Decision | None:
-    """Record a withdrawn candidate once every ready replica routes without it."""
+    """Record the end of a withdrawn candidate when every ready replica routes without it."""
     candidate = situation.candidate
     if candidate is None or candidate.ending is None:
         return None
@@ -213,7 +215,9 @@ def _finish_ending(situation: Situation, now: dt.datetime) -> Decision | None:
         case Seen(facts):
             withdrawn, after = facts.targets is None or facts.is_everywhere(desired_targets(situation.status)), None
     if not withdrawn:
-        message = f"{candidate.ending.reason}: {candidate.revision} is losing its requests. {candidate.ending.message}"
+        message = join_sentences(
+            f"{candidate.ending.reason}: the requests of {candidate.revision} move back.", candidate.ending.message
+        )
         return transitions.hold(situation.status, Why.WITHDRAWING, message, after=after)
     ending = candidate.ending
     entry = history.end_candidate(candidate, ending.outcome, ending.reason, ending.message, format_time(now))
@@ -222,10 +226,10 @@ def _finish_ending(situation: Situation, now: dt.datetime) -> Decision | None:
 
 
 def _follow_address(situation: Situation, now: dt.datetime) -> Decision | None:
-    """Read an adapter from where the spec says it lies by now, when its old address serves no more;
-    its digest says that it is the same.
+    """Read an adapter from the new address in the spec if it cannot be loaded from its old one.
 
-    An address that works is kept: the new one may be refused, and would take the alias' answers with it.
+    The same digest proves that it is the same adapter. An address that works is kept: the server may refuse the new
+    one, and then the alias would have no answers.
     """
     wanted, status, server = choose_adapter(situation, now).revision, situation.status, situation.server
     if wanted is None or not isinstance(server, Seen) or not server.facts.has_trouble_with(wanted.revision):
@@ -233,19 +237,19 @@ def _follow_address(situation: Situation, now: dt.datetime) -> Decision | None:
     after = status.updated(candidate=_move(status.candidate, wanted), stable=_move(status.stable, wanted))
     if after == status:
         return None
-    notice = Notice(Why.ADDRESS_CHANGED, f"{wanted.revision} is read from {wanted.uri} from now on.")
+    notice = Notice(Why.ADDRESS_CHANGED, f"{wanted.revision} is now read from {wanted.uri}.")
     return Decision(after, (notice,), again=True)
 
 
 def _move(revision: AnyRevision | None, wanted: Revision) -> AnyRevision | None:
-    """Return a revision with the wanted one's address where both have the same digest."""
+    """Return a revision with the wanted one's address if both have the same digest."""
     if revision is None or revision.digest != wanted.digest:
         return revision
     return revision.updated(uri=wanted.uri)
 
 
 def _supersede(situation: Situation, now: dt.datetime) -> Decision | None:
-    """Withdraw the candidate when the spec, or a person's rollback, asks for another revision."""
+    """Withdraw the candidate if the spec or a rollback request asks for another revision."""
     candidate = situation.candidate
     if candidate is None or candidate.ending is not None:
         return None
@@ -255,34 +259,34 @@ def _supersede(situation: Situation, now: dt.datetime) -> Decision | None:
         if request.verb is Verb.ROLLBACK
     ]
     if asked:
-        message = f"a rollback to {asked[0].revision} was asked for"
-        # Aborted, not superseded: else the spec, which still names it, would bring it back at once.
+        message = f"a rollback to {asked[0].revision} was requested"
+        # Aborted and not superseded: otherwise the spec, which still names it, would bring it back at once.
         return transitions.withdraw(situation.status, candidate, Outcome.ABORTED, Why.ROLLBACK_REQUESTED, message)
     wanted = choose_adapter(situation, now).revision
     if wanted is None or wanted.digest == candidate.digest or situation.spec.paused:
         return None
-    if history.is_barred(situation.status.history, wanted.digest):
+    if history.is_excluded(situation.status.history, wanted.digest):
         return None
     baking = candidate.step >= len(situation.spec.rollout.steps)
     alone = situation.status.stable is None and candidate.weight > 0
     if baking or alone:
-        return None  # It waits: taking the only revision that answers would leave the alias with none.
+        return None  # The new revision waits: otherwise no revision would answer the alias.
     return transitions.withdraw(
         situation.status,
         candidate,
         Outcome.SUPERSEDED,
         Why.SUPERSEDED,
-        f"{wanted.revision} was asked for before it was promoted",
+        f"{wanted.revision} was requested before it was promoted",
     )
 
 
 def _accept(situation: Situation, now: dt.datetime) -> Decision | None:  # noqa: PLR0911 - a chain of early decisions
-    """Take what the spec names as the candidate, when it is neither stable nor barred."""
+    """Accept what the spec names as the candidate, unless it is stable or excluded."""
     choice, status = choose_adapter(situation, now), situation.status
     if isinstance(situation.server, Unseen) and status.stable is not None and _names_nothing_new(choice, status):
-        # It answers as before for all that is known, and nothing is to be done.
-        return Decision(status, look_after=UNSEEN_SECONDS)
-    refused = _look_at_server(situation)
+        # As far as is known, the alias answers as before, and there is nothing to do.
+        return Decision(status, reconcile_after_seconds=UNSEEN_SECONDS)
+    refused = _check_server(situation)
     if refused is not None and (choice.revision is not None or choice.reason is None or _is_stalled(refused)):
         return refused
     if choice.revision is None:
@@ -294,18 +298,19 @@ def _accept(situation: Situation, now: dt.datetime) -> Decision | None:  # noqa:
     revision = choice.revision
     if status.stable is not None and revision.digest == status.stable.digest:
         return _consider(choice, status)
-    if history.is_barred(status.history, revision.digest):
+    if history.is_excluded(status.history, revision.digest):
         considered = _consider(choice, status)
         message = (
-            f"{revision.revision} was rolled back or aborted before. Train a better one, or annotate"
-            f" tunewright.dev/retry={revision.revision}@<anything> to insist."
+            f"{revision.revision} was rolled back or aborted before. Train a better adapter, or annotate"
+            f" tunewright.dev/retry={revision.revision}@<request ID> to try it again."
         )
         status = status if considered is None else considered.status
         return Decision(
             status, wait=Wait(Why.PREVIOUSLY_ROLLED_BACK, message, stalled=True), again=considered is not None
         )
     if situation.spec.paused:
-        return Decision(status, wait=Wait(Why.PAUSED, f"spec.paused is true: {revision.revision} is not taken up."))
+        message = f"spec.paused is true: {revision.revision} is not accepted as the candidate."
+        return Decision(status, wait=Wait(Why.PAUSED, message))
     skips = history.may_skip_steps(status.history, revision, named=choice.named)
     accepted = _accept_revision(status, revision, now, step=len(situation.spec.rollout.steps) if skips else 0)
     if choice.job is not None:
@@ -325,7 +330,7 @@ def _is_stalled(decision: Decision) -> bool:
 
 
 def _consider(choice: Choice, status: AdapterDeploymentStatus) -> Decision | None:
-    """Remember a selector's job that leads to nothing, so that it is not chosen again."""
+    """Record a selector's job that cannot become the candidate, so that it is not chosen again."""
     job = choice.job
     if job is None or job == status.last_considered_job:
         return None
@@ -339,16 +344,17 @@ def _accept_revision(
     return status.updated(candidate=candidate)
 
 
-def _look_at_server(situation: Situation) -> Decision | None:
-    """Wait when there is no server, or when it refuses the alias."""
+def _check_server(situation: Situation) -> Decision | None:
+    """Wait if there is no server, or if it refuses the alias."""
     status = situation.status
     name = f"{situation.deployment.server_namespace}/{situation.spec.server_ref.name}"
     match situation.server:
         case Missing():
-            message = f"spec.serverRef: there is no ModelServer {name}. {Why.SERVER_NOT_FOUND.remedy}"
+            why = f"spec.serverRef: ModelServer {name} does not exist."
+            message = join_sentences(why, Why.SERVER_NOT_FOUND.remedy)
             return transitions.hold(status, Why.SERVER_NOT_FOUND, message, stalled=True)
         case Unseen():
-            message = f"ModelServer {name} has no plan yet, or nobody has looked at it lately; see its conditions."
+            message = f"ModelServer {name} has no plan yet, or was not reconciled recently; see its conditions."
             return transitions.hold(status, Why.SERVER_NOT_READY, message)
         case Seen(facts):
             refusal = facts.refusals.alias
@@ -362,7 +368,7 @@ def _advance(situation: Situation, now: dt.datetime) -> Decision | None:
     candidate = situation.candidate
     if candidate is None:
         return None
-    problem = _look_at_server(situation)
+    problem = _check_server(situation)
     if problem is not None or not isinstance(situation.server, Seen):
         return problem
     server = situation.server.facts
@@ -371,7 +377,7 @@ def _advance(situation: Situation, now: dt.datetime) -> Decision | None:
         waiting = refusal.reason is Why.WAITING_FOR_SLOT
         return transitions.hold(situation.status, refusal.reason, refusal.message, stalled=not waiting)
     if not server.ready_pods:
-        return transitions.hold(situation.status, Why.SERVER_NOT_READY, "the ModelServer has no ready replica.")
+        return transitions.hold(situation.status, Why.SERVER_NOT_READY, "The ModelServer has no ready replica.")
     step = ActiveStep(situation, candidate, server, now)
     if candidate.step_started_at is None:
         loading = hold_for_loading(step)

@@ -1,7 +1,7 @@
-"""The evaluation of the candidate's current step: which Job must exist, how it stands, and what keeps it from running.
+"""The evaluation of the candidate's current step: which Job must exist, its state, and what keeps it from running.
 
-The Job runs in the deployment's namespace with its storage, and asks the server's pods with a token that is renewed
-while it runs.
+The Job runs in the deployment's namespace and uses the deployment's storage. It authenticates to the server's pods with
+a token that is renewed while the Job runs.
 """
 
 from __future__ import annotations
@@ -25,17 +25,19 @@ from tunewright_operator.domain.rollout.actions import (
     WantedEvaluation,
 )
 from tunewright_operator.domain.rollout.observation import EvaluationRun, Seen, Situation
+from tunewright_operator.domain.sentences import join_sentences
 from tunewright_operator.domain.times import seconds_since
 
 TOKEN_RENEWAL_SECONDS = 300.0
-"""A third of a token's life: the kubelet takes up to two minutes to bring a renewed one into the pod."""
+"""A third of a token's lifetime: the kubelet needs up to two minutes to update the token in the pod."""
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationView:
-    """How the evaluation of the current step stands: a report, a failure of the Job, or neither while it runs.
+    """The state of the current step's evaluation: a report, a failure of the Job, or neither while it runs.
 
-    ``finished_at`` is RFC 3339, set with either; ``waiting`` is why its pod does not run yet.
+    ``finished_at`` (RFC 3339) is set together with a report or a failure. ``waiting`` is the reason why its pod does
+    not run yet.
     """
 
     report: EvaluationReport | None = None
@@ -45,8 +47,9 @@ class EvaluationView:
 
 
 def evaluation_name(deployment_name: str, candidate: CandidateRevision) -> str:
-    """Return the name of the evaluation of the candidate's current step:
-    another acceptance or another try is another Job.
+    """Return the name of the evaluation of the candidate's current step.
+
+    A candidate that is accepted again, or a step that begins again, has an evaluation with another name.
     """
     parts = (candidate.digest, candidate.accepted_at, str(candidate.step), candidate.step_started_at or "")
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:10]
@@ -54,13 +57,13 @@ def evaluation_name(deployment_name: str, candidate: CandidateRevision) -> str:
 
 
 def find_dataset(spec: AdapterDeploymentSpec, candidate: CandidateRevision) -> str:
-    """Return the address of the held-out set: the spec's, or the one that the adapter's job never trained on."""
+    """Return the address of the held-out set: the one in the spec, or the held-out split of the adapter's job."""
     dataset = spec.evaluation.dataset
     return dataset.s3.uri if dataset is not None else candidate.evaluation_dataset_uri
 
 
 def find_evaluation(situation: Situation) -> WantedEvaluation | None:
-    """Return the evaluation that the current step waits for; None when it waits for none, or names no held-out set."""
+    """Return the evaluation that the current step waits for; None if it waits for none or has no held-out set."""
     candidate, server, deployment = situation.candidate, situation.server, situation.deployment
     if candidate is None or not isinstance(server, Seen) or not _is_wanted(situation):
         return None
@@ -77,10 +80,10 @@ def find_evaluation_problem(situation: Situation) -> Problem | None:
 
 
 def may_change_evaluations(situation: Situation) -> bool:
-    """Return whether it is known which evaluations must exist.
+    """Return whether it is known which evaluations must exist; if not, all of them stay as they are.
 
-    It is not known while the server of an active candidate was not seen, nor while the wanted evaluation cannot be
-    described or may not use its storage: then all of them stay as they are.
+    It is unknown if the server of an active candidate was not seen, if the wanted evaluation has no held-out set, or if
+    it may not use its storage.
     """
     if _is_wanted(situation):
         return find_evaluation(situation) is not None and find_evaluation_problem(situation) is None
@@ -89,7 +92,7 @@ def may_change_evaluations(situation: Situation) -> bool:
 
 
 def view_evaluation(situation: Situation, now: dt.datetime) -> EvaluationView:
-    """Return how the wanted evaluation stands."""
+    """Return the state of the wanted evaluation."""
     found = _find_wanted_run(situation)
     if found is None or not may_change_evaluations(situation):
         return EvaluationView()
@@ -98,12 +101,12 @@ def view_evaluation(situation: Situation, now: dt.datetime) -> EvaluationView:
         return EvaluationView(report=found.report, finished_at=ended)
     if not run.finished:
         return EvaluationView(waiting=run.explain_waiting(now))
-    words = run.pod.describe_exit() if run.pod else f"the evaluation's pod is gone without a report. {run.failure}"
-    return EvaluationView(failure=words.strip(), finished_at=ended)
+    lost = join_sentences("The evaluation's pod is gone without a report.", run.failure)
+    return EvaluationView(failure=run.pod.describe_exit() if run.pod else lost, finished_at=ended)
 
 
 def plan_evaluations(situation: Situation, now: dt.datetime) -> tuple[RolloutAction, ...]:
-    """Return what to do so that exactly the wanted evaluation exists, with a valid token for as long as it runs."""
+    """Return the actions after which only the wanted evaluation exists, with a valid token while it runs."""
     if not may_change_evaluations(situation):
         return ()
     wanted = find_evaluation(situation)
@@ -114,7 +117,7 @@ def plan_evaluations(situation: Situation, now: dt.datetime) -> tuple[RolloutAct
 
 
 def _equip(wanted: WantedEvaluation, found: EvaluationRun | None, now: dt.datetime) -> tuple[RolloutAction, ...]:
-    """Return what a wanted evaluation lacks: itself, its request and token, or a token that stays valid."""
+    """Return the actions that the wanted evaluation needs: create what is missing of it, or renew its token."""
     if found is None:
         return (EnsureEvaluation(wanted),)
     if found.report is not None or found.run.finished or found.run.state is RunState.DELETING:
@@ -127,8 +130,9 @@ def _equip(wanted: WantedEvaluation, found: EvaluationRun | None, now: dt.dateti
 
 
 def _is_wanted(situation: Situation) -> bool:
-    """Return whether the current step evaluates, and the server admits the candidate:
-    a token gives access to the base model, too.
+    """Return whether the current step evaluates and the server admits the candidate.
+
+    A candidate that the server refuses gets no token, because a token also gives access to the base model.
     """
     candidate, server, steps = situation.candidate, situation.server, situation.spec.rollout.steps
     if candidate is None or candidate.ending is not None or not isinstance(server, Seen):

@@ -1,4 +1,4 @@
-"""What became of earlier candidates, and what that allows the same digest now. The newest entry comes first."""
+"""How earlier candidates ended, and what follows for the same digest now. The newest entry comes first."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ def as_revision(revision: Revision) -> Revision:
 
 
 def last_outcome(history: Sequence[HistoryEntry], digest: str) -> Outcome | None:
-    """Return how the digest ended last; None when it never was a candidate, or too long ago."""
+    """Return how the digest ended last; None if it was never a candidate, or too long ago."""
     return next((entry.outcome for entry in history if entry.digest == digest), None)
 
 
-def is_barred(history: Sequence[HistoryEntry], digest: str) -> bool:
-    """Return whether a digest may only come back by a person's word: it was rolled back or aborted last."""
+def is_excluded(history: Sequence[HistoryEntry], digest: str) -> bool:
+    """Return whether a digest was rolled back or aborted last: only a manual request can bring it back."""
     return last_outcome(history, digest) in {Outcome.ROLLED_BACK, Outcome.ABORTED}
 
 
 def may_skip_steps(history: Sequence[HistoryEntry], revision: Revision, *, named: bool) -> bool:
-    """Return whether a revision may go to its bake at once.
+    """Return whether a revision may skip the steps and begin with its bake.
 
-    Only one whose last outcome was a promotion, on the same base model, and that a person named: by uri, by job, or by
-    the rollback annotation. One that a selector found has to go the whole way.
+    Its last outcome must be a promotion on the same base model, and a user must have named it: by uri, by job, or by
+    the rollback annotation. A revision that a selector found goes through all steps.
     """
     if not named:
         return False
@@ -39,12 +39,12 @@ def may_skip_steps(history: Sequence[HistoryEntry], revision: Revision, *, named
 
 
 def find_revision(history: Sequence[HistoryEntry], name: str) -> HistoryEntry | None:
-    """Return the newest entry of a revision's name."""
+    """Return the newest entry with a revision's name."""
     return next((entry for entry in history if entry.revision == name), None)
 
 
 def add_entry(history: Sequence[HistoryEntry], entry: HistoryEntry, limit: int) -> tuple[HistoryEntry, ...]:
-    """Return the history with a new entry in front, at most `limit` long and never empty."""
+    """Return the history with a new first entry: at most `limit` entries, but at least one."""
     return (entry, *history)[: max(1, limit)]
 
 

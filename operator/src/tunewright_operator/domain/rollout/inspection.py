@@ -1,6 +1,6 @@
-"""Reading the manifest of an adapter that the spec names by address.
+"""Read the manifest of an adapter that the spec names by its address.
 
-A Job reads it, because the operator has no credentials for storage.
+A Job reads it, because the operator has no storage credentials.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ from tunewright_operator.domain.rollout.actions import (
     WantedInspection,
 )
 from tunewright_operator.domain.rollout.observation import Situation
+from tunewright_operator.domain.sentences import join_sentences
 
 INSPECTION_RETRY_SECONDS = 300.0
-"""Pause before a failed inspection runs again: no event reports that an address was corrected or became readable."""
+"""Pause before a failed inspection runs again: no event reports that an address has become readable."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
-    """What is known of `spec.adapter.uri`: ``adapter``, or the reason why not; neither while its manifest is read.
+    """What is known of `spec.adapter.uri`: its adapter, or why there is none; neither while the manifest is read.
 
-    ``waiting`` is why the pod that reads it does not run yet.
+    ``waiting`` is the reason why the pod that reads it does not run yet.
     """
 
     adapter: AdapterSummary | None = None
@@ -44,14 +45,14 @@ class Inspection:
 
 
 def find_known_address(status: AdapterDeploymentStatus, uri: str) -> Revision | None:
-    """Return the revision at an address that was read before: adapters never change, so once is enough."""
+    """Return the revision at an address that was read before; adapters never change, so it is not read again."""
     known: list[Revision] = [*status.history]
     known += [revision for revision in (status.candidate, status.stable) if revision is not None]
     return next((revision for revision in reversed(known) if revision.uri.rstrip("/") == uri.rstrip("/")), None)
 
 
 def find_unread_address(deployment: AdapterDeployment) -> str | None:
-    """Return `spec.adapter.uri` when its manifest must be read; None when it was, or when the spec names jobs."""
+    """Return `spec.adapter.uri` if its manifest must be read; None if it was read, or if the spec names jobs."""
     uri = deployment.spec.adapter.uri
     if uri is None or find_known_address(deployment.status, uri) is not None:
         return None
@@ -59,7 +60,7 @@ def find_unread_address(deployment: AdapterDeployment) -> str | None:
 
 
 def find_inspection(deployment: AdapterDeployment) -> WantedInspection | None:
-    """Return the inspection that the spec's address needs; None when there is none to read, or it is no address."""
+    """Return the inspection for the address in the spec; None if there is nothing to read or the address is invalid."""
     uri = find_unread_address(deployment)
     if uri is None or _check_address(uri) is not None:
         return None
@@ -69,7 +70,7 @@ def find_inspection(deployment: AdapterDeployment) -> WantedInspection | None:
 
 
 def view_inspection(situation: Situation, now: dt.datetime) -> Inspection | None:
-    """Return what is known of the spec's address; None when there is none to read."""
+    """Return what is known of the address in the spec; None if there is nothing to read."""
     uri = find_unread_address(situation.deployment)
     if uri is None:
         return None
@@ -80,7 +81,7 @@ def view_inspection(situation: Situation, now: dt.datetime) -> Inspection | None
 
 
 def plan_inspection(situation: Situation, now: dt.datetime) -> tuple[RolloutAction, ...]:
-    """Return what to do so that the spec's address is read, and read again some time after a failure."""
+    """Return the actions that read the address in the spec, and read it again some time after a failure."""
     wanted, run = find_inspection(situation.deployment), situation.inspection
     if wanted is None or situation.secret_problem is not None:
         return ()
@@ -101,15 +102,16 @@ def _view_run(run: JobRun, now: dt.datetime) -> Inspection:
         return Inspection(waiting=run.explain_waiting(now))
     if run.result is not None:
         return Inspection(reason=run.result.reason, message=run.result.message)
-    words = run.pod.describe_exit() if run.pod else f"the pod is gone without a result. {run.failure}"
-    return Inspection(reason=Why.ADAPTER_UNREADABLE.value, message=words)
+    lost = join_sentences("The inspection's pod is gone without a result.", run.failure)
+    return Inspection(reason=Why.ADAPTER_UNREADABLE.value, message=run.pod.describe_exit() if run.pod else lost)
 
 
 def _check_address(uri: str) -> Problem | None:
     try:
         StorageURI.parse(uri)
     except StorageURIError as error:
-        return Problem(CommonReason.INVALID_URI, f"spec.adapter.uri: {error}")
+        remedy = CommonReason.INVALID_URI.remedy
+        return Problem(CommonReason.INVALID_URI, join_sentences(f"spec.adapter.uri: {error}", remedy))
     return None
 
 

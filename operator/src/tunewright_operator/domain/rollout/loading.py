@@ -1,4 +1,4 @@
-"""Whether every replica has a candidate, and what a replica that has not does to it."""
+"""Wait until every replica has loaded the candidate, and end the candidate if no replica can load it."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from tunewright_operator.domain.serving.replica import AdapterFailure
 
 
 def hold_for_loading(step: ActiveStep) -> Decision | None:
-    """Wait until every ready replica has loaded the candidate; a permanent refusal by all of them ends it."""
+    """Wait until every ready replica has loaded the candidate; if all of them refuse it permanently, it ends."""
     candidate, server = step.candidate, step.server
     if server.has_loaded(candidate.revision):
         return None
     pods = sorted(server.ready_pods, key=lambda pod: pod.name)
     refused = [pod for pod in pods if candidate.revision in pod.failed]
     failures = [(pod.name, pod.failures.get(candidate.revision)) for pod in pods]
-    told = "; ".join(f"{name}: {failure.describe()}" for name, failure in failures if failure)
+    causes = "; ".join(f"{name}: {failure.describe()}" for name, failure in failures if failure)
     if refused and len(refused) == len(pods) and not any(_is_outdated(pod.failed[candidate.revision]) for pod in pods):
-        return withdraw(step.status, candidate, Outcome.ROLLED_BACK, Why.ADAPTER_REFUSED, told)
-    if told:
-        message = f"{candidate.revision} is not loaded everywhere: {told}"
+        return withdraw(step.status, candidate, Outcome.ROLLED_BACK, Why.ADAPTER_REFUSED, causes)
+    if causes:
+        message = f"{candidate.revision} is not loaded on every ready replica: {causes}"
         final = any(not _is_outdated(pod.failed[candidate.revision]) for pod in refused)
         return hold(step.status, Why.LOADING_RETRIED, message, stalled=final)
     missing = [pod.name for pod in server.ready_pods if candidate.revision not in pod.loaded]
-    return hold(step.status, Why.LOADING, f"loading {candidate.revision} in {', '.join(missing)}.")
+    return hold(step.status, Why.LOADING, f"{candidate.revision} is being loaded in {', '.join(missing)}.")
 
 
 def _is_outdated(failure: AdapterFailure) -> bool:
-    """Return whether a pod refused by a limit that it started with:
-    the plan names only what keeps the present one, so it will be replaced.
+    """Return whether a pod refused because of a limit that it was started with.
+
+    A plan contains only adapters within the current limit, so the pod has an older limit and will be replaced.
     """
     return failure.reason == Why.RANK_TOO_HIGH

@@ -1,4 +1,4 @@
-"""What a rollout decides from, and what it decides: the frozen input and output of `domain.rollout.decision.decide`."""
+"""The frozen input and output of a rollout's decision (`domain.rollout.decision.decide`)."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ UNREAD_SECRET = SecretFacts(exists=False)
 
 @dataclasses.dataclass(frozen=True)
 class Missing:
-    """No ModelServer has the name in `spec.serverRef`."""
+    """No ModelServer has the name that `spec.serverRef` gives."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Unseen:
-    """The ModelServer exists, but its loop has not reported it lately,
-    for example because the operator has just started.
+    """The ModelServer exists, but its loop has not reported on it recently.
+
+    For example, the operator has just started.
     """
 
 
@@ -50,25 +51,25 @@ class Seen:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationRun:
-    """An evaluation's Job that exists.
+    """An existing Job of an evaluation.
 
-    Its pods and its token are read only of the evaluation that the current step waits for.
+    Pods and token are read only for the evaluation that the current step waits for.
     """
 
     run: JobRun
     report: EvaluationReport | None = None
     token_issued_at: str | None = None
-    """RFC 3339; empty when the token does not carry its time, None when the Job has no token."""
+    """RFC 3339; empty if the token's time is unknown, None if the Job has no token."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Situation:
-    """Everything that was read for one decision: what no decision needs now was not read and has its default."""
+    """Everything that was read for one decision; what it does not need was not read and has its default."""
 
     deployment: AdapterDeployment
     server: Missing | Unseen | Seen
     jobs: tuple[FineTuneJob, ...] = ()
-    """The FineTuneJobs among which `spec.adapter` chooses."""
+    """The FineTuneJobs from which `spec.adapter` chooses."""
     secret: SecretFacts = UNREAD_SECRET
     inspection: JobRun | None = None
     """The Job that reads the manifest at `spec.adapter.uri`."""
@@ -91,7 +92,7 @@ class Situation:
 
     @property
     def candidate(self) -> CandidateRevision | None:
-        """The revision on its way."""
+        """The revision that is being rolled out."""
         return self.status.candidate
 
     @property
@@ -102,7 +103,7 @@ class Situation:
 
     @property
     def converged(self) -> bool:
-        """Return whether every ready pod, and at least one, routes as the status says."""
+        """Return whether there is a ready pod, and every ready pod routes as the status asks."""
         if not isinstance(self.server, Seen):
             return False
         facts = self.server.facts
@@ -111,7 +112,7 @@ class Situation:
 
 @dataclasses.dataclass(frozen=True)
 class ActiveStep:
-    """The candidate's current step, on a server that was seen and that does not refuse the candidate."""
+    """The candidate's current step. Its server was seen and does not refuse the candidate."""
 
     situation: Situation
     candidate: CandidateRevision
@@ -130,11 +131,11 @@ class ActiveStep:
 
     @property
     def has_incumbent(self) -> bool:
-        """Return whether a stable revision answers beside the candidate."""
+        """Return whether there is a stable revision to compare the candidate with."""
         return self.status.stable is not None
 
     def with_candidate(self, candidate: CandidateRevision) -> ActiveStep:
-        """Return the step with a changed candidate, which its status then holds, too."""
+        """Return the step with a changed candidate, also in its status."""
         deployment = self.situation.deployment
         status = deployment.status.updated(candidate=candidate)
         situation = dataclasses.replace(self.situation, deployment=deployment.updated(status=status))
@@ -143,7 +144,7 @@ class ActiveStep:
 
 @dataclasses.dataclass(frozen=True)
 class Notice:
-    """A transition, reported as an Event after the status was written."""
+    """A transition that is reported as an Event after the status is written."""
 
     reason: Reason
     message: str
@@ -152,7 +153,7 @@ class Notice:
 
 @dataclasses.dataclass(frozen=True)
 class Wait:
-    """What a rollout waits for; ``stalled``: only a person can end it."""
+    """What a rollout waits for; ``stalled``: only a user can end the wait."""
 
     reason: Reason
     message: str
@@ -161,15 +162,15 @@ class Wait:
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """The next status, with one transition at most, and what is done about Jobs before it is written.
+    """The next status, with at most one transition, and the actions on Jobs before it is written.
 
-    ``again``: a transition happened, decide again after the write. ``look_after``: decide again after so many seconds
-    at the latest.
+    ``again``: there was a transition, decide again after the write. ``reconcile_after_seconds``: decide again after
+    this time at the latest.
     """
 
     status: AdapterDeploymentStatus
     notices: tuple[Notice, ...] = ()
     wait: Wait | None = None
     again: bool = False
-    look_after: float | None = None
+    reconcile_after_seconds: float | None = None
     actions: tuple[RolloutAction, ...] = ()

@@ -1,6 +1,6 @@
-"""Which adapter a deployment asks for: a job's, the newest of a selector, or the one at an address.
+"""Which adapter a deployment's spec names: that of a job, that of a selector's newest job, or the one at an address.
 
-Nothing here knows how a rollout goes; it answers "what does the spec name now, and may it become the candidate".
+The choice depends on the spec, the jobs and the status, and not on the state of the rollout.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.domain.rollout.history import as_revision
 from tunewright_operator.domain.rollout.inspection import Inspection, find_known_address, view_inspection
 from tunewright_operator.domain.rollout.observation import Situation
+from tunewright_operator.domain.sentences import join_sentences
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What the spec names.
+    """The adapter that the spec names.
 
-    ``revision`` is None when there is nothing (yet), and ``reason`` and ``message`` say why; ``job`` is what
-    `lastConsideredJob` becomes once the choice was dealt with; ``named`` tells a person's choice from a selector's;
-    ``stalled``: waiting will not help.
+    If there is none (yet), ``revision`` is None, and ``reason`` and ``message`` explain why. ``job`` becomes
+    `lastConsideredJob` after the choice is handled. ``named``: a user and not a selector named the adapter.
+    ``stalled``: waiting does not help.
     """
 
     revision: Revision | None = None
@@ -44,7 +45,7 @@ class Choice:
 
 
 def choose_adapter(situation: Situation, now: dt.datetime) -> Choice:
-    """Return what the spec names, given the namespace's jobs and the inspection of its address."""
+    """Return the adapter that the spec names, from the namespace's jobs or from the inspection of the address."""
     spec, status, jobs = situation.spec, situation.status, situation.jobs
     adapter = spec.adapter
     if adapter.fine_tune_job_ref is not None:
@@ -59,7 +60,7 @@ def _choose_job(model_name: str, name: str, status: AdapterDeploymentStatus, job
     job = next((job for job in jobs if job.metadata.name == name), None)
     if job is None:
         if status.stable is not None and status.stable.source_job and status.stable.source_job.name == name:
-            return Choice()  # Deleted after its adapter was taken: what is needed was copied then.
+            return Choice()  # The job was deleted after its adapter was accepted, and the status has a copy.
         message = (
             f"FineTuneJob {name!r} does not exist in this namespace. Create it, or correct spec.adapter.fineTuneJobRef."
         )
@@ -68,21 +69,23 @@ def _choose_job(model_name: str, name: str, status: AdapterDeploymentStatus, job
     if _has_adapter(job):
         return Choice(revision=_revision_of(model_name, job), job=_considered(job), named=True)
     if succeeded is not None and succeeded.status == "False":
-        message = f"FineTuneJob {name!r} failed ({succeeded.reason}: {succeeded.message}). Name a job that succeeded."
+        why = f"FineTuneJob {name!r} failed: {succeeded.reason}: {succeeded.message}"
+        message = join_sentences(why, Why.JOB_FAILED.remedy)
         return Choice(reason=Why.JOB_FAILED, message=message, stalled=True)
     return Choice(reason=Why.JOB_NOT_FINISHED, message=f"FineTuneJob {name!r} has not succeeded yet.")
 
 
 def _choose_newest(model_name: str, status: AdapterDeploymentStatus, jobs: Sequence[FineTuneJob]) -> Choice:
-    """Return the newest succeeded job that is not older than the last considered one:
-    the selector moves forward only.
+    """Return the newest succeeded job that is not older than the last considered one.
+
+    The selector only moves forward.
     """
     last = status.last_considered_job
     fresh = [job for job in jobs if _has_adapter(job) and (last is None or _is_fresh(job, last, status))]
     if not fresh:
         if last is not None:
             return Choice()
-        message = "no FineTuneJob that the selector matches has succeeded yet."
+        message = "No FineTuneJob that the selector matches has succeeded yet."
         return Choice(reason=Why.NO_ADAPTER_YET, message=message)
     newest = max(fresh, key=_completion)
     return Choice(revision=_revision_of(model_name, newest), job=_considered(newest))
@@ -93,14 +96,14 @@ def _choose_address(
 ) -> Choice:
     known = find_known_address(status, uri)
     if known is not None:
-        # The alias may have another name by now, and with it the revision.
+        # The alias may have been renamed since, and its name is part of the revision's name.
         renamed = as_revision(known).updated(revision=revision_name(model_name, known.digest))
         return Choice(revision=renamed, named=True)
     if inspection is not None and inspection.waiting:
-        message = f"the pod that reads the manifest of {uri} waits: {inspection.waiting}"
+        message = f"The pod that reads the manifest at {uri} waits: {inspection.waiting}"
         return Choice(reason=CommonReason.POD_PENDING, message=message)
     if inspection is None or (inspection.adapter is None and not inspection.reason):
-        return Choice(reason=Why.INSPECTING_ADAPTER, message=f"reading the manifest of {uri}.")
+        return Choice(reason=Why.INSPECTING_ADAPTER, message=f"The manifest at {uri} is being read.")
     if inspection.adapter is None:
         return Choice(reason=Why.ADAPTER_UNREADABLE, message=f"{inspection.reason}: {inspection.message}", stalled=True)
     found = inspection.adapter
@@ -121,8 +124,9 @@ def _has_adapter(job: FineTuneJob) -> bool:
 
 
 def _is_fresh(job: FineTuneJob, last: ConsideredJob, status: AdapterDeploymentStatus) -> bool:
-    """Return whether a job ended after the last considered one,
-    or in the same second and its adapter was never a candidate.
+    """Return whether a job ended after the last considered one.
+
+    A job that ended in the same second counts if its adapter was never a candidate.
     """
     completion_time = job.status.completion_time or ""
     if completion_time != last.completion_time or job.status.adapter is None:
@@ -132,7 +136,7 @@ def _is_fresh(job: FineTuneJob, last: ConsideredJob, status: AdapterDeploymentSt
 
 
 def _completion(job: FineTuneJob) -> tuple[str, str]:
-    """Return what orders jobs; RFC 3339 times in UTC with whole seconds sort as text."""
+    """Return the sort key of a job; RFC 3339 times in UTC with whole seconds sort as text."""
     return (job.status.completion_time or "", job.metadata.uid)
 
 

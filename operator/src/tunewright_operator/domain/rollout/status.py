@@ -1,4 +1,4 @@
-"""What an AdapterDeployment says of itself: conditions and convergence, from a decision and the facts behind it."""
+"""Build the status of an AdapterDeployment: conditions and convergence, from a decision and what was observed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from tunewright_operator.domain.conditions import Wanted, merge_conditions
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.rollout.observation import Decision, Missing, Seen, Situation, Unseen, Wait
+from tunewright_operator.domain.sentences import join_sentences, start_sentence
 from tunewright_operator.domain.serving.weights import desired_targets
 
 
 def report(
     situation: Situation, decision: Decision, now: dt.datetime, refused: Problem | None = None
 ) -> AdapterDeploymentStatus:
-    """Return the decision's status with its conditions and its convergence;
+    """Return the decision's status with its conditions and its convergence.
+
     ``refused``: why the cluster refused an action.
     """
     status, generation = decision.status, situation.deployment.metadata.generation
@@ -42,28 +44,28 @@ def _assess_ready(  # noqa: PLR0911 - one return a rule
     targets = desired_targets(status)
     if not targets:
         reason = wait.reason if wait and wait.stalled else Why.NO_ADAPTER_YET
-        why = f" {wait.message}" if wait else ""
-        return Wanted(Type.READY, "False", reason, f"no adapter answers yet: clients get 503.{why}")
-    said = find_condition(status.conditions, Type.READY)
-    if isinstance(situation.server, Unseen) and said is not None and said.is_true:
-        # Not knowing is no news: an operator that starts must not turn every healthy alias unready.
-        return Wanted(Type.READY, "True", said.reason, said.message)
+        message = join_sentences("No adapter answers yet: clients get 503.", wait.message if wait else "")
+        return Wanted(Type.READY, "False", reason, message)
+    last = find_condition(status.conditions, Type.READY)
+    if isinstance(situation.server, Unseen) and last is not None and last.is_true:
+        # When the operator starts, it has seen no server yet, and healthy aliases must not become unready.
+        return Wanted(Type.READY, "True", last.reason, last.message)
     if server is None or not server.ready_pods:
-        message = wait.message if wait else "the ModelServer has no ready replica."
+        message = wait.message if wait else "The ModelServer has no ready replica."
         return Wanted(Type.READY, "False", Why.SERVER_NOT_READY if server else _reason_of(wait), message)
     if server.refusals.alias is not None:
         return Wanted(Type.READY, "False", server.refusals.alias.reason, server.refusals.alias.message)
     refused = [server.refusals.revisions[name] for name in targets if name in server.refusals.revisions]
     if refused and len(refused) == len(targets):
         return Wanted(Type.READY, "False", refused[0].reason, refused[0].message)
-    # A candidate that is not loaded somewhere leaves its share to the incumbent; nobody stands in for the incumbent.
+    # Where the candidate is not loaded, the incumbent answers its share. Where the incumbent is not, no revision does.
     stable = status.stable.revision if status.stable is not None else ""
     needed = stable if stable in targets else next(iter(targets))
-    silent = [pod.name for pod in server.ready_pods if needed not in pod.loaded]
-    if silent:
-        return Wanted(Type.READY, "False", Why.LOADING, f"{needed} is not loaded in {', '.join(silent)}.")
-    shares = ", ".join(f"{name} {weight} %" for name, weight in targets.items())
-    return Wanted(Type.READY, "True", Why.ADAPTER_SERVING, f"every ready replica answers by {shares}.")
+    lacking = [pod.name for pod in server.ready_pods if needed not in pod.loaded]
+    if lacking:
+        return Wanted(Type.READY, "False", Why.LOADING, f"{needed} is not loaded in {', '.join(lacking)}.")
+    shares = ", ".join(f"{name} ({weight} %)" for name, weight in targets.items())
+    return Wanted(Type.READY, "True", Why.ADAPTER_SERVING, f"Every ready replica answers with {shares}.")
 
 
 def _reason_of(wait: Wait | None) -> str:
@@ -75,18 +77,19 @@ def _assess_progress(status: AdapterDeploymentStatus, wait: Wait | None) -> Want
         message = wait.message if wait else ""
         return Wanted(Type.PROGRESSING, "False", wait.reason if wait else Why.NO_CANDIDATE, message)
     if wait is None:
-        return Wanted(Type.PROGRESSING, "True", Why.ACCEPTED, f"{status.candidate.revision} is on its way.")
+        return Wanted(Type.PROGRESSING, "True", Why.ACCEPTED, f"{status.candidate.revision} is being rolled out.")
     return Wanted(Type.PROGRESSING, "False" if wait.stalled else "True", wait.reason, wait.message)
 
 
 def _assess_candidate(status: AdapterDeploymentStatus) -> Wanted:
-    """Return CandidateHealthy: False from a rollback on until a new adapter comes."""
+    """Return the condition CandidateHealthy: False after a rollback, until there is a new candidate."""
     candidate = status.candidate
     if candidate is not None:
         if candidate.ending is not None and candidate.ending.outcome is not Outcome.SUPERSEDED:
             message = f"{candidate.revision}: {candidate.ending.message}"
             return Wanted(Type.CANDIDATE_HEALTHY, "False", candidate.ending.reason, message)
-        return Wanted(Type.CANDIDATE_HEALTHY, "True", Why.CANDIDATE_HEALTHY, "; ".join(candidate.reasons))
+        reasons = start_sentence("; ".join(candidate.reasons))
+        return Wanted(Type.CANDIDATE_HEALTHY, "True", Why.CANDIDATE_HEALTHY, reasons)
     last = status.history[0] if status.history else None
     if last is not None and last.outcome in {Outcome.ROLLED_BACK, Outcome.ABORTED}:
         return Wanted(Type.CANDIDATE_HEALTHY, "False", last.reason, f"{last.revision}: {last.message}")

@@ -1,7 +1,7 @@
-"""The steps of a rollout: what each waits for, and what its verdict does.
+"""The steps of a rollout: what each one waits for, and what follows from its verdict.
 
-Each function gets the active step and returns one `Decision`. Only Pass moves forward by itself, only Fail rolls
-back by itself.
+Each function gets the active step and returns one `Decision`. Only Pass automatically moves the rollout forward, and
+only Fail automatically rolls it back.
 """
 
 from __future__ import annotations
@@ -21,32 +21,33 @@ from tunewright_operator.domain.rollout.evaluation import find_dataset, view_eva
 from tunewright_operator.domain.rollout.loading import hold_for_loading
 from tunewright_operator.domain.rollout.observation import ActiveStep, Decision, Notice
 from tunewright_operator.domain.rollout.transitions import (
+    begin_next_step,
     bound_reasons,
     hold,
     promote,
     record_candidate,
-    step_on,
     withdraw,
 )
+from tunewright_operator.domain.sentences import join_sentences, start_sentence
 from tunewright_operator.domain.times import seconds_since
 
 WATCH_SECONDS = 5.0
-"""How often a window's counters are read into the status."""
+"""Interval at which a window's counters are read and recorded in the status."""
 EVALUATION_RETRY_SECONDS = 300.0
 
 
 def run_evaluate(step: ActiveStep) -> Decision:  # noqa: PLR0911 - a chain of early decisions
-    """Ask the held-out set of the real servers, and act on the verdict."""
+    """Send the held-out set to the real servers, and act on the verdict."""
     candidate = step.candidate
     if not find_dataset(step.spec, candidate):
         message = (
-            f"{candidate.revision} names no held-out set. "
+            f"{candidate.revision} has no held-out set. "
             "Set spec.evaluation.dataset.s3.uri, or remove the evaluate step."
         )
         return hold(step.status, Why.NO_EVALUATION_DATASET, message, stalled=True)
     problem = explain_bad_metric(step.spec.evaluation.metrics)
     if problem is not None:
-        message = f"{problem}. {CommonReason.INVALID_SCHEMA.remedy}"
+        message = join_sentences(problem, CommonReason.INVALID_SCHEMA.remedy)
         return hold(step.status, CommonReason.INVALID_SCHEMA, message, stalled=True)
     if candidate.step_started_at is None:
         if step.spec.paused:
@@ -59,17 +60,18 @@ def run_evaluate(step: ActiveStep) -> Decision:  # noqa: PLR0911 - a chain of ea
     if view.failure:
         return _wait_for_retry(step, view.failure, view.finished_at)
     if view.waiting:
-        return hold(step.status, CommonReason.POD_PENDING, f"the evaluation's pod waits: {view.waiting}")
-    return hold(step.status, Why.EVALUATING, f"asking {candidate.revision} the held-out set at weight 0.")
+        return hold(step.status, CommonReason.POD_PENDING, f"The evaluation's pod waits: {view.waiting}")
+    message = f"The held-out set is being sent to {candidate.revision}, which has weight 0."
+    return hold(step.status, Why.EVALUATING, message)
 
 
 def _act_on_report(step: ActiveStep, report: EvaluationReport, finished_at: str) -> Decision:
     reasons = bound_reasons(metric.describe() for metric in report.metrics) or bound_reasons([report.message])
-    told = step.candidate.updated(verdict=report.verdict.value, reasons=reasons, report_uri=report.report_uri or None)
-    step = step.with_candidate(told)
+    judged = step.candidate.updated(verdict=report.verdict.value, reasons=reasons, report_uri=report.report_uri or None)
+    step = step.with_candidate(judged)
     if report.verdict is Verdict.FAIL:
         message = "; ".join(reasons) or report.message
-        return withdraw(step.status, told, Outcome.ROLLED_BACK, Why.EVALUATION_FAILED, message)
+        return withdraw(step.status, judged, Outcome.ROLLED_BACK, Why.EVALUATION_FAILED, message)
     if report.verdict is Verdict.ERROR:
         return _wait_for_retry(step, report.message, finished_at)
     if report.verdict is Verdict.INCONCLUSIVE:
@@ -83,15 +85,18 @@ def _wait_for_retry(step: ActiveStep, problem: str, finished_at: str) -> Decisio
     if waited >= EVALUATION_RETRY_SECONDS:
         return record_candidate(step.status, candidate.begin_step(candidate.step))
     step = step.with_candidate(candidate.updated(verdict=Verdict.ERROR.value, reasons=bound_reasons([problem])))
-    message = f"the evaluation could not measure: {problem} It runs again by itself; abort or retry by annotation."
+    message = join_sentences(
+        f"The evaluation could not measure: {problem}",
+        "It runs again automatically; to stop or repeat it now, use an abort or retry request.",
+    )
     left = EVALUATION_RETRY_SECONDS - waited
     return hold(step.status, Why.EVALUATION_ERROR, message, stalled=True, after=left)
 
 
 def run_set_weight(step: ActiveStep, weight: int) -> Decision:
-    """Give the candidate a share, and wait until every ready replica routes by it."""
+    """Give the candidate a weight, and wait until every ready replica routes by it."""
     candidate = step.candidate
-    # Another weight than the step's: it begins, or the spec's steps changed under a candidate that waited here.
+    # The weight differs when the step begins, and when the spec's steps changed while the candidate waited here.
     if candidate.step_started_at is None or candidate.weight != _share(step, weight):
         if step.spec.paused:
             return hold_paused(step)
@@ -101,16 +106,16 @@ def run_set_weight(step: ActiveStep, weight: int) -> Decision:
     if step.spec.paused:
         return hold_paused(step)
     notice = Notice(Why.WEIGHT_SET, f"{candidate.revision} answers {candidate.weight} % on every ready replica.")
-    return step_on(step.status, candidate, notice)
+    return begin_next_step(step.status, candidate, notice)
 
 
 def _set_weight(step: ActiveStep, candidate: CandidateRevision, weight: int) -> Decision:
-    """Write a weight."""
+    """Return the decision to record a weight."""
     return record_candidate(step.status, candidate.updated(weight=_share(step, weight)))
 
 
 def _share(step: ActiveStep, weight: int) -> int:
-    """Return a step's weight; without an incumbent the candidate answers everybody, since nobody else may."""
+    """Return a step's weight; without an incumbent the candidate answers all clients, as no other revision can."""
     return weight if step.has_incumbent else 100
 
 
@@ -129,12 +134,11 @@ def run_observe(step: ActiveStep) -> Decision:  # noqa: PLR0911 - a chain of ear
         return pass_step(step, "; ".join(assessment.reasons))
     if assessment.verdict is Verdict.INCONCLUSIVE:
         return _act_on_inconclusive(step, assessment.reasons)
-    reason = Why.SERVER_NOT_READY if assessment.verdict is Verdict.ERROR else Why.OBSERVING
-    return hold(step.status, reason, "; ".join(assessment.reasons), after=WATCH_SECONDS)
+    return _hold_for_evidence(step, Why.OBSERVING, assessment)
 
 
 def run_bake(step: ActiveStep) -> Decision:  # noqa: PLR0911 - a chain of early decisions
-    """Let the candidate answer everybody while the incumbent stays loaded; then it is stable."""
+    """Let the candidate answer all clients while the incumbent stays loaded; after that, make it stable."""
     candidate = step.candidate
     if candidate.weight != 100:
         return hold_paused(step) if step.spec.paused else _set_weight(step, candidate.begin_step(candidate.step), 100)
@@ -143,72 +147,78 @@ def run_bake(step: ActiveStep) -> Decision:  # noqa: PLR0911 - a chain of early 
         if not step.situation.converged:
             return hold_for_convergence(step)
         if seconds == 0:
-            return hold_paused(step) if step.spec.paused else _promote(step, "no bake asked for")
+            return hold_paused(step) if step.spec.paused else _promote(step, "the spec asks for no bake")
         return _open_window(step)
     step, assessment = _watch(step)
     if assessment.verdict is Verdict.FAIL:
         return _fail_guardrail(step, assessment)
     loading = hold_for_loading(step)
     if loading is not None:
-        # A replica that came in the bake answers nobody, and refused requests are in no metric.
-        return dataclasses.replace(loading, look_after=WATCH_SECONDS)
+        # A replica that was added during the bake cannot answer yet, and no metric counts the requests that it refuses.
+        return dataclasses.replace(loading, reconcile_after_seconds=WATCH_SECONDS)
     if assessment.verdict is Verdict.PASS:
         if step.spec.paused:
             return hold_paused(step)
         return _promote(step, f"baked for {seconds} s; {'; '.join(assessment.reasons)}")
     if assessment.verdict is Verdict.INCONCLUSIVE:
         return _act_on_unjudged_bake(step, assessment.reasons)
-    reason = Why.SERVER_NOT_READY if assessment.verdict is Verdict.ERROR else Why.BAKING
-    return hold(step.status, reason, "; ".join(assessment.reasons), after=WATCH_SECONDS)
+    return _hold_for_evidence(step, Why.BAKING, assessment)
 
 
 def run_pause(step: ActiveStep, pause: PauseStep) -> Decision:
-    """Wait for a time, or for a person."""
+    """Wait for a time, or for a manual request."""
     candidate = step.candidate
     if step.spec.paused:
         return hold_paused(step)
     if candidate.step_started_at is None:
         return record_candidate(step.status, candidate.updated(step_started_at=format_time(step.now)))
     if pause.seconds is None:
-        message = f"{candidate.revision} waits at {candidate.weight} %. {how_to_decide(candidate)}"
+        message = join_sentences(f"{candidate.revision} waits at {candidate.weight} %.", how_to_decide(candidate))
         return hold(step.status, Why.AWAITING_PROMOTION, message)
     left = pause.seconds - seconds_since(candidate.step_started_at, step.now)
     if left > 0:
         message = f"{candidate.revision} stays at {candidate.weight} % for {left:.0f} s."
         return hold(step.status, Why.PAUSING, message, after=left)
-    return step_on(step.status, candidate, None)
+    return begin_next_step(step.status, candidate, None)
 
 
 def pass_step(step: ActiveStep, message: str) -> Decision:
-    """Move on after a Pass, unless paused: the verdict is kept and acted on later."""
+    """Begin the next step after a Pass. While the spec is paused, wait: the verdict is acted on later."""
     if step.spec.paused:
         return hold_paused(step)
     notice = Notice(Why.STEP_PASSED, f"{step.candidate.revision} passed step {step.candidate.step}: {message}")
-    return step_on(step.status, step.candidate, notice)
+    return begin_next_step(step.status, step.candidate, notice)
 
 
 def how_to_decide(candidate: CandidateRevision) -> str:
-    """Return what a person can do now."""
+    """Return the manual requests that a user can make now."""
     return (
-        f"Annotate tunewright.dev/promote={candidate.revision}@<anything> to go on,"
-        f" or tunewright.dev/abort={candidate.revision}@<anything> to go back."
+        f"To continue, annotate tunewright.dev/promote={candidate.revision}@<request ID>;"
+        f" to roll back, annotate tunewright.dev/abort={candidate.revision}@<request ID>."
     )
 
 
 def hold_paused(step: ActiveStep) -> Decision:
-    """Wait for `spec.paused` to become false; a window that is open is still watched."""
-    message = "spec.paused is true: guardrails watch, nothing moves forward."
+    """Wait for `spec.paused` to become false; an open window is still watched."""
+    message = "spec.paused is true: the rollout stays at its step, and guardrails are still watched."
     return hold(step.status, Why.PAUSED, message, after=WATCH_SECONDS)
 
 
 def hold_for_convergence(step: ActiveStep) -> Decision:
-    """Wait until every ready replica routes as the status says."""
+    """Wait until every ready replica routes as the status asks."""
     server = step.server
     lagging = [pod.name for pod in server.ready_pods if pod.generation < server.generation]
     if not server.ready_pods:
-        return hold(step.status, Why.SERVER_NOT_READY, "the ModelServer has no ready replica.")
-    where = f" Not yet there: {', '.join(lagging)}." if lagging else ""
-    return hold(step.status, Why.SHIFTING, f"waiting for plan {server.generation} on every ready replica.{where}")
+        return hold(step.status, Why.SERVER_NOT_READY, "The ModelServer has no ready replica.")
+    missing = f"It has not reached {', '.join(lagging)}." if lagging else ""
+    message = join_sentences(f"Waiting for plan {server.generation} on every ready replica.", missing)
+    return hold(step.status, Why.SHIFTING, message)
+
+
+def _hold_for_evidence(step: ActiveStep, reason: Why, assessment: Assessment) -> Decision:
+    """Wait while a window has no verdict, or could not be read."""
+    reason = Why.SERVER_NOT_READY if assessment.verdict is Verdict.ERROR else reason
+    return hold(step.status, reason, start_sentence("; ".join(assessment.reasons)), after=WATCH_SECONDS)
 
 
 def _promote(step: ActiveStep, message: str) -> Decision:
@@ -216,28 +226,33 @@ def _promote(step: ActiveStep, message: str) -> Decision:
 
 
 def _act_on_unjudged_bake(step: ActiveStep, reasons: tuple[str, ...]) -> Decision:
-    """Go on watching a bake in which no answer could be judged:
-    a missing word must not undo what passed, or a person's rollback.
+    """Continue to watch a bake in which no answer could be judged.
+
+    Missing evidence must undo neither the steps that passed nor a manual rollback.
     """
     text = "; ".join(reasons)
     if step.spec.rollout.on_inconclusive == "Promote" and not step.spec.paused:
         return _promote(step, f"onInconclusive is Promote; {text}")
-    message = f"{step.candidate.revision}: {text}. It goes on until one could. {how_to_decide(step.candidate)}"
+    message = join_sentences(
+        f"{step.candidate.revision}: {text}",
+        "The bake continues until an answer can be judged.",
+        how_to_decide(step.candidate),
+    )
     return hold(step.status, Why.INCONCLUSIVE, message, stalled=True, after=WATCH_SECONDS)
 
 
 def _act_on_inconclusive(step: ActiveStep, reasons: tuple[str, ...]) -> Decision:
-    told = step.candidate.updated(verdict=Verdict.INCONCLUSIVE.value, reasons=bound_reasons(reasons))
-    step = step.with_candidate(told)
+    judged = step.candidate.updated(verdict=Verdict.INCONCLUSIVE.value, reasons=bound_reasons(reasons))
+    step = step.with_candidate(judged)
     text = "; ".join(reasons)
     match step.spec.rollout.on_inconclusive:
         case "Rollback":
-            return withdraw(step.status, told, Outcome.ROLLED_BACK, Why.INCONCLUSIVE_ROLLED_BACK, text)
+            return withdraw(step.status, judged, Outcome.ROLLED_BACK, Why.INCONCLUSIVE_ROLLED_BACK, text)
         case "Promote" if not step.spec.paused:
-            notice = Notice(Why.STEP_PROMOTED, f"{told.revision}: onInconclusive is Promote; {text}")
-            return step_on(step.status, told, notice)
+            notice = Notice(Why.STEP_PROMOTED, f"{judged.revision}: onInconclusive is Promote; {text}")
+            return begin_next_step(step.status, judged, notice)
         case _:
-            message = f"{told.revision}: {text}. {how_to_decide(told)}"
+            message = join_sentences(f"{judged.revision}: {text}", how_to_decide(judged))
             return hold(step.status, Why.INCONCLUSIVE, message, stalled=True, after=WATCH_SECONDS)
 
 
@@ -247,8 +262,9 @@ def _fail_guardrail(step: ActiveStep, assessment: Assessment) -> Decision:
 
 
 def _has_window(step: ActiveStep) -> bool:
-    """Return whether the observation is of this step:
-    the spec's steps may have changed under the candidate since it began.
+    """Return whether the recorded observation belongs to this step.
+
+    The spec's steps may have changed since the observation began.
     """
     candidate = step.candidate
     observation = window.parse_observation(candidate)
@@ -272,7 +288,7 @@ def _open_window(step: ActiveStep) -> Decision:
 
 
 def _watch(step: ActiveStep) -> tuple[ActiveStep, Assessment]:
-    """Return the step with the evidence up to now, and what it shows."""
+    """Return the step with the evidence so far, and the assessment of that evidence."""
     observation = window.parse_observation(step.candidate)
     if observation is None:
         raise ValueError(f"{step.candidate.revision}: a window is open without an observation")
@@ -290,7 +306,7 @@ def _watch(step: ActiveStep) -> tuple[ActiveStep, Assessment]:
 
 
 def _build_window(step: ActiveStep, opened_with: tuple[str, ...] | None = None) -> window.Window:
-    """Return the rules of the current window; one that is open keeps the metrics that it was opened with."""
+    """Return the rules of the current window; an open window keeps the metrics that it was opened with."""
     known = step.server.slow_after_milliseconds is not None if opened_with is None else "Latency" in opened_with
     return window.build_window(step.spec, step.candidate.step, has_incumbent=step.has_incumbent, slow_limit_known=known)
 

@@ -1,4 +1,4 @@
-"""The moves of a candidate that every step may make: wait, go on, end as stable, or lose its requests."""
+"""The transitions that every step can make: wait, begin the next step, promote or withdraw the candidate."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from tunewright_operator.domain.conditions import shorten
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.rollout import history
 from tunewright_operator.domain.rollout.observation import Decision, Notice, Situation, Wait
+from tunewright_operator.domain.sentences import join_sentences, start_sentence
 
 MAX_MESSAGE, MAX_REASON, MAX_REASONS = 4096, 1024, 16
-"""What the CRD lets a status hold."""
+"""The CRD's limits on a status."""
 
 
 def hold(
@@ -32,7 +33,7 @@ def hold(
     after: float | None = None,
 ) -> Decision:
     """Return the decision to wait."""
-    return Decision(status, wait=Wait(reason, message, stalled), look_after=after)
+    return Decision(status, wait=Wait(reason, message, stalled), reconcile_after_seconds=after)
 
 
 def record_candidate(status: AdapterDeploymentStatus, candidate: CandidateRevision) -> Decision:
@@ -47,14 +48,14 @@ def withdraw(
     reason: Reason,
     message: str,
 ) -> Decision:
-    """Take the candidate's requests away; it is recorded as ended once every replica routes without it."""
-    ending = Ending(outcome=outcome, reason=reason.value, message=shorten(message, MAX_MESSAGE))
+    """Move the candidate's requests back; after every replica routes without it, it is recorded as ended."""
+    ending = Ending(outcome=outcome, reason=reason.value, message=_bound_message(message))
     after = status.updated(candidate=candidate.updated(weight=0, ending=ending))
     warning = outcome in {Outcome.ROLLED_BACK, Outcome.ABORTED}
     return Decision(after, (Notice(reason, f"{candidate.revision}: {message}", warning=warning),), again=True)
 
 
-def step_on(status: AdapterDeploymentStatus, candidate: CandidateRevision, notice: Notice | None) -> Decision:
+def begin_next_step(status: AdapterDeploymentStatus, candidate: CandidateRevision, notice: Notice | None) -> Decision:
     """Begin the next step."""
     after = status.updated(candidate=candidate.begin_step(candidate.step + 1))
     return Decision(after, (notice,) if notice else (), again=True)
@@ -64,13 +65,17 @@ def promote(situation: Situation, candidate: CandidateRevision, now: dt.datetime
     """Make the candidate the stable revision."""
     text = format_time(now)
     stable = StableRevision(**history.as_revision(candidate).model_dump(), since=text)
-    said = shorten(message, MAX_MESSAGE)
-    entry = history.end_candidate(candidate, Outcome.PROMOTED, Why.PROMOTED.value, said, text)
+    entry = history.end_candidate(candidate, Outcome.PROMOTED, Why.PROMOTED.value, _bound_message(message), text)
     entries = history.add_entry(situation.status.history, entry, situation.spec.history_limit)
     after = situation.status.updated(stable=stable, candidate=None, history=entries)
     return Decision(after, (Notice(Why.PROMOTED, f"{candidate.revision} is stable: {message}"),), again=True)
 
 
 def bound_reasons(reasons: Iterable[str]) -> tuple[str, ...]:
-    """Return the first reasons, each as long as a status may hold."""
+    """Return the first reasons, each shortened, as far as the CRD's limits allow."""
     return tuple(shorten(reason, MAX_REASON) for reason in reasons)[:MAX_REASONS]
+
+
+def _bound_message(message: str) -> str:
+    """Return a message as a sentence that is as long as a status may have it."""
+    return shorten(start_sentence(join_sentences(message)), MAX_MESSAGE)

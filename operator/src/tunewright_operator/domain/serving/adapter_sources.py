@@ -1,7 +1,7 @@
 """Which adapters a namespace may serve from a ModelServer: `spec.adapterSources`.
 
-The pool's credentials can read more than one tenant's prefix, so they never decide what a tenant may serve. The pod
-checks the same rule again, from `ServingPlan.adapter_sources`.
+The pool's credentials can read the prefixes of several tenants, so they must not decide what a tenant may serve. Each
+pod checks the same rule again, from `ServingPlan.adapter_sources`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ NAMESPACE_PLACEHOLDER = "{namespace}"
 
 @dataclasses.dataclass(frozen=True)
 class SourcePolicy:
-    """The prefixes of a server; none means that only the server's own namespace may serve, from anywhere."""
+    """The prefixes of a server. Without prefixes, only the server's own namespace may serve, from any address."""
 
     server_namespace: str
     uri_prefixes: tuple[str, ...] = ()
 
     def prefixes_for(self, namespace: str) -> tuple[StorageURI, ...]:
-        """Return the prefixes of a namespace; one that is no plain address admits nothing."""
+        """Return the prefixes of a namespace; a prefix that is not a plain address allows nothing."""
         prefixes: list[StorageURI] = []
         for template in self.uri_prefixes:
             try:
@@ -36,13 +36,14 @@ class SourcePolicy:
         try:
             address = StorageURI.parse(uri)
         except StorageURIError as error:
-            return f"the adapter's address is not plain: {error}. Name it as s3://bucket/prefix/sha256-<digest>."
+            return f"The adapter's address is not plain: {error}. Write it as s3://bucket/prefix/sha256-<digest>."
         if not self.uri_prefixes:
             if namespace == self.server_namespace:
                 return None
             return (
-                f"{uri} may not be served: the ModelServer names no adapterSources, so that only its own namespace"
-                f" {self.server_namespace!r} may serve. Ask its owner for a prefix for {namespace!r}."
+                f"{uri} may not be served from namespace {namespace!r}: the ModelServer has no adapterSources, so that"
+                f" only its own namespace {self.server_namespace!r} may serve. Ask its owner to add a prefix for"
+                f" {namespace!r}."
             )
         prefixes = self.prefixes_for(namespace)
         if any(address.is_within(prefix) for prefix in prefixes):
@@ -50,11 +51,11 @@ class SourcePolicy:
         allowed = ", ".join(str(prefix) for prefix in prefixes) or "nothing"
         return (
             f"{uri} may not be served from namespace {namespace!r}: the ModelServer's adapterSources allow {allowed}."
-            " Publish the adapter below such a prefix, or ask the server's owner to add one."
+            " Publish the adapter below an allowed prefix, or ask the server's owner to add one."
         )
 
     def list_for_plan(self, uses: list[tuple[str, str]]) -> tuple[AdapterSource, ...]:
-        """Return the rule as pods check it, for (namespace, uri) pairs that were let through."""
+        """Return the rule in the form that pods check, for the (namespace, uri) pairs that it allows."""
         sources: set[tuple[str, str]] = set()
         for namespace, uri in uses:
             if self.uri_prefixes:

@@ -1,4 +1,4 @@
-"""Who is served: whose alias a server answers for, and which revisions it must not load."""
+"""Admit tenants to a server: which aliases it serves, and which revisions it must not load."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from tunewright_contracts.serving_plan import ServingPlan
 from tunewright_operator.domain.output_schemas import explain_bad_schema
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
+from tunewright_operator.domain.sentences import join_sentences
 from tunewright_operator.domain.serving.aliases import decide_owners, explain_bad_alias
 from tunewright_operator.domain.serving.claim import PlannedRevision, Refusal, Refusals, ServerView, Tenant
 from tunewright_operator.domain.serving.kept_route import keep_route
@@ -16,8 +17,9 @@ from tunewright_operator.domain.serving.slots import admit_aliases
 
 @dataclasses.dataclass(frozen=True)
 class Admission:
-    """The tenants to serve, without the revisions that must not be loaded;
-    refusals by deployment UID, and of revisions by UID and name.
+    """The tenants to serve, without the revisions that must not be loaded.
+
+    ``refusals`` has deployment UIDs as keys, ``revisions`` deployment UIDs and then revision names.
     """
 
     tenants: tuple[Tenant, ...]
@@ -26,7 +28,7 @@ class Admission:
 
 
 def admit(server: ServerView, tenants: Sequence[Tenant], previous: ServingPlan | None) -> Admission:
-    """Decide whose alias is served, and drop the revisions that this server must not load."""
+    """Decide which aliases are served, and remove the revisions that this server must not load."""
     refusals: dict[str, Refusals] = {}
     eligible: list[Tenant] = []
     for tenant in tenants:
@@ -44,9 +46,8 @@ def admit(server: ServerView, tenants: Sequence[Tenant], previous: ServingPlan |
             owning.append(tenant)
         else:
             message = (
-                f"modelName {tenant.claim.alias!r} is served "
-                f"by AdapterDeployment {owner.namespace}/{owner.name} on this"
-                " server. Choose another modelName, or have that one deleted."
+                f"AdapterDeployment {owner.namespace}/{owner.name} already serves modelName {tenant.claim.alias!r} on"
+                " this server. Choose another modelName, or have that AdapterDeployment deleted."
             )
             refusals[tenant.claim.uid] = Refusals(alias=Refusal(Why.ALIAS_TAKEN, message))
     owning.sort(key=lambda tenant: tenant.claim.precedence)
@@ -58,8 +59,8 @@ def admit(server: ServerView, tenants: Sequence[Tenant], previous: ServingPlan |
     for tenant in owning:
         if tenant.claim.alias not in served:
             message = (
-                f"the server's {server.max_adapters} aliases (spec.lora.maxAdapters) are taken. Raise it, free one, or"
-                " use another ModelServer."
+                f"All {server.max_adapters} aliases of the server (spec.lora.maxAdapters) are in use. Ask its owner to"
+                " raise the limit or to delete an AdapterDeployment, or use another ModelServer."
             )
             refusals[tenant.claim.uid] = Refusals(alias=Refusal(Why.CAPACITY_EXCEEDED, message))
             continue
@@ -75,21 +76,21 @@ def is_known(tenant: Tenant, previous: ServingPlan | None) -> bool:
 
 
 def _explain_unservable(server: ServerView, namespace: str, revision: PlannedRevision) -> Refusal | None:
-    """Return why a server must not load a namespace's revision; None when it may."""
+    """Return why a server must not load a revision of a namespace; None when it may."""
     problem = server.sources.explain_refusal(namespace, revision.uri)
     if problem is not None:
         return Refusal(Why.SOURCE_NOT_ALLOWED, problem)
     if revision.rank > server.max_rank:
         message = (
-            f"the adapter's rank {revision.rank} is over the server's spec.lora.maxRank {server.max_rank}. Train with a"
-            " lower rank, or ask the server's owner to raise it."
+            f"The adapter's rank {revision.rank} is higher than the server's spec.lora.maxRank {server.max_rank}."
+            " Train with a lower rank, or ask the server's owner to raise the limit."
         )
         return Refusal(Why.RANK_TOO_HIGH, message)
     if revision.base_model_digest != server.base_model_digest:
         message = (
-            f"the adapter was trained on base model {revision.base_model_digest}, the server runs"
-            f" {server.base_model_digest}. "
-            "Serve it on a ModelServer of its own base model, or train it again on this one."
+            f"The adapter was trained on base model {revision.base_model_digest}, and the server runs"
+            f" {server.base_model_digest}. Serve it on a ModelServer of the base model that it was trained on, or train"
+            " it again on this server's base model."
         )
         return Refusal(Why.BASE_MODEL_MISMATCH, message)
     return None
@@ -98,8 +99,8 @@ def _explain_unservable(server: ServerView, namespace: str, revision: PlannedRev
 def _explain_ineligible(server: ServerView, tenant: Tenant) -> Refusal | None:
     if not tenant.namespace_allowed:
         message = (
-            f"the ModelServer does not allow AdapterDeployments of namespace {tenant.claim.namespace!r}"
-            " (spec.allowedNamespaces). Ask its owner, or use another server."
+            f"The ModelServer does not allow AdapterDeployments of namespace {tenant.claim.namespace!r}"
+            " (spec.allowedNamespaces). Ask its owner to allow the namespace, or use another server."
         )
         return Refusal(Why.SERVER_NOT_ALLOWED, message)
     problem = explain_bad_alias(tenant.claim.alias, server.served_base_name)
@@ -107,14 +108,13 @@ def _explain_ineligible(server: ServerView, tenant: Tenant) -> Refusal | None:
 
 
 def _explain_bad_contract(tenant: Tenant) -> Refusal | None:
-    """Return why a deployment's contract may not enter the plan: one that pods cannot read would stop every tenant."""
+    """Return why a deployment's contract must not enter the plan, where an unreadable one would stop every tenant."""
     schema = tenant.output_contract.json_schema if tenant.output_contract else None
     problem = None if schema is None else explain_bad_schema(schema)
     if problem is None:
         return None
-    message = (
-        f"spec.outputContract.jsonSchema: {problem}. No candidate can be judged by it; correct it or take it away."
-    )
+    advice = "Answers cannot be checked against it. Correct it or remove it."
+    message = join_sentences(f"spec.outputContract.jsonSchema: {problem}", advice)
     return Refusal(Why.INVALID_OUTPUT_CONTRACT, message)
 
 

@@ -1,4 +1,4 @@
-"""A server and its tenants: what it offers, what each AdapterDeployment wants of it, and what that one is refused."""
+"""A server and its tenants: what the server offers, what each AdapterDeployment asks for, and what it is refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tunewright_operator.domain.serving.weights import desired_targets
 
 @dataclasses.dataclass(frozen=True)
 class PlannedRevision:
-    """A revision that a deployment wants loaded; ``weight`` is its share of the alias' requests in percent."""
+    """A revision that a deployment wants to be loaded; ``weight`` is its percentage of the alias' requests."""
 
     name: str
     digest: str
@@ -37,7 +37,7 @@ class PlannedRevision:
 
 @dataclasses.dataclass(frozen=True)
 class Tenant:
-    """One AdapterDeployment as a plan sees it."""
+    """What the plan uses of one AdapterDeployment."""
 
     claim: AliasClaim
     namespace_allowed: bool = True
@@ -49,8 +49,9 @@ class Tenant:
     count_by_key_bucket: bool = False
     salt: str = ""
     kept_route: Route | None = None
-    """The route of the last plan, of a deployment that this operator cannot read:
-    it stays, with all that its alias has loaded.
+    """The route in the last plan of a deployment that this operator cannot read.
+
+    The route stays, together with all adapters that are loaded for its alias.
     """
 
 
@@ -70,7 +71,7 @@ class ServerView:
 
 @dataclasses.dataclass(frozen=True)
 class Refusal:
-    """Why something of a deployment is not in the plan."""
+    """Why a deployment's alias or revision is not in the plan."""
 
     reason: Reason
     message: str
@@ -78,7 +79,7 @@ class Refusal:
 
 @dataclasses.dataclass(frozen=True)
 class Refusals:
-    """What a deployment was refused: the alias (nothing of it is served), or one of its revisions by name."""
+    """What a deployment was refused: its alias, so that nothing of it is served, or revisions, by name."""
 
     alias: Refusal | None = None
     revisions: Mapping[str, Refusal] = dataclasses.field(default_factory=dict)
@@ -87,9 +88,9 @@ class Refusals:
 def build_tenant(
     deployment: AdapterDeployment, *, namespace_allowed: bool, previous: ServingPlan | None, states: Sequence[PodState]
 ) -> Tenant:
-    """Return what a deployment wants of the plan.
+    """Return what a deployment asks of the plan.
 
-    A limit on slowness stays the one that the rollout's first plan got.
+    The latency limit of a rollout stays the one in its first plan.
     """
     spec, status, metadata = deployment.spec, deployment.status, deployment.metadata
     weights = desired_targets(status)
@@ -113,8 +114,9 @@ def build_tenant(
 
 
 def keep_tenant(metadata: Metadata, previous: ServingPlan | None, *, namespace_allowed: bool) -> Tenant | None:
-    """Return the tenant of a deployment of which nothing but the metadata can be read:
-    as in the last plan, or not at all.
+    """Return the tenant of a deployment of which only the metadata can be read, with its route in the last plan.
+
+    None if the last plan has no route of it.
     """
     route = next((route for route in previous.routes if route.owner_uid == metadata.uid), None) if previous else None
     if route is None:
@@ -124,8 +126,9 @@ def keep_tenant(metadata: Metadata, previous: ServingPlan | None, *, namespace_a
 
 
 def rollout_salt(deployment: AdapterDeployment) -> str:
-    """Return what names the current rollout, so that each draws its own sample of sessions;
-    empty without a candidate.
+    """Return a text that identifies the current rollout, so that each rollout draws another sample of sessions.
+
+    It is empty without a candidate.
     """
     candidate = deployment.status.candidate
     if candidate is None:
@@ -150,9 +153,9 @@ def _plan_revision(revision: Revision | None, weights: Mapping[str, int]) -> Pla
 def _fix_slow_limit(
     deployment: AdapterDeployment, salt: str, previous: ServingPlan | None, states: Sequence[PodState]
 ) -> int | None:
-    """Return the limit of this rollout's earlier plan, or a new one from the incumbent's answers so far.
+    """Return the latency limit of this rollout's earlier plan, or a new one from the incumbent's answers so far.
 
-    It never changes once it is there: an answer must be judged by a limit that was fixed before the window.
+    A limit never changes during a rollout: answers must be judged by a limit that was fixed before the window.
     """
     alias = deployment.spec.model_name
     for route in previous.routes if previous else ():

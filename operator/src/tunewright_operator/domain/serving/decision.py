@@ -1,6 +1,6 @@
-"""A ModelServer's next step: its objects, the plan that joins its tenants' decisions, and the plan's way to every pod.
+"""Decide about a ModelServer: its objects, the plan that combines its tenants' decisions, and which pods need the plan.
 
-What keeps the server from being made as its spec asks stops new objects only: it goes on serving what it can.
+A problem with the spec stops only changes to the server's objects: the server continues to serve its tenants.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def decide(observation: ServerObservation) -> ServerDecision:
 
 
 def _must_hold_update(observation: ServerObservation) -> bool:
-    """Return whether a changed pod template must wait, since replacing the only pod would leave none to answer."""
+    """Return whether a changed pod template must wait, because the server has only one pod to answer."""
     spec, deployment = observation.server.spec, observation.deployment
     if deployment is None or not observation.template_changed:
         return False
@@ -52,7 +52,7 @@ def _must_hold_update(observation: ServerObservation) -> bool:
 
 
 def _decide_plan(observation: ServerObservation) -> PlanDecision | None:
-    """Return the next plan; None while it is not known which weights the pods run."""
+    """Return the next plan; None while the digest of the base model is unknown."""
     server, previous = observation.server, observation.plan.plan
     digest = observation.base_model.status.digest if observation.base_model is not None else ""
     if previous is not None and not digest:
@@ -67,7 +67,7 @@ def _decide_plan(observation: ServerObservation) -> PlanDecision | None:
 
 
 def _build_tenants(observation: ServerObservation) -> list[Tenant]:
-    """Return the tenants as a plan sees them. One that cannot be read must not stop the pool for the others."""
+    """Return the tenants of the plan. A tenant that cannot be read must not stop the pool for the others."""
     previous, states = observation.plan.plan, list(observation.states.values())
     tenants: list[Tenant] = []
     for item in observation.tenants:

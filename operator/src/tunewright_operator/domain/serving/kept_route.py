@@ -1,4 +1,4 @@
-"""The route of a deployment that this operator cannot read, say after a downgrade: it stays as it was."""
+"""Keep the route of a deployment that this operator cannot read, for example after a downgrade."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from tunewright_operator.domain.serving.claim import ServerView, Tenant
 
 
 def list_kept(server: ServerView, tenant: Tenant, before: Mapping[str, AdapterEntry]) -> frozenset[str]:
-    """Return what stays loaded for a deployment that cannot be read:
-    a candidate, or the incumbent of a bake, has no target.
+    """Return the revisions that stay loaded for a deployment that cannot be read.
+
+    They include revisions that are no target of its route: a candidate at weight 0, or the incumbent during a bake.
     """
     if tenant.kept_route is None:
         return frozenset()
@@ -22,7 +23,7 @@ def list_kept(server: ServerView, tenant: Tenant, before: Mapping[str, AdapterEn
 
 
 def keep_route(server: ServerView, tenant: Tenant, previous: ServingPlan | None) -> Tenant:
-    """Return an unread deployment without its targets when the server's owner has barred one of them since."""
+    """Return the tenant, without the targets of its kept route if the server no longer allows one of them."""
     if tenant.kept_route is None or previous is None:
         return tenant
     entries = {entry.name: entry for entry in previous.adapters}

@@ -1,4 +1,4 @@
-"""What is known of a ModelServer at one moment, what a decision about it may ask for, and what came of that."""
+"""The input and output of a decision about a ModelServer: what was observed, the actions, and their outcome."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class ObservedTenant:
 
     metadata: Metadata
     namespace_allowed: bool
-    """Whether the server admits AdapterDeployments of its namespace."""
+    """Whether the server allows AdapterDeployments of this namespace."""
     deployment: AdapterDeployment | None
-    """None when it does not fit this operator's API: then only its metadata is known."""
+    """None if this operator's version of the API cannot read it; then only its metadata is known."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,16 +32,16 @@ class PlanFacts:
     """The plan as the API server holds it."""
 
     plan: ServingPlan | None = None
-    """None before the first plan is written, and when the written one cannot be read."""
+    """None before the first plan is written, or if the written plan cannot be read."""
     is_signed: bool = False
-    """Whether its signature is by the operator's present key, the only one that pods which start now accept."""
+    """Whether it is signed with the operator's current key, the only key that a starting pod accepts."""
     problem: Problem | None = None
-    """Why no plan may be written: the ConfigMap of its name belongs to another."""
+    """Why no plan may be written: the ConfigMap with its name belongs to another owner."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ServerObservation:
-    """Everything that a decision about a ModelServer rests on."""
+    """Everything that a decision about a ModelServer depends on."""
 
     server: ModelServer
     base_model: BaseModel | None
@@ -50,12 +50,12 @@ class ServerObservation:
     has_signing_key: bool
     """Without a key, the operator can neither sign a plan nor ask a pod for its state."""
     deployment: DeploymentFacts | None = None
-    """None when there is none that the server controls."""
+    """None if the server controls no Deployment."""
     template_changed: bool = False
-    """Whether the Deployment was last applied with another pod template than the one wanted now."""
+    """Whether the pod template has changed since the Deployment was last applied."""
     pods: tuple[ServerPod, ...] = ()
     states: Mapping[str, PodState] = dataclasses.field(default_factory=dict)
-    """The answers of the pods that answered, by UID."""
+    """The reported states of the pods that answered, by UID."""
     tenants: tuple[ObservedTenant, ...] = ()
     plan: PlanFacts = PlanFacts()
 
@@ -70,19 +70,19 @@ class ApplyChildren:
     """Apply the server's objects."""
 
     hold_update: bool = False
-    """Leave the pods' configuration and the Deployment as they are: replacing the only pod would be an outage."""
+    """Leave the pods' configuration and the Deployment unchanged: replacing the only pod would be an outage."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class WritePlan:
-    """Write a signed plan over the last one."""
+    """Replace the last plan with a new, signed one."""
 
     plan: ServingPlan
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PushPlan:
-    """Offer the written plan, as read back, to the answering pods that do not have it."""
+    """Send the written plan, as read back from the API server, to the answering pods that do not have it."""
 
 
 ServerAction = CreateSigningKey | ApplyChildren | WritePlan | PushPlan
@@ -90,23 +90,23 @@ ServerAction = CreateSigningKey | ApplyChildren | WritePlan | PushPlan
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ServerDecision:
-    """What to do, and what the status shows of it besides what came of the actions."""
+    """The actions, and what the status shows in addition to their outcome."""
 
     actions: tuple[ServerAction, ...]
     problem: Problem | None = None
     needs_surge: bool = False
-    """Whether a new pod template waits until replacing a pod is no outage."""
+    """Whether a new pod template waits, because replacing the pod would be an outage."""
     refusals: Mapping[str, Refusals] | None = None
-    """What was refused to whom, by AdapterDeployment UID; None when no plan could be decided."""
+    """What each AdapterDeployment was refused, by UID; None if no plan could be decided."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ServerOutcome:
-    """What holds after the actions."""
+    """The state after the actions."""
 
     plan: ServingPlan | None
     """The plan as the API server holds it now."""
     states: Mapping[str, PodState]
-    """The pods' answers by UID, read again from those that were offered the plan."""
+    """The pods' reported states by UID; those of the pods that got the plan were read again."""
     problem: Problem | None = None
     """A write that the API server refused."""

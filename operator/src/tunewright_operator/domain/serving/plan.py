@@ -1,9 +1,8 @@
-"""The serving plan of one ModelServer, as a pure function of its deployments,
-the last written plan and its pods' reports.
+"""The serving plan of one ModelServer: a pure function of its deployments, the last written plan and its pods' reports.
 
-Order of change: load everywhere → shift weight → stop routing → drain → unload. Loading precedes weight since a rollout
-gives weight only to what is loaded; an adapter leaves the plan only when the plan before routes nothing to it, every
-pod has that plan, and nothing in flight uses it.
+Order of a change: load everywhere → shift weight → stop routing → drain → unload. Loading comes before weight, since a
+rollout gives weight only to what is loaded. An adapter leaves the plan only after three things: the previous plan
+routes no requests to it, every pod has that plan, and no request in flight uses the adapter.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ SIGNATURE_OVERHEAD_BYTES = 256
 
 @dataclasses.dataclass(frozen=True)
 class PodReport:
-    """What one pod that answered says of plans."""
+    """What the next plan depends on in the state of one pod."""
 
     generation: int
     conflict: bool = False
@@ -39,7 +38,7 @@ class PodReport:
 
 
 def report_pod(state: PodState) -> PodReport:
-    """Return one pod as plans see it."""
+    """Return the part of a pod's state that plans depend on."""
     in_flight = {adapter.name: adapter.in_flight for adapter in state.adapters if adapter.in_flight}
     return PodReport(state.plan_generation, conflict=state.plan_status is PlanStatus.CONFLICT, in_flight=in_flight)
 
@@ -48,13 +47,13 @@ def report_pod(state: PodState) -> PodReport:
 class PlanDecision:
     """The plan that pods should have.
 
-    ``changed``: it is a new generation, to be written; else it is the last one again.
+    ``changed``: it is a new generation, which must be written; otherwise it is the last plan again.
     """
 
     plan: ServingPlan
     changed: bool
     refusals: Mapping[str, Refusals]
-    """By deployment UID; one without refusals is left out."""
+    """By deployment UID; a deployment without refusals is left out."""
 
 
 def build_plan(
@@ -64,12 +63,12 @@ def build_plan(
     pods: Sequence[PodReport],
     status_generation: int = 0,
 ) -> PlanDecision:
-    """Return the next plan: what to load and route, and what was refused to whom.
+    """Return the next plan: what to load and how to route, and what each deployment was refused.
 
     Args:
         server: what the pool offers.
         tenants: every deployment that names the server, allowed or not.
-        previous: the plan in the ConfigMap, just read.
+        previous: the plan in the ConfigMap, as read now.
         pods: the reports of the pods that answered.
         status_generation: the highest generation in the ModelServer's status.
     """
@@ -85,7 +84,7 @@ def build_plan(
         refusals[last.claim.uid] = Refusals(
             alias=Refusal(
                 Why.PLAN_TOO_LARGE,
-                f"the server's plan would exceed {MAX_PLAN_BYTES // 1024} KiB with {last.claim.alias!r}. Shorten"
+                f"With {last.claim.alias!r}, the server's plan would exceed {MAX_PLAN_BYTES // 1024} KiB. Shorten"
                 " outputContract.jsonSchema, or use another ModelServer.",
             )
         )
@@ -98,9 +97,9 @@ def build_plan(
 
 
 def keep_loaded(previous: ServingPlan | None, pods: Sequence[PodReport]) -> frozenset[str]:
-    """Return the adapters of the last plan that a new plan must still name, wanted or not.
+    """Return the adapters of the last plan that a new plan must still contain, wanted or not.
 
-    Those it routes to, those a pod with an older plan may still route to, and those with requests in flight.
+    The last plan routes to them, a pod with an older plan may route to them, or they have requests in flight.
     """
     if previous is None:
         return frozenset()
@@ -112,10 +111,10 @@ def keep_loaded(previous: ServingPlan | None, pods: Sequence[PodReport]) -> froz
 
 
 def _rank_for_room(tenant: Tenant, previous: ServingPlan | None) -> tuple[bool, int, tuple[str, str, str]]:
-    """Return what decides who leaves a plan that is too large:
-    the newest that is not served yet, else the one that takes most.
+    """Return the sort key that decides which tenant leaves a plan that is too large: the highest does.
 
-    Whoever writes a huge contract into a deployment that serves must not push out another tenant's.
+    This is the newest tenant that is not served yet, or otherwise the one with the largest route. A large contract in a
+    deployment that is served must not remove another tenant's deployment from the plan.
     """
     if not is_known(tenant, previous):
         return (True, 0, tenant.claim.precedence)
@@ -146,7 +145,7 @@ def _compose(
         for revision in (tenant.stable, tenant.candidate):
             if revision is not None and revision.name not in granted:
                 message = (
-                    f"all {capacity} adapter slots of the server are in use (spec.lora.maxAdapters + rolloutSlots);"
+                    f"All {capacity} adapter slots of the server (spec.lora.maxAdapters + rolloutSlots) are in use;"
                     " the candidate waits until another rollout ends."
                 )
                 waiting.setdefault(tenant.claim.uid, {})[revision.name] = Refusal(Why.WAITING_FOR_SLOT, message)
@@ -183,16 +182,16 @@ def _build_entry(tenant: Tenant, revision: PlannedRevision) -> AdapterEntry:
 def _build_route(tenant: Tenant) -> Route:
     """Return the alias' route.
 
-    A target without weight is left out: it would answer when the other one is not loaded.
+    A revision without weight is left out: as a target, it would answer when the other one is not loaded.
     """
     if tenant.kept_route is not None:
         return tenant.kept_route
     weighted = [revision for revision in (tenant.stable, tenant.candidate) if revision and revision.weight > 0]
     if tenant.candidate is None and tenant.stable is not None:
-        # Also in a bake, where it has no weight: the candidate was refused, and this one is still loaded.
+        # Also in a bake, where the stable revision has no weight but is still loaded: the candidate was refused.
         weighted = [dataclasses.replace(tenant.stable, weight=100)]
     elif sum(revision.weight for revision in weighted) != 100:
-        weighted = []  # The stable revision was refused: a candidate that is not proven must not answer everybody.
+        weighted = []  # The stable revision was refused: a candidate without a verdict must not answer all clients.
     return Route(
         alias=tenant.claim.alias,
         namespace=tenant.claim.namespace,
@@ -210,7 +209,7 @@ def _build_route(tenant: Tenant) -> Route:
 def _number(
     content: ServingPlan, previous: ServingPlan | None, pods: Sequence[PodReport], status_generation: int
 ) -> tuple[ServingPlan, bool]:
-    """Give the content its generation: 1 + the highest that anybody knows, or the last one when nothing changed."""
+    """Number the content: 1 + the highest known generation, or the last plan's generation if nothing changed."""
     highest = max([status_generation, previous.generation if previous else 0, *(pod.generation for pod in pods)])
     if previous is not None and previous.content_hash() == content.content_hash():
         conflict = any(pod.conflict for pod in pods)
@@ -220,5 +219,5 @@ def _number(
 
 
 def _written_bytes(plan: ServingPlan) -> int:
-    """Return how much the signed plan takes in its ConfigMap: base64 makes 4 bytes of 3."""
+    """Return the size of the signed plan in its ConfigMap: base64 encodes 3 bytes as 4."""
     return len(plan.to_json().encode()) * 4 // 3 + SIGNATURE_OVERHEAD_BYTES

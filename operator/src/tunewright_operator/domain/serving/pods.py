@@ -1,4 +1,4 @@
-"""A ModelServer's Deployment and pods: which ones are its own, and what Kubernetes reports of them."""
+"""A ModelServer's Deployment and pods: which ones belong to it, and what Kubernetes reports of them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class ServerPod:
     name: str
     ip: str = ""
     ready: bool = False
-    """Clients reach it: the readiness probe passes and it is not being deleted."""
+    """Whether clients reach it: the readiness probe succeeds, and the pod is not being deleted."""
     problem: str = ""
-    """Why it does not run, in the words of the scheduler, the kubelet or the pod itself."""
+    """Why it does not run, as reported by the scheduler, the kubelet or the pod itself."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,16 +32,16 @@ class DeploymentFacts:
     """The Deployment that a ModelServer controls."""
 
     replicas: int = 0
-    """Pods that it has, ready or not."""
+    """The number of its pods, ready or not."""
     ready_replicas: int = 0
     updated: bool = True
-    """Whether all pods run the template that it was last applied with."""
+    """Whether all pods run the pod template that was applied last."""
     refused: str = ""
-    """Why the API server creates no more pods (a quota, a policy), in its words."""
+    """Why the API server refuses to create more pods (a quota, a policy), in its own message."""
 
 
 def read_deployment(server_uid: str, deployment: Mapping[str, Any] | None) -> DeploymentFacts | None:
-    """Return the facts of a Deployment's body; None when there is none, or another controls it."""
+    """Return the facts of a Deployment's body; None if there is none or it has another controller."""
     if deployment is None or controller_uid(deployment) != server_uid:
         return None
     status = deployment.get("status", {})
@@ -64,10 +64,10 @@ def find_own_pods(
     replica_sets: Iterable[Mapping[str, Any]],
     pods: Iterable[Mapping[str, Any]],
 ) -> tuple[ServerPod, ...]:
-    """Return the pods of a server, by name.
+    """Return the pods of a server, sorted by name.
 
-    Labels can be forged by whoever may create pods, and a plan or a token must reach no stranger: each link of pod →
-    ReplicaSet → Deployment → ModelServer is checked by UID.
+    Every user who can create pods can set their labels, and no other pod may get a plan or a token. So each link of
+    pod → ReplicaSet → Deployment → ModelServer is checked by UID.
     """
     if deployment is None or controller_uid(deployment) != server_uid:
         return ()
@@ -81,7 +81,7 @@ def find_own_pods(
 def find_pods_without(
     plan: ServingPlan, pods: Iterable[ServerPod], states: Mapping[str, PodState]
 ) -> tuple[ServerPod, ...]:
-    """Return the answering pods that have not applied a plan, nor a later one."""
+    """Return the answering pods that have applied neither a plan nor a later one."""
     return tuple(pod for pod in pods if pod.uid in states and _lacks(states[pod.uid], plan))
 
 
@@ -106,7 +106,7 @@ def read_server_pod(pod: Mapping[str, Any]) -> ServerPod:
 
 
 def _explain(pod: Mapping[str, Any]) -> str:
-    """Return the newest words about a container that does not run, or ran and ended."""
+    """Return why a container does not run: what it waits for, and how its last run ended."""
     waiting = read_pod_run(pod).waiting
     container: dict[str, Any] = next(iter(pod.get("status", {}).get("containerStatuses") or []), {})
     ended = (
@@ -117,7 +117,7 @@ def _explain(pod: Mapping[str, Any]) -> str:
     message = str(ended.get("message") or "").strip()
     try:
         result = PhaseResult.from_json(message)
-        said = f"{result.reason}: {result.message}"
+        end = f"{result.reason}: {result.message}"
     except ContractError:
-        said = f"ended with exit code {ended.get('exitCode')} ({ended.get('reason', 'no reason')}). {message[-512:]}"
-    return f"{waiting}; before that: {said}" if waiting else said
+        end = f"ended with exit code {ended.get('exitCode')} ({ended.get('reason', 'no reason')}). {message[-512:]}"
+    return f"{waiting}; before that: {end}" if waiting else end

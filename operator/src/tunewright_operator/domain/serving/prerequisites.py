@@ -1,6 +1,4 @@
-"""What must hold before a ModelServer's objects are made or changed:
-a chain of checks, the first broken one is the answer.
-"""
+"""The checks before a ModelServer's objects are created or changed. The first problem is reported."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from tunewright_operator.domain.secrets import SecretFacts
 def find_problem(
     server: ModelServer, base_model: BaseModel | None, namespace_labels: Mapping[str, str], secret: SecretFacts
 ) -> Problem | None:
-    """Return why the server cannot be made as its spec says; None when it can."""
+    """Return why the server's objects cannot be created as its spec asks; None when they can."""
     namespace = server.metadata.namespace or ""
     return check_base_model(server.spec.base_model_ref.name, namespace, base_model, namespace_labels) or check_secret(
         server.spec.storage.secret_ref.name, namespace, secret

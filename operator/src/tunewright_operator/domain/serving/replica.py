@@ -1,4 +1,4 @@
-"""One replica of a server, and the server as a whole, as rollouts see them: from the plan and the pods' reports."""
+"""What rollouts use of a server and of each replica: parts of the plan and of the pods' reports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tunewright_operator.domain.serving.claim import Refusals
 
 @dataclasses.dataclass(frozen=True)
 class AdapterFailure:
-    """Why a pod has not loaded an adapter, as the pod reported it; ``reason`` is in CamelCase."""
+    """Why a pod has not loaded an adapter, as the pod reported it; ``reason`` is a word in CamelCase."""
 
     reason: str
     message: str
@@ -23,7 +23,7 @@ class AdapterFailure:
 
 @dataclasses.dataclass(frozen=True)
 class PodView:
-    """One pod of the server; ``state`` is None when it did not answer the last poll."""
+    """One pod of the server; ``state`` is None if the pod did not answer the last poll."""
 
     uid: str
     name: str
@@ -33,26 +33,26 @@ class PodView:
     failed: Mapping[str, AdapterFailure] = dataclasses.field(default_factory=dict)
     """Adapters that the pod has refused permanently, by name."""
     retried: Mapping[str, AdapterFailure] = dataclasses.field(default_factory=dict)
-    """Adapters that the pod could not load for a reason outside them and tries again, by name."""
+    """Adapters that the pod could not load but tries to load again, since the cause is not the adapter; by name."""
 
     @property
     def generation(self) -> int:
-        """The plan in force in this pod; 0 when that is unknown."""
+        """The generation of the plan that the pod applies; 0 if it is unknown."""
         return self.state.plan_generation if self.state else 0
 
     @property
     def failures(self) -> dict[str, AdapterFailure]:
-        """The adapters that the pod could not load, whether it tries again or not."""
+        """The adapters that the pod could not load, including those that it tries again."""
         return {**self.failed, **self.retried}
 
 
 @dataclasses.dataclass(frozen=True)
 class ServerFacts:
-    """What the ModelServer makes of the deployment: the plan as last written and read back, and its pods."""
+    """What a ModelServer does with a deployment: the last plan, as read back from the API server, and the pods."""
 
     generation: int
     targets: Mapping[str, int] | None
-    """The alias' targets and weights in that plan; None when the plan has no route of this deployment."""
+    """The alias' targets and weights in that plan; None if the plan has no route of this deployment."""
     pods: tuple[PodView, ...]
     refusals: Refusals = dataclasses.field(default_factory=Refusals)
     slow_after_milliseconds: int | None = None
@@ -65,14 +65,14 @@ class ServerFacts:
     def routes_by(self, targets: Mapping[str, int]) -> bool:
         """Return whether the plan routes by these targets.
 
-        Where the server refuses one of them (its owner narrowed what it may load), a plan routes to none: that is all
-        there will be.
+        If the server refuses one of them, because its owner now allows less, the plan routes to none of them, and this
+        counts as the final state.
         """
         refused = any(name in self.refusals.revisions for name in targets)
         return dict(self.targets or {}) == ({} if refused else dict(targets))
 
     def is_everywhere(self, targets: Mapping[str, int]) -> bool:
-        """Return whether every ready pod routes by these targets (vacuously so without a ready pod)."""
+        """Return whether every ready pod routes by these targets; True if there is no ready pod."""
         return self.routes_by(targets) and all(pod.generation >= self.generation for pod in self.ready_pods)
 
     def has_loaded(self, revision: str) -> bool:
@@ -87,7 +87,7 @@ class ServerFacts:
 def build_server_facts(
     deployment_uid: str, alias: str, plan: ServingPlan, pods: Sequence[PodView], refusals: Refusals | None
 ) -> ServerFacts:
-    """Return what a deployment's rollout sees of its server."""
+    """Return what a deployment's rollout uses of its server."""
     route = next((route for route in plan.routes if route.alias == alias and route.owner_uid == deployment_uid), None)
     return ServerFacts(
         generation=plan.generation,
@@ -99,7 +99,7 @@ def build_server_facts(
 
 
 def view_pod(uid: str, name: str, *, ready: bool, state: PodState | None) -> PodView:
-    """Return one pod as rollouts see it."""
+    """Return what rollouts use of one pod."""
     adapters = state.adapters if state else ()
     return PodView(
         uid=uid,

@@ -1,8 +1,8 @@
-"""Which adapters get one of the server's slots.
+"""Which adapters get a slot of the server.
 
-vLLM holds ``maxAdapters + rolloutSlots`` adapters (``max_cpu_loras``); a registered adapter that it evicts may kill its
-engine, so a plan never names more. `maxAdapters` counts aliases. Slots are granted in the order routed, draining,
-candidate, new: nothing that serves is ever evicted.
+vLLM holds ``maxAdapters + rolloutSlots`` adapters (``max_cpu_loras``). If vLLM evicts a registered adapter, its engine
+may stop, so a plan never names more adapters than that. `maxAdapters` counts aliases. Slots are granted in the order
+routed, draining, candidate, new, so that no adapter that serves clients is evicted.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from enum import IntEnum
 
 
 class Standing(IntEnum):
-    """How firmly an adapter holds its slot; the lowest is served first."""
+    """The priority of an adapter for a slot; the lowest value gets its slot first."""
 
     ROUTED = 0
-    """Answers clients, or did when the last plan was written, or is what a rollback would return to."""
+    """It answers clients, or the last plan routes to it, or a rollback would return to it."""
     DRAINING = 1
     LOADED_CANDIDATE = 2
     CANDIDATE = 3
@@ -27,7 +27,7 @@ class Standing(IntEnum):
 
 @dataclasses.dataclass(frozen=True)
 class SlotRequest:
-    """One adapter's wish; ``order`` decides between equal standings."""
+    """An adapter's request for a slot; ``order`` decides between equal standings."""
 
     name: str
     standing: Standing
@@ -35,7 +35,7 @@ class SlotRequest:
 
 
 def grant_slots(requests: Iterable[SlotRequest], capacity: int) -> frozenset[str]:
-    """Return the names that get a slot. Routed and draining ones always do: they are in the servers already."""
+    """Return the names that get a slot. Routed and draining adapters always do, since the pods have loaded them."""
     granted: set[str] = set()
     for request in sorted(requests, key=lambda request: (request.standing, request.order, request.name)):
         if request.name in granted:
@@ -46,6 +46,6 @@ def grant_slots(requests: Iterable[SlotRequest], capacity: int) -> frozenset[str
 
 
 def admit_aliases(known: Sequence[str], new: Sequence[str], max_adapters: int) -> frozenset[str]:
-    """Return the aliases that are served: those of the last plan, then new ones in order while there is room."""
+    """Return the aliases that are served: those of the last plan, then new ones in order as far as there is room."""
     room = max(0, max_adapters - len(known))
     return frozenset([*known, *new[:room]])

@@ -1,4 +1,4 @@
-"""How a ModelServer is after a decision's actions: its status, and when to reconcile it again."""
+"""Report on a ModelServer after a decision's actions: its status, and when to reconcile it again."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from tunewright_operator.api.model_server import (
 from tunewright_operator.domain.conditions import Wanted, merge_conditions
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.model_server import ModelServerReason as Why
+from tunewright_operator.domain.sentences import join_sentences
 from tunewright_operator.domain.serving.observation import ServerDecision, ServerObservation, ServerOutcome
 from tunewright_operator.domain.serving.pods import DeploymentFacts, ServerPod
 from tunewright_operator.domain.serving.replica import PodView, view_pod
 
 ROLLOUT_POLL_SECONDS = 2.0
-"""Pause while something changes: a pod starts or lags behind the plan, or a rollout gathers evidence."""
+"""Pause while something changes: a pod starts or has an older plan, or a rollout gathers evidence."""
 QUIET_POLL_SECONDS = 10.0
 MAX_REPORTED_PODS = 64
 MAX_REPORTED_FAILURES = 8
@@ -32,9 +33,7 @@ MAX_REPORTED_FAILURES = 8
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ServerReport:
-    """How a server is after a decision's actions:
-    what to record, what rollouts see of it, and when to reconcile again.
-    """
+    """The result of reconciling a server: the status to record, the pods for rollouts, and when to reconcile again."""
 
     status: ModelServerStatus
     pods: tuple[PodView, ...]
@@ -43,7 +42,7 @@ class ServerReport:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Pool:
-    """What conditions are assessed from."""
+    """The input of the conditions."""
 
     server: ModelServer
     pods: tuple[ServerPod, ...]
@@ -63,14 +62,14 @@ class _Pool:
 
     @property
     def troubles(self) -> str:
-        """What Kubernetes and the pods report of what does not run."""
+        """The problems that Kubernetes and the pods report."""
         refused = self.deployment.refused if self.deployment is not None else ""
         pods = [f"{pod.name}: {pod.problem}" for pod in self.pods if pod.problem]
         return "; ".join([*pods, *([refused] if refused else [])])
 
     @property
     def lagging(self) -> tuple[str, ...]:
-        """The names of the ready pods in which an older plan is in force."""
+        """The names of the ready pods that apply an older plan."""
         plan = self.plan
         return tuple(view.name for view in self.views if view.ready and plan and view.generation < plan.generation)
 
@@ -78,7 +77,7 @@ class _Pool:
 def report(
     observation: ServerObservation, decision: ServerDecision, outcome: ServerOutcome, now: dt.datetime
 ) -> ServerReport:
-    """Return how the server is after the actions of a decision."""
+    """Return the report on a server after the actions of a decision."""
     states = outcome.states
     views = tuple(view_pod(pod.uid, pod.name, ready=pod.ready, state=states.get(pod.uid)) for pod in observation.pods)
     pool = _Pool(
@@ -140,35 +139,34 @@ def _assess(pool: _Pool) -> list[Wanted]:
     spec, problem = pool.server.spec, pool.problem
     needed = max(1, spec.replicas - spec.update_strategy.max_unavailable)
     if spec.replicas == 0:
-        ready = Wanted(Type.READY, "False", Why.SCALED_TO_ZERO, "spec.replicas is 0: nothing answers.")
+        ready = Wanted(Type.READY, "False", Why.SCALED_TO_ZERO, "spec.replicas is 0: no pod answers.")
     elif len(pool.answering) >= needed:
         ready = Wanted(Type.READY, "True", Why.SERVING, pool.counted)
     elif problem is not None and not pool.pods:
         ready = Wanted(Type.READY, "False", problem.reason, problem.message)
     else:
         reason = Why.REPLICAS_UNAVAILABLE if pool.troubles else Why.STARTING
-        ready = Wanted(Type.READY, "False", reason, f"{pool.counted} {pool.troubles}".strip())
+        ready = Wanted(Type.READY, "False", reason, join_sentences(pool.counted, pool.troubles))
     progress = _assess_progress(pool)
     return [ready] if progress is None else [ready, progress]
 
 
 def _assess_progress(pool: _Pool) -> Wanted | None:
-    """Return Stalled or Reconciling, None when the server is as its spec asks."""
+    """Return the condition Stalled or Reconciling; None if the server is as its spec asks."""
     if pool.problem is not None:
         return Wanted(Type.STALLED, "True", pool.problem.reason, pool.problem.message)
     if pool.needs_surge:
         message = (
-            "the pod template changed, and replacing the only replica would be an outage. "
-            "Set updateStrategy.maxSurge to 1,"
-            " add a replica, or scale to 0 and back."
+            "The pod template changed, and replacing the only replica would be an outage. "
+            "Set updateStrategy.maxSurge to 1, add a replica, or scale to 0 and back."
         )
         return Wanted(Type.STALLED, "True", Why.NEEDS_SURGE, message)
     if pool.deployment is None or not pool.deployment.updated:
-        message = f"pods are being replaced. {pool.counted} {pool.troubles}".strip()
+        message = join_sentences("Pods are being replaced.", pool.counted, pool.troubles)
         return Wanted(Type.RECONCILING, "True", Why.UPDATING, message)
     if len(pool.answering) < pool.server.spec.replicas:
-        return Wanted(Type.RECONCILING, "True", Why.STARTING, f"{pool.counted} {pool.troubles}".strip())
+        return Wanted(Type.RECONCILING, "True", Why.STARTING, join_sentences(pool.counted, pool.troubles))
     if pool.lagging and pool.plan:
-        message = f"plan {pool.plan.generation} has not reached {', '.join(pool.lagging)}."
+        message = f"Plan {pool.plan.generation} has not reached {', '.join(pool.lagging)}."
         return Wanted(Type.RECONCILING, "True", Why.CONVERGING, message)
     return None

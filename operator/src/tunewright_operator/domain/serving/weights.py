@@ -1,7 +1,6 @@
-"""Which share of an alias' requests each revision gets, as the status alone decides it.
+"""The share of an alias' requests that each revision gets. It depends only on the status.
 
-Weights sum to 100 whenever any revision may answer. A revision without weight is no target, and none that a pod could
-fall back to.
+Weights sum to 100 if any revision may answer. A revision without weight is no target, and no pod falls back to it.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from tunewright_operator.api.adapter_deployment import AdapterDeploymentStatus
 
 
 def candidate_weight(status: AdapterDeploymentStatus) -> int:
-    """Return the candidate's share in percent; without an incumbent it answers everybody or nobody."""
+    """Return the candidate's share in percent; without an incumbent, it answers all clients or none."""
     candidate = status.candidate
     if candidate is None or candidate.ending is not None:
         return 0
@@ -20,7 +19,7 @@ def candidate_weight(status: AdapterDeploymentStatus) -> int:
 
 
 def desired_targets(status: AdapterDeploymentStatus) -> dict[str, int]:
-    """Return revision → weight; empty when nothing may answer."""
+    """Return the weights by revision; empty if no revision may answer."""
     weight = candidate_weight(status)
     targets: dict[str, int] = {}
     if status.stable is not None and weight < 100:

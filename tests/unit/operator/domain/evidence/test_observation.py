@@ -309,7 +309,7 @@ def test_the_state_stays_small():
     ("counters", "message"),
     [
         (lambda: ArmCounters((1, 2)), "counters answers: expected 64 counts"),
-        (lambda: ArmCounters(NO_ANSWERS, {"ErrorRate": (-1, *(0,) * 63)}), r"counters bad\[ErrorRate\].*the least -1"),
+        (lambda: ArmCounters(NO_ANSWERS, {"ErrorRate": (-1, *(0,) * 63)}), r"counters bad\[ErrorRate\].*minimum of -1"),
         (lambda: ArmCounters(NO_ANSWERS, {}, {"Latency": ()}), r"counters judged\[Latency\]: .*got 0"),
     ],
 )

@@ -54,21 +54,49 @@ def judge(observation: Observation, seconds: float = 60, **options) -> Assessmen
 
 
 @pytest.mark.parametrize(
-    ("log_e_value", "words"),
-    [(-4.0, "0.0183"), (4.8, "122"), (7.385, "1,610"), (13.8, "985,000"), (900.0, "over 1,000,000")],
+    ("log_e_value", "comparison"),
+    [
+        (-4.0, "0.0183 < 60"),
+        (4.0, "54.6 < 60"),
+        (4.8, "122 ≥ 60"),
+        (7.385, "1,610 ≥ 60"),
+        (13.8, "985,000 ≥ 60"),
+        (900.0, "over 1,000,000 ≥ 60"),
+    ],
 )
-def test_evidence_is_told_as_people_write_numbers(log_e_value, words):
+def test_an_e_value_is_compared_with_its_threshold_in_a_few_digits(log_e_value, comparison):
     (finding,) = judge(observe([ERRORS], arm(60, 30), arm(600, 12))).findings
-    assert f"(evidence {words}, rollback at 60)" in dataclasses.replace(finding, log_e_value=log_e_value).describe()
+    assert dataclasses.replace(finding, log_e_value=log_e_value).describe().endswith(f", e-value {comparison}")
+
+
+@pytest.mark.parametrize(
+    ("test", "limit", "text"),
+    [
+        (Test.INCUMBENT, 0.02, "incumbent 1/300 (0.333 %), allowed increase: 2 points"),
+        (Test.INCUMBENT, 0.01, "incumbent 1/300 (0.333 %), allowed increase: 1 point"),
+        (Test.INCUMBENT, 0.005, "incumbent 1/300 (0.333 %), allowed increase: 0.5 points"),
+        (Test.LAST_WINDOW, 0.0523, "allowed after the incumbent's last window: 5.23 %"),
+        (Test.MINIMUM, 0.05, "allowed: 5 %"),
+    ],
+)
+def test_a_finding_names_the_rates_and_the_limit_in_percent(test, limit, text):
+    (finding,) = judge(observe([ERRORS], arm(64, 18), arm(300, 1))).findings
+    finding = dataclasses.replace(finding, test=test, limit=limit, log_e_value=0.0)
+    assert finding.describe() == f"ErrorRate: bad answers 18/64 (28.1 %), {text}, e-value 1 < 60"
+
+
+def test_a_finding_without_answers_names_no_rate():
+    (finding,) = judge(observe([ERRORS], arm(0), arm(300, 1))).findings
+    assert finding.describe().startswith("ErrorRate: bad answers 0/0, incumbent 1/300 (0.333 %), ")
 
 
 def test_a_candidate_that_is_much_worse_fails_before_it_has_enough_requests():
     result = judge(observe([ERRORS], arm(60, 30), arm(600, 12)))
     assert result.verdict is Verdict.FAIL
     assert len(result.reasons) == 1
-    assert "ErrorRate: the candidate answered badly 30 of 60 times (50.0 %)" in result.reasons[0]
-    assert "the incumbent 12 of 600 times (2.0 %)" in result.reasons[0]
-    assert "(evidence over 1,000,000, rollback at 60)" in result.reasons[0], "1 guard, 3 windows, 5 %"
+    assert "ErrorRate: bad answers 30/60 (50 %), " in result.reasons[0]
+    assert ", incumbent 12/600 (2 %), allowed increase: 2 points, " in result.reasons[0]
+    assert ", e-value over 1,000,000 ≥ 60" in result.reasons[0], "1 guard, 3 windows, 5 %"
     assert max(finding.e_value for finding in result.findings if finding.metric == "ErrorRate") > 60
 
 
@@ -76,7 +104,7 @@ def test_enough_requests_without_evidence_pass_and_say_what_would_have_been_seen
     result = judge(observe([ERRORS], arm(200, 4), arm(1800, 36)))
     assert result.verdict is Verdict.PASS
     assert result.detectable_drop == pytest.approx(0.15, abs=0.06)
-    assert "evidence" in result.reasons[0]
+    assert ", e-value " in result.reasons[0]
 
 
 def test_the_detectable_drop_is_counted_from_the_incumbents_rate_and_what_it_did_before():
@@ -101,7 +129,7 @@ def test_the_detectable_drop_of_an_absolute_limit_is_counted_from_the_limit():
 
 def test_a_candidate_within_the_margin_does_not_fail():
     result = judge(observe([ERRORS], arm(5000, 150), arm(45000, 900)))
-    assert result.verdict is Verdict.PASS, "3 % against 2 %, allowed is a rise of 2 %"
+    assert result.verdict is Verdict.PASS, "3 % against 2 %, an increase of 2 points is allowed"
 
 
 @pytest.mark.parametrize(("candidate", "incumbent", "who"), [(99, 900, "candidate"), (300, 99, "incumbent")])
@@ -117,7 +145,7 @@ def test_answers_that_were_not_judged_do_not_count_as_enough():
     observation = observe([CONTRACT], arm(500, judged=40), arm(500))
     result = judge(observation, seconds=1800, metrics=[CONTRACT])
     assert result.verdict is Verdict.INCONCLUSIVE
-    assert result.reasons[0] == "OutputContract has judged 40 of 100 answers of the candidate after 1800 s"
+    assert result.reasons[0] == "the candidate has 40 of 100 answers judged by OutputContract after 1800 s"
 
 
 def test_just_enough_answers_are_enough():
@@ -153,14 +181,14 @@ def test_without_an_incumbent_a_minimum_is_held_and_nothing_else():
     bad = observe(metrics, arm(200, 0, 80), comparison=Comparison.NONE)
     result = judge(bad, metrics=metrics)
     assert result.verdict is Verdict.FAIL
-    assert "OutputContract: the candidate answered badly 80 of 200 times (40.0 %), allowed is 0.05" in result.reasons[0]
+    assert "OutputContract: bad answers 80/200 (40 %), allowed: 5 %, " in result.reasons[0]
 
 
 def test_a_window_without_live_metrics_still_wants_its_requests():
     assert judge(observe([], arm(99), arm(500)), metrics=[]).verdict is None
     result = judge(observe([], arm(100), arm(500)), metrics=[])
     assert result.verdict is Verdict.PASS
-    assert result.reasons == ("100 answers of the candidate, no live metric applies",)
+    assert result.reasons == ("the candidate has 100 answers, no live metric applies",)
     assert result.detectable_drop is None
 
 

@@ -104,7 +104,7 @@ def test_a_step_asks_for_answers_and_a_bake_for_its_time() -> None:
     [
         (True, True, None),
         (True, False, "the incumbent had fewer than 50 answers when the rollout began"),
-        (False, False, "there is no incumbent to be compared with"),
+        (False, False, "there is no incumbent to compare with"),
     ],
 )
 def test_latency_is_judged_against_a_limit_from_the_incumbent_or_told_not_to_be(

@@ -20,6 +20,7 @@ from tunewright_operator.domain.finetune.observation import (
     FineTuneObservation,
 )
 from tunewright_operator.domain.job_run import JobRun, PodRun, RunState
+from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
 from tunewright_operator.domain.secrets import SecretFacts
 
 NOW = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
@@ -305,7 +306,7 @@ def settle(observation: FineTuneObservation) -> FineTuneObservation:
     for _ in range(5):
         decision = decide(observation, NOW)
         observation = record(enact(observation, decision.actions), decision.status)
-        if not decision.actions and decision.look_again_seconds != 0:
+        if not decision.actions and decision.reconcile_after_seconds != 0:
             return observation
     raise AssertionError("the decisions do not come to rest")
 
@@ -342,13 +343,13 @@ def test_an_operator_that_dies_before_it_records_a_decision_does_not_act_twice(n
 def test_a_running_attempt_is_checked_again_soon_and_before_its_deadline(spent, pod, seconds):
     """It ran 50 s of the job's 1000, beside what earlier attempts spent."""
     subject = job(spec={"activeDeadlineSeconds": 1000}, **ready(activeSeconds=spent))
-    assert decide(see(subject, run(TRAIN, RunState.ACTIVE, **pod)), NOW).look_again_seconds == seconds
+    assert decide(see(subject, run(TRAIN, RunState.ACTIVE, **pod)), NOW).reconcile_after_seconds == seconds
 
 
 def test_a_running_prepare_is_checked_again_before_its_deadline():
     for limit, seconds in ((1000, 30.0), (60, 10.0)):
         subject = job(spec={"activeDeadlineSeconds": limit})
-        assert decide(see(subject, run(PREPARE, RunState.ACTIVE, **RUNNING)), NOW).look_again_seconds == seconds
+        assert decide(see(subject, run(PREPARE, RunState.ACTIVE, **RUNNING)), NOW).reconcile_after_seconds == seconds
 
 
 def test_a_failure_counts_as_a_restart_and_a_preemption_does_not():
@@ -387,5 +388,26 @@ def test_skipped_records_are_told_with_where_all_are_named():
     done = run(PREPARE, RunState.SUCCEEDED, result=result(Outcome.SUCCEEDED, dataset=summary))
     conditions = {item.type: item for item in decide(see(job(), done), NOW).status.conditions}
     assert conditions["DatasetReady"].message.endswith(
-        f"; 7 invalid records skipped (all are named in {address}): a/x.jsonl:1: not JSON."
+        f"; 7 invalid records skipped (all are listed in {address}): a/x.jsonl:1: not JSON."
+    )
+
+
+def test_a_retry_names_the_cause_and_then_the_time_of_the_next_attempt():
+    cause = "cannot write s3://bucket/x: timed out; check that the object store is up"
+    retryable = PhaseResult(outcome=Outcome.RETRYABLE, reason="StorageUnreachable", message=cause)
+    failed = run(TRAIN, RunState.FAILED, result=retryable)
+    conditions = {item.type: item for item in decide(see(job(**ready()), failed), NOW).status.conditions}
+    assert conditions["Reconciling"].reason == "Retrying"
+    assert conditions["Reconciling"].message == (
+        f"StorageUnreachable: {cause}. The next attempt starts at 2026-01-01T12:00:19Z."
+    )
+
+
+def test_a_failure_names_the_cause_and_then_the_limit_and_what_to_do():
+    subject = job(spec={"retry": {"maxRestarts": 0}}, **ready())
+    retryable = PhaseResult(outcome=Outcome.RETRYABLE, reason="StorageUnreachable", message="timed out")
+    failed = run(TRAIN, RunState.FAILED, result=retryable)
+    conditions = {item.type: item for item in decide(see(subject, failed), NOW).status.conditions}
+    assert conditions["Succeeded"].message == (
+        f"timed out. spec.retry.maxRestarts (0) allows no other attempt. {FineTuneJobReason.RESTARTS_EXHAUSTED.remedy}"
     )

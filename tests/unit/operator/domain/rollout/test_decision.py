@@ -82,7 +82,7 @@ def test_without_a_server_only_what_does_not_need_one_is_decided(word, server, r
     decision = decide(dataclasses.replace(world.situation(), server=server), world.now)
     assert decision.status == world.deployment.status
     assert (decision.wait.reason if decision.wait else None) == reason
-    assert decision.look_after == after
+    assert decision.reconcile_after_seconds == after
 
 
 @pytest.mark.parametrize(("reason", "stalled"), [("WaitingForSlot", False), ("SourceNotAllowed", True)])
@@ -232,7 +232,7 @@ def test_live_evidence_rolls_back_with_the_numbers():
     world.ask(1000, {revision_of("two"): {"ErrorRate"}})
     world.settle()
     assert last(world) == (revision_of("two"), "RolledBack", "GuardrailFailed")
-    assert "ErrorRate: the candidate answered badly" in world.deployment.status.history[0].message
+    assert "ErrorRate: bad answers " in world.deployment.status.history[0].message
     assert weights(world) == {revision_of("one"): 100}
 
 
@@ -262,7 +262,7 @@ def test_a_bake_in_which_nothing_could_be_judged_goes_on_and_undoes_nothing(poli
         return
     assert weights(world) == {revision_of("two"): 100}
     assert (decision.wait.reason, decision.wait.stalled) == ("Inconclusive", True)
-    assert "OutputContract has judged 0 of 1 answers of the candidate" in decision.wait.message
+    assert "the candidate has 0 of 1 answers judged by OutputContract" in decision.wait.message
     world.ask(1)
     world.settle()
     assert world.deployment.status.stable.revision == revision_of("two"), "one judged answer is enough to end it"
@@ -406,7 +406,7 @@ def test_an_annotation_without_a_nonce_is_explained():
     world = at_step(1)
     world.body["metadata"]["annotations"]["tunewright.dev/abort"] = revision_of("two")
     world.settle()
-    assert any("<revision>@<nonce>" in message for _, message in world.notices)
+    assert any("<revision>@<request ID>" in message for _, message in world.notices)
     assert world.deployment.status.candidate is not None
 
 
@@ -505,3 +505,20 @@ def test_a_key_that_opens_nothing_does_not_end_a_sound_adapter():
     world.settle()
     assert world.deployment.status.candidate.revision == two
     assert all(two in pod.loaded for pod in world.pods)
+
+
+def test_an_observe_step_says_in_a_sentence_which_answers_are_missing():
+    decision = at_step(1).settle()
+    assert (decision.wait.reason, decision.wait.message) == (
+        "Observing",
+        "The candidate has 0 of 40 answers; the incumbent has 0 of 40 answers",
+    )
+
+
+def test_an_aborted_candidate_is_recorded_with_a_sentence_and_reported_with_its_name():
+    world = at_step(1)
+    world.annotate("abort", "two")
+    world.settle()
+    value = f"{revision_of('two')}@1"
+    assert world.deployment.status.history[0].message == f"Aborted by annotation {value}."
+    assert ("AbortRequested", f"{revision_of('two')}: aborted by annotation {value}") in world.notices

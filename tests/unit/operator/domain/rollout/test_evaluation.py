@@ -180,18 +180,22 @@ ENDED = format_time(NOW)
         pytest.param(
             EvaluationRun(JobRun(NAME, "uid", RunState.FAILED, ended_at=NOW, failure="deadline exceeded")),
             EvaluationView(
-                failure="the evaluation's pod is gone without a report. deadline exceeded", finished_at=ENDED
+                failure="The evaluation's pod is gone without a report. Deadline exceeded.", finished_at=ENDED
             ),
             id="its pod is gone",
         ),
         pytest.param(
             EvaluationRun(
                 JobRun(
-                    NAME, "uid", RunState.FAILED, ended_at=NOW, pod=PodRun("pod", "uid", exit_code=1, last_words="no")
+                    NAME,
+                    "uid",
+                    RunState.FAILED,
+                    ended_at=NOW,
+                    pod=PodRun("pod", "uid", exit_code=1, last_log_lines="no"),
                 )
             ),
             EvaluationView(
-                failure="The container of pod pod ended with exit code 1. Its last words: no", finished_at=ENDED
+                failure="The container of pod pod ended with exit code 1. Its last log lines: no.", finished_at=ENDED
             ),
             id="its pod died",
         ),

@@ -57,7 +57,7 @@ def test_which_revisions_go_to_their_bake_at_once(past, named, skips):
 )
 def test_which_digests_need_a_persons_request_to_come_back(past, excluded):
     entries = [entry("two", Outcome.ROLLED_BACK), *(entry("one", outcome) for outcome in past)]
-    assert history.is_barred(entries, digest_of("one")) is excluded
+    assert history.is_excluded(entries, digest_of("one")) is excluded
 
 
 @pytest.mark.parametrize(

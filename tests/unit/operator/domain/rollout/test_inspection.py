@@ -125,7 +125,7 @@ def test_an_address_has_one_job_however_it_is_written():
         pytest.param(
             observe(inspection=JobRun("job", "uid", RunState.FAILED, failure="deadline exceeded")),
             "AdapterUnreadable",
-            "the pod is gone without a result. deadline exceeded",
+            "The inspection's pod is gone without a result. Deadline exceeded.",
             True,
             id="its pod is gone",
         ),

@@ -73,7 +73,7 @@ def test_a_rollback_that_is_asked_for_twice_does_not_give_requests_back_to_what_
     world.annotate("rollback", "one", "2")
     assert world.settle().wait.reason == "Baking"
     assert shares(world) == {revision_of("one"): 100}
-    assert "is the candidate already" in ignored(world)[-1]
+    assert "is already the candidate" in ignored(world)[-1]
 
 
 def test_a_retry_of_what_the_spec_does_not_name_says_so_and_forgets_no_refusal(world):

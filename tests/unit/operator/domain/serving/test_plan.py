@@ -187,7 +187,9 @@ def test_an_unowned_alias_goes_to_the_oldest_then_namespace_then_name():
     decision = build_plan(SERVER, [late, early], None, [])
     assert decision.plan.routes[0].owner_uid == "uid-z"
     assert decision.refusals["uid-a"].alias.reason == "AliasTaken"
-    assert decision.refusals["uid-a"].alias.message.endswith("Choose another modelName, or have that one deleted.")
+    assert decision.refusals["uid-a"].alias.message.endswith(
+        "Choose another modelName, or have that AdapterDeployment deleted."
+    )
     same = [tenant("b", namespace="y"), tenant("c", namespace="x"), tenant("a", namespace="y")]
     assert build_plan(SERVER, same, None, []).plan.routes[0].owner_uid == "uid-c"
 
