@@ -6,8 +6,8 @@ import os
 
 from hypothesis import HealthCheck, Phase, settings
 
-# The machines are shared and noisy: how long an example takes says nothing. In CI the examples are the same each time,
-# so that a red run is about the change; on a developer's machine they differ, so that new ones are found.
+# Machines are shared and noisy, so the time that an example takes means nothing. CI runs the same examples each
+# time, so that a failure comes from the change. A developer's machine runs different ones, which finds new failures.
 settings.register_profile(
     "tunewright",
     deadline=None,
@@ -17,8 +17,8 @@ settings.register_profile(
 )
 # `make test-full`: ten times as many examples.
 settings.register_profile("full", settings.get_profile("tunewright"), max_examples=1000)
-# `make mutants`: the same examples in each run, so that a mutant's end is about the mutant; the first that fails
-# is enough.
+# `make mutants`: the same examples in each run, so that the result depends only on the mutant. The first failure is
+# enough.
 settings.register_profile(
     "mutants",
     settings.get_profile("tunewright"),

@@ -1,4 +1,4 @@
-"""helm as the tests' one way to the chart."""
+"""Run helm for the tests of the chart."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Render = Callable[..., list[Body]]
 
 @pytest.fixture(scope="session")
 def helm() -> Helm:
-    """Return a function that runs helm; the program is $HELM, the clone's own, or the one on PATH."""
+    """Return a function that runs helm; the program is $HELM, the one in build/bin, or the one on PATH."""
     own = ROOT / "build" / "bin" / "helm"
     program = os.environ.get("HELM") or (str(own) if own.exists() else shutil.which("helm"))
     assert program, "no helm: run `make install`, which builds it, or set HELM"

@@ -55,12 +55,12 @@ def test_crds_are_those_of_the_source(render: Render) -> None:
     assert crds_of(render("crds.keep=false")) == source
 
 
-def test_crds_are_kept_unless_told_otherwise(render: Render) -> None:
+def test_crds_are_kept_by_default(render: Render) -> None:
     for body in crds_of(render()).values():
         assert body["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
 
 
-def test_crds_may_be_left_to_a_cluster_admin(render: Render) -> None:
+def test_crds_can_be_left_to_a_cluster_admin(render: Render) -> None:
     assert crds_of(render("crds.enabled=false")) == {}
 
 
@@ -120,7 +120,7 @@ def test_images_come_from_the_registry_by_tag_or_digest(render: Render) -> None:
     assert environment["TUNEWRIGHT_IMAGE_PULL_POLICY"] == container["imagePullPolicy"] == "Always"
 
 
-def test_operator_is_probed_where_it_answers(render: Render) -> None:
+def test_probes_use_the_port_that_the_operator_serves(render: Render) -> None:
     (container,) = pick(render(), "Deployment")["spec"]["template"]["spec"]["containers"]
     assert container["ports"] == [{"name": "http", "containerPort": 8080, "protocol": "TCP"}]
     assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
@@ -169,7 +169,7 @@ def test_no_role_has_a_wildcard(render: Render) -> None:
     assert "*" not in json.dumps([role["rules"] for role in roles])
 
 
-def test_roles_of_people_can_be_left_out(render: Render) -> None:
+def test_roles_for_users_can_be_left_out(render: Render) -> None:
     names = {
         b["metadata"]["name"]
         for b in render("rbac.aggregateToUserRoles=false", "rbac.everyoneReadsBaseModels=false")
@@ -208,7 +208,7 @@ def test_network_policy_admits_metrics_readers_only(render: Render) -> None:
 @pytest.mark.parametrize(
     ("keep", "words"), [("true", "helm uninstall keeps"), ("false", "helm uninstall deletes every custom resource")]
 )
-def test_notes_say_what_comes_next(helm: Helm, tmp_path: pathlib.Path, keep: str, words: str) -> None:
+def test_notes_list_the_next_steps(helm: Helm, tmp_path: pathlib.Path, keep: str, words: str) -> None:
     """helm shows notes only when it installs, so a copy of the chart renders them as an object."""
     chart = tmp_path / "tunewright"
     shutil.copytree(CHART, chart)

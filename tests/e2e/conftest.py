@@ -22,12 +22,12 @@ from tunewright_dev.target import find_target
 PATHS = paths.find_paths()
 EVIDENCE = PATHS.build / "e2e"
 _EVIDENCE_IS_KEPT = pytest.StashKey[bool]()
-_TOLD = pytest.StashKey[list[BaseException]]()
+_SEEN = pytest.StashKey[list[BaseException]]()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def no_old_evidence() -> None:
-    """Empty build/e2e: what lies there afterwards is of this run."""
+    """Empty build/e2e, so that it holds only this run's evidence."""
     shutil.rmtree(EVIDENCE, ignore_errors=True)
 
 
@@ -37,7 +37,7 @@ def kubectl() -> Kubectl:
     found = _find_kubectl()
     if found is None:
         pytest.fail(
-            f"{PATHS.kubeconfig} does not exist: `make up` starts the cluster, `make test` does that by itself",
+            f"{PATHS.kubeconfig} does not exist: `make up` starts the cluster, `make test` does so too",
             pytrace=False,
         )
     return found
@@ -94,7 +94,7 @@ def build_base_model(name: str, parameters_millions: int) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def pool_namespace(platform: Kubectl) -> Iterator[str]:
-    """The name of a namespace for `pool`, deleted at the end: a pool that does not start is looked at before that."""
+    """The name of a namespace for `pool`, deleted at the end, after the evidence of a failed start was kept."""
     name = f"serving-{uuid.uuid4().hex[:8]}"
     yield name
     platform.delete("namespace", name, None, "--wait=false")
@@ -102,7 +102,7 @@ def pool_namespace(platform: Kubectl) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def pool(platform: Kubectl, dev_kubectl: DevKubectl, bucket: Bucket, pool_namespace: str) -> str:
-    """The namespace of a ModelServer with two replicas on the tiny model, shared by all tests: vLLM starts slowly."""
+    """The namespace of a pool with two replicas on the tiny model, shared by all tests because vLLM starts slowly."""
     namespace = pool_namespace
     tenants.ensure_namespace(dev_kubectl, namespace)
     tenants.ensure_storage_secret(dev_kubectl, namespace, "s3-read", "server")
@@ -130,14 +130,14 @@ def team_namespace(platform: Kubectl) -> Iterator[str]:
 
 @pytest.fixture
 def team(dev_kubectl: DevKubectl, team_namespace: str) -> str:
-    """A team's namespace of its own, with the storage Secret `s3`."""
+    """A namespace for one team, with the storage Secret `s3`."""
     tenants.ensure_namespace(dev_kubectl, team_namespace, tenant=True)
     tenants.ensure_storage_secret(dev_kubectl, team_namespace, "s3", "trainer")
     return team_namespace
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let waits end by their own message: a test's limit includes the pool's start and all that it waits for."""
+    """Give each test time for the pool's start and all its waits, so that a wait fails first, with its message."""
     for item in items:
         if item.get_closest_marker("e2e"):
             item.add_marker(pytest.mark.timeout(1800))
@@ -147,27 +147,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep the evidence of a failure in build/e2e/, whatever phase it came in: fixtures are torn down later."""
+    """Keep the evidence of a failure in build/e2e/, in any phase, before the fixtures are torn down."""
     report = yield
-    if report.failed and call.excinfo is not None and _is_news(item, call.excinfo.value):
+    if report.failed and call.excinfo is not None and _needs_evidence(item, call.excinfo.value):
         report.sections.append(("evidence", _keep_evidence(item)))
     return report
 
 
-def _is_news(item: pytest.Item, error: BaseException) -> bool:
-    """Return whether this failure has evidence of its own: it is of the cluster's doing, and not kept yet.
+def _needs_evidence(item: pytest.Item, error: BaseException) -> bool:
+    """Return whether this failure involves the cluster and its evidence is not kept yet.
 
     A shared fixture that failed raises the same exception in every test that needs it.
     """
-    told = item.config.stash.setdefault(_TOLD, [])
-    if "platform" not in getattr(item, "fixturenames", ()) or any(error is other for other in told):
+    seen = item.config.stash.setdefault(_SEEN, [])
+    if "platform" not in getattr(item, "fixturenames", ()) or any(error is other for other in seen):
         return False
-    told.append(error)
+    seen.append(error)
     return not item.stash.get(_EVIDENCE_IS_KEPT, False)
 
 
 def _keep_evidence(item: pytest.Item) -> str:
-    """Keep what there is of a failure, and return what to tell of it: it must not hide the failure itself."""
+    """Keep the evidence of a failure and return a text for the report. An error here must not hide the failure."""
     item.stash[_EVIDENCE_IS_KEPT] = True
     folder = EVIDENCE / folder_name(item.name)
     found = _find_kubectl()

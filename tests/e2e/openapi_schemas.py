@@ -1,4 +1,4 @@
-"""Turns an API server's own OpenAPI document into the schema files that kubeconform reads."""
+"""Convert an API server's OpenAPI document into the schema files that kubeconform reads."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pathlib
 from typing import Any
 
 LOCATION = "{{.ResourceKind}}{{.KindSuffix}}.json"
-"""How kubeconform finds a kind's file: ``deployment-apps-v1.json``, ``secret-v1.json``."""
+"""The file name by which kubeconform finds a kind: ``deployment-apps-v1.json``, ``secret-v1.json``."""
 
 
 def write_schemas(openapi: dict[str, Any], folder: pathlib.Path) -> None:
-    """Write a strict JSON Schema for every kind of an OpenAPI v2 document; unknown fields are errors in it."""
+    """Write a JSON Schema for every kind of an OpenAPI v2 document; unknown fields are errors."""
     definitions = {name: strict(schema) for name, schema in openapi["definitions"].items()}
     (folder / "definitions.json").write_text(json.dumps({"definitions": definitions}))
     for name, schema in definitions.items():
@@ -24,7 +24,7 @@ def write_schemas(openapi: dict[str, Any], folder: pathlib.Path) -> None:
 
 
 def strict(schema: Any) -> Any:
-    """Return a schema that refuses unknown fields, and that takes numbers where Kubernetes takes both."""
+    """Return a schema that refuses unknown fields and accepts numbers and strings for quantities and ports."""
     if isinstance(schema, list):
         return [strict(item) for item in schema]
     if not isinstance(schema, dict):

@@ -1,6 +1,6 @@
-"""Bad input of a FineTuneJob: each gets a message that says what, where and what to do, and no GPU Job is ever made.
+"""Each invalid FineTuneJob gets a message with the problem, its place and the remedy, and never a GPU Job.
 
-All jobs are applied at once and looked at one by one, since each takes a pod and the machine is small.
+All jobs are applied at once and checked one by one: each needs a pod, and the machine is small.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def record(*messages: tuple[str, str]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One mistake: the data or the spec that has it, and what the user reads."""
+    """One mistake: the data or the spec that has it, and texts that the user's message must contain."""
 
     name: str
     reason: str
@@ -40,7 +40,7 @@ class Case:
     data: str | bytes | None = GOOD
     spec: dict[str, Any] = dataclasses.field(default_factory=dict)
     s3: bool = False
-    """The data lies in the bucket rather than in a ConfigMap, which cannot hold it."""
+    """Store the data in the bucket, because a ConfigMap cannot hold it."""
 
     def __str__(self) -> str:
         return self.name
@@ -59,8 +59,8 @@ CASES = [
     Case(
         "unknown-base-model",
         "BaseModelNotFound",
-        ("nobody", "kubectl get basemodels"),
-        spec={"baseModelRef": {"name": "nobody"}},
+        ("no-such-model", "kubectl get basemodels"),
+        spec={"baseModelRef": {"name": "no-such-model"}},
     ),
     Case(
         "base-model-not-allowed",
@@ -108,8 +108,8 @@ CASES = [
     Case(
         "no-bucket",
         "NoSuchBucket",
-        ("s3://nobody", "create the bucket"),
-        spec={"output": {"uri": "s3://nobody/adapters"}, **secret("admin")},
+        ("s3://no-such-bucket", "create the bucket"),
+        spec={"output": {"uri": "s3://no-such-bucket/adapters"}, **secret("admin")},
     ),
     Case("unknown-authority", "UnknownAuthority", ("ca.crt",), spec=secret("no-authority")),
     Case("not-writable", "AccessDenied", ("s3://tunewright/adapters/bad-jobs", "write"), spec=secret("read-only")),
@@ -126,7 +126,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def clean(platform: Kubectl) -> Iterator[None]:
-    """Nothing that `applied` creates exists before, nor afterwards."""
+    """Delete everything that `applied` creates, before and after the tests."""
     platform.delete("namespace", NAMESPACE)
     yield
     platform.delete("namespace", NAMESPACE, None, "--wait=false")
@@ -135,11 +135,11 @@ def clean(platform: Kubectl) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def applied(clean: None, platform: Kubectl, dev_kubectl: DevKubectl, bucket: Bucket) -> Kubectl:
-    """All cases at once in one namespace."""
+    """Apply all cases at once in one namespace."""
     tenants.ensure_namespace(dev_kubectl, NAMESPACE, tenant=True)
     tenants.ensure_storage_secret(dev_kubectl, NAMESPACE, "s3", "trainer")
     tenants.ensure_storage_secret(dev_kubectl, NAMESPACE, "read-only", "server")
-    # Only who may see all buckets is told that one does not exist.
+    # Only an administrator of the store gets NoSuchBucket; others get AccessDenied.
     tenants.ensure_storage_secret(dev_kubectl, NAMESPACE, "admin", "admin")
     good = platform.get("secret", "s3", NAMESPACE)
     assert good is not None
@@ -192,10 +192,10 @@ def _elsewhere_only() -> Body:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_mistake_is_explained_and_holds_no_gpu(applied: Kubectl, case: Case) -> None:
-    def told(body: Body) -> bool:
+    def reported(body: Body) -> bool:
         return case.reason in {item["reason"] for item in body.get("status", {}).get("conditions", ())}
 
-    body = applied.wait_for("ftj", case.name, NAMESPACE, told, timeout=300)
+    body = applied.wait_for("ftj", case.name, NAMESPACE, reported, timeout=300)
     messages = [item["message"] for item in body["status"]["conditions"] if item["reason"] == case.reason]
     for text in case.says:
         assert any(text in message for message in messages), messages
@@ -205,11 +205,13 @@ def test_mistake_is_explained_and_holds_no_gpu(applied: Kubectl, case: Case) -> 
     assert applied.list("jobs", NAMESPACE, f"tunewright.dev/name={case.name},tunewright.dev/role=train") == []
 
 
-def test_every_bad_record_is_named_where_the_message_says(applied: Kubectl, bucket: Bucket) -> None:
-    def told(body: Body) -> bool:
+def test_every_bad_record_is_in_the_file_that_the_message_names(applied: Kubectl, bucket: Bucket) -> None:
+    def reported(body: Body) -> bool:
         return condition(body, "Succeeded").get("reason") == "InvalidRecords"
 
-    message = condition(applied.wait_for("ftj", "too-many-bad", NAMESPACE, told, timeout=300), "Succeeded")["message"]
+    message = condition(applied.wait_for("ftj", "too-many-bad", NAMESPACE, reported, timeout=300), "Succeeded")[
+        "message"
+    ]
     found = re.search(r"s3://\S+/invalid-records\.jsonl", message)
     assert found, message
     rows = bucket.read_lines(found[0])

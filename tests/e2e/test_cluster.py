@@ -1,5 +1,5 @@
-"""What the local cluster promises:
-pods stay on the machine, each namespace of ours is restricted, each identity has its duty.
+"""What the local cluster guarantees: pods reach no other machine, the project's namespaces are restricted,
+and each identity of the object store has only the rights that it needs.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from tunewright_operator.manifests import pods
 pytestmark = pytest.mark.e2e
 
 PATHS = paths.find_paths()
-OUTSIDE = "203.0.113.7"  # reserved for documentation (RFC 5737): nobody answers there
+OUTSIDE = "203.0.113.7"  # reserved for documentation (RFC 5737): no host has it
 KUBELET_PORT = 10250
 TRY = """
 import json, socket, sys
-told = {}
+results = {}
 for place in sys.argv[1:]:
     host, _, port = place.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=5).close()
-        told[place] = "connected"
+        results[place] = "connected"
     except OSError as error:
-        told[place] = type(error).__name__
-print(json.dumps(told))
+        results[place] = type(error).__name__
+print(json.dumps(results))
 """
 
 
@@ -63,9 +63,9 @@ def test_pods_reach_pods_and_the_api_server_and_nothing_else(platform: Kubectl, 
     kubelet, outside = f"{topology.NODE_ADDRESS}:{KUBELET_PORT}", f"{OUTSIDE}:443"
     platform.apply(build_pod(team, TRY, api, store, kubelet, outside))
     platform.wait_for("pod", "try", team, lambda body: body["status"]["phase"] == "Succeeded", timeout=120)
-    told = json.loads(platform.run("logs", "try", "-n", team).stdout)
-    # Refused by our filter at once: without it the kubelet would answer, and the other one nobody until the timeout.
-    assert told == {
+    results = json.loads(platform.run("logs", "try", "-n", team).stdout)
+    # The firewall refuses both at once. Without it the kubelet would accept, and the other connection would time out.
+    assert results == {
         api: "connected",
         store: "connected",
         kubelet: "ConnectionRefusedError",

@@ -1,7 +1,7 @@
-"""Every rule of the CRDs against the real API server: what it admits, what it refuses, and what a user then reads.
+"""Every rule of the CRDs on the real API server: what it admits, what it refuses, and with which message.
 
-The cases go through one `kubectl proxy`: hundreds of kubectl processes would take minutes, and what they print is the
-server's own message.
+The cases go through one `kubectl proxy`, because hundreds of kubectl processes would take minutes. kubectl prints the
+server's message unchanged.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from support.crds.schema import read_crds
 pytestmark = pytest.mark.e2e
 
 NAMESPACE = f"crd-cases-{uuid.uuid4().hex[:8]}"
-"""New in each run: the last one's may still be terminating."""
+"""New in each run, because the previous run's namespace may still be terminating."""
 TABLES = read_tables()
 CASES = [case for table in TABLES.values() for case in table.cases]
 GOOD_CASES = [case for case in CASES if case.good is not None]
@@ -31,13 +31,13 @@ DRY_RUN = "dryRun=All&fieldValidation=Strict"
 
 
 class Server:
-    """The API server by HTTP, as the administrator."""
+    """The API server over HTTP, as the administrator."""
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port)
 
     def submit(self, case: Case, patch: dict[str, Any]) -> tuple[bool, str]:
-        """Do what a case says with a patch, as a dry run; return whether it was admitted, and the server's message."""
+        """Send a case's patch as a dry run; return whether it was admitted, and the message."""
         base = TABLES[case.kind].base
         path = collection(case.kind)
         if case.update == "create":
@@ -54,7 +54,7 @@ class Server:
 
 
 def collection(kind: str) -> str:
-    """Return the path of a kind's objects, in the test's namespace when it has namespaces."""
+    """Return the path of a kind's objects, in the test's namespace if the kind is namespaced."""
     spec = read_crds()[kind]["spec"]
     scope = f"/namespaces/{NAMESPACE}" if spec["scope"] == "Namespaced" else ""
     return f"/apis/{spec['group']}/v1alpha1{scope}/{spec['names']['plural']}"
@@ -62,7 +62,7 @@ def collection(kind: str) -> str:
 
 @pytest.fixture(scope="module")
 def existing(kubectl: Kubectl) -> Iterator[None]:
-    """Create each table's base object, which the updates change; without its Secret nothing comes of it."""
+    """Create each table's base object for the updates. It starts nothing, because its Secret does not exist."""
     kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     try:
         for table in TABLES.values():
@@ -81,7 +81,7 @@ def server(kubectl: Kubectl, existing: None) -> Iterator[Server]:
     try:
         assert proxy.stdout is not None
         found = re.search(r":(\d+)$", proxy.stdout.readline().strip())
-        assert found, "kubectl proxy did not say where it serves"
+        assert found, "kubectl proxy printed no port"
         yield Server(int(found[1]))
     finally:
         proxy.terminate()
@@ -105,7 +105,7 @@ def test_bad_manifest_is_refused_with_the_message(server: Server, case: Case) ->
 
 
 def test_kubectl_shows_the_message(kubectl: Kubectl, existing: None) -> None:
-    """The server's message is what a user of kubectl reads."""
+    """kubectl shows its user the server's message."""
     bad = merge(TABLES["ModelServer"].base, {"spec": {"updateStrategy": {"maxUnavailable": 0}}})
     done = kubectl.run("apply", "-n", NAMESPACE, "--dry-run=server", "-f", "-", stdin=json.dumps(bad), check=False)
     assert done.returncode != 0

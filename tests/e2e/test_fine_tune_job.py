@@ -28,14 +28,14 @@ def train_pods(kubectl: Kubectl, team: str) -> list[Body]:
 
 
 def run_folder(body: Body) -> str:
-    """Return where a job keeps what is its own."""
+    """Return the prefix of a job's run files in the bucket."""
     metadata = body["metadata"]
     folder = f"{metadata['namespace']}/{metadata['name']}-{metadata['uid'][:8]}"
     return f"{body['spec']['output']['uri']}/runs/{folder}"
 
 
 def read_log(kubectl: Kubectl, team: str, job: str, event: str) -> Body:
-    """Return the one line of this event in the log of a Job's pod."""
+    """Return the log line of an event from a Job's pod; there must be exactly one."""
     log = kubectl.run("logs", "-n", team, f"job/{job}").stdout
     (found,) = [json.loads(line) for line in log.splitlines() if f'"event": "{event}"' in line]
     return dict(found)
@@ -45,7 +45,7 @@ def test_dataset_becomes_an_adapter(platform: Kubectl, team: str, bucket: Bucket
     bad = '{"messages": [{"role": "user", "content": "no answer"}]}\n'
     duplicate = build_records(1)
     job = build_job("first", team)
-    del job["spec"]["training"]["quantization"]  # NF4, which is slower on a CPU and not what the other tests are about
+    del job["spec"]["training"]["quantization"]  # NF4, which the other tests do not use because it is slower on a CPU
     platform.apply(build_dataset("data", team, build_records(60) + bad + duplicate), job)
     body = succeed(platform, "first", team)
 
@@ -139,8 +139,8 @@ def test_suspension_keeps_a_checkpoint_and_frees_the_node(platform: Kubectl, tea
     assert body["status"].get("restarts", 0) == 0
 
 
-def test_trainer_over_its_memory_says_so_and_tries_again_with_smaller_batches(platform: Kubectl, team: str) -> None:
-    # Enough to load the model; too little for weights of so high a rank.
+def test_trainer_out_of_memory_retries_with_smaller_batches_and_reports_it(platform: Kubectl, team: str) -> None:
+    # Enough memory to load the model, too little to train weights of this rank.
     resources = {"requests": {"memory": "500Mi"}, "limits": {"memory": "1Gi"}}
     job = build_job("hungry", team, baseModelRef={"name": "smollm2"}, resources=resources)
     job["spec"]["training"] |= {"batchSize": 2, "lora": {"rank": 512, "alpha": 512}}
@@ -160,7 +160,7 @@ def test_trainer_over_its_memory_says_so_and_tries_again_with_smaller_batches(pl
 
 
 def test_a_real_model_learns(platform: Kubectl, team: str) -> None:
-    """SmolLM2-135M, where the other tests train random weights: six answers by heart are learned within a minute."""
+    """The other tests train random weights; this one trains SmolLM2-135M, which learns one answer within a minute."""
     job = build_job("real", team, baseModelRef={"name": "smollm2"})
     job["spec"]["training"] |= {"maxSteps": 20, "learningRate": "2e-3", "checkpointSteps": 20}
     job["spec"]["evaluation"] |= {"maxSamples": 8, "maxTokens": 8}
@@ -182,7 +182,7 @@ def test_deletion_while_it_trains_leaves_nothing_running(platform: Kubectl, team
     platform.apply(build_dataset("data", team, build_records(40)), job)
     wait_until(lambda: len(train_pods(platform, team)) == 1, timeout=180)
     platform.delete("ftj", "gone", team)
-    # Less than the trainer's grace period: SIGTERM is heard, and be it in its first second.
+    # The timeout is below the trainer's grace period: the trainer must handle SIGTERM, even in its first second.
     wait_until(
         lambda: platform.list("jobs,pods", team) == [],
         timeout=90,
@@ -190,7 +190,7 @@ def test_deletion_while_it_trains_leaves_nothing_running(platform: Kubectl, team
     )
 
 
-def test_deadline_ends_a_job_and_says_so(platform: Kubectl, team: str) -> None:
+def test_deadline_ends_a_job_and_its_message_names_the_field(platform: Kubectl, team: str) -> None:
     job = build_job("late", team, activeDeadlineSeconds=45)
     job["spec"]["training"] |= {"maxSteps": 100000}
     platform.apply(build_dataset("data", team, build_records(40)), job)

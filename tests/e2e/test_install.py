@@ -1,4 +1,4 @@
-"""helm upgrade and helm uninstall of the running installation; it is installed again with its values afterwards."""
+"""Run helm upgrade and helm uninstall on the running installation, then install it again with its values."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def helm(platform: Kubectl) -> Helm:
 
 @pytest.fixture
 def release(helm: Helm, tmp_path: pathlib.Path) -> tuple[str, pathlib.Path]:
-    """Return the installation's name and a file with its values."""
+    """Return the release's name and a file with its values."""
     (found,) = json.loads(helm("list", "-o", "json", "--filter", "^tunewright"))
     values = tmp_path / "values.json"
     values.write_text(helm("get", "values", found["name"], "-o", "json"))
@@ -59,7 +59,7 @@ def release(helm: Helm, tmp_path: pathlib.Path) -> tuple[str, pathlib.Path]:
 
 @pytest.fixture
 def base_model(kubectl: Kubectl) -> Iterator[str]:
-    """Create a BaseModel that the operator holds by its finalizer, and delete it."""
+    """Create a BaseModel that has the operator's finalizer, and delete it at the end."""
     name = BASE_MODEL["metadata"]["name"]
     kubectl.apply(BASE_MODEL)
     kubectl.wait_for("basemodel", name, None, lambda body: FINALIZER in body["metadata"].get("finalizers", []))

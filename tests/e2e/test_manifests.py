@@ -1,4 +1,4 @@
-"""kubeconform on everything that the project asks people to apply, against the schemas of this very API server."""
+"""kubeconform on all manifests that users apply, against the schemas of this API server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Check = Callable[[str], "subprocess.CompletedProcess[str]"]
 
 
 def find_program(name: str) -> str:
-    """Return a program of the clone, or the one that an environment variable or PATH names."""
+    """Return a program from an environment variable, from build/bin, or from PATH."""
     own = ROOT / "build" / "bin" / name
     program = os.environ.get(name.upper()) or (str(own) if own.exists() else shutil.which(name))
     assert program, f"no {name}: run `make install`, which builds it, or set {name.upper()}"

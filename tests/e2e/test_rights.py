@@ -1,4 +1,4 @@
-"""The rights that the chart gives, asked of the real API server: what the operator needs, and nothing beyond."""
+"""The chart grants the rights that the operator needs and no others, according to the real API server."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def rights_of(rules: list[dict[str, Any]]) -> set[Right]:
 
 
 def ask_rights(kubectl: Kubectl, user: str, namespace: str) -> set[Right]:
-    """Return everything that the API server says a user may do in a namespace."""
+    """Return all rights of a user in a namespace, according to the API server."""
     review = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectRulesReview",
@@ -54,8 +54,8 @@ def can(kubectl: Kubectl, user: str, verb: str, resource: str, namespace: str, *
 @pytest.mark.parametrize(("namespace", "parts"), [("default", ["cluster"]), (SYSTEM, ["cluster", "namespace"])])
 def test_operator_has_exactly_the_listed_rights(kubectl: Kubectl, namespace: str, parts: list[str]) -> None:
     listed = set().union(*(rights_of(RULES[part]) for part in parts))
-    anybody = ask_rights(kubectl, "system:serviceaccount:default:nobody", namespace)
-    assert ask_rights(kubectl, OPERATOR, namespace) - anybody == listed - anybody
+    everyone = ask_rights(kubectl, "system:serviceaccount:default:unbound", namespace)
+    assert ask_rights(kubectl, OPERATOR, namespace) - everyone == listed - everyone
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_operator_can(kubectl: Kubectl, verb: str, resource: str, options: tuple
         ("admin", ("get", "basemodels.tunewright.dev"), True),
     ],
 )
-def test_people(
+def test_rights_of_users(
     kubectl: Kubectl, user_with: dict[str, str], role: str, request_: tuple[str, ...], allowed: bool
 ) -> None:
     verb, resource, *options = request_
@@ -124,7 +124,7 @@ def test_people(
 
 @pytest.fixture(scope="module")
 def user_with(kubectl: Kubectl) -> Any:
-    """Return a user for each of Kubernetes' own roles, bound in the namespace ``default``."""
+    """Return a user for each of Kubernetes' default roles, bound in the namespace ``default``."""
     users = {role: f"rights-test-{role}" for role in ("view", "edit", "admin")}
     bindings = [
         {

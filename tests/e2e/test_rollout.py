@@ -1,4 +1,4 @@
-"""A canary on real servers: shares shift, evidence decides, and nothing that dies on the way changes the end."""
+"""A canary on real servers: shares change, evidence decides, and killed processes do not change the result."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_canary_is_promoted_by_evidence(
     assert all(new in names for names in loaded())
 
 
-def test_candidate_that_fails_its_evaluation_answers_nobody(
+def test_candidate_that_fails_its_evaluation_gets_no_traffic(
     platform: Kubectl, pool: str, team: str, bucket: Bucket, base_digest: str
 ) -> None:
     alias = f"f{team[5:]}"
@@ -107,7 +107,7 @@ def test_candidate_that_fails_its_evaluation_answers_nobody(
     assert not candidate(again)
 
 
-def test_jobs_that_the_selector_matches_are_rolled_out_by_themselves(
+def test_jobs_that_the_selector_matches_are_rolled_out_automatically(
     platform: Kubectl, pool: str, team: str, base_digest: str
 ) -> None:
     alias = f"s{team[5:]}"
@@ -135,7 +135,7 @@ def test_jobs_that_the_selector_matches_are_rolled_out_by_themselves(
     assert serving.ask(serving.service_address(platform, pool), alias).status_code == 200
 
 
-def test_candidate_that_breaks_its_contract_is_rolled_back_by_its_own_answers(
+def test_candidate_whose_answers_break_the_contract_is_rolled_back(
     platform: Kubectl, pool: str, team: str, bucket: Bucket, base_digest: str
 ) -> None:
     alias = f"b{team[5:]}"
@@ -143,7 +143,7 @@ def test_candidate_that_breaks_its_contract_is_rolled_back_by_its_own_answers(
     uri = adapters.publish(bucket, team, base_digest, 69, held_out=serving.HELD_OUT)
     new = serving.revision_of(alias, uri)
     contract = {
-        "outputContract": {"jsonSchema": {"type": "object"}},  # a random model's answers are no JSON
+        "outputContract": {"jsonSchema": {"type": "object"}},  # a random model does not answer with JSON
         "analysis": {"metrics": [{"type": "OutputContract", "minimum": "0.9"}]},
     }
     steps: list[Body] = [{"setWeight": 30}, {"observe": {"minRequests": 200, "maxSeconds": 600}}]
@@ -159,11 +159,13 @@ def test_candidate_that_breaks_its_contract_is_rolled_back_by_its_own_answers(
     assert entry["message"].startswith("OutputContract: bad answers ")
     assert traffic.failures() == []
     assert traffic.revisions() == {stable, new}
-    # Answers that were under way when it was withdrawn may still be its own.
+    # Requests that were in flight at the rollback may still be answered by the candidate.
     assert traffic.revisions(since=ended + 10) == {stable}
 
 
-def test_person_promotes_and_aborts(platform: Kubectl, pool: str, team: str, bucket: Bucket, base_digest: str) -> None:
+def test_manual_abort_retry_and_promotion(
+    platform: Kubectl, pool: str, team: str, bucket: Bucket, base_digest: str
+) -> None:
     alias = f"p{team[5:]}"
     steps = [{"setWeight": 50}, {"pause": {}}]
     stable, new = start_canary(platform, bucket, pool, team, base_digest, alias, (64, 65), steps)
@@ -232,5 +234,5 @@ def test_server_pod_killed_during_a_canary(
         platform.run("delete", "pod", victim, "-n", pool, "--grace-period=0", "--force")
         platform.wait_for("adep", alias, team, lambda body: last_outcome(body) == (new, "Promoted"), timeout=500)
     assert traffic.revisions() <= {stable, new}
-    # A pod killed without notice breaks the connections it had; whoever was answered was answered by the right one.
+    # A pod that is killed without notice breaks its connections. All answers that arrived are from the right revisions.
     assert len(traffic.failures()) <= 20

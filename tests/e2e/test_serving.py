@@ -1,4 +1,4 @@
-"""A pool of real vLLM replicas: adapters loaded, routed, refused and replaced while clients ask."""
+"""A pool of real vLLM replicas: adapters are loaded, routed, refused and replaced while clients send requests."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_requests_that_are_refused(platform: Kubectl, pool: str, team: str, buck
     address = serving.service_address(platform, pool)
     assert serving.ask(address, revision).status_code == 404
     assert serving.ask(address, "tiny").status_code == 404
-    assert serving.ask(address, "nobody").status_code == 404
+    assert serving.ask(address, "unknown").status_code == 404
 
     def post(path: str = "/v1/chat/completions", content: bytes | str = b"{}", **headers: str) -> httpx.Response:
         return httpx.post(
@@ -120,23 +120,23 @@ BROKEN = {
     "NoManifest": ("that a FineTuneJob published", {"with_manifest": False}),
     "RankTooHigh": ("Train with a lower rank", {"rank": 32}),
 }
-"""By reason: what the message tells to do, and the damage."""
+"""By reason: the remedy in the message, and the damage."""
 
 
-def test_broken_adapters_are_refused_with_the_reason_and_what_to_do(
+def test_broken_adapters_are_refused_with_reason_and_remedy(
     platform: Kubectl, pool: str, team: str, bucket: Bucket, base_digest: str
 ) -> None:
     for seed, (reason, (remedy, damage)) in enumerate(BROKEN.items(), start=20):
         uri = adapters.publish(bucket, team, base_digest, seed, held_out=serving.HELD_OUT, **damage)
-        # One alias after the other: the pool has few slots.
+        # One after the other, because the pool has few slots.
         platform.apply(serving.build_deployment("broken", team, pool, uri))
 
-        def told(body: Body, reason: str = reason, remedy: str = remedy) -> bool:
+        def reported(body: Body, reason: str = reason, remedy: str = remedy) -> bool:
             conditions = body.get("status", {}).get("conditions", ())
             texts = [f"{item['reason']} {item['message']}" for item in conditions]
             return any(reason in text and remedy in text for text in texts)
 
-        body = platform.wait_for("adep", "broken", team, told, timeout=120)
+        body = platform.wait_for("adep", "broken", team, reported, timeout=120)
         assert "stable" not in body["status"]
         assert serving.ask(serving.service_address(platform, pool), "broken").status_code in {404, 503}
         platform.delete("adep", "broken", team)
@@ -156,7 +156,7 @@ def test_adapter_of_another_team_is_not_served(
     assert serving.revision_of("thief", uri) not in json.dumps(server["status"])
 
 
-def test_contract_that_is_no_schema_is_explained(
+def test_contract_that_is_no_schema_is_refused_with_its_position(
     platform: Kubectl, pool: str, team: str, bucket: Bucket, base_digest: str
 ) -> None:
     uri = adapters.publish(bucket, team, base_digest, 42, held_out=serving.HELD_OUT)
@@ -179,7 +179,7 @@ def test_contract_that_is_no_schema_is_explained(
 def test_pod_refuses_another_teams_adapter_even_from_a_signed_plan(
     platform: Kubectl, pool: str, team: str, bucket: Bucket, base_digest: str
 ) -> None:
-    """An operator that was led astray must not be enough: the pod checks namespace and source itself."""
+    """The pod checks namespace and source too, in case the operator signs a wrong plan."""
     alias = f"p{team[5:]}"
     _, revision = serving.deploy(platform, bucket, pool, team, base_digest, 43, alias)
     foreign = adapters.publish(bucket, "team-of-others", base_digest, 44, held_out=serving.HELD_OUT)
@@ -207,7 +207,7 @@ def test_pod_refuses_another_teams_adapter_even_from_a_signed_plan(
     wait_until(lambda: serving.read_plan(platform, pool).generation > generation, timeout=120)
 
 
-def test_alias_belongs_to_whoever_has_it(
+def test_second_deployment_of_an_alias_is_refused(
     platform: Kubectl, pool: str, team: str, bucket: Bucket, base_digest: str
 ) -> None:
     alias = f"t{team[5:]}"

@@ -1,4 +1,4 @@
-"""S3 goes away for two minutes: nothing is lost, and the message says what is missing."""
+"""S3 is unavailable for two minutes: nothing is lost, and the message names the endpoint's setting."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STORE = ["-n", object_store.NAMESPACE]
 
 @contextlib.contextmanager
 def outage(kubectl: Kubectl) -> Iterator[None]:
-    """Take the object store away, for two minutes at least."""
+    """Stop the object store for at least two minutes."""
     kubectl.run(*STORE, "scale", "deployment/seaweedfs", "--replicas=0")
     try:
         kubectl.run(*STORE, "wait", "pod", "-l", "app.kubernetes.io/name=seaweedfs", "--for=delete", "--timeout=60s")
@@ -45,7 +45,7 @@ def beyond(step: int) -> Callable[[Body], bool]:
     return lambda body: step_of(body) > step
 
 
-def test_jobs_outlive_two_minutes_without_the_object_store(platform: Kubectl, team: str, bucket: Bucket) -> None:
+def test_jobs_survive_two_minutes_without_the_object_store(platform: Kubectl, team: str, bucket: Bucket) -> None:
     training, beginning = build_job("training", team), build_job("beginning", team)
     training["spec"]["training"] |= {"maxSteps": 20_000, "checkpointSteps": 50}
     platform.apply(build_dataset("data", team, build_records(40)), training)
@@ -54,16 +54,16 @@ def test_jobs_outlive_two_minutes_without_the_object_store(platform: Kubectl, te
     with outage(platform):
         platform.apply(beginning)
 
-        def told(body: Body) -> bool:
+        def reported(body: Body) -> bool:
             return "AWS_ENDPOINT_URL_S3" in str(body.get("status", {}).get("conditions"))
 
-        body = platform.wait_for("ftj", "beginning", team, told, timeout=180)
+        body = platform.wait_for("ftj", "beginning", team, reported, timeout=180)
         assert not is_false(body, "Succeeded"), condition(body, "Succeeded")
     lasted = step_of(platform.wait_for("ftj", "training", team, beyond(before), timeout=60))
 
     assert lasted > before + 200, "it trained on meanwhile"
 
-    # What was trained while nothing could be stored is stored now, by the attempt that was there all the time.
+    # The same attempt now stores the steps that it trained during the outage.
     platform.patch("ftj", "training", team, {"spec": {"suspend": True}})
     own = "tunewright.dev/role=train,tunewright.dev/name=training"
     wait_until(lambda: platform.list("pods", team, own) == [], timeout=180)

@@ -1,4 +1,4 @@
-"""Tests that need a CUDA device: collected only where there is one, in the trainer's own environment.
+"""Tests that need a CUDA device. They are collected only where there is one, and need the trainer's Python packages.
 
 PYTHONPATH=contracts/src:storage/src:evaluator/src:trainer-image/src python -m pytest tests/gpu -s
 """
@@ -14,5 +14,5 @@ def _has_cuda():
     return torch.cuda.is_available()
 
 
-# Without a device these files do not exist for pytest: a skipped test would look like one that might have run.
+# Without a device, pytest does not see these files. They do not show up as skipped tests.
 collect_ignore_glob = [] if _has_cuda() else ["test_*.py"]

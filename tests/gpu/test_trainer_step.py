@@ -1,8 +1,8 @@
-"""Real optimizer steps on a GPU: the trainer's own path against plain TRL with PEFT, by speed, memory and loss.
+"""Compare optimizer steps of the trainer with plain TRL and PEFT on a GPU: speed, memory and loss.
 
-Both train the same adapter shape on the same token rows with the same global batch, each in a process of its own,
-since importing Unsloth patches the libraries that the other uses. A model of random weights with the shape of a 1B
-Llama stands for a real one: speed and memory do not depend on the values.
+Both train an adapter of the same shape on the same token rows with the same global batch. Each runs in a separate
+process, since importing Unsloth patches the libraries that the other uses. The model has the shape of a 1B Llama and
+random weights: speed and memory do not depend on the values.
 """
 
 import json
@@ -121,8 +121,8 @@ def test_step_against_plain_trl(model_folder, tmp_path, quantization):
     }
     print(f"\n{quantization}: {json.dumps(figures, indent=2)}")  # noqa: T201 - the figures are what -s shows
     ours, plain = figures["tunewright"], figures["plain"]
-    # The same mathematics: on random targets both begin at the loss of a uniform guess, and both move.
+    # On random targets, both begin at the loss of a uniform guess, and both change it.
     assert ours["firstLoss"] == pytest.approx(plain["firstLoss"], rel=0.02)
     assert ours["lastLoss"] < ours["firstLoss"]
-    # What Unsloth is used for.
+    # The advantages for which the trainer uses Unsloth.
     assert ours["peakMiB"] < plain["peakMiB"]

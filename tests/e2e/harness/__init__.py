@@ -1,1 +1,1 @@
-"""What end-to-end tests share: kubectl, the bucket, waiting, and what is kept of a failure."""
+"""Helpers of the end-to-end tests: kubectl, the bucket, waits, and the evidence of a failure."""

@@ -1,4 +1,4 @@
-"""Adapters for the tiny model, made by hand and published as a trainer would: sound ones and broken ones."""
+"""Adapters for the tiny model, valid and broken, without training; published as the trainer publishes them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def publish(
 ) -> str:
     """Publish an adapter below the team's prefix and return its URI.
 
-    ``edit_weights`` and ``edit_manifest`` damage what is stored after the digests were taken.
+    ``edit_weights`` and ``edit_manifest`` damage the stored files after their digests were computed.
     """
     config = {
         "peft_type": "LORA",

@@ -1,4 +1,4 @@
-"""The bucket as tests look into it and write to it."""
+"""Read and write the bucket for the tests."""
 
 from __future__ import annotations
 

@@ -1,23 +1,23 @@
-"""The custom resources that tests share, kept over a test that deletes their definitions."""
+"""Save and restore the custom resources that tests share, around a test that deletes their definitions."""
 
 from __future__ import annotations
 
 from e2e.harness.kubectl import Body, Kubectl, is_true
 
 GROUP = "tunewright.dev"
-# Tests share those of the platform; jobs and rollouts belong to one test each.
+# Tests share the kinds of the platform team; each job and each rollout belongs to one test.
 _SHARED_KINDS = ("basemodel", "modelserver")
 
 
 def list_definitions(kubectl: Kubectl) -> list[str]:
-    """Return the names of our definitions that the API server has."""
+    """Return the names of this project's CustomResourceDefinitions on the API server."""
     return [
         body["metadata"]["name"] for body in kubectl.list("customresourcedefinition") if body["spec"]["group"] == GROUP
     ]
 
 
 def save(kubectl: Kubectl) -> list[Body]:
-    """Return the shared custom resources that are not on their way out, as the API server has them."""
+    """Return the shared custom resources that are not being deleted."""
     leaving = {
         body["metadata"]["name"] for body in kubectl.list("namespace") if "deletionTimestamp" in body["metadata"]
     }
@@ -30,7 +30,7 @@ def save(kubectl: Kubectl) -> list[Body]:
 
 
 def restore(kubectl: Kubectl, saved: list[Body]) -> None:
-    """Create anew what `save` returned, and wait until what was ready is ready again."""
+    """Create the resources that `save` returned, and wait until those that were ready are ready again."""
     if not saved:
         return
     kubectl.apply(*(_strip(body) for body in saved))

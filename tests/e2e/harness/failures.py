@@ -1,4 +1,4 @@
-"""What is kept of a failed test: the resources' YAML and the pods' logs, in build/e2e/<test>/."""
+"""Keep the evidence of a failed test in build/e2e/<test>/: the resources' YAML and the pods' logs."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from tunewright_dev import chart
 from tunewright_dev.object_store import endpoint as object_store
 
 _PREFIXES = ("team-", "serving-", "stranger-", "bad-jobs")
-"""How the names of the tests' own namespaces begin."""
+"""Prefixes of the namespaces that tests create."""
 _PATIENCE = "--request-timeout=30s"
-"""What is asked of a cluster that may be the reason of the failure."""
+"""A time limit for each request, since the cluster may be the cause of the failure."""
 _KINDS = "basemodels,finetunejobs,modelservers,adapterdeployments,jobs,deployments,pods,configmaps,events"
 
 
 def keep_evidence(kubectl: Kubectl, folder: Path) -> None:
-    """Write what a person needs to understand a failure, of the operator, the object store and what tests made.
+    """Write the YAML and logs of the operator, the object store and the tests' namespaces.
 
     Raises:
-        OSError: the folder cannot be written, or there is no kubectl; no answer of the cluster is an error.
+        OSError: the folder cannot be written, or there is no kubectl. Errors of the cluster go into the files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for namespace in (chart.NAMESPACE, object_store.NAMESPACE, *_list_test_namespaces(kubectl)):

@@ -1,4 +1,4 @@
-"""FineTuneJobs and their data as tests use them: small, on the tiny random model unless said otherwise."""
+"""Small FineTuneJobs and their data, on the tiny random model by default."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ COLOURS = ("red", "green", "blue", "white", "black", "amber", "violet", "olive")
 
 
 def build_records(count: int, start: int = 0) -> str:
-    """Return JSONL of unique records in the Messages format: what is the colour of thing N?"""
+    """Return JSONL of unique records in the Messages format; each asks for the colour of thing N."""
     lines = []
     for number in range(start, start + count):
         question = {"role": "user", "content": f"What is the colour of thing {number}?"}

@@ -1,4 +1,4 @@
-"""kubectl as the tests' one way to the cluster, since it is the users' one way."""
+"""Tests reach the cluster through kubectl only, as users do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Body = dict[str, Any]
 
 
 class KubectlError(AssertionError):
-    """kubectl refused; the message is what a user would read."""
+    """kubectl failed; the message is the one that a user would see."""
 
 
 class Kubectl:
@@ -23,8 +23,8 @@ class Kubectl:
         self._command = [program, "--kubeconfig", str(kubeconfig)]
 
     def run(self, *arguments: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run kubectl; with ``check`` a refusal raises `KubectlError`."""
-        # A pod's log may hold anything.
+        """Run kubectl; with ``check`` a failure raises `KubectlError`."""
+        # A pod's log can contain invalid UTF-8.
         done = subprocess.run(
             [*self._command, *arguments], input=stdin, capture_output=True, text=True, errors="replace", check=False
         )
@@ -72,7 +72,7 @@ class Kubectl:
     def wait_for(
         self, kind: str, name: str, namespace: str | None, holds: Callable[[Body], bool], *, timeout: float = 300
     ) -> Body:
-        """Poll an object until something holds of it and return it; a timeout says how the object looked."""
+        """Poll an object until ``holds`` accepts it and return it; a timeout shows its last status."""
         last: Body | None = None
 
         def check() -> bool:
@@ -92,7 +92,7 @@ class Kubectl:
 def wait_until(
     holds: Callable[[], bool], *, timeout: float, describe: Callable[[], str] = lambda: "", poll: float = 0.5
 ) -> None:
-    """Poll until something holds; a timeout fails the test with a description."""
+    """Poll until ``holds`` is true; a timeout fails the test with a description."""
     deadline = time.monotonic() + timeout
     while not holds():
         if time.monotonic() > deadline:
@@ -109,13 +109,13 @@ def condition(body: Body, condition_type: str) -> Body:
 
 
 def is_true(body: Body, condition_type: str) -> bool:
-    """Return whether a condition is True for the object's present generation."""
+    """Return whether a condition is True for the object's current generation."""
     found = condition(body, condition_type)
     return found.get("status") == "True" and found.get("observedGeneration") == body["metadata"]["generation"]
 
 
 def is_false(body: Body, condition_type: str) -> bool:
-    """Return whether a condition is False for the object's present generation."""
+    """Return whether a condition is False for the object's current generation."""
     found = condition(body, condition_type)
     return found.get("status") == "False" and found.get("observedGeneration") == body["metadata"]["generation"]
 
@@ -126,5 +126,5 @@ def names(bodies: Iterable[Body]) -> list[str]:
 
 
 def unwrap(text: str) -> str:
-    """Return a text with single spaces, however a program laid it out."""
+    """Return a text with each run of white space replaced by one space."""
     return " ".join(text.split())

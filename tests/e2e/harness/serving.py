@@ -1,4 +1,4 @@
-"""A ModelServer on the tiny model and the clients that ask it."""
+"""A ModelServer on the tiny model, and clients that send requests to it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HELD_OUT = f"s3://tunewright/{HELD_OUT_KEY}"
 
 
 def build_server(namespace: str, replicas: int, **spec: Any) -> Body:
-    """Return a ModelServer that all tenants may use, each with adapters below its own prefix."""
+    """Return a ModelServer that all tenants may use, each with adapters below the prefix of its namespace."""
     defaults: Body = {
         "baseModelRef": {"name": "tiny"},
         "replicas": replicas,
@@ -49,9 +49,7 @@ def build_server(namespace: str, replicas: int, **spec: Any) -> Body:
 
 
 def build_deployment(name: str, namespace: str, server_namespace: str, uri: str, **spec: Any) -> Body:
-    """Return an AdapterDeployment whose alias is its name;
-    without other steps a pause of a second lets everything pass.
-    """
+    """Return an AdapterDeployment whose alias is its name; by default any adapter passes its evaluation."""
     defaults: Body = {
         "modelName": name,
         "serverRef": {"name": NAME, "namespace": server_namespace},
@@ -62,7 +60,7 @@ def build_deployment(name: str, namespace: str, server_namespace: str, uri: str,
             "stickyBy": [{"header": "x-session-id"}],
             "bakeSeconds": 0,
         },
-        # A random model gets nothing right: the bound is one that it holds.
+        # A random model gives no right answer, so the minimum is 0.
         "evaluation": {"maxSamples": 4, "maxTokens": 4, "metrics": [{"type": "ExactMatch", "minimum": "0"}]},
         "analysis": {"metrics": [{"type": "ErrorRate", "maxRegression": "0.05"}]},
     }
@@ -75,7 +73,7 @@ def build_deployment(name: str, namespace: str, server_namespace: str, uri: str,
 
 
 def wait_ready(kubectl: Kubectl, namespace: str) -> None:
-    """Wait until every replica serves: an earlier test may have killed one."""
+    """Wait until every replica is ready, since an earlier test may have killed one."""
 
     def complete(body: Body) -> bool:
         return is_true(body, "Ready") and body["status"]["readyReplicas"] == body["spec"]["replicas"]
@@ -91,7 +89,7 @@ def service_address(kubectl: Kubectl, namespace: str) -> str:
 
 
 def pod_addresses(kubectl: Kubectl, namespace: str) -> dict[str, str]:
-    """Return the address of each running server pod by its name."""
+    """Return the addresses of the running server pods, by pod name."""
     pods = kubectl.list("pods", namespace, "tunewright.dev/role=server")
     return {
         pod["metadata"]["name"]: f"http://{pod['status']['podIP']}:{PORT}"
@@ -101,7 +99,7 @@ def pod_addresses(kubectl: Kubectl, namespace: str) -> dict[str, str]:
 
 
 def ask(address: str, alias: str, session: str = "s", **body: Any) -> httpx.Response:
-    """Ask for a few tokens."""
+    """Send a chat request for a few tokens."""
     message = {"role": "user", "content": f"What is the colour of thing {session}?"}
     request = {"model": alias, "messages": [message], "temperature": 0, "max_tokens": 4, **body}
     return httpx.post(
@@ -111,7 +109,7 @@ def ask(address: str, alias: str, session: str = "s", **body: Any) -> httpx.Resp
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """One answer as a client saw it; ``status`` 0 when the connection failed."""
+    """One answer as a client received it; ``status`` is 0 when the connection failed."""
 
     status: int
     revision: str
@@ -120,7 +118,7 @@ class Answer:
 
 
 class Traffic:
-    """Clients that ask one alias until told to stop: a few threads, a bounded number of sessions."""
+    """Clients that send requests to one alias until the block ends: a few threads, each request a new session."""
 
     def __init__(self, address: str, alias: str, *, clients: int = 2, pause: float = 0.05) -> None:
         self._address = address
@@ -146,7 +144,7 @@ class Traffic:
         return {answer.revision for answer in self.answers[since:] if answer.status == 200}
 
     def failures(self) -> list[Answer]:
-        """Return the answers that were none."""
+        """Return the answers that were no success."""
         return [answer for answer in self.answers if answer.status != 200]
 
     def _run(self, client: int) -> None:
@@ -179,14 +177,14 @@ def operator_down(kubectl: Kubectl) -> Iterator[None]:
 
 
 def read_plan(kubectl: Kubectl, namespace: str) -> ServingPlan:
-    """Return the plan that is written for the pool."""
+    """Return the pool's current plan from its ConfigMap."""
     body = kubectl.get("configmap", plan_name(NAME), namespace)
     assert body is not None
     return signing.read_plan(SignedPlan.from_json(body["data"][PLAN_KEY]))
 
 
 def push_signed(kubectl: Kubectl, namespace: str, plan: ServingPlan) -> None:
-    """Sign a plan with the operator's own key and push it to every pod of the pool."""
+    """Sign a plan with the operator's key and push it to every pod of the pool."""
     signed = _signing_key(kubectl).sign_plan(plan)
     for address in pod_addresses(kubectl, namespace).values():
         httpx.put(f"{address}{PLAN_PATH}", content=signed.to_json(), trust_env=False).raise_for_status()
@@ -211,7 +209,7 @@ def _signing_key(kubectl: Kubectl) -> signing.SigningKey:
 
 
 def promoted(digest: str) -> Callable[[Body], bool]:
-    """Return whether a digest is stable and answers everywhere."""
+    """Return a check that a digest is stable and the deployment is Ready."""
 
     def check(body: Body) -> bool:
         return body.get("status", {}).get("stable", {}).get("digest") == digest and is_true(body, "Ready")
@@ -230,7 +228,7 @@ def revision_of(alias: str, uri: str) -> str:
 
 
 def deploy(kubectl: Kubectl, bucket: Bucket, pool: str, team: str, base: str, seed: int, alias: str) -> tuple[str, str]:
-    """Roll an adapter out as an alias' first; return its URI and revision."""
+    """Roll out the first adapter of an alias; return its URI and revision."""
     wait_ready(kubectl, pool)
     uri = adapters.publish(bucket, team, base, seed, held_out=HELD_OUT)
     kubectl.apply(build_deployment(alias, team, pool, uri))
