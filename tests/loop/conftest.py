@@ -1,4 +1,4 @@
-"""The world that most tests of serving begin in."""
+"""The world in which most tests of serving start."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from support.worlds.serving_world import ServingWorld
 
 @pytest.fixture
 def world() -> ServingWorld:
-    """Return a pool, and a deployment that no adapter matches yet; nobody has looked at either."""
+    """Return a pool and a deployment without an adapter, before the first reconciliation of either."""
     world = ServingWorld()
     world.put_deployment()
     return world

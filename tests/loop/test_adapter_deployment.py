@@ -1,4 +1,4 @@
-"""The AdapterDeployment loop with a pool of fake pods: the demo's story, its sources, its evaluation, its windows."""
+"""The AdapterDeployment loop with a pool of fake pods: the demo's four rollouts, sources, evaluations, windows."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, CONFIG_MAP, FINE_T
 from tunewright_operator.runtime.wakeups import Key
 
 
-async def test_the_story_of_four_rollouts(world):  # noqa: PLR0915 - one story, told in order
-    # 1. The first revision: evaluated against the base model, promoted, clients are answered.
+async def test_the_story_of_four_rollouts(world):  # noqa: PLR0915 - one story in four parts
+    # 1. The first revision is evaluated against the base model and promoted; clients get answers.
     await world.settle()
     assert condition(world.status(), "Ready")["reason"] == "NoAdapterYet"
     world.put_job("first")
     await world.settle()
-    assert world.ask(3) == [None, None, None], "nobody is answered before the evaluation"
+    assert world.ask(3) == [None, None, None], "no client gets an answer before the evaluation"
     world.finish_evaluation(Verdict.PASS)
     await world.settle()
-    assert world.targets() == {revision_of("first"): 100}, "nobody else may answer"
+    assert world.targets() == {revision_of("first"): 100}, "no other revision may answer"
     assert set(world.ask(50)) == {revision_of("first")}
     await world.pass_time(5)
     world.ask(50)
@@ -32,7 +32,7 @@ async def test_the_story_of_four_rollouts(world):  # noqa: PLR0915 - one story, 
     assert world.status()["stable"]["revision"] == revision_of("first")
     assert "candidate" not in world.status()
 
-    # 2. A better one, picked up by the selector: 20 %, 50 %, 100 %, bake, stable.
+    # 2. The selector takes a better one: 20 %, 50 %, 100 %, bake, stable.
     world.put_job("better")
     await world.settle()
     assert world.targets() == {revision_of("first"): 100}
@@ -55,7 +55,7 @@ async def test_the_story_of_four_rollouts(world):  # noqa: PLR0915 - one story, 
     assert world.status()["stable"]["revision"] == revision_of("better")
     assert all(pod.loaded == {revision_of("better")} for pod in world.pool.servers()), "the old one is unloaded"
 
-    # 3. Shuffled labels: refused at evaluate; no client ever saw it.
+    # 3. One trained on shuffled labels fails its evaluation; it answers no client.
     world.put_job("shuffled")
     await world.settle()
     world.finish_evaluation(Verdict.FAIL, "ExactMatch 0.04 against 0.81")
@@ -71,7 +71,7 @@ async def test_the_story_of_four_rollouts(world):  # noqa: PLR0915 - one story, 
     assert condition(world.status(), "CandidateHealthy")["status"] == "False"
     assert condition(world.status(), "Ready")["status"] == "True"
 
-    # 4. It passes the held-out set and breaks the contract live: rolled back with the numbers.
+    # 4. One that passes its evaluation breaks the contract in live traffic and is rolled back.
     world.clock.advance(1)
     world.put_job("prose")
     await world.settle()
@@ -95,7 +95,7 @@ async def test_the_story_of_four_rollouts(world):  # noqa: PLR0915 - one story, 
     assert {"Accepted", "StepPassed", "WeightSet", "Promoted", "EvaluationFailed", "GuardrailFailed"} <= set(reasons)
 
 
-async def test_the_evaluator_gets_request_token_and_nothing_more(world):
+async def test_the_evaluator_gets_a_request_a_token_and_the_storage_credentials(world):
     await world.settle()
     world.put_job("first")
     await world.settle()
@@ -128,7 +128,7 @@ async def test_the_evaluators_token_is_renewed_before_it_expires(world):
     assert world.cluster.peek(SECRET, SUPPORT, name)["data"]["token"] != first
 
 
-async def test_a_namespace_that_is_let_in_no_more_gets_no_further_token(world):
+async def test_a_namespace_that_is_no_longer_admitted_gets_no_further_token(world):
     await world.settle()
     world.put_job("first")
     await world.settle()
@@ -146,7 +146,7 @@ async def test_a_namespace_that_is_let_in_no_more_gets_no_further_token(world):
     assert world.evaluation_job()["metadata"]["name"] == name
 
 
-async def test_an_evaluation_whose_pod_cannot_start_says_why(world):
+async def test_an_evaluation_whose_pod_cannot_start_shows_the_reason(world):
     await world.settle()
     world.put_job("first")
     await world.settle()
@@ -159,7 +159,7 @@ async def test_an_evaluation_whose_pod_cannot_start_says_why(world):
     assert "ImagePullBackOff: no such image" in progressing["message"]
 
 
-async def test_an_evaluation_that_gets_no_pod_says_where_to_look(world):
+async def test_an_evaluation_without_a_pod_names_the_command_that_shows_why(world):
     await world.settle()
     world.put_job("first")
     await world.settle()
@@ -171,7 +171,7 @@ async def test_an_evaluation_that_gets_no_pod_says_where_to_look(world):
     assert f"kubectl describe job {name}" in progressing["message"]
 
 
-async def test_an_evaluation_that_could_not_measure_runs_again_by_itself(world):
+async def test_an_evaluation_that_could_not_measure_runs_again_automatically(world):
     await world.settle()
     world.put_job("first")
     await world.settle()
@@ -187,7 +187,7 @@ async def test_an_evaluation_that_could_not_measure_runs_again_by_itself(world):
     assert world.status()["candidate"].get("verdict") is None
 
 
-async def test_an_evaluation_whose_pod_died_says_so(world):
+async def test_an_evaluation_whose_pod_died_shows_the_exit_code(world):
     await world.settle()
     world.put_job("first")
     await world.settle()
@@ -209,21 +209,23 @@ async def test_deleting_the_job_changes_nothing(world):
     assert world.status()["candidate"]["evaluationDatasetURI"] == "s3://models/adapters/support/evaluation.jsonl"
 
 
-async def test_a_job_by_reference_is_waited_for_and_then_taken_whatever_else_succeeds(world):
+async def test_a_referenced_job_is_waited_for_and_no_other_job_is_taken(world):
     world.edit_deployment(lambda body: body["spec"].update(adapter={"fineTuneJobRef": {"name": "named"}}))
     await world.settle()
     assert condition(world.status(), "Stalled")["reason"] == "JobNotFound"
     assert "'named'" in condition(world.status(), "Stalled")["message"]
 
     def end(state: str, reason: str) -> None:
-        told = {"status": state, "reason": reason, "message": "tickets.jsonl:7: not JSON"}
-        world.cluster.edit(FINE_TUNE_JOB, SUPPORT, "named", lambda body: body["status"]["conditions"][0].update(told))
+        changes = {"status": state, "reason": reason, "message": "tickets.jsonl:7: not JSON"}
+        world.cluster.edit(
+            FINE_TUNE_JOB, SUPPORT, "named", lambda body: body["status"]["conditions"][0].update(changes)
+        )
 
     world.put_job("named")
     end("Unknown", "Training")
     await world.settle()
     assert condition(world.status(), "Reconciling")["reason"] == "JobNotFinished"
-    assert condition(world.status(), "Stalled") == {}, "it goes on by itself"
+    assert condition(world.status(), "Stalled") == {}, "waiting needs no action"
     world.put_job("another")
     await world.settle()
     assert "candidate" not in world.status()
@@ -239,7 +241,7 @@ async def test_a_job_by_reference_is_waited_for_and_then_taken_whatever_else_suc
     assert world.status()["stable"]["sourceJob"]["name"] == "named"
     world.remove_job("named")
     await world.settle()
-    assert condition(world.status(), "Stalled") == {}, "its adapter was taken: it is not missed"
+    assert condition(world.status(), "Stalled") == {}, "its adapter was taken, so the job is not needed any more"
 
 
 async def test_an_adapter_by_address_is_inspected_once(world):
@@ -263,10 +265,10 @@ async def test_an_adapter_by_address_is_inspected_once(world):
     assert world.status()["candidate"]["revision"] == revision_of("named")
     world.cluster.remove(JOB, SUPPORT, name)
     await world.settle()
-    assert [job for job in world.jobs.names() if "inspect" in job] == [], "what is known is not asked again"
+    assert [job for job in world.jobs.names() if "inspect" in job] == [], "a known adapter is not inspected again"
 
 
-async def test_a_pod_restart_in_the_canary_loses_no_verdict(world):
+async def test_a_pod_restart_in_the_canary_keeps_its_evidence(world):
     await world.settle()
     await world.promote("first")
     await world.begin_canary("second")
@@ -283,8 +285,8 @@ async def test_a_pod_restart_in_the_canary_loses_no_verdict(world):
     assert world.targets() == {revision_of("first"): 50, revision_of("second"): 50}
 
 
-async def test_no_time_passes_in_a_window_that_nobody_reads(world):
-    """A bake must not end because the server's loop stood still."""
+async def test_time_without_readings_does_not_count_in_a_window(world):
+    """A bake must not end while the server's loop delivers no readings."""
     await world.settle()
     await world.promote("first")
     await world.begin_canary("second")
@@ -299,7 +301,7 @@ async def test_no_time_passes_in_a_window_that_nobody_reads(world):
     assert world.status()["stable"]["revision"] == revision_of("second")
 
 
-async def test_abort_brings_the_incumbent_back_and_beats_promote(world):
+async def test_abort_returns_traffic_to_the_incumbent_and_takes_precedence_over_promote(world):
     await world.settle()
     await world.promote("first")
     await world.begin_canary("second")
@@ -310,25 +312,25 @@ async def test_abort_brings_the_incumbent_back_and_beats_promote(world):
     assert world.status()["history"][0]["outcome"] == "Aborted"
     assert [item["verb"] for item in world.status()["lastHandledRequests"]] == ["abort", "promote"]
     await world.pass_time(10)
-    assert "candidate" not in world.status(), "an aborted digest does not come back by itself"
+    assert "candidate" not in world.status(), "an aborted digest does not return without a request"
     world.annotate("retry", "second")
     await world.settle()
     assert world.status()["candidate"]["revision"] == revision_of("second")
 
 
-async def test_an_operator_that_starts_calls_no_healthy_alias_unready(world):
+async def test_a_restarted_operator_keeps_a_healthy_alias_ready(world):
     await world.settle()
     await world.promote("first")
     before = world.status()
     world.restart_operator()
     key = Key(ADAPTER_DEPLOYMENT, SUPPORT, "support")
-    assert await world.rollouts.reconcile(key) == 2.0, "nobody has looked at the server yet"
+    assert await world.rollouts.reconcile(key) == 2.0, "the server's loop has not run yet"
     assert world.status() == before
     await world.settle()
     assert world.status() == before
 
 
-async def test_an_operator_that_starts_records_no_withdrawal_before_it_saw_the_replicas(world):
+async def test_a_restarted_operator_reads_the_replicas_before_it_records_a_withdrawal(world):
     await world.settle()
     await world.promote("first")
     await world.begin_canary("second")
@@ -343,7 +345,7 @@ async def test_an_operator_that_starts_records_no_withdrawal_before_it_saw_the_r
     assert world.status()["history"][0]["outcome"] == "Aborted"
 
 
-async def test_the_server_disappearing_loses_nothing(world):
+async def test_a_deleted_server_loses_no_recorded_revision(world):
     await world.settle()
     await world.promote("first")
     world.cluster.remove(MODEL_SERVER, SERVING, "pool")
@@ -366,7 +368,7 @@ async def test_a_steady_state_costs_few_calls_and_no_write(world, monkeypatch):
 
 
 def record_calls(world: ServingWorld, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """Return the list to which every call of the API server is added: the verb and the kind."""
+    """Return a list that grows by (verb, kind) with every call to the API server."""
     calls: list[tuple[str, str]] = []
 
     def spy(verb: str) -> Any:

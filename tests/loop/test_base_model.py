@@ -1,4 +1,4 @@
-"""The BaseModel loop: inspect once, keep the entry while something uses it."""
+"""The BaseModel loop: inspect a model once, and keep it while something uses it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def test_an_inspected_model_is_never_inspected_again():
     ("labels", "reason"),
     [(None, "SecretNotFound"), ({}, "SecretNotAllowed"), ({"tunewright.dev/use": "allowed"}, "Inspecting")],
 )
-async def test_the_secret_must_be_there_and_allowed(labels: dict[str, str] | None, reason: str):
+async def test_the_secret_must_exist_and_be_allowed(labels: dict[str, str] | None, reason: str):
     world = BaseModelWorld(storage={"secretRef": {"name": "s3"}})
     if labels is not None:
         world.cluster.put(
@@ -59,7 +59,7 @@ async def test_the_secret_must_be_there_and_allowed(labels: dict[str, str] | Non
     assert world.jobs.names() == ([JOB_NAME] if reason == "Inspecting" else [])
 
 
-async def test_a_failure_is_shown_and_tried_again_by_itself():
+async def test_a_failed_inspection_is_shown_and_retried_automatically():
     world = BaseModelWorld()
     await world.settle()
     world.jobs.start(JOB_NAME)
@@ -78,7 +78,7 @@ async def test_a_failure_is_shown_and_tried_again_by_itself():
     assert [event[2] for event in world.cluster.events] == ["Inspecting", "NoSuchBucket", "Inspected"]
 
 
-async def test_a_passing_failure_does_not_stall():
+async def test_a_transient_failure_does_not_stall():
     world = BaseModelWorld()
     await world.settle()
     world.jobs.start(JOB_NAME)
@@ -88,7 +88,7 @@ async def test_a_passing_failure_does_not_stall():
     assert world.condition("Reconciling")["reason"] == "InspectionRetrying"
 
 
-async def test_an_ambiguous_address_is_not_inspected():
+async def test_an_ambiguous_uri_is_not_inspected():
     world = BaseModelWorld(source={"s3": {"uri": "s3://bucket/../x"}})
     await world.settle()
     assert world.condition("Stalled")["reason"] == "InvalidURI"
@@ -123,7 +123,7 @@ async def test_a_model_in_use_is_not_deleted():
         _ = world.body
 
 
-async def test_death_between_any_two_writes_reaches_the_same_end():
+async def test_an_operator_killed_after_any_write_reaches_the_same_result():
     async def live(world: BaseModelWorld) -> None:
         await world.settle()
         world.jobs.start(JOB_NAME)
@@ -146,7 +146,7 @@ async def test_death_between_any_two_writes_reaches_the_same_end():
         assert world.body["status"] == undisturbed.body["status"]
 
 
-async def test_death_between_any_two_writes_of_a_deletion_leaves_nothing():
+async def test_an_operator_killed_after_any_write_of_a_deletion_leaves_nothing():
     async def die_once(point: int | None) -> int:
         world = BaseModelWorld()
         await world.settle()
@@ -162,6 +162,6 @@ async def test_death_between_any_two_writes_of_a_deletion_leaves_nothing():
         return len(world.cluster.writes) - before
 
     writes = await die_once(None)
-    assert writes >= 2, "the deletion itself, and letting go of the finalizer"
+    assert writes >= 2, "the deletion, and the removal of the finalizer"
     for point in range(1, writes):
         await die_once(point)

@@ -1,4 +1,4 @@
-"""A rollout whose operator dies after any write reaches the end that it reaches undisturbed."""
+"""A rollout whose operator is killed after any write ends as it does without the kill."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tunewright_operator.domain.rollout.actions import RolloutAction
 from tunewright_operator.reconcile import adapter_deployment
 
 Stage = Callable[[ServingWorld], Awaitable[None]]
-"""A part of a rollout's life that needs nothing but the world."""
+"""One part of a rollout; everything it needs is in the world."""
 
 
 def stages_of(word: str, course: str) -> tuple[Stage, ...]:
-    """Return what brings a new job's adapter to its end."""
+    """Return the stages that bring a new job's adapter to the end of its rollout."""
 
     async def job_succeeds(world: ServingWorld) -> None:
         world.put_job(word)
@@ -44,8 +44,8 @@ def stages_of(word: str, course: str) -> tuple[Stage, ...]:
 
 
 async def play_address(world: ServingWorld) -> None:
-    """Name an adapter by an address that is readable at the second try;
-    its evaluation outlasts a token, and refuses it.
+    """Name an adapter by a URI whose first inspection fails.
+    Its evaluation takes longer than a token is valid, and then fails.
     """
     word = "second"
     uri = f"s3://models/adapters/support/{word}"
@@ -103,7 +103,7 @@ async def begin(has_incumbent: bool) -> ServingWorld:
 
 
 async def play(world: ServingWorld, stages: tuple[Stage, ...]) -> list[ServingWorld]:
-    """Play all stages and return copies of the world, each as it was before a stage."""
+    """Play all stages; return a copy of the world from before each stage."""
     before = []
     for stage in stages:
         before.append(copy.deepcopy(world))
@@ -112,9 +112,9 @@ async def play(world: ServingWorld, stages: tuple[Stage, ...]) -> list[ServingWo
 
 
 async def kill_after_every_write(calm: ServingWorld, before: list[ServingWorld], stages: tuple[Stage, ...]) -> None:
-    """Play again with one death each, and compare the end of each with the undisturbed one.
+    """Play again with one kill after each write, and compare each result with the one without a kill.
 
-    Up to the stage of the death everything is as it was undisturbed: that stage is where a copy begins.
+    Before the stage with the kill, both are the same, so each run starts from the copy of that stage.
     """
     expected = describe(calm)
     first, last = len(before[0].cluster.writes), len(calm.cluster.writes)
@@ -138,7 +138,7 @@ COURSES = {
 
 
 @pytest.mark.parametrize(("course", "has_incumbent"), [("promoted", False), *((course, True) for course in COURSES)])
-async def test_an_operator_killed_after_any_write_reaches_the_same_end(course, has_incumbent):
+async def test_an_operator_killed_after_any_write_reaches_the_same_result(course, has_incumbent):
     calm, stages = await begin(has_incumbent), stages_of("second", course)
     before = await play(calm, stages)
     expected = describe(calm)
@@ -148,8 +148,8 @@ async def test_an_operator_killed_after_any_write_reaches_the_same_end(course, h
     await kill_after_every_write(calm, before, stages)
 
 
-async def test_an_operator_killed_after_any_write_of_any_action_reaches_the_same_end(monkeypatch):
-    """The actions on Jobs: this rollout needs each of them."""
+async def test_an_operator_killed_after_any_write_of_any_action_reaches_the_same_result(monkeypatch):
+    """This rollout needs every action on Jobs."""
     calm, stages = await begin(has_incumbent=True), (play_address,)
     with monkeypatch.context() as spy:
         executed = record_actions(spy)
@@ -162,7 +162,7 @@ async def test_an_operator_killed_after_any_write_of_any_action_reaches_the_same
 
 
 def record_actions(spy: pytest.MonkeyPatch) -> set[type]:
-    """Return the set to which the types of all actions that are decided from now on are added."""
+    """Return a set that grows by the type of each action that is decided."""
     decide, found = adapter_deployment.decide, set()
 
     def record(situation: Any, now: Any) -> Any:
@@ -174,8 +174,8 @@ def record_actions(spy: pytest.MonkeyPatch) -> set[type]:
     return found
 
 
-async def test_observing_writes_nothing_where_everything_is_due():
-    """A new operator that only observes leaves an unread address and an obsolete evaluation as they are."""
+async def test_observing_writes_nothing_while_actions_are_due():
+    """An inspection is to be created and an evaluation to be removed; observing does neither."""
     world = await begin(has_incumbent=True)
     world.put_job("second")
     await world.settle()

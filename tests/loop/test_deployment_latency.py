@@ -1,4 +1,4 @@
-"""How slow a candidate may be: the limit comes from the incumbent and stays for the rollout."""
+"""The latency limit of a candidate comes from the incumbent and stays the same for the rollout."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def test_a_slow_candidate_is_rolled_back_by_latency(world):
     assert world.targets() == {revision_of("first"): 100}
 
 
-async def test_latency_that_cannot_be_judged_is_told_in_the_steps_reasons(world):
+async def test_the_step_passed_event_shows_why_latency_was_not_judged(world):
     await world.settle()
     await world.begin_canary("first")
     world.ask(50)

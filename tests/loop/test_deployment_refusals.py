@@ -1,4 +1,4 @@
-"""What an AdapterDeployment refuses or waits for, each with the words that tell its owner what to do."""
+"""What an AdapterDeployment refuses or waits for, each with a reason and a remedy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def test_an_adapter_that_does_not_fit_the_server_is_refused(world, adapter
     assert world.plan.adapters == ()
 
 
-async def test_a_taken_alias_stays_with_its_owner_until_it_lets_go(world):
+async def test_a_taken_alias_stays_with_its_owner_until_that_is_deleted(world):
     await world.settle()
     world.clock.advance(1)
     world.put_deployment("rival", namespace="other")
@@ -69,7 +69,7 @@ async def test_a_server_of_another_namespace_must_admit_it():
     assert world.plan.routes == ()
 
 
-async def test_a_full_server_says_so_and_evicts_nobody(world):
+async def test_a_full_server_refuses_a_further_alias_and_evicts_none(world):
     await world.settle()
     await world.promote("first")
     for name in ("second", "third"):
@@ -151,8 +151,8 @@ async def test_a_refused_inspection_job_is_reported(world):
     assert "exceeded quota" in condition(world.status(), "Stalled")["message"]
 
 
-async def test_a_refused_action_keeps_no_other_from_being_done(world):
-    """An inspection that cannot be created takes no token from the evaluation that runs."""
+async def test_a_refused_action_does_not_prevent_the_others(world):
+    """The token of a running evaluation is renewed although an inspection cannot be created."""
     await world.settle()
     world.put_job("first")
     await world.settle()
@@ -167,7 +167,7 @@ async def test_a_refused_action_keeps_no_other_from_being_done(world):
     assert world.cluster.peek(SECRET, SUPPORT, name)["data"] != before
 
 
-async def test_a_broken_adapter_ends_its_candidate_with_the_pods_words(world):
+async def test_a_broken_adapter_ends_its_candidate_with_the_pods_message(world):
     await world.settle()
     await world.promote("first")
     for pod in world.pool.servers():
@@ -189,7 +189,7 @@ async def test_an_adapter_without_held_out_records_cannot_be_evaluated(world):
 
 
 @pytest.mark.parametrize(("reason", "message"), [("NoManifest", "s3://models/x has no manifest.json")])
-async def test_an_unreadable_adapter_says_why_and_is_read_again(world, reason, message):
+async def test_an_unreadable_adapter_shows_why_and_is_read_again(world, reason, message):
     world.edit_deployment(lambda body: body["spec"].update(adapter={"uri": "s3://models/adapters/support/x"}))
     await world.settle()
     (name,) = world.jobs.names()
@@ -204,7 +204,7 @@ async def test_an_unreadable_adapter_says_why_and_is_read_again(world, reason, m
     assert world.cluster.peek(JOB, SUPPORT, name)["metadata"]["uid"] != uid
 
 
-async def test_an_address_that_could_mean_two_things_is_refused(world):
+async def test_an_ambiguous_uri_is_refused(world):
     world.edit_deployment(lambda body: body["spec"].update(adapter={"uri": "s3://models/adapters/support/../other/x"}))
     await world.settle()
     assert "InvalidURI" in condition(world.status(), "Stalled")["message"]

@@ -1,4 +1,4 @@
-"""Before an uninstall: our finalizers go, others' stay, and the operator is stopped first."""
+"""Before an uninstall, the operator is stopped and its finalizers are removed; those of others stay."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def put_model(cluster: FakeCluster, name: str, *finalizers: str) -> None:
     cluster.put({"apiVersion": BASE_MODEL.api_version, "kind": BASE_MODEL.name, "metadata": metadata, "spec": {}})
 
 
-async def test_ours_go_and_others_stay():
+async def test_the_operators_finalizers_are_removed_and_others_stay():
     cluster = FakeCluster()
     put_model(cluster, "a", "tunewright.dev/in-use", "other.io/x")
     put_model(cluster, "b")
@@ -26,7 +26,7 @@ async def test_ours_go_and_others_stay():
     assert await release_finalizers(cluster) == 0
 
 
-async def test_a_resource_that_waits_for_it_is_gone():
+async def test_a_resource_whose_deletion_waits_for_the_finalizer_is_deleted():
     cluster = FakeCluster()
     put_model(cluster, "a", "tunewright.dev/in-use")
     await cluster.delete(BASE_MODEL, None, "a")
@@ -34,7 +34,7 @@ async def test_a_resource_that_waits_for_it_is_gone():
     assert await cluster.get(BASE_MODEL, None, "a") is None
 
 
-async def test_a_kind_whose_crd_is_gone_does_not_keep_the_uninstall_from_the_others():
+async def test_a_missing_crd_does_not_prevent_the_removal_from_other_kinds():
     cluster = FakeCluster()
     metadata = {"name": "s", "namespace": "serving", "finalizers": ["tunewright.dev/in-use"]}
     cluster.put({"apiVersion": MODEL_SERVER.api_version, "kind": MODEL_SERVER.name, "metadata": metadata, "spec": {}})
@@ -42,7 +42,7 @@ async def test_a_kind_whose_crd_is_gone_does_not_keep_the_uninstall_from_the_oth
     assert await release_finalizers(cluster) == 1
 
 
-async def test_a_conflict_is_tried_again_and_a_refusal_is_not_hidden():
+async def test_a_conflict_is_retried_and_a_refusal_is_raised():
     cluster = FakeCluster()
     put_model(cluster, "a", "tunewright.dev/in-use")
     cluster.fail_next(ConflictError("changed"), "patch_metadata")

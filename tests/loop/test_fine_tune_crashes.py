@@ -1,4 +1,4 @@
-"""Whatever write the operator dies after, a FineTuneJob reaches the same end."""
+"""A FineTuneJob whose operator is killed after any write ends as it does without the kill."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def test_conflicts_and_outages_lose_nothing():
 
 
 async def play_a_whole_life(world: World) -> None:
-    """Prepare fails once, training loses a pod, is suspended, resumed, and succeeds."""
+    """Play a job whose prepare fails once, whose training loses a pod, is suspended and resumed, and succeeds."""
     await world.settle()
     world.jobs.start(PREPARE)
     await world.settle()
@@ -55,7 +55,7 @@ def end_of(world: World) -> str:
     return json.dumps([status, world.jobs.names()], sort_keys=True)
 
 
-async def test_death_between_any_two_writes_reaches_the_same_end():
+async def test_an_operator_killed_after_any_write_reaches_the_same_result():
     undisturbed = World()
     await play_a_whole_life(undisturbed)
     assert undisturbed.status["phase"] == "Succeeded"
@@ -73,19 +73,19 @@ async def test_death_between_any_two_writes_reaches_the_same_end():
         )
 
 
-async def test_an_attempt_that_a_crash_kept_from_the_status_is_recorded():
+async def test_an_attempt_that_was_created_before_a_crash_is_recorded():
     world = World()
     await world.settle()
     world.jobs.start(PREPARE)
     world.jobs.finish(PREPARE, prepared())
-    world.cluster.crash_after = 3  # the dataset in the status, the ConfigMap, the Job: then the end
+    world.cluster.crash_after = 3  # the status with the dataset, the ConfigMap, the Job; then the operator is killed
     await world.settle()
     assert world.cluster.crash_after is None
     assert world.jobs.names() == [PREPARE, TRAIN_1]
     assert world.status["attempt"] == 1
 
 
-async def test_a_predecessors_job_of_the_same_name_is_not_ours():
+async def test_a_job_of_a_deleted_finetunejob_of_the_same_name_is_not_adopted():
     world = World()
     leftover = {
         "apiVersion": "batch/v1",

@@ -1,4 +1,4 @@
-"""The FineTuneJob loop against the fake API server: each paragraph of the design's flow."""
+"""The FineTuneJob loop against the fake API server: from the dataset to the adapter, progress, and deletion."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def test_a_run_spec_carries_the_resolved_base_model_and_training():
     assert spec.attempt == 1
 
 
-async def test_no_accelerator_is_asked_for_before_the_data_is_good():
+async def test_no_accelerator_is_requested_before_the_data_is_valid():
     world = World(scheduling={"nodeSelector": {"gpu": "yes"}, "runtimeClassName": "nvidia"})
     await world.settle()
     pod = world.cluster.peek(JOB, NAMESPACE, PREPARE)["spec"]["template"]["spec"]
@@ -78,7 +78,7 @@ async def test_no_accelerator_is_asked_for_before_the_data_is_good():
     assert "runtimeClassName" not in pod
 
 
-async def test_a_training_that_ends_before_it_was_asked_shows_all_its_steps():
+async def test_a_training_that_ends_before_its_progress_was_read_shows_all_steps():
     world = World()
     await world.prepare()
     await world.train()
@@ -87,7 +87,7 @@ async def test_a_training_that_ends_before_it_was_asked_shows_all_its_steps():
     assert world.status["progress"] == {"step": 6, "totalSteps": 6, "percent": 100}
 
 
-async def test_progress_is_asked_and_written_at_most_every_five_seconds():
+async def test_progress_is_read_and_written_at_most_every_five_seconds():
     world = World()
     await world.prepare()
     world.trainers.answers["10.0.0.7"] = progress(1)
@@ -100,7 +100,7 @@ async def test_progress_is_asked_and_written_at_most_every_five_seconds():
     assert len(world.cluster.writes) - writes == 2
 
 
-async def test_a_trainer_that_talks_nonsense_changes_no_fact():
+async def test_invalid_numbers_of_a_trainer_are_left_out():
     world = World()
     await world.prepare()
     nonsense = progress(-5).model_copy(
@@ -117,7 +117,7 @@ async def test_a_trainer_that_talks_nonsense_changes_no_fact():
     assert world.status["progress"] == {"step": 0, "totalSteps": 100, "percent": 0, "checkpointStep": 10**12}
 
 
-async def test_a_pod_that_cannot_start_says_why():
+async def test_the_reason_of_a_pod_that_cannot_start_is_shown():
     world = World()
     await world.prepare()
     scheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes: no gpu"}
@@ -127,7 +127,7 @@ async def test_a_pod_that_cannot_start_says_why():
     assert "Unschedulable: 0/3 nodes: no gpu" in world.condition("Reconciling")["message"]
 
 
-async def test_a_forged_pod_is_not_asked():
+async def test_a_pod_of_another_controller_is_not_read():
     world = World()
     await world.prepare()
     world.jobs.create_pod(TRAIN_1, {"phase": "Running", "podIP": "10.6.6.6"})

@@ -1,4 +1,4 @@
-"""What is wrong with a FineTuneJob, its namespace or its data is said before a GPU is held."""
+"""Problems of a FineTuneJob, its namespace or its data are reported before a GPU is allocated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tunewright_operator.cluster import ForbiddenError
 
 
 class TestProblems:
-    """Section by section: what is wrong with the world before any Job exists."""
+    """Problems that are found before any Job is created."""
 
     async def check(self, world: World, reason: str, *words: str) -> None:
         await world.settle()
@@ -39,7 +39,7 @@ class TestProblems:
         world.put_base_model(allowedNamespaces={"from": "Selector", "selector": {"matchLabels": {"team": "a"}}})
         await self.check_recovers(world)
 
-    async def test_base_model_not_inspected_yet_is_nobodys_fault(self):
+    async def test_a_base_model_that_is_not_inspected_yet_does_not_stall_the_job(self):
         world = World(ready_base_model=False)
         await self.check(world, "BaseModelNotReady")
         assert world.condition("Stalled") is None
@@ -72,7 +72,7 @@ class TestProblems:
         mounts = {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
         assert "/etc/tunewright/sources/tickets" in mounts
 
-    async def test_an_ambiguous_address_fails_for_good(self):
+    async def test_an_ambiguous_uri_fails_permanently(self):
         world = World(output={"uri": "s3://bucket/out/../other"})
         await world.settle()
         assert world.jobs.names() == []
@@ -80,7 +80,7 @@ class TestProblems:
         assert world.condition("Succeeded")["reason"] == "InvalidURI"
         assert "spec.output.uri" in world.condition("Succeeded")["message"]
 
-    async def test_a_metrics_schema_that_is_none_fails_for_good_and_holds_no_gpu(self):
+    async def test_an_invalid_schema_of_a_metric_fails_permanently_without_a_gpu(self):
         metrics = [{"type": "ExactMatch"}, {"type": "JSONSchema", "schema": {"properties": {"queue": {"type": 7}}}}]
         world = World(evaluation={"metrics": metrics})
         await world.settle()
@@ -91,7 +91,7 @@ class TestProblems:
             "spec.evaluation.metrics[1].schema: it is not a JSON Schema: at .properties.queue.type" in failed["message"]
         )
 
-    async def test_a_refused_job_says_so_and_is_tried_again(self):
+    async def test_a_refused_job_is_reported_and_retried(self):
         world = World()
         world.cluster.fail_next(ForbiddenError("exceeded quota: jobs"), "create", JOB)
         await world.reconciler.reconcile(KEY)
@@ -99,7 +99,7 @@ class TestProblems:
         assert "exceeded quota: jobs" in world.condition("Succeeded")["message"]
         await self.check_recovers(world)
 
-    async def test_a_config_map_of_somebody_else_is_not_used(self):
+    async def test_a_config_map_of_another_owner_is_not_used(self):
         world = World()
         metadata = {"name": PREPARE, "namespace": NAMESPACE}
         world.cluster.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"run.json": "{}"}})

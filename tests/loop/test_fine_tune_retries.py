@@ -1,4 +1,4 @@
-"""A FineTuneJob whose pods die, or whose storage is away, goes on as `retry` says."""
+"""`retry` decides how a FineTuneJob continues after its pods die or its storage is unavailable."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from tunewright_contracts.phase_result import Outcome, PhaseResult
 from tunewright_contracts.run_spec import RunSpec
 
 
-async def test_storage_away_for_two_minutes_is_outlasted():
+async def test_two_minutes_without_storage_do_not_fail_the_job():
     world = World()
     await world.settle()
-    away_until = world.clock().timestamp() + 120
+    outage_ends = world.clock().timestamp() + 120
     for number in range(1, 6):
         name = f"{NAME}-prepare-{number}"
         if name not in world.jobs.names():
             break
         world.jobs.start(name)
         await world.pass_time(5)
-        if world.clock().timestamp() > away_until:
+        if world.clock().timestamp() > outage_ends:
             world.jobs.finish(name, prepared())
             await world.settle()
             break
@@ -28,7 +28,7 @@ async def test_storage_away_for_two_minutes_is_outlasted():
     assert world.jobs.names()[-1] == TRAIN_1
 
 
-async def test_restarts_while_preparing_take_none_from_training():
+async def test_restarts_while_preparing_do_not_count_for_training():
     world = World(retry={"maxRestarts": 2})
     await world.settle()
     for number in (1, 2):
@@ -44,7 +44,7 @@ async def test_restarts_while_preparing_take_none_from_training():
     for attempt in (1, 2):
         await world.train(attempt)
         world.jobs.die(f"{NAME}-train-{attempt}", exit_code=1)
-        assert await world.settle() == 20 * attempt, "the pauses begin anew, too"
+        assert await world.settle() == 20 * attempt, "the pauses start again, too"
         await world.pass_time(20 * attempt)
         assert world.status["restarts"] == attempt
     await world.train(3)
@@ -69,7 +69,7 @@ class TestKilledTrainers:
         assert world.status["restarts"] == 1
         assert RunSpec.from_json(world.jobs.request(TRAIN_2)).attempt == 2
 
-    async def test_last_words_and_exit_code_are_told(self):
+    async def test_the_message_has_the_exit_code_and_the_last_log_lines(self):
         world = World(retry={"maxRestarts": 0})
         await world.prepare()
         await world.train()
@@ -100,7 +100,7 @@ class TestKilledTrainers:
         assert RunSpec.from_json(world.jobs.request(f"{NAME}-train-3")).training.micro_batch_size == 2
         assert world.status["microBatchSize"] == 2
 
-    async def test_out_of_memory_fails_when_asked_to(self):
+    async def test_out_of_memory_fails_when_the_spec_says_fail(self):
         world = World(retry={"outOfMemory": "Fail"})
         await world.prepare()
         await world.train()
@@ -110,7 +110,7 @@ class TestKilledTrainers:
         assert world.condition("Stalled")["reason"] == "OutOfMemory"
         assert "exit code 137 (SIGKILL)" in world.condition("Succeeded")["message"]
 
-    async def test_preemption_is_resumed_at_once_and_counts_nothing(self):
+    async def test_a_preempted_training_resumes_at_once_and_counts_no_restart(self):
         world = World(retry={"maxRestarts": 0})
         await world.prepare()
         await world.train()
@@ -119,7 +119,7 @@ class TestKilledTrainers:
         assert world.jobs.names()[-1] == TRAIN_2
         assert world.status["restarts"] == 0
 
-    async def test_a_result_whose_pod_is_gone_is_got_by_running_again(self):
+    async def test_an_attempt_whose_pod_is_gone_with_its_result_runs_again(self):
         world = World()
         await world.prepare()
         await world.train()
@@ -128,7 +128,7 @@ class TestKilledTrainers:
         await world.pass_time(await world.settle())
         assert world.jobs.names()[-1] == TRAIN_2
 
-    async def test_restarts_run_out_and_raising_the_limit_continues(self):
+    async def test_exhausted_restarts_end_the_job_and_a_higher_limit_continues_it(self):
         world = World(retry={"maxRestarts": 1})
         await world.prepare()
         for attempt in (1, 2):
@@ -148,7 +148,7 @@ class TestKilledTrainers:
         assert "completionTime" not in world.status
         assert world.condition("Stalled") is None
 
-    async def test_below_the_minimum_keeps_the_scores(self):
+    async def test_a_job_below_the_minimum_keeps_its_scores(self):
         world = World()
         await world.prepare()
         await world.train()

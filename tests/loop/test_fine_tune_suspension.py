@@ -8,7 +8,7 @@ from tunewright_operator.api.kinds import JOB
 
 
 class TestSuspension:
-    async def test_suspend_stops_the_pod_and_resume_is_the_next_attempt(self):
+    async def test_suspend_stops_the_pod_and_resume_starts_the_next_attempt(self):
         world = World()
         await world.prepare()
         await world.train()
@@ -28,7 +28,7 @@ class TestSuspension:
         assert world.status["restarts"] == 0
         assert world.status["activeSeconds"] == 110
 
-    async def test_suspended_before_it_began(self):
+    async def test_suspended_before_it_started(self):
         world = World(suspend=True)
         await world.settle()
         assert world.jobs.names() == []
@@ -66,7 +66,7 @@ class TestSuspension:
         await world.settle()
         assert TRAIN_2 in world.jobs.names()
 
-    async def test_a_job_that_finished_meanwhile_has_succeeded(self):
+    async def test_a_job_that_finished_before_it_could_be_suspended_has_succeeded(self):
         world = World()
         await world.prepare()
         await world.train()
@@ -77,7 +77,7 @@ class TestSuspension:
 
 
 class TestDeadline:
-    async def test_running_time_is_limited_and_raising_it_continues(self):
+    async def test_running_time_is_limited_and_a_higher_limit_continues_the_job(self):
         world = World(activeDeadlineSeconds=100)
         await world.prepare()
         await world.train()

@@ -1,4 +1,4 @@
-"""Leadership: one holder, taken over only after the holder was silent for the whole Lease."""
+"""Leadership: one holder at a time; another takes over only after the Lease was not renewed for its whole duration."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def test_the_first_one_leads_and_renews(cluster: FakeCluster):
     assert cluster.peek(LEASE, "sys", "lease")["spec"]["leaseTransitions"] == 0
 
 
-async def test_a_silent_holder_is_replaced_after_the_whole_lease(cluster: FakeCluster):
+async def test_a_holder_that_does_not_renew_is_replaced_after_the_whole_lease(cluster: FakeCluster):
     clock = Monotonic()
     first, second = replica(cluster, "a", clock), replica(cluster, "b", clock)
     await first.try_acquire()
@@ -68,7 +68,7 @@ async def test_a_released_lease_is_taken_at_once(cluster: FakeCluster):
     assert await second.try_acquire()
 
 
-async def test_losing_a_race_is_not_leading(cluster: FakeCluster):
+async def test_a_replica_that_loses_the_race_does_not_lead(cluster: FakeCluster):
     clock = Monotonic()
     first = replica(cluster, "a", clock)
     await first.try_acquire()
@@ -97,7 +97,7 @@ def test_a_holder_gives_up_well_before_another_may_take_over():
     assert RENEW_DEADLINE_SECONDS + RETRY_SECONDS < LEASE_SECONDS
 
 
-async def test_renewals_that_fail_for_a_while_lose_nothing(cluster: FakeCluster, monkeypatch):
+async def test_a_few_failed_renewals_do_not_end_leadership(cluster: FakeCluster, monkeypatch):
     monkeypatch.setattr(leadership, "RETRY_SECONDS", 0.01)
     first = replica(cluster, "a", time.monotonic)
     await first.acquire()
@@ -112,7 +112,7 @@ async def test_renewals_that_fail_for_a_while_lose_nothing(cluster: FakeCluster,
     hold.cancel()
 
 
-async def test_an_unreachable_server_decides_nothing(cluster: FakeCluster):
+async def test_leadership_does_not_change_while_the_api_server_is_unreachable(cluster: FakeCluster):
     cluster.fail_next(UnavailableError("away"), "get")
     with pytest.raises(UnavailableError):
         await replica(cluster, "a", Monotonic()).try_acquire()

@@ -1,4 +1,4 @@
-"""The ModelServer loop with fake pods: its objects, its plan's path to every replica, and how it is replaced."""
+"""The ModelServer loop with fake pods: its objects, the plan's way to every replica, replacing replicas."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def world(world: ServingWorld) -> ServingWorld:
     return world
 
 
-async def test_a_server_is_made_of_a_restricted_deployment_a_service_and_a_budget(world):
+async def test_a_server_has_a_restricted_deployment_a_service_and_a_disruption_budget(world):
     deployment = world.cluster.peek(DEPLOYMENT, SERVING, "pool")
     pod = deployment["spec"]["template"]["spec"]
     container = pod["containers"][0]
@@ -77,12 +77,12 @@ async def test_nothing_is_written_when_nothing_changes(world):
     [
         (lambda world: world.cluster.remove(BASE_MODEL, None, "smollm2"), "BaseModelNotFound"),
         (lambda world: world.put_base_model(digest=""), "BaseModelNotReady"),
-        (lambda world: world.cluster.edit(BASE_MODEL, None, "smollm2", _bar), "BaseModelNotAllowed"),
+        (lambda world: world.cluster.edit(BASE_MODEL, None, "smollm2", _exclude), "BaseModelNotAllowed"),
         (lambda world: world.put_secret(SERVING, allowed=False), "SecretNotAllowed"),
         (lambda world: world.cluster.remove(_kind("Secret"), SERVING, "s3"), "SecretNotFound"),
     ],
 )
-async def test_a_server_that_cannot_be_made_says_why_and_makes_no_pod(break_it, reason):
+async def test_a_server_with_a_problem_reports_it_and_creates_no_deployment(break_it, reason):
     world = ServingWorld()
     break_it(world)
     await world.settle()
@@ -91,7 +91,7 @@ async def test_a_server_that_cannot_be_made_says_why_and_makes_no_pod(break_it, 
     assert world.cluster.bodies(DEPLOYMENT) == []
 
 
-def _bar(body):
+def _exclude(body):
     body["spec"]["allowedNamespaces"] = {"from": "Selector", "selector": {"matchLabels": {"team": "another"}}}
 
 
@@ -101,7 +101,7 @@ def _kind(name):
     return next(kind for kind in ALL_KINDS if kind.name == name)
 
 
-async def test_a_server_with_a_new_problem_goes_on_serving(world):
+async def test_a_server_with_a_new_problem_continues_to_serve(world):
     await world.promote("first")
     world.put_secret(SERVING, allowed=False)
     await world.settle()
@@ -119,7 +119,7 @@ async def test_a_replica_restarted_with_the_operator_down_serves_the_mounted_pla
     assert set(world.ask(20)) == {revision_of("first")}
 
 
-async def test_a_pod_that_is_not_ours_gets_neither_plan_nor_token(world):
+async def test_a_pod_of_another_controller_gets_neither_plan_nor_token(world):
     labels = world.pool.pods()[0]["metadata"]["labels"]
     forged = world.cluster.put(
         {
@@ -151,8 +151,8 @@ async def test_a_pod_that_is_not_ours_gets_neither_plan_nor_token(world):
     world.cluster.remove(REPLICA_SET, SERVING, "forged")
 
 
-async def test_a_restored_older_plan_is_overtaken(world):
-    """Pods refuse lower generations, so the next one must be higher than what any of them has."""
+async def test_a_restored_older_plan_is_replaced_by_a_higher_generation(world):
+    """Pods refuse lower generations, so the next one must be higher than that of every pod."""
     old = world.cluster.peek(CONFIG_MAP, SERVING, "pool-plan")["data"]
     await world.promote("first")
     seen = max(pod.generation for pod in world.pool.servers())
@@ -163,14 +163,14 @@ async def test_a_restored_older_plan_is_overtaken(world):
     assert world.targets() == {revision_of("first"): 100}
 
 
-async def test_a_deleted_plan_is_written_again_above_what_pods_have(world):
+async def test_a_deleted_plan_is_written_again_above_the_generation_of_the_pods(world):
     seen = world.plan.generation
     world.cluster.remove(CONFIG_MAP, SERVING, "pool-plan")
     await world.settle()
     assert world.plan.generation == seen + 1
 
 
-async def test_a_plan_conflict_is_answered_by_a_new_generation(world):
+async def test_a_plan_conflict_is_resolved_by_a_new_generation(world):
     pod = world.pool.servers()[0]
     generation = world.plan.generation
     forged = world.plan.model_copy(update={"routes": ()})
@@ -182,8 +182,8 @@ async def test_a_plan_conflict_is_answered_by_a_new_generation(world):
     assert pod.plan == world.plan
 
 
-async def test_a_new_signing_key_signs_the_plan_that_is_in_force_anew(world):
-    """Pods that start from now on know the new key only; those that run keep the plan that they have."""
+async def test_the_current_plan_is_signed_again_with_a_new_signing_key(world):
+    """Pods that start later have only the new key; running pods keep their plan."""
     await world.promote("first")
     before = world.cluster.peek(CONFIG_MAP, SERVING, "pool-plan")["data"]
     generation = world.plan.generation
@@ -198,7 +198,7 @@ async def test_a_new_signing_key_signs_the_plan_that_is_in_force_anew(world):
     assert set(world.ask(10)) == {revision_of("first")}
 
 
-async def test_a_pool_whose_pods_the_api_server_refuses_says_so(world):
+async def test_a_pool_whose_pods_the_api_server_refuses_shows_the_refusal(world):
     refusal = 'pods "pool-7d" is forbidden: exceeded quota: small, requested: pods=1'
     for pod in world.pool.pods():
         world.pool.kill(pod["metadata"]["name"])
@@ -216,7 +216,7 @@ async def test_a_pool_whose_pods_the_api_server_refuses_says_so(world):
     assert "exceeded quota" in ready["message"]
 
 
-async def test_a_plan_that_somebody_else_wrote_in_between_is_not_overwritten(world):
+async def test_a_concurrent_write_of_the_plan_is_not_overwritten(world):
     world.put_job("first")
     world.cluster.fail_next(ConflictError("changed"), "replace", CONFIG_MAP)
     await world.rollouts.reconcile(Key(_kind("AdapterDeployment"), "support", "support"))
@@ -228,7 +228,7 @@ async def test_a_plan_that_somebody_else_wrote_in_between_is_not_overwritten(wor
 
 
 @pytest.mark.parametrize("error", [ForbiddenError("configmaps is forbidden: quota"), InvalidError("too long")])
-async def test_a_plan_that_the_api_server_refuses_is_a_problem_and_what_serves_goes_on(world, error):
+async def test_a_plan_that_the_api_server_refuses_is_reported_and_the_current_plan_stays(world, error):
     await world.promote("first")
     generation = world.plan.generation
     world.cluster.fail_next(error, "replace", CONFIG_MAP, times=2)
@@ -248,7 +248,7 @@ async def test_a_plan_that_the_api_server_refuses_is_a_problem_and_what_serves_g
     assert world.plan.generation == generation + 1
 
 
-async def test_a_first_plan_that_the_api_server_refuses_is_a_problem():
+async def test_a_first_plan_that_the_api_server_refuses_is_reported():
     world = ServingWorld()
     world.cluster.fail_next(ForbiddenError("quota"), "create", CONFIG_MAP, "pool-plan")
     assert await world.servers.reconcile(KEY) == 0, "the signing key comes first"
@@ -258,7 +258,7 @@ async def test_a_first_plan_that_the_api_server_refuses_is_a_problem():
     assert condition(world.server_status(), "Stalled") == {}
 
 
-async def test_a_signing_key_that_the_api_server_refuses_is_a_problem():
+async def test_a_signing_key_that_the_api_server_refuses_is_reported():
     world = ServingWorld()
     world.cluster.fail_next(ForbiddenError("secrets is forbidden"), "create", SECRET, SIGNING_KEY_SECRET)
     assert await world.servers.reconcile(KEY) == 2
@@ -268,7 +268,7 @@ async def test_a_signing_key_that_the_api_server_refuses_is_a_problem():
     assert condition(world.server_status(), "Stalled") == {}
 
 
-async def test_a_plan_of_our_name_that_belongs_to_another_is_left_alone():
+async def test_a_plan_of_another_owner_with_the_same_name_is_not_changed():
     world = ServingWorld()
     theirs = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "pool-plan", "namespace": SERVING}}
     world.cluster.put({**theirs, "data": {PLAN_KEY: "theirs"}})
@@ -276,17 +276,17 @@ async def test_a_plan_of_our_name_that_belongs_to_another_is_left_alone():
         await world.servers.reconcile(KEY)
     assert condition(world.server_status(), "Stalled")["reason"] == "NameTaken"
     assert world.cluster.peek(CONFIG_MAP, SERVING, "pool-plan")["data"] == {PLAN_KEY: "theirs"}
-    assert world.cluster.find(DEPLOYMENT, SERVING, "pool"), "the other objects are there"
+    assert world.cluster.find(DEPLOYMENT, SERVING, "pool"), "the other objects exist"
 
 
-async def test_a_deployment_of_our_name_that_belongs_to_another_is_left_alone():
+async def test_a_deployment_of_another_owner_with_the_same_name_is_not_changed():
     world = ServingWorld(replicas=1)
     theirs = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "pool", "namespace": SERVING}}
     world.cluster.put({**theirs, "spec": {"theirs": True}, "status": {"replicas": 3, "readyReplicas": 3}})
     for _ in range(3):
         await world.servers.reconcile(KEY)
     assert condition(world.server_status(), "Stalled")["reason"] == "NameTaken"
-    assert world.server_status()["replicas"] == 0, "its pods are not ours"
+    assert world.server_status()["replicas"] == 0, "its pods do not count"
     assert world.cluster.peek(DEPLOYMENT, SERVING, "pool")["spec"] == {"theirs": True}
 
 
@@ -307,7 +307,7 @@ async def test_observing_writes_nothing(made):
 
 
 async def test_the_plan_is_written_before_it_is_pushed(world):
-    """Were a pod to hold a plan that the ConfigMap lacks, its restart would revive an older one."""
+    """If a pod had a plan that the ConfigMap lacks, a restarted pod would load an older one."""
     order: list[str] = []
     push, replace = world.pods.push_plan, world.cluster.replace
 
@@ -328,14 +328,14 @@ async def test_the_plan_is_written_before_it_is_pushed(world):
     assert "push" in order
 
 
-async def test_a_silent_pod_does_not_count_as_converged(world):
+async def test_a_pod_that_does_not_answer_does_not_count_as_converged(world):
     world.pool.servers()[0].reachable = False
     world.put_job("first")
     await world.servers.reconcile(KEY)
     assert condition(world.server_status(), "Ready")["message"].startswith("1 of 2")
 
 
-async def test_a_new_template_replaces_pods_one_at_a_time_without_a_gap(world):
+async def test_a_new_template_replaces_pods_one_at_a_time_without_a_missing_answer(world):
     await world.promote("first")
     world.cluster.edit(MODEL_SERVER, SERVING, "pool", lambda body: body["spec"]["lora"].update(maxRank=32))
     before = {pod["metadata"]["name"] for pod in world.pool.pods()}
@@ -350,7 +350,7 @@ async def test_a_new_template_replaces_pods_one_at_a_time_without_a_gap(world):
     assert condition(world.server_status(), "Reconciling") == {}
 
 
-async def test_a_single_replica_without_surge_waits_until_it_may(world):
+async def test_a_single_replica_without_surge_waits_until_surge_is_allowed(world):
     single = ServingWorld(replicas=1)
     single.put_deployment()
     await single.settle()
@@ -372,7 +372,7 @@ async def test_a_single_replica_without_surge_waits_until_it_may(world):
     assert {pod["metadata"]["name"] for pod in single.pool.pods()} != {pod["metadata"]["name"] for pod in before}
 
 
-async def test_an_object_of_our_name_that_belongs_to_another_is_left_alone():
+async def test_a_service_of_another_owner_with_the_same_name_is_not_changed():
     world = ServingWorld()
     world.cluster.put(
         {
@@ -409,7 +409,7 @@ async def test_a_deleted_server_is_forgotten(world):
     assert board.read(uid, world.clock()) is None
 
 
-async def test_a_deployment_that_this_operator_cannot_read_keeps_its_answers_and_stops_no_other(world):
+async def test_an_unreadable_deployment_is_still_served_and_does_not_stop_others(world):
     await world.promote("first")
     world.edit_deployment(lambda body: body["spec"]["rollout"].update(onInconclusive={"of": "a newer version"}))
     world.put_deployment("other", namespace="other", modelName="other")
@@ -420,15 +420,13 @@ async def test_a_deployment_that_this_operator_cannot_read_keeps_its_answers_and
     stalled = condition(world.status(), "Stalled")
     assert stalled["reason"] == "UnreadableResource"
     assert "onInconclusive" in stalled["message"]
-    assert condition(world.status(), "Ready")["status"] == "True", (
-        "what it serves stays, and so does what it says of it"
-    )
+    assert condition(world.status(), "Ready")["status"] == "True", "it is still served, so its condition stays"
     world.edit_deployment(lambda body: body["spec"]["rollout"].pop("onInconclusive"))
     await world.settle()
     assert condition(world.status(), "Stalled") == {}
 
 
-async def test_a_pod_without_the_incumbent_is_not_ready_for_the_alias_whatever_else_it_has_loaded(world):
+async def test_a_pod_that_lacks_the_incumbent_is_not_ready_for_the_alias(world):
     await world.promote("first")
     await world.begin_canary("second")
     assert condition(world.status(), "Ready")["status"] == "True"
@@ -441,7 +439,7 @@ async def test_a_pod_without_the_incumbent_is_not_ready_for_the_alias_whatever_e
     assert revision_of("first") in ready["message"]
 
 
-async def test_a_failure_reported_into_a_job_that_has_ended_would_hide_its_end(world):
+async def test_an_operator_error_is_not_reported_in_a_job_that_has_ended(world):
     world.put_job("first")
     before = world.cluster.peek(FINE_TUNE_JOB, SUPPORT, "first")
     reporter = FailureReporter(world.cluster, now=world.clock)
@@ -456,7 +454,7 @@ async def test_a_failure_reported_into_a_job_that_has_ended_would_hide_its_end(w
     assert stalled["message"].startswith("RuntimeError: a bug.")
 
 
-async def test_a_candidate_is_taken_up_when_the_servers_owner_bars_what_is_stable(world):
+async def test_a_candidate_is_rolled_out_although_the_server_excludes_the_stable_revision(world):
     await world.promote("first")
     world.cluster.edit(
         MODEL_SERVER,
@@ -467,7 +465,9 @@ async def test_a_candidate_is_taken_up_when_the_servers_owner_bars_what_is_stabl
     await world.settle()
     assert condition(world.status(), "Ready")["reason"] == "SourceNotAllowed"
     await world.begin_canary("second")
-    assert condition(world.status(), "Progressing")["reason"] == "Observing", "not waiting for a plan that never comes"
+    assert condition(world.status(), "Progressing")["reason"] == "Observing", (
+        "it must not wait for a plan with the excluded revision"
+    )
     world.annotate("abort", "second")
     await world.settle()
     assert world.status().get("candidate") is None

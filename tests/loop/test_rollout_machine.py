@@ -1,8 +1,8 @@
-"""The rollout under a random sequence of everything that can happen to it.
+"""The rollout under random sequences of events.
 
-Proves: weights sum to 100 when any target may answer; the incumbent is never unloaded before the bake ends; a death of
-the operator between any two writes changes no decision; no path promotes without every step's Pass or a person's word;
-no client sees a candidate without weight.
+It checks that weights sum to 100 when any target may answer, that the incumbent is not unloaded before the bake ends,
+that killing the operator between two writes changes no decision, that each promotion needs a Pass of every step or a
+manual request, and that a candidate without weight answers no client.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ STEPS: list[dict[str, Any]] = [
 
 @functools.cache
 def build_promoted_world() -> RolloutWorld:
-    """Return the world in which "one" followed "three": the same for every example, which begins with a copy of it."""
+    """Return the world in which "one" followed "three". Every example starts with a copy of it."""
     world = RolloutWorld(STEPS)
     world.promote_first("three")
     world.promote_first("one")
@@ -53,7 +53,7 @@ class RolloutMachine(RuleBasedStateMachine):
         self.nonce = 0
         self.sessions = 0
         self.exposed: set[str] = set()
-        """Revisions that ever had weight: only they may have answered."""
+        """Revisions that had weight at some time: only these may answer."""
         self.asked: dict[tuple[str, str], int] = {}
         """(candidate's acceptance, revision) → answers since its window opened, counted by the clients themselves."""
 
@@ -70,15 +70,15 @@ class RolloutMachine(RuleBasedStateMachine):
     @rule()
     def rollout_loop(self) -> None:
         situation, now = self.world.situation(), self.world.now
-        first, again = self.world.look(), self.world.look()
-        assert first == again, "a look without a write changed the next decision"
+        first, again = self.world.decide(), self.world.decide()
+        assert first == again, "a decision without a write changed the next one"
         self.world.step()
         self.check_transition(situation, self.world.deployment.status)
         assert now == self.world.now
 
     @rule()
     def candidate_does_well(self) -> None:
-        """Bring a candidate forward as far as its own merit can, so that later steps and the bake are reached often."""
+        """Let a candidate pass all that good answers can pass, so that examples often reach the bake."""
         self.everything_settles()
         self.evaluation_ends(Verdict.PASS)
         self.everything_settles()
@@ -99,7 +99,7 @@ class RolloutMachine(RuleBasedStateMachine):
     @rule()
     def operator_dies_before_its_write(self) -> None:
         before = json.dumps(self.world.body)
-        self.world.look()
+        self.world.decide()
         assert json.dumps(self.world.body) == before
 
     @rule()
@@ -196,19 +196,19 @@ class RolloutMachine(RuleBasedStateMachine):
     def pod_stops_answering(self, index: int, reachable: bool) -> None:
         self.world.pods[index].reachable = reachable
 
-    @rule(index=st.integers(0, 1), word=st.sampled_from(WORDS), for_good=st.booleans())
-    def pod_cannot_load(self, index: int, word: str, for_good: bool) -> None:
+    @rule(index=st.integers(0, 1), word=st.sampled_from(WORDS), permanently=st.booleans())
+    def pod_cannot_load(self, index: int, word: str, permanently: bool) -> None:
         pod = self.world.pods[index]
         if revision_of(word) not in pod.loaded:
-            (pod.broken if for_good else pod.barred)[revision_of(word)] = (
-                "not safetensors" if for_good else "access denied"
+            (pod.broken if permanently else pod.retrying)[revision_of(word)] = (
+                "not safetensors" if permanently else "access denied"
             )
 
     @rule()
     def pods_recover(self) -> None:
         for pod in self.world.pods:
             pod.broken.clear()
-            pod.barred.clear()
+            pod.retrying.clear()
             pod.load()
             pod.ready = pod.reachable = True
 
@@ -232,8 +232,8 @@ class RolloutMachine(RuleBasedStateMachine):
             self.check_step(situation, before.candidate)
         self.exposed.update(desired_targets(after))
 
-    def spoken(self, situation: Situation, verb: str, revision: str) -> bool:
-        """Return whether a person's request for a revision waits to be handled."""
+    def requested(self, situation: Situation, verb: str, revision: str) -> bool:
+        """Return whether a manual request for a revision waits to be handled."""
         pending = list_pending(situation.annotations, situation.status.last_handled_requests)
         return any(request.verb == verb and request.revision == revision for request in pending)
 
@@ -241,15 +241,15 @@ class RolloutMachine(RuleBasedStateMachine):
         assert candidate.weight == 0
         last = next((entry for entry in situation.status.history if entry.digest == candidate.digest), None)
         if last is not None and last.outcome in {Outcome.ROLLED_BACK, Outcome.ABORTED}:
-            assert self.spoken(situation, "retry", candidate.revision) or self.spoken(
+            assert self.requested(situation, "retry", candidate.revision) or self.requested(
                 situation, "rollback", candidate.revision
-            ), "a digest that was rolled back came back by itself"
+            ), "a digest that was rolled back returned without a request"
         if candidate.step:
             assert last is not None
             assert last.outcome is Outcome.PROMOTED, "steps were skipped for a revision that was not promoted last"
 
     def check_step(self, situation: Situation, candidate: CandidateRevision) -> None:
-        if self.spoken(situation, "promote", candidate.revision):
+        if self.requested(situation, "promote", candidate.revision):
             return
         policy = situation.spec.rollout.on_inconclusive
         step = STEPS[candidate.step]
@@ -269,17 +269,19 @@ class RolloutMachine(RuleBasedStateMachine):
             assert candidate.step_started_at is not None
             assert seconds_since(candidate.step_started_at, self.world.now) >= step["pause"]["seconds"]
         else:
-            raise AssertionError("a pause without a time ended without a person's word")
+            raise AssertionError("a pause without a time ended without a manual request")
 
     def check_bake(self, situation: Situation, candidate: CandidateRevision) -> None:
         assert candidate.step == len(STEPS), "promoted before its steps ended"
         assert candidate.weight == 100
         assert candidate.ending is None
-        if not self.spoken(situation, "promote", candidate.revision):
+        if not self.requested(situation, "promote", candidate.revision):
             assert candidate.step_started_at is not None
             assert seconds_since(candidate.step_started_at, self.world.now) >= 120
             assert isinstance(situation.server, Seen)
-            assert situation.server.facts.has_loaded(candidate.revision), "stable where a replica lacks it"
+            assert situation.server.facts.has_loaded(candidate.revision), (
+                "a revision became stable while a replica lacked it"
+            )
 
     @invariant()
     def weights_sum_to_100(self) -> None:
@@ -291,7 +293,7 @@ class RolloutMachine(RuleBasedStateMachine):
         for route in self.world.plan.routes if self.world.plan else ():
             assert sum(target.weight for target in route.targets) in {0, 100}
             names = {adapter.name for adapter in self.world.plan.adapters} if self.world.plan else set()
-            assert {target.name for target in route.targets} <= names, "a route to what is not loaded"
+            assert {target.name for target in route.targets} <= names, "a route to a revision that is not loaded"
 
     @invariant()
     def incumbent_stays_loaded(self) -> None:

@@ -1,6 +1,4 @@
-"""A ModelServer whose operator dies after any write, or after any push of a plan,
-reaches the end that it reaches undisturbed.
-"""
+"""A ModelServer whose operator is killed after any write or any push of a plan ends as it does without the kill."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ SYSTEM = "tunewright-system"
 
 
 async def create(world: ServingWorld) -> None:
-    """Make a new installation's first pool: signing key, objects, plan."""
+    """Create the first pool of a new installation: signing key, objects, plan."""
     world.cluster.remove(SECRET, SYSTEM, SIGNING_KEY_SECRET)
     world.cluster.remove(MODEL_SERVER, SERVING, "pool")
     world.put_server()
@@ -32,7 +30,7 @@ async def change_the_template(world: ServingWorld) -> None:
 
 
 async def hold_the_template(world: ServingWorld) -> None:
-    """Change the template of the only pod, first without room for a second one, then with it."""
+    """Change the template of the only pod, first without surge, then with it."""
     await change_the_template(world)
     await world.settle()
     world.cluster.edit(
@@ -44,7 +42,7 @@ async def hold_the_template(world: ServingWorld) -> None:
 
 
 async def narrow_what_may_load(world: ServingWorld) -> None:
-    """Write another plan, and push it."""
+    """Cause another plan, which is written and pushed."""
     sources = [{"uriPrefix": "s3://models/elsewhere/"}]
     world.cluster.edit(MODEL_SERVER, SERVING, "pool", lambda body: body["spec"].update(adapterSources=sources))
 
@@ -55,7 +53,7 @@ async def lose_the_signing_key(world: ServingWorld) -> None:
 
 
 async def conflict(world: ServingWorld) -> None:
-    """Let a pod hold another plan of the same generation."""
+    """Give a pod another plan of the same generation."""
     pod = world.pool.servers()[0]
     pod.plan = world.plan.updated(routes=())
     pod.apply(world.plan)
@@ -72,7 +70,7 @@ COURSES = {
 
 
 STARTED: dict[int, ServingWorld] = {}
-"""By number of replicas: what every course starts from, and never changes."""
+"""By number of replicas: the world in which every course starts. It never changes."""
 
 
 async def begin(replicas: int) -> ServingWorld:
@@ -86,7 +84,7 @@ async def begin(replicas: int) -> ServingWorld:
 
 
 async def play(world: ServingWorld, course: str) -> dict[str, Any]:
-    """Play a course to its end, and return all that must not depend on the operator's deaths."""
+    """Play a course to its end; return everything that a killed operator must not change."""
     await COURSES[course][1](world)
     await world.settle()
     status = world.server_status()
@@ -100,7 +98,7 @@ async def play(world: ServingWorld, course: str) -> dict[str, Any]:
         "objects": sorted(
             (body["kind"], body["metadata"]["name"])
             for body in world.cluster.bodies(namespace=SERVING)
-            # The names of these hold counters, and a hash of the random signing key.
+            # Their names contain counters and a hash of the random signing key.
             if body["kind"] not in {"Pod", "ReplicaSet"}
         ),
         "answers": set(world.ask(10)),
@@ -108,7 +106,7 @@ async def play(world: ServingWorld, course: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("course", COURSES)
-async def test_an_operator_killed_after_any_write_reaches_the_same_end(course):
+async def test_an_operator_killed_after_any_write_reaches_the_same_result(course):
     replicas, _, fewest = COURSES[course]
     start = await begin(replicas)
     calm = copy.deepcopy(start)
@@ -129,7 +127,7 @@ async def test_an_operator_killed_after_any_write_reaches_the_same_end(course):
 
 
 @pytest.mark.parametrize("number", [1, 2])
-async def test_an_operator_killed_after_any_push_reaches_the_same_end(number):
+async def test_an_operator_killed_after_any_push_reaches_the_same_result(number):
     start = await begin(2)
     expected = await play(copy.deepcopy(start), "another plan")
     world = copy.deepcopy(start)

@@ -1,4 +1,4 @@
-"""The HTTP port to server pods, against a real local HTTP server that behaves well, or not."""
+"""The HTTP port to server pods, against a local HTTP server with good and bad answers."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ async def test_a_plan_is_pushed_as_signed(start):
     ],
     ids=["refused", "redirect", "garbage", "address reused", "too long"],
 )
-async def test_what_is_no_answer(start, handler, words):
+async def test_an_invalid_answer_counts_as_unreachable(start, handler, words):
     seen = await start(handler)
     async with HTTPServerPods() as pods:
         with pytest.raises(PodUnreachableError, match=words) as caught:
@@ -101,10 +101,10 @@ async def test_what_is_no_answer(start, handler, words):
     assert len(seen) == 1, "nothing is followed or asked twice"
 
 
-async def test_a_silent_pod_is_given_up(start, monkeypatch):
+async def test_a_pod_that_does_not_answer_in_time_is_unreachable(start, monkeypatch):
     given_up = asyncio.Event()
 
-    async def sulk(request: web.Request) -> web.StreamResponse:
+    async def hang(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
         await response.write(b"{")
@@ -112,14 +112,14 @@ async def test_a_silent_pod_is_given_up(start, monkeypatch):
         return response
 
     monkeypatch.setattr(serving, "TIMEOUT_SECONDS", 0.05)
-    await start(sulk)
+    await start(hang)
     async with HTTPServerPods() as pods:
         with pytest.raises(PodUnreachableError, match="GET"):
             await pods.fetch_state(POD, "t")
     given_up.set()
 
 
-async def test_a_closed_port_is_a_pod_that_does_not_answer(monkeypatch):
+async def test_a_pod_with_a_closed_port_is_unreachable(monkeypatch):
     monkeypatch.setattr(serving, "SERVER_PORT", 1)
     async with HTTPServerPods() as pods:
         with pytest.raises(PodUnreachableError, match="pool-1"):

@@ -1,11 +1,11 @@
-"""How many examples a property is tried on, where the profile's own number does not suit it."""
+"""The number of examples of a property, for properties that need another number than the profile's."""
 
 from hypothesis import settings
 
 USUAL = 100
-"""Hypothesis' own number, which the profile `tunewright` keeps."""
+"""Hypothesis' default, which the profile `tunewright` keeps."""
 
 
 def examples(number: int) -> int:
-    """Return `number`, as many times more as the loaded profile has more than the usual one."""
+    """Return `number` times the ratio between the loaded profile's number of examples and the usual one."""
     return max(1, number * settings.default.max_examples // USUAL)

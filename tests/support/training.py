@@ -1,4 +1,4 @@
-"""The resolved training configuration that tests of the trainer start from."""
+"""The resolved training configuration with which tests of the trainer start."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ CONFIG = TrainingConfig(
 
 
 def make_config(**fields: Any) -> TrainingConfig:
-    """Return the configuration with other values of some fields."""
+    """Return the configuration with some fields changed."""
     return CONFIG.updated(**fields)

@@ -1,7 +1,7 @@
 """An in-memory `Cluster`: resource versions, uids, garbage collection, server-side apply, and faults on demand.
 
-It keeps the promises that the loops rest on and no others: what `tunewright_operator.cluster.Cluster` documents.
-Kubelet, Job and Deployment controllers are not part of it; tests play them with `put`.
+It behaves as `tunewright_operator.cluster.Cluster` documents, and promises no more. Tests simulate the kubelet and the
+Job and Deployment controllers with `put`.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ Address = tuple[str, str | None, str]
 
 
 class Crash(BaseException):
-    """The operator process dies here; deliberately no Exception, so that nothing can handle it."""
+    """The operator process is killed here. It is no Exception, so that no handler catches it."""
 
 
 class Clock:
-    """Virtual time: it moves only when told."""
+    """Virtual time: it changes only by `advance`."""
 
     def __init__(self, start: str = "2026-01-01T00:00:00Z") -> None:
         self._now = dt.datetime.fromisoformat(start)
@@ -55,31 +55,31 @@ class Clock:
 class FakeCluster:
     """The API server's object store.
 
-    Faults: `crash_after` lets that many more writes happen and then raises `Crash` after the last of them took
-    effect; `fail_next` makes matching calls raise a `ClusterError`.
+    Faults: `crash_after` allows that many more writes and raises `Crash` after the last of them took effect.
+    `fail_next` makes matching calls raise a `ClusterError`.
     """
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock = clock or Clock()
         self.events: list[tuple[str, str, str, str]] = []
-        """(object name, type, reason, message) in the order of emission."""
+        """(object name, type, reason, message), in order."""
         self.writes: list[tuple[str, Address]] = []
         """(verb, address) of every write that took effect."""
         self.readable_secrets: set[str] = set()
-        """Names of Secrets whose data the operator owns; of any other it may see metadata only."""
+        """Names of Secrets that the operator may read whole; of all others it may read only the metadata."""
         self.crash_after: int | None = None
         self.on_change: Callable[[Body], None] | None = None
         self._objects: dict[Address, bytes] = {}
-        """JSON, as on the wire: each read decodes its own copy, which takes a tenth of a deep copy's time."""
+        """Objects as JSON, as on the wire. Each read decodes a copy, ten times faster than a deep copy."""
         self._managed: dict[tuple[Address, str], Body] = {}
         self._versions = itertools.count(1)
         self._uids = itertools.count(1)
         self._failures: list[tuple[str, str | None, str | None, ClusterError]] = []
 
-    # Playing users, controllers and kubelets -------------------------------------------------------------------
+    # Users, controllers and kubelets ----------------------------------------------------------------------------
 
     def put(self, body: Body) -> Body:
-        """Store an object as another actor would (status included); counts as no write of the operator."""
+        """Store an object, its status included, as another actor; this is not a write of the operator."""
         address = _address(body)
         stored = _copy(body)
         old = self._read(address)
@@ -93,25 +93,25 @@ class FakeCluster:
         return self._store(address, stored)
 
     def edit(self, kind: Kind, namespace: str | None, name: str, change: Callable[[Body], None]) -> Body:
-        """Change an existing object in place as another actor would."""
+        """Change an existing object as another actor."""
         body = self.peek(kind, namespace, name)
         change(body)
         return self.put(body)
 
     def remove(self, kind: Kind, namespace: str | None, name: str) -> None:
-        """Delete an object at once as another actor would, with its dependents."""
+        """Delete an object and its dependents at once, as another actor."""
         self._collect((kind.name, namespace, name))
 
     def peek(self, kind: Kind, namespace: str | None, name: str) -> Body:
-        """Return an object for assertions; a KeyError when it is not there."""
+        """Return an object; raise KeyError when it does not exist."""
         return _decode(self._objects[kind.name, namespace, name])
 
     def find(self, kind: Kind, namespace: str | None, name: str) -> Body | None:
-        """Return an object, None when it is not there."""
+        """Return an object, or None when it does not exist."""
         return self._read((kind.name, namespace, name))
 
     def bodies(self, kind: Kind | None = None, namespace: str | None = None) -> Bodies:
-        """Return the objects of a kind and of a namespace, of all without one, ordered by kind, namespace and name."""
+        """Return the objects, of one kind and one namespace if given, ordered by kind, namespace and name."""
         return [_decode(data) for data in self.stored(kind, namespace)]
 
     def stored(self, kind: Kind | None = None, namespace: str | None = None) -> list[bytes]:
@@ -271,14 +271,14 @@ class FakeCluster:
         stored, old = _copy(stored), _decode(self._objects[address])
         if old.get("spec") != stored.get("spec"):
             stored["metadata"]["generation"] = old["metadata"].get("generation", 1) + 1
-        if stored == old:  # as the real server: an equal write changes no version
+        if stored == old:  # as on the real server, an equal write does not change the version
             return old
         return self._write(verb, address, stored)
 
     def _write(self, verb: str, address: Address, stored: Body) -> Body:
         written = self._store(address, stored)
         if stored["metadata"].get("deletionTimestamp") and not stored["metadata"].get("finalizers"):
-            self._collect(address)  # within the write, so that a crash after it finds the object gone
+            self._collect(address)  # inside the write, so that the object is gone when a crash follows
         self._count(verb, address)
         return written
 
@@ -325,7 +325,7 @@ class FakeCluster:
 
 
 def refer_to_controller(body: Body) -> Body:
-    """Return the owner reference that a controller's own objects carry."""
+    """Return the owner reference of an object that a controller owns."""
     return {
         "apiVersion": body["apiVersion"],
         "kind": body["kind"],
@@ -350,12 +350,12 @@ def _decode(data: bytes) -> Body:
 
 
 def _copy(body: Body) -> Body:
-    """Return the body as the API server would read it from the wire."""
+    """Return the body as the API server reads it from the wire."""
     return _decode(_encode(body))
 
 
 def _merge(old: Any, new: Any) -> Any:
-    """Merge maps by key; lists are replaced (coarser than the server, which merges keyed lists)."""
+    """Merge maps by key and replace lists (the real server also merges keyed lists)."""
     if isinstance(old, dict) and isinstance(new, dict):
         return {**old, **{key: _merge(old.get(key), value) for key, value in new.items()}}
     return new
@@ -374,7 +374,7 @@ def _prune(old: Any, once_ours: Any, wanted: Any) -> Any:
 
 
 def _refuse_floats(value: Any, *where: str | int) -> None:
-    """Custom resources carry no floats; JSON-shaped data only."""
+    """Fail on floats, which this project's custom resources do not use."""
     if isinstance(value, dict):
         for key, item in value.items():
             _refuse_floats(item, *where, key)

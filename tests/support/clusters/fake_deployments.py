@@ -1,6 +1,6 @@
-"""Plays the Deployment controller and the kubelet for `FakeCluster`, for the pool of one namespace.
+"""Simulate the Deployment controller and the kubelet for `FakeCluster`, for the pool of one namespace.
 
-It replaces pods by the update strategy, mounts the plan into new ones and lets the readiness probe speak.
+It replaces pods according to the update strategy, mounts the plan into new pods and runs the readiness probe.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tunewright_operator.signing import read_plan
 
 
 class FakeDeployments:
-    """Pods named ``pool-<number>``; what answers in one is the `FakePod` of its uid in `servers`."""
+    """Pods named ``pool-<number>``; the `FakePod` of a pod's uid in `servers` is its process."""
 
     def __init__(self, cluster: FakeCluster, servers: FakeServerPods, namespace: str) -> None:
         self._cluster = cluster
@@ -28,7 +28,7 @@ class FakeDeployments:
         self._number = 0
 
     def run(self) -> None:
-        """Bring every Deployment of the namespace one pod nearer to what it asks."""
+        """Create or delete at most one pod of every Deployment of the namespace, towards its spec."""
         for deployment in self._cluster.bodies(DEPLOYMENT, self._namespace):
             self._run_deployment(deployment)
 
@@ -39,7 +39,7 @@ class FakeDeployments:
         return [self._server_of(body) for body in self.pods()]
 
     def ready_servers(self) -> list[FakePod]:
-        """Return those that a Service sends requests to."""
+        """Return the processes to which a Service sends requests."""
         return [self._server_of(body) for body in self.pods() if _is_ready(body)]
 
     def kill(self, name: str) -> None:
@@ -47,7 +47,7 @@ class FakeDeployments:
         self._cluster.remove(POD, self._namespace, name)
 
     def mounted_plan(self) -> ServingPlan | None:
-        """Return the plan that the kubelet mounts into new pods, None before the operator wrote one."""
+        """Return the plan that the kubelet mounts into new pods, or None before the operator wrote one."""
         body = self._cluster.find(CONFIG_MAP, self._namespace, "pool-plan")
         return read_plan(SignedPlan.from_json(body["data"][PLAN_KEY])) if body else None
 
@@ -80,7 +80,7 @@ class FakeDeployments:
             self._cluster.edit(DEPLOYMENT, self._namespace, metadata["name"], lambda body: body.update(status=status))
 
     def _find_replica_set(self, deployment: Body) -> Body:
-        """Return the ReplicaSet of the Deployment's template, a new one when the template is new."""
+        """Return the ReplicaSet of the Deployment's template; create one for a new template."""
         metadata = deployment["metadata"]
         template = orjson.dumps(deployment["spec"]["template"], option=orjson.OPT_SORT_KEYS)
         name = f"{metadata['name']}-{hashlib.sha256(template).hexdigest()[:8]}"

@@ -1,4 +1,4 @@
-"""Plays the Job controller and the kubelet for `FakeCluster`: pods that start, run, end, die and vanish on command."""
+"""Simulate the Job controller and the kubelet for `FakeCluster`: tests start, end, kill and remove pods."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class FakeJobs:
         return sorted(body["metadata"]["name"] for body in self.cluster.bodies(JOB))
 
     def request(self, name: str) -> str:
-        """Return the run spec's text that the Job's pod would read."""
+        """Return the text of the run specification that the Job's pod reads."""
         job = self.cluster.peek(JOB, self.namespace, name)
         volume = next(item for item in job["spec"]["template"]["spec"]["volumes"] if item["name"] == "request")
         return self.cluster.peek(CONFIG_MAP, self.namespace, volume["configMap"]["name"])["data"]["run.json"]
 
     def missing_volumes(self, name: str) -> list[str]:
-        """Return the ConfigMaps and Secrets that the Job's pod must mount and that do not exist."""
+        """Return the missing ConfigMaps and Secrets among those that the Job's pod must mount."""
         job = self.cluster.peek(JOB, self.namespace, name)
         missing = []
         for volume in job["spec"]["template"].get("spec", {}).get("volumes", []):
@@ -58,7 +58,7 @@ class FakeJobs:
         )
 
     def start(self, name: str, ip: str = "10.0.0.7") -> None:
-        """Bring the Job's pod to Running, as the kubelet does once everything that its volumes name exists."""
+        """Set the Job's pod to Running; all that its volumes name must exist."""
         missing = self.missing_volumes(name)
         assert not missing, f"the pod of Job {name} waits for {missing}"
         self.create_pod(name)
@@ -71,7 +71,7 @@ class FakeJobs:
     def die(
         self, name: str, *, exit_code: int, message: str = "", reason: str = "Error", disrupted: bool = False
     ) -> None:
-        """End the running pod, and with it the Job."""
+        """End the running pod and the Job."""
         pod = self.cluster.peek(POD, self.namespace, f"{name}-pod")
         started = pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"]
         terminated: dict[str, Any] = {
@@ -100,7 +100,7 @@ class FakeJobs:
         self.cluster.edit(JOB, self.namespace, name, change)
 
     def lose_pod(self, name: str) -> None:
-        """Remove the pod as `kubectl delete pod` or a lost node would; a running Job fails."""
+        """Remove the pod, as `kubectl delete pod` or a lost node does; a running Job fails."""
         self.cluster.remove(POD, self.namespace, f"{name}-pod")
         if not self.cluster.peek(JOB, self.namespace, name).get("status", {}).get("conditions"):
             self.end_job(name, failed=True)

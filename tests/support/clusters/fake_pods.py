@@ -1,7 +1,6 @@
-"""Server pods in memory: they apply plans by the data plane's rules, load adapters, answer requests and count them.
+"""Server pods in memory: they apply plans as real pods do, load adapters, answer requests and count the answers.
 
-`FakePod` is one process; `FakeServerPods` is the `ServerPods` port over them. Nothing happens by itself: tests let pods
-load and ask.
+`FakePod` is one process; `FakeServerPods` is the `ServerPods` port to all of them. Tests trigger loading and requests.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ METRICS = ("ErrorRate", "Latency", "OutputContract")
 
 
 UNCHECKED = "Unchecked"
-"""What a judge says of an answer whose contract could not be checked in time."""
+"""A judge's word for an answer whose contract could not be checked in time."""
 
 
 @lru_cache(maxsize=100_000)
 def _spread(salt: str, session: str, parts: int) -> int:
-    """Return the part of a session; crash tests ask the same sessions once per write."""
+    """Return the part of a session. The cache helps crash tests, which use the same sessions once per write."""
     return int.from_bytes(hashlib.sha256(f"{salt}\0{session}".encode()).digest()) % parts
 
 
@@ -56,8 +55,8 @@ class Counters:
 class FakePod:
     """One server process.
 
-    ``broken`` adapters fail for good with that message (and a reason of ``reasons``), ``barred`` ones are tried again,
-    ``slow`` ones load when told.
+    Adapters in ``broken`` fail permanently with that message (and the reason in ``reasons``).
+    Those in ``retrying`` fail and are retried; those in ``slow`` are not loaded yet.
     """
 
     def __init__(self, uid: str, *, boot: int = 1) -> None:
@@ -69,7 +68,7 @@ class FakePod:
         self.plan_status = PlanStatus.NONE
         self.loaded: set[str] = set()
         self.broken: dict[str, str] = {}
-        self.barred: dict[str, str] = {}
+        self.retrying: dict[str, str] = {}
         self.reasons: dict[str, str] = {}
         self.slow: set[str] = set()
         self.in_flight: dict[str, int] = {}
@@ -90,13 +89,13 @@ class FakePod:
 
     @property
     def settled(self) -> bool:
-        """Return whether each adapter of the plan is loaded or has failed for good."""
+        """Return whether each adapter of the plan is loaded or has failed permanently."""
         return all(
             entry.name in self.loaded | self.broken.keys() for entry in (self.plan.adapters if self.plan else ())
         )
 
     def apply(self, plan: ServingPlan) -> None:
-        """Apply the highest generation seen; refuse lower ones; report an equal one with another hash."""
+        """Apply a higher generation, refuse a lower one, report a conflict for an equal one with another hash."""
         if self.plan is not None and plan.generation < self.plan.generation:
             self.plan_status = PlanStatus.REFUSED
             return
@@ -110,13 +109,13 @@ class FakePod:
         self.load()
 
     def load(self) -> None:
-        """Load whatever the plan names and nothing holds back."""
+        """Load all adapters of the plan that are not broken, retrying or slow."""
         if self.plan is not None:
             names = {adapter.name for adapter in self.plan.adapters}
-            self.loaded |= names - self.broken.keys() - self.barred.keys() - self.slow
+            self.loaded |= names - self.broken.keys() - self.retrying.keys() - self.slow
 
     def restart(self, mounted: ServingPlan | None = None) -> None:
-        """A new process: counters from zero; the plan from the mounted file."""
+        """Start a new process, with counters at zero and the plan of the mounted file."""
         self.boot += 1
         self.plan, self.plan_status = None, PlanStatus.NONE
         self.loaded, self.counters, self.in_flight = set(), {}, {}
@@ -124,7 +123,7 @@ class FakePod:
             self.apply(mounted)
 
     def ask(self, alias: str, session: str, judge: Callable[[str], set[str]] = lambda _: set()) -> str | None:
-        """Answer one request; return the revision that answered, None for a 503 or 404."""
+        """Answer one request; return the revision that answered, or None for a 503 or 404."""
         route = next((route for route in (self.plan.routes if self.plan else ()) if route.alias == alias), None)
         if route is None:
             return None
@@ -162,7 +161,7 @@ class FakePod:
                     digest=adapter.digest,
                     phase=self._phase(adapter.name),
                     reason=self._reason(adapter.name),
-                    message=(self.barred | self.broken).get(adapter.name, ""),
+                    message=(self.retrying | self.broken).get(adapter.name, ""),
                     in_flight=self.in_flight.get(adapter.name, 0),
                 )
                 for adapter in adapters
@@ -189,14 +188,14 @@ class FakePod:
     def _reason(self, name: str) -> str:
         if name in self.broken:
             return self.reasons.get(name, "PreflightFailed")
-        return "AccessDenied" if name in self.barred else ""
+        return "AccessDenied" if name in self.retrying else ""
 
     def _phase(self, name: str) -> AdapterPhase:
         if name in self.loaded:
             return AdapterPhase.LOADED
         if name in self.broken:
             return AdapterPhase.FAILED
-        return AdapterPhase.RETRYING if name in self.barred else AdapterPhase.FETCHING
+        return AdapterPhase.RETRYING if name in self.retrying else AdapterPhase.FETCHING
 
 
 class FakeServerPods:

@@ -1,4 +1,4 @@
-"""Reads tests/e2e/crds/*.yaml: for every rule of the CRDs a good and a bad manifest."""
+"""Read tests/e2e/crds/*.yaml: a good and a bad manifest for every rule of the CRDs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TABLES = pathlib.Path(__file__).parents[2] / "e2e" / "crds"
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One rule: patches that the API server accepts and refuses, and where and what it then says."""
+    """One rule: patches that the API server accepts and refuses, and the place and text of the refusal."""
 
     kind: str
     at: str
@@ -30,13 +30,13 @@ class Case:
 
     @property
     def says(self) -> str:
-        """What a user reads beside the field."""
+        """Return the text that follows the field in the message."""
         return "Unsupported value" if self.rule == "enum" else self.rule
 
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """The cases of one kind, and the manifest that they change."""
+    """The cases of one kind, and the manifest to which their patches apply."""
 
     kind: str
     base: dict[str, Any]
@@ -63,7 +63,7 @@ def _parse_case(kind: str, item: dict[str, Any]) -> Case:
 
 
 def merge(target: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
-    """Return a JSON merge patch applied (RFC 7386)."""
+    """Apply a JSON merge patch (RFC 7386) and return the result."""
     result = copy.deepcopy(target)
     for key, value in patch.items():
         if value is None:

@@ -1,4 +1,4 @@
-"""Reads the CRDs for the tests: schemas by kind, and a walk over every field."""
+"""Read the CRDs for the tests: schemas by kind, and a walk over all fields."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 CRDS = pathlib.Path(__file__).parents[3] / "crds"
 _LOADER = getattr(
     yaml, "CSafeLoader", yaml.SafeLoader
-)  # PyYAML may have been built without libyaml, which is ten times faster
+)  # ten times faster, but PyYAML may have been built without libyaml
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""The CRDs' own schemas, applied to what loops write: a real API server refuses or prunes what does not fit."""
+"""Check statuses against the CRDs' schemas: a real API server refuses or prunes what does not fit."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def load_status_schema(kind: Kind) -> dict[str, Any]:
 
 @cache
 def build_validator(kind: Kind) -> jsonschema_rs.Validator:
-    """Return the validator of a kind's status; building one takes longer than any use of it."""
+    """Return the validator of a kind's status. It is cached, because building one takes longer than using it."""
     return jsonschema_rs.validator_for(load_status_schema(kind))
 
 
 def check_status(kind: Kind, status: dict[str, Any]) -> None:
-    """Fail when the API server would refuse this status, or silently drop a field of it."""
+    """Fail when the API server would refuse this status or drop a field of it."""
     _check_status(kind, orjson.dumps(status, option=orjson.OPT_SORT_KEYS))
 
 
 @lru_cache(maxsize=10_000)
 def _check_status(kind: Kind, text: bytes) -> None:
-    # Loops write the same statuses again and again, most of all those that a crash test plays once per write.
+    # The cache helps because loops write the same statuses many times, above all in crash tests.
     schema, status = load_status_schema(kind), orjson.loads(text)
     build_validator(kind).validate(status)
     pruned = list(find_pruned(schema, status, "status"))
@@ -41,16 +41,16 @@ def _check_status(kind: Kind, text: bytes) -> None:
 def check_kstatus(body: dict[str, Any], status: dict[str, Any]) -> None:
     """Fail when kstatus would misread a status (https://github.com/kubernetes-sigs/cli-utils, pkg/kstatus).
 
-    Reconciling and Stalled stand there only when True and never together, and the status says which spec it saw.
+    Reconciling and Stalled are present only when True and never together, and observedGeneration is current.
     """
     conditions = status.get("conditions", [])
     states = {item["type"]: item["status"] for item in conditions}
-    assert len(states) == len(conditions), f"a type stands there twice: {conditions}"
+    assert len(states) == len(conditions), f"a condition type occurs twice: {conditions}"
     abnormal = [name for name in ("Reconciling", "Stalled") if name in states]
     assert len(abnormal) <= 1, f"both {abnormal}: {conditions}"
     assert all(states[name] == "True" for name in abnormal), conditions
     assert status.get("observedGeneration") == body["metadata"]["generation"], (
-        f"the status of generation {body['metadata']['generation']} says it saw {status.get('observedGeneration')}"
+        f"generation {body['metadata']['generation']} has a status of {status.get('observedGeneration')}"
     )
 
 

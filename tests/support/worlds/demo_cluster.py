@@ -1,4 +1,4 @@
-"""A cluster on which the demo's story is played in no time: what is applied has its consequences as events."""
+"""A fake cluster for the demo's story, without waiting: applying a manifest produces the events that follow from it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def time_of(second: float) -> str:
 
 
 class DemoCluster:
-    """Both a kubectl and a feed; its clock goes on with every event."""
+    """Stands for kubectl and for the feed; its clock advances with every event."""
 
     def __init__(self, clone: Path, tokens_per_answer: int = 16) -> None:
         self.clone = clone
@@ -99,15 +99,15 @@ class DemoCluster:
         self.sources.add(source)
         if source == Source.SPEED:
             for _ in range(24 * 4):
-                self._tell(source, {**self._answer("speed--0"), "tokens": self.tokens_per_answer}, after=0.25)
+                self._emit(source, {**self._answer("speed--0"), "tokens": self.tokens_per_answer}, after=0.25)
 
     def next(self, timeout: float) -> Event | None:
-        # One at a time, so that the story looks at each state.
+        # One event at a time, so that the story sees each state.
         return self.events.pop(0) if timeout and self.events else None
 
     # What happens.
 
-    def _tell(self, source: str, body: Any = None, *, after: float = 1.0, ended: bool = False) -> None:
+    def _emit(self, source: str, body: Any = None, *, after: float = 1.0, ended: bool = False) -> None:
         self.now += after
         if isinstance(body, dict) and "start" in body:
             body |= {"start": START + self.now - 2, "end": START + self.now}
@@ -120,10 +120,10 @@ class DemoCluster:
 
     def _react(self, body: dict[str, Any]) -> None:
         if body["kind"] == "ModelServer":
-            self._tell_server()
+            self._emit_server()
         elif body["kind"] == "AdapterDeployment":
             self.steps = body["spec"]["rollout"]["steps"]
-            self._tell_deployment(None)
+            self._emit_deployment(None)
         elif body["kind"] == "FineTuneJob":
             self._play_job(body["metadata"]["name"])
 
@@ -131,60 +131,60 @@ class DemoCluster:
         created = time_of(self.now)
         progress = {"step": 1, "totalSteps": 2}
         metadata = {"name": name, "generation": 1, "creationTimestamp": created}
-        self._tell(
+        self._emit(
             Source.JOBS, {"metadata": metadata, "status": {"phase": "Training", "attempt": 1, "progress": progress}}
         )
         completed = {"phase": "Succeeded", "completionTime": time_of(self.now + 60)}
-        self._tell(Source.JOBS, {"metadata": metadata, "status": completed}, after=60)
+        self._emit(Source.JOBS, {"metadata": metadata, "status": completed}, after=60)
         self._roll_out(name, f"support--{name[-1]}")
 
     def _roll_out(self, job: str, revision: str) -> None:
         accepted, end = time_of(self.now), ENDS[job]
         source = {"name": job, "uid": job}
-        self._tell_deployment({"revision": revision, "step": 0, "weight": 0, "sourceJob": source})
-        self._tell(Source.EVALUATION, EvaluationProgress("candidate", 200, 200))
+        self._emit_deployment({"revision": revision, "step": 0, "weight": 0, "sourceJob": source})
+        self._emit(Source.EVALUATION, EvaluationProgress("candidate", 200, 200))
         seen = 1 if end == OFFLINE else 3 if end == LIVE else len(self.steps) + 1
         for step in range(1, seen):
             weights = [one["setWeight"] for one in self.steps[: step + 1] if "setWeight" in one]
             weight = 100 if self.stable is None or step == len(self.steps) else weights[-1]
             self._plan({revision: weight} | ({self.stable: 100 - weight} if self.stable and weight < 100 else {}))
-            self._tell_deployment({"revision": revision, "step": step, "weight": weight, "sourceJob": source})
+            self._emit_deployment({"revision": revision, "step": step, "weight": weight, "sourceJob": source})
             for _ in range(10):
-                self._tell(Source.CUSTOMERS, self._answer(revision))
+                self._emit(Source.CUSTOMERS, self._answer(revision))
         if end == PROMOTED:
             self.stable = revision
         self._plan({str(self.stable): 100})
         outcome = {"outcome": "Promoted" if end == PROMOTED else "RolledBack", "reason": end, "message": "why"}
         entry = {"revision": revision, "sourceJob": source, "from": accepted, "to": time_of(self.now), **outcome}
         self.history.insert(0, {**entry, "reportURI": "s3://tunewright/report.json"})
-        self._tell_deployment(None)
+        self._emit_deployment(None)
 
-    def _tell_deployment(self, candidate: dict[str, Any] | None) -> None:
+    def _emit_deployment(self, candidate: dict[str, Any] | None) -> None:
         status: dict[str, Any] = {"history": list(self.history)}
         status |= {"candidate": candidate} if candidate else {}
         status |= {"stable": {"revision": self.stable}} if self.stable else {}
         spec = {"rollout": {"steps": self.steps}}
-        self._tell(Source.DEPLOYMENT, {"metadata": {"generation": 1}, "spec": spec, "status": status})
+        self._emit(Source.DEPLOYMENT, {"metadata": {"generation": 1}, "spec": spec, "status": status})
 
     def _plan(self, shares: dict[str, int], alias: str = "support") -> None:
         self.generation += 1
-        self._tell(Source.PLAN, config_map(self.generation, shares, time_of(self.now), alias))
-        self._tell_server()
+        self._emit(Source.PLAN, config_map(self.generation, shares, time_of(self.now), alias))
+        self._emit_server()
 
-    def _tell_server(self) -> None:
+    def _emit_server(self) -> None:
         pods = [{"name": name, "ready": True, "planGeneration": self.generation, "adapters": 1} for name in ("a", "b")]
         conditions = [{"type": "Ready", "status": "True", "reason": "Ready", "observedGeneration": 1}]
         status = {"pods": pods, "readyReplicas": 2, "conditions": conditions}
-        self._tell(Source.SERVER, {"metadata": {"generation": 1}, "spec": {"replicas": 2}, "status": status})
+        self._emit(Source.SERVER, {"metadata": {"generation": 1}, "spec": {"replicas": 2}, "status": status})
 
     def _set_pace(self, pace: str) -> None:
         self.paces.append(pace)
         if pace == "--set-customers=-1":
-            self._tell(Source.CUSTOMERS, ended=True)
+            self._emit(Source.CUSTOMERS, ended=True)
 
 
 class DemoTarget:
-    """What the story needs of a target."""
+    """The part of a target that the story uses."""
 
     def __init__(self, paths: Any, cluster: DemoCluster) -> None:
         self.paths = paths

@@ -1,4 +1,4 @@
-"""Objects of the demo's cluster as the API server has them, and the summary of a story that went well."""
+"""Objects of the demo's cluster, and the summary of a successful story."""
 
 from __future__ import annotations
 

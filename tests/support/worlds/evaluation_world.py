@@ -1,4 +1,4 @@
-"""A held-out set and a server for evaluations: no bucket, no network."""
+"""A held-out set and a server for evaluations, without a bucket or network."""
 
 import json
 
@@ -12,7 +12,7 @@ RECORDS = 100
 
 
 class Store:
-    """One held-out set, and whatever is written."""
+    """One held-out set, and the objects that are written."""
 
     def __init__(self, records=RECORDS):
         rows = [
@@ -30,7 +30,7 @@ class Store:
 
 
 class Server:
-    """Answers `a<n>` to `q<n>` under the revisions of `good`, nonsense under others; the first `down` requests fail."""
+    """Answers `a<n>` to `q<n>` for the revisions in `good` and wrongly for others; the first `down` requests fail."""
 
     def __init__(self, *good, down=0, status=200, body=None):
         self.good, self.down, self.status, self.body = good, down, status, body

@@ -1,4 +1,4 @@
-"""A small world for the BaseModel and FineTuneJob loops: a namespace with a job, its prerequisites, and time."""
+"""A small world for the BaseModel and FineTuneJob loops: a namespace with a job, its prerequisites, and a clock."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def progress(step: int, phase: Phase = Phase.TRAINING, attempt: int = 1) -> Prog
 
 
 class FakeTrainers:
-    """The trainer pods' progress, by ip."""
+    """The trainer pods' progress, by IP address."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Progress] = {}
@@ -73,7 +73,7 @@ class FakeTrainers:
 
 
 class World:
-    """The cluster and the operator in it; `settle` lets the operator work until it has nothing more to do now."""
+    """A cluster with an operator; `settle` runs the operator until it has nothing left to do now."""
 
     def __init__(self, *, ready_base_model: bool = True, **spec: Any) -> None:
         self.clock = Clock()
@@ -140,7 +140,7 @@ class World:
         self.cluster.edit(FINE_TUNE_JOB, NAMESPACE, NAME, change)
 
     async def settle(self, limit: int = 20) -> float | None:
-        """Reconcile until a look wrote nothing and asks for no immediate other one; crashes restart the operator."""
+        """Reconcile until nothing is written and no immediate retry is wanted; a crash restarts the operator."""
         for _ in range(limit):
             before = len(self.cluster.writes)
             try:
@@ -155,14 +155,14 @@ class World:
             if len(self.cluster.writes) == before and again != 0:
                 check_status(FINE_TUNE_JOB, self.status)
                 return again
-        raise AssertionError(f"the operator does not come to rest: {self.cluster.writes[-6:]}")
+        raise AssertionError(f"the operator does not settle: {self.cluster.writes[-6:]}")
 
     async def pass_time(self, seconds: float) -> float | None:
         self.clock.advance(seconds)
         return await self.settle()
 
     async def prepare(self) -> None:
-        """Bring the job to its first train Job."""
+        """Advance the job to its first train Job."""
         await self.settle()
         self.jobs.start(f"{NAME}-prepare-1")
         await self.pass_time(10)
@@ -170,13 +170,13 @@ class World:
         await self.settle()
 
     async def train(self, attempt: int = 1) -> None:
-        """Bring an attempt's pod to Running."""
+        """Set an attempt's pod to Running."""
         self.jobs.start(f"{NAME}-train-{attempt}")
         await self.settle()
 
 
 class BaseModelWorld:
-    """A BaseModel alone, inspected in the operator's namespace."""
+    """A single BaseModel; its inspection runs in the operator's namespace."""
 
     def __init__(self, **spec: Any) -> None:
         self.clock = Clock()
@@ -212,4 +212,4 @@ class BaseModelWorld:
             if len(self.cluster.writes) == before and again != 0:
                 check_status(BASE_MODEL, self.body.get("status", {}))
                 return again
-        raise AssertionError("the operator does not come to rest")
+        raise AssertionError("the operator does not settle")

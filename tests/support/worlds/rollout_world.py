@@ -1,4 +1,4 @@
-"""A whole rollout without a cluster: one deployment, the plan, pods and clients, joined by the pure functions alone."""
+"""A whole rollout without a cluster: pure functions connect one deployment, the plan, pods and clients."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def make_deployment_body(clock: Clock, steps: list[dict[str, Any]] | None = None
 
 
 def make_situation(spec: dict[str, Any] | None = None, status: dict[str, Any] | None = None, **facts: Any) -> Situation:
-    """Return one observation of a deployment whose Secret may be used,
-    on a server that refuses nothing and has no pod yet.
+    """Return one observation of a deployment whose Secret is allowed,
+    on a server without refusals and without pods.
     """
     body = make_deployment_body(Clock())
     body["spec"] |= spec or {}
@@ -100,7 +100,7 @@ def make_situation(spec: dict[str, Any] | None = None, status: dict[str, Any] | 
 
 
 class RolloutWorld:
-    """`body` is what the API server holds; every other thing an operator knows is computed anew at each look."""
+    """`body` is the object on the API server; everything else is computed again in each reconciliation."""
 
     def __init__(self, steps: list[dict[str, Any]] | None = None, *, pods: int = 2, **rollout: Any) -> None:
         self.clock = Clock()
@@ -127,7 +127,7 @@ class RolloutWorld:
         self.body["metadata"]["annotations"][f"tunewright.dev/{verb}"] = f"{revision_of(word)}@{nonce}"
 
     def inspection(self) -> JobRun:
-        """Return the ended Job that read the manifest at the spec's address."""
+        """Return the finished Job that read the manifest at the spec's URI."""
         uri = self.body["spec"]["adapter"]["uri"]
         word = uri.rsplit("/", 1)[-1]
         summary = AdapterSummary(
@@ -143,7 +143,7 @@ class RolloutWorld:
             result = PhaseResult(outcome=RunOutcome.FAILED, reason="NotFound", message="nothing there")
         return JobRun("inspection", "inspection-uid", RunState.SUCCEEDED, pod=PodRun("pod", "pod-uid", result=result))
 
-    def sight(self) -> Unseen | Seen:
+    def observe_server(self) -> Unseen | Seen:
         if self.plan is None:
             return Unseen()
         views = [
@@ -157,18 +157,18 @@ class RolloutWorld:
     def situation(self) -> Situation:
         return Situation(
             self.deployment,
-            self.sight(),
+            self.observe_server(),
             secret=SecretFacts(exists=True, allowed=True),
             inspection=self.inspection(),
             evaluations=tuple(self.evaluations),
         )
 
-    def look(self) -> Decision:
-        """Decide without writing: what an operator does that dies before its write."""
+    def decide(self) -> Decision:
+        """Decide without writing, as an operator that is killed before its write."""
         return decide(self.situation(), self.now)
 
     def step(self) -> Decision:
-        decision = self.look()
+        decision = self.decide()
         self.body["status"] = decision.status.to_status()
         self.notices += [(notice.reason.value, notice.message) for notice in decision.notices]
         return decision
@@ -186,7 +186,7 @@ class RolloutWorld:
                 pod.apply(self.plan)
 
     def settle(self, rounds: int = 40) -> Decision:
-        """Let both loops run until nothing changes."""
+        """Run both loops until nothing changes."""
         decision = self.step()
         for _ in range(rounds):
             before = self.fingerprint()
@@ -198,7 +198,7 @@ class RolloutWorld:
         return decision
 
     def fingerprint(self) -> tuple[bytes, ServingPlan | None]:
-        """Return everything but the number of polls, which counts looks and not changes."""
+        """Return everything except the number of polls, which counts reconciliations and not changes."""
         body = orjson.loads(orjson.dumps(self.body))
         (body["status"].get("candidate") or {}).get("observation", {}).pop("polls", None)
         return orjson.dumps(body), self.plan
@@ -212,7 +212,7 @@ class RolloutWorld:
         self.evaluations = [item for item in self.evaluations if item.run.name != name] + [EvaluationRun(run, report)]
 
     def ask(self, count: int, bad: dict[str, set[str]] | None = None, start: int = 0) -> list[str | None]:
-        """Ask `count` sessions once each, over the ready pods in turn; `bad`: revision → metrics that it fails."""
+        """Send one request per session to the ready pods in turn; `bad`: revision → metrics that it fails."""
         ready = [pod for pod in self.pods if pod.ready]
         answers = []
         for index in range(count if ready else 0):
@@ -221,7 +221,7 @@ class RolloutWorld:
         return answers
 
     def promote_first(self, word: str) -> None:
-        """Bring a first revision to stable, as quickly as its steps allow."""
+        """Promote a revision through all its steps."""
         self.name_adapter(word)
         for _ in range(60):
             self.settle()

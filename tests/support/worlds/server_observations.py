@@ -1,5 +1,5 @@
-"""Observations of one ModelServer:
-an inspected base model, an allowed Secret, and two pods that serve plan 3, unless a test changes it.
+"""Observations of one ModelServer, by default with an inspected base model, an allowed Secret,
+and two pods that serve plan 3.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def make_state(uid: str, generation: int = 3, status: PlanStatus = PlanStatus.AP
 
 
 def see(server: ModelServer | None = None, **changes: Any) -> ServerObservation:
-    """Return an observation in which nothing is left to do, with these changes."""
+    """Return an observation that needs no action, with these changes."""
     observation = ServerObservation(
         server=server or make_model_server(),
         base_model=make_base_model(),

@@ -1,4 +1,4 @@
-"""A server pod without vLLM: keys, plans, adapters on disk, and fakes of the two ports (object store and engine)."""
+"""A server pod without vLLM: keys, plans, adapters on disk, and fakes for the object store and the engine."""
 
 import asyncio
 import base64
@@ -53,7 +53,7 @@ NAMESPACE = "support"
 PREFIX = "s3://bucket/adapters/support"
 HIDDEN, KEYS, LAYERS, RANK = 16, 8, 2, 4
 WHAT_TO_DO = re.compile("; (train|publish|write|install|add) [^;]+$")
-"""How the message ends when an adapter is refused."""
+"""The remedy at the end of each refusal."""
 KEY = Ed25519PrivateKey.generate()
 PEM = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
@@ -88,7 +88,7 @@ def make_plan(generation: int = 1, entries=(), routes=(), **changes) -> ServingP
 
 
 def make_route(*targets: tuple[AdapterEntry, int], alias: str = "support", **changes) -> Route:
-    """Return an alias' route; of several targets the first is the incumbent."""
+    """Return an alias' route; with several targets, the first is the incumbent."""
     return Route(
         alias=alias,
         namespace=NAMESPACE,
@@ -139,7 +139,7 @@ def make_server_config(chat_template: str = "", **changes) -> ServerConfig:
 
 
 class FakeSource:
-    """An object store in memory: ``contents`` by address, manifests made to fit, failures on demand."""
+    """An object store in memory: ``contents`` by URI, with matching manifests; it fails on demand."""
 
     def __init__(self) -> None:
         self.contents: dict[str, dict[str, bytes]] = {}
@@ -150,7 +150,7 @@ class FakeSource:
     def publish(
         self, scratch: Path, seed=0, *, tensors=None, config=None, base_digest=BASE_DIGEST, rank=RANK, weights=None
     ):
-        """Make an adapter of its own content and return the plan's entry for it."""
+        """Store an adapter with unique content and return the plan's entry for it."""
         scratch.mkdir(parents=True, exist_ok=True)
         if weights is None:
             save_file(make_tensors(seed) if tensors is None else tensors, scratch / WEIGHTS_NAME)
@@ -192,7 +192,7 @@ class FakeSource:
 
 
 class FakeEngine:
-    """vLLM's registry of adapters; ``refuse`` names get an error, ``events`` is the order of what happened."""
+    """vLLM's registry of adapters; names in ``refuse`` get an error, ``events`` records the order of calls."""
 
     def __init__(self) -> None:
         self.loaded: dict[str, Path] = {}
@@ -207,14 +207,14 @@ class FakeEngine:
         self.events.append(("load", name))
 
     async def unload(self, name):
-        # Files go after the name, never before: without them vLLM's engine dies.
+        # The files must still exist when the name is removed: without them, vLLM's engine dies.
         assert self.loaded[name].is_dir()
         del self.loaded[name]
         self.events.append(("unload", name))
 
 
 class FakeVllm:
-    """The HTTP side of vLLM as far as a client sees it; what the prompt says decides how it answers."""
+    """vLLM's HTTP API as a client sees it; the prompt decides how it answers."""
 
     def __init__(self) -> None:
         self.requests: list[dict] = []
@@ -328,7 +328,7 @@ class Pod:
         return (await self.client.get("/tunewright/v1/state", headers=headers)).json()
 
     async def settled(self) -> dict:
-        """Wait until the plan in force is settled; return the state."""
+        """Wait until the current plan is settled; return the state."""
         return await until(self._settled_state)
 
     async def _settled_state(self):
@@ -336,7 +336,7 @@ class Pod:
         return state if state["settled"] else None
 
     async def counted(self, number: int) -> dict:
-        """Wait until so many answers are counted; return the counters by revision."""
+        """Wait until this number of answers is counted; return the counters by revision."""
 
         async def enough():
             counters = {item["revision"]: item for item in (await self.state())["counters"]}

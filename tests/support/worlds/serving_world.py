@@ -1,4 +1,4 @@
-"""A small world for the ModelServer and AdapterDeployment loops: a pool of fake pods, tenants, jobs and time."""
+"""A small world for the ModelServer and AdapterDeployment loops: a pool of fake pods, tenants, jobs and a clock."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ STEPS: list[dict[str, Any]] = [
 
 
 class ServingWorld:
-    """`settle` lets controllers and operator work until nothing changes; `pass_time` moves the clock and settles."""
+    """`settle` runs controllers and operator until nothing changes; `pass_time` advances the clock and settles."""
 
     def __init__(self, **server: Any) -> None:
         self.clock = Clock()
@@ -66,7 +66,7 @@ class ServingWorld:
         self.put_base_model()
         self.put_server(**server)
 
-    # What people make ------------------------------------------------------------------------------------------
+    # What users create ----------------------------------------------------------------------------------------
 
     def put_secret(self, namespace: str, *, allowed: bool = True) -> None:
         labels = {"tunewright.dev/use": "allowed"} if allowed else {}
@@ -196,7 +196,7 @@ class ServingWorld:
     # What the operator does ------------------------------------------------------------------------------------
 
     async def work_once(self) -> None:
-        """One look of every loop; a crash kills the operator, and a new one starts."""
+        """Reconcile every resource once; a crash kills the operator, and a new one starts."""
         try:
             for kind, reconcile in (
                 (MODEL_SERVER, self.servers.reconcile),
@@ -231,12 +231,12 @@ class ServingWorld:
         await self.settle()
 
     def fingerprint(self) -> tuple[Any, ...]:
-        """Return everything but resource versions and the number of polls, which count reads and not changes."""
+        """Return everything except resource versions and the number of polls, which count reads and not changes."""
         objects = [_without_counts(data) for data in self.cluster.stored()]
         pods = [(uid, pod.generation, sorted(pod.loaded)) for uid, pod in sorted(self.pods.pods.items())]
         return objects, pods
 
-    # What is asked ---------------------------------------------------------------------------------------------
+    # Requests --------------------------------------------------------------------------------------------------
 
     def ask(self, count: int, bad: dict[str, set[str]] | None = None, alias: str = "support") -> list[str | None]:
         ready = self.pool.ready_servers()
@@ -278,19 +278,19 @@ class ServingWorld:
         await self.settle()
 
     async def promote(self, word: str) -> None:
-        """Let a job succeed and its adapter go the whole way."""
+        """Let a job succeed and its adapter be promoted."""
         await self.begin_canary(word)
         await self.pass_windows()
         assert self.status()["stable"]["revision"] == revision_of(word), self.status()
 
     async def promote_candidate(self) -> None:
-        """Let the adapter that is the candidate go the whole way."""
+        """Let the current candidate be promoted."""
         self.finish_evaluation(Verdict.PASS)
         await self.settle()
         await self.pass_windows()
 
     async def pass_windows(self) -> None:
-        """Give a canary good answers until its bake is over."""
+        """Give a canary good answers until its bake ends."""
         for _ in range(2):
             self.ask(400)
             await self.pass_time(5)
@@ -308,7 +308,7 @@ class ServingWorld:
 
 @lru_cache(maxsize=10_000)
 def _without_counts(data: bytes) -> bytes:
-    """Return an object's JSON without resource version and polls; most objects are the same from call to call."""
+    """Return an object's JSON without resource version and polls; cached, because most objects rarely change."""
     body = orjson.loads(data)
     del body["metadata"]["resourceVersion"]
     candidate = body.get("status", {}).get("candidate")

@@ -133,7 +133,7 @@ def test_a_selected_job_that_trained_the_stable_adapter_is_remembered_and_not_ch
 def test_an_evaluation_without_a_held_out_set_is_not_begun():
     world = at_step(0)
     del world.body["status"]["candidate"]["evaluationDatasetURI"]
-    decision = world.look()
+    decision = world.decide()
     assert decision.wait.reason == "NoEvaluationDataset"
     assert decision.wait.stalled
     assert revision_of("two") in decision.wait.message
@@ -494,13 +494,13 @@ def test_a_key_that_opens_nothing_does_not_end_a_sound_adapter():
     world.promote_first("one")
     two = revision_of("two")
     for pod in world.pods:
-        pod.barred[two] = "s3://models/two: access denied"
+        pod.retrying[two] = "s3://models/two: access denied"
     world.name_adapter("two")
     decision = world.settle()
     assert (decision.wait.reason, decision.wait.stalled) == ("LoadingRetried", False)
     assert "pod-1: AccessDenied" in decision.wait.message
     for pod in world.pods:
-        pod.barred.clear()
+        pod.retrying.clear()
         pod.load()
     world.settle()
     assert world.deployment.status.candidate.revision == two

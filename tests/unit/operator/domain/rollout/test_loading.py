@@ -34,7 +34,7 @@ def stable(world: RolloutWorld) -> str:
 @pytest.mark.parametrize("policy", ["Pause", "Promote"])
 def test_a_bake_does_not_end_while_a_replica_lacks_the_candidate(policy):
     world = start(onInconclusive=policy)
-    world.pods[0].barred[TWO] = "s3://models/team/two: access denied"
+    world.pods[0].retrying[TWO] = "s3://models/team/two: access denied"
     world.pods[0].restart(world.plan)
     world.ask(200, start=1000)
     world.clock.advance(121)
@@ -42,7 +42,7 @@ def test_a_bake_does_not_end_while_a_replica_lacks_the_candidate(policy):
     assert decision.wait.reason == "LoadingRetried"
     assert "pod-0: AccessDenied" in decision.wait.message
     assert stable(world) == revision_of("one")
-    world.pods[0].barred.clear()
+    world.pods[0].retrying.clear()
     world.pods[0].load()
     world.clock.advance(10)
     world.settle()
@@ -51,7 +51,7 @@ def test_a_bake_does_not_end_while_a_replica_lacks_the_candidate(policy):
 
 def test_a_person_may_end_a_bake_that_a_replica_holds_up():
     world = start()
-    world.pods[0].barred[TWO] = "s3://models/team/two: access denied"
+    world.pods[0].retrying[TWO] = "s3://models/team/two: access denied"
     world.pods[0].restart(world.plan)
     world.annotate("promote", "two")
     world.settle()
