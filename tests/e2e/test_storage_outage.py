@@ -61,7 +61,7 @@ def test_jobs_survive_two_minutes_without_the_object_store(platform: Kubectl, te
         assert not is_false(body, "Succeeded"), condition(body, "Succeeded")
     lasted = step_of(platform.wait_for("ftj", "training", team, beyond(before), timeout=60))
 
-    assert lasted > before + 200, "it trained on meanwhile"
+    assert lasted > before + 200, "training continued during the outage"
 
     # The same attempt now stores the steps that it trained during the outage.
     platform.patch("ftj", "training", team, {"spec": {"suspend": True}})
@@ -76,4 +76,4 @@ def test_jobs_survive_two_minutes_without_the_object_store(platform: Kubectl, te
 
     body = platform.wait_for("ftj", "beginning", team, ended, timeout=600)
     assert is_true(body, "Succeeded"), condition(body, "Succeeded")
-    assert body["status"].get("restarts", 0) == 0, "what preparing took is training's again"
+    assert body["status"].get("restarts", 0) == 0, "restarts of prepare do not count for training"

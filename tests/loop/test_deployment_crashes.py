@@ -81,7 +81,7 @@ async def play_address(world: ServingWorld) -> None:
 def describe(world: ServingWorld) -> dict[str, Any]:
     """Return the end of a rollout."""
     status = world.status()
-    assert world.list_jobs("evaluate") == [], "an evaluation is left that no step waits for"
+    assert world.list_jobs("evaluate") == [], "an evaluation Job is left although no step needs it"
     return {
         "stable": status.get("stable", {}).get("revision"),
         "history": [(item["revision"], item["outcome"], item["from"], item["to"]) for item in status["history"]],
@@ -155,7 +155,7 @@ async def test_an_operator_killed_after_any_write_of_any_action_reaches_the_same
         executed = record_actions(spy)
         before = await play(calm, stages)
     expected = describe(calm)
-    assert executed == set(get_args(RolloutAction)), "an action without a test that kills the operator after it"
+    assert executed == set(get_args(RolloutAction)), "this rollout lacks an action"
     assert expected["stable"] == revision_of("first")
     assert expected["history"][0][:2] == (revision_of("second"), "RolledBack")
     await kill_after_every_write(calm, before, stages)

@@ -59,7 +59,7 @@ async def test_an_operator_killed_after_any_write_reaches_the_same_result():
     undisturbed = World()
     await play_a_whole_life(undisturbed)
     assert undisturbed.status["phase"] == "Succeeded"
-    assert undisturbed.status["restarts"] == 1, "training's; the one of preparing went with it"
+    assert undisturbed.status["restarts"] == 1, "the restart of training; that of prepare does not count any more"
     assert undisturbed.status["activeSeconds"] == 7 + 11 + 13 + 17
     writes = len(undisturbed.cluster.writes)
     assert writes > 20

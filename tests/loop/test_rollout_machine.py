@@ -302,7 +302,9 @@ class RolloutMachine(RuleBasedStateMachine):
             return
         for pod in self.world.pods:
             if pod.plan is not None:
-                assert stable.revision in {adapter.name for adapter in pod.plan.adapters}, "a pod forgot the incumbent"
+                assert stable.revision in {adapter.name for adapter in pod.plan.adapters}, (
+                    "a pod's plan lacks the incumbent"
+                )
 
     @invariant()
     def status_fits_the_api(self) -> None:

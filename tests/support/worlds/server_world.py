@@ -354,7 +354,7 @@ async def until(condition, seconds: float = 20.0):
             value = await value
         if value:
             return value
-        assert time.monotonic() < deadline, f"never came true: {condition}"
+        assert time.monotonic() < deadline, f"did not become true: {condition}"
         await asyncio.sleep(0.005)
 
 

@@ -1,4 +1,4 @@
-"""Contracts bend: unknown fields are ignored; and they fit where they must."""
+"""Readers ignore unknown fields and refuse unreadable documents; messages fit into their limits."""
 
 import json
 
@@ -40,7 +40,7 @@ def test_unreadable_document_names_the_field():
         ServingPlan.from_wire(wire)
 
 
-def test_an_update_changes_the_named_fields_and_no_others():
+def test_an_update_changes_only_the_named_fields():
     plan = _plan(generation=3)
     changed = plan.updated(generation=4)
     assert (changed.generation, changed.routes) == (4, plan.routes)
@@ -49,7 +49,7 @@ def test_an_update_changes_the_named_fields_and_no_others():
 
 
 @pytest.mark.parametrize("name", ["generatoin", "serverUid"], ids=["misspelt", "the name on the wire"])
-def test_an_update_refuses_a_name_that_is_no_field(name):
+def test_an_update_refuses_an_unknown_field(name):
     with pytest.raises(TypeError, match=f"ServingPlan has no field {name}"):
         _plan().updated(**{name: 4})
 
@@ -59,12 +59,12 @@ def test_an_update_refuses_a_value_that_does_not_fit():
         _plan().updated(generation=0)
 
 
-def test_content_hash_leaves_the_generation_out_and_nothing_else():
+def test_content_hash_ignores_only_the_generation():
     assert _plan(generation=1).content_hash() == _plan(generation=7).content_hash()
     assert _plan(weight=100).content_hash() != _plan(weight=90).content_hash()
 
 
-def test_adapter_digest_depends_on_names_and_contents_and_not_on_order():
+def test_adapter_digest_depends_on_names_and_contents_but_not_on_order():
     files = {"a": "sha256:1", "b": "sha256:2"}
     assert compute_adapter_digest(files) == compute_adapter_digest(dict(reversed(files.items())))
     assert compute_adapter_digest(files) != compute_adapter_digest({"a": "sha256:2", "b": "sha256:1"})
@@ -81,7 +81,7 @@ def test_revision_name():
     assert revision_name("support", "sha256:3f9a2c1b7d0e" + "0" * 52) == "support--3f9a2c1b7d0e"
 
 
-def test_termination_message_keeps_facts_and_shortens_prose():
+def test_termination_message_keeps_facts_and_shortens_texts():
     dataset = DatasetSummary(
         digest=DIGEST, uri="s3://bucket/d", train=1, validation=1, evaluation=1, first_problems=("x" * 500,) * 9
     )

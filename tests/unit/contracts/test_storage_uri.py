@@ -1,4 +1,4 @@
-"""Addresses mean one thing or are refused."""
+"""Ambiguous URIs are refused."""
 
 import pytest
 from hypothesis import given

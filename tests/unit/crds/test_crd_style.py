@@ -1,4 +1,4 @@
-"""House rules of the CRDs that no API server enforces."""
+"""Style rules of the CRDs that no API server enforces."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_everything_is_bounded(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_rule_has_a_message_of_its_own(kind: str) -> None:
+def test_every_rule_has_a_message(kind: str) -> None:
     for path, schema in walk(root_schema(read_crds()[kind])):
         messages = [rule.get("message", "") for rule in schema.get("x-kubernetes-validations", ())]
         assert all(messages), f"{path} has a rule without a message"

@@ -1,4 +1,4 @@
-"""`KubernetesCluster` against a server that records: what goes over the wire, and which error comes back."""
+"""`KubernetesCluster` against a recording server: its requests, and the error for each answer."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BODY = {
 
 
 class Api:
-    """Answers from a list, and remembers what it was asked."""
+    """Answers from a list, and records the requests."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, dict[str, str], dict[str, str], Any]] = []
@@ -76,13 +76,13 @@ async def test_get_reads_the_named_object(api: Api, cluster: KubernetesCluster):
     assert headers["Authorization"] == "Bearer secret"
 
 
-async def test_absence_is_none(api: Api, cluster: KubernetesCluster):
+async def test_a_missing_object_is_none(api: Api, cluster: KubernetesCluster):
     api.answers = [(404, {"reason": "NotFound", "message": "no"})]
     assert await cluster.get(BASE_MODEL, None, "m") is None
     assert api.asked[0][1] == "/apis/tunewright.dev/v1alpha1/basemodels/m"
 
 
-async def test_a_secret_is_asked_for_its_metadata_only(api: Api, cluster: KubernetesCluster):
+async def test_only_the_metadata_of_a_secret_is_requested(api: Api, cluster: KubernetesCluster):
     api.answers = [(200, {"kind": "PartialObjectMetadata", "metadata": {"name": "s3"}})]
     await cluster.read_metadata(SECRET, "ns", "s3")
     assert api.asked[0][3]["Accept"] == "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
@@ -118,7 +118,7 @@ async def test_apply_is_server_side_and_forced(api: Api, cluster: KubernetesClus
     assert headers["Content-Type"] == "application/apply-patch+yaml"
 
 
-async def test_a_status_is_replaced_whole_under_the_observed_version(api: Api, cluster: KubernetesCluster):
+async def test_a_whole_status_is_replaced_with_the_observed_version(api: Api, cluster: KubernetesCluster):
     api.answers = [(200, BODY)]
     await cluster.replace_status(BODY, {"new": 1})
     method, path, _, _, sent = api.asked[0]
@@ -168,11 +168,11 @@ async def test_delete_carries_its_preconditions(api: Api, cluster: KubernetesClu
         (504, "Timeout", UnavailableError),
     ],
 )
-async def test_answers_become_errors_of_our_own(
+async def test_each_answer_becomes_a_cluster_error(
     api: Api, cluster: KubernetesCluster, status: int, reason: str, error: type[ClusterError]
 ):
-    api.answers = [(status, {"reason": reason, "message": "what the server says"})]
-    with pytest.raises(ClusterError, match=r"POST .*what the server says") as caught:
+    api.answers = [(status, {"reason": reason, "message": "the server's message"})]
+    with pytest.raises(ClusterError, match=r"POST .*the server's message") as caught:
         await cluster.create(BODY)
     assert type(caught.value) is error
 
@@ -185,7 +185,7 @@ async def test_no_answer_is_unavailable():
     await cluster.close()
 
 
-async def test_an_event_that_cannot_be_recorded_disturbs_nobody(api: Api, cluster: KubernetesCluster):
+async def test_an_event_that_cannot_be_recorded_raises_nothing(api: Api, cluster: KubernetesCluster):
     api.answers = [(201, {}), (403, {"reason": "Forbidden", "message": "no"})]
     await cluster.emit_event(BODY, EventType.WARNING, "Retrying", "m" * 2000)
     await cluster.emit_event(BODY, EventType.NORMAL, "Training", "t")

@@ -1,4 +1,4 @@
-"""The operator process before it does anything."""
+"""The start of the operator process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ print(__main__.main(["release-finalizers"]))
 """
 
 
-def test_an_object_nested_as_deep_as_the_api_server_allows_is_read_and_written():
+def test_an_object_of_the_greatest_depth_that_the_api_server_allows_is_read_and_written():
     text = '{"a":' * 9_990 + "1" + "}" * 9_990
     settings = {f"TUNEWRIGHT_{name}": "x" for name in ("NAMESPACE", "OPERATOR_IMAGE", "TRAINER_IMAGE", "SERVER_IMAGE")}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Asking a trainer pod that may be slow, broken or hostile."""
+"""Reading the progress of a trainer pod that may be slow, broken or hostile."""
 
 from __future__ import annotations
 
@@ -47,6 +47,6 @@ async def test_anything_else_is_none(answer: Callable[[], web.Response]):
     assert await fetch(answer) is None
 
 
-async def test_nobody_there_is_none():
+async def test_a_closed_port_is_none():
     async with HTTPTrainerProgress(1) as trainers:
         assert await trainers.fetch("127.0.0.1") is None

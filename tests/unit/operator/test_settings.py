@@ -1,4 +1,4 @@
-"""The operator's environment."""
+"""The operator's settings from its environment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(f"TUNEWRIGHT_{name}", value)
 
 
-def test_what_the_chart_sets_is_enough():
+def test_the_variables_that_the_chart_sets_suffice():
     settings = Settings()
     assert settings.images.trainer == "t:1"
     assert settings.image_pull_policy == "IfNotPresent"
@@ -32,7 +32,7 @@ def test_pull_secrets_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize(
     ("name", "value"), [("IMAGE_PULL_POLICY", "Sometimes"), ("CONCURRENCY", "0"), ("NAMESPACE", "")]
 )
-def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str):
+def test_invalid_values_are_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str):
     monkeypatch.setenv(f"TUNEWRIGHT_{name}", value)
     with pytest.raises(ValidationError):
         Settings()

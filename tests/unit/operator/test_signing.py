@@ -1,4 +1,4 @@
-"""What the operator signs is what a server pod verifies: both sides of the contract in one test."""
+"""A server pod verifies what the operator signs: both sides in one test."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_pod_accepts_the_operators_plan_and_no_other(key, pod_key):
         pod_key.verify_plan(signed.model_copy(update={"payload": key.sign_plan(other).payload}))
 
 
-def test_a_pod_accepts_tokens_for_itself_and_their_scope_only(key, pod_key):
+def test_a_pod_accepts_only_tokens_for_its_server_and_within_their_scope(key, pod_key):
     now = dt.datetime.now(dt.UTC)
     state = key.issue_state_token("server-uid", now)
     assert pod_key.verify_token(f"Bearer {state}", "server-uid", "state")["scope"] == "state"
@@ -69,7 +69,7 @@ def test_a_token_lives_at_most_15_minutes(key):
     assert claims["exp"] - claims["iat"] == MAX_TOKEN_LIFETIME.total_seconds() <= 900
 
 
-async def test_the_key_is_made_once_and_found_again():
+async def test_the_key_is_created_once_and_loaded_afterwards():
     cluster = FakeCluster()
     cluster.readable_secrets.add(SIGNING_KEY_SECRET)
     first = await SigningKeys(cluster, NAMESPACE).load()

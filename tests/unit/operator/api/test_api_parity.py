@@ -1,4 +1,4 @@
-"""The pydantic models are what the CRDs say: names, types, enums, required fields and defaults."""
+"""The pydantic models equal the CRDs: names, types, enums, required fields and defaults."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_model_equals_schema(kind: str, part: str) -> None:
 
 
 def differences(annotation: Any, schema: dict[str, Any], path: str) -> Iterator[str]:
-    """Yield one line for each way in which a type is not what the schema says."""
+    """Yield one line for each difference between a type and its schema."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
         members = [member for member in arguments if member is not type(None)]
@@ -90,7 +90,7 @@ def model_differences(model: type[ApiModel], schema: dict[str, Any], path: str) 
 
 
 def unequal_default(where: str, field: FieldInfo, default: Any) -> Iterator[str]:
-    """Compare defaults: an empty value needs none in the CRD; an object's may leave out what its fields default to."""
+    """Compare defaults: the CRD needs none for an empty value; that of an object may omit its fields' defaults."""
     value = field.get_default(call_default_factory=True, validated_data={})
     assert value is not PydanticUndefined
     if isinstance(value, ApiModel) and default is not None:

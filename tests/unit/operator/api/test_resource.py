@@ -1,4 +1,4 @@
-"""What the custom resources' models do beyond holding fields."""
+"""The methods of the custom resources' models, and how bodies are parsed."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_server_admits(allowed: dict[str, Any], namespace: str, labels: dict[str
     assert server.admits(namespace, labels) is expected
 
 
-def test_body_that_does_not_fit_is_named() -> None:
+def test_an_error_names_the_body_and_the_field() -> None:
     with pytest.raises(ResourceError, match=r"(?s)FineTuneJob team/x does not fit.*baseModelRef.*install the CRDs"):
         FineTuneJob.from_body(body({key: value for key, value in JOB_SPEC.items() if key != "baseModelRef"}))
 
@@ -102,7 +102,7 @@ def test_unknown_fields_of_a_newer_version_are_ignored() -> None:
     assert job.spec.base_model_ref.name == "a"
 
 
-def test_queue_is_the_label() -> None:
+def test_queue_is_read_from_the_label() -> None:
     assert FineTuneJob.from_body(body(JOB_SPEC)).queue_name is None
     assert FineTuneJob.from_body(body(JOB_SPEC, labels={"kueue.x-k8s.io/queue-name": "gpu"})).queue_name == "gpu"
 
@@ -114,7 +114,7 @@ def test_server_namespace(reference: dict[str, str], namespace: str) -> None:
     assert AdapterDeployment.from_body(body({**DEPLOYMENT_SPEC, "serverRef": reference})).server_namespace == namespace
 
 
-def test_empty_steps_are_told_from_absent_ones() -> None:
+def test_empty_steps_differ_from_absent_ones() -> None:
     weight, pause = AdapterDeployment.from_body(body(DEPLOYMENT_SPEC)).spec.rollout.steps
     assert (weight.set_weight, weight.pause) == (10, None)
     assert pause.pause is not None
@@ -129,7 +129,7 @@ def test_status_leaves_unset_fields_out_and_round_trips() -> None:
     assert "candidate" not in AdapterDeploymentStatus().to_status()
 
 
-def test_verbs_are_annotations() -> None:
+def test_requests_are_read_from_annotations() -> None:
     assert Verb.PROMOTE.annotation == "tunewright.dev/promote"
 
 

@@ -1,4 +1,4 @@
-"""`decide` as a table: what is observed of a BaseModel, and what is done about it."""
+"""`decide` as a table: an observation of a BaseModel, and the actions."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def see(subject: BaseModel | None = None, **changes: Any) -> BaseModelObservatio
 
 
 def run(state: RunState, result: PhaseResult | None = None, *, ended: float = 0, waiting: str = "") -> JobRun:
-    """Return the inspection; one that has finished did so ``ended`` seconds ago."""
+    """Return the inspection; if it has finished, it did so ``ended`` seconds ago."""
     pod = PodRun(name="p", uid="pod-uid", result=result, waiting=waiting) if result is not None or waiting else None
     finished = state in {RunState.SUCCEEDED, RunState.FAILED}
     ended_at = NOW - dt.timedelta(seconds=ended) if finished else None
@@ -70,24 +70,34 @@ DONE = {"digest": DIGEST, "revision": "abc"}
 SECRET = SecretFacts(exists=True, allowed=True)
 DELETE = [DeleteInspection("job-uid")]
 ROWS: dict[str, tuple[BaseModelObservation, list[Any], str, float | None]] = {
-    "a new one": (see(model(finalizer=False)), [SetFinalizer(present=True)], "", 0),
-    "nothing is known": (see(), [CreateInspection()], "Inspecting", 30),
-    "a Secret that may be used": (see(model(**STORAGE), secret=SECRET), [CreateInspection()], "Inspecting", 30),
-    "a Secret that is missing": (see(model(**STORAGE), secret=SecretFacts(exists=False)), [], "SecretNotFound", 30),
+    "a new model": (see(model(finalizer=False)), [SetFinalizer(present=True)], "", 0),
+    "no inspection yet": (see(), [CreateInspection()], "Inspecting", 30),
+    "an allowed Secret": (see(model(**STORAGE), secret=SECRET), [CreateInspection()], "Inspecting", 30),
+    "a missing Secret": (see(model(**STORAGE), secret=SecretFacts(exists=False)), [], "SecretNotFound", 30),
     "a Secret without the label": (see(model(**STORAGE), secret=SecretFacts(exists=True)), [], "SecretNotAllowed", 30),
-    "an ambiguous address": (see(model(source={"s3": {"uri": "s3://models/../x"}})), [], "InvalidURI", 30),
+    "an ambiguous URI": (see(model(source={"s3": {"uri": "s3://models/../x"}})), [], "InvalidURI", 30),
     "inspected already": (see(model(status=DONE)), [], "Inspected", None),
     "the inspection runs": (see(run=run(RunState.ACTIVE)), [], "Inspecting", 30),
     "the inspection waits for a node": (see(run=run(RunState.ACTIVE, waiting="no node fits")), [], "PodPending", 30),
     "the inspection has succeeded": (see(run=run(RunState.SUCCEEDED, INSPECTED)), [], "Inspected", None),
-    "it has failed just now": (see(run=run(RunState.FAILED, FAILED, ended=1)), [], "NoSuchBucket", 119),
+    "it has failed recently": (see(run=run(RunState.FAILED, FAILED, ended=1)), [], "NoSuchBucket", 119),
     "it has failed two minutes ago": (see(run=run(RunState.FAILED, FAILED, ended=120)), DELETE, "NoSuchBucket", 1),
-    "it may succeed later": (see(run=run(RunState.FAILED, RETRYABLE, ended=1)), [], "InspectionRetrying", 29),
-    "later has come": (see(run=run(RunState.FAILED, RETRYABLE, ended=30)), DELETE, "InspectionRetrying", 1),
+    "it has failed for a transient reason": (
+        see(run=run(RunState.FAILED, RETRYABLE, ended=1)),
+        [],
+        "InspectionRetrying",
+        29,
+    ),
+    "the pause after a transient failure is over": (
+        see(run=run(RunState.FAILED, RETRYABLE, ended=30)),
+        DELETE,
+        "InspectionRetrying",
+        1,
+    ),
     "its pod was lost": (see(run=run(RunState.FAILED, ended=30)), DELETE, "InspectionFailed", 1),
     "deleted, and in use": (see(model(status=DONE, metadata=DELETED), users=("ModelServer a/b",)), [], "InUse", 30),
     "deleted, and not in use": (see(model(status=DONE, metadata=DELETED)), [SetFinalizer(present=False)], "", None),
-    "deleted, and let go already": (see(model(metadata=DELETED, finalizer=False)), [], "", None),
+    "deleted, and the finalizer is removed": (see(model(metadata=DELETED, finalizer=False)), [], "", None),
 }
 
 
@@ -101,13 +111,13 @@ def test_decide(observation: BaseModelObservation, actions: list[Any], reason: s
     assert len(conditions.keys() & {"Stalled", "Reconciling"}) <= 1
 
 
-def test_what_was_found_is_recorded():
+def test_the_result_of_an_inspection_is_recorded():
     status = decide(see(run=run(RunState.SUCCEEDED, INSPECTED)), NOW).status
     assert (status.digest, status.revision, status.observed_generation) == (DIGEST, "abc", 2)
     assert [(item.type, item.status) for item in status.conditions] == [("Ready", "True")]
 
 
-def test_a_failure_stays_in_view_while_the_inspection_runs_again():
+def test_a_failure_is_shown_while_the_inspection_runs_again():
     failed = decide(see(run=run(RunState.FAILED, FAILED, ended=1)), NOW).status
     again = decide(see(model(status=failed.to_status())), NOW)
     assert again.actions == (CreateInspection(),)
@@ -127,4 +137,4 @@ def test_five_users_are_named_and_the_others_counted():
     status = decide(see(model(status=DONE, metadata=DELETED), users=users), NOW).status
     assert "use the model (7): " in status.conditions[0].message
     assert "ModelServer a/4, …" in status.conditions[0].message
-    assert status.conditions[0].status == "True", "it still serves those that use it"
+    assert status.conditions[0].status == "True", "it stays ready for its users"

@@ -1,4 +1,4 @@
-"""Conditions as kstatus and the API conventions want them."""
+"""Conditions according to kstatus and the Kubernetes API conventions."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def test_the_transition_time_moves_with_the_status_only():
     assert changed[0].observed_generation == 7
 
 
-def test_what_is_not_wanted_disappears():
+def test_conditions_that_are_not_given_disappear():
     old = merged(Wanted("Ready", "False", "X"), Wanted("Stalled", "True", "X"))
     assert [condition.type for condition in merged(Wanted("Ready", "True", "Y"), old=old)] == ["Ready"]
 
 
-def test_a_transition_is_a_change_of_status_or_reason_not_of_words():
+def test_a_transition_is_a_change_of_status_or_reason_not_of_the_message():
     old = merged(Wanted("Ready", "False", "A", "one"), Wanted("Stalled", "True", "A"))
     new = merged(
         Wanted("Ready", "False", "A", "two"), Wanted("Stalled", "True", "B"), Wanted("New", "True", "C"), old=old
@@ -62,6 +62,6 @@ def test_a_long_message_is_cut_and_stays_as_it_is_when_it_is_merged_again():
     assert merged(Wanted("Ready", "False", "X", old[0].message), old=old) == old
 
 
-def test_long_messages_are_cut_with_a_mark():
+def test_long_messages_are_cut_with_an_ellipsis():
     assert shorten("abcdef", 4) == "abc…"
     assert shorten("abcd", 4) == "abcd"

@@ -1,4 +1,4 @@
-"""Facts about Jobs, read from bodies as the Job controller and the kubelet write them."""
+"""Facts about Jobs, from bodies as the Job controller and the kubelet write them."""
 
 from __future__ import annotations
 
@@ -77,14 +77,14 @@ def test_a_result_is_read_from_the_termination_message():
 
 
 @pytest.mark.parametrize("message", ['{"outcome": "Splendid"}', "{not json", "Traceback: boom"])
-def test_what_is_no_result_is_last_words(message: str):
+def test_a_message_that_is_no_result_is_taken_as_log_lines(message: str):
     run = read_job_run(job(), [pod(container(terminated={"exitCode": 1, "message": message}))])
     assert run.result is None
     assert run.pod is not None
     assert run.pod.last_log_lines == message
 
 
-def test_last_words_are_the_end_of_the_log_within_a_kibibyte():
+def test_last_log_lines_are_at_most_one_kibibyte():
     log = "é" * 3000 + "\nCUDA error: an illegal memory access"
     run = read_job_run(job(), [pod(container(terminated={"exitCode": 139, "message": log}))])
     assert run.pod is not None
@@ -94,14 +94,14 @@ def test_last_words_are_the_end_of_the_log_within_a_kibibyte():
     assert "exit code 139 (SIGSEGV)" in run.pod.describe_exit()
 
 
-def test_a_waiting_pod_says_why():
+def test_the_reason_of_a_waiting_pod_is_read():
     waiting = {"reason": "ImagePullBackOff", "message": "no such tag"}
     run = read_job_run(job(), [pod(container(waiting=waiting))])
     assert run.pod is not None
     assert run.pod.waiting == "ImagePullBackOff: no such tag"
 
 
-def test_eviction_and_disruption_are_told_apart():
+def test_eviction_and_disruption_are_distinguished():
     evicted = read_job_run(job(status=condition("Failed")), [pod({"reason": "Evicted", "message": "disk pressure"})])
     assert evicted.pod is not None
     assert evicted.pod.evicted == "disk pressure"

@@ -1,4 +1,4 @@
-"""Events become wake-ups: of which loops, and of which not."""
+"""Watch events and the loops that they wake."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def body(**changes: Any) -> dict[str, Any]:
     return {"metadata": metadata, **changes}
 
 
-def test_a_loop_is_woken_by_what_it_did_not_write_itself():
+def test_a_loop_is_woken_by_all_changes_except_those_of_its_status():
     loops = Loops()
     events = OwnEvents(FINE_TUNE_JOB, loops, Wakeups())
     key = Key(FINE_TUNE_JOB, "ns", "job")
@@ -49,7 +49,7 @@ def test_a_loop_is_woken_by_what_it_did_not_write_itself():
         assert len(loops.ensured) == before + 1, change
 
 
-def test_a_deleted_resource_ends_its_loop_and_a_new_one_begins():
+def test_a_deleted_resource_ends_its_loop_and_a_new_one_starts_another():
     loops = Loops()
     events = OwnEvents(BASE_MODEL, loops, Wakeups())
     key = Key(BASE_MODEL, None, "job")
@@ -60,11 +60,11 @@ def test_a_deleted_resource_ends_its_loop_and_a_new_one_begins():
     assert loops.ensured == [key, key]
 
 
-def test_the_late_news_of_a_deletion_leaves_the_successors_loop_alone():
+def test_a_late_event_of_a_deletion_does_not_stop_the_successors_loop():
     loops = Loops()
     events = OwnEvents(BASE_MODEL, loops, Wakeups())
     events.handle("ADDED", body())
-    events.handle("ADDED", body(metadata={"uid": "another"}))  # Kopf orders the events of one uid only
+    events.handle("ADDED", body(metadata={"uid": "another"}))  # Kopf keeps only the events of one uid in order
     events.handle("DELETED", body())
     assert loops.stopped == []
 
@@ -90,7 +90,7 @@ async def test_readers_are_woken(kind: Kind, changed: dict[str, Any], woken: set
     assert {key.kind for key in keys if await wakeups.wait(key, 0)} == woken
 
 
-def test_kopf_is_given_event_handlers_only():
+def test_kopf_gets_event_handlers_only():
     registry = build_registry(Loops(), Wakeups())
     assert not registry._spawning.get_all_handlers(), "a daemon or timer would put a finalizer on every resource"
     assert not registry._changing.get_all_handlers(), "a change handler would put annotations on every resource"

@@ -1,4 +1,4 @@
-"""Events as the API server takes them."""
+"""Events in the form that the API server accepts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ JOB = {
 MODEL = {"apiVersion": "tunewright.dev/v1alpha1", "kind": "BaseModel", "metadata": {"name": "smol", "uid": "u"}}
 
 
-def test_an_event_names_its_object_its_reporter_and_the_moment_that_it_is_given():
+def test_an_event_has_its_object_its_reporter_and_the_given_time():
     event = build_event(JOB, EventType.WARNING, "Retrying", "The pod is gone", instance="operator-0", now=NOW)
     assert event["metadata"] == {"generateName": "j.", "namespace": "ns"}
     assert event["involvedObject"] == {
@@ -37,7 +37,7 @@ def test_an_event_about_a_cluster_scoped_object_lives_in_the_default_namespace()
     assert event["involvedObject"]["namespace"] is None
 
 
-def test_a_long_message_is_cut_to_what_the_api_server_takes():
+def test_a_long_message_is_cut_to_the_limit_of_the_api_server():
     event = build_event(JOB, EventType.NORMAL, "Training", "m" * 2000, instance="operator-0", now=NOW)
     assert len(event["message"]) == MAX_EVENT_MESSAGE
     assert event["message"].endswith("…")

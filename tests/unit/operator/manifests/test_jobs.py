@@ -1,4 +1,4 @@
-"""Job manifests: what `restricted` demands, which credentials reach a pod, and what differs between the phases."""
+"""Job manifests: the demands of `restricted`, the credentials of a pod, and the differences between the phases."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_every_scratch_volume_has_a_limit(pod: dict[str, Any]):
     assert all(volume["emptyDir"].get("sizeLimit") for volume in scratch)
 
 
-def test_credentials_come_key_by_key(pod: dict[str, Any]):
+def test_each_credential_is_one_key_of_the_secret(pod: dict[str, Any]):
     (container,) = pod["containers"]
     assert "envFrom" not in container
     keys = {
@@ -94,7 +94,7 @@ def test_credentials_come_key_by_key(pod: dict[str, Any]):
     assert secret["projected"]["sources"][0]["secret"]["items"] == [{"key": "ca.crt", "path": "ca.crt"}]
 
 
-def test_mounts_and_volumes_fit(pod: dict[str, Any]):
+def test_every_mount_has_a_volume_and_the_reverse(pod: dict[str, Any]):
     (container,) = pod["containers"]
     assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
     assert container["imagePullPolicy"] == "Always"
@@ -103,7 +103,7 @@ def test_mounts_and_volumes_fit(pod: dict[str, Any]):
 
 
 @pytest.mark.parametrize("name", sorted(BODIES))
-def test_kubernetes_starts_no_second_pod(name: str):
+def test_kubernetes_does_not_start_a_second_pod(name: str):
     body = BODIES[name]
     assert body["spec"]["backoffLimit"] == 0
     assert body["spec"]["podReplacementPolicy"] == "Failed"
@@ -113,8 +113,8 @@ def test_kubernetes_starts_no_second_pod(name: str):
 
 
 @pytest.mark.parametrize("name", sorted(BODIES))
-def test_a_pod_hears_sigterm_before_its_program_handles_it(name: str):
-    """The kernel drops it only for the first process of a namespace."""
+def test_sigterm_reaches_a_program_that_has_no_handler_yet(name: str):
+    """The kernel drops it for the first process of a PID namespace only."""
     assert BODIES[name]["spec"]["template"]["spec"]["shareProcessNamespace"] is True
 
 
@@ -132,7 +132,7 @@ def test_training_gets_the_accelerator_and_its_node():
     assert "suspend" not in BODIES["train"]["spec"]
 
 
-def test_preparing_gets_neither_but_the_config_maps():
+def test_preparing_gets_neither_an_accelerator_nor_a_node_but_the_config_maps():
     pod = BODIES["prepare"]["spec"]["template"]["spec"]
     assert pod["containers"][0]["resources"] == {"limits": {"memory": "8Gi"}, "requests": {"cpu": "2"}}
     assert not {"nodeSelector", "runtimeClassName"} & pod.keys()
@@ -155,7 +155,7 @@ def test_the_request_is_immutable_and_mounted():
     assert mount["subPath"] == "run.json"
 
 
-def test_without_a_secret_no_credentials_are_named():
+def test_without_a_secret_there_are_no_credentials():
     pod = build_inspect_job(IDENTITY, "inspect-base-model", None, IMAGES)["spec"]["template"]["spec"]
     assert "secretKeyRef" not in str(pod)
     assert "projected" not in str(pod)

@@ -1,4 +1,4 @@
-"""The objects of a ModelServer that no loop decides about."""
+"""The objects of a ModelServer."""
 
 from __future__ import annotations
 
@@ -34,10 +34,8 @@ CONFIG = ServerConfig(
 
 
 @pytest.mark.parametrize("cpu", [True, False])
-def test_answers_under_way_have_nearly_the_whole_grace_period(cpu: bool) -> None:
-    """The kubelet counts the preStop into the grace period;
-    vLLM's own limit must end before it, and not much before.
-    """
+def test_requests_in_flight_have_nearly_the_whole_grace_period(cpu: bool) -> None:
+    """The grace period includes the preStop hook; vLLM's limit must end shortly before it."""
     images = pods.ImageDefaults(operator="o", trainer="t", server="s")
     config_map = model_server.build_config_map(OWNER, CONFIG, "key")
     deployment = model_server.build_deployment(OWNER, SERVER, config_map, images)

@@ -1,4 +1,4 @@
-"""`write_status`: one write of what changed, then an Event and a log line for the headline's transition."""
+"""`write_status`: one write of a changed status, then an Event and a log line for the main condition's transition."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def cluster() -> FakeCluster:
 
 
 def status_of(**conditions: tuple[str, str, str]) -> FineTuneJobStatus:
-    """Return a status with conditions by type: each its status, its reason and its message."""
+    """Return a status with conditions, given as type → (status, reason, message)."""
     time = "2026-01-01T00:00:00Z"
     built: list[dict[str, Any]] = [
         {"type": name, "status": status, "reason": reason, "message": message, "lastTransitionTime": time}
@@ -46,7 +46,7 @@ async def test_an_equal_status_is_not_written(cluster: FakeCluster):
     assert (cluster.writes, cluster.events) == ([], [])
 
 
-async def test_a_transition_of_the_headline_is_a_normal_event_with_its_message(cluster: FakeCluster):
+async def test_a_transition_of_the_main_condition_is_a_normal_event_with_its_message(cluster: FakeCluster):
     new = status_of(Succeeded=("Unknown", "Training", "Attempt 1 trains."))
     await write(cluster, FineTuneJobStatus(), new)
     assert cluster.peek(FINE_TUNE_JOB, "ns", "j")["status"] == new.to_status()
@@ -72,11 +72,11 @@ async def test_a_change_of_another_condition_or_of_a_message_alone_is_no_event(c
         ({"Succeeded": ("Unknown", "SecretNotFound", "m"), "Stalled": ("True", "SecretNotFound", "m")}, "Warning"),
         ({"Succeeded": ("Unknown", "PodPending", "m"), "Reconciling": ("True", "PodPending", "m")}, "Normal"),
         ({"Succeeded": ("True", "Succeeded", "m")}, "Normal"),
-        # A pod's own word that looks like one of the operator's is none.
+        # A pod's reason is none of the operator's, even if it has the same form.
         ({"Succeeded": ("Unknown", "FetchRetrying", "m")}, "Normal"),
     ],
 )
-async def test_an_event_is_a_warning_while_a_failure_is_retried_or_a_user_must_act(
+async def test_an_event_is_a_warning_during_retries_and_when_a_user_must_act(
     cluster: FakeCluster, conditions: dict[str, tuple[str, str, str]], event_type: str
 ):
     await write(cluster, FineTuneJobStatus(), status_of(**conditions))

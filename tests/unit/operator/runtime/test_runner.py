@@ -1,4 +1,4 @@
-"""Loops: woken, retried, limited and ended."""
+"""Loops are woken, retried, limited and ended."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEY = Key(FINE_TUNE_JOB, "ns", "job")
 
 
 class Recorder:
-    """A reconciler that plays a script: an exception is raised, a number returned; after it, None."""
+    """A reconciler with a script: it raises an exception, returns a number, and after the script returns None."""
 
     def __init__(self, *script: float | Exception | None) -> None:
         self.script = list(script)
@@ -37,13 +37,13 @@ class Recorder:
             await self.called.wait()
 
 
-async def keep_silent(key: Key, error: Exception) -> None:
-    """A report that reaches nobody."""
+async def report_nothing(key: Key, error: Exception) -> None:
+    """A report that does nothing."""
 
 
 def make_runner(reconcile: Reconcile, wakeups: Wakeups | None = None, kind: Kind = FINE_TUNE_JOB, **options) -> Runner:
     return Runner(
-        {kind: reconcile}, wakeups or Wakeups(), options.pop("report", keep_silent), backoff=lambda _: 0, **options
+        {kind: reconcile}, wakeups or Wakeups(), options.pop("report", report_nothing), backoff=lambda _: 0, **options
     )
 
 
@@ -52,7 +52,7 @@ async def until_ended(wakeups: Wakeups) -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_new_loop_looks_at_once_and_then_when_woken():
+async def test_a_new_loop_reconciles_at_once_and_then_when_woken():
     wakeups, recorder = Wakeups(), Recorder()
     runner = make_runner(recorder, wakeups)
     runner.ensure(KEY)
@@ -66,7 +66,7 @@ async def test_a_new_loop_looks_at_once_and_then_when_woken():
 
 
 @pytest.mark.parametrize("error", [UnavailableError("away"), RuntimeError("a bug"), ConflictError("changed")])
-async def test_a_failure_ends_no_loop(error: Exception):
+async def test_a_failure_does_not_end_the_loop(error: Exception):
     recorder = Recorder(error, error)
     runner = make_runner(recorder)
     runner.ensure(KEY)
@@ -74,22 +74,22 @@ async def test_a_failure_ends_no_loop(error: Exception):
     await runner.close()
 
 
-async def test_only_a_failure_that_nobody_foresaw_is_reported_to_the_resources_owner():
-    told: list[str] = []
+async def test_only_an_unexpected_failure_is_reported():
+    reported: list[str] = []
 
     async def report(key: Key, error: Exception) -> None:
-        told.append(f"{key.name}: {error}")
-        raise UnavailableError("the report does not get through either, and ends no loop")
+        reported.append(f"{key.name}: {error}")
+        raise UnavailableError("the report fails too, and must not end the loop")
 
     recorder = Recorder(UnavailableError("away"), RuntimeError("a bug"), ConflictError("changed"))
     runner = make_runner(recorder, report=report)
     runner.ensure(KEY)
     await recorder.until(4)
     await runner.close()
-    assert told == ["job: a bug"]
+    assert reported == ["job: a bug"]
 
 
-async def test_the_returned_seconds_are_the_next_look():
+async def test_the_returned_seconds_set_the_next_reconciliation():
     recorder = Recorder(0, 0, 0)
     runner = make_runner(recorder)
     runner.ensure(KEY)
@@ -118,13 +118,13 @@ async def test_stop_ends_a_loop():
     assert len(recorder.calls) == 1
 
 
-async def test_a_resource_that_comes_back_while_its_loop_is_being_stopped_gets_a_loop():
+async def test_a_resource_created_again_while_its_loop_is_being_stopped_gets_a_loop():
     wakeups, recorder = Wakeups(), Recorder()
     runner = make_runner(recorder, wakeups)
     runner.ensure(KEY)
     await recorder.until(1)
     runner.stop(KEY)
-    runner.ensure(KEY)  # before the cancelled loop has run its last step
+    runner.ensure(KEY)  # before the cancelled loop has ended
     async with asyncio.timeout(10):
         await recorder.until(2)
         assert wakeups.wake(KEY)
@@ -132,13 +132,13 @@ async def test_a_resource_that_comes_back_while_its_loop_is_being_stopped_gets_a
     await runner.close()
 
 
-async def test_a_resource_that_comes_back_while_its_loop_finds_it_gone_keeps_the_loop():
+async def test_a_resource_created_again_while_its_loop_finds_it_gone_keeps_the_loop():
     wakeups, calls = Wakeups(), []
 
     async def reconcile(key: Key) -> None:
         calls.append(key)
         if len(calls) == 1:
-            runner.ensure(key)  # created again after the read that found nothing
+            runner.ensure(key)  # created again after the read that did not find it
             raise GoneError(str(key))
         done.set()
 

@@ -1,4 +1,4 @@
-"""The arithmetic of the bets, mostly by exact enumeration: nothing here depends on luck."""
+"""The arithmetic of the bets, mostly by exact enumeration of all outcomes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def expected_factor(
 
 @pytest.mark.parametrize("margin", [0.0, 0.01, 0.05, 0.3])
 @pytest.mark.parametrize("guess", [0.002, 0.05, 0.3, 0.9])
-def test_no_bet_gains_at_the_boundary_whatever_was_guessed(margin, guess):
+def test_no_bet_gains_at_the_boundary_for_any_guess(margin, guess):
     """The guarantee behind Fail: at the boundary of the null hypothesis the expectation is at most 1."""
     worst = max(
         expected_factor(gap, margin, guess, arms, (rate + margin, rate))
@@ -78,7 +78,7 @@ def test_an_absolute_bet_gains_over_the_limit():
     assert betting.log_e_value(betting.log_absolute_wealth(0.01, 100, 20), 1.0) > math.log(1000)
 
 
-def test_one_answer_never_costs_more_than_nine_tenths_of_the_wealth():
+def test_one_answer_costs_at_most_nine_tenths_of_the_wealth():
     assert betting.log_absolute_wealth(0.97, 1, 0)[-1] == pytest.approx(math.log(0.1))
     assert betting.log_relative_factor(0.32, 0.05, 0.9, betting.Block(1, 0, 1, 1)) > math.log(0.09)
 
@@ -92,7 +92,7 @@ def test_an_absolute_bets_wealth_is_the_product_of_its_answers():
 
 def test_a_relative_bets_factor_is_the_product_of_its_answers():
     """Half of the answers are the candidate's, 0.2 was guessed, 0.02 is allowed;
-    the gap of 0.04 shifts the guess by half.
+    half of the gap of 0.04 is added to the guess.
     """
     stake = 0.04 / (0.24 * 0.76)
     candidate = (1 + stake / 2 * 0.76) ** 2 * (1 - stake / 2 * 0.24) ** 8
@@ -104,7 +104,7 @@ def test_a_relative_bets_factor_is_the_product_of_its_answers():
 @pytest.mark.parametrize(
     ("answers", "bad", "rate"), [(990, 99, 0.0995), (0, 0, 0.05), (10_000, 0, 0.002), (100, 100, 0.9)]
 )
-def test_the_incumbents_rate_is_guessed_a_little_towards_one_in_twenty(answers, bad, rate):
+def test_the_guessed_rate_is_drawn_slightly_towards_one_in_twenty(answers, bad, rate):
     assert betting.guess_rate(answers, bad) == pytest.approx(rate)
 
 
@@ -151,7 +151,7 @@ def test_the_design_effect_of_evenly_spread_failures_is_one():
     assert betting.design_effect(((20,) * 64, (5,) * 64), ((20,) * 64, (5,) * 64)) == 1
 
 
-def test_without_data_answers_count_as_a_quarter():
+def test_without_enough_data_four_answers_count_as_one():
     nothing = (0,) * 64
     assert betting.design_effect((nothing, nothing)) == betting.PRIOR_VARIANCE_RATIO
     clustered = ((21, 21, 21, *(0,) * 61), (21, 0, 0, *(0,) * 61))
@@ -159,8 +159,8 @@ def test_without_data_answers_count_as_a_quarter():
     assert betting.design_effect(((22, *clustered[0][1:]), clustered[1])) > 10, "64 are enough"
 
 
-def test_the_candidates_own_design_effect_is_not_diluted_by_a_large_incumbent():
-    """A candidate that fails by sessions, beside an incumbent that fails evenly."""
+def test_a_large_incumbent_does_not_reduce_the_candidates_design_effect():
+    """The candidate fails by whole sessions, the incumbent evenly."""
     whole = tuple(20 if bucket % 4 == 0 else 0 for bucket in range(64))
     candidate, incumbent = ((20,) * 64, whole), ((2000,) * 64, (500,) * 64)
     assert betting.design_effect(candidate, incumbent) == pytest.approx(betting.design_effect(candidate), rel=1e-9)
@@ -183,14 +183,14 @@ def test_the_detectable_rise_shrinks_to_the_margin_with_more_answers():
 
 
 @pytest.mark.parametrize("incumbent", [None, 900])
-def test_the_detectable_rise_is_what_noise_hides_four_times_in_five(incumbent):
+def test_the_detectable_rise_is_detected_with_a_power_of_80_percent(incumbent):
     rise = betting.detectable_rise(0.05, 0.02, candidate=400, incumbent=incumbent, effect=1.5, alpha=0.01)
     rate = 0.05 + rise
     variance = rate * (1 - rate) / 400 + (0.05 * 0.95 / 900 if incumbent else 0)
     assert rise == pytest.approx(0.02 + (0.84 + math.sqrt(2 * math.log(400))) * math.sqrt(1.5 * variance))
 
 
-def test_a_rise_over_everything_is_told_as_one():
+def test_a_detectable_rise_is_at_most_one():
     assert betting.detectable_rise(0.5, 0.02, candidate=1, incumbent=1, effect=4.0, alpha=0.01) == 1.0
 
 
@@ -199,4 +199,4 @@ def test_a_block_stays_open_until_both_arms_have_enough_answers():
     assert betting.Block(5, 5, 5, 5).closable, "all of them were bad"
     assert not betting.Block(4, 1, 50, 1).closable
     assert not betting.Block(50, 1, 4, 1).closable
-    assert not betting.Block(5, 6, 50, 1).closable, "bad answers counted before their answers: wait for those"
+    assert not betting.Block(5, 6, 50, 1).closable, "more bad answers than answers: the answers are still to be counted"

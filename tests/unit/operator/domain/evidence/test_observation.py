@@ -1,4 +1,4 @@
-"""Evidence adds up: whatever the order of pods, the missed polls, the restarts of servers and of the operator."""
+"""Evidence adds up to the same in any order of pods, after missed polls, and after restarts of servers and operator."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ polls = st.lists(st.lists(growth, min_size=3, max_size=3), min_size=1, max_size=
 
 
 def cumulate(history: list[list[tuple[int, int, int, int]]]) -> list[list[PodReading]]:
-    """Turn each poll's gains of three pods into the cumulative readings that the pods would report."""
+    """Turn each poll's gains of three pods into the cumulative readings that the pods report."""
     sums = [[0, 0, 0, 0] for _ in range(3)]
     readings = []
     for poll in history:
@@ -101,7 +101,7 @@ def test_the_order_of_pods_within_a_poll_changes_nothing(history, random):
 
 @given(polls)
 @settings(max_examples=examples(40))
-def test_a_restart_of_the_operator_at_every_poll_changes_no_digit(history):
+def test_a_restart_of_the_operator_at_every_poll_changes_nothing(history):
     steady = restarted = start()
     for number, readings in enumerate(cumulate(history)):
         steady = absorb(steady, readings)
@@ -148,21 +148,21 @@ def test_a_new_pod_counts_from_zero_without_a_loss():
     assert seen.lost == 0
 
 
-def test_counters_that_run_backwards_are_lost_never_subtracted():
+def test_counters_that_decrease_are_counted_as_lost_and_not_subtracted():
     seen = absorb(start(pod("a", arm(50, 5), arm(50))), [pod("a", arm(40, 5), arm(60))])
     assert totals(seen) == (0, 0, 0, 0)
     assert seen.lost == 1
     again = absorb(seen, [pod("a", arm(47, 6), arm(61))])
-    assert totals(again) == (7, 1, 1, 0), "it counts on from what it said last"
+    assert totals(again) == (7, 1, 1, 0), "counting continues from the last reading"
 
 
-def test_bad_answers_that_run_backwards_are_lost_even_when_answers_grow():
+def test_bad_answers_that_decrease_are_counted_as_lost_even_when_answers_grow():
     seen = absorb(start(pod("a", arm(50, 5), arm(50, 2))), [pod("a", arm(60, 6), arm(60, 1))])
     assert totals(seen) == (0, 0, 0, 0)
     assert seen.lost == 1
 
 
-def test_a_silent_pod_loses_nothing_and_a_deleted_one_is_counted_as_lost():
+def test_a_pod_that_does_not_answer_loses_nothing_and_a_deleted_one_counts_as_lost():
     opened = start(pod("a", arm(10), arm(10)), pod("b", arm(10), arm(10)))
     silent = absorb(opened, [pod("a", arm(11), arm(12))], existing_pods={"a", "b"})
     assert silent.lost == 0
@@ -172,7 +172,7 @@ def test_a_silent_pod_loses_nothing_and_a_deleted_one_is_counted_as_lost():
     assert [baseline.pod_uid for baseline in deleted.baselines] == ["a"]
 
 
-def test_a_pod_that_is_silent_at_the_opening_counts_on_from_the_window_before():
+def test_a_pod_that_does_not_answer_at_the_opening_keeps_its_baseline_of_the_last_window():
     before = absorb(start(), [pod("a", arm(700), arm(700)), pod("b", arm(900), arm(900))])
     opened = start(pod("a", arm(710), arm(720)), previous=before)
     seen = absorb(opened, [pod("b", arm(905), arm(906))])
@@ -193,7 +193,7 @@ def test_an_unchecked_answer_is_neither_good_nor_bad():
 
 
 def test_late_bad_answers_keep_the_block_open():
-    """Contract checks end after their answers: a poll may see more breaches than answers."""
+    """Contract checks end after their answers, so a poll may see more breaches than answers."""
     opened = start(pod("a", arm(64), arm(64)))
     seen = absorb(opened, [pod("a", arm(70, breaches=8), arm(164))])
     guard = next(g for g in seen.guards if g.metric == "OutputContract" and g.test is Test.INCUMBENT)
@@ -203,8 +203,8 @@ def test_late_bad_answers_keep_the_block_open():
     assert guard.closed == (26, 9, 136, 0)
 
 
-def test_a_bet_is_steered_by_the_incumbent_before_the_block_only():
-    """The same counts in one block after a known past: the log factor of `betting` with the past's guess."""
+def test_a_bet_uses_only_the_incumbents_answers_before_the_block():
+    """One block after a known past: the log factor of `betting`, with a guess from the past."""
     opened = open_observation(0, [ERRORS], [], {"ErrorRate": PastWindow(answers=990, bad=99)}, NOW)
     seen = absorb(opened, [pod("a", arm(20, 4), arm(80, 8))])
     block = betting.Block(20, 4, 80, 8)
@@ -212,7 +212,7 @@ def test_a_bet_is_steered_by_the_incumbent_before_the_block_only():
     assert list(seen.guards[0].log_wealth) == pytest.approx(expected)
 
 
-def test_a_later_bet_knows_the_past_and_the_blocks_before_it():
+def test_a_later_bet_uses_the_past_and_all_earlier_blocks():
     opened = open_observation(0, [ERRORS], [], {"ErrorRate": PastWindow(answers=990, bad=99)}, NOW)
     first = absorb(opened, [pod("a", arm(20, 4), arm(80, 8))])
     second = absorb(first, [pod("a", arm(30, 5), arm(190, 12))])
@@ -223,7 +223,7 @@ def test_a_later_bet_knows_the_past_and_the_blocks_before_it():
     assert list(second.guards[0].log_wealth) == pytest.approx(expected)
 
 
-def test_what_the_incumbent_did_is_handed_on():
+def test_the_incumbents_answers_are_passed_to_the_next_window():
     seen = absorb(start(), [pod("a", arm(20), arm(640, 64))])
     window = incumbent_window(seen)["ErrorRate"]
     assert (window.answers, window.bad) == (640, 64)
@@ -232,7 +232,7 @@ def test_what_the_incumbent_did_is_handed_on():
     assert opened.guards[0].before == (640, 64)
 
 
-def test_a_bake_is_held_to_an_upper_bound_of_the_incumbents_last_window():
+def test_a_bake_is_compared_with_an_upper_bound_of_the_incumbents_last_window():
     past = {"ErrorRate": PastWindow(answers=1000, bad=50, design_effect=2.0)}
     opened = open_observation(1, [ERRORS], [], past, NOW, comparison=Comparison.LAST_WINDOW, guard_alpha=0.01)
     guard = opened.guards[0]
@@ -242,13 +242,13 @@ def test_a_bake_is_held_to_an_upper_bound_of_the_incumbents_last_window():
     assert guard.share == 0.5
 
 
-def test_a_bake_after_a_window_that_says_nothing_allows_everything():
+def test_a_bake_after_a_window_without_answers_allows_any_rate():
     opened = start(comparison=Comparison.LAST_WINDOW)
     limits = [guard.limit for guard in opened.guards if guard.test is Test.LAST_WINDOW]
-    assert limits == [1.0, 1.0], "a rate is never over 1, whatever rise is allowed"
+    assert limits == [1.0, 1.0], "a rate is at most 1"
 
 
-def test_answers_of_unknown_dependence_count_as_a_quarter():
+def test_four_answers_of_unknown_dependence_count_as_one():
     def limit(window: PastWindow) -> float:
         past = {"ErrorRate": window}
         return open_observation(1, [ERRORS], [], past, NOW, comparison=Comparison.LAST_WINDOW).guards[0].limit
@@ -256,7 +256,7 @@ def test_answers_of_unknown_dependence_count_as_a_quarter():
     assert limit(PastWindow(4000, 80)) == limit(PastWindow(1000, 20, design_effect=1.0))
 
 
-def test_a_bake_begins_to_bet_afresh_as_answers_come_in():
+def test_a_bake_starts_new_bets_as_answers_arrive():
     past = {"ErrorRate": PastWindow(answers=1000, bad=50)}
     seen = open_observation(1, [ERRORS], [], past, NOW, comparison=Comparison.LAST_WINDOW)
     for answers in (200, 260, 600, 5000):
@@ -265,7 +265,7 @@ def test_a_bake_begins_to_bet_afresh_as_answers_come_in():
     assert len(seen.guards[0].marks) == len(RESTARTS)
 
 
-def test_in_a_bake_absolute_limits_restart_too_and_in_a_step_they_do_not():
+def test_absolute_limits_start_new_bets_in_a_bake_but_not_in_a_step():
     def minimum(comparison: Comparison) -> list[bool]:
         guards = open_observation(1, METRICS, [], {}, NOW, comparison=comparison).guards
         return [guard.restarting for guard in guards if guard.test is Test.MINIMUM]
@@ -279,7 +279,7 @@ def test_without_an_incumbent_only_absolute_limits_are_guarded():
     assert [(guard.metric, guard.test) for guard in opened.guards] == [("OutputContract", Test.MINIMUM)]
 
 
-def test_the_state_carries_no_floats_and_names_pods_as_kubernetes_does():
+def test_the_state_has_no_floats_and_kubernetes_names_for_pods():
     seen = absorb(start(), [pod("a", arm(20, 4), arm(80, 8))])
     wire = seen.to_wire()
 
@@ -319,6 +319,6 @@ def test_counters_of_another_shape_are_refused(counters, message):
 
 
 @pytest.mark.parametrize("bounds", [{"max_regression": -0.1}, {"max_regression": 0.95}, {"minimum": 1.1}])
-def test_bounds_that_no_test_can_hold_are_refused(bounds):
+def test_bounds_that_cannot_be_tested_are_refused(bounds):
     with pytest.raises(ValueError, match="metric ErrorRate: m"):
         dataclasses.replace(LiveMetric("ErrorRate"), **bounds)

@@ -1,4 +1,4 @@
-"""Verdicts: each value by example, and how often they are wrong by a small simulation of the benchmark's traffic."""
+"""Verdicts: an example of each value, and their error rates in a small simulation of the benchmark's traffic."""
 
 from __future__ import annotations
 
@@ -100,14 +100,14 @@ def test_a_candidate_that_is_much_worse_fails_before_it_has_enough_requests():
     assert max(finding.e_value for finding in result.findings if finding.metric == "ErrorRate") > 60
 
 
-def test_enough_requests_without_evidence_pass_and_say_what_would_have_been_seen():
+def test_enough_requests_without_evidence_pass_with_a_detectable_drop():
     result = judge(observe([ERRORS], arm(200, 4), arm(1800, 36)))
     assert result.verdict is Verdict.PASS
     assert result.detectable_drop == pytest.approx(0.15, abs=0.06)
     assert ", e-value " in result.reasons[0]
 
 
-def test_the_detectable_drop_is_counted_from_the_incumbents_rate_and_what_it_did_before():
+def test_the_detectable_drop_starts_at_the_incumbents_rate_over_all_its_answers():
     past = {"ErrorRate": PastWindow(answers=1000, bad=300)}
     observation = observe([ERRORS], arm(200, 4), arm(1800, 36), past=past)
     (finding,) = judge(observation).findings
@@ -117,7 +117,7 @@ def test_the_detectable_drop_is_counted_from_the_incumbents_rate_and_what_it_did
     )
 
 
-def test_the_detectable_drop_of_an_absolute_limit_is_counted_from_the_limit():
+def test_the_detectable_drop_of_an_absolute_limit_starts_at_the_limit():
     observation = observe([CONTRACT], arm(200, 0, 2), comparison=Comparison.NONE)
     (finding,) = judge(observation, metrics=[CONTRACT]).findings
     assert finding.incumbent is None
@@ -156,7 +156,7 @@ def test_just_enough_answers_are_enough():
     assert judge(baked, seconds=1800, full_window=True, min_requests=0, metrics=[CONTRACT]).verdict is Verdict.PASS
 
 
-def test_no_pod_that_could_be_read_is_an_error_only_when_the_time_is_over():
+def test_a_window_without_a_readable_pod_is_an_error_only_at_its_end():
     opened = open_observation(0, [ERRORS], [], {}, NOW)
     assert judge(opened, seconds=1799).verdict is None
     result = judge(opened, seconds=1800)
@@ -174,7 +174,7 @@ def test_a_full_window_passes_only_at_its_end_but_fails_at_once():
     assert judge(observe([ERRORS], arm(100, 60), arm(5000, 100)), seconds=1, **options).verdict is Verdict.FAIL
 
 
-def test_without_an_incumbent_a_minimum_is_held_and_nothing_else():
+def test_without_an_incumbent_only_a_minimum_is_checked():
     metrics = [ERRORS, CONTRACT]
     good = observe(metrics, arm(200, 100, 4), comparison=Comparison.NONE)
     assert judge(good, metrics=metrics).verdict is Verdict.PASS, "no incumbent to be worse than"
@@ -184,7 +184,7 @@ def test_without_an_incumbent_a_minimum_is_held_and_nothing_else():
     assert "OutputContract: bad answers 80/200 (40 %), allowed: 5 %, " in result.reasons[0]
 
 
-def test_a_window_without_live_metrics_still_wants_its_requests():
+def test_a_window_without_live_metrics_still_needs_its_requests():
     assert judge(observe([], arm(99), arm(500)), metrics=[]).verdict is None
     result = judge(observe([], arm(100), arm(500)), metrics=[])
     assert result.verdict is Verdict.PASS
@@ -206,14 +206,14 @@ def test_the_threshold_itself_is_enough():
     assert not dataclasses.replace(finding, log_e_value=finding.log_threshold - 1e-9).failed
 
 
-def test_a_bakes_bet_has_half_of_its_guards_budget():
-    """The other half paid for the bound on the incumbent's last window."""
+def test_a_bet_in_a_bake_has_half_of_its_guards_error_budget():
+    """The bound on the incumbent's last window uses the other half."""
     past = {"ErrorRate": PastWindow(answers=4000, bad=80)}
     result = judge(observe([ERRORS], arm(100), comparison=Comparison.LAST_WINDOW, past=past))
     assert result.findings[0].log_threshold == pytest.approx(math.log(2 * 3 / 0.05))
 
 
-def test_one_guard_that_could_see_nothing_leaves_no_detectable_drop():
+def test_one_guard_that_can_detect_nothing_leaves_no_detectable_drop():
     both = LiveMetric("ErrorRate", max_regression=0.02, minimum=0.9)
     tiny = {"ErrorRate": PastWindow(answers=1, bad=1)}
     result = judge(observe([both], arm(5000), comparison=Comparison.LAST_WINDOW, past=tiny), metrics=[both])
@@ -222,13 +222,13 @@ def test_one_guard_that_could_see_nothing_leaves_no_detectable_drop():
 
 
 @pytest.mark.parametrize(("confidence", "windows"), [(1.0, 1), (0.0, 1), (0.95, 0)])
-def test_a_budget_that_is_none_is_refused(confidence, windows):
+def test_an_invalid_error_budget_is_refused(confidence, windows):
     with pytest.raises(ValueError, match=r"confidence|window"):
         ErrorBudget.share_out(confidence, [ERRORS], windows)
 
 
-def test_sessions_temper_the_evidence():
-    """The same counts fail when failures are spread, and do not when they are two sessions that went wrong."""
+def test_failures_of_whole_sessions_weaken_the_evidence():
+    """The same counts are a Fail when failures are spread evenly, but not when two sessions fail as a whole."""
     concentrated = (12, 12, *(0,) * 62)
     sessions = (*(12,) * 8, *(0,) * 56)
     alone = ArmCounters(sessions, {"ErrorRate": concentrated})
@@ -254,14 +254,14 @@ def test_a_bake_finds_a_regression_that_starts_late():
     late = [(2000 + extra, 40 + extra // 4) for extra in range(20, 301, 20)]
     results = bake(clean + late)
     stop = next(index for index, result in enumerate(results) if result.verdict is Verdict.FAIL)
-    assert len(clean) <= stop < len(clean) + 10, "within 200 of its requests, though 2,000 clean ones came before"
+    assert len(clean) <= stop < len(clean) + 10, "within 200 requests, although 2,000 good ones came before"
     assert results[stop].findings[0].test is Test.LAST_WINDOW
 
 
 @pytest.mark.parametrize("answers", [0, 249])
-def test_before_anything_was_bad_a_bakes_evidence_is_at_most_one(answers):
-    """A bet that has not begun keeps its wealth of 1, and the shares of all bets sum to 1:
-    else alarms come too often.
+def test_without_bad_answers_the_evidence_of_a_bake_is_at_most_one(answers):
+    """A bet that has not started has a wealth of 1, and the shares of all bets sum to 1.
+    With more, false alarms would be too frequent.
     """
     (result,) = bake([(answers, 0)])
     (finding,) = result.findings
@@ -270,7 +270,7 @@ def test_before_anything_was_bad_a_bakes_evidence_is_at_most_one(answers):
     assert finding.e_value <= 1
 
 
-def test_a_bake_without_an_incumbent_window_compares_nothing_and_says_so():
+def test_a_bake_without_an_incumbent_window_passes_without_a_detectable_drop():
     seen = observe([ERRORS], arm(200, 150), comparison=Comparison.LAST_WINDOW)
     result = judge(seen, seconds=1800, full_window=True, min_requests=0)
     assert result.verdict is Verdict.PASS
@@ -279,7 +279,7 @@ def test_a_bake_without_an_incumbent_window_compares_nothing_and_says_so():
 
 @pytest.fixture(scope="module")
 def bench():
-    """The benchmark as a module: the same traffic and rules that the documentation's table comes from."""
+    """The benchmark as a module: the traffic and the rules behind the table in the documentation."""
     path = Path(__file__).parents[5] / "bench" / "verdict_error_rates.py"
     spec = importlib.util.spec_from_file_location("verdict_error_rates", path)
     module = importlib.util.module_from_spec(spec)
@@ -289,9 +289,9 @@ def bench():
     del sys.modules[spec.name]
 
 
-def test_false_alarms_stay_under_alpha_where_a_z_test_rolls_back_most(bench):
-    """At the boundary of the null hypothesis, with sessions, a look every 20 requests;
-    untempered bets break this, too.
+def test_false_alarms_stay_below_alpha_although_a_z_test_rolls_back_most(bench):
+    """At the boundary of the null hypothesis, with sessions and a check every 20 requests.
+    Bets that ignore sessions fail this test, too.
     """
     stops = bench.measure(bench.Scenario(0.1, 0.02, 0.1, excess=0.02, horizon=2000), runs=60, seed=7)
     alarms = {rule: sum(stop is not None for stop in found) / 60 for rule, found in stops.items()}
@@ -301,7 +301,7 @@ def test_false_alarms_stay_under_alpha_where_a_z_test_rolls_back_most(bench):
 
 
 def test_a_real_regression_is_found(bench):
-    """+0.10 on 0.01 at 10 % of the traffic: all found, after about 150 candidate requests."""
+    """+0.10 on 0.01 at 10 % of the traffic: all are found, after about 150 requests of the candidate."""
     stops = bench.measure(bench.Scenario(0.01, 0.01, 0.1, excess=0.1, horizon=1000), runs=20, seed=7)["tunewright"]
     assert all(stop is not None for stop in stops)
     assert sorted(stops)[10] <= 350

@@ -32,24 +32,24 @@ def test_unchecked_answers_are_judged_by_every_metric_but_the_contract() -> None
     assert reading.candidate.answers == buckets(9, 4)
 
 
-def test_a_server_that_does_not_report_unchecked_answers_judged_them_all() -> None:
+def test_a_server_that_does_not_report_unchecked_answers_checked_them_all() -> None:
     (reading,) = read_pods([state()], "support", "support--new", None)
     assert reading.candidate.judged["OutputContract"] == buckets(9, 4)
 
 
 @pytest.mark.parametrize("unchecked", [buckets(10), (1, 2)])
-def test_counters_that_make_no_sense_are_no_reading(unchecked: tuple[int, ...]) -> None:
+def test_inconsistent_counters_give_no_reading(unchecked: tuple[int, ...]) -> None:
     assert read_pods([state(unchecked_by_bucket=unchecked)], "support", "support--new", None) == []
 
 
-def test_a_pod_that_counts_by_no_bucket_is_no_reading_for_it_would_be_added_again_later() -> None:
+def test_a_pod_that_does_not_count_by_bucket_gives_no_reading() -> None:
     whole = state(answers=13, unchecked_by_bucket=buckets(0))
     entry = whole.counters[0].model_copy(update={"answers_by_bucket": (), "unchecked_by_bucket": ()})
     without_route = whole.model_copy(update={"counters": (entry,)})
     assert read_pods([without_route], "support", "support--new", None) == []
 
 
-def test_an_incumbent_that_answered_only_before_the_rollout_has_no_answers_by_bucket() -> None:
+def test_an_incumbent_without_answers_since_the_rollout_counts_as_zero_answers() -> None:
     entry = RevisionCounters(alias="support", revision="support--old", answers=7, unchecked_by_bucket=buckets(0))
     seen = PodState(pod_uid="pod", boot_id="boot", counters=(entry,))
     (reading,) = read_pods([seen], "support", "support--new", "support--old")
@@ -75,20 +75,20 @@ def make_spec(*metrics: dict[str, str], bake_seconds: int = 600) -> AdapterDeplo
 ERRORS, LATENCY = {"type": "ErrorRate", "maxRegression": "0.01"}, {"type": "Latency", "maxRatio": "1.5"}
 
 
-def test_the_widest_rise_that_the_api_takes_can_be_tested() -> None:
+def test_the_largest_rise_that_the_api_accepts_can_be_tested() -> None:
     spec = make_spec({"type": "ErrorRate", "maxRegression": "0.999999"})
     window = build_window(spec, 2, has_incumbent=True, slow_limit_known=False)
     assert window.metrics[0].max_regression == MAX_REGRESSION
 
 
 @pytest.mark.parametrize(("bake_seconds", "windows"), [(600, 3), (0, 2)])
-def test_the_error_budget_is_shared_by_every_window_of_the_rollout(bake_seconds: int, windows: int) -> None:
+def test_all_windows_of_a_rollout_share_the_error_budget(bake_seconds: int, windows: int) -> None:
     window = build_window(make_spec(ERRORS, bake_seconds=bake_seconds), 2, has_incumbent=True, slow_limit_known=False)
     assert window.rules.budget.windows == windows, "two observe steps, and the bake where there is one"
     assert window.rules.budget.guard_alpha == pytest.approx(0.05 / windows)
 
 
-def test_a_step_asks_for_answers_and_a_bake_for_its_time() -> None:
+def test_a_step_needs_answers_and_a_bake_needs_its_time() -> None:
     step = build_window(make_spec(ERRORS), 2, has_incumbent=True, slow_limit_known=False)
     assert (step.comparison, step.rules.min_requests, step.rules.max_seconds) == (Comparison.INCUMBENT, 30, 60)
     assert not step.rules.full_window
@@ -107,14 +107,14 @@ def test_a_step_asks_for_answers_and_a_bake_for_its_time() -> None:
         (False, False, "there is no incumbent to compare with"),
     ],
 )
-def test_latency_is_judged_against_a_limit_from_the_incumbent_or_told_not_to_be(
+def test_latency_is_judged_by_a_limit_from_the_incumbent_or_listed_as_not_judged(
     has_incumbent: bool, slow_limit_known: bool, words: str | None
 ) -> None:
     options = {"has_incumbent": has_incumbent, "slow_limit_known": slow_limit_known}
     window = build_window(make_spec(ERRORS, LATENCY), 2, **options)
     assert [metric.name for metric in window.metrics] == ["ErrorRate", *(["Latency"] if words is None else [])]
     assert window.not_judged == (() if words is None else (f"Latency is not judged: {words}",))
-    assert build_window(make_spec(ERRORS), 2, **options).not_judged == (), "nobody asked for it"
+    assert build_window(make_spec(ERRORS), 2, **options).not_judged == (), "the spec has no latency metric"
 
 
 def reading(name: str, answers: int, bad: int) -> PodReading:
@@ -122,7 +122,7 @@ def reading(name: str, answers: int, bad: int) -> PodReading:
     return PodReading(name, "boot", ArmCounters(buckets(0), {"ErrorRate": buckets(0)}), incumbent)
 
 
-def test_a_bake_is_held_to_the_last_window_and_without_one_to_all_that_its_pods_counted() -> None:
+def test_a_bake_is_compared_with_the_last_window_or_without_one_with_all_counts() -> None:
     spec, now = make_spec(ERRORS), dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     step = build_window(spec, 2, has_incumbent=True, slow_limit_known=False)
     bake = build_window(spec, 4, has_incumbent=True, slow_limit_known=False)
@@ -137,7 +137,7 @@ def test_a_bake_is_held_to_the_last_window_and_without_one_to_all_that_its_pods_
         accepted_at="2026-01-01T00:00:00Z",
     )
     opened = open_window(step, candidate, pods, now)
-    assert opened.guards[0].before == (1000, 12), "it steers the first bet"
+    assert opened.guards[0].before == (1000, 12), "the first bet uses it"
     grown, _ = watch(step, opened, [reading("a", 450, 5), reading("b", 650, 8)], {"a", "b"}, now)
     after = candidate.model_copy(update={"observation": grown.to_wire()})
 
@@ -163,7 +163,7 @@ def test_the_slow_limit_is_a_multiple_of_the_incumbents_p95_over_all_pods() -> N
     assert derive_slow_limit(pods, "support", "support--old", 2.0) == 2 * LATENCY_BOUNDS_MILLISECONDS[20], "95 of 101"
 
 
-def test_few_answers_give_no_slow_limit_and_endless_ones_the_last_bound() -> None:
+def test_few_answers_give_no_slow_limit_and_very_slow_ones_the_last_bound() -> None:
     assert derive_slow_limit([slow_state({10: 49})], "support", "support--old", 2.0) is None
     beyond = len(LATENCY_BOUNDS_MILLISECONDS)
     assert (

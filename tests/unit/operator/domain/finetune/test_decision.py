@@ -1,4 +1,4 @@
-"""`decide` as a table: what is seen of a FineTuneJob, what is done about it, and what is said."""
+"""`decide` as a table: an observation of a FineTuneJob, the actions, and the reported reason."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
     "a new job is prepared": (see(job()), (CreatePrepareJob(1),), "Preparing"),
     "nothing starts without a base model": (see(job(), base_model=None), (), "BaseModelNotFound"),
     "nothing starts without credentials": (see(job(), secret=SecretFacts(exists=False)), (), "SecretNotFound"),
-    "an address that is none ends the job": (see(job(spec={"output": {"uri": "s3://bucket/../x"}})), (), "InvalidURI"),
+    "an invalid URI ends the job": (see(job(spec={"output": {"uri": "s3://bucket/../x"}})), (), "InvalidURI"),
     "nothing starts while suspended": (see(job(spec={"suspend": True})), (), "Suspended"),
     "a running prepare is waited for": (see(job(), run(PREPARE, RunState.ACTIVE, **RUNNING)), (), "Preparing"),
     "good data is recorded": (
@@ -110,7 +110,7 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
         (),
         "Prepared",
     ),
-    "success without data is none": (
+    "success without data ends the job": (
         see(job(), run(PREPARE, RunState.SUCCEEDED, result=result(Outcome.SUCCEEDED))),
         (),
         "ResultIncomplete",
@@ -131,14 +131,18 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
         "SecretNotFound",
     ),
     "prepared data is trained on": (see(job(dataset=DATASET)), (CreateTrainJob(1, None),), "Starting"),
-    "a queue decides when": (
+    "a queued job is created and waits": (
         see(job(dataset=DATASET, labels={"kueue.x-k8s.io/queue-name": "q"})),
         (CreateTrainJob(1, None),),
         "Queued",
     ),
     "a queued job waits": (see(job(**ready()), run(TRAIN, RunState.QUEUED)), (), "Queued"),
     "an unrecorded train job is adopted": (see(job(dataset=DATASET), run(TRAIN, RunState.ACTIVE)), (), "Starting"),
-    "a train job deleted by hand comes back": (see(job(**ready(attempt=3))), (CreateTrainJob(3, None),), "Starting"),
+    "a manually deleted train job is created again": (
+        see(job(**ready(attempt=3))),
+        (CreateTrainJob(3, None),),
+        "Starting",
+    ),
     "a running attempt trains": (see(job(**ready()), run(TRAIN, RunState.ACTIVE, **RUNNING)), (), "Training"),
     "a failed attempt is followed after a pause": (
         see(job(**ready()), run(TRAIN, RunState.FAILED, exit_code=1)),
@@ -168,7 +172,7 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
         (CreateTrainJob(2, None),),
         "Starting",
     ),
-    "an unrecorded next attempt is adopted whatever changed since": (
+    "an unrecorded next attempt is adopted although the spec changed since": (
         see(
             job(**ready()),
             dataclasses.replace(DEAD, ended_at=ago(20)),
@@ -183,7 +187,7 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
         (CreatePrepareJob(2),),
         "Preparing",
     ),
-    "an unrecorded next prepare is adopted whatever changed since": (
+    "an unrecorded next prepare is adopted although the spec changed since": (
         see(
             job(),
             dataclasses.replace(run(PREPARE, RunState.FAILED, exit_code=1), ended_at=ago(20)),
@@ -193,13 +197,17 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
         (),
         "Preparing",
     ),
-    "restarts run out": (see(job(**ready(restarts=3)), run(TRAIN, RunState.FAILED, exit_code=1)), (), "PodKilled"),
+    "too many restarts end the job": (
+        see(job(**ready(restarts=3)), run(TRAIN, RunState.FAILED, exit_code=1)),
+        (),
+        "PodKilled",
+    ),
     "suspension is recorded before anything is stopped": (
         see(job(spec={"suspend": True}, **ready()), run(TRAIN, RunState.ACTIVE, **RUNNING)),
         (),
         "Suspended",
     ),
-    "then the pod is stopped": (
+    "a recorded suspension stops the pod": (
         see(job(spec={"suspend": True}, **ready(conditions=SUSPENDED)), run(TRAIN, RunState.ACTIVE, **RUNNING)),
         (DeleteJob(TRAIN, f"{TRAIN}-uid"),),
         "Suspended",
@@ -214,7 +222,11 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
         (),
         "Suspended",
     ),
-    "resuming is the next attempt": (see(job(**ready(conditions=SUSPENDED))), (CreateTrainJob(2, None),), "Starting"),
+    "resuming starts the next attempt": (
+        see(job(**ready(conditions=SUSPENDED))),
+        (CreateTrainJob(2, None),),
+        "Starting",
+    ),
     "an unrecorded next attempt is adopted on resume": (
         see(job(**ready(conditions=SUSPENDED)), run("j-train-2", RunState.ACTIVE)),
         (),
@@ -225,7 +237,7 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
         (),
         "DeadlineExceeded",
     ),
-    "an ended job holds no pod": (
+    "an ended job's pod is deleted": (
         see(
             job(**ready(conditions=[condition("Succeeded", "False", "DeadlineExceeded")])),
             run(TRAIN, RunState.ACTIVE, **RUNNING),
@@ -233,7 +245,7 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
         (DeleteJob(TRAIN, f"{TRAIN}-uid"),),
         "DeadlineExceeded",
     ),
-    "raising the number of restarts continues": (
+    "a higher limit of restarts continues the job": (
         see(job(spec={"retry": {"maxRestarts": 4}}, **ready(restarts=3, conditions=EXHAUSTED)), DEAD),
         (CreateTrainJob(2, None),),
         "Starting",
@@ -247,7 +259,7 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
         (),
         "Starting",
     ),
-    "a limit that is not raised continues nothing": (
+    "an unchanged limit does not continue the job": (
         see(job(**ready(restarts=3, conditions=EXHAUSTED)), DEAD),
         (),
         "PodKilled",
@@ -278,7 +290,7 @@ def test_status_is_kstatus_conformant(name: str):
 
 
 def enact(observation: FineTuneObservation, actions: tuple[FineTuneAction, ...]) -> FineTuneObservation:
-    """Return the world in which the cluster has carried out the actions."""
+    """Return the observation after the cluster carried out the actions."""
     runs = dict(observation.runs)
     created = RunState.QUEUED if observation.job.queue_name else RunState.ACTIVE
     for action in actions:
@@ -295,13 +307,13 @@ def enact(observation: FineTuneObservation, actions: tuple[FineTuneAction, ...])
 
 
 def record(observation: FineTuneObservation, status: FineTuneJobStatus) -> FineTuneObservation:
-    """Return the world in which the status is written."""
+    """Return the observation after the status was written."""
     return dataclasses.replace(observation, job=observation.job.updated(status=status))
 
 
 def settle(observation: FineTuneObservation) -> FineTuneObservation:
-    """Return the world at rest:
-    decide, act and record until a decision neither acts nor asks for an immediate other one.
+    """Return the settled observation:
+    decide, act and record until a decision has no action and asks for no immediate other one.
     """
     for _ in range(5):
         decision = decide(observation, NOW)
@@ -312,10 +324,8 @@ def settle(observation: FineTuneObservation) -> FineTuneObservation:
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_deciding_again_on_its_own_status_is_stable(name: str):
-    """The world at rest with the decision's status recorded never yields an action
-    or a different word for the same thing.
-    """
+def test_a_settled_job_gets_the_same_decision_again(name: str):
+    """A decision on a settled observation with its recorded status has no action and the same status."""
     rest = settle(TABLE[name][0])
     again = decide(rest, NOW)
     assert again.actions == ()
@@ -323,8 +333,8 @@ def test_deciding_again_on_its_own_status_is_stable(name: str):
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_an_operator_that_dies_before_it_records_a_decision_does_not_act_twice(name: str):
-    """What was created is adopted, what was deleted is not deleted again, and the same rest is reached."""
+def test_an_operator_that_is_killed_before_it_records_a_decision_does_not_act_twice(name: str):
+    """A created Job is adopted, a deleted one is not deleted again, and the result is the same."""
     observation = TABLE[name][0]
     unrecorded = enact(observation, decide(observation, NOW).actions)
     assert decide(unrecorded, NOW).actions == ()
@@ -341,7 +351,7 @@ def test_an_operator_that_dies_before_it_records_a_decision_does_not_act_twice(n
     ],
 )
 def test_a_running_attempt_is_checked_again_soon_and_before_its_deadline(spent, pod, seconds):
-    """It ran 50 s of the job's 1000, beside what earlier attempts spent."""
+    """The attempt ran 50 s of the job's 1000 s; earlier attempts count, too."""
     subject = job(spec={"activeDeadlineSeconds": 1000}, **ready(activeSeconds=spent))
     assert decide(see(subject, run(TRAIN, RunState.ACTIVE, **pod)), NOW).reconcile_after_seconds == seconds
 
@@ -369,9 +379,9 @@ def test_a_failure_counts_as_a_restart_and_a_preemption_does_not():
     assert (preempted.attempt, preempted.restarts) == (2, 1)
 
 
-def test_a_prepare_job_that_may_be_of_before_the_suspension_ends_before_another_one_begins():
-    """Prepare Jobs are numbered by restarts, so on resume an old one has the name of the new one:
-    its time is counted already.
+def test_a_prepare_job_from_before_the_suspension_is_deleted_before_the_next_one():
+    """Prepare Jobs are numbered by restarts, so after a resume the old and the new one have the same name.
+    The old one's time is counted already.
     """
     resumed = see(job(conditions=SUSPENDED))
     assert decide(resumed, NOW).actions == (CreatePrepareJob(1),)
@@ -382,7 +392,7 @@ def test_a_prepare_job_that_may_be_of_before_the_suspension_ends_before_another_
     assert decide(deleted, NOW).status.conditions[0].reason == "Suspended"
 
 
-def test_skipped_records_are_told_with_where_all_are_named():
+def test_the_message_about_skipped_records_names_the_file_that_lists_them():
     address = "s3://bucket/out/runs/ns/j-u/invalid-records.jsonl"
     summary = DATASET_SUMMARY.updated(skipped=7, first_problems=("a/x.jsonl:1: not JSON",), problems_uri=address)
     done = run(PREPARE, RunState.SUCCEEDED, result=result(Outcome.SUCCEEDED, dataset=summary))

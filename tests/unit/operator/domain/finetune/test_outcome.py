@@ -1,4 +1,4 @@
-"""What a finished Job means, as a table: its result, or why there is none and whether another attempt helps."""
+"""The outcome of a finished Job, as a table: its result, or the failure and whether another attempt may help."""
 
 from __future__ import annotations
 
@@ -49,24 +49,24 @@ def reported(outcome: Outcome, reason: str = "Because", **facts: Any) -> JobRun:
 
 KILLED = ended(PodRun("p", "p-uid", exit_code=1))
 TABLE: dict[str, tuple[JobRun, FailureKind, str]] = {
-    "a pod that the cluster took away": (ended(None, disrupted=True), FailureKind.UNCOUNTED, "Preempted"),
-    "a pod that was taken away while it reported": (
+    "a pod that the cluster disrupted": (ended(None, disrupted=True), FailureKind.UNCOUNTED, "Preempted"),
+    "a pod that was disrupted while it reported": (
         dataclasses.replace(reported(Outcome.SUSPENDED), disrupted=True),
         FailureKind.UNCOUNTED,
         "Preempted",
     ),
     "a pod that is gone with its result": (ended(None, RunState.SUCCEEDED), FailureKind.COUNTED, "PodLost"),
     "a pod that is gone with its failure": (ended(None), FailureKind.COUNTED, "PodLost"),
-    "a container that left nothing": (KILLED, FailureKind.COUNTED, "PodKilled"),
+    "a container without a termination message": (KILLED, FailureKind.COUNTED, "PodKilled"),
     "a pod that the kubelet evicted": (
         ended(PodRun("p", "p-uid", evicted="disk")),
         FailureKind.COUNTED,
         "PodEvicted",
     ),
-    "a pod that was told to stop": (reported(Outcome.SUSPENDED), FailureKind.UNCOUNTED, "Interrupted"),
-    "a fault that may pass": (reported(Outcome.RETRYABLE), FailureKind.COUNTED, "Because"),
-    "a fault that stays": (reported(Outcome.FAILED), FailureKind.FINAL, "Because"),
-    "a pod's word that is no reason": (reported(Outcome.FAILED, "two words"), FailureKind.FINAL, "PodKilled"),
+    "a pod that was stopped": (reported(Outcome.SUSPENDED), FailureKind.UNCOUNTED, "Interrupted"),
+    "a transient failure": (reported(Outcome.RETRYABLE), FailureKind.COUNTED, "Because"),
+    "a permanent failure": (reported(Outcome.FAILED), FailureKind.FINAL, "Because"),
+    "a reported text that is no reason": (reported(Outcome.FAILED, "two words"), FailureKind.FINAL, "PodKilled"),
 }
 
 
@@ -92,7 +92,7 @@ def test_a_job_that_has_not_finished_has_no_outcome(state: RunState):
         (RunPhase.TRAIN, {"adapter": ADAPTER}, {"dataset": DATASET}, "an adapter"),
     ],
 )
-def test_a_success_needs_what_its_phase_makes(
+def test_a_success_needs_the_result_of_its_phase(
     phase: RunPhase, complete: dict[str, Any], lacking: dict[str, Any], missing: str
 ):
     run = reported(Outcome.SUCCEEDED, **complete)
@@ -109,8 +109,8 @@ def test_a_preempted_pod_that_had_succeeded_is_a_success():
 
 
 OUT_OF_MEMORY = {
-    "the kernel's word": ended(PodRun("p", "p-uid", exit_code=137, out_of_memory=True)),
-    "the trainer's word": reported(Outcome.RETRYABLE, "OutOfMemory"),
+    "reported by the kernel": ended(PodRun("p", "p-uid", exit_code=137, out_of_memory=True)),
+    "reported by the trainer": reported(Outcome.RETRYABLE, "OutOfMemory"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The status of a FineTuneJob: what a decision may change, and what a pod reports, cleaned of what it may not hold."""
+"""The status of a FineTuneJob: the fields that a decision may change, and a pod's reports without invalid values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tunewright_operator.domain.finetune.status import (
 TIME = "2026-01-01T00:00:00Z"
 
 
-def test_an_update_names_fields_of_the_status_and_none_that_are_derived():
+def test_an_update_has_only_fields_of_the_status_that_are_not_derived():
     fields = AttemptUpdate.__annotations__.keys()
     assert fields < FineTuneJobStatus.model_fields.keys()
     assert FineTuneJobStatus.model_fields.keys() - fields == {"phase", "conditions", "observed_generation"}
@@ -35,7 +35,7 @@ def test_a_number_becomes_a_short_decimal(value: float | None, text: str | None)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e13])
-def test_what_is_no_number_of_a_status_is_left_out(value: float):
+def test_values_that_a_status_cannot_hold_are_left_out(value: float):
     assert format_decimal(value) is None
 
 
@@ -64,6 +64,6 @@ def test_a_finished_training_is_complete_and_expects_no_finish():
     assert finished == ProgressStatus(step=60, total_steps=60, percent=100, train_loss="0.5")
 
 
-def test_a_training_that_was_never_asked_is_as_long_as_its_result_says():
+def test_a_training_whose_progress_was_never_read_has_the_length_of_its_result():
     assert finish_progress(None, last_step=6) == ProgressStatus(step=6, total_steps=6, percent=100)
     assert finish_progress(None, last_step=None) is None

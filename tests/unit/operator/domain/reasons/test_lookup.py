@@ -1,4 +1,4 @@
-"""From a condition's word back to its documented reason."""
+"""From the reason in a condition to its documentation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tunewright_operator.domain.reasons.lookup import find_reason
 from tunewright_operator.domain.reasons.model_server import ModelServerReason
 
 
-def test_a_word_is_looked_up_among_its_kinds_reasons():
+def test_a_reason_is_found_among_those_of_its_kind():
     assert find_reason(FINE_TUNE_JOB, "Starting") is FineTuneJobReason.STARTING
     assert find_reason(MODEL_SERVER, "Starting") is ModelServerReason.STARTING
     assert find_reason(ADAPTER_DEPLOYMENT, "Baking") is AdapterDeploymentReason.BAKING
@@ -23,7 +23,7 @@ def test_the_reasons_of_every_kind_include_the_common_ones():
         assert find_reason(kind, "InternalError") is CommonReason.INTERNAL_ERROR
 
 
-def test_a_word_that_a_pod_reported_has_no_reason_of_the_operators():
+def test_a_reason_that_a_pod_reported_is_none_of_the_operators():
     assert find_reason(FINE_TUNE_JOB, "InvalidRecords") is None
 
 

@@ -1,4 +1,4 @@
-"""Reasons are API: each is a valid word, is documented, and those of the images agree with the images."""
+"""Reasons are API: each is a valid identifier and documented, and those of the images agree with the images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ENUMS: tuple[type[Reason], ...] = (
 
 
 @pytest.mark.parametrize("enum", ENUMS, ids=lambda enum: enum.__name__)
-def test_each_reason_is_a_word_with_a_meaning_and_a_remedy(enum: type[Reason]):
+def test_each_reason_is_an_identifier_with_a_meaning_and_a_remedy(enum: type[Reason]):
     for reason in enum:
         assert re.fullmatch(r"[A-Z][A-Za-z0-9]*", reason.value)
         assert reason.meaning.endswith((".", ")")), reason
@@ -31,7 +31,7 @@ def test_each_reason_is_a_word_with_a_meaning_and_a_remedy(enum: type[Reason]):
         assert str(reason) == reason.value
 
 
-def test_a_pods_word_is_taken_only_when_it_may_stand_in_a_condition():
+def test_a_pods_reason_is_used_only_when_it_is_valid_in_a_condition():
     assert condition_reason("InvalidRecords", FineTuneJobReason.POD_KILLED) == "InvalidRecords"
     for word in ("", "two words", "x" * 200, "<script>", "9lives"):
         assert condition_reason(word, FineTuneJobReason.POD_KILLED) == "PodKilled"

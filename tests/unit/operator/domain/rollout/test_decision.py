@@ -1,4 +1,4 @@
-"""The rollout's decisions, one table for each rule of the state machine."""
+"""The rollout's decisions, one test for each rule of the state machine."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def last(world: RolloutWorld) -> tuple[str, str, str]:
         (Verdict.ERROR, "Promote", "EvaluationError", 0),
     ],
 )
-def test_what_an_evaluations_verdict_does(verdict, policy, reason, candidate_weight):
+def test_the_effect_of_an_evaluations_verdict(verdict, policy, reason, candidate_weight):
     world = at_step(0, onInconclusive=policy)
     world.finish_evaluation(verdict)
     decision = world.settle()
@@ -75,7 +75,7 @@ def test_what_an_evaluations_verdict_does(verdict, policy, reason, candidate_wei
         ("none", Missing(), "ServerNotFound", None),
     ],
 )
-def test_without_a_server_only_what_does_not_need_one_is_decided(word, server, reason, after):
+def test_without_a_server_only_decisions_that_need_none_are_made(word, server, reason, after):
     world = RolloutWorld(SHORT)
     world.promote_first("one")
     world.name_adapter(word)
@@ -86,7 +86,7 @@ def test_without_a_server_only_what_does_not_need_one_is_decided(word, server, r
 
 
 @pytest.mark.parametrize(("reason", "stalled"), [("WaitingForSlot", False), ("SourceNotAllowed", True)])
-def test_a_candidate_that_the_plan_leaves_out_stalls_unless_it_waits_for_a_slot(reason, stalled):
+def test_a_candidate_that_the_plan_excludes_stalls_unless_it_waits_for_a_slot(reason, stalled):
     world = at_step(0)
     situation = world.situation()
     refusal = Refusal(AdapterDeploymentReason(reason), "why")
@@ -96,7 +96,7 @@ def test_a_candidate_that_the_plan_leaves_out_stalls_unless_it_waits_for_a_slot(
     assert (decision.wait.reason, decision.wait.message, decision.wait.stalled) == (reason, "why", stalled)
 
 
-def test_a_selected_job_that_trained_the_stable_adapter_is_remembered_and_not_chosen_again():
+def test_a_selected_job_of_the_stable_adapter_is_recorded_and_not_considered_again():
     world = RolloutWorld(SHORT)
     world.promote_first("one")
     seen = dataclasses.replace(world.situation(), inspection=None)
@@ -130,7 +130,7 @@ def test_a_selected_job_that_trained_the_stable_adapter_is_remembered_and_not_ch
     assert (again.status, again.again, again.wait) == (decision.status, False, None)
 
 
-def test_an_evaluation_without_a_held_out_set_is_not_begun():
+def test_an_evaluation_without_a_held_out_set_does_not_start():
     world = at_step(0)
     del world.body["status"]["candidate"]["evaluationDatasetURI"]
     decision = world.decide()
@@ -140,7 +140,7 @@ def test_an_evaluation_without_a_held_out_set_is_not_begun():
     assert decision.status == world.deployment.status
 
 
-def test_a_first_revision_answers_everybody_or_nobody():
+def test_a_first_revision_answers_no_client_or_all_clients():
     world = RolloutWorld(SHORT)
     world.name_adapter("one")
     world.settle()
@@ -177,11 +177,11 @@ def test_a_weight_counts_only_when_every_ready_pod_reports_the_plan():
     assert "pod-1" in decision.wait.message
     world.pods[1].ready = False
     decision = world.step()
-    assert decision.again, "a pod that clients do not reach holds nothing up"
+    assert decision.again, "a pod that gets no requests does not delay the step"
     assert world.deployment.status.candidate.step == 2
 
 
-def test_no_weight_before_every_ready_pod_has_loaded_the_candidate():
+def test_a_candidate_gets_no_weight_before_every_ready_pod_has_loaded_it():
     world = RolloutWorld([{"setWeight": 20}, {"pause": {}}])
     world.promote_first("one")
     world.pods[1].slow.add(revision_of("two"))
@@ -207,7 +207,7 @@ def test_too_few_answers_in_time_are_inconclusive(policy, outcome):
     assert decision.wait.reason == outcome
 
 
-def test_an_inconclusive_observation_goes_on_when_its_answers_come_late():
+def test_an_inconclusive_observation_continues_when_its_answers_come_late():
     world = at_step(1)
     world.clock.advance(301)
     assert world.settle().wait.reason == "Inconclusive"
@@ -215,7 +215,7 @@ def test_an_inconclusive_observation_goes_on_when_its_answers_come_late():
     assert world.settle().wait.reason == "Baking"
 
 
-def test_a_metrics_schema_that_is_none_is_told_before_anybody_is_asked():
+def test_an_invalid_schema_of_a_metric_is_reported_before_the_evaluation_starts():
     world = RolloutWorld(SHORT)
     world.body["spec"]["evaluation"] = {"metrics": [{"type": "JSONSchema", "schema": {"required": "queue"}}]}
     world.name_adapter("one")
@@ -249,7 +249,7 @@ def test_the_bake_is_watched_and_stable_changes_when_it_ends():
 
 
 @pytest.mark.parametrize(("policy", "end"), [("Rollback", "one"), ("Promote", "two"), ("Pause", "one")])
-def test_a_bake_in_which_nothing_could_be_judged_goes_on_and_undoes_nothing(policy, end):
+def test_a_bake_without_a_judged_answer_continues_and_is_not_rolled_back(policy, end):
     world = at_step(1)
     world.ask(400)
     assert world.settle().wait.reason == "Baking"
@@ -265,10 +265,10 @@ def test_a_bake_in_which_nothing_could_be_judged_goes_on_and_undoes_nothing(poli
     assert "the candidate has 0 of 1 answers judged by OutputContract" in decision.wait.message
     world.ask(1)
     world.settle()
-    assert world.deployment.status.stable.revision == revision_of("two"), "one judged answer is enough to end it"
+    assert world.deployment.status.stable.revision == revision_of("two"), "one judged answer ends the bake"
 
 
-def test_a_break_in_the_bake_brings_the_incumbent_back():
+def test_a_failure_in_the_bake_returns_traffic_to_the_incumbent():
     world = at_step(1)
     world.ask(800)
     world.settle()
@@ -278,7 +278,7 @@ def test_a_break_in_the_bake_brings_the_incumbent_back():
     assert weights(world) == {revision_of("one"): 100}
 
 
-def test_paused_stops_what_moves_forward_and_not_what_protects():
+def test_paused_stops_progress_but_not_rollbacks():
     world = at_step(1)
     world.body["spec"]["paused"] = True
     world.ask(400)
@@ -291,7 +291,7 @@ def test_paused_stops_what_moves_forward_and_not_what_protects():
     assert last(world)[1:] == ("RolledBack", "GuardrailFailed")
 
 
-def test_a_newer_adapter_supersedes_a_candidate_and_its_share_goes_back_first():
+def test_a_newer_adapter_supersedes_a_candidate_after_its_share_went_back():
     world = at_step(1)
     world.name_adapter("three")
     world.settle()
@@ -300,7 +300,7 @@ def test_a_newer_adapter_supersedes_a_candidate_and_its_share_goes_back_first():
     assert weights(world) == {revision_of("one"): 100}
 
 
-def test_an_adapter_that_comes_in_the_bake_waits():
+def test_a_newer_adapter_waits_for_the_end_of_a_bake():
     world = at_step(1)
     world.ask(400)
     world.settle()
@@ -313,7 +313,7 @@ def test_an_adapter_that_comes_in_the_bake_waits():
     assert world.deployment.status.candidate.revision == revision_of("three")
 
 
-def test_the_only_revision_that_answers_is_not_superseded():
+def test_the_only_revision_with_traffic_is_not_superseded():
     world = RolloutWorld(SHORT)
     world.name_adapter("one")
     world.settle()
@@ -324,7 +324,7 @@ def test_the_only_revision_that_answers_is_not_superseded():
     assert weights(world) == {revision_of("one"): 100}
 
 
-def test_a_digest_that_was_rolled_back_needs_a_persons_word():
+def test_a_digest_that_was_rolled_back_needs_a_manual_request():
     world = at_step(0)
     world.finish_evaluation(Verdict.FAIL)
     assert world.settle().wait.reason == "PreviouslyRolledBack"
@@ -336,7 +336,7 @@ def test_a_digest_that_was_rolled_back_needs_a_persons_word():
     assert world.deployment.status.candidate.step == 0
 
 
-def test_a_bake_does_not_begin_again_without_the_incumbents_window():
+def test_a_retry_in_the_bake_does_not_start_the_bake_again():
     world = at_step(1)
     world.ask(400)
     assert world.settle().wait.reason == "Baking"
@@ -348,7 +348,7 @@ def test_a_bake_does_not_begin_again_without_the_incumbents_window():
     assert [notice for notice, _ in world.notices].count("RequestIgnored") == 1
 
 
-def test_a_revision_promoted_last_goes_to_its_bake_at_once_and_only_when_named():
+def test_a_revision_promoted_before_goes_to_its_bake_at_once_when_the_spec_names_it():
     world = at_step(1)
     world.ask(400)
     world.settle()
@@ -359,7 +359,7 @@ def test_a_revision_promoted_last_goes_to_its_bake_at_once_and_only_when_named()
     assert weights(world) == {revision_of("one"): 100}
 
 
-def test_a_rollback_by_annotation_returns_and_stays_though_the_spec_names_the_other():
+def test_a_rollback_by_annotation_stays_although_the_spec_names_another_revision():
     world = at_step(1)
     world.ask(400)
     world.settle()
@@ -396,13 +396,13 @@ def test_a_request_is_handled_once():
     assert world.settle().wait.reason == "Baking"
 
 
-def test_abort_beats_promote():
+def test_abort_takes_precedence_over_promote():
     handled = (HandledRequest(verb=Verb.RETRY, value="r@1", at="2026-01-01T00:00:00Z"),)
     annotations = {f"tunewright.dev/{verb}": "r@1" for verb in ("promote", "abort", "retry")}
     assert [request.verb for request in list_pending(annotations, handled)] == [Verb.ABORT, Verb.PROMOTE]
 
 
-def test_an_annotation_without_a_nonce_is_explained():
+def test_an_annotation_without_a_request_id_is_explained():
     world = at_step(1)
     world.body["metadata"]["annotations"]["tunewright.dev/abort"] = revision_of("two")
     world.settle()
@@ -410,7 +410,7 @@ def test_an_annotation_without_a_nonce_is_explained():
     assert world.deployment.status.candidate is not None
 
 
-def test_a_pause_with_a_time_ends_by_itself():
+def test_a_pause_with_a_time_ends_automatically():
     world = at_step(1, [{"evaluate": {}}, {"pause": {"seconds": 60}}, {"setWeight": 50}, {"pause": {}}])
     assert world.settle().wait.reason == "Pausing"
     world.clock.advance(61)
@@ -422,7 +422,7 @@ OBSERVE: dict[str, Any] = {"observe": {"minRequests": 40, "maxSeconds": 300}}
 
 
 @pytest.mark.parametrize("earlier", [[OBSERVE], [{"pause": {"seconds": 1}}]], ids=["an older window", "no window"])
-def test_a_pause_that_the_spec_turns_into_an_observation_needs_evidence_of_its_own(earlier):
+def test_a_pause_that_becomes_an_observation_needs_new_evidence(earlier):
     steps = [{"evaluate": {}}, {"setWeight": 20}, *earlier, {"pause": {}}, {"setWeight": 50}, {"pause": {}}]
     world = at_step(1, steps)
     world.ask(400)
@@ -438,7 +438,7 @@ def test_a_pause_that_the_spec_turns_into_an_observation_needs_evidence_of_its_o
     assert world.deployment.status.candidate.step == 5
 
 
-def test_steps_that_the_spec_takes_away_leave_a_whole_bake():
+def test_after_removed_steps_the_bake_takes_its_full_time():
     world = at_step(1, [*SHORT, {"setWeight": 99}, {"observe": {"minRequests": 9000, "maxSeconds": 3000}}])
     world.ask(400)
     world.settle()
@@ -452,7 +452,7 @@ def test_steps_that_the_spec_takes_away_leave_a_whole_bake():
     assert world.settle().wait.reason == "Baking"
 
 
-def test_a_pause_that_the_spec_turns_into_a_weight_gets_the_weight():
+def test_a_pause_that_becomes_a_weight_sets_the_weight():
     world = at_step(1, [{"evaluate": {}}, {"setWeight": 20}, {"pause": {}}, {"pause": {}}])
     assert world.settle().wait.reason == "AwaitingPromotion"
     world.body["spec"]["rollout"]["steps"][2] = {"setWeight": 50}
@@ -473,7 +473,7 @@ def test_the_history_is_bounded_and_begins_with_the_newest():
     assert {entry.outcome.value for entry in entries} == {"Superseded"}
 
 
-def test_an_adapter_that_some_replicas_refuse_waits_and_says_which():
+def test_an_adapter_that_some_replicas_refuse_waits_and_the_message_names_them():
     world = RolloutWorld(SHORT)
     world.promote_first("one")
     world.pods[0].broken[revision_of("two")] = "tensor holds NaN"
@@ -489,7 +489,7 @@ def test_an_adapter_that_some_replicas_refuse_waits_and_says_which():
     assert last(world)[1:] == ("RolledBack", "AdapterRefused")
 
 
-def test_a_key_that_opens_nothing_does_not_end_a_sound_adapter():
+def test_wrong_credentials_do_not_end_the_rollout_of_a_good_adapter():
     world = RolloutWorld(SHORT)
     world.promote_first("one")
     two = revision_of("two")

@@ -1,4 +1,4 @@
-"""What is done about the evaluation of a candidate's step, and what it shows."""
+"""The actions on evaluation Jobs, and how an evaluation is shown."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ REPORT = EvaluationReport(verdict=Verdict.PASS, reason="Pass", message="", candi
 
 
 def observe(candidate: dict[str, Any] | None = None, spec: dict[str, Any] | None = None, **facts: Any) -> Situation:
-    """Return a situation with a candidate that waits for its evaluation, but for some fields;
-    `candidate={}`: without one.
+    """Return a situation with a candidate that waits for its evaluation, with some fields changed.
+    `candidate={}` means no candidate.
     """
     status = {} if candidate == {} else {"candidate": STARTED | (candidate or {})}
     return make_situation({"adapter": {"fineTuneJobRef": {"name": "job"}}} | (spec or {}), status, **facts)
@@ -86,21 +86,27 @@ REFUSED = Refusal(Why.RANK_TOO_HIGH, "rank 64")
 @pytest.mark.parametrize(
     ("situation", "actions"),
     [
-        # Which evaluations exist.
-        pytest.param(observe(), [ENSURE], id="the step waits for one"),
+        # Which evaluations are created and removed.
+        pytest.param(observe(), [ENSURE], id="the step needs an evaluation"),
         pytest.param(observe(evaluations=RUNNING), [], id="it runs"),
-        pytest.param(observe(evaluations=BOTH), [REMOVE_OTHER], id="and another one, too"),
-        pytest.param(observe(evaluations=(job("other"),)), [REMOVE_OTHER, ENSURE], id="another one instead"),
+        pytest.param(observe(evaluations=BOTH), [REMOVE_OTHER], id="it runs, and an obsolete one too"),
+        pytest.param(observe(evaluations=(job("other"),)), [REMOVE_OTHER, ENSURE], id="only an obsolete one"),
         pytest.param(
-            observe(evaluations=(job("other", RunState.DELETING),)), [ENSURE], id="another one, on its way out"
+            observe(evaluations=(job("other", RunState.DELETING),)),
+            [ENSURE],
+            id="an obsolete one that is being deleted",
         ),
         pytest.param(observe({}), [], id="no candidate"),
-        pytest.param(observe({}, evaluations=RUNNING), [REMOVE], id="one without a candidate"),
-        pytest.param(observe({"step": 1}, evaluations=RUNNING), [REMOVE], id="one of an earlier step"),
-        pytest.param(observe({"step": 6}, evaluations=RUNNING), [REMOVE], id="one in the bake"),
-        pytest.param(observe({"stepStartedAt": None}, evaluations=RUNNING), [REMOVE], id="one of an earlier try"),
-        pytest.param(observe({"ending": ENDING}, evaluations=RUNNING), [REMOVE], id="one of a withdrawn candidate"),
-        # Who may get a token: it gives access to the base model, too.
+        pytest.param(observe({}, evaluations=RUNNING), [REMOVE], id="an evaluation without a candidate"),
+        pytest.param(observe({"step": 1}, evaluations=RUNNING), [REMOVE], id="an evaluation of an earlier step"),
+        pytest.param(observe({"step": 6}, evaluations=RUNNING), [REMOVE], id="an evaluation in the bake"),
+        pytest.param(
+            observe({"stepStartedAt": None}, evaluations=RUNNING), [REMOVE], id="an evaluation of an earlier try"
+        ),
+        pytest.param(
+            observe({"ending": ENDING}, evaluations=RUNNING), [REMOVE], id="an evaluation of a withdrawn candidate"
+        ),
+        # Without a right to the server there is no token, which would give access to the base model, too.
         pytest.param(observe(server=refusing(alias=REFUSED), evaluations=RUNNING), [REMOVE], id="the alias is refused"),
         pytest.param(
             observe(server=refusing(revisions={"support--two": REFUSED}), evaluations=RUNNING),
@@ -112,33 +118,35 @@ REFUSED = Refusal(Why.RANK_TOO_HIGH, "rank 64")
             [],
             id="another revision is refused",
         ),
-        # Nothing is known: everything stays.
-        pytest.param(observe(server=Unseen(), evaluations=BOTH), [], id="the server was not seen"),
+        # As long as a fact is unknown, nothing changes.
+        pytest.param(observe(server=Unseen(), evaluations=BOTH), [], id="the server was not observed"),
         pytest.param(observe(server=Missing(), evaluations=BOTH), [], id="there is no server"),
-        pytest.param(observe({}, server=Unseen(), evaluations=RUNNING), [REMOVE], id="unseen, and no candidate"),
         pytest.param(
-            observe({"ending": ENDING}, server=Unseen(), evaluations=RUNNING), [REMOVE], id="unseen, and withdrawn"
+            observe({}, server=Unseen(), evaluations=RUNNING), [REMOVE], id="server not observed, no candidate"
+        ),
+        pytest.param(
+            observe({"ending": ENDING}, server=Unseen(), evaluations=RUNNING),
+            [REMOVE],
+            id="server not observed, candidate withdrawn",
         ),
         pytest.param(observe({"evaluationDatasetURI": ""}, evaluations=BOTH), [], id="no held-out set"),
         pytest.param(observe(secret=SecretFacts(exists=False), evaluations=BOTH), [], id="no Secret"),
-        pytest.param(observe(secret=SecretFacts(exists=True)), [], id="the Secret may not be used"),
-        # Request and token.
+        pytest.param(observe(secret=SecretFacts(exists=True)), [], id="the Secret is not allowed"),
+        # Requests and tokens.
         pytest.param(observe(evaluations=(job(),)), [ENSURE], id="its token was never written"),
         pytest.param(observe(evaluations=(job(token_issued_at=issued(299)),)), [], id="its token is valid"),
         pytest.param(observe(evaluations=(job(token_issued_at=issued(300)),)), [RENEW], id="its token will expire"),
-        pytest.param(
-            observe(evaluations=(job(token_issued_at=""),)), [RENEW], id="nobody knows when its token expires"
-        ),
+        pytest.param(observe(evaluations=(job(token_issued_at=""),)), [RENEW], id="the time of its token is not known"),
         pytest.param(observe(evaluations=(job(state=RunState.DELETING),)), [], id="it is being deleted"),
         pytest.param(observe(evaluations=(job(state=RunState.FAILED),)), [], id="it failed"),
         pytest.param(observe(evaluations=(job(report=REPORT),)), [], id="it has reported"),
     ],
 )
-def test_what_is_done_about_evaluations(situation: Situation, actions: list[RolloutAction]):
+def test_actions_on_evaluations(situation: Situation, actions: list[RolloutAction]):
     assert decide(situation, NOW).actions == tuple(actions)
 
 
-def test_the_specs_held_out_set_comes_before_the_jobs():
+def test_the_held_out_set_of_the_spec_takes_precedence():
     (action,) = decide(observe(spec={"evaluation": {"dataset": {"s3": {"uri": "s3://models/own.jsonl"}}}}), NOW).actions
     assert action == EnsureEvaluation(dataclasses.replace(WANTED, dataset_uri="s3://models/own.jsonl"))
 
@@ -147,7 +155,7 @@ def test_the_specs_held_out_set_comes_before_the_jobs():
     "change",
     [{"digest": digest_of("three")}, {"acceptedAt": "2026-01-02T00:00:00Z"}, {"step": 1}, {"stepStartedAt": "x"}],
 )
-def test_another_acceptance_step_or_try_is_another_job(change):
+def test_each_acceptance_step_and_try_has_another_job(change):
     assert evaluation_name("support", observe(change).candidate) != NAME
 
 
@@ -155,7 +163,7 @@ def test_another_acceptance_step_or_try_is_another_job(change):
     ("secret", "reason"),
     [(SecretFacts(exists=False), "SecretNotFound"), (SecretFacts(exists=True), "SecretNotAllowed")],
 )
-def test_a_secret_that_may_not_be_used_stalls_the_evaluation_whatever_it_reported(secret, reason):
+def test_a_secret_that_is_not_allowed_stalls_an_evaluation_that_has_reported(secret, reason):
     decision = decide(observe(secret=secret, evaluations=(job(report=REPORT),)), NOW)
     assert (decision.wait.reason, decision.wait.stalled) == (reason, True)
     assert "spec.storage.secretRef" in decision.wait.message

@@ -1,4 +1,4 @@
-"""What the history of a digest allows it now."""
+"""How the history of a digest decides what it may do."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def entry(word: str, outcome: Outcome, base: str = BASE) -> HistoryEntry:
 @pytest.mark.parametrize(
     ("past", "named", "skips"),
     [
-        pytest.param([entry("one", Outcome.PROMOTED)], True, True, id="promoted, and named by a person"),
+        pytest.param([entry("one", Outcome.PROMOTED)], True, True, id="promoted, and named in the spec"),
         pytest.param([entry("one", Outcome.PROMOTED)], False, False, id="found by a selector"),
         pytest.param([entry("one", Outcome.PROMOTED, OTHER_BASE)], True, False, id="promoted on another base model"),
         pytest.param([entry("two", Outcome.PROMOTED)], True, False, id="another digest was promoted"),
@@ -55,7 +55,7 @@ def test_which_revisions_go_to_their_bake_at_once(past, named, skips):
         ([Outcome.ROLLED_BACK, Outcome.PROMOTED], True),
     ],
 )
-def test_which_digests_need_a_persons_request_to_come_back(past, excluded):
+def test_which_digests_need_a_manual_request_to_return(past, excluded):
     entries = [entry("two", Outcome.ROLLED_BACK), *(entry("one", outcome) for outcome in past)]
     assert history.is_excluded(entries, digest_of("one")) is excluded
 
@@ -63,7 +63,7 @@ def test_which_digests_need_a_persons_request_to_come_back(past, excluded):
 @pytest.mark.parametrize(
     ("limit", "kept"), [(0, ["new"]), (1, ["new"]), (2, ["new", "one"]), (9, ["new", "one", "two"])]
 )
-def test_a_new_entry_comes_first_and_the_oldest_go(limit, kept):
+def test_a_new_entry_comes_first_and_the_oldest_are_dropped(limit, kept):
     past = [entry("one", Outcome.PROMOTED), entry("two", Outcome.PROMOTED)]
     entries = history.add_entry(past, entry("new", Outcome.ABORTED), limit)
     assert [item.revision for item in entries] == [f"support--{word}" for word in kept]

@@ -1,4 +1,4 @@
-"""What is done about the Job that reads an adapter's manifest, and what it shows."""
+"""The actions on the Job that reads an adapter's manifest, and how it is shown."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ NOT_FOUND = PhaseResult(
 @pytest.mark.parametrize(
     ("situation", "actions"),
     [
-        pytest.param(observe(), ["ensure"], id="an address that was never read"),
+        pytest.param(observe(), ["ensure"], id="a URI that was never read"),
         pytest.param(observe(inspection=run(RunState.ACTIVE)), [], id="it is being read"),
         pytest.param(observe(inspection=run(RunState.DELETING)), [], id="its Job is being deleted"),
         pytest.param(observe(inspection=run(RunState.SUCCEEDED, FOUND, ended=900)), [], id="it was read"),
-        pytest.param(observe(inspection=run(RunState.FAILED, NOT_FOUND, ended=299)), [], id="reading failed just now"),
+        pytest.param(observe(inspection=run(RunState.FAILED, NOT_FOUND, ended=299)), [], id="reading failed recently"),
         pytest.param(
             observe(inspection=run(RunState.FAILED, NOT_FOUND, ended=300)), ["delete"], id="reading failed long ago"
         ),
@@ -75,21 +75,21 @@ NOT_FOUND = PhaseResult(
         ),
         pytest.param(observe({"fineTuneJobRef": {"name": "job"}}), [], id="the spec names a job"),
         pytest.param(observe({"fineTuneJobSelector": {}}), [], id="the spec selects jobs"),
-        pytest.param(observe(status={"stable": STABLE}), [], id="the address was read before"),
-        pytest.param(observe({"uri": f"{URI}/"}, {"stable": STABLE}), [], id="it was read under another spelling"),
-        pytest.param(observe({"uri": "s3://models/../x"}), [], id="it is no address"),
+        pytest.param(observe(status={"stable": STABLE}), [], id="the URI was read before"),
+        pytest.param(observe({"uri": f"{URI}/"}, {"stable": STABLE}), [], id="the URI was read in another spelling"),
+        pytest.param(observe({"uri": "s3://models/../x"}), [], id="the URI is invalid"),
         pytest.param(observe(secret=SecretFacts(exists=False)), [], id="there is no Secret"),
-        pytest.param(observe(secret=SecretFacts(exists=True)), [], id="the Secret may not be used"),
+        pytest.param(observe(secret=SecretFacts(exists=True)), [], id="the Secret is not allowed"),
     ],
 )
-def test_what_is_done_about_an_inspection(situation, actions):
+def test_actions_on_an_inspection(situation, actions):
     found = decide(situation, NOW).actions
     (wanted,) = [item.inspection for item in decide(observe(), NOW).actions if isinstance(item, EnsureInspection)]
     expected = {"ensure": EnsureInspection(wanted), "delete": DeleteInspection(REFERENCE)}
     assert found == tuple(expected[name] for name in actions)
 
 
-def test_an_address_has_one_job_however_it_is_written():
+def test_all_spellings_of_a_uri_have_the_same_job():
     first, second = (decide(observe({"uri": uri}), NOW).actions for uri in (URI, f"{URI}/"))
     assert first == second == (EnsureInspection(WantedInspection(first[0].inspection.name, URI)),)
     assert first != decide(observe({"uri": f"{URI}-2"}), NOW).actions
@@ -99,7 +99,7 @@ def test_an_address_has_one_job_however_it_is_written():
 @pytest.mark.parametrize(
     ("situation", "reason", "message", "stalled"),
     [
-        pytest.param(observe(), "InspectingAdapter", URI, False, id="not begun"),
+        pytest.param(observe(), "InspectingAdapter", URI, False, id="not started"),
         pytest.param(observe(inspection=run(RunState.ACTIVE)), "InspectingAdapter", URI, False, id="reading"),
         pytest.param(
             observe(inspection=run(RunState.ACTIVE, waiting="ErrImagePull: no such image")),
@@ -134,14 +134,14 @@ def test_an_address_has_one_job_however_it_is_written():
             "AdapterUnreadable",
             "InvalidURI: spec.adapter.uri",
             True,
-            id="no address",
+            id="an invalid URI",
         ),
         pytest.param(
             observe(secret=SecretFacts(exists=True), inspection=run(RunState.SUCCEEDED, FOUND)),
             "AdapterUnreadable",
             "SecretNotAllowed: spec.storage.secretRef",
             True,
-            id="the Secret may not be used",
+            id="the Secret is not allowed",
         ),
     ],
 )
@@ -151,6 +151,6 @@ def test_what_an_inspection_shows(situation, reason, message, stalled):
     assert message in wait.message
 
 
-def test_what_was_read_becomes_the_candidate():
+def test_the_inspected_adapter_becomes_the_candidate():
     decision = decide(observe(inspection=run(RunState.ACTIVE, FOUND)), NOW)
     assert decision.status.candidate.digest == digest_of("one")

@@ -1,4 +1,4 @@
-"""A rollout and replicas that lack an adapter: for the moment, for good, or until they are replaced."""
+"""A rollout while replicas lack an adapter: for a short time, permanently, or until the replicas are replaced."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TWO = revision_of("two")
 
 
 def start(**rollout: Any) -> RolloutWorld:
-    """Return a world with `one` stable and `two` in its bake."""
+    """Return a world with `one` as stable and `two` in its bake."""
     world = RolloutWorld(STEPS, **rollout)
     world.promote_first("one")
     world.name_adapter("two")
@@ -49,7 +49,7 @@ def test_a_bake_does_not_end_while_a_replica_lacks_the_candidate(policy):
     assert stable(world) == TWO
 
 
-def test_a_person_may_end_a_bake_that_a_replica_holds_up():
+def test_a_manual_promotion_ends_a_bake_although_a_replica_lacks_the_adapter():
     world = start()
     world.pods[0].retrying[TWO] = "s3://models/team/two: access denied"
     world.pods[0].restart(world.plan)
@@ -58,7 +58,7 @@ def test_a_person_may_end_a_bake_that_a_replica_holds_up():
     assert stable(world) == TWO
 
 
-def test_a_rank_that_running_replicas_were_not_started_for_waits_for_their_replacement():
+def test_a_candidate_with_a_rank_over_that_of_all_replicas_waits_for_new_replicas():
     world = RolloutWorld(STEPS)
     world.promote_first("one")
     for pod in world.pods:
@@ -74,7 +74,7 @@ def test_a_rank_that_running_replicas_were_not_started_for_waits_for_their_repla
     assert world.settle().wait.reason == "Evaluating"
 
 
-def test_a_rank_that_some_replicas_were_not_started_for_ends_no_candidate_that_the_others_refuse():
+def test_a_candidate_is_not_ended_while_some_replicas_refuse_only_its_rank():
     world = RolloutWorld(STEPS)
     world.promote_first("one")
     for pod in world.pods:
@@ -88,14 +88,14 @@ def test_a_rank_that_some_replicas_were_not_started_for_ends_no_candidate_that_t
 
 @pytest.fixture
 def world(monkeypatch) -> RolloutWorld:
-    """A world in which `copy` has the digest of `two`."""
+    """Return a world in which the adapter `copy` has the digest of `two`."""
     monkeypatch.setattr(
         "support.worlds.rollout_world.digest_of", lambda word: digest_of({"copy": "two"}.get(word, word))
     )
     return RolloutWorld(STEPS)
 
 
-def test_a_refused_candidate_is_read_from_where_the_same_adapter_was_copied(world):
+def test_a_candidate_with_a_refused_uri_is_loaded_from_an_allowed_copy(world):
     world.promote_first("one")
     world.server = restrict(world, "s3://models/team/one", "s3://models/team/copy")
     world.name_adapter("two")
@@ -105,7 +105,7 @@ def test_a_refused_candidate_is_read_from_where_the_same_adapter_was_copied(worl
     assert {entry.uri for entry in world.plan.adapters} == {"s3://models/team/one", "s3://models/team/copy"}
 
 
-def test_a_stable_revision_follows_its_adapter_to_another_bucket(world):
+def test_a_stable_revision_with_a_refused_uri_is_loaded_from_an_allowed_copy(world):
     world.promote_first("two")
     world.server = restrict(world, "s3://models/team/copy")
     world.settle()
@@ -117,7 +117,7 @@ def test_a_stable_revision_follows_its_adapter_to_another_bucket(world):
     assert world.deployment.status.candidate is None
 
 
-def test_an_address_that_works_is_kept(world):
+def test_an_allowed_uri_is_kept(world):
     world.promote_first("two")
     world.server = restrict(world, "s3://models/team/two")
     world.name_adapter("copy")
@@ -127,5 +127,5 @@ def test_an_address_that_works_is_kept(world):
 
 
 def restrict(world: RolloutWorld, *prefixes: str) -> Any:
-    """Return the server with another list of addresses."""
+    """Return the server with other allowed URIs."""
     return type(world.server)(**{**vars(world.server), "sources": SourcePolicy("serving", prefixes)})

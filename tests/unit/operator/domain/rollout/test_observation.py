@@ -1,4 +1,4 @@
-"""What an observation shows of its server."""
+"""Whether replicas have converged, according to an observation of their server."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def seen(*pods: PodView, targets: dict[str, int] | None = None) -> Seen:
         pytest.param(seen(pod(2)), True, id="every ready pod has the plan"),
         pytest.param(seen(pod(2), pod(1)), False, id="one has an older plan"),
         pytest.param(seen(pod(2), pod(1, ready=False)), True, id="one that is not ready has an older plan"),
-        pytest.param(seen(pod(2), targets={"support--one": 100}), False, id="the plan routes otherwise"),
+        pytest.param(seen(pod(2), targets={"support--one": 100}), False, id="the plan has other weights"),
         pytest.param(seen(pod(2, ready=False)), False, id="no pod is ready"),
         pytest.param(seen(), False, id="there is no pod"),
-        pytest.param(Unseen(), False, id="the server was not seen"),
+        pytest.param(Unseen(), False, id="the server was not observed"),
         pytest.param(Missing(), False, id="there is no server"),
     ],
 )
-def test_when_the_replicas_route_as_the_status_says(server, converged):
+def test_when_the_replicas_route_by_the_weights_in_the_status(server, converged):
     assert make_situation(server=server).converged is converged

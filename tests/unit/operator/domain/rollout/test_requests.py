@@ -1,4 +1,4 @@
-"""What a person's `rollback` and `retry` do while something else is on its way."""
+"""The effect of the annotations `rollback` and `retry` during another rollout."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STEPS = [{"evaluate": {}}, {"setWeight": 20}, {"observe": {"minRequests": 40, "m
 
 @pytest.fixture
 def world() -> RolloutWorld:
-    """A world with `two` stable and `one` stable before it."""
+    """Return a world with `two` as stable, and `one` as stable before it."""
     world = RolloutWorld(STEPS)
     world.promote_first("one")
     world.promote_first("two")
@@ -42,7 +42,7 @@ def ignored(world: RolloutWorld) -> list[str]:
     return [message for reason, message in world.notices if reason == "RequestIgnored"]
 
 
-def test_a_rollback_in_a_canary_sticks_though_the_spec_names_the_candidate(world):
+def test_a_rollback_in_a_canary_stays_although_the_spec_names_the_candidate(world):
     to_canary(world, "three")
     world.annotate("rollback", "one")
     assert world.settle().wait.reason == "Baking"
@@ -54,20 +54,20 @@ def test_a_rollback_in_a_canary_sticks_though_the_spec_names_the_candidate(world
     assert shares(world) == {revision_of("one"): 100}
 
 
-def test_a_rollback_in_a_canary_to_one_that_goes_all_steps_is_not_superseded_by_the_canary(world):
+def test_a_rollback_that_takes_all_steps_is_not_superseded_by_the_canary(world):
     world.annotate("rollback", "one")
     world.settle()
     world.clock.advance(121)
     world.settle()
     to_canary(world, "three")
-    world.annotate("rollback", "two", "2")  # Its last end was that rollback: it is evaluated again.
+    world.annotate("rollback", "two", "2")  # It was rolled back last, so it is evaluated again.
     world.settle()
     candidate = world.deployment.status.candidate
     assert (candidate.revision, candidate.step) == (revision_of("two"), 0)
     assert shares(world) == {revision_of("one"): 100}
 
 
-def test_a_rollback_that_is_asked_for_twice_does_not_give_requests_back_to_what_is_fled(world):
+def test_a_second_request_for_a_rollback_does_not_return_traffic_to_the_revision_rolled_back(world):
     world.annotate("rollback", "one")
     assert world.settle().wait.reason == "Baking"
     world.annotate("rollback", "one", "2")
@@ -76,7 +76,7 @@ def test_a_rollback_that_is_asked_for_twice_does_not_give_requests_back_to_what_
     assert "is already the candidate" in ignored(world)[-1]
 
 
-def test_a_retry_of_what_the_spec_does_not_name_says_so_and_forgets_no_refusal(world):
+def test_a_retry_of_a_revision_that_the_spec_does_not_name_is_ignored(world):
     world.name_adapter("three")
     world.settle()
     world.finish_evaluation(Verdict.FAIL)
@@ -90,7 +90,7 @@ def test_a_retry_of_what_the_spec_does_not_name_says_so_and_forgets_no_refusal(w
     assert world.settle().wait.reason == "PreviouslyRolledBack"
 
 
-def test_a_retry_works_when_what_the_spec_names_was_refused_too(world):
+def test_a_retry_works_after_a_rollback_from_the_revision_that_the_spec_names(world):
     world.name_adapter("three")
     world.settle()
     world.finish_evaluation(Verdict.FAIL)

@@ -1,4 +1,4 @@
-"""`decide` as a table: what is observed of a ModelServer, and what is done about it."""
+"""`decide` as a table: an observation of a ModelServer, and the actions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def states(a: int = 3, b: int = 3, status: PlanStatus = PlanStatus.APPLIED) -> d
 
 
 def single(*, surge: int = 0, ready: int = 1, changed: bool = True) -> ServerObservation:
-    """A server of one replica, whose template has changed."""
+    """Return a server with one replica, whose template has changed."""
     server = make_model_server(replicas=1, updateStrategy={"maxSurge": surge, "maxUnavailable": 1 - surge})
     deployment = DeploymentFacts(replicas=1, ready_replicas=ready)
     return see(server, deployment=deployment, template_changed=changed, pods=PODS[:1], states={"a": make_state("a")})
@@ -50,7 +50,7 @@ def single(*, surge: int = 0, ready: int = 1, changed: bool = True) -> ServerObs
 NEW = {"deployment": None, "pods": (), "states": {}, "plan": PlanFacts()}
 """A server that was created just now."""
 ROWS: dict[str, tuple[ServerObservation, list[Any]]] = {
-    "all is as it should be: objects are applied again, against drift": (see(), [APPLY]),
+    "nothing has changed: objects are applied again to correct drift": (see(), [APPLY]),
     "no signing key": (see(has_signing_key=False, states={}), [CreateSigningKey()]),
     "a new server": (see(make_model_server(status={}), **NEW), [APPLY, WRITE_1]),
     "a new server without its Secret has a plan and no pods": (
@@ -68,18 +68,18 @@ ROWS: dict[str, tuple[ServerObservation, list[Any]]] = {
         [PushPlan()],
     ),
     "a serving server whose base model is gone": (see(base_model=None), []),
-    "another template, with another pod to answer": (see(template_changed=True), [APPLY]),
+    "another template, and another pod serves": (see(template_changed=True), [APPLY]),
     "another template for the only pod": (single(), [HOLD]),
-    "another template for the only pod, with room for a second one": (single(surge=1), [APPLY]),
+    "another template for the only pod, with surge": (single(surge=1), [APPLY]),
     "another template for the only pod, which is not ready": (single(ready=0), [APPLY]),
     "the same template for the only pod": (single(changed=False), [APPLY]),
-    "another template for a Deployment that is not there": (
+    "another template for a missing Deployment": (
         dataclasses.replace(single(), deployment=None),
         [APPLY],
     ),
     "a deleted plan is written above the status": (see(plan=PlanFacts()), [APPLY, WRITE_4, PushPlan()]),
     "a plan that is signed by an earlier key": (see(plan=PlanFacts(PLAN)), [APPLY, WRITE_3]),
-    "a restored older plan is overtaken": (
+    "a restored older plan is replaced by a higher generation": (
         see(plan=PlanFacts(PLAN.updated(generation=2), is_signed=True)),
         [APPLY, WRITE_4, PushPlan()],
     ),
@@ -90,12 +90,12 @@ ROWS: dict[str, tuple[ServerObservation, list[Any]]] = {
     "a conflict in a pod": (see(states=states(status=PlanStatus.CONFLICT)), [APPLY, WRITE_4, PushPlan()]),
     "a pod that lags": (see(states=states(b=2)), [APPLY, PushPlan()]),
     "a pod that has no plan": (see(states=states(a=0, status=PlanStatus.NONE)), [APPLY, PushPlan()]),
-    "a pod that refused the plan is not asked again": (see(states=states(status=PlanStatus.REFUSED)), [APPLY]),
-    "a pod that does not answer is not offered a plan": (
+    "a pod that refused the plan does not get it again": (see(states=states(status=PlanStatus.REFUSED)), [APPLY]),
+    "a pod that does not answer gets no plan": (
         see(plan=PlanFacts(PLAN.updated(generation=2), is_signed=True), states={}),
         [APPLY, WRITE_4],
     ),
-    "a plan's ConfigMap that belongs to another is neither written nor pushed": (
+    "a plan's ConfigMap of another owner is neither written nor pushed": (
         see(plan=PlanFacts(problem=TAKEN), states=states(b=2)),
         [APPLY],
     ),
@@ -120,7 +120,7 @@ def test_decide(observation: ServerObservation, actions: list[Any]):
         (see(secret=NO_SECRET, has_signing_key=False), "SecretNotFound"),
     ],
 )
-def test_what_keeps_a_server_from_being_made_is_reported(observation: ServerObservation, reason: str | None):
+def test_the_problem_that_prevents_a_server_is_reported(observation: ServerObservation, reason: str | None):
     problem = decide(observation).problem
     assert (problem and problem.reason.value) == reason
 
@@ -150,16 +150,16 @@ def test_a_tenant_that_cannot_be_read_keeps_its_route():
     later = see(tenants=(tenant(readable=False),), plan=PlanFacts(plan, is_signed=True), states=states(a=4, b=4))
     assert decide(later).actions == (APPLY,)
     stranger = decide(see(tenants=(tenant(readable=False),)))
-    assert stranger.actions == (APPLY,), "one that was never served gets no route"
+    assert stranger.actions == (APPLY,), "a tenant that was never served gets no route"
 
 
-def test_without_a_decided_plan_nothing_is_known_of_refusals():
+def test_without_a_decided_plan_refusals_are_unknown():
     assert decide(see(plan=PlanFacts(problem=TAKEN))).refusals is None
     assert decide(see(make_model_server(status={}), base_model=None, **NEW)).refusals is None
     assert decide(see()).refusals == {}
 
 
-def test_a_server_whose_base_model_is_gone_serves_the_weights_that_its_pods_run():
+def test_a_server_without_its_base_model_continues_with_the_weights_of_its_pods():
     decision = decide(see(base_model=None, tenants=(tenant(),)))
     (plan,) = [action.plan for action in decision.actions if isinstance(action, WritePlan)]
     assert plan.base_model_digest == BASE_DIGEST

@@ -1,4 +1,4 @@
-"""The serving plan as a pure function: who owns an alias, what is loaded, what is routed, and when it changes."""
+"""The serving plan as a pure function: the owner of an alias, loaded adapters, routes, and when it changes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def at(plan: ServingPlan, **in_flight: int) -> PodReport:
 @pytest.mark.parametrize(
     ("status", "conflict"), [("Applied", False), ("None", False), ("PlanConflict", True), ("PlanRefused", False)]
 )
-def test_what_is_taken_from_a_pods_state(status, conflict):
+def test_the_report_from_a_pods_state(status, conflict):
     loaded = AdapterState(name="support--1", digest=digest_of("one"), phase="Loaded", in_flight=3)
     state = PodState(pod_uid="p", boot_id="b", plan_generation=7, plan_status=status, adapters=(loaded,))
     assert report_pod(state) == PodReport(7, in_flight={"support--1": 3}, conflict=conflict)
@@ -70,7 +70,7 @@ def test_the_first_plan_has_generation_1_and_an_equal_one_is_not_written():
     ("status_generation", "pod_generations", "expected"),
     [(0, [], 6), (9, [], 10), (0, [7, 12], 13), (9, [12], 13), (5, [5], 6)],
 )
-def test_the_next_generation_is_above_all_that_anybody_knows(status_generation, pod_generations, expected):
+def test_the_next_generation_is_above_all_known_ones(status_generation, pod_generations, expected):
     previous = build_plan(SERVER, [], None, []).plan.model_copy(update={"generation": 5})
     pods = [PodReport(generation) for generation in pod_generations]
     decision = build_plan(SERVER, [tenant(stable=revision("one", 100))], previous, pods, status_generation)
@@ -84,7 +84,7 @@ def test_equal_content_gets_a_new_generation_when_a_pod_is_ahead_or_in_conflict(
     assert not build_plan(SERVER, [], plan, [PodReport(1)]).changed
 
 
-def test_a_deployment_that_cannot_be_read_keeps_its_route_and_all_that_its_namespace_has_loaded():
+def test_an_unreadable_deployment_keeps_its_route_and_the_loaded_adapters_of_its_namespace():
     serving = tenant(stable=revision("one", 80), candidate=revision("two", 20), salt="rollout")
     before = build_plan(SERVER, [serving], None, []).plan
     kept = keep_tenant(Metadata(name="a", namespace="team", uid="uid-a"), before, namespace_allowed=True)
@@ -97,7 +97,7 @@ def test_a_deployment_that_cannot_be_read_keeps_its_route_and_all_that_its_names
     assert keep_tenant(Metadata(name="new", namespace="team", uid="uid-new"), before, namespace_allowed=True) is None
 
 
-def test_a_deployment_that_cannot_be_read_keeps_no_slot_of_its_neighbours():
+def test_an_unreadable_deployment_keeps_no_slot_of_another_deployment():
     both = [tenant(stable=revision("one", 100)), tenant("n", "other", stable=revision("two", 100, "other"))]
     before = build_plan(SERVER, both, None, []).plan
     kept = keep_tenant(Metadata(name="a", namespace="team", uid="uid-a"), before, namespace_allowed=True)
@@ -107,7 +107,7 @@ def test_a_deployment_that_cannot_be_read_keeps_no_slot_of_its_neighbours():
     assert names(after) == {revision_of("one"), revision_of("three", "other")}
 
 
-def test_a_deployment_that_cannot_be_read_is_still_bound_by_what_the_servers_owner_allows():
+def test_an_unreadable_deployment_still_needs_the_servers_permission():
     before = build_plan(SERVER, [tenant(stable=revision("one", 100))], None, []).plan
     metadata = Metadata(name="a", namespace="team", uid="uid-a")
     kept = keep_tenant(metadata, before, namespace_allowed=True)
@@ -115,8 +115,8 @@ def test_a_deployment_that_cannot_be_read_is_still_bound_by_what_the_servers_own
     decision = build_plan(narrowed, [kept], before, [at(before)])
     assert targets(decision.plan) == {}
     assert names(build_plan(narrowed, [kept], decision.plan, [at(decision.plan)]).plan) == set()
-    barred = keep_tenant(metadata, before, namespace_allowed=False)
-    decision = build_plan(SERVER, [barred], before, [at(before)])
+    excluded = keep_tenant(metadata, before, namespace_allowed=False)
+    decision = build_plan(SERVER, [excluded], before, [at(before)])
     assert decision.plan.routes == ()
     assert decision.refusals["uid-a"].alias.reason == "ServerNotAllowed"
 
@@ -134,7 +134,7 @@ def test_a_candidate_without_weight_is_loaded_and_is_no_target():
     assert targets(plan) == {revision_of("one"): 100}
 
 
-def test_both_revisions_that_answer_or_are_returned_to_keep_their_slots_in_a_full_server():
+def test_stable_and_a_candidate_with_weight_keep_their_slots_in_a_full_server():
     full = make_server(max_adapters=1, rollout_slots=0)
     for weight in (0, 50):
         both = tenant(stable=revision("one", weight), candidate=revision("two", 100 - weight))
@@ -143,7 +143,7 @@ def test_both_revisions_that_answer_or_are_returned_to_keep_their_slots_in_a_ful
         assert decision.refusals == {}
 
 
-def test_the_last_slot_goes_to_the_next_revision_of_an_alias_before_the_first_of_another():
+def test_the_last_slot_goes_to_a_known_alias_before_a_new_one():
     server = make_server(max_adapters=2, rollout_slots=0)
     first = tenant("b", "other", created="2025-01-01T00:00:00Z", candidate=revision("three", alias="other"))
     next_one = tenant("a", stable=revision("one", 100), candidate=revision("two"))
@@ -161,18 +161,18 @@ def test_an_alias_without_any_weight_keeps_an_empty_route():
     assert names(plan) == {revision_of("one")}
 
 
-def test_a_lone_candidate_does_not_inherit_the_share_of_a_refused_incumbent():
+def test_a_candidate_does_not_get_the_share_of_a_refused_incumbent():
     foreign = revision("one", 90, uri="s3://models/other/one")
     plan = build_plan(SERVER, [tenant(stable=foreign, candidate=revision("two", 10))], None, []).plan
     assert targets(plan) == {}
 
 
-def test_an_adapter_leaves_only_after_its_route_everywhere_and_its_requests():
+def test_an_adapter_leaves_after_all_pods_stopped_routing_to_it_and_its_requests_ended():
     both = build_plan(SERVER, [tenant(stable=revision("one", 50), candidate=revision("two", 50))], None, []).plan
     alone = [tenant(stable=revision("one", 100))]
     unrouted = build_plan(SERVER, alone, both, [at(both), at(both)])
     assert targets(unrouted.plan) == {revision_of("one"): 100}
-    assert revision_of("two") in names(unrouted.plan), "the plan before routed to it"
+    assert revision_of("two") in names(unrouted.plan), "the previous plan routed to it"
     lagging = build_plan(SERVER, alone, unrouted.plan, [at(unrouted.plan), at(both)])
     assert not lagging.changed, "a pod still routes to it"
     draining = build_plan(SERVER, alone, unrouted.plan, [at(unrouted.plan, two=1), at(unrouted.plan)])
@@ -194,7 +194,7 @@ def test_an_unowned_alias_goes_to_the_oldest_then_namespace_then_name():
     assert build_plan(SERVER, same, None, []).plan.routes[0].owner_uid == "uid-c"
 
 
-def test_an_owner_keeps_its_alias_against_an_older_claim_until_it_lets_go():
+def test_an_owner_keeps_its_alias_against_an_older_claim_until_it_is_deleted():
     owner = tenant("new", created="2026-01-05T00:00:00Z", stable=revision("one", 100))
     plan = build_plan(SERVER, [owner], None, []).plan
     older = tenant("old", created="2026-01-01T00:00:00Z")
@@ -210,7 +210,7 @@ def test_an_owner_keeps_its_alias_against_an_older_claim_until_it_lets_go():
         (tenant(alias="a--b"), "InvalidModelName"),
     ],
 )
-def test_a_claim_that_may_not_be(claimant, reason):
+def test_a_claim_that_is_refused(claimant, reason):
     decision = build_plan(SERVER, [claimant], None, [])
     assert decision.refusals["uid-a"].alias.reason == reason
     assert decision.plan.routes == ()
@@ -227,7 +227,7 @@ def test_a_claim_that_may_not_be(claimant, reason):
         ({"base_model_digest": "sha256:" + "0" * 64}, "BaseModelMismatch"),
     ],
 )
-def test_a_revision_that_may_not_be_loaded(changes, reason):
+def test_a_revision_that_is_refused(changes, reason):
     bad = revision("two", **changes)
     decision = build_plan(SERVER, [tenant(stable=revision("one", 100), candidate=bad)], None, [])
     assert decision.refusals["uid-a"].revisions[bad.name].reason == reason
@@ -235,7 +235,7 @@ def test_a_revision_that_may_not_be_loaded(changes, reason):
     assert targets(decision.plan) == {revision_of("one"): 100}
 
 
-def test_without_sources_only_the_servers_own_namespace_serves():
+def test_without_sources_only_deployments_of_the_servers_namespace_are_served():
     server = dataclasses.replace(SERVER, sources=SourcePolicy("serving"))
     own = tenant("own", alias="own", namespace="serving", stable=revision("one", 100, "own", uri="s3://any/where"))
     foreign = tenant("foreign", alias="foreign", stable=revision("two", 100, "foreign"))
@@ -246,7 +246,7 @@ def test_without_sources_only_the_servers_own_namespace_serves():
     ]
 
 
-def test_the_plan_carries_the_rule_for_the_pods_own_check():
+def test_the_plan_has_the_sources_that_the_pods_check():
     plan = build_plan(SERVER, [tenant(stable=revision("one", 100))], None, []).plan
     assert [(source.namespace, source.uri_prefix) for source in plan.adapter_sources] == [("team", "s3://models/team")]
 
@@ -272,7 +272,7 @@ def test_candidates_wait_for_slots_in_the_order_of_their_age():
     decision = build_plan(server, [young, old], None, [])
     assert names(decision.plan) == {revision_of("1", "a"), revision_of("1", "b"), revision_of("2", "b")}
     assert decision.refusals["uid-a"].revisions[revision_of("2", "a")].reason == "WaitingForSlot"
-    # The one that has its slot keeps it, whatever comes.
+    # A candidate that has a slot keeps it.
     oldest = dataclasses.replace(young, claim=dataclasses.replace(young.claim, created_at="2025-01-01T00:00:00Z"))
     assert names(build_plan(server, [oldest, old], decision.plan, []).plan) == names(decision.plan)
 
@@ -280,7 +280,7 @@ def test_candidates_wait_for_slots_in_the_order_of_their_age():
 def test_slots_go_to_routed_draining_candidate_new_in_that_order():
     requests = [SlotRequest(standing.name, standing) for standing in reversed(Standing)]
     assert grant_slots(requests, 3) == {"ROUTED", "DRAINING", "LOADED_CANDIDATE"}
-    assert grant_slots(requests, 0) == {"ROUTED", "DRAINING"}, "nothing that is in the servers is evicted"
+    assert grant_slots(requests, 0) == {"ROUTED", "DRAINING"}, "adapters that servers use are not evicted"
 
 
 def nest(depth: int) -> dict[str, Any]:
@@ -305,7 +305,7 @@ def nest(depth: int) -> dict[str, Any]:
     ],
     ids=["unreadable", "unwritable", "large", "number", "type", "required", "dialect", "newer", "nowhere"],
 )
-def test_a_contract_that_no_pod_could_read_stops_its_own_candidate_only(schema, why):
+def test_an_unreadable_contract_stops_only_its_own_candidate(schema, why):
     asked = tenant(
         stable=revision("one", 80), candidate=revision("two", 20), output_contract=OutputContract(json_schema=schema)
     )
@@ -329,11 +329,11 @@ def test_a_contract_that_no_pod_could_read_stops_its_own_candidate_only(schema, 
         {"allOf": [{"type": "object"}, {"$ref": "#/allOf/0"}]},
     ],
 )
-def test_a_schema_that_only_looks_odd_is_taken(schema):
+def test_an_unusual_but_valid_schema_is_accepted(schema):
     assert explain_bad_schema(schema) is None
 
 
-def test_a_candidate_that_is_refused_in_its_bake_leaves_the_incumbent_to_answer():
+def test_after_a_refusal_in_the_bake_the_incumbent_gets_all_traffic():
     asked = tenant(stable=revision("one", 0), candidate=revision("two", 100, rank=512))
     assert targets(build_plan(SERVER, [asked], None, []).plan) == {revision_of("one"): 100}
 
@@ -351,7 +351,7 @@ def test_the_newest_deployment_is_refused_when_the_plan_grows_too_large():
     assert len(decision.plan.to_json().encode()) * 4 // 3 <= MAX_PLAN_BYTES
 
 
-def test_a_contract_that_grows_pushes_out_no_smaller_one():
+def test_a_contract_that_grows_does_not_displace_smaller_ones():
     def grown(size: int) -> list[Tenant]:
         contracts = {index: OutputContract(json_schema={"description": "x" * size}) for index in range(44)}
         contracts |= {index: OutputContract(max_tokens=9) for index in range(44, 50)}
@@ -365,4 +365,4 @@ def test_a_contract_that_grows_pushes_out_no_smaller_one():
     decision = build_plan(server, grown(16_000), first.plan, [at(first.plan)])
     refused = {uid for uid, found in decision.refusals.items() if found.alias}
     assert refused
-    assert refused <= {f"uid-t{index}" for index in range(44)}, "the six small ones are the newest and stay"
+    assert refused <= {f"uid-t{index}" for index in range(44)}, "the six small ones stay although they are the newest"

@@ -1,4 +1,4 @@
-"""A server's Deployment and pods, read from what the API server holds."""
+"""Facts about a server's Deployment and pods, from bodies of the API server."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_deployments_facts(status: dict[str, Any], facts: DeploymentFacts):
 
 
 @pytest.mark.parametrize("deployment", [None, owned(None), owned("another")])
-def test_a_deployment_that_another_controls_is_none_of_ours(deployment: dict[str, Any] | None):
+def test_a_deployment_of_another_controller_is_ignored(deployment: dict[str, Any] | None):
     assert read_deployment(SERVER, deployment) is None
     assert find_own_pods(SERVER, deployment, [], []) == ()
 

@@ -1,5 +1,5 @@
-"""How a ModelServer is after its actions:
-one headline, at most one of Stalled and Reconciling, and when to reconcile again.
+"""The status of a ModelServer: the Ready condition, at most one of Stalled and Reconciling,
+and when to reconcile again.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ NO_PODS: dict[str, Any] = {"pods": (), "states": {}}
 STARTING = {"pods": PODS[:1], "states": {"a": make_state("a")}}
 
 
-def tell(observation: ServerObservation, **outcome: Any) -> ServerReport:
+def describe(observation: ServerObservation, **outcome: Any) -> ServerReport:
     done = {"plan": observation.plan.plan, "states": observation.states, **outcome}
     return report(observation, decide(observation), ServerOutcome(**done), NOW)
 
 
-def conditions(told: ServerReport) -> dict[str, tuple[str, str]]:
-    return {item.type: (item.status, item.reason) for item in told.status.conditions}
+def conditions(report: ServerReport) -> dict[str, tuple[str, str]]:
+    return {item.type: (item.status, item.reason) for item in report.status.conditions}
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def conditions(told: ServerReport) -> dict[str, tuple[str, str]]:
     ],
 )
 def test_conditions(observation: ServerObservation, outcome: dict[str, Any], expected: dict[str, tuple[str, str]]):
-    assert conditions(tell(observation, **outcome)) == expected
+    assert conditions(describe(observation, **outcome)) == expected
 
 
 def busy_tenant() -> ObservedTenant:
@@ -106,7 +106,7 @@ def busy_tenant() -> ObservedTenant:
     ],
 )
 def test_when_to_reconcile_again(observation: ServerObservation, outcome: dict[str, Any], seconds: float):
-    assert tell(observation, **outcome).reconcile_after_seconds == seconds
+    assert describe(observation, **outcome).reconcile_after_seconds == seconds
 
 
 def test_the_status_counts_pods_and_adapters():
@@ -131,8 +131,8 @@ def test_the_status_counts_pods_and_adapters():
         )
         for pod in PODS
     }
-    told = tell(see(), plan=plan, states=states)
-    status = told.status
+    report = describe(see(), plan=plan, states=states)
+    status = report.status
     assert status.adapters is not None
     assert (status.adapters.desired, status.adapters.converged) == (2, 1)
     assert (status.replicas, status.ready_replicas, status.observed_generation) == (2, 2, 7)
@@ -146,10 +146,10 @@ def test_the_status_counts_pods_and_adapters():
     assert (failure.name, failure.reason, failure.message) == (failed, "PreflightFailed", "tensor holds Inf")
     assert status.plan is not None
     assert (status.plan.generation, status.plan.hash) == (3, plan.content_hash())
-    assert [view.uid for view in told.pods] == ["a", "b"]
+    assert [view.uid for view in report.pods] == ["a", "b"]
 
 
 def test_the_last_known_plan_stays_in_the_status():
-    status = tell(see(), plan=None).status
+    status = describe(see(), plan=None).status
     assert status.plan is not None
     assert status.plan.generation == 3
