@@ -1,4 +1,4 @@
-"""Folders for tests of the development tools."""
+"""Temporary folders for tests of the development tools."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ import ssl
 from tunewright_dev import certificates
 
 
-def test_an_interrupted_certificate_is_made_again(paths):
+def test_an_incomplete_certificate_is_created_again(paths):
     authority = certificates.ensure_authority(paths.pki, "ca")
     authority.certificate.unlink()
     again = certificates.ensure_authority(paths.pki, "ca")

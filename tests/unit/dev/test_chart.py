@@ -1,4 +1,4 @@
-"""The upload of the demo's models: one Job, which is run again when it failed."""
+"""The upload of the demo's models: one Job, which runs again after a failure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RUNNING = {"status": {"active": 1}}
 
 
 class Cluster:
-    """A kubectl: the answers to `get job` in turn, and how often `wait` ends without the condition."""
+    """A fake kubectl: the answers to `get job` in turn, and how many times `wait` ends without the condition."""
 
     def __init__(self, *jobs, waits=0, has_log=True):
         self._jobs = list(jobs)
@@ -48,25 +48,25 @@ class Cluster:
         (FAILED, ["delete", f"apply {NAME}", "wait"]),
     ],
 )
-def test_a_job_that_failed_is_run_again(before, did):
+def test_a_failed_job_runs_again(before, did):
     cluster = Cluster(before)
     chart.upload_models(cluster, IMAGE)
     assert cluster.did == did
 
 
-def test_one_that_takes_long_is_waited_for():
+def test_a_job_that_takes_long_is_waited_for():
     cluster = Cluster(None, RUNNING, RUNNING, waits=2)
     chart.upload_models(cluster, IMAGE)
     assert cluster.did == [f"apply {NAME}", "wait", "wait", "wait"]
 
 
-def test_one_that_fails_ends_the_wait_and_its_log_is_named():
+def test_a_job_that_fails_ends_the_wait_and_its_log_is_named():
     cluster = Cluster(None, FAILED, waits=1)
     with pytest.raises(DevError, match=rf"kubectl -n object-store logs job/{NAME}.*\n.*AccessDenied"):
         chart.upload_models(cluster, IMAGE)
 
 
-def test_a_failure_without_a_log_is_still_told():
+def test_a_failure_without_a_log_is_still_reported():
     cluster = Cluster(None, None, waits=1, has_log=False)
     with pytest.raises(DevError, match=r"timed out(.|\n)*cannot be read"):
         chart.upload_models(cluster, IMAGE)

@@ -32,7 +32,7 @@ def test_a_missing_program_is_named(tmp_path):
         commands.capture(["/nonexistent"])
 
 
-def test_a_program_runs_while_the_block_runs_and_is_waited_for(tmp_path):
+def test_a_program_runs_beside_the_block_and_is_waited_for(tmp_path):
     go, log = tmp_path / "go", tmp_path / "one.log"
     wait = f"import pathlib, time\nwhile not pathlib.Path({str(go)!r}).exists(): time.sleep(0.01)\nprint('went')"
     with commands.running([sys.executable, "-c", wait], log):
@@ -40,7 +40,7 @@ def test_a_program_runs_while_the_block_runs_and_is_waited_for(tmp_path):
     assert log.read_text() == "went\n"
 
 
-def test_a_failure_of_the_program_is_told_after_the_block(tmp_path):
+def test_a_failure_of_the_program_is_raised_after_the_block(tmp_path):
     done = []
     with pytest.raises(DevError, match="what was wrong"), commands.running(FAIL, tmp_path / "one.log"):
         done.append("block")

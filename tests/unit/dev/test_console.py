@@ -5,7 +5,7 @@ import threading
 from tunewright_dev import console
 
 
-def test_a_step_ends_with_its_time_and_the_command_that_shows_the_same(capsys):
+def test_a_step_ends_with_its_time_and_a_command_that_shows_its_state(capsys):
     with console.step("the chart", "helm status tunewright"):
         pass
     begun, ended, command = capsys.readouterr().out.splitlines()
@@ -20,7 +20,7 @@ def test_a_step_without_a_command_shows_none(capsys):
     assert "$" not in capsys.readouterr().out
 
 
-def test_a_step_beside_others_ends_when_what_it_follows_ends(capsys):
+def test_a_step_beside_others_ends_with_the_step_that_it_follows(capsys):
     ended = threading.Event()
     shown = console.follow("building", ended.wait)
     console.say("meanwhile")

@@ -19,7 +19,7 @@ def hash_folder(folder, **parameters):
     )
 
 
-def test_equal_inputs_have_equal_hashes_wherever_they_lie(folder, tmp_path_factory):
+def test_equal_inputs_have_equal_hashes_in_any_folder(folder, tmp_path_factory):
     other = tmp_path_factory.mktemp("clone")
     (other / "two.py").write_text("2")
     (other / "a").mkdir()
@@ -48,7 +48,7 @@ def test_fields_do_not_run_together(tmp_path):
     assert hashing.hash_inputs({"ab": "c"}, []) != hashing.hash_inputs({"a": "bc"}, [])
 
 
-def test_what_tools_leave_behind_does_not_count(folder):
+def test_caches_of_tools_do_not_count(folder):
     before = hash_folder(folder)
     (folder / "a" / "__pycache__").mkdir()
     (folder / "a" / "__pycache__" / "one.cpython-311.pyc").write_text("x")

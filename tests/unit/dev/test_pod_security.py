@@ -1,4 +1,4 @@
-"""Every pod that the development tools run themselves."""
+"""Every pod that the development tools create."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tunewright_dev.object_store import deployment as object_store
     ],
     ids=["dns", "object store"],
 )
-def test_our_own_pods_are_restricted(deployment):
+def test_pods_of_the_tools_are_restricted(deployment):
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     context = container["securityContext"]
     assert context["capabilities"] == {"drop": ["ALL"]}

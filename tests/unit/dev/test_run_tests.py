@@ -1,4 +1,4 @@
-"""`make test ARGS=…`: which stages run."""
+"""The stages that `make test ARGS=…` runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ON_CLUSTER = ["pytest", "tests/chart", "tests/e2e", "-k", "name"]
 
 
 class Programs:
-    """Answers to collections by their first folder, and what was run."""
+    """A fake runner: the results of collections by their first folder, and the stages that ran."""
 
     def __init__(self, *, local, on_cluster, failing=None):
         self._answers = {"tests/unit": local, "tests/chart": on_cluster}
@@ -41,26 +41,26 @@ class Programs:
         (OK, OK, [LOCAL, *INSTALL, ON_CLUSTER]),
     ],
 )
-def test_only_the_stages_with_a_picked_test_run(local, on_cluster, expected):
+def test_only_the_stages_with_a_selected_test_run(local, on_cluster, expected):
     programs = Programs(local=local, on_cluster=on_cluster)
     assert programs.pick() == 0
     assert programs.ran == expected
 
 
 @pytest.mark.parametrize("failing", [LOCAL, INSTALL[1]])
-def test_what_fails_ends_it(failing):
+def test_a_failed_stage_ends_the_run(failing):
     programs = Programs(local=OK, on_cluster=OK, failing=failing)
     assert programs.pick() == 1
     assert programs.ran[-1] == failing
 
 
-def test_a_name_that_no_test_has_is_said():
+def test_a_name_without_a_test_is_reported():
     with pytest.raises(DevError, match=r"No test in tests/unit, .*tests/e2e is picked by ARGS='-k name'"):
         Programs(local=NONE, on_cluster=NONE).pick()
 
 
 @pytest.mark.parametrize("code", [pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERRUPTED])
-def test_an_error_is_no_empty_stage(code):
+def test_an_error_is_not_taken_for_an_empty_stage(code):
     programs = Programs(local=OK, on_cluster=int(code))
     with pytest.raises(DevError, match="could not collect the tests in tests/chart, tests/e2e"):
         programs.pick()

@@ -1,4 +1,4 @@
-"""The code map has a line for every package, and no other."""
+"""The code map has exactly one line for every package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reference pages say what the code says."""
+"""The reference pages agree with the code."""
 
 from __future__ import annotations
 
@@ -46,6 +46,6 @@ def test_every_enum_of_reasons_is_on_the_page(generate, sources: str) -> None:
     assert found == {enum.__name__ for enum in generate.REASONS.values()}
 
 
-def test_every_reason_that_is_written_out_is_on_the_page(generate, sources: str) -> None:
+def test_every_reason_in_a_string_is_on_the_page(generate, sources: str) -> None:
     written = set(re.findall(r'reason="(\w+)"', sources))
     assert written <= {reason.value for enum in generate.REASONS.values() for reason in enum}

@@ -1,6 +1,4 @@
-"""Every manifest of ours in documentation and examples is one that the API server admits:
-what a reader copies has to work.
-"""
+"""The API server admits every manifest in the documentation and the examples, so that readers can copy them."""
 
 from __future__ import annotations
 
@@ -24,14 +22,14 @@ EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
 YAML_BLOCK = re.compile(r"^```ya?ml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PLACEHOLDER = "…"
 COMPLETE = "docs/reference/manifests.md"
-"""The page whose manifests have every field."""
+"""The page whose manifests show every field."""
 
 Body = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """One of our resources as a page shows it or an example has it."""
+    """A custom resource on a page or in an example."""
 
     page: str
     line: int
@@ -61,7 +59,7 @@ MANIFESTS = list(find_manifests())
 
 
 def find_faults(body: Body) -> list[str]:
-    """Return what the structural schema refuses or drops; a value with … is the reader's to fill in."""
+    """Return what the structural schema refuses or drops; a value with … is a placeholder."""
     schema = root_schema(read_crds()[body["kind"]])
     refused = [
         f"{error.json_path}: {error.message}"
@@ -94,8 +92,8 @@ def has_session(body: Body) -> bool:
     return not {"model", "stream"} & set(fields)
 
 
-# Nothing here evaluates CEL. These are the rules that join distant fields or bound a name, which a page that shortens
-# its example, or names it after something else, breaks most easily.
+# No test here evaluates CEL. Shortened or renamed examples break these rules most easily: they connect distant fields
+# or limit a name.
 RULES: list[tuple[str, str, Callable[[Body], bool]]] = [
     (
         "AdapterDeployment",
@@ -155,15 +153,15 @@ def test_manifest_fits_its_schema(manifest: Manifest) -> None:
 
 
 @pytest.mark.parametrize("manifest", MANIFESTS, ids=str)
-def test_manifest_keeps_the_rules(manifest: Manifest) -> None:
+def test_manifest_follows_the_rules(manifest: Manifest) -> None:
     body = manifest.body
     broken = [message for kind, message, holds in RULES if kind == body["kind"] and not holds(body)]
     assert broken == []
 
 
 @pytest.mark.parametrize(("kind", "message", "holds"), RULES, ids=[message[:30] for _, message, _ in RULES])
-def test_rules_say_what_the_crds_say(kind: str, message: str, holds: Callable[[Body], bool]) -> None:
-    """The good and bad manifests of the same rule, which the API server is asked about in tests/e2e."""
+def test_rules_agree_with_the_crds(kind: str, message: str, holds: Callable[[Body], bool]) -> None:
+    """Use the good and bad manifests of the same rule; tests/e2e submits these to the API server."""
     table = read_tables()[kind]
     cases = [case for case in table.cases if case.rule == message]
     assert cases
@@ -199,7 +197,7 @@ def test_complete_manifests_show_every_field_of_the_spec(kind: str) -> None:
     assert sorted(set(list_fields(schema, "spec")) - shown) == []
 
 
-def test_a_field_that_is_missing_is_found() -> None:
+def test_a_missing_field_is_found() -> None:
     schema = {"properties": {"a": {"items": {"properties": {"b": {}}}}, "c": {"properties": {"d": {}}}}}
     assert set(list_fields(schema, "spec")) == {"spec.a", "spec.a.b", "spec.c", "spec.c.d"}
     assert set(list_values({"a": [{"b": 1}, {}], "c": {}}, "spec")) == {"spec.a", "spec.a.b", "spec.c"}

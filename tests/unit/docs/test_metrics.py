@@ -1,4 +1,4 @@
-"""The page of metrics names every metric, and no other; the alerts use only those."""
+"""The page of metrics lists exactly the existing metrics; the alerts use only these."""
 
 import pathlib
 import re
@@ -17,7 +17,7 @@ SERIES = r"(?:_bucket|_sum|_count)?"
 
 
 def list_exported() -> set[str]:
-    """Return the names of all metrics, as Prometheus shows them."""
+    """Return the names of all metrics in Prometheus' form."""
     collectors = [value for value in vars(operator_metrics).values() if isinstance(value, MetricWrapperBase)]
     collectors.append(ServerCollector(Counters(), {}, list, lambda: 1))
     return {

@@ -1,4 +1,4 @@
-"""Pages have one sentence a line, and their links lead somewhere."""
+"""Pages have one sentence per line, and their links work."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 
 def read_prose(text: str) -> Iterator[tuple[int, str, bool]]:
-    """Yield (line number, line without code and maths, whether a paragraph or an item ends there)."""
+    """Yield (line number, line without code and maths, whether a paragraph or list item ends on it)."""
     lines = text.splitlines()
     fenced = False
     for number, line in enumerate(lines, start=1):
@@ -39,7 +39,7 @@ def read_prose(text: str) -> Iterator[tuple[int, str, bool]]:
 
 
 def find_breaks(text: str) -> list[str]:
-    """Return the lines that hold two sentences, or that end inside one."""
+    """Return the lines with two sentences, or with an incomplete one."""
     found = []
     sources = text.find("\n## Sources")
     for number, line, ends in read_prose(text if sources < 0 else text[:sources]):
@@ -69,16 +69,16 @@ def find_broken_links(path: pathlib.Path, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_one_sentence_a_line(page: pathlib.Path) -> None:
+def test_one_sentence_per_line(page: pathlib.Path) -> None:
     assert find_breaks(page.read_text()) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page: pathlib.Path) -> None:
+def test_links_work(page: pathlib.Path) -> None:
     assert find_broken_links(page, page.read_text()) == []
 
 
-def test_every_page_is_reached_from_the_readme() -> None:
+def test_every_page_is_linked_from_the_readme_or_a_linked_page() -> None:
     seen: set[pathlib.Path] = set()
     waiting = [ROOT / "README.md"]
     while waiting:

@@ -1,4 +1,4 @@
-"""What is sent for a record, when it is sent again, and what is said when no answer comes."""
+"""The request for a record, when it is repeated, and the error without an answer."""
 
 import json
 
@@ -17,7 +17,7 @@ ANSWER = httpx.Response(200, json={"choices": [{"message": {"content": "yes"}}]}
 
 @pytest.fixture
 def pauses(monkeypatch):
-    """Collect the pauses instead of waiting."""
+    """Record the pauses instead of waiting."""
     pauses = []
 
     async def note(seconds):
@@ -28,9 +28,9 @@ def pauses(monkeypatch):
 
 
 async def ask(token, *answers):
-    """Ask once; each request gets the next of the answers, the last of them again and again.
+    """Ask once. Each request gets the next answer; the last answer is repeated.
 
-    Return answer and requests.
+    Return the answer and the requests.
     """
     requests = []
     left = list(answers)
@@ -46,7 +46,7 @@ async def ask(token, *answers):
         return await ServerClient(http, "support", token, 64).ask("support--1", RECORD), requests
 
 
-async def test_a_record_is_asked_of_one_revision_by_its_alias(token, pauses):
+async def test_a_record_is_sent_to_one_revision_under_its_alias(token, pauses):
     text, (request,) = await ask(token, ANSWER)
     assert text == "yes"
     assert (request.method, request.url.path) == ("POST", "/v1/chat/completions")
@@ -81,7 +81,7 @@ async def test_the_token_is_read_for_each_attempt(token, pauses):
         httpx.Response(200, json=["choices"]),
     ],
 )
-async def test_what_may_pass_is_asked_again_after_a_pause(token, pauses, failure):
+async def test_a_transient_failure_is_retried_after_a_pause(token, pauses, failure):
     text, requests = await ask(token, failure, failure, ANSWER)
     assert (text, len(requests), pauses) == ("yes", 3, [1.0, 2.0])
 
@@ -91,7 +91,7 @@ async def test_an_empty_answer_is_an_answer(token, pauses):
     assert (text, len(requests)) == ("", 1)
 
 
-async def test_after_five_attempts_it_says_what_the_last_one_got(token, pauses):
+async def test_after_five_attempts_the_error_shows_the_last_failure(token, pauses):
     with pytest.raises(AnswerError, match=r"support--1 did not answer record 7 \(ReadTimeout: slow\)") as error:
         await ask(token, httpx.Response(503), httpx.ReadTimeout("slow"))
     assert error.value.reason is EvaluationReason.SERVER_UNAVAILABLE
@@ -99,7 +99,7 @@ async def test_after_five_attempts_it_says_what_the_last_one_got(token, pauses):
 
 
 @pytest.mark.parametrize("status", [400, 413])
-async def test_a_refused_record_is_not_asked_again(token, pauses, status):
+async def test_a_refused_record_is_not_retried(token, pauses, status):
     with pytest.raises(AnswerError, match=rf"refuses record 7 .*HTTP {status}: too long") as error:
         await ask(token, httpx.Response(status, text="too long"))
     assert error.value.reason is EvaluationReason.RECORD_REFUSED

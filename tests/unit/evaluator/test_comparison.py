@@ -1,4 +1,4 @@
-"""One metric over the arms: the means, who won how often, and which of several verdicts counts."""
+"""One metric over the arms: the means, the numbers of better and worse records, and the verdict."""
 
 import itertools
 
@@ -20,7 +20,7 @@ def exact_match(**bounds: str) -> MetricSpec:
     return MetricSpec.model_validate({"type": "ExactMatch", **bounds})
 
 
-def test_means_of_all_arms_and_who_was_better_on_how_many_records():
+def test_means_of_all_arms_and_numbers_of_better_and_worse_records():
     arms = {"candidate": answers(7)[::-1], "incumbent": answers(5), "base": answers(1)}
     result = compare_arms(exact_match(), RECORDS, arms, 0.95)
     assert (result.candidate, result.incumbent, result.base) == (0.7, 0.5, 0.1)
@@ -29,13 +29,13 @@ def test_means_of_all_arms_and_who_was_better_on_how_many_records():
     assert result.samples == 10
 
 
-def test_an_arm_that_was_not_asked_has_no_score():
+def test_a_missing_arm_has_no_score():
     result = compare_arms(exact_match(), RECORDS, {"candidate": answers(7)}, 0.95)
     assert (result.incumbent, result.base) == (None, None)
     assert (result.candidate_better, result.candidate_worse) == (None, None)
 
 
-def test_both_bounds_are_told_and_the_worse_verdict_counts():
+def test_the_message_has_both_bounds_and_the_worse_verdict_counts():
     arms = {"candidate": answers(0), "incumbent": answers(0)}
     result = compare_arms(exact_match(minimum="0.9", maxRegression="0.1"), RECORDS, arms, 0.95)
     minimum, regression = result.message.split("; ", 1)
@@ -46,7 +46,7 @@ def test_both_bounds_are_told_and_the_worse_verdict_counts():
 
 
 @pytest.mark.parametrize("count", [9, 11])
-def test_answers_to_other_records_are_not_scored(count):
+def test_a_wrong_number_of_answers_is_refused(count):
     with pytest.raises(ValueError, match="argument 2"):
         compare_arms(exact_match(), RECORDS, {"candidate": ["yes"] * count}, 0.95)
 
@@ -55,10 +55,10 @@ ORDER = [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.ERROR, Verdict.FAIL]
 
 
 @pytest.mark.parametrize(("mild", "severe"), itertools.combinations(ORDER, 2))
-def test_of_two_verdicts_the_severe_one_counts_in_any_order(mild, severe):
+def test_the_more_severe_of_two_verdicts_counts_in_any_order(mild, severe):
     assert worst_verdict([mild, severe]) is severe
     assert worst_verdict([severe, mild]) is severe
 
 
-def test_nothing_asked_passes():
+def test_no_verdict_is_a_pass():
     assert worst_verdict([]) is Verdict.PASS

@@ -1,4 +1,4 @@
-"""From a request to a report: the same records of every arm on a small server, and every failure in words."""
+"""From a request to a report: every arm answers the same records on a small server, and failures are explained."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ async def test_every_arm_answers_the_same_records(token):
     assert [(answer.candidate, answer.base) for answer in stored.answers[:2]] == [("a0", "?"), ("a1", "?")]
 
 
-async def test_enough_records_are_asked_at_a_time_for_a_server_to_batch_them_and_no_more(token):
+async def test_as_many_requests_as_the_request_allows_are_in_flight(token):
     server, flying, most = Server(CANDIDATE, INCUMBENT), 0, 0
     together = asyncio.Barrier(request_for().concurrency)
 
@@ -51,7 +51,7 @@ async def test_enough_records_are_asked_at_a_time_for_a_server_to_batch_them_and
         nonlocal flying, most
         flying += 1
         most = max(most, flying)
-        await together.wait()  # Until as many are under way: fewer would wait here for ever.
+        await together.wait()  # Wait until this number is in flight. With fewer, the test would never end.
         flying -= 1
         return server(request)
 
@@ -63,8 +63,8 @@ async def test_enough_records_are_asked_at_a_time_for_a_server_to_batch_them_and
 async def test_the_log_shows_how_far_each_arm_is(token):
     with capture_logs() as lines:
         await run(Server(CANDIDATE, INCUMBENT), token, Store(records=50))
-    told = [(line["arm"], line["answered"], line["records"]) for line in lines if line["event"] == "answered"]
-    assert told == [(arm, count, 50) for arm in ("candidate", "base", "incumbent") for count in (20, 40)]
+    logged = [(line["arm"], line["answered"], line["records"]) for line in lines if line["event"] == "answered"]
+    assert logged == [(arm, count, 50) for arm in ("candidate", "base", "incumbent") for count in (20, 40)]
 
 
 async def test_a_worse_candidate_fails(token):
@@ -85,17 +85,17 @@ async def test_a_minimum_needs_no_incumbent(token):
 
 
 @pytest.mark.parametrize(("good", "verdict"), [(CANDIDATE, "Pass"), (BASE_MODEL_TARGET, "Fail")])
-async def test_a_first_revision_is_held_to_the_base_model(token, good, verdict):
+async def test_a_first_revision_is_compared_with_the_base_model(token, good, verdict):
     report = await run(Server(good), token, incumbent=None)
     assert report.verdict == verdict
     assert report.metrics[0].incumbent is None
 
 
-async def test_the_smallest_confidence_of_the_crd_is_one(token):
+async def test_the_smallest_confidence_of_the_crd_is_accepted(token):
     assert (await run(Server(CANDIDATE, INCUMBENT), token, confidence="0.5")).verdict == "Pass"
 
 
-async def test_a_server_that_is_away_for_a_moment_is_asked_again(token):
+async def test_requests_to_a_server_that_is_briefly_unavailable_are_retried(token):
     assert (await run(Server(CANDIDATE, INCUMBENT, down=3), token)).verdict == "Pass"
 
 

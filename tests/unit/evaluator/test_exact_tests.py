@@ -1,4 +1,4 @@
-"""Exact tests against brute force, and the sizes and powers that the documentation promises."""
+"""Exact tests against brute force, and the sizes and powers in the documentation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tunewright_evaluator import exact_tests
 
 
 def brute_force(better: int, worse: int, records: int, margin: float, sign: int) -> float:
-    """The definition, by enumeration of every table at each of many nuisance values."""
+    """Return the p-value by its definition: enumerate every table at each of many nuisance values."""
     observed = sign * float(exact_tests.tango_score(better, worse, records, margin))
     extreme = [
         (b, c)
@@ -46,7 +46,7 @@ def test_p_values_equal_their_definition(better, worse, records, margin):
 
 @pytest.mark.parametrize("columns", [1, 7, 61])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_counting_by_blocks_counts_the_whole_table(monkeypatch, columns, sign):
+def test_counting_in_blocks_covers_the_whole_table(monkeypatch, columns, sign):
     monkeypatch.setattr(exact_tests, "BLOCK_COLUMNS", columns)
     records, margin = 60, 0.05
     counts = np.arange(records + 1.0)
@@ -60,7 +60,7 @@ def test_counting_by_blocks_counts_the_whole_table(monkeypatch, columns, sign):
 
 
 def test_many_records_fit_into_memory():
-    """A table of 2,000 × 2,000 takes 32 MB, and the whole at once some seven of them."""
+    """A table of 2,000 × 2,000 takes 32 MB; without blocks, about seven of them would be in memory."""
     tracemalloc.start()
     try:
         exact_tests.non_inferiority_p_value(20, 20, 2000, 0.05)
@@ -73,25 +73,25 @@ def test_many_records_fit_into_memory():
 @pytest.mark.parametrize("records", [7, 60])
 @pytest.mark.parametrize("margin", [0.0, 0.02, 0.3])
 def test_the_score_grows_with_each_better_record(records, margin):
-    """What lets a row's tail be one incomplete beta function."""
+    """Because of this, the tail of a row is one incomplete beta function."""
     counts = np.arange(records + 1.0)
     table = exact_tests.tango_score(counts[:, None], counts[None, :], records, margin)
     for worse in range(records + 1):
         assert np.all(np.diff(table[: records + 1 - worse, worse]) >= -1e-12)
 
 
-def test_the_score_is_a_known_one():
+def test_the_score_without_a_margin_is_that_of_mcnemar():
     """Without a margin Tango's statistic is McNemar's."""
     assert exact_tests.tango_score(9, 4, 50, 0.0) == pytest.approx((9 - 4) / math.sqrt(9 + 4))
 
 
-def test_no_loss_at_all_has_the_closed_form():
+def test_the_p_value_without_a_loss_has_a_closed_form():
     assert exact_tests.non_inferiority_p_value(0, 0, 60, 0.05) == pytest.approx(0.95**60, rel=1e-6)
 
 
 @given(st.integers(1, 40), st.data(), st.sampled_from([0.01, 0.05, 0.2]))
 @settings(max_examples=examples(60))
-def test_another_better_record_never_weakens_the_proof(records, data, margin):
+def test_another_better_record_never_increases_the_p_value(records, data, margin):
     worse = data.draw(st.integers(0, records - 1))
     better = data.draw(st.integers(0, records - 1 - worse))
     first = exact_tests.non_inferiority_p_value(better, worse, records, margin)
@@ -100,7 +100,7 @@ def test_another_better_record_never_weakens_the_proof(records, data, margin):
 
 
 def rejection_region(records: int, margin: float, alpha: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
-    """All (better, worse) tables that prove non-inferiority;
+    """Return all (better, worse) tables that prove non-inferiority,
     by bisection, since the p-value falls as the score grows.
     """
     counts = np.arange(records + 1)
@@ -130,7 +130,7 @@ def chance(region: tuple[np.ndarray, np.ndarray], records: int, better_rate: flo
 @pytest.mark.parametrize(
     ("records", "margin", "powers"), [(100, 0.02, (20, 15, 11)), (100, 0.03, (30, 21, 16)), (200, 0.05, (88, 67, 44))]
 )
-def test_size_and_power_are_those_of_the_documentation(records, margin, powers):
+def test_size_and_power_agree_with_the_documentation(records, margin, powers):
     region = rejection_region(records, margin)
     found = [100 * chance(region, records, share / 2, share / 2) for share in (0.05, 0.1, 0.2)]
     assert found == pytest.approx(powers, abs=1)

@@ -14,7 +14,7 @@ class Refusing(Store):
         raise StorageError(StorageReason.ACCESS_DENIED, f"cannot read {uri}")
 
 
-class Broken(Store):
+class Failing(Store):
     def read(self, _uri, _max_bytes):
         raise RuntimeError("nobody foresaw this")
 
@@ -23,12 +23,12 @@ class Broken(Store):
     ("store", "changes", "reason"),
     [
         (Refusing(), {}, "AccessDenied"),
-        (Broken(), {}, "InternalError"),
+        (Failing(), {}, "InternalError"),
         (Store(), {"datasetUri": "s3://bucket/../x"}, "InvalidURI"),
         (Store(), {"metrics": [{"type": "JSONSchema", "schema": {"type": "objekt"}}]}, "InvalidMetric"),
     ],
 )
-def test_a_failure_is_told_by_the_termination_message(tmp_path, monkeypatch, token, store, changes, reason):
+def test_the_termination_message_has_the_reason_of_a_failure(tmp_path, monkeypatch, token, store, changes, reason):
     (tmp_path / "request.json").write_text(request_for(**changes).to_json())
     code, report = run_program(tmp_path, monkeypatch, token, store)
     assert (code, report.verdict, report.reason) == (1, "Error", reason)

@@ -1,4 +1,4 @@
-"""Held-out records: parsed strictly, chosen by content."""
+"""Held-out records are parsed strictly and chosen by content."""
 
 import json
 
@@ -53,7 +53,7 @@ def test_parse_names_the_line(line):
         (None, "q", "role of message 1 is null, not text"),
     ],
 )
-def test_what_is_no_text_is_not_measured_as_text(role, content, what):
+def test_content_that_is_no_text_is_refused(role, content, what):
     messages = [{"role": role, "content": content}, {"role": "assistant", "content": "a"}]
     with pytest.raises(ContractError, match=rf"^file:2: .*{what}.*both text, or leave the record out$"):
         parse_records(_line("q") + "\n" + json.dumps({"messages": messages}), "file")

@@ -1,4 +1,4 @@
-"""Offline judgements: three values, what the message tells, and how many records a margin takes."""
+"""Offline judgements: their three values, their messages, and how many records a margin needs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tunewright_evaluator import exact_tests, statistics
 
 
 def paired(better: int, worse: int, records: int) -> tuple[list[float], list[float]]:
-    """Scores of candidate and incumbent with so many records decided differently."""
+    """Return scores of candidate and incumbent with these numbers of better and worse records."""
     same = records - better - worse
     return [1.0] * better + [0.0] * worse + [1.0] * same, [0.0] * better + [1.0] * worse + [1.0] * same
 
@@ -30,8 +30,8 @@ def test_an_equal_adapter_passes_with_the_default_records_and_margin():
     assert judgement.records_needed is None
 
 
-@pytest.mark.parametrize(("confidence", "told"), [(0.995, "99.5%"), (0.99, "99%"), (0.57, "57%")])
-def test_confidence_is_told_as_it_was_asked_for(confidence, told):
+@pytest.mark.parametrize(("confidence", "shown"), [(0.995, "99.5%"), (0.99, "99%"), (0.57, "57%")])
+def test_the_message_shows_the_requested_confidence(confidence, shown):
     right = [1.0] * 2000
     wrong = [0.0] * 2000
     judgements = [
@@ -41,7 +41,7 @@ def test_confidence_is_told_as_it_was_asked_for(confidence, told):
         statistics.judge_minimum(wrong, 0.9, confidence),
     ]
     assert [judgement.verdict for judgement in judgements] == [Verdict.PASS, Verdict.FAIL] * 2
-    assert all(judgement.message.endswith(f", at {told} confidence") for judgement in judgements)
+    assert all(judgement.message.endswith(f", at {shown} confidence") for judgement in judgements)
 
 
 def test_a_much_worse_adapter_fails():
@@ -51,7 +51,7 @@ def test_a_much_worse_adapter_fails():
 
 
 def test_no_significant_difference_is_not_a_pass():
-    """The mistake that the test exists to prevent: 20 records show nothing, in either direction."""
+    """The test exists to prevent this mistake: 20 records prove nothing in either direction."""
     judgement = statistics.judge_regression(*paired(2, 2, 20), margin=0.05)
     assert judgement.verdict is Verdict.INCONCLUSIVE
     assert judgement.records_needed is not None
@@ -59,14 +59,14 @@ def test_no_significant_difference_is_not_a_pass():
     assert f"about {judgement.records_needed} records" in judgement.message
 
 
-def test_a_small_set_with_a_narrow_margin_says_how_many_records_it_would_take():
+def test_the_message_for_a_small_set_says_how_many_records_a_verdict_needs():
     judgement = statistics.judge_regression(*paired(20, 20, 400), margin=0.02)
     assert judgement.verdict is Verdict.INCONCLUSIVE
     assert judgement.records_needed == pytest.approx(1600, rel=0.05)
 
 
-def test_the_verdict_is_that_of_the_p_values():
-    """The boundary between Pass and Inconclusive lies where the p-value crosses 5 %."""
+def test_the_verdict_follows_from_the_p_values():
+    """The boundary between Pass and Inconclusive is a p-value of 5 %."""
     verdicts = [statistics.judge_regression(*paired(0, worse, 200), margin=0.05).verdict for worse in range(12)]
     expected = [exact_tests.non_inferiority_p_value(0, worse, 200, 0.05) <= 0.05 for worse in range(12)]
     assert [verdict is Verdict.PASS for verdict in verdicts] == expected
@@ -107,13 +107,13 @@ def test_a_minimum_has_three_values(good, records, minimum, verdict):
     assert judgement.difference == pytest.approx(good / records - minimum)
 
 
-def test_a_flawless_set_that_is_too_small_says_how_many_it_takes():
+def test_the_message_for_a_perfect_score_says_how_many_records_a_pass_needs():
     judgement = statistics.judge_minimum([1.0] * 200, 0.99)
     assert judgement.records_needed == 300
     assert "about 300 records" in judgement.message
 
 
-def test_where_more_records_would_not_help_the_message_says_so():
+def test_the_message_says_when_more_records_would_not_help():
     judgement = statistics.judge_minimum([1.0] * 159 + [0.0] * 41, 0.8)
     assert judgement.verdict is Verdict.INCONCLUSIVE
     assert judgement.records_needed is None
@@ -140,15 +140,15 @@ def test_a_bootstrap_is_the_same_each_time():
 
 
 def test_graded_scores_without_any_difference_need_as_many_records_as_exact_ones():
-    """A bootstrap of equal values knows no doubt; rare losses may be missing from a small sample."""
+    """A bootstrap of equal values has no spread, but a small sample may lack rare losses."""
     same = [0.5] * 58
     assert statistics.judge_regression(same, same, margin=0.05).verdict is Verdict.INCONCLUSIVE
     assert statistics.judge_regression([*same, 0.5], [*same, 0.5], margin=0.05).verdict is Verdict.PASS
     assert statistics.records_without_difference(0.05) == 59
 
 
-def test_a_graded_score_under_a_perfect_one_is_worse_by_what_it_lacks_and_no_more():
-    """The exact test counts records; only 0/1 scores of both sides may be counted so."""
+def test_graded_scores_are_compared_by_their_values_not_counted():
+    """The exact test counts records, so it needs scores of 0 or 1 on both sides."""
     assert statistics.judge_regression([0.9] * 100, [1.0] * 100, margin=0.2).verdict is Verdict.PASS
     assert statistics.judge_regression([1.0] * 100, [0.9] * 100, margin=0.2).verdict is Verdict.PASS
 
@@ -163,7 +163,7 @@ def test_a_bootstrap_of_few_records_proves_no_failure():
     assert statistics.judge_regression([0.2] * 20, [0.7] * 20, margin=0.05).verdict is Verdict.FAIL
 
 
-def test_bootstrap_bounds_cover_as_promised():
+def test_bootstrap_bounds_have_the_stated_coverage():
     """Each one-sided 95 % bound of a skewed mean misses it in about 5 % of samples."""
     rng = np.random.default_rng(11)
     true_mean, runs = 2 / 3, 400
@@ -173,7 +173,7 @@ def test_bootstrap_bounds_cover_as_promised():
 
 
 def test_bootstrap_bounds_correct_for_skewness():
-    """Against the exact bounds of an exponential mean, where a symmetric interval misses clearly."""
+    """The mean of an exponential distribution needs bounds that are clearly asymmetric."""
     values = np.quantile(np.random.default_rng(1).exponential(size=4000), np.linspace(0.01, 0.99, 60)) / 10
     lower, upper = statistics.bca_bounds(values, 0.05, resamples=8000)
     assert upper - values.mean() > 1.1 * (values.mean() - lower)
@@ -184,12 +184,12 @@ def test_bootstrap_bounds_correct_for_skewness():
     [(0.03, 0.05, 400), (0.05, 0.05, 170), (0.05, 0.1, 280), (0.02, 0.05, 840)],
 )
 def test_records_needed_agree_with_the_exact_power_table(margin, discordance, needed):
-    """The table has 80 to 82 % at (n 400, m .03, 5 %) and (800, .02, 5 %)."""
+    """The power table has 80 to 82 % at (n 400, m .03, 5 %) and (800, .02, 5 %)."""
     assert statistics.records_needed(margin, discordance) == needed
 
 
 @given(st.floats(0.005, 0.2), st.floats(0.0, 0.5))
-def test_a_narrower_margin_or_more_disagreement_never_takes_fewer_records(margin, discordance):
+def test_a_narrower_margin_or_more_disagreement_never_needs_fewer_records(margin, discordance):
     needed = statistics.records_needed(margin, discordance)
     assert statistics.records_needed(margin / 1.5, discordance) >= needed
     assert statistics.records_needed(margin, min(discordance + 0.2, 1.0)) >= needed

@@ -1,4 +1,4 @@
-"""The example's client against a small server: what it sends, and what it says of what came back."""
+"""The example's client against a small server: its requests, and how it reports the answers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ GOOD = json.dumps(
 
 @contextmanager
 def serving(status, body, revision="support--aaa"):
-    """Serve one answer to everybody and collect what was sent."""
+    """Serve the same answer to every request and record the requests."""
     sent = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -63,10 +63,10 @@ def ask(url):
     return client.Client(url, "support", iter(())).ask(REQUEST)[1]
 
 
-def test_it_asks_for_the_alias_with_the_session_as_sticky_key():
+def test_a_request_has_the_alias_and_the_session_as_sticky_key():
     with serving(200, GOOD) as (url, sent):
-        told = ask(url)
-    assert told == {
+        result = ask(url)
+    assert result == {
         "status": 200,
         "revision": "support--aaa",
         "model": "support",
@@ -80,26 +80,26 @@ def test_it_asks_for_the_alias_with_the_session_as_sticky_key():
 
 
 @pytest.mark.parametrize("status", [404, 500, 503])
-def test_a_refusal_is_told_with_its_words(status):
+def test_a_refusal_is_reported_with_its_text(status):
     with serving(status, "adapter_unavailable") as (url, _):
         assert ask(url) == {"status": status, "error": "adapter_unavailable"}
 
 
 @pytest.mark.parametrize("body", ["", "no JSON", "{}", '{"model": "support", "choices": []}', "[]"])
-def test_a_success_that_is_no_answer_failed(body):
+def test_a_success_without_an_answer_counts_as_failed(body):
     with serving(200, body) as (url, _):
         assert ask(url)["status"] == 0
 
 
-def test_no_server_is_no_answer():
+def test_a_missing_server_counts_as_failed():
     with serving(200, GOOD) as (url, _):
         pass
-    told = ask(url)
-    assert told["status"] == 0
-    assert told["error"].startswith("ConnectionRefusedError")
+    result = ask(url)
+    assert result["status"] == 0
+    assert result["error"].startswith("ConnectionRefusedError")
 
 
-def test_what_it_prints_the_demo_reads_until_it_is_told_to_end(monkeypatch, tmp_path, capsys):
+def test_the_demo_can_read_the_output_until_the_client_is_stopped(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(client, "CUSTOMERS_FILE", tmp_path / "customers")
 
     def sessions():
@@ -118,7 +118,7 @@ def test_what_it_prints_the_demo_reads_until_it_is_told_to_end(monkeypatch, tmp_
     assert {answer.tokens for answer in answers} == {7}
 
 
-def test_a_customer_who_thinks_notices_that_the_pace_has_changed(monkeypatch, tmp_path, capsys):
+def test_a_pausing_customer_notices_a_change_of_pace(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(client, "CUSTOMERS_FILE", tmp_path / "customers")
     monkeypatch.setattr(client, "CHECK_SECONDS", 0.001)
     one = client.Client("http://127.0.0.1", "support", iter([[REQUEST, REQUEST], [REQUEST]]))
@@ -126,7 +126,7 @@ def test_a_customer_who_thinks_notices_that_the_pace_has_changed(monkeypatch, tm
 
     def ask(request):
         asked.append(request)
-        # The second ticket comes at once although the customer began to think for an hour; after the end, none comes.
+        # The second request comes at once although the customer began a pause of an hour. After the end, none comes.
         if len(asked) == 1:
             client.set_pace(client.Pace(1, 3600))
             timers.append(threading.Timer(0.01, client.set_pace, [client.Pace(1, 0)]))
@@ -142,7 +142,7 @@ def test_a_customer_who_thinks_notices_that_the_pace_has_changed(monkeypatch, tm
     assert len(asked) == 2
 
 
-def test_a_pace_is_bounded_and_read_as_it_was_written(monkeypatch, tmp_path):
+def test_a_pace_is_limited_and_read_as_it_was_written(monkeypatch, tmp_path):
     monkeypatch.setattr(client, "CUSTOMERS_FILE", tmp_path / "customers")
     client.main(["--set-customers", "24", "--think", "6"])
     assert client.read_pace() == client.Pace(24, 6)
@@ -150,8 +150,8 @@ def test_a_pace_is_bounded_and_read_as_it_was_written(monkeypatch, tmp_path):
     assert client.read_pace() == client.Pace(client.MOST_CUSTOMERS, client.THINK_SECONDS)
 
 
-def test_a_reader_that_goes_away_ends_it_quietly(tmp_path):
-    """As `client.py … | head -n 1` does."""
+def test_a_closed_pipe_ends_the_client_without_an_error(tmp_path):
+    """`client.py … | head -n 1` closes its pipe so."""
     code = (
         f"import pathlib, client; client.CUSTOMERS_FILE = pathlib.Path({str(tmp_path / 'customers')!r}); client.main()"
     )

@@ -1,4 +1,4 @@
-"""The example's data is what its README promises: enough of it, balanced, without leakage, the same every time."""
+"""The example's data agrees with its README: large enough, balanced, without leakage, and reproducible."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SCHEMA = json.loads((EXAMPLE / "answer.schema.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_ones():
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_different_ones():
     again, other = generate.datasets(), generate.datasets(seed=1)
     assert {name: generate.as_jsonl(tickets) for name, tickets in again.items()} == {
         name: generate.as_jsonl(tickets) for name, tickets in SETS.items()
@@ -68,7 +68,7 @@ def test_held_out_has_at_least_forty_templates():
 
 
 @pytest.mark.parametrize("name", ["train", "shuffled", "held-out"])
-def test_every_pair_of_labels_comes_equally_often(name):
+def test_every_pair_of_labels_is_equally_frequent(name):
     counts = Counter(ticket.answer for ticket in SETS[name])
     assert set(counts) == {generate.label(*cell) for cell in product(phrases.QUEUES, phrases.URGENCIES)}
     if name != "shuffled":
@@ -92,7 +92,7 @@ def test_no_pattern_is_listed_under_two_labels():
 
 
 @pytest.mark.parametrize("name", sorted(SETS))
-def test_texts_are_unique_filled_in_and_short(name):
+def test_texts_are_unique_complete_and_short(name):
     texts = [ticket.text for ticket in SETS[name]]
     assert len(set(texts)) == len(texts)
     for text in texts:
@@ -113,7 +113,7 @@ def test_labelled_answers_match_the_schema(name):
         VALIDATOR.validate(json.loads(ticket.answer))
 
 
-def test_the_rollout_holds_answers_to_the_same_schema_and_to_the_queues_that_there_are():
+def test_the_rollout_checks_answers_against_the_same_schema_and_queues():
     spec = yaml.safe_load((EXAMPLE / "adapter-deployment.yaml").read_text())["spec"]
     (offline,) = [metric["schema"] for metric in spec["evaluation"]["metrics"] if metric["type"] == "JSONSchema"]
     said = {key: value for key, value in SCHEMA.items() if key not in {"$schema", "title"}}
@@ -123,7 +123,7 @@ def test_the_rollout_holds_answers_to_the_same_schema_and_to_the_queues_that_the
     assert said["properties"]["urgency"]["enum"] == list(phrases.URGENCIES)
 
 
-def test_shuffling_leaves_few_answers_where_they_were():
+def test_shuffling_leaves_few_answers_unchanged():
     originals = {ticket.text: ticket.answer for ticket in SETS["train"]}
     unchanged = sum(originals[ticket.text] == ticket.answer for ticket in SETS["shuffled"])
     assert unchanged / len(SETS["shuffled"]) < 0.2
@@ -141,7 +141,7 @@ def test_refreshed_adds_prose_about_gift_cards_to_the_training_set():
             json.loads(answer)
 
 
-def test_no_other_set_knows_gift_cards():
+def test_no_other_set_mentions_gift_cards():
     for name in LABELLED:
         assert not any("gift" in ticket.text.lower() for ticket in SETS[name])
 

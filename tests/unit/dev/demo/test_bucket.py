@@ -1,4 +1,4 @@
-"""A store that is slow is asked again; one that refuses is not."""
+"""A request to a slow store is repeated; a refused one is not."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def pauses(monkeypatch):
     return taken
 
 
-def test_what_was_put_is_read_though_the_store_is_slow(pauses):
+def test_an_object_is_written_and_read_although_the_store_is_slow(pauses):
     store = Store(SLOW, SLOW)
     bucket.put(store, "a/b", b"data")
     assert store.objects == {("tunewright", "a/b"): b"data"}
@@ -46,7 +46,7 @@ def test_what_was_put_is_read_though_the_store_is_slow(pauses):
     assert len(pauses) == 2
 
 
-def test_a_store_that_never_answers_is_an_error_with_what_to_do():
+def test_a_store_that_never_answers_is_an_error_with_a_remedy():
     with pytest.raises(DevError, match=r"did not answer for s3://tunewright/a: .*`kubectl -n object-store get pods`"):
         bucket.read(Store(*[SLOW] * 100), "a")
 

@@ -1,4 +1,4 @@
-"""When customers come, at which pace they ask, and when they leave."""
+"""When customers start, how often they send requests, and when they stop."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def crowd(kubectl, said):
     return Crowd(kubectl, said.append)
 
 
-def test_nobody_is_asked_to_change_the_pace_before_they_came(crowd, kubectl):
+def test_the_pace_is_not_changed_before_the_customers_start(crowd, kubectl):
     crowd.keep(QUIET)
     crowd.dismiss()
     assert (crowd.is_here, crowd.has_left, kubectl.paces) == (False, False, [])
 
 
-def test_the_pace_is_changed_only_when_it_is_another(crowd, kubectl):
+def test_the_pace_is_changed_only_when_it_differs(crowd, kubectl):
     crowd.let_in(WANTED, EXAMPLE)
     for pace in (BUSY, QUIET, QUIET, BUSY):
         crowd.keep(pace)
@@ -56,7 +56,7 @@ def test_the_pace_is_changed_only_when_it_is_another(crowd, kubectl):
     assert kubectl.paces == ["--set-customers=1", "--set-customers=24"]
 
 
-def test_a_pace_that_cannot_be_changed_is_said_once_and_tried_again(crowd, kubectl, said):
+def test_a_failed_change_of_pace_is_reported_once_and_retried(crowd, kubectl, said):
     crowd.let_in(WANTED, EXAMPLE)
     kubectl.broken = True
     crowd.keep(QUIET)
@@ -69,7 +69,7 @@ def test_a_pace_that_cannot_be_changed_is_said_once_and_tried_again(crowd, kubec
     assert kubectl.paces == ["--set-customers=1"]
 
 
-def test_who_was_sent_home_stays_there(crowd, kubectl):
+def test_customers_that_were_stopped_do_not_start_again(crowd, kubectl):
     crowd.let_in(WANTED, EXAMPLE)
     crowd.send_home()
     crowd.keep(BUSY)
@@ -78,7 +78,7 @@ def test_who_was_sent_home_stays_there(crowd, kubectl):
     assert kubectl.paces == [f"--set-customers={END.customers}"]
 
 
-def test_their_end_cannot_be_left_out_but_a_broken_story_leaves_quietly(crowd, kubectl):
+def test_the_customers_must_be_stopped_but_a_failed_story_ignores_an_error(crowd, kubectl):
     crowd.let_in(WANTED, EXAMPLE)
     kubectl.broken = True
     with pytest.raises(DevError):

@@ -1,4 +1,4 @@
-"""The customers' pod."""
+"""The pod of the customers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_the_customers_pod_has_the_examples_scripts_and_no_rights():
     assert pod["spec"]["containers"][0]["securityContext"]["runAsNonRoot"] is True
 
 
-def test_two_pods_of_the_same_scripts_are_kept_apart():
+def test_two_pods_with_the_same_scripts_have_different_labels():
     example = find_paths().clone / "examples" / "support-triage"
     wanted = customers.Customers("support", "image", "http://s:8000", "speed", customers.Pace(3, 0), name="speed")
     config, pod = customers.build_customers(wanted, example)

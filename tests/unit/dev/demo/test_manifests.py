@@ -1,4 +1,4 @@
-"""The example's manifests: its own files where nothing is changed, copies that the API takes where something is."""
+"""The example's manifests: the original files if nothing changes, otherwise copies that the API server accepts."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def render(tmp_path, name, sizes=None, cores=None):
 
 
 @pytest.mark.parametrize("name", [*setting.PLATFORM, DEPLOYMENT, JOB])
-def test_what_is_not_changed_is_the_examples_own_file(tmp_path, name):
+def test_an_unchanged_manifest_is_the_examples_file(tmp_path, name):
     path, _ = render(tmp_path, name)
     assert path == f"examples/support-triage/{name}"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_sizes_that_are_the_examples_own_change_nothing(tmp_path):
-    """Nor are they others on the reference machine: the tutorial asks for the same as the demo."""
+def test_the_sizes_of_the_example_change_nothing(tmp_path):
+    """On the reference machine, the demo uses the same sizes as the tutorial."""
     path, body = render(tmp_path, DEPLOYMENT, derive_sizes(75, 75))
     assert path == f"examples/support-triage/{DEPLOYMENT}", body["spec"]["rollout"]
 
 
-def test_steps_and_bake_have_the_sizes_and_all_else_stays(tmp_path):
+def test_only_the_sizes_of_steps_and_bake_change(tmp_path):
     path, body = render(tmp_path, DEPLOYMENT, SLOW)
     assert (CLONE / path).resolve() == (tmp_path / DEPLOYMENT).resolve()
     original = manifests.read(EXAMPLE / DEPLOYMENT)
@@ -57,7 +57,7 @@ def test_half_of_two_cores_is_half_a_core_for_each_replica(tmp_path):
 
 
 @pytest.mark.parametrize(("cores", "limit", "requested"), [(1.0, "1000m", "1000m"), (0.4, "400m", "400m")])
-def test_a_trainer_requests_no_more_than_its_limit(tmp_path, cores, limit, requested):
+def test_the_requests_of_a_trainer_stay_within_its_limit(tmp_path, cores, limit, requested):
     _, body = render(tmp_path, JOB, cores=cores)
     resources = body["spec"]["resources"]
     assert (resources["limits"]["cpu"], resources["requests"]["cpu"]) == (limit, requested)

@@ -1,4 +1,4 @@
-"""The adapter that changes nothing: servers take it, and its alias answers without an evaluation."""
+"""The adapter without an effect: servers accept it, and its alias answers without an evaluation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MODEL = {
     "num_attention_heads": 3,
     "num_key_value_heads": 1,
 }
-"""A Llama with grouped queries, as SmolLM2 is; heads of 8."""
+"""A Llama with grouped queries, like SmolLM2, and a head size of 8."""
 SHAPES = {
     "self_attn.q_proj": (24, 24),
     "self_attn.k_proj": (8, 24),
@@ -33,7 +33,7 @@ SHAPES = {
 DIGEST = "sha256:" + "b" * 64
 
 
-def test_a_server_takes_it(tmp_path):
+def test_a_server_accepts_it(tmp_path):
     base, adapter = tmp_path / "base", tmp_path / "adapter"
     base.mkdir()
     weights = {
@@ -54,19 +54,19 @@ def test_a_server_takes_it(tmp_path):
     assert list(files)[-1] == MANIFEST_NAME, "the commit mark is written last"
 
 
-def test_it_changes_nothing_and_is_the_same_every_time():
+def test_it_has_no_effect_and_is_the_same_every_time():
     folder, files = probe.build_adapter(MODEL, "smollm2", DIGEST)
     assert probe.build_adapter(MODEL, "smollm2", DIGEST) == (folder, files)
     assert not any(tensor.any() for tensor in load(files[WEIGHTS_NAME]).values())
 
 
-def test_a_models_own_head_size_counts():
+def test_an_explicit_head_size_of_the_model_is_used():
     _, files = probe.build_adapter({**MODEL, "head_dim": 16}, "smollm2", DIGEST)
     shape = load(files[WEIGHTS_NAME])["base_model.model.model.layers.1.self_attn.k_proj.lora_B.weight"].shape
     assert shape == (16, probe.RANK)
 
 
-def test_its_alias_answers_every_request_at_once_and_waits_there():
+def test_its_alias_answers_all_requests_at_once_and_then_pauses():
     body = probe.build_deployment("support", {"name": "smollm2", "namespace": "serving"}, "s3://b/adapters/support/x")
     jsonschema.validate(body, root_schema(read_crds()["AdapterDeployment"]))
     rollout = body["spec"]["rollout"]

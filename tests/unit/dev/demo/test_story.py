@@ -1,4 +1,4 @@
-"""The whole story on a cluster that does what it should, in no time."""
+"""The whole story on a fake cluster that behaves as expected, without waiting."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def play(paths, cluster, monkeypatch):
     return run
 
 
-def test_four_jobs_end_as_they_should(play, cluster, capsys):
+def test_four_jobs_end_as_documented(play, cluster, capsys):
     summary = play()
     assert find_violations(summary) == []
     assert [(one.outcome, one.stage, one.candidate_share_percent) for one in summary.rollouts] == [
@@ -56,12 +56,12 @@ def test_four_jobs_end_as_they_should(play, cluster, capsys):
     assert "No progress" not in said
 
 
-def test_every_source_is_watched_before_anything_depends_on_it(play, cluster):
+def test_every_source_is_watched(play, cluster):
     play()
     assert cluster.sources == set(Source)
 
 
-def test_customers_ask_much_while_a_canary_waits_for_them_and_little_otherwise(play, cluster):
+def test_customers_send_many_requests_during_a_canary_and_few_otherwise(play, cluster):
     play()
     assert set(cluster.paces) == {"--set-customers=1", "--set-customers=24", "--set-customers=-1"}
     assert cluster.paces[-1] == "--set-customers=-1"
@@ -102,11 +102,11 @@ def test_a_share_of_the_cpu_limits_servers_and_trainers(play, cluster, paths):
     assert limits == {"model-server.yaml": "500m", **trainers}
 
 
-def test_a_job_that_fails_ends_the_story_with_its_conditions(play, cluster, monkeypatch):
+def test_a_failed_job_ends_the_story_with_its_conditions(play, cluster, monkeypatch):
     def fail(name):
         condition = {"type": "Succeeded", "status": "False", "reason": "InvalidRecords", "message": "line 41"}
         status = {"phase": "Failed", "conditions": [condition]}
-        cluster._tell(Source.JOBS, {"metadata": {"name": name, "generation": 1}, "status": status})
+        cluster._emit(Source.JOBS, {"metadata": {"name": name, "generation": 1}, "status": status})
 
     monkeypatch.setattr(cluster, "_play_job", fail)
     with pytest.raises(DevError, match=r"support-triage-1 failed\. Succeeded=False InvalidRecords: line 41"):
@@ -118,7 +118,7 @@ def test_customers_whose_pod_ends_end_the_story(play, cluster, monkeypatch):
 
     def lose(job, revision):
         roll_out(job, revision)
-        cluster._tell(Source.CUSTOMERS, ended=True)
+        cluster._emit(Source.CUSTOMERS, ended=True)
 
     monkeypatch.setattr(cluster, "_roll_out", lose)
     with pytest.raises(DevError, match="customers' pod has ended before the story"):
@@ -126,7 +126,7 @@ def test_customers_whose_pod_ends_end_the_story(play, cluster, monkeypatch):
 
 
 def test_a_measurement_without_answers_ends_the_story(play, cluster, monkeypatch):
-    monkeypatch.setattr(cluster, "follow", lambda source, *_: cluster._tell(source, ended=True))
+    monkeypatch.setattr(cluster, "follow", lambda source, *_: cluster._emit(source, ended=True))
     with pytest.raises(DevError, match="logs speed"):
         play()
 
@@ -137,7 +137,7 @@ def test_an_adapter_that_the_pool_refuses_ends_the_measurement_at_once(play, clu
             {"revision": "speed--0", "outcome": "RolledBack", "reason": "AdapterRefused", "message": "RankTooHigh"}
         ]
         body = {"metadata": {"generation": 1}, "status": {"history": history}}
-        cluster._tell(Source.SPEED_DEPLOYMENT, body)
+        cluster._emit(Source.SPEED_DEPLOYMENT, body)
 
     monkeypatch.setattr(cluster, "apply", refuse)
     with pytest.raises(DevError, match=r"is not served\. AdapterRefused: RankTooHigh"):

@@ -1,4 +1,4 @@
-"""Each stage is announced with its time on the reference machine, here, and what is to come."""
+"""Each stage is announced with its time on the reference machine, the time here, and the remaining time."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def times(clock, said):
     return Timekeeper(said.append, REFERENCE, lambda: clock[0])
 
 
-def test_before_the_speed_is_known_only_the_reference_is(times, clock, said):
+def test_before_the_speed_is_known_only_reference_times_are_shown(times, clock, said):
     times.enter("servers")
     assert said == ["stage “servers”: 01:00 on the reference machine, 00:00 elapsed"]
     assert times.patience_seconds == sizes.FIRST_PATIENCE_SECONDS
 
 
-def test_after_it_the_time_here_and_the_time_to_go_are_told(times, clock, said):
+def test_after_the_measurement_the_time_here_and_the_remaining_time_are_shown(times, clock, said):
     times.enter("servers")
     clock[0] += 100
     derived = times.derive_sizes(Speed(40, 24))
@@ -53,7 +53,7 @@ def test_after_it_the_time_here_and_the_time_to_go_are_told(times, clock, said):
     ]
 
 
-def test_the_present_stage_is_announced_once_and_its_end_is_told(times, clock, said):
+def test_a_stage_is_announced_once_and_its_end_is_reported_once(times, clock, said):
     times.enter("train")
     times.enter("train")
     clock[0] += 61
@@ -64,7 +64,7 @@ def test_the_present_stage_is_announced_once_and_its_end_is_told(times, clock, s
     assert times.stages == {"train": 61}
 
 
-def test_a_stage_that_the_reference_never_had_has_no_estimate(times, said):
+def test_a_stage_that_the_reference_lacks_has_no_estimate(times, said):
     times.derive_sizes(Speed(80, 24))
     times.enter("canary of the moon")
     assert said[-1] == "stage “canary of the moon”: 00:00 elapsed"

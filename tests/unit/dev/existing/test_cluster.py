@@ -1,4 +1,4 @@
-"""CLUSTER=existing: what is asked of the machine, and how everything is removed again."""
+"""CLUSTER=existing: what the machine needs, and how everything is removed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_missing_programs_are_named_and_not_installed(monkeypatch):
         existing_images.find_builder()
 
 
-def test_everything_that_is_missing_is_said_at_once(monkeypatch):
+def test_all_missing_prerequisites_are_reported_at_once(monkeypatch):
     monkeypatch.setenv("CLUSTER", "existing")
     monkeypatch.delenv("REGISTRY", raising=False)
     monkeypatch.setenv("PATH", "/nonexistent")
@@ -31,7 +31,7 @@ def test_everything_that_is_missing_is_said_at_once(monkeypatch):
         existing_cluster.up(find_paths())
 
 
-def test_no_builder_is_asked_for_where_everything_was_pushed(monkeypatch, tmp_path):
+def test_no_builder_is_needed_when_all_images_were_pushed(monkeypatch, tmp_path):
     for name in ("kubectl", "helm"):
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o755)
@@ -46,9 +46,9 @@ def test_no_builder_is_asked_for_where_everything_was_pushed(monkeypatch, tmp_pa
         existing_cluster.require_tools(paths)
 
 
-def test_what_takes_it_away_names_every_definition_and_namespace():
-    told = existing_cluster.explain_removal()
-    assert "helm uninstall tunewright" in told
-    (definitions,) = [line.split()[3:] for line in told.splitlines() if "kubectl delete crd" in line]
+def test_the_removal_instructions_name_every_definition_and_namespace():
+    text = existing_cluster.explain_removal()
+    assert "helm uninstall tunewright" in text
+    (definitions,) = [line.split()[3:] for line in text.splitlines() if "kubectl delete crd" in line]
     assert sorted(definitions) == sorted(crd["metadata"]["name"] for crd in read_crds().values())
-    assert "tunewright-system object-store serving support" in told
+    assert "tunewright-system object-store serving support" in text

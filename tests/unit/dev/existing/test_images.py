@@ -1,4 +1,4 @@
-"""CLUSTER=existing: which registry, which builder, and what is built how."""
+"""CLUSTER=existing: the registry, the builder, and how images are built."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_anything_else_is_no_registry(monkeypatch, value):
         existing_images.read_registry()
 
 
-def test_a_docker_without_its_daemon_is_passed_over(monkeypatch, tmp_path):
+def test_a_docker_without_its_daemon_is_not_used(monkeypatch, tmp_path):
     for name, code in (("docker", 1), ("buildah", 0)):
         program = tmp_path / name
         program.write_text(f"#!/bin/sh\nexit {code}\n")
@@ -35,7 +35,7 @@ def test_a_docker_without_its_daemon_is_passed_over(monkeypatch, tmp_path):
     assert existing_images.find_builder() == "buildah"
 
 
-def test_images_stand_on_the_public_python_and_are_named_under_the_registry():
+def test_images_are_based_on_the_public_python_and_named_under_the_registry():
     paths = find_paths()
     listed = table.read_table(paths.clone)
     names = existing_images.name_images(paths, listed, "host/path")
@@ -48,13 +48,13 @@ def test_images_stand_on_the_public_python_and_are_named_under_the_registry():
     assert command[:3] == ["docker", "build", f"--platform={existing_images.PLATFORM}"]
 
 
-def test_a_registry_on_this_machine_may_do_without_tls():
+def test_a_registry_on_this_machine_needs_no_tls():
     assert existing_images.push_command("buildah", "127.0.0.1:5000/a/b:c")[2] == "--tls-verify=false"
     assert existing_images.push_command("buildah", "example.com/a/b:c") == ["buildah", "push", "example.com/a/b:c"]
     assert existing_images.push_command("docker", "localhost:5000/a/b:c") == ["docker", "push", "localhost:5000/a/b:c"]
 
 
-def test_what_is_pushed_is_built_once_and_bases_stay(monkeypatch, tmp_path):
+def test_pushed_images_are_built_once_and_bases_are_not_pushed(monkeypatch, tmp_path):
     monkeypatch.setenv("CLUSTER", "existing")
     paths = dataclasses.replace(find_paths(), cache=tmp_path, state=tmp_path / "state", run=tmp_path)
     ran = []

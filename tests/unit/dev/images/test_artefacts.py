@@ -5,7 +5,7 @@ import dataclasses
 from tunewright_dev.images import artefacts
 
 
-def test_what_no_go_build_makes_is_fetched_ahead(monkeypatch, paths):
+def test_artefacts_without_a_go_build_are_fetched_in_advance(monkeypatch, paths):
     made = []
     for name, artefact in artefacts.ARTEFACTS.items():
         noted = dataclasses.replace(artefact, make=lambda paths, name=name: made.append(name) or paths.cache)

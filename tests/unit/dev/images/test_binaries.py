@@ -1,4 +1,4 @@
-"""Which programs one `go build` makes, and where they lie afterwards."""
+"""The programs of one `go build`, and where they are stored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tunewright_dev.images import binaries
 from tunewright_dev.paths import find_paths
 
 PROGRAMS = (*binaries.CLUSTER, *binaries.TOOLS)
-# A `go` that writes for `-o FOLDER PACKAGE…` a file for each package, as `go build` does.
+# A fake `go`: for `-o FOLDER PACKAGE…` it writes a file for each package, as `go build` does.
 GO = f"""#!{sys.executable}
 import pathlib, sys
 folder, *packages = sys.argv[sys.argv.index("-o") + 1:]
@@ -23,7 +23,7 @@ for package in packages:
 
 @pytest.fixture
 def paths(monkeypatch, paths, tmp_path):
-    """A clone with the Go module's files, and a Go that builds in no time."""
+    """A clone with the Go module's files, and a fake Go that builds without delay."""
     module = paths.clone / "dev" / "go"
     for name in ("go.mod", "go.sum", *(f"{one.name}/main.go" for one in binaries.CLUSTER)):
         (module / name).parent.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ def paths(monkeypatch, paths, tmp_path):
     return paths
 
 
-def test_every_program_has_a_module_and_a_key_of_its_own():
+def test_every_program_has_a_module_and_a_unique_key():
     keys = [binaries.program_key(find_paths(), program) for program in PROGRAMS]
     assert len(set(keys)) == len(keys)
 
@@ -46,7 +46,7 @@ def test_other_linker_flags_make_another_program():
     assert binaries.program_key(find_paths(), plain) != binaries.program_key(find_paths(), binaries.HYPERKUBE)
 
 
-def test_another_version_of_a_module_makes_other_programs_but_another_source_only_its_own(paths):
+def test_a_module_version_changes_all_programs_but_a_source_only_its_own(paths):
     def keys():
         return {program.name: binaries.program_key(paths, program) for program in PROGRAMS}
 
@@ -87,21 +87,21 @@ def test_only_what_is_missing_is_built(monkeypatch, paths):
     assert packages == ["helm", "kubeconform"]
 
 
-def test_the_block_knows_whether_there_is_time(paths):
+def test_the_block_knows_whether_a_build_runs(paths):
     with binaries.building(paths, binaries.TOOLS) as builds:
         assert builds
     with binaries.building(paths, binaries.TOOLS) as builds:
         assert not builds
 
 
-def test_an_interrupted_build_leaves_no_program_and_is_begun_again(paths):
+def test_an_interrupted_build_leaves_no_program_and_starts_again(paths):
     with pytest.raises(DevError, match="a download"), binaries.building(paths, binaries.TOOLS):
         raise DevError("a download")
     assert not binaries.find_program(paths, binaries.HELM).exists()
     assert binaries.ensure_program(paths, binaries.HELM).is_file()
 
 
-def test_built_programs_are_linked_where_people_look_for_them(paths):
+def test_built_programs_are_linked_in_build_bin(paths):
     tools = binaries.ensure_programs(paths, binaries.TOOLS)
     binaries.link_programs(paths, tools)
     binaries.link_programs(paths, tools)

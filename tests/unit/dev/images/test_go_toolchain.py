@@ -18,12 +18,12 @@ def test_versions_are_read(description, version):
     assert go_toolchain.read_version(description) == version
 
 
-def test_debians_own_go_is_too_old_and_any_later_than_the_minimum_will_do():
+def test_the_go_of_debian_is_too_old_and_newer_ones_suffice():
     assert go_toolchain.read_version("go version go1.19.8 linux/amd64") < go_toolchain.MINIMUM
     assert go_toolchain.read_version("go version go1.100.1 linux/amd64") >= go_toolchain.MINIMUM
 
 
-def test_a_home_without_its_toolchain_is_installed_over(monkeypatch, paths, tmp_path):
+def test_an_incomplete_toolchain_is_installed_again(monkeypatch, paths, tmp_path):
     home = tmp_path / "go-1"
     (home / "half").mkdir(parents=True)
     monkeypatch.setattr(go_toolchain.commands, "run_logged", lambda argv, _log: _install_into(argv))

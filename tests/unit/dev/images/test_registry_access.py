@@ -12,12 +12,12 @@ install.user='true'
 """
 
 
-def test_only_what_a_build_may_know_is_passed_on():
+def test_only_settings_for_builds_are_passed_on():
     settings = registry_access.read_pip_settings("\n".join(reversed(PIP.splitlines())))
     assert settings == {"index-url": "https://mirror.example/simple", "timeout": "180"}
 
 
-def test_pip_prints_the_environment_first_but_it_wins():
+def test_the_environment_takes_precedence_although_pip_prints_it_first():
     assert registry_access.read_pip_settings(PIP)["index-url"] == "https://mirror.example/simple"
 
 
@@ -28,7 +28,7 @@ def test_pip_and_uv_trust_the_mounted_bundle_only_when_there_is_one():
     assert "system-certs = true" in registry_access.render_uv(None, has_bundle=True)
 
 
-def test_uv_asks_the_index_that_pip_asks():
+def test_uv_uses_the_index_of_pip():
     assert registry_access.render_uv("https://mirror.example/simple", has_bundle=False).splitlines() == [
         "[[index]]",
         'url = "https://mirror.example/simple"',
@@ -36,7 +36,7 @@ def test_uv_asks_the_index_that_pip_asks():
     ]
 
 
-def test_only_debians_own_sources_go_into_a_build():
+def test_only_the_sources_of_debian_go_into_a_build():
     targets = (
         "http://d.example/debian/ bookworm main\n"
         "http://v.example/apt vendor-bookworm main\n"
@@ -48,7 +48,7 @@ def test_only_debians_own_sources_go_into_a_build():
     ]
 
 
-def test_apt_learns_the_proxy_and_nothing_else():
+def test_apt_gets_only_the_proxy():
     dumped = (
         'APT "";\nAcquire::http::Proxy "http://proxy.example:3128";\nAcquire::Languages "none";\nDPkg::Options "x";\n'
     )

@@ -43,7 +43,7 @@ def tags(paths):
     return {name: reference.tag for name, reference in named.items()}
 
 
-def test_an_edit_of_our_code_changes_only_the_image_that_holds_it(paths):
+def test_a_changed_source_changes_only_the_image_that_contains_it(paths):
     before = tags(paths)
     (paths.clone / "src/main.py").write_text("print(2)\n")
     after = tags(paths)
@@ -59,7 +59,7 @@ def test_a_new_base_changes_all_that_is_built_on_it(paths):
     assert after["app"] != before["app"]
 
 
-def test_what_is_no_input_changes_nothing(paths):
+def test_a_file_that_is_no_input_changes_nothing(paths):
     before = tags(paths)
     (paths.clone / "README.md").write_text("words")
     assert tags(paths) == before
@@ -71,7 +71,7 @@ def test_a_base_must_come_first(paths):
         images.read_table(paths.clone)
 
 
-def test_an_unknown_artefact_is_named_with_those_that_exist(paths):
+def test_an_unknown_artefact_is_named_with_the_known_ones(paths):
     (paths.clone / images.TABLE).write_text(TABLE + 'artefacts = ["nope"]\n')
     with pytest.raises(DevError, match=r"\['nope'\]; known are .*'pause'"):
         images.read_table(paths.clone)
@@ -84,14 +84,14 @@ def test_a_missing_input_is_named(paths):
         tags(paths)
 
 
-def test_the_names_for_pods_are_written_down(paths):
+def test_the_image_names_for_pods_are_written_to_a_file(paths):
     named = images.name_images(paths, images.read_table(paths.clone))
     images.write_references(paths, named)
     written = json.loads((paths.build / "images.json").read_text())
     assert written["app"] == f"registry.tunewright.local:5000/tunewright/app:{named['app'].tag}"
 
 
-def test_the_projects_own_table_is_sound():
+def test_the_table_of_the_project_is_valid():
     table = images.read_table(find_paths().clone)
     assert {image.name for image in table if image.cluster} == {"pause", "coredns", "seaweedfs"}
 
@@ -116,7 +116,7 @@ def test_a_clone_that_differs_from_its_commit_is_called_dirty(paths, monkeypatch
 
 
 @pytest.mark.parametrize("name", ["operator", "trainer", "server"])
-def test_an_image_that_is_released_says_what_it_is(name):
+def test_a_released_image_has_labels_that_describe_it(name):
     clone = find_paths().clone
     (image,) = [image for image in images.read_table(clone) if image.name == name]
     text = (clone / image.containerfile).read_text()

@@ -1,5 +1,6 @@
-"""The pods' control groups, imitated by folders:
-a file in one keeps it from being removed, as a process does in the real ones.
+"""The pods' control groups, simulated by folders.
+
+A file in a folder prevents its removal, as a process does in a real control group.
 """
 
 import subprocess
@@ -20,14 +21,14 @@ def pod(tmp_path):
     return folder
 
 
-def test_empty_groups_go_with_their_top(tmp_path, pod):
+def test_empty_groups_are_removed_with_their_parent(tmp_path, pod):
     (tmp_path / "kubepods" / "besteffort").mkdir(parents=True)
     cgroups.remove_groups(tmp_path)
     assert cgroups.find_groups(tmp_path) == []
-    assert (tmp_path / "blkio").is_dir(), "it is not ours"
+    assert (tmp_path / "blkio").is_dir(), "a group of others stays"
 
 
-def test_a_group_whose_last_process_is_still_ending_is_waited_for(tmp_path, pod):
+def test_a_group_whose_last_process_still_ends_is_waited_for(tmp_path, pod):
     held = pod / "ending"
     held.touch()
     timer = threading.Timer(0.3, held.unlink)
@@ -42,12 +43,12 @@ def test_a_process_that_a_shim_started_late_is_killed(tmp_path, pod):
         listing = pod / "cgroup.procs"
         listing.write_text(f"{late.pid}\n")
         threading.Thread(target=lambda: (late.wait(), listing.unlink())).start()
-        # The listing goes with the process only. Its exit code is not looked at: the first process to reap it has it.
+        # The list is removed when the process ends. Its exit code does not matter: any process may reap it.
         cgroups.remove_groups(tmp_path)
     assert cgroups.find_groups(tmp_path) == []
 
 
-def test_what_stays_in_use_is_named(tmp_path, pod, monkeypatch):
+def test_a_group_that_stays_in_use_is_named(tmp_path, pod, monkeypatch):
     (pod / "held").touch()
     patiently = waiting.wait_for
     monkeypatch.setattr(waiting, "wait_for", lambda *args, **options: patiently(*args, **options | {"timeout": 0.2}))

@@ -1,4 +1,4 @@
-"""The check that runs before there is an environment."""
+"""The check that runs before there is a virtual environment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tunewright_dev.paths import find_paths
 
 
 def test_it_needs_the_standard_library_only():
-    # -S: without site-packages, as the machine's own python3 is.
+    # -S: without site-packages, like the machine's python3.
     script = (
         f"import sys; sys.path.insert(0, {str(find_paths().clone / 'dev' / 'src')!r}); "
         "import tunewright_dev.local.check_host"
@@ -20,14 +20,14 @@ def test_it_needs_the_standard_library_only():
     assert done.returncode == 0, done.stderr
 
 
-def test_an_unsupported_machine_is_told_why(monkeypatch, capsys):
+def test_an_unsupported_machine_is_refused_with_the_reason(monkeypatch, capsys):
     monkeypatch.delenv("CLUSTER", raising=False)
     monkeypatch.setattr(host, "require_supported", _refuse)
     assert check_host.main() == 1
     assert "needs 2 cores" in capsys.readouterr().err
 
 
-def test_with_an_existing_cluster_any_machine_will_do(monkeypatch):
+def test_with_an_existing_cluster_every_machine_is_supported(monkeypatch):
     monkeypatch.setenv("CLUSTER", "existing")
     monkeypatch.setattr(host, "require_supported", _refuse)
     assert check_host.main() == 0

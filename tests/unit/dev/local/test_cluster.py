@@ -1,4 +1,4 @@
-"""The local cluster's order of things, and what it says of its dead; nothing is started here."""
+"""The steps of the local cluster, and the report about components that died. Nothing is started here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DEAD = Status("etcd", None, Path("/logs/etcd.log"))
 ALIVE = Status("kubelet", 7, Path("/logs/kubelet.log"))
 
 
-def test_a_machine_that_others_use_is_refused_before_anything_is_built(monkeypatch, paths, tmp_path):
+def test_a_machine_with_a_conflicting_route_is_refused_before_anything_is_built(monkeypatch, paths, tmp_path):
     said = []
     monkeypatch.setattr(cluster.locks, "_FOLDER", tmp_path)
     monkeypatch.setattr(cluster.host, "require_supported", lambda _: said.append("supported"))
@@ -26,14 +26,14 @@ def test_a_machine_that_others_use_is_refused_before_anything_is_built(monkeypat
     assert said == ["supported", "packages"]
 
 
-def test_the_dead_among_the_living_are_named_with_their_logs():
-    told = cluster.explain_dead([DEAD, ALIVE])
-    assert "etcd; its log is /logs/etcd.log" in told
-    assert "kubelet" not in told
+def test_components_that_died_are_named_with_their_logs():
+    text = cluster.explain_dead([DEAD, ALIVE])
+    assert "etcd; its log is /logs/etcd.log" in text
+    assert "kubelet" not in text
 
 
 @pytest.mark.parametrize("statuses", [[], [ALIVE], [DEAD], [DEAD, DEAD]])
-def test_a_cluster_that_runs_or_was_taken_down_has_no_dead(statuses):
+def test_a_running_or_stopped_cluster_has_no_dead_component(statuses):
     assert cluster.explain_dead(statuses) == ""
 
 
@@ -48,7 +48,7 @@ def test_a_component_that_was_never_started_did_not_die(monkeypatch, paths):
 
 @pytest.fixture
 def removal(monkeypatch, paths, tmp_path):
-    """A claimed cluster whose removal touches nothing but its folders."""
+    """A claimed cluster whose removal changes only its folders."""
     monkeypatch.setattr(cluster.locks, "_FOLDER", tmp_path)
     monkeypatch.setattr(cluster.host, "require_root", lambda: None)
     monkeypatch.setattr(cluster, "_clear_leftovers", lambda _: None)
@@ -58,7 +58,7 @@ def removal(monkeypatch, paths, tmp_path):
     return paths
 
 
-def test_down_fails_while_something_is_left_and_can_be_tried_again(monkeypatch, removal):
+def test_down_fails_while_something_is_left_and_can_be_repeated(monkeypatch, removal):
     monkeypatch.setattr(leftovers, "find", lambda _: ["mount /run/tunewright/x"])
     with pytest.raises(DevError, match="mount /run/tunewright/x"):
         cluster.down(removal)
@@ -70,7 +70,7 @@ def test_down_fails_while_something_is_left_and_can_be_tried_again(monkeypatch, 
     assert not (removal.state / "pki").exists()
 
 
-def test_another_kubernetes_on_the_machine_is_no_leftover(monkeypatch, removal):
+def test_another_kubernetes_on_the_machine_is_not_a_leftover(monkeypatch, removal):
     (removal.run / "claim.json").unlink()
     monkeypatch.setattr(leftovers, "find", lambda _: ["control group /sys/fs/cgroup/kubepods"])
     cluster.down(removal)

@@ -16,13 +16,13 @@ def test_containerd_writes_only_in_our_folders(paths):
     assert cri["restrict_oom_score_adj"] is True
 
 
-def test_pods_are_not_masqueraded_since_none_leaves_the_machine(paths):
+def test_traffic_of_pods_is_not_masqueraded(paths):
     network = json.loads(containerd.build_network(paths))
     assert network["plugins"][0]["type"] == "ptp"
     assert network["plugins"][0]["ipMasq"] is False
 
 
-def test_the_registrys_name_leads_to_loopback():
+def test_the_registrys_name_resolves_to_loopback():
     hosts = tomllib.loads(containerd.build_registry_hosts())
     assert hosts["server"] == "http://127.0.0.1:5000"
     assert list(hosts["host"]) == ["http://127.0.0.1:5000"]

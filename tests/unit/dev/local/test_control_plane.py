@@ -6,7 +6,7 @@ import ssl
 from tunewright_dev.local import control_plane
 
 
-def test_credentials_are_private_verify_and_stay(paths):
+def test_credentials_are_private_valid_and_kept(paths):
     first = control_plane.ensure_credentials(paths)
     stamps = {path: path.stat().st_mtime_ns for path in paths.pki.iterdir()}
     control_plane.ensure_credentials(paths)

@@ -27,7 +27,7 @@ COMMIT
 """
 
 
-def test_removal_takes_our_chains_and_the_jumps_to_them_and_leaves_all_else():
+def test_removal_deletes_only_the_clusters_chains_and_the_jumps_to_them():
     assert firewall.build_removal(SAVED).splitlines() == [
         "*filter",
         ":KUBE-FORWARD - [0:0]",
@@ -43,7 +43,7 @@ def test_removal_takes_our_chains_and_the_jumps_to_them_and_leaves_all_else():
     ]
 
 
-def test_what_is_ours_is_listed_by_its_table():
+def test_the_clusters_chains_are_listed_with_their_table():
     assert firewall.list_chains(SAVED) == [
         ("filter", "KUBE-FORWARD"),
         ("filter", "KUBE-FIREWALL"),
@@ -51,7 +51,7 @@ def test_what_is_ours_is_listed_by_its_table():
     ]
 
 
-def test_nothing_of_ours_means_nothing_to_do():
+def test_without_chains_of_the_cluster_there_is_nothing_to_do():
     assert firewall.build_removal(SAVED.replace("KUBE-", "OTHER-").replace("TUNEWRIGHT-", "OTHER2-")) == ""
 
 

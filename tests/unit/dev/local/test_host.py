@@ -21,7 +21,7 @@ SUPPORTED = host.Host(
 )
 
 
-def test_a_bare_debian_12_will_do():
+def test_a_bare_debian_12_is_supported():
     assert host.find_problems(SUPPORTED, disk_gib=40, cache_gib=12) == []
 
 
@@ -38,18 +38,18 @@ def test_a_bare_debian_12_will_do():
         ({"filesystems": frozenset({"ext4"})}, "needs a kernel with overlayfs"),
     ],
 )
-def test_each_lack_is_named(change, message):
+def test_each_missing_prerequisite_is_named(change, message):
     (problem,) = host.find_problems(dataclasses.replace(SUPPORTED, **change), disk_gib=40, cache_gib=12)
     assert message in problem
 
 
-def test_everything_that_is_missing_is_said_at_once():
+def test_all_missing_prerequisites_are_reported_at_once():
     poor = dataclasses.replace(SUPPORTED, cores=1, is_root=False, distribution="fedora 42")
     assert len(host.find_problems(poor, disk_gib=40, cache_gib=12)) == 3
 
 
 @pytest.mark.parametrize(("device", "expected"), [(1, None), (2, 4.0)])
-def test_the_cache_is_measured_where_it_has_a_file_system_of_its_own(monkeypatch, paths, tmp_path, device, expected):
+def test_the_cache_is_measured_when_it_is_on_another_file_system(monkeypatch, paths, tmp_path, device, expected):
     paths = dataclasses.replace(paths, cache=tmp_path / "cache" / "deeper")
     (tmp_path / "cache").mkdir()
     (tmp_path / "state").mkdir()
@@ -82,7 +82,7 @@ def test_overlapping_routes_are_found(network, expected):
     assert host.find_overlapping(ROUTES, IPv4Network(network)) == expected
 
 
-def test_another_kubernetes_on_the_machine_is_refused_with_the_way_out():
+def test_another_kubernetes_on_the_machine_is_refused_with_a_remedy():
     with pytest.raises(DevError, match="another Kubernetes") as caught:
         host.require_free([], ":KUBE-SERVICES - [0:0]", "")
     assert "CLUSTER=existing" in str(caught.value)

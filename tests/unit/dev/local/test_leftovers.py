@@ -1,4 +1,4 @@
-"""What `down` looks for when it has taken everything away."""
+"""What `down` searches for after it removed everything."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PATHS = Paths(
 
 @pytest.fixture
 def clean(monkeypatch):
-    """A machine with nothing of ours."""
+    """A machine without anything of the cluster."""
     monkeypatch.setattr(leftovers, "_PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(leftovers.mounts, "find_mounts", lambda _table, _folders: [])
     monkeypatch.setattr(leftovers.processes, "find_marked", list)
@@ -32,13 +32,13 @@ def clean(monkeypatch):
 
 
 @pytest.mark.usefixtures("clean")
-def test_a_clean_machine_is_believed():
+def test_a_clean_machine_has_no_leftovers():
     leftovers.require_none(PATHS)
 
 
 @pytest.mark.usefixtures("clean")
 @pytest.mark.parametrize(
-    ("where", "found", "told"),
+    ("where", "found", "message"),
     [
         ("processes.find_marked", [Process(42, "etcd", "")], r"process 42 \(etcd\)"),
         ("cgroups.find_groups", [Path("/sys/fs/cgroup/kubepods")], "control group /sys/fs/cgroup/kubepods"),
@@ -46,15 +46,15 @@ def test_a_clean_machine_is_believed():
         ("firewall.find_chains", ["iptables chain KUBE-PROXY of table nat"], "chain KUBE-PROXY of table nat"),
     ],
 )
-def test_each_thing_that_is_left_is_named(monkeypatch, where, found, told):
+def test_each_thing_that_is_left_is_named(monkeypatch, where, found, message):
     module, _, function = where.partition(".")
     monkeypatch.setattr(getattr(leftovers, module), function, lambda: found)
-    with pytest.raises(DevError, match=told):
+    with pytest.raises(DevError, match=message):
         leftovers.require_none(PATHS)
 
 
 @pytest.mark.usefixtures("clean")
-def test_mounts_and_with_them_network_namespaces_are_looked_for_in_both_folders(monkeypatch):
+def test_mounts_and_network_namespaces_are_searched_in_both_folders(monkeypatch):
     asked = []
     point = Path("/run/ours/containerd/netns/cni-1")
     monkeypatch.setattr(leftovers.mounts, "find_mounts", lambda _table, folders: [asked.extend(folders), point][1:])
@@ -64,7 +64,7 @@ def test_mounts_and_with_them_network_namespaces_are_looked_for_in_both_folders(
 
 
 @pytest.mark.usefixtures("clean")
-def test_what_the_kernel_takes_apart_by_and_by_is_waited_for(monkeypatch):
+def test_resources_that_the_kernel_removes_with_delay_are_waited_for(monkeypatch):
     monkeypatch.setattr(leftovers, "_PATIENCE_SECONDS", 60.0)
     monkeypatch.setattr(leftovers, "_POLL_SECONDS", 0.0)
     dying = [Process(42, "etcd", "")]

@@ -5,7 +5,7 @@ from pathlib import Path
 from tunewright_dev.local import mounts
 
 
-def test_mounts_below_our_folders_are_found_the_latest_first_and_a_disk_that_is_such_a_folder_is_left_alone():
+def test_mounts_below_the_folders_are_found_latest_first_without_the_folders_themselves():
     table = r"""22 1 0:20 / / rw - ext4 /dev/vda rw
 30 22 0:21 / /run/tunewright/netns/a rw - nsfs nsfs rw
 31 22 0:22 / /var/lib/tunewright/with\040space rw - tmpfs tmpfs rw

@@ -1,4 +1,4 @@
-"""Which interfaces are the cluster's, and that `down` deletes them itself."""
+"""Which interfaces belong to the cluster; `down` deletes them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ADDRESSES = """\
 
 
 class Kernel:
-    """The links of a machine, asked and changed by `ip`; those in `busy` cannot be deleted."""
+    """The links of a machine, as `ip` lists and deletes them; those in `busy` cannot be deleted."""
 
     def __init__(self) -> None:
         self.links = {"lo", "eth0", "veth1a2b", "tunewright0"}
@@ -40,22 +40,22 @@ def kernel(monkeypatch) -> Kernel:
     return kernel
 
 
-def test_the_links_of_pods_are_known_by_their_address():
+def test_the_links_of_pods_are_recognized_by_their_address():
     assert network.list_interfaces(ADDRESSES) == ["veth1a2b"]
 
 
-def test_the_links_of_pods_and_the_nodes_interface_are_deleted_and_no_other(kernel, paths):
+def test_only_the_links_of_pods_and_the_nodes_interface_are_deleted(kernel, paths):
     network.remove(paths)
     assert kernel.links == {"lo", "eth0"}
 
 
-def test_a_link_that_the_kernel_deleted_first_is_no_failure(kernel, paths):
+def test_a_link_that_the_kernel_already_deleted_is_no_failure(kernel, paths):
     kernel.links.remove("veth1a2b")
     network.remove(paths)
     assert kernel.links == {"lo", "eth0"}
 
 
-def test_a_link_that_cannot_be_deleted_is_told(kernel, paths):
+def test_a_link_that_cannot_be_deleted_is_reported(kernel, paths):
     kernel.busy.add("veth1a2b")
     with pytest.raises(DevError, match="veth1a2b"):
         network.remove(paths)

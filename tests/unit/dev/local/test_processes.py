@@ -43,7 +43,7 @@ def test_a_started_process_is_found_with_its_specification_and_stopped(started):
     assert processes.find("sleeper", started) is None
 
 
-def test_a_pid_used_again_by_another_program_is_not_ours(tmp_path):
+def test_a_pid_that_another_program_uses_now_is_ignored(tmp_path):
     fake_process(tmp_path, 42, {"HOME": "/root"}, "/usr/bin/editor")
     (tmp_path / "etcd.pid").write_text("42\n")
     assert processes.find("etcd", tmp_path / "etcd.pid", tmp_path) is None
@@ -52,14 +52,14 @@ def test_a_pid_used_again_by_another_program_is_not_ours(tmp_path):
 @pytest.mark.parametrize(
     ("name", "executable"), [("etcd", "/usr/bin/editor"), ("kubelet", "/opt/etcd")], ids=["executable", "name"]
 )
-def test_a_child_that_inherited_the_marks_is_not_the_component(tmp_path, name, executable):
+def test_a_child_process_with_inherited_marks_is_not_the_component(tmp_path, name, executable):
     marks = {processes.NAME_VARIABLE: "etcd", processes.EXECUTABLE_VARIABLE: "/opt/etcd"}
     fake_process(tmp_path, 42, marks, executable)
     (tmp_path / "x.pid").write_text("42\n")
     assert processes.find(name, tmp_path / "x.pid", tmp_path) is None
 
 
-def test_a_component_whose_binary_was_replaced_is_still_ours(tmp_path):
+def test_a_component_is_found_after_its_binary_was_replaced(tmp_path):
     marks = {processes.NAME_VARIABLE: "etcd", processes.EXECUTABLE_VARIABLE: "/opt/etcd"}
     fake_process(tmp_path, 42, marks, "/opt/etcd (deleted)")
     (tmp_path / "etcd.pid").write_text("42\n")

@@ -42,7 +42,7 @@ def test_a_reason_that_is_no_longer_needed(mutants):
     assert problem == f"{PATH}:1: a test notices <module>: x = 1 => x = 2; remove its line from the survivors"
 
 
-def test_a_reason_for_what_is_no_longer_there(mutants):
+def test_a_reason_for_a_mutant_that_no_longer_exists(mutants):
     (problem,) = find(mutants, explained=["f: x < 1 => x <= 1"])
     assert problem == f"{PATH}: there is no mutant f: x < 1 => x <= 1; remove its line from the survivors"
 

@@ -1,4 +1,4 @@
-"""A mutant is tested in a process of its own, for a limited time."""
+"""Each mutant is tested in a separate process, with a time limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How this machine reaches the object store, in its own cluster and in another one."""
+"""How this machine reaches the object store, in the local and in an existing cluster."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tunewright_dev.object_store import access
 
 
 class Forward:
-    """A `kubectl port-forward`: what it prints first, and whether it was ended."""
+    """A fake `kubectl port-forward`: its first line, and how it was ended."""
 
     def __init__(self, line):
         self.stdout = io.StringIO(line)
@@ -26,7 +26,7 @@ class Forward:
 
 
 class Cluster:
-    """A kubectl: the Secrets of identities, and a port-forward."""
+    """A fake kubectl with the Secrets of identities and a port-forward."""
 
     def __init__(self, *names, forward=None):
         self._names = names
@@ -52,11 +52,11 @@ def _encode(key, value):
     return {key: base64.b64encode(value.encode()).decode()}
 
 
-def test_the_machine_that_is_the_node_uses_the_services_address():
+def test_the_node_uses_the_services_address():
     assert access.service_address() == "10.96.0.33:8333"
 
 
-def test_another_clusters_store_is_reached_through_the_port_that_kubectl_took():
+def test_the_store_of_an_existing_cluster_is_reached_through_a_forwarded_port():
     forward = Forward("Forwarding from 127.0.0.1:40123 -> 8333\n")
     cluster = Cluster(forward=forward)
     with access.forward_port(cluster) as address:
@@ -68,7 +68,7 @@ def test_another_clusters_store_is_reached_through_the_port_that_kubectl_took():
     ]
 
 
-def test_a_store_that_cannot_be_reached_is_told_with_the_command():
+def test_a_store_that_cannot_be_reached_is_reported_with_the_command():
     forward = Forward("")
     with (
         pytest.raises(DevError, match="kubectl port-forward --namespace=object-store service/s3 :8333"),
@@ -85,6 +85,6 @@ def test_the_administrators_credentials_and_the_stores_authority_are_used(monkey
     assert asked == [("https://host:1", "admin", "s", "us-east-1", paths.pki / "object-store-ca.crt")]
 
 
-def test_a_store_without_its_administrator_is_told(paths):
+def test_a_store_without_its_administrator_is_reported(paths):
     with pytest.raises(DevError, match=r"object-store/admin is gone\. Run `make up`"):
         access.connect(paths, Cluster("server"), "host:1")

@@ -12,7 +12,7 @@ def test_new_credentials_replace_the_stores_pod():
     assert annotations({"s3.json": "1"}) != annotations({"s3.json": "2"})
 
 
-def test_the_store_elsewhere_asks_for_no_address_and_no_disk_of_ours():
+def test_the_store_of_an_existing_cluster_needs_no_fixed_address_and_no_local_disk():
     assert "clusterIP" not in deployment.build_service()["spec"]
     assert deployment.build_service("10.96.0.33")["spec"]["clusterIP"] == str(topology.OBJECT_STORE_SERVICE)
     claim = deployment.build_claim()["spec"]

@@ -5,7 +5,7 @@ import json
 from tunewright_dev.object_store import identities
 
 
-def test_identities_may_do_what_their_duty_needs_and_no_more():
+def test_identities_have_only_the_rights_that_they_need():
     accesses = {name: identities.generate_access() for name in identities.IDENTITIES}
     assert len({access.secret_key for access in accesses.values()}) == len(accesses)
     entries = json.loads(identities.build_identities(accesses))["identities"]

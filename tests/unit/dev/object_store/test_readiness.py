@@ -6,7 +6,7 @@ from tunewright_dev.errors import DevError
 from tunewright_dev.object_store import readiness
 
 
-def test_both_buckets_are_made_as_soon_as_the_store_answers(monkeypatch):
+def test_both_buckets_are_created_when_the_store_answers(monkeypatch):
     answers, made = iter([False, False, True, True]), []
     monkeypatch.setattr(readiness.buckets, "ensure", lambda _client, bucket: made.append(bucket) or next(answers))
     monkeypatch.setattr(readiness.waiting, "POLL_SECONDS", 0.0)
@@ -14,7 +14,7 @@ def test_both_buckets_are_made_as_soon_as_the_store_answers(monkeypatch):
     assert made == ["tunewright", "tunewright", "tunewright", "tunewright-logs"]
 
 
-def test_a_store_that_does_not_answer_is_told_with_the_command_that_shows_its_log(monkeypatch):
+def test_a_store_that_does_not_answer_is_reported_with_the_command_that_shows_its_log(monkeypatch):
     monkeypatch.setattr(readiness.buckets, "ensure", lambda *_: False)
     monkeypatch.setattr(readiness, "_READY_SECONDS", 0)
     monkeypatch.setattr(readiness.waiting, "POLL_SECONDS", 0.0)

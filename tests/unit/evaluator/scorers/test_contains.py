@@ -1,4 +1,4 @@
-"""Every word must be there, in any case; without words, the reference."""
+"""The answer must contain every word, in upper or lower case; without words, it must contain the reference."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""JSON is compared by its values, anything else by its text."""
+"""JSON is compared by value, all other answers by text."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The whole answer is one JSON document that the schema accepts."""
+"""The whole answer must be one JSON document that the schema accepts."""
 
 import pytest
 
@@ -37,7 +37,7 @@ def test_json_schema(schema, answer, score):
         ({"$ref": "http://127.0.0.1:1/schema"}, "leads out of the schema"),
     ],
 )
-def test_json_schema_that_is_none(schema, problem):
+def test_an_invalid_json_schema(schema, problem):
     metric = MetricSpec.model_validate({"type": "JSONSchema", "schema": schema})
     with pytest.raises(ScorerError, match=rf"{problem}.*; correct evaluation\.metrics"):
         build_scorer(metric)

@@ -1,4 +1,4 @@
-"""Answers are counted once, and judged when the ledger can know."""
+"""Each answer is counted once, and judged when the ledger has all it needs."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def tally():
     return Tally("support", ledger)
 
 
-def test_a_right_answer_is_counted_by_its_revision(tally):
+def test_a_correct_answer_is_counted_by_its_revision(tally):
     tally.add(answer())
     tally.judge()
     assert (tally.total, tally.by_revision, tally.wrong, tally.failed) == (1, {REVISION: 1}, [], [])
 
 
 @pytest.mark.parametrize("revision", ["", "support--bbb", "billing--ccc", "base-model"])
-def test_an_answer_by_anybody_else_is_wrong(tally, revision):
+def test_an_answer_by_another_revision_is_wrong(tally, revision):
     tally.add(answer(revision=revision))
     tally.judge()
     assert len(tally.wrong) == 1
@@ -44,13 +44,13 @@ def test_an_answer_that_names_another_model_than_the_alias_is_wrong(tally):
 
 
 @pytest.mark.parametrize("status", [0, 302, 404, 503])
-def test_anything_but_a_success_failed_and_is_not_also_wrong(tally, status):
+def test_an_answer_without_success_is_failed_and_not_wrong(tally, status):
     tally.add(answer(status=status, revision="", model=""))
     tally.judge()
     assert (len(tally.failed), tally.wrong, dict(tally.by_revision)) == (1, [], {})
 
 
-def test_a_log_read_again_counts_nothing_twice(tally):
+def test_a_log_that_is_read_again_counts_no_answer_twice(tally):
     assert tally.add(answer(1))
     assert tally.add(answer(2))
     assert not tally.add(answer(1))
@@ -58,7 +58,7 @@ def test_a_log_read_again_counts_nothing_twice(tally):
     assert tally.total == 2
 
 
-def test_an_answer_is_judged_only_when_the_plan_it_was_given_by_can_have_been_seen(tally):
+def test_an_answer_is_judged_only_after_its_plan_must_have_been_seen(tally):
     tally.add(answer(revision="support--bbb", end=100))
     tally.judge(100 + SETTLE_SECONDS - 0.1)
     assert not tally.wrong

@@ -1,4 +1,4 @@
-"""Which revisions may have answered, from what was seen of plans and pods."""
+"""Which revisions may have answered, according to the observed plans and pods."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ OLD, NEW = "support--aaa", "support--bbb"
 
 
 def plan(generation, at, **shares):
-    """A plan seen at a time, written within the second before; shares are of the alias `support`."""
+    """Return a plan that was seen at a time and written in the second before; shares are those of `support`."""
     weights = {"old": OLD, "new": NEW}
     return PlanEntry(generation, at - 1, at, {"support": {weights[name]: weight for name, weight in shares.items()}})
 
 
 def canary():
-    """Plan 1: old. Plan 2 at 100: both. Plan 3 at 200: new alone. Pods `a` and `b` take each, `b` 5 s later."""
+    """Plan 1: old. Plan 2 at 100: both. Plan 3 at 200: only new. Pods `a` and `b` apply each; `b` is 5 s later."""
     ledger = Ledger()
     ledger.record_plan(plan(1, 0, old=100))
     ledger.record_pods(10, {"a": 1, "b": 1})
@@ -41,11 +41,11 @@ def test_the_old_revision_may_answer_until_the_last_pod_reports_the_new_plan():
     assert ledger.allowed("support", 205, 206) == {NEW}
 
 
-def test_an_answer_that_began_before_the_change_may_be_by_either():
+def test_an_answer_that_began_before_the_change_may_be_from_either_revision():
     assert canary().allowed("support", 120, 230) == {OLD, NEW}
 
 
-def test_a_rolled_back_revision_may_not_come_back():
+def test_a_rolled_back_revision_may_not_answer_again():
     ledger = canary()
     ledger.record_plan(plan(4, 300, old=100))
     ledger.record_pods(302, {"a": 4, "b": 4})
@@ -53,11 +53,11 @@ def test_a_rolled_back_revision_may_not_come_back():
     assert ledger.allowed("support", 302, 303) == {OLD}
 
 
-def test_another_alias_has_its_own_revisions():
+def test_a_revision_of_another_alias_may_not_answer():
     assert canary().allowed("billing", 0, 300) == frozenset()
 
 
-def test_a_pod_that_has_said_nothing_may_have_any_plan():
+def test_a_pod_that_has_not_reported_may_have_any_plan():
     ledger = canary()
     ledger.record_pods(250, {"a": 3, "b": 3, "c": 0})
     assert ledger.allowed("support", 251, 252) == {OLD, NEW}
@@ -65,7 +65,7 @@ def test_a_pod_that_has_said_nothing_may_have_any_plan():
     assert ledger.allowed("support", 261, 262) == {NEW}
 
 
-def test_a_pod_that_is_gone_may_still_be_ending_answers_for_a_while():
+def test_a_deleted_pod_may_still_finish_answers_for_a_while():
     ledger = Ledger()
     ledger.record_plan(plan(1, 0, old=100))
     ledger.record_pods(10, {"a": 1, "b": 1})
@@ -82,7 +82,7 @@ def test_seeing_a_plan_again_does_not_change_when_it_was_written():
     assert ledger.allowed("support", 205, 206) == {NEW}
 
 
-def test_an_alias_is_served_everywhere_when_each_pod_has_the_newest_plan_and_it_names_somebody():
+def test_an_alias_is_served_everywhere_when_each_pod_has_the_newest_plan_with_a_target():
     ledger = Ledger()
     assert not ledger.serves_everywhere("support")
     ledger.record_plan(plan(1, 0))
@@ -95,7 +95,7 @@ def test_an_alias_is_served_everywhere_when_each_pod_has_the_newest_plan_and_it_
     assert ledger.serves_everywhere("support")
 
 
-def test_convergence_is_the_longest_wait_of_each_pod_and_not_its_start():
+def test_convergence_is_each_pods_longest_wait_without_its_start():
     ledger = canary()
     assert ledger.convergence_seconds() == {"a": 1, "b": 5}
     ledger.record_pods(500, {"a": 3, "b": 3, "late": 3})

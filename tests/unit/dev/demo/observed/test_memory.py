@@ -1,11 +1,11 @@
-"""Working sets, from a kubelet's summary."""
+"""Working sets of pods, from a kubelet's summary."""
 
 from __future__ import annotations
 
 from tunewright_dev.demo.observed import memory
 
 
-def test_working_sets_are_in_mib_and_only_of_the_namespaces_asked_for():
+def test_working_sets_are_in_mib_and_only_of_the_requested_namespaces():
     def pod(namespace, name, used):
         return {"podRef": {"namespace": namespace, "name": name}, "memory": used}
 

@@ -1,4 +1,4 @@
-"""What became of each job's adapter, from the states of the AdapterDeployment."""
+"""The end of each job's rollout, from the states of the AdapterDeployment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_a_rollout_ends_once_at_the_stage_that_it_was_last_seen_in():
     assert telling.tell_ended(one).endswith("(GuardrailFailed). OutputContract 0.31 against 0.00")
 
 
-def test_history_without_a_job_is_none_of_ours():
+def test_history_without_a_job_is_ignored():
     assert RolloutLog().read(deployment(history=[{**entry(), "sourceJob": None}])) == []
 
 

@@ -1,4 +1,4 @@
-"""The demo's picture of the cluster, from the objects as the API server has them."""
+"""The demo's view of the cluster, from the objects of the API server."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def test_a_plan_is_read_with_the_shares_above_zero_and_the_second_of_its_last_wr
     assert plan.shares == {"support": {"support--aaa": 100}}
 
 
-def test_a_clock_that_is_behind_does_not_put_a_write_after_its_observation():
+def test_with_a_slow_clock_a_write_is_not_after_its_observation():
     written = read_time("2026-01-01T00:00:10Z")
     assert read_plan(config_map(7, {}), at=written - 5).earliest == written - 5
 
 
-def test_what_is_no_plan_is_none():
+def test_an_object_without_a_plan_gives_none():
     assert read_plan({"metadata": {}, "data": {}}, at=1) is None
     assert read_plan({"metadata": {}, "data": {PLAN_KEY: "{}"}}, at=1) is None
 
 
-def test_pods_that_serve_nothing_yet_say_nothing():
+def test_pods_without_a_plan_report_no_generation():
     pods = [
         {"name": "a", "ready": True, "planGeneration": 3},
         {"name": "starting", "ready": False, "planGeneration": 0},
@@ -44,7 +44,7 @@ def test_pods_that_serve_nothing_yet_say_nothing():
     assert read_generations({}) == {}
 
 
-def test_events_become_one_picture():
+def test_events_become_one_view():
     world = World("support")
     at = read_time("2026-01-01T00:00:11Z")
     world.absorb(Event(Source.PLAN, at, config_map(1, {NEW: 100})))
@@ -75,7 +75,7 @@ def test_a_condition_of_an_older_generation_does_not_count():
     assert find_condition(None, "Ready") == {}
 
 
-def test_what_the_pool_answers_while_it_is_measured_counts_once_and_apart():
+def test_answers_during_the_measurement_are_counted_once_and_separately():
     world = World("support")
     line = {"start": 1, "end": 2, "session": "s", "kind": "ticket", "status": 200, "tokens": 16}
     for number in (1, 2, 1, 2, 3):
@@ -95,7 +95,7 @@ def test_what_the_pool_answers_while_it_is_measured_counts_once_and_apart():
     assert world.speed_deployment is None
 
 
-def test_an_evaluation_is_as_far_as_the_last_line_of_its_log_that_shows_it():
+def test_the_progress_of_an_evaluation_is_in_the_last_log_line_that_shows_it():
     asking = '{"arm": "base", "target": "base-model", "records": 200, "event": "asking", "level": "info"}'
     answered = '{"arm": "candidate", "answered": 120, "records": 200, "event": "answered", "level": "info"}'
     assert read_evaluation(f"{asking}\n{answered}\nWarning: no JSON\n[]\n") == ("candidate", 120, 200)
@@ -103,7 +103,7 @@ def test_an_evaluation_is_as_far_as_the_last_line_of_its_log_that_shows_it():
     assert read_evaluation("") is None
 
 
-def test_an_evaluation_whose_log_cannot_be_read_for_a_moment_is_as_far_as_it_was():
+def test_an_evaluation_keeps_its_progress_while_its_log_cannot_be_read():
     world, progress = World("support"), EvaluationProgress("candidate", 120, 200)
     world.absorb(Event(Source.EVALUATION, 1, progress))
     world.absorb(Event(Source.EVALUATION, 2, None))

@@ -1,4 +1,4 @@
-"""The summary has the keys that were agreed on, and what must hold is checked one by one."""
+"""The summary has the documented keys, and each requirement is checked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def change_rollout(index, **changes):
     return GOOD.model_copy(update={"rollouts": tuple(rollouts)})
 
 
-def test_the_keys_are_exactly_those_agreed_on():
+def test_the_keys_are_exactly_the_documented_ones():
     data = json.loads(GOOD.to_json())
     assert set(data) == {
         "quality",
@@ -84,7 +84,7 @@ def test_a_good_summary_violates_nothing():
         (GOOD.model_copy(update={"rollouts": GOOD.rollouts[:3]}), "3 rollouts ended"),
     ],
 )
-def test_each_thing_that_must_hold_is_named_when_it_does_not(summary, says):
+def test_each_violated_requirement_is_named(summary, says):
     violations = find_violations(summary)
     assert len(violations) == 1
     assert says in violations[0]

@@ -1,4 +1,4 @@
-"""What the demo says of its world, in words."""
+"""The texts in which the demo describes its world."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tunewright_dev.demo.observed.world import EvaluationProgress, World
 from tunewright_dev.demo.output import telling
 
 
-def test_a_job_is_told_by_how_far_and_how_good_it_is():
+def test_a_job_is_described_by_its_progress_and_scores():
     assert telling.tell_job(None) == "not applied yet"
     assert telling.tell_job({"metadata": {}}) == "Pending"
     progress = {"step": 3, "totalSteps": 40, "trainLoss": "0.51"}
@@ -25,10 +25,10 @@ def test_a_job_is_told_by_how_far_and_how_good_it_is():
     assert telling.tell_job(job("Failed", conditions=[failed])) == "Failed: dataset.jsonl: no such key"
 
 
-def test_a_rollout_is_told_by_its_stage():
+def test_a_rollout_is_described_by_its_stage():
     assert telling.tell_rollout(deployment()) == "nothing is stable yet"
-    told = telling.tell_rollout(deployment({"revision": NEW, "step": 0}, stable="support--aaa"))
-    assert told == f"{NEW}: evaluate (stable is support--aaa)"
+    text = telling.tell_rollout(deployment({"revision": NEW, "step": 0}, stable="support--aaa"))
+    assert text == f"{NEW}: evaluate (stable is support--aaa)"
     ending = {"revision": NEW, "step": 2, "ending": {"reason": "GuardrailFailed"}}
     assert telling.tell_rollout(deployment(ending)) == f"{NEW} is being withdrawn: GuardrailFailed"
 
@@ -63,7 +63,7 @@ def answering_server():
             server.shutdown()
 
 
-def test_asking_it_yourself_needs_no_more_than_bash_and_python(tmp_path):
+def test_the_suggested_request_needs_only_bash_and_python(tmp_path):
     (tmp_path / "kubectl").write_text("#!/bin/sh\n")
     (tmp_path / "kubectl").chmod(0o755)
     (_, commands), *_ = telling.suggest(f"export PATH={tmp_path}:$PATH", "serving", "smollm2", NEW)
@@ -78,7 +78,7 @@ def test_asking_it_yourself_needs_no_more_than_bash_and_python(tmp_path):
     assert done.stdout.startswith(f"{NEW} /v1/chat/completions support: I was charged twice")
 
 
-def test_the_table_says_what_became_of_each_job_and_leaves_out_what_did_not_happen():
+def test_the_table_shows_the_end_of_each_job_without_stages_that_were_not_reached():
     rows = dict(telling.tabulate(GOOD))
     assert rows["three"] == "RolledBack at evaluate (x); no client saw it"
     assert rows["four"].endswith("at most 20 % of clients saw it")
@@ -87,7 +87,7 @@ def test_the_table_says_what_became_of_each_job_and_leaves_out_what_did_not_happ
     assert rows["memory of pod"] == "2000 MiB at most"
 
 
-def test_an_evaluation_is_told_while_the_candidate_waits_for_it():
+def test_an_evaluation_is_described_while_the_candidate_waits_for_it():
     world = World("support")
     world.evaluation = EvaluationProgress("incumbent", 40, 200)
     assert telling.tell_evaluation(world) == ""

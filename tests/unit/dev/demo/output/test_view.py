@@ -1,4 +1,4 @@
-"""The demo while it runs: lines on a pipe, a panel on a terminal."""
+"""The output of a running demo: lines on a pipe, a panel on a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tunewright_dev.demo.observed.world import Source, World
 from tunewright_dev.demo.output import view
 
 
-def test_a_pipe_gets_a_line_for_each_change_and_not_for_each_look(capsys):
+def test_a_pipe_gets_a_line_for_each_change_and_not_for_each_poll(capsys):
     world, shown = World("support"), view.PlainView()
     shown.begin("A title", ["kubectl get x"], "j")
     world.jobs["j"] = job("Training", progress={"step": 1, "totalSteps": 40})

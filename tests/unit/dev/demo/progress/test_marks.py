@@ -1,4 +1,4 @@
-"""What is progress of each part of the story, and what only looks like it."""
+"""What counts as progress in each part of the story, and what does not."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def pod(name, *, ready=False, adapters=0):
         (server(pod("a", adapters=1), pod("b")), True),
         (server(pod("a"), pod("b"), reason="PodPending"), True),
         (server(pod("a"), pod("b")), False),
-        (server(pod("a"), pod("b"), message="for 40 s"), False),  # a message that counts seconds
-        (server(pod("c"), pod("d")), False),  # a pod that fails and is replaced has another name each time
+        (server(pod("a"), pod("b"), message="for 40 s"), False),  # only the seconds in the message have changed
+        (server(pod("c"), pod("d")), False),  # failing pods are replaced, each with another name
     ],
 )
 def test_servers(later, progress):
@@ -91,15 +91,15 @@ def answered(count, arm="candidate"):
         (world_with(candidate(0), answered(20)), world_with(candidate(0), answered(40)), True),
         (world_with(candidate(0), answered(200)), world_with(candidate(0), answered(0, "base")), True),
         (world_with(counted(12)), world_with(counted(13)), True),
-        # Customers go on asking while an evaluation hangs, and a bake that judges no answer counts its
-        # seconds for ever.
+        # Customers also send requests while an evaluation hangs, and a bake without judged answers counts
+        # seconds without end.
         (world_with(candidate(0), answered(20), answers=1), world_with(candidate(0), answered(20), answers=9), False),
         (
             world_with(candidate(BAKE, reasons=["watched for 31 of 30 s"])),
             world_with(candidate(BAKE, reasons=["watched for 36 of 30 s"]), answers=9),
             False,
         ),
-        # An evaluation that is over tells nothing of a later step.
+        # A finished evaluation is no progress of a later step.
         (world_with(candidate(2), answered(20)), world_with(candidate(2), answered(40)), False),
         (world_with(answers=1), world_with(answers=9), False),
     ],
@@ -108,7 +108,7 @@ def test_rollouts(earlier, later, progress):
     assert (marks.mark_rollout(earlier) != marks.mark_rollout(later)) is progress
 
 
-def test_every_mark_can_be_remembered():
+def test_every_mark_is_hashable():
     world = world_with(counted(1))
     world.server = server(pod("a"))
     assert {marks.mark_rollout(world), marks.mark_job(training()), marks.mark_server(None), marks.mark_job(None)}

@@ -1,4 +1,4 @@
-"""Waits in virtual time: slowness never ends one, a lack of progress does."""
+"""Waits in virtual time: a wait ends with an error for lack of progress, never for slowness."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Clock:
 
 
 class Cluster:
-    """Events at given times; waiting for the next one is what lets time pass."""
+    """Events at given times; time passes only while the waiter waits for the next one."""
 
     def __init__(self, clock, events):
         self.clock = clock
@@ -55,7 +55,7 @@ def at(seconds, phase, step=0, conditions=()):
 
 
 def wait(events, *, check=lambda: None, each_tick=lambda: None, patience=PATIENCE):
-    """Wait for the job `j`; return when that ended, and the view."""
+    """Wait for the job `j`; return the time at the end, and the view."""
     clock, world, view = Clock(), World("support"), View()
     waiter = Waiter(Cluster(clock, events), world, view, check, clock)
     awaited = Awaited(
@@ -70,13 +70,13 @@ def wait(events, *, check=lambda: None, each_tick=lambda: None, patience=PATIENC
 
 
 @pytest.mark.parametrize("step_seconds", [5, 120, 899])
-def test_a_slow_training_is_waited_for_however_long_it_takes(step_seconds):
+def test_a_slow_training_is_waited_for_without_a_limit(step_seconds):
     steps = [at(step * step_seconds, "Training", step) for step in range(1, 49)]
     ended, _ = wait([*steps, at(49 * step_seconds, "Succeeded", 48)])
     assert ended == 49 * step_seconds
 
 
-def test_a_training_that_stops_is_given_up_with_what_to_do():
+def test_a_training_without_progress_ends_the_wait_with_a_remedy():
     stalled = {"type": "Stalled", "status": "True", "reason": "PodPending", "message": "0/1 nodes: too little memory"}
     events = [at(10, "Training", 1), at(20, "Training", 2, [stalled])]
     with pytest.raises(DevError) as caught:
@@ -86,14 +86,14 @@ def test_a_training_that_stops_is_given_up_with_what_to_do():
     assert "Stalled=True PodPending: 0/1 nodes: too little memory" in said
 
 
-def test_a_state_that_comes_again_and_again_is_no_progress():
+def test_repeated_states_are_no_progress():
     events = [at(seconds, ("Preparing", "Pending")[seconds // 60 % 2]) for seconds in range(0, 10_000, 60)]
     with pytest.raises(DevError, match="No progress for 15 minutes"):
         wait(events)
 
 
-def test_everything_that_has_come_is_taken_in_at_once():
-    """As after a pause of this program: hundreds of events are waiting, and the last of them is the one that counts."""
+def test_all_waiting_events_are_absorbed_at_once():
+    """After a pause of this program, hundreds of events may wait, and the last one decides."""
     ticks = []
     customers = [
         Event(
@@ -106,7 +106,7 @@ def test_everything_that_has_come_is_taken_in_at_once():
     assert len(ticks) < 15
 
 
-def test_it_is_shown_once_a_second_and_each_tick_is_called():
+def test_the_view_is_updated_once_a_second_and_each_tick_is_called():
     ticks = []
     _, view = wait([at(30, "Succeeded")], each_tick=lambda: ticks.append(1))
     assert 28 <= view.shown <= 31

@@ -15,7 +15,7 @@ EXAMPLE = find_paths().clone / "examples" / "support-triage"
 def test_the_stages_are_those_of_the_story_in_their_order():
     steps = yaml.safe_load((EXAMPLE / "adapter-deployment.yaml").read_text())["spec"]["rollout"]["steps"]
     names = list(dict.fromkeys(name_watched_stage(steps, index) for index in range(len(steps) + 1)))
-    # The last stage that each job reaches when all goes as it should.
+    # The last stage of each job in a successful run.
     ends = (names[-1], names[-1], names[0], names[1])
     expected = ["namespaces and data", "servers", "speed"]
     for act, end in zip(ACTS, ends, strict=True):
@@ -27,9 +27,9 @@ def test_the_story_takes_at_most_half_an_hour_on_the_reference_machine():
     assert load_reference().total_seconds <= 30 * 60
 
 
-def test_what_is_to_come_is_counted_from_a_stage_on():
+def test_the_remaining_time_includes_the_current_stage():
     reference = load_reference()
     stages = reference.seconds.stages
     assert reference.seconds_from("namespaces and data") == reference.total_seconds
     assert reference.seconds_from("last answers") == stages["last answers"]
-    assert reference.seconds_from("support-triage-4: observe at 50 %") == 0, "the reference run never came there"
+    assert reference.seconds_from("support-triage-4: observe at 50 %") == 0, "the reference run has no such stage"

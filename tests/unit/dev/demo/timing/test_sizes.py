@@ -1,4 +1,4 @@
-"""From a speed to what the story asks for; and what statistics demand holds at every speed."""
+"""The sizes that follow from a speed; at every speed they meet the demands of the statistics."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REFERENCE = 80.0
         (8, 100, 20000, 120, 9000, 10),
         (0.1, 100, 1_600_000, 9600, 720_000, 800),
         (0.01, 100, 2_592_000, 96_000, 7_200_000, 8000),  # the API's own limit of a step: 30 days
-        (160, 200, 3600, 20, 900, 0.5),  # a faster machine sees smaller regressions
+        (160, 200, 3600, 20, 900, 0.5),  # a faster machine detects smaller regressions
         (8000, 400, 3600, 20, 900, 0.01),
     ],
 )
@@ -53,7 +53,7 @@ def test_a_step_has_time_for_its_sample_even_when_the_machine_becomes_much_slowe
 
 
 def roll_out(rng: random.Random, bad_tickets: float, customers: int, per_poll: int) -> Verdict | None:
-    """Play the step at 20 % with the smallest sample: sessions of one to four tickets, some of them answered badly."""
+    """Play the step at 20 % with the smallest sample: sessions of one to four tickets, some with bad answers."""
     metrics = (observation.LiveMetric("ErrorRate", 0.01), observation.LiveMetric("OutputContract", 0.02))
     budget = verdict.ErrorBudget.share_out(0.95, metrics, windows=3)
     rules = verdict.ObservationSpec(sizes.LEAST_REQUESTS, 1e9, budget)
@@ -91,9 +91,7 @@ def roll_out(rng: random.Random, bad_tickets: float, customers: int, per_poll: i
 
 @pytest.mark.parametrize(("bad_tickets", "per_poll"), [(0.33, 25), (0.28, 25), (0.33, 8)])
 def test_the_smallest_sample_is_enough_to_reject_the_fourth_job(bad_tickets, per_poll):
-    """A third of the tickets is about gift cards,
-    and its adapter answered 28 to 33 % of all tickets badly when measured.
-    """
+    """A third of the tickets is about gift cards; of all answers of its adapter, 28 to 33 % were bad when measured."""
     rng = random.Random(f"{bad_tickets}/{per_poll}")
     verdicts = [roll_out(rng, bad_tickets, customers=24, per_poll=per_poll) for _ in range(40)]
     assert verdicts.count(Verdict.FAIL) >= 38

@@ -1,4 +1,4 @@
-"""Stages follow each other, and each has its time."""
+"""Stages follow each other, and the time of each is measured."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_stage_that_begins_again_has_the_sum():
     assert watch.seconds == {"evaluate": 30, "observe": 5}
 
 
-def test_the_time_between_two_stages_belongs_to_none():
+def test_the_time_between_two_stages_does_not_count():
     watch = Stopwatch(0)
     watch.enter("a", 0)
     watch.stop(10)
