@@ -1,4 +1,4 @@
-"""No import cycle anywhere, imports inside functions included, and folders that can be taken in at a glance.
+"""No import cycles, imports inside functions included, and no folders with too many modules.
 
 import-linter checks the same for sibling packages (pyproject.toml); this also sees a cycle between a package's
 ``__init__`` and its modules.
@@ -24,7 +24,7 @@ OVER_THE_PACKAGE = {"cyclic": "import cyclic.first\n", "cyclic.first": "def use(
 
 
 def find_cycle(*packages: str) -> list[str]:
-    """Return the modules of one import cycle, the first again at its end; empty when there is none."""
+    """Return the modules of one import cycle, with the first one repeated at the end, or nothing."""
     graph = grimp.build_graph(*packages, cache_dir=None)
     imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
     try:

@@ -1,6 +1,6 @@
-"""The dialect of the code where no rule of ruff can check it: loggers, their events, docstrings, and clocks.
+"""Style rules that ruff cannot check: loggers, their events, docstrings, and clocks.
 
-Each check is a function from a parsed module to its findings, and has a sample in which it finds something.
+Each check is a function from a parsed module to its findings. A sample shows that it finds something.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Check = Callable[[ast.Module], Findings]
 
 
 def find_odd_loggers(tree: ast.Module) -> Findings:
-    """Yield each logger that is not made by ``log = structlog.get_logger(__name__)``."""
+    """Yield each logger that is not created by ``log = structlog.get_logger(__name__)``."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith(
             ("structlog.get_", "logging.getLogger(_")
@@ -39,7 +39,7 @@ def find_odd_loggers(tree: ast.Module) -> Findings:
 
 
 def find_odd_events(tree: ast.Module) -> Findings:
-    """Yield each log call whose event is no literal in snake_case."""
+    """Yield each log call whose event is not a literal in snake_case."""
     for node in ast.walk(tree):
         match node:
             case ast.Call(func=ast.Attribute(value=ast.Name(id="log"), attr=level)) if level in LEVELS:
@@ -50,7 +50,7 @@ def find_odd_events(tree: ast.Module) -> Findings:
 
 
 def find_odd_predicates(tree: ast.Module) -> Findings:
-    """Yield each function whose docstring announces a yes or no in other words than "Return whether …"."""
+    """Yield each predicate whose docstring does not start with "Return whether …"."""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             first = (ast.get_docstring(node) or "").partition("\n")[0]
@@ -85,7 +85,7 @@ SAMPLES: tuple[tuple[Check, str], ...] = (
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_the_code_speaks_one_dialect(check: Check) -> None:
+def test_the_code_follows_the_rule(check: Check) -> None:
     paths = [path for folder in CHECKS[check] for path in sorted((ROOT / folder).rglob("*.py"))]
     assert len(paths) > 20
     found = [
@@ -97,5 +97,5 @@ def test_the_code_speaks_one_dialect(check: Check) -> None:
 
 
 @pytest.mark.parametrize(("check", "sample"), SAMPLES)
-def test_a_check_finds_what_it_is_for(check: Check, sample: str) -> None:
+def test_a_check_finds_its_sample(check: Check, sample: str) -> None:
     assert len(list(check(ast.parse(sample)))) == 1

@@ -16,7 +16,7 @@ class Refusing(Store):
 
 class Failing(Store):
     def read(self, _uri, _max_bytes):
-        raise RuntimeError("nobody foresaw this")
+        raise RuntimeError("a bug")
 
 
 @pytest.mark.parametrize(

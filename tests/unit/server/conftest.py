@@ -1,4 +1,4 @@
-"""A pod that serves one alias, for the tests of its door."""
+"""A pod that serves one alias, for the tests of its HTTP side."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Tokens are the operator's, for this server, for this purpose, and short."""
+"""Tokens must be signed by the operator, for this server and purpose, and expire soon."""
 
 import time
 
@@ -46,7 +46,7 @@ def test_bad_tokens(key, header):
         key.verify_token(header, world.SERVER_UID, "state")
 
 
-def test_a_file_that_holds_no_key(tmp_path):
+def test_a_file_without_a_key(tmp_path):
     (tmp_path / "operator.pub").write_text("no key")
     with pytest.raises(AuthError, match="cannot be read"):
         OperatorKey(tmp_path / "operator.pub").load()

@@ -1,4 +1,4 @@
-"""A file is replaced whole, and a replaced file is noticed."""
+"""A file is replaced as a whole, and a replaced file is detected."""
 
 import os
 
@@ -7,7 +7,7 @@ import pytest
 from tunewright_server.files import read_stamp, write_atomically
 
 
-def test_a_written_file_is_whole_and_leaves_nothing_beside_it(tmp_path):
+def test_a_written_file_is_complete_and_leaves_no_other_file(tmp_path):
     path = tmp_path / "new" / "plan.json"
     for data in (b"one", b"two"):
         write_atomically(path, data)

@@ -1,4 +1,4 @@
-"""vLLM is started with what keeps it safe."""
+"""vLLM starts with safe options and a safe environment."""
 
 import contextlib
 import functools
@@ -40,11 +40,11 @@ def test_the_middleware_and_one_api_server(tmp_path):
 
 
 @pytest.mark.parametrize(("rank", "accepted"), [(1, "1"), (2, "8"), (16, "16"), (17, "32"), (300, "320")])
-def test_ranks_are_rounded_up_to_what_vllm_takes(tmp_path, rank, accepted):
+def test_ranks_are_rounded_up_to_ranks_of_vllm(tmp_path, rank, accepted):
     assert options(make_config(max_rank=rank), tmp_path)["--max-lora-rank"] == accepted
 
 
-def test_a_rank_that_vllm_does_not_take():
+def test_a_rank_over_the_highest_of_vllm():
     with pytest.raises(launch.LaunchError, match="512"):
         launch.round_up_rank(513)
 
@@ -59,7 +59,7 @@ def test_cpu_and_gpu(tmp_path):
     assert not launch.is_cpu_build("0.32.0")
 
 
-def test_a_template_that_can_think_is_rendered_as_in_training(tmp_path):
+def test_a_template_that_can_think_is_rendered_without_thinking_as_in_training(tmp_path):
     flags = options(make_config(), tmp_path)
     assert json.loads(flags["--default-chat-template-kwargs"]) == {"enable_thinking": False}
 

@@ -31,7 +31,7 @@ def test_a_line_is_json_with_its_time_level_and_error(monkeypatch, capsys):
     assert line["exception"].endswith("ValueError: bad")
 
 
-def test_a_line_for_a_terminal(monkeypatch, capsys):
+def test_a_line_on_a_terminal_is_text(monkeypatch, capsys):
     monkeypatch.setenv("TUNEWRIGHT_LOG_FORMAT", "console")
     logs.configure()
     log_an_error()

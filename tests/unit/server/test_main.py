@@ -1,4 +1,4 @@
-"""The process fetches the base model, then becomes vLLM; when it fails, the termination message shows why."""
+"""The process fetches the base model and then becomes vLLM. After a failure, the termination message shows why."""
 
 import errno
 import json
@@ -14,7 +14,7 @@ from tunewright_storage.errors import StorageError, StorageReason
 
 @pytest.fixture
 def pod(tmp_path, monkeypatch):
-    """Run `main` outside a pod; return what it was told to become."""
+    """Prepare the files and the environment of `main` outside a pod."""
     config = tmp_path / "server.json"
     config.write_text(make_server_config(chat_template="{{ x }}").to_json())
     (tmp_path / "state").mkdir()
@@ -38,7 +38,7 @@ def test_main_becomes_vllm(pod, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("error", "outcome", "reason", "told"),
+    ("error", "outcome", "reason", "words"),
     [
         (StorageError(StorageReason.DIGEST_MISMATCH, "the files were changed"), "Failed", "DigestMismatch", "changed"),
         (StorageError(StorageReason.OTHER, "500"), "Retryable", "StorageError", "500"),
@@ -46,7 +46,7 @@ def test_main_becomes_vllm(pod, monkeypatch):
         (OSError(errno.EACCES, "Permission denied"), "Failed", "InvalidServerConfig", "denied"),
     ],
 )
-def test_main_reports_why_it_failed(pod, monkeypatch, error, outcome, reason, told):
+def test_main_reports_why_it_failed(pod, monkeypatch, error, outcome, reason, words):
     def fail(*_):
         raise error
 
@@ -56,7 +56,7 @@ def test_main_reports_why_it_failed(pod, monkeypatch, error, outcome, reason, to
         entry.main()
     result = PhaseResult.from_json((pod / "termination-log").read_text())
     assert (result.outcome, result.reason) == (outcome, reason)
-    assert told in result.message
+    assert words in result.message
 
 
 def test_main_refuses_an_image_without_vllm(pod, monkeypatch):
@@ -69,7 +69,7 @@ def test_main_refuses_an_image_without_vllm(pod, monkeypatch):
     assert "NoInferenceServer" in (pod / "termination-log").read_text()
 
 
-def test_main_waits_for_a_store_that_is_away(pod, monkeypatch):
+def test_main_waits_for_a_store_that_is_unavailable(pod, monkeypatch):
     failures = [StorageError(StorageReason.UNREACHABLE, "away")] * 3
     became = []
 

@@ -1,4 +1,4 @@
-"""No tenant can put so much into a pod's state that the operator cannot read it."""
+"""A tenant's texts cannot make a pod's state too large for the operator."""
 
 import pytest
 
@@ -61,18 +61,18 @@ def test_a_state_of_failures_only_fits_and_keeps_every_reason(letter, counters):
     assert all(item.message for item in fitted.adapters)
 
 
-def test_the_counters_of_a_full_pool_take_less_than_half_of_the_room():
-    """In a rollout both versions of an alias are counted by bucket."""
+def test_the_counters_of_a_full_pool_take_less_than_half_of_the_limit():
+    """During a rollout, both revisions of an alias are counted by bucket."""
     state = make_state([], MOST_ADAPTERS, bucketed=2 * 64)
     assert len(state.to_json().encode()) < MAX_STATE_BYTES / 2
 
 
-def test_a_state_that_fits_is_left_as_it_is():
+def test_a_state_that_fits_is_unchanged():
     state = make_state(["fix it; publish it again"] * MOST_ADAPTERS)
     assert message_limits.fit_state(state) is state
 
 
-def test_where_room_is_short_each_message_gets_an_equal_share_and_short_ones_stay_whole():
+def test_too_long_messages_get_equal_shares_and_short_ones_stay_whole():
     messages = ["x" * 160_000 + "; publish it again"] * 64 + ["train it again"]
     fitted = [item.message for item in message_limits.fit_state(make_state(messages)).adapters]
     assert fitted[-1] == "train it again"

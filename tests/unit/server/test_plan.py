@@ -1,4 +1,4 @@
-"""The highest generation that the operator signed for this server is in force, over restarts too."""
+"""A pod uses the highest generation that the operator signed for its server, also after a restart."""
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -29,7 +29,7 @@ def test_a_higher_generation_is_applied(make_keeper):
     assert keeper.plan_hash == world.make_plan(5).content_hash()
 
 
-def test_a_lower_generation_is_refused_when_pushed_and_no_news_when_mounted(make_keeper):
+def test_a_lower_generation_is_refused_when_pushed_and_ignored_when_mounted(make_keeper):
     keeper = make_keeper()
     keeper.offer(world.sign(world.make_plan(5)))
     assert keeper.offer_mounted(world.sign(world.make_plan(4))).stale
@@ -54,7 +54,7 @@ def test_the_same_generation_with_other_content_is_a_conflict_until_a_newer_one(
     assert keeper.last.status is PlanStatus.APPLIED
 
 
-def test_a_restart_takes_up_the_plan_in_force_not_the_older_mounted_one(make_keeper):
+def test_a_restart_uses_the_stored_plan_and_not_an_older_mounted_one(make_keeper):
     make_keeper().offer(world.sign(world.make_plan(7)))
     again = make_keeper()
     again.restore()
@@ -63,7 +63,7 @@ def test_a_restart_takes_up_the_plan_in_force_not_the_older_mounted_one(make_kee
     assert again.last.status is PlanStatus.APPLIED
 
 
-def test_a_stored_plan_of_another_key_is_not_taken_up(make_keeper, tmp_path):
+def test_a_stored_plan_of_another_key_is_not_used(make_keeper, tmp_path):
     stored = tmp_path / "state" / "plan.json"
     stored.parent.mkdir()
     stored.write_bytes(world.sign(world.make_plan(7), Ed25519PrivateKey.generate()))
@@ -96,13 +96,13 @@ def test_a_bad_signature(make_keeper, text):
         world.sign(world.make_plan(9, base_model_digest="sha256:" + "c" * 64)),
     ],
 )
-def test_a_plan_that_is_not_ours(make_keeper, text):
+def test_an_unreadable_plan_or_one_for_another_server(make_keeper, text):
     keeper = make_keeper()
     assert keeper.offer(text).status is PlanStatus.REFUSED
     assert keeper.plan is None
 
 
-def test_a_plan_that_cannot_be_kept_is_not_applied(make_keeper, tmp_path):
+def test_a_plan_that_cannot_be_stored_is_not_applied(make_keeper, tmp_path):
     (tmp_path / "state").write_text("in the way")
     keeper = make_keeper()
     assert keeper.offer(world.sign(world.make_plan(1))).status is PlanStatus.REFUSED
@@ -120,7 +120,7 @@ def test_a_rotated_key_is_read(make_keeper, tmp_path):
     keeper.offer(world.sign(world.make_plan(1)))
     fresh = Ed25519PrivateKey.generate()
     public = fresh.public_key().public_bytes(world.Encoding.PEM, world.PublicFormat.SubjectPublicKeyInfo)
-    # As the kubelet does it: a new file behind the same name.
+    # Like the kubelet: a new file under the same name.
     (tmp_path / "new.pub").write_bytes(public)
     (tmp_path / "new.pub").replace(tmp_path / "operator.pub")
     assert keeper.offer(world.sign(world.make_plan(2))).unsigned

@@ -1,4 +1,4 @@
-"""A pod over time: what it serves after a restart, and what the operator reads of it."""
+"""A pod over time: what it serves after a restart, and what it reports to the operator."""
 
 import pytest
 
@@ -14,14 +14,14 @@ from tunewright_storage.errors import StorageError, StorageReason
 CHAT = "/v1/chat/completions"
 
 
-async def test_a_restart_with_operator_and_store_away_serves_the_same_plan(tmp_path):
+async def test_a_restart_without_operator_and_store_serves_the_same_plan(tmp_path):
     pod = world.Pod(tmp_path / "pod")
     entry = pod.source.publish(tmp_path / "a")
     async with pod.running():
         await serve(pod, (entry, 100))
         first = await pod.state()
     again = world.Pod(tmp_path / "pod")
-    again.source.failure = StorageError(StorageReason.UNREACHABLE, "the store is away")
+    again.source.failure = StorageError(StorageReason.UNREACHABLE, "no answer")
     async with again.running():
         state = await again.settled()
         assert state["planHash"] == first["planHash"]
@@ -30,7 +30,7 @@ async def test_a_restart_with_operator_and_store_away_serves_the_same_plan(tmp_p
     assert again.source.fetched == []
 
 
-async def test_the_mounted_plan_alone_is_enough(tmp_path):
+async def test_the_mounted_plan_alone_suffices(tmp_path):
     pod = world.Pod(tmp_path / "pod")
     entry = pod.source.publish(tmp_path / "a")
     pod.mount(world.make_plan(4, [entry], [world.make_route((entry, 100))]))
@@ -42,7 +42,7 @@ async def test_the_mounted_plan_alone_is_enough(tmp_path):
         refused(await client.post(CHAT, json=chat()), 404, "model_not_found")
 
 
-def test_a_pool_of_failures_only_still_reports_every_reason(tmp_path):
+def test_a_pool_with_only_failures_reports_every_reason(tmp_path):
     pod = world.Pod(tmp_path / "pod", max_adapters=1024)
     runtime = pod.build(None)
     entry = pod.source.publish(tmp_path / "a")
@@ -59,7 +59,7 @@ def test_a_pool_of_failures_only_still_reports_every_reason(tmp_path):
     assert all(item.message for item in state.adapters)
 
 
-async def test_why_a_plan_was_refused_is_cut(pod):
+async def test_the_reason_for_a_refused_plan_is_cut(pod):
     pod.runtime._keeper.last = Offer(PlanStatus.REFUSED, "the plan cannot be read: " + "x" * 9000)
     assert len(pod.runtime.state().plan_message) == 512
 

@@ -1,4 +1,4 @@
-"""A pod's files lie at the contracts' paths, unless the environment overrides them."""
+"""A pod's files are at the contracts' paths, unless the environment overrides them."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def test_outside_a_pod():
     )
 
 
-def test_what_the_pod_writes_lies_in_its_state_directory():
+def test_files_that_the_pod_writes_are_in_its_state_directory():
     settings = Settings.from_environment({"TUNEWRIGHT_STATE_DIRECTORY": "/x"})
     paths = (settings.base_model_folder, settings.adapters_folder, settings.stored_plan_path)
     assert [str(path) for path in paths] == ["/x/base-model", "/x/adapters", "/x/plan.json"]

@@ -1,4 +1,4 @@
-"""An adapter is what its manifest says, byte by byte, or it is refused."""
+"""An adapter must match its manifest byte by byte; otherwise it is refused."""
 
 import json
 
@@ -71,7 +71,7 @@ def test_forbidden_file(store, name):
     assert error.value.reason is StorageReason.FORBIDDEN_FILE
 
 
-def test_lacking_weights(store):
+def test_missing_weights(store):
     _publish(store, {"adapter_config.json": b"{}"})
     with pytest.raises(StorageError, match=r"lacks adapter_model\.safetensors") as error:
         read_manifest(store, URI)
@@ -94,7 +94,7 @@ def test_changed_byte(store, tmp_path):
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
-def test_other_digest_than_asked_for(store, tmp_path):
+def test_another_digest_than_requested(store, tmp_path):
     _publish(store)
     with pytest.raises(StorageError, match="asked for; publish that one there again"):
         fetch_adapter(store, URI, tmp_path, "sha256:" + "5" * 64)

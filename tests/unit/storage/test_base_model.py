@@ -41,7 +41,7 @@ def test_inspection_and_fetch_agree(model, tmp_path):
     assert {path.name for path in (tmp_path / "model").iterdir()} == set(FILES)
 
 
-def test_fetch_keeps_what_verifies(model, tmp_path):
+def test_fetch_keeps_files_that_verify(model, tmp_path):
     digest = base_model.inspect_base_model(S3Source(uri=str(MODEL)), None, tmp_path, model).digest
     base_model.fetch_base_model(_source(digest), tmp_path / "model", model)
     model.delete_prefix(MODEL)

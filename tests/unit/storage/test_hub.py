@@ -1,4 +1,4 @@
-"""A Hub model that cannot be downloaded: whose fault it is decides whether it is tried again."""
+"""A Hub model that cannot be downloaded: the cause decides whether the download is retried."""
 
 import errno
 import types
@@ -15,7 +15,7 @@ from tunewright_storage.errors import StorageError, StorageReason
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
-    """Download a Hub model whose description or files end in an error."""
+    """Return a function that downloads a Hub model with an error in the description or the files."""
 
     def download(error, *, of="files"):
         def fail(*_, **__):
@@ -34,17 +34,17 @@ def hub(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("of", ["description", "files"])
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "words"),
     [
         (httpx.ConnectError("[Errno 111] Connection refused"), "Connection refused"),
         (httpx.ReadTimeout(""), "ReadTimeout"),
         (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), "Connection reset by peer"),
     ],
 )
-def test_a_hub_that_does_not_answer_is_unreachable_and_tried_again(hub, of, error, told):
+def test_a_hub_that_does_not_answer_is_unreachable_and_retried(hub, of, error, words):
     with pytest.raises(StorageError, match=r"org/tiny@main: .*; check the network and HF_ENDPOINT") as raised:
         hub(error, of=of)
-    assert told in str(raised.value)
+    assert words in str(raised.value)
     assert raised.value.reason is StorageReason.UNREACHABLE
     assert raised.value.retryable
 
@@ -54,16 +54,16 @@ def test_a_hub_that_does_not_answer_is_unreachable_and_tried_again(hub, of, erro
     [
         OSError(errno.ENOSPC, "No space left on device"),
         OSError(errno.EDQUOT, "Disk quota exceeded"),
-        RuntimeError("Data processing error: I/O error: No space left on device (os error 28)"),  # hf_xet's form
+        RuntimeError("Data processing error: I/O error: No space left on device (os error 28)"),  # the form of hf_xet
     ],
 )
-def test_a_full_disk_is_not_the_network(hub, error, tmp_path):
+def test_a_full_disk_is_no_network_failure(hub, error, tmp_path):
     with pytest.raises(OSError, match="no space left for the base model") as raised:
         hub(error)
     assert (raised.value.errno, raised.value.filename) == (errno.ENOSPC, str(tmp_path / "model"))
 
 
-def test_an_unforeseen_end_of_a_download_is_tried_again(hub):
+def test_an_unexpected_failure_of_a_download_is_retried(hub):
     with pytest.raises(StorageError, match="org/tiny@main: CAS error") as raised:
         hub(RuntimeError("CAS error: unexpected"))
     assert raised.value.reason is StorageReason.OTHER
@@ -75,21 +75,21 @@ def answer(status):
 
 
 @pytest.mark.parametrize(
-    ("error", "reason", "told"),
+    ("error", "reason", "words"),
     [
         (errors.GatedRepoError("no", response=answer(403)), StorageReason.ACCESS_DENIED, "accept its licence"),
         (errors.RepositoryNotFoundError("no", response=answer(404)), StorageReason.NOT_FOUND, "does not exist"),
         (errors.RevisionNotFoundError("no", response=answer(404)), StorageReason.NOT_FOUND, "does not exist"),
     ],
 )
-def test_a_repository_that_is_gated_or_missing_is_not_tried_again(hub, error, reason, told):
-    with pytest.raises(StorageError, match=f"org/tiny@main .*{told}") as raised:
+def test_a_repository_that_is_gated_or_missing_is_not_retried(hub, error, reason, words):
+    with pytest.raises(StorageError, match=f"org/tiny@main .*{words}") as raised:
         hub(error, of="description")
     assert raised.value.reason is reason
     assert not raised.value.retryable
 
 
-def test_a_download_asks_for_the_resolved_commit_and_the_models_files_only(monkeypatch, tmp_path):
+def test_a_download_requests_only_the_resolved_commit_and_the_models_files(monkeypatch, tmp_path):
     asked = {}
     description = types.SimpleNamespace(sha="a" * 40)
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: description)

@@ -1,4 +1,4 @@
-"""The commands as Jobs run them."""
+"""The commands that Jobs run."""
 
 import errno
 import json
@@ -35,9 +35,9 @@ def test_upload_then_inspect(store, tmp_path, inspect, capsys):
     assert (code, result.outcome, result.base_model.files) == (0, "Succeeded", 2)
 
 
-def test_upload_that_fails_says_why(store, tmp_path, capsys):
+def test_a_failed_upload_shows_why(store, tmp_path, capsys):
     (tmp_path / "a").write_text("x")
-    assert main(["upload", str(tmp_path), "s3://nobody/m"]) == 1
+    assert main(["upload", str(tmp_path), "s3://no-such-bucket/m"]) == 1
     assert "create the bucket" in capsys.readouterr().err
 
 
@@ -54,7 +54,7 @@ def test_failed_inspection_is_a_result(store, inspect, request_, reason):
     assert (code, result.outcome, result.reason) == (1, "Failed", reason)
 
 
-def test_a_full_disk_is_a_result_and_is_tried_again(store, inspect, monkeypatch):
+def test_a_full_disk_is_a_retryable_result(store, inspect, monkeypatch):
     store.write(StorageURI.parse("s3://bucket/m/config.json"), b"{}")
 
     def fill(*_):

@@ -21,14 +21,14 @@ def test_upload_and_download_agree_on_the_digest(store, tmp_path):
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["b.bin"]
 
 
-def test_write_if_absent_keeps_what_is_there(store):
+def test_write_if_absent_keeps_an_existing_object(store):
     uri = ROOT.join("manifest.json")
     assert store.write(uri, b"first", if_absent=True) is True
     assert store.write(uri, b"second", if_absent=True) is False
     assert store.read(uri) == b"first"
 
 
-def test_list_is_by_whole_segments(store):
+def test_list_matches_whole_path_segments(store):
     for key in ("a/1", "a/2", "ab/3"):
         store.write(ROOT.join(key), b"x")
     assert [str(item.uri) for item in store.list(ROOT.join("a"))] == ["s3://bucket/team/a/1", "s3://bucket/team/a/2"]
@@ -68,7 +68,7 @@ def test_read_stops_at_the_limit(store):
         store.read(ROOT.join("a"), max_bytes=4)
 
 
-def test_download_of_more_than_was_promised_writes_nothing(store, tmp_path):
+def test_a_download_over_the_stated_size_writes_nothing(store, tmp_path):
     store.write(ROOT.join("a"), b"12345")
     store.download(ROOT.join("a"), tmp_path / "whole", max_bytes=5)
     with pytest.raises(StorageError, match="has 5 bytes and should have 4") as error:
@@ -88,7 +88,7 @@ def test_an_upload_in_parts_arrives(store, tmp_path, monkeypatch):
     ("name", "value"),
     [("AWS_ENDPOINT_URL_S3", "s3.store.svc:8333"), ("AWS_ENDPOINT_URL_S3", "https://"), ("AWS_REGION", "eu central")],
 )
-def test_settings_that_mean_nothing(monkeypatch, name, value):
+def test_invalid_settings(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(StorageError, match="correct AWS_ENDPOINT_URL_S3") as error:
         ObjectStore.from_environment()

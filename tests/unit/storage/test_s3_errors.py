@@ -1,4 +1,4 @@
-"""Every failure of S3, or of what answers in its place, becomes a reason and a message that says what to do."""
+"""Every failure of S3, or of a server in its place, becomes a reason and a message with a remedy."""
 
 import http.server
 import socket
@@ -22,11 +22,11 @@ def test_missing_object_and_bucket(store):
     assert missing.value.reason is StorageReason.NOT_FOUND
     assert not missing.value.retryable
     with pytest.raises(StorageError, match="create the bucket") as no_bucket:
-        list(store.list(StorageURI.parse("s3://nobody/a")))
+        list(store.list(StorageURI.parse("s3://no-such-bucket/a")))
     assert no_bucket.value.reason is StorageReason.NO_SUCH_BUCKET
 
 
-def test_unreachable_store_is_a_passing_failure(monkeypatch):
+def test_an_unreachable_store_is_a_transient_failure(monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -51,7 +51,7 @@ def test_missing_credentials(monkeypatch):
 
 
 class Answering(http.server.BaseHTTPRequestHandler):
-    """Something in the object store's place: one status, and HTML."""
+    """A server in the object store's place that answers with one status and HTML."""
 
     def do_GET(self):
         self.rfile.read(int(self.headers.get("content-length") or 0))
@@ -76,7 +76,7 @@ class Answering(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def proxy(monkeypatch):
-    """A server that answers everything with its `status`; AWS_* name it as the endpoint, without repetitions."""
+    """A server that answers every request with its `status`; AWS_* set it as the endpoint, without retries."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answering)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
@@ -119,7 +119,7 @@ def test_a_proxy_that_answers_in_the_stores_place(proxy, status, reason):
         (400, "EntityTooLarge", StorageReason.TOO_LARGE, "split"),
     ],
 )
-def test_what_never_passes_is_not_tried_again(proxy, status, code, reason, advice):
+def test_permanent_failures_are_not_retried(proxy, status, code, reason, advice):
     proxy.status = status
     proxy.body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
     with pytest.raises(StorageError, match=advice) as error:
@@ -134,7 +134,7 @@ def test_an_endpoint_that_redirects(proxy):
     assert error.value.reason is StorageReason.UNREACHABLE
 
 
-def test_a_refused_upload_in_parts_is_told_as_what_it_is(proxy, tmp_path, monkeypatch):
+def test_a_refused_upload_in_parts_has_the_reason_of_the_refusal(proxy, tmp_path, monkeypatch):
     proxy.status = 403
     monkeypatch.setattr("tunewright_storage.object_store._MULTIPART_BYTES", 1)
     (tmp_path / "weights").write_bytes(b"x" * (9 << 20))
@@ -143,7 +143,7 @@ def test_a_refused_upload_in_parts_is_told_as_what_it_is(proxy, tmp_path, monkey
     assert error.value.reason is StorageReason.ACCESS_DENIED
 
 
-def test_https_where_http_is_spoken_is_not_about_the_authority(proxy, monkeypatch):
+def test_https_to_an_http_server_does_not_blame_the_authority(proxy, monkeypatch):
     proxy.status = 200
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"https://127.0.0.1:{proxy.server_port}")
     with pytest.raises(StorageError, match="wrong version number; check AWS_ENDPOINT_URL_S3") as error:
@@ -151,7 +151,7 @@ def test_https_where_http_is_spoken_is_not_about_the_authority(proxy, monkeypatc
     assert error.value.reason is StorageReason.UNREACHABLE
 
 
-def test_a_bundle_that_holds_no_certificate_is(proxy, monkeypatch, tmp_path):
+def test_a_bundle_without_a_certificate_blames_the_authority(proxy, monkeypatch, tmp_path):
     proxy.status = 200
     (tmp_path / "ca.crt").write_text("nothing")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"https://127.0.0.1:{proxy.server_port}")

@@ -1,4 +1,4 @@
-"""A safetensors file is whole, or the error says what is wrong with it; every number in it is checked."""
+"""A safetensors file is complete, or the error shows what is wrong; every number in it is checked."""
 
 import json
 import pickle
@@ -15,7 +15,7 @@ LONG = "x" * 1_100_000
 
 
 def write(path, header, data=b"", *, length=None):
-    """Write a file with this header, given as JSON text or as what becomes JSON."""
+    """Write a file with this header, given as JSON text or as an object."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text) if length is None else length) + text + data)
     return path
@@ -35,7 +35,7 @@ def search(path):
     return find_non_finite(path, read_tensors(path))
 
 
-def test_what_the_library_writes_is_read(tmp_path):
+def test_files_of_the_library_are_read(tmp_path):
     path = tmp_path / "w"
     save_file({"b": np.ones((2, 3), np.float32), "a": np.zeros((0, 4), np.float16)}, path, {"format": "pt"})
     size = path.stat().st_size
@@ -57,7 +57,7 @@ def test_types_of_quantized_models_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("data", [b"PK\x03\x04zip of a checkpoint", pickle.dumps({"weight": [1.0]}, protocol=2)])
-def test_a_pickle_is_named(tmp_path, data):
+def test_a_pickle_is_recognized(tmp_path, data):
     (tmp_path / "w").write_bytes(data)
     assert "pickle" in problem_of(tmp_path / "w")
 
@@ -82,7 +82,7 @@ def test_a_header_over_the_limit_is_not_read(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("header", "told"),
+    ("header", "words"),
     [
         (b"{", "its header cannot be read"),
         (b"\xff\xfe", "its header cannot be read"),
@@ -102,12 +102,12 @@ def test_a_header_over_the_limit_is_not_read(tmp_path, monkeypatch):
         ({"w": entry(shape=(2**64,) * 10_000)}, "does not fill bytes 0 to 8"),
     ],
 )
-def test_a_header_that_contradicts_itself(tmp_path, header, told):
-    assert told in problem_of(write(tmp_path / "w", header, b"\0" * 8))
+def test_a_header_that_contradicts_itself(tmp_path, header, words):
+    assert words in problem_of(write(tmp_path / "w", header, b"\0" * 8))
 
 
 @pytest.mark.parametrize(
-    ("offsets", "told"),
+    ("offsets", "words"),
     [
         (((0, 8), (8, 16)), "its tensors end at byte"),
         (((0, 8), (12, 20)), "gap or overlap"),
@@ -116,9 +116,9 @@ def test_a_header_that_contradicts_itself(tmp_path, header, told):
         (((0, 8), (8, 24)), "does not fill"),
     ],
 )
-def test_data_with_gaps_overlaps_or_a_rest(tmp_path, offsets, told):
+def test_data_with_gaps_overlaps_or_remaining_bytes(tmp_path, offsets, words):
     header = {f"t{number}": entry(begin=begin, end=end) for number, (begin, end) in enumerate(offsets)}
-    assert told in problem_of(write(tmp_path / "w", header, b"\0" * 20))
+    assert words in problem_of(write(tmp_path / "w", header, b"\0" * 20))
 
 
 @pytest.mark.parametrize("change", [-1, 1])
@@ -137,7 +137,7 @@ def test_truncated_or_padded(tmp_path, change):
         {"\ud800": {**entry(), "shape": [3]}},
     ],
 )
-def test_what_a_file_says_is_cut_in_messages(tmp_path, header):
+def test_texts_of_a_file_are_cut_in_messages(tmp_path, header):
     message = problem_of(write(tmp_path / "w", header, b"\0" * 8))
     assert len(message) < 1000
     assert message.encode()
@@ -158,7 +158,7 @@ def test_the_largest_numbers_are_finite(tmp_path, kind):
 
 
 def write_bfloat16(path, values):
-    """Write the upper halves of float32 numbers, which is what bfloat16 is."""
+    """Write the upper halves of float32 numbers, which are bfloat16 numbers."""
     data = (np.array(values, np.float32).view(np.uint32) >> 16).astype(np.uint16).tobytes()
     write(path, {"w": entry("BF16", (len(values),), 0, len(data))}, data)
 
@@ -185,11 +185,11 @@ def test_every_chunk_is_searched(tmp_path, monkeypatch, position):
 
 
 @pytest.mark.parametrize("header", [{}, {"empty": entry(shape=(0, 4), end=0)}])
-def test_a_file_without_numbers_has_none_that_is_not_finite(tmp_path, header):
+def test_a_file_without_numbers_is_finite(tmp_path, header):
     assert search(write(tmp_path / "w", header)) is None
 
 
-def test_other_than_floats_cannot_be_searched(tmp_path):
+def test_only_floats_can_be_searched(tmp_path):
     save_file({"w": np.ones(2, np.int32)}, tmp_path / "w")
     with pytest.raises(SafetensorsError, match="'w' is 'I32', not one of F64, F32, F16, BF16"):
         search(tmp_path / "w")

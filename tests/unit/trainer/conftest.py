@@ -21,7 +21,7 @@ CHATML = (
 
 @functools.cache
 def _client():
-    """Made once: botocore reads megabytes of service descriptions for each client."""
+    """Return a cached client: botocore reads megabytes of service descriptions for each one."""
     return boto3.client("s3", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
 
 
@@ -40,7 +40,7 @@ class Encoding:
 
 
 class CharacterEncoder:
-    """One token per character: offsets that a reader can check by eye."""
+    """One token per character, so that offsets are easy to check."""
 
     def encode(self, sequence, *, add_special_tokens):
         assert not add_special_tokens
@@ -57,7 +57,7 @@ def tokenizer():
 
 @pytest.fixture
 def use_tokenizer(monkeypatch, tokenizer):
-    """Let the phase use the character tokenizer; the base model in the bucket needs no real files then."""
+    """Let the phase use the character tokenizer, so that the base model in the bucket needs no real files."""
     monkeypatch.setattr(
         ConversationTokenizer, "from_folder", classmethod(lambda _cls, _folder, _template="": tokenizer)
     )
@@ -109,7 +109,7 @@ def talk():
 
 @pytest.fixture
 def jsonl():
-    """Build JSONL text of so many different Messages records."""
+    """Build JSONL text with this number of different Messages records."""
 
     def make(count, start=0):
         rows = [

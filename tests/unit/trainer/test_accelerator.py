@@ -1,4 +1,4 @@
-"""Memory is asked of torch where it is loaded, of the process where it is not, and nothing loads torch for that."""
+"""Memory figures come from torch if it is loaded, otherwise from the process; nothing loads torch for them."""
 
 import gc
 import sys
@@ -12,7 +12,7 @@ from tunewright_trainer.accelerator import is_out_of_memory
 
 
 class OutOfMemoryError(RuntimeError):
-    """As torch.OutOfMemoryError."""
+    """Like torch.OutOfMemoryError."""
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_is_out_of_memory(error, expected):
 
 @pytest.fixture
 def use_torch(monkeypatch):
-    """Put a torch with or without a GPU in place of the library, and return what was asked of it."""
+    """Replace torch by a fake with or without a GPU, and return the calls to it."""
 
     def use(available):
         asked = []
@@ -53,12 +53,12 @@ def test_has_accelerator(use_torch, available):
     assert accelerator.has_accelerator() is available
 
 
-def test_peak_memory_is_the_gpus_where_there_is_one(use_torch):
+def test_peak_memory_is_that_of_the_gpu_if_there_is_one(use_torch):
     use_torch(True)
     assert accelerator.peak_memory_mebibytes() == 3 << 10
 
 
-def test_peak_memory_is_the_processs_elsewhere(use_torch):
+def test_peak_memory_is_that_of_the_process_otherwise(use_torch):
     before = accelerator.peak_memory_mebibytes()
     use_torch(False)
     assert 1 < before <= accelerator.peak_memory_mebibytes() < 1 << 20
@@ -83,7 +83,7 @@ def test_free_memory_collects_cycles_and_empties_the_cache_of_a_gpu(use_torch, a
     assert asked == expected
 
 
-def test_without_torch_nothing_loads_it(monkeypatch):
+def test_torch_is_not_loaded_for_memory_figures(monkeypatch):
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     accelerator.free_memory()
     assert accelerator.peak_memory_mebibytes() > 1

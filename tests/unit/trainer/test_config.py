@@ -1,4 +1,4 @@
-"""What is computed before the first step: steps, lengths, and what identifies a configuration."""
+"""Values computed before the first step: number of steps, lengths, and the fingerprint of a configuration."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def test_sequence_length(make_spec, wanted, longest, context, length):
     assert resolve_config(spec, dataset(max_tokens=longest)).max_sequence_length == length
 
 
-def test_fingerprint_ignores_how_the_batch_is_cut(make_spec):
+def test_fingerprint_ignores_the_micro_batch(make_spec):
     def fingerprint(**training):
         return resolve_config(make_spec(training=training), dataset()).fingerprint
 
@@ -40,9 +40,9 @@ def test_fingerprint_ignores_how_the_batch_is_cut(make_spec):
 
 
 def test_the_fingerprint_of_a_job_never_changes(make_spec):
-    """Checkpoints are found by it: with another one, an interrupted job of an earlier release would begin again.
+    """Checkpoints are found by it. With another one, an interrupted job of an earlier release would start again.
 
-    The value is that of the first version. A change of the recipe (a default, the loss) is the reason to replace it.
+    The value is that of the first release. Replace it only when the recipe (a default, the loss) changes.
     """
     expected = "sha256:e89e99f0eddea9cc1c95d2662bd7e15e7e4d0fed2368131af99882e4771c9503"
     assert resolve_config(make_spec(), dataset()).fingerprint == expected

@@ -1,4 +1,4 @@
-"""A record may be as long as the job says, and never longer than the base model reads."""
+"""The length limit of a record is that of the job, and at most that of the base model."""
 
 import pytest
 
@@ -16,5 +16,5 @@ CONTEXT = (4096, "the context length of base model tiny")
         (4097, CONTEXT),
     ],
 )
-def test_length_limit_names_the_setting_that_it_comes_from(make_spec, wanted, expected):
+def test_length_limit_names_its_setting(make_spec, wanted, expected):
     assert length_limit(make_spec(training={"maxSequenceLength": wanted})) == expected

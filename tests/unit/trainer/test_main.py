@@ -1,4 +1,4 @@
-"""The program as a pod runs it: a document in, a termination message and an exit code out."""
+"""The program in a pod: a run document in, a termination message and an exit code out."""
 
 import json
 import os
@@ -67,19 +67,19 @@ def test_a_bad_document(environment, text, message):
     assert "run.json" in result(environment)["message"]
 
 
-def test_an_unforeseen_failure_leaves_its_last_words(environment, make_spec, monkeypatch):
+def test_an_unexpected_failure_leaves_its_last_log_lines(environment, make_spec, monkeypatch):
     def fail(*_):
-        raise LookupError("nobody thought of this")
+        raise LookupError("an unexpected error")
 
     monkeypatch.setattr("tunewright_trainer.prepare.phase.prepare", fail)
     (environment / "run.json").write_text(make_spec().to_json())
     assert program.main(["prepare"]) == 1
     assert (result(environment)["outcome"], result(environment)["reason"]) == ("Retryable", "InternalError")
-    assert "LookupError: nobody thought of this (at test_main.py" in result(environment)["message"]
+    assert "LookupError: an unexpected error (at test_main.py" in result(environment)["message"]
 
 
 def test_preparing_needs_no_training_library():
-    """A CPU-only pod starts in a second: nothing heavy is imported, whether it is installed or not."""
+    """A CPU-only pod starts in a second, because no heavy library is imported, even if it is installed."""
     code = (
         "import sys; "
         "import tunewright_trainer.__main__, tunewright_trainer.prepare.phase, tunewright_trainer.train.phase;"

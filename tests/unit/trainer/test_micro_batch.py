@@ -1,4 +1,4 @@
-"""The global batch stays as asked for, however little memory there is."""
+"""The global batch stays as requested, with any amount of memory."""
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ def test_micro_batch(batch, limit, size):
     assert plan_micro_batch(batch, limit).size == size
 
 
-def test_out_of_memory_is_tried_again_until_one_record_was_too_much():
+def test_out_of_memory_is_retried_until_one_record_is_too_much():
     assert explain_out_of_memory(MicroBatch(8, 1), 512).retryable
     last = explain_out_of_memory(MicroBatch(1, 8), 512)
     assert not last.retryable

@@ -1,4 +1,4 @@
-"""What people read of a run is JSONL: one object a line, text as it is written."""
+"""The files of a run are JSONL: one object per line, text without escapes."""
 
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_trainer.run_folder import metrics_name, write_lines

@@ -1,4 +1,4 @@
-"""Times are RFC 3339 in UTC with whole seconds, whatever zone they come in."""
+"""Times are RFC 3339 in UTC with whole seconds, from any time zone."""
 
 import datetime as dt
 
@@ -6,7 +6,7 @@ from tunewright_contracts.times import format_time
 from tunewright_trainer.times import format_now
 
 
-def test_a_moment_of_another_zone():
+def test_a_time_of_another_zone():
     zone = dt.timezone(dt.timedelta(hours=2))
     assert format_time(dt.datetime(2026, 1, 2, 3, 4, 5, 999_999, tzinfo=zone)) == "2026-01-02T01:04:05Z"
 

@@ -1,4 +1,4 @@
-"""Only settings that vLLM can serve, and that cannot stop its engine, pass."""
+"""Only settings pass that vLLM supports and that cannot stop its engine."""
 
 import json
 import math
@@ -49,13 +49,13 @@ def test_a_regular_expression_names_no_targets(path):
         ("model.layers.0.self_attn.q_proj.inner", 4),
     ],
 )
-def test_a_modules_rank_is_that_of_the_first_pattern_that_ends_its_name(module, rank):
+def test_a_modules_rank_is_that_of_the_first_pattern_that_matches_the_end_of_its_name(module, rank):
     patterns = {"q_proj": 2, "0.mlp.gate_proj": 3, "self_attn.q_proj": 8}
     assert AdapterConfig(4, patterns, None).rank_of(module) == rank
 
 
 @pytest.mark.parametrize(("rank", "good"), [(0, False), (1, True), (8, True), (9, False), (True, False), ("4", False)])
-def test_ranks_that_the_server_takes(rank, good):
+def test_ranks_that_the_server_accepts(rank, good):
     if good:
         assert check_rank(rank, 8, "the manifest") == rank
         return
@@ -74,20 +74,20 @@ def test_no_configuration(path):
 
 
 @pytest.mark.parametrize("alpha", [math.nan, math.inf, 1e300, 0, -1, True, "8", None, 10**200])
-def test_a_scale_that_would_make_every_answer_nan(path, alpha):
+def test_a_scale_that_makes_every_answer_nan(path, alpha):
     write(path, lora_alpha=alpha)
     assert reason_of(path) == AdapterReason.NOT_AN_ADAPTER
     write(path, alpha_pattern={"q_proj": alpha})
     assert reason_of(path) == AdapterReason.NOT_AN_ADAPTER
 
 
-def test_a_scale_of_one_module_is_fine(path):
+def test_a_scale_for_one_module_is_accepted(path):
     write(path, alpha_pattern={"q_proj": 32.5})
     assert read_adapter_config(path, 8).rank_pattern == {}
 
 
 @pytest.mark.parametrize("field", ["rank_pattern", "alpha_pattern"])
-def test_a_pattern_that_would_stop_the_engine(path, field):
+def test_a_pattern_that_stops_the_engine(path, field):
     write(path, **{field: {"(a+)+$": 4}})
     assert reason_of(path) == AdapterReason.UNSUPPORTED_ADAPTER
 
@@ -103,7 +103,7 @@ def test_a_pattern_that_would_stop_the_engine(path, field):
         {"layer_replication": [[0, 2]]},
     ],
 )
-def test_what_vllm_cannot_serve(path, change):
+def test_settings_that_vllm_does_not_support(path, change):
     write(path, **change)
     assert reason_of(path) == AdapterReason.UNSUPPORTED_ADAPTER
 
@@ -112,6 +112,6 @@ def test_what_vllm_cannot_serve(path, change):
     "text",
     ["", "[]", "{", '{"peft_type":"LORA","r":"4","lora_alpha":8}', '{"peft_type":"LORA","r":4.5,"lora_alpha":8}'],
 )
-def test_a_configuration_that_is_none(path, text):
+def test_an_invalid_configuration(path, text):
     path.write_text(text)
     assert reason_of(path) == AdapterReason.NOT_AN_ADAPTER

@@ -33,11 +33,11 @@ def test_only_matrices_are_linear_layers(base):
         ("model.norm", None),
     ],
 )
-def test_a_layer_is_found_whatever_the_model_around_it_is_called(base, module, found):
+def test_a_layer_is_found_under_any_name_of_the_model_around_it(base, module, found):
     assert base.find(module) == found
 
 
-def test_two_modules_of_one_ending_are_told_apart_by_their_whole_name_only(tmp_path):
+def test_two_modules_with_the_same_end_of_name_are_found_only_by_their_whole_name(tmp_path):
     names = [f"{tower}.{QUERY}" for tower in ("text", "vision")]
     save_file({f"{name}.weight": np.zeros((2, 2), np.float32) for name in names}, tmp_path / "model.safetensors")
     base = read_base_shapes(tmp_path)
@@ -63,7 +63,7 @@ def test_a_folder_without_weights(tmp_path):
         read_base_shapes(tmp_path)
 
 
-def test_a_file_that_is_something_else(tmp_path):
+def test_a_file_that_is_no_safetensors_file(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"\x80\x04 a pickle")
     with pytest.raises(SafetensorsError, match="pickle"):
         read_base_shapes(tmp_path)

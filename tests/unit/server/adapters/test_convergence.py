@@ -1,4 +1,4 @@
-"""Load, route, stop routing, drain, unload, delete: in this order, whatever plans come."""
+"""Load, route, stop routing, drain, unload, delete: in this order, for any sequence of plans."""
 
 import dataclasses
 
@@ -37,7 +37,7 @@ def failure(reason, message="m", *, retryable=False) -> AdapterFailure:
     return AdapterFailure(reason, message, retryable=retryable)
 
 
-def test_a_new_adapter_is_admitted_then_brought_up():
+def test_a_new_adapter_is_admitted_and_then_loaded():
     assert decide([A], []) == (convergence.Admit(A),)
     assert decide([A], [record(A, AdapterPhase.PENDING)]) == (convergence.BringUp(A.name),)
     assert decide([A], [record(A, AdapterPhase.FETCHING)]) == ()
@@ -55,31 +55,31 @@ def test_a_draining_adapter_that_is_wanted_again_is_revived():
     assert decide([A], [record(A, AdapterPhase.DRAINING)], {A.name: 1}) == (convergence.Revive(A.name),)
 
 
-def test_what_was_never_loaded_is_forgotten():
+def test_an_adapter_that_was_never_loaded_is_forgotten():
     for phase in (AdapterPhase.PENDING, AdapterPhase.RETRYING, AdapterPhase.FAILED):
         assert decide([], [record(A, phase)]) == (convergence.Forget(A.name),)
 
 
-def test_a_failed_adapter_is_left_alone_and_a_retry_waits_for_its_time():
+def test_a_failed_adapter_is_not_retried_and_a_retry_waits_for_its_time():
     assert decide([A], [record(A, AdapterPhase.FAILED)]) == ()
     waiting = [record(A, AdapterPhase.RETRYING, retry_at=10.0)]
     assert decide([A], waiting, now=9.9) == ()
     assert decide([A], waiting, now=10.0) == (convergence.BringUp(A.name),)
 
 
-def test_the_same_content_at_another_address_is_read_from_there():
+def test_the_same_content_at_another_uri_is_read_from_there():
     moved = A.updated(uri="s3://bucket/moved")
     assert decide([moved], [record(A, AdapterPhase.LOADED)]) == (convergence.Readdress(moved),)
     waiting = record(A, AdapterPhase.RETRYING, retry_at=60.0)
     assert decide([moved], [waiting], now=1.0) == (convergence.Readdress(moved),)
 
 
-def test_other_content_under_the_same_name_replaces_it_by_way_of_draining():
+def test_other_content_under_the_same_name_is_loaded_after_the_first_was_drained():
     other = A.updated(digest="sha256:" + "f" * 64)
     assert decide([other], [record(A, AdapterPhase.LOADED)]) == (convergence.Drain(A.name),)
 
 
-def test_no_more_than_the_slots_and_no_more_fetches_than_allowed():
+def test_slots_and_parallel_fetches_are_limited():
     pending = [record(entry, AdapterPhase.PENDING) for entry in (A, B, C)]
     assert len(decide([A, B, C], pending)) == 2
     assert len(decide([A, B, C], pending, parallel=9)) == 3
@@ -87,7 +87,7 @@ def test_no_more_than_the_slots_and_no_more_fetches_than_allowed():
     assert convergence.BringUp(C.name) not in decide([A, C], full, {B.name: 1}, slots=2)
 
 
-def test_transient_failures_wait_longer_and_longer_up_to_a_minute():
+def test_pauses_after_transient_failures_grow_up_to_a_minute():
     failing, waits = record(A, AdapterPhase.FETCHING), []
     for _ in range(9):
         failing = convergence.record_failure(failing, failure(StorageReason.UNREACHABLE, retryable=True), 0.0)
@@ -95,15 +95,15 @@ def test_transient_failures_wait_longer_and_longer_up_to_a_minute():
     assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 
-def test_what_storage_refuses_is_told_at_once_and_tried_again_every_minute():
+def test_a_refusal_of_storage_is_reported_at_once_and_retried_every_minute():
     failed = convergence.record_failure(record(A, AdapterPhase.FETCHING), failure(StorageReason.ACCESS_DENIED), 5.0)
-    assert (failed.phase, failed.retry_at) == (AdapterPhase.RETRYING, 65.0), "it says nothing against the adapter"
+    assert (failed.phase, failed.retry_at) == (AdapterPhase.RETRYING, 65.0), "the adapter may still be good"
     plan, limits = world.make_plan(1, [A]), {"slots": 1, "parallel": 1}
     assert convergence.decide_actions(plan, {A.name: failed}, {}, 64.9, **limits) == ()
     assert convergence.decide_actions(plan, {A.name: failed}, {}, 65.0, **limits) == (convergence.BringUp(A.name),)
     assert convergence.find_next_wake({A.name: failed}) == 65.0
     again = dataclasses.replace(failed, phase=AdapterPhase.FETCHING)
-    assert convergence.is_settled(plan, {A.name: again}, 65.0, 120.0), "the pod stays ready while it tries"
+    assert convergence.is_settled(plan, {A.name: again}, 65.0, 120.0), "the pod stays ready during retries"
     elsewhere = convergence.record_failure(record(A, AdapterPhase.FETCHING), failure(StorageReason.WRONG_REGION), 5.0)
     assert elsewhere.retry_at == 65.0
     broken = convergence.record_failure(record(A, AdapterPhase.FETCHING), failure(StorageReason.DIGEST_MISMATCH), 5.0)
@@ -111,7 +111,7 @@ def test_what_storage_refuses_is_told_at_once_and_tried_again_every_minute():
     assert convergence.decide_actions(plan, {A.name: broken}, {}, 9999.0, **limits) == ()
 
 
-def test_vllms_own_refusal_is_final_at_the_third_time():
+def test_a_refusal_of_vllm_is_final_at_the_third_time():
     failing = record(A, AdapterPhase.FETCHING)
     phases = []
     for _ in range(3):
@@ -120,7 +120,7 @@ def test_vllms_own_refusal_is_final_at_the_third_time():
     assert phases == [AdapterPhase.RETRYING, AdapterPhase.RETRYING, AdapterPhase.FAILED]
 
 
-def test_a_message_is_cut_in_its_middle_and_can_be_written_as_json():
+def test_a_message_is_cut_in_the_middle_and_can_be_encoded_as_json():
     text = "tensor \ud800" + "x" * 1_100_000 + "; train again"
     failed = convergence.record_failure(
         record(A, AdapterPhase.FETCHING), failure(AdapterReason.NOT_SAFETENSORS, text), 0.0
@@ -167,7 +167,7 @@ def test_settled():
 
 
 class AnyPlans(RuleBasedStateMachine):
-    """Any plans, requests and failures, in any order, against a model of vLLM's slots."""
+    """Random plans, requests and failures against a model of vLLM's slots."""
 
     SLOTS = 3
 
@@ -245,7 +245,7 @@ class AnyPlans(RuleBasedStateMachine):
         assert len(self.loaded) + len(holding) <= self.SLOTS
 
     def teardown(self):
-        """Left alone, with answers given and fetches done, every pod ends where the plan says."""
+        """After all requests and fetches have ended, the pod has exactly the adapters of its plan."""
         for _ in range(20):
             self.answer_all()
             self.now += 100

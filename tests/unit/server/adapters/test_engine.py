@@ -1,4 +1,4 @@
-"""Load and unload through vLLM's own registry, as vLLM 0.32 has it."""
+"""Load and unload through the registry of vLLM 0.32."""
 
 import dataclasses
 import sys
@@ -24,7 +24,7 @@ class UnloadRequest:
 
 
 class Models:
-    """`app.state.openai_serving_models`: the registry, and the engine that holds the weights."""
+    """A fake of `app.state.openai_serving_models`: the registry, and the engine with the weights."""
 
     def __init__(self) -> None:
         self.lora_requests: dict[str, types.SimpleNamespace] = {}
@@ -66,7 +66,7 @@ def engine(models):
     return VllmEngine(types.SimpleNamespace(state=types.SimpleNamespace(openai_serving_models=models)))
 
 
-async def test_an_unloaded_adapter_leaves_its_slot(engine, models):
+async def test_an_unloaded_adapter_frees_its_slot(engine, models):
     await engine.load("support--1", FOLDER)
     await engine.unload("support--1")
     assert models.calls == [("load", "support--1", str(FOLDER)), ("forget", "support--1"), ("free", 1)]
@@ -80,7 +80,7 @@ async def test_the_same_content_under_the_same_name_is_not_loaded_again(engine, 
     assert len(models.calls) == 2
 
 
-async def test_what_is_not_loaded_needs_no_unloading(engine, models):
+async def test_unloading_an_adapter_that_is_not_loaded_does_nothing(engine, models):
     await engine.unload("support--1")
     assert models.calls == []
 

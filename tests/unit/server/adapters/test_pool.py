@@ -1,4 +1,4 @@
-"""A pod's adapters over time: they come, fail, are replaced and go, and the files go last."""
+"""A pod's adapters over time: they are loaded, fail, are replaced and removed; their files are deleted last."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ CHAT = "/v1/chat/completions"
 Q_A = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
 
 
-async def test_a_replaced_revision_answers_what_is_under_way_then_goes(pod):
+async def test_a_replaced_revision_finishes_its_requests_and_is_then_removed(pod):
     pod.vllm.hold.clear()
     request = asyncio.create_task(pod.client.post(CHAT, json=chat()))
     await world.until(lambda: pod.vllm.requests)
@@ -74,7 +74,7 @@ async def test_leftovers_of_an_earlier_process_are_deleted(tmp_path):
         ({"base_digest": "sha256:" + "c" * 64}, "BaseModelMismatch"),
     ],
 )
-async def test_a_bad_adapter_fails_for_good_and_does_not_keep_the_pod_from_starting(pod, publish, reason):
+async def test_a_bad_adapter_fails_permanently_and_the_pod_becomes_ready(pod, publish, reason):
     bad = pod.source.publish(pod.root / "bad", 9, **publish)
     await serve(pod, (pod.stable, 100), extra=[bad])
     state = {item["name"]: item for item in (await pod.state())["adapters"]}[bad.name]
@@ -93,7 +93,7 @@ async def test_an_adapter_with_a_huge_name_in_it_leaves_the_state_small(pod):
     assert len(state.to_json()) < 4096
 
 
-async def test_the_pod_itself_refuses_another_tenants_adapter(pod):
+async def test_the_pod_refuses_another_tenants_adapter(pod):
     other = pod.stable.updated(namespace="billing")
     plan = world.make_plan(2, [other], [world.make_route((other, 100), alias="billing")])
     await pod.push(plan)
@@ -106,8 +106,8 @@ async def test_the_pod_itself_refuses_another_tenants_adapter(pod):
     assert pod.source.fetched == [pod.stable.uri]
 
 
-async def test_a_store_that_is_away_for_a_while_is_waited_for(pod):
-    pod.source.failure = StorageError(StorageReason.UNREACHABLE, "the store is away")
+async def test_a_store_that_is_briefly_unavailable_is_waited_for(pod):
+    pod.source.failure = StorageError(StorageReason.UNREACHABLE, "no answer")
     await pod.push(world.make_plan(2, [pod.stable, pod.canary], [world.make_route((pod.stable, 100))]))
     await world.until(lambda: pod.runtime.pool.records.get(pod.canary.name))
     record = await world.until(
@@ -119,7 +119,7 @@ async def test_a_store_that_is_away_for_a_while_is_waited_for(pod):
     assert pod.canary.name in pod.engine.loaded
 
 
-async def test_an_adapter_that_is_not_where_the_plan_says_is_read_from_where_the_next_one_says(pod):
+async def test_an_adapter_that_is_missing_at_one_uri_is_read_from_the_uri_of_the_next_plan(pod):
     lost = pod.canary.updated(uri=f"{world.PREFIX}/lost")
     await serve(pod, (pod.stable, 100), extra=[lost])
     assert pod.runtime.pool.records[lost.name].failure.reason == "NoManifest"

@@ -1,4 +1,4 @@
-"""Everything that vLLM would take in silence, or die of, is refused before it is asked."""
+"""Adapters that vLLM would accept silently, or that would stop its engine, are refused before they are loaded."""
 
 import json
 import pickle
@@ -50,7 +50,7 @@ def test_a_good_adapter_passes(folder, base):
     preflight.check_folder(folder, 8, base)
 
 
-def test_a_wrapped_model_names_its_layers_otherwise(folder, base):
+def test_a_wrapped_model_has_other_names_for_its_layers(folder, base):
     tensors = {
         name.replace("model.model.model.", "model.model.language_model."): t for name, t in world.make_tensors().items()
     }
@@ -96,7 +96,7 @@ def test_truncated_weights(folder, base, keep):
     assert reason_of(folder, base)[0] == AdapterReason.NOT_SAFETENSORS
 
 
-def test_a_header_that_lies_about_its_data(folder, base):
+def test_a_header_that_contradicts_its_data(folder, base):
     header = json.dumps({Q_A: {"dtype": "F32", "shape": [4, 16], "data_offsets": [0, 8]}}).encode()
     (folder / WEIGHTS_NAME).write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 8)
     assert reason_of(folder, base)[0] == AdapterReason.NOT_SAFETENSORS
@@ -108,7 +108,7 @@ def test_wrong_shapes(folder, base, shape):
     assert reason_of(folder, base)[0] == AdapterReason.SHAPE_MISMATCH
 
 
-def test_one_half_missing(folder, base):
+def test_a_missing_half_of_a_pair(folder, base):
     tensors = world.make_tensors()
     del tensors[Q_B]
     write(folder, tensors)
@@ -150,7 +150,7 @@ LONG = "x" * 1_100_000
         {"target_modules": [str(number) for number in range(20_000)]},
     ],
 )
-def test_what_a_tenant_wrote_is_cut_in_messages(folder, base, change):
+def test_texts_of_a_tenant_are_cut_in_messages(folder, base, change):
     write(folder, **change)
     message = reason_of(folder, base)[1]
     assert len(message) < 1000
@@ -166,7 +166,7 @@ def test_what_a_tenant_wrote_is_cut_in_messages(folder, base, change):
         {"dtype": "F32", "shape": ["S" * 200_000], "data_offsets": [0, 8]},
     ],
 )
-def test_what_a_header_says_is_cut_in_messages(folder, base, entry):
+def test_texts_of_a_header_are_cut_in_messages(folder, base, entry):
     header = json.dumps({LONG: entry}).encode()
     (folder / WEIGHTS_NAME).write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 8)
     reason, message = reason_of(folder, base)
@@ -222,7 +222,7 @@ def test_the_manifest_of_a_huge_adapter(tmp_path, base):
 
 
 def write_packed_model(folder, packed):
-    """Write a base with one plain layer, its norm, and one layer as a quantised checkpoint has it."""
+    """Write a base with one plain layer, its norm, and one layer in the form of a quantised checkpoint."""
     layer = "model.layers.0.self_attn"
     tensors = {
         f"{layer}.q_proj.weight": np.zeros((16, 16), np.float32),
@@ -243,7 +243,7 @@ PACKED = {
 
 
 @pytest.mark.parametrize("packed", PACKED.values(), ids=PACKED)
-def test_on_a_packed_base_the_size_is_bounded_by_a_fixed_number(tmp_path, packed):
+def test_on_a_packed_base_the_size_limit_is_fixed(tmp_path, packed):
     base = write_packed_model(tmp_path / "packed", packed)
     assert base.largest_adapter_elements_per_rank is None
     manifest = manifest_of(tmp_path, 1 << 30)
@@ -269,7 +269,7 @@ def test_norms_and_convolutions_are_not_taken_for_packed_layers(tmp_path):
 
 
 def manifest_of(tmp_path, size):
-    """Return the manifest of an adapter of so many bytes."""
+    """Return the manifest of an adapter with this number of bytes."""
     source = world.FakeSource()
     manifest = source.manifests[source.publish(tmp_path / "x").uri]
     first, *rest = manifest.files
@@ -290,14 +290,14 @@ SOURCES = (AdapterSource(namespace="support", uri_prefix="s3://bucket/adapters/s
         {"namespace": "billing"},
     ],
 )
-def test_an_adapter_from_where_its_namespace_may_not_serve(tmp_path, change):
+def test_an_adapter_from_a_uri_that_its_namespace_may_not_serve(tmp_path, change):
     entry = world.FakeSource().publish(tmp_path).updated(**change)
     with pytest.raises(AdapterError, match=world.WHAT_TO_DO) as caught:
         preflight.check_entry(entry, SOURCES)
     assert caught.value.failure.reason == AdapterReason.SOURCE_NOT_ALLOWED
 
 
-def test_a_name_that_is_not_its_digests(tmp_path):
+def test_a_name_that_does_not_match_the_digest(tmp_path):
     entry = world.FakeSource().publish(tmp_path).updated(name="support--000000000000")
     with pytest.raises(AdapterError, match=world.WHAT_TO_DO) as caught:
         preflight.check_entry(entry, SOURCES)

@@ -1,4 +1,4 @@
-"""A pod's adapters come from its own store, verified."""
+"""A pod reads its adapters from the object store and verifies them."""
 
 import pytest
 
@@ -12,7 +12,7 @@ URI = StorageURI.parse("s3://bucket/adapters/a")
 
 
 class Shelf:
-    """An object store that holds nothing but one text."""
+    """An object store that contains a single text."""
 
     def __init__(self, text: bytes | None) -> None:
         self.text = text
@@ -25,7 +25,7 @@ class Shelf:
         return self.text
 
 
-def test_the_manifest_is_read_below_the_adapters_address():
+def test_the_manifest_is_read_below_the_adapters_uri():
     shelf = Shelf(None)
     with pytest.raises(StorageError) as caught:
         StoredAdapters(shelf).read_manifest(URI)
@@ -33,7 +33,7 @@ def test_the_manifest_is_read_below_the_adapters_address():
     assert shelf.read_uris == ["s3://bucket/adapters/a/manifest.json"]
 
 
-def test_a_fetch_is_verified_against_the_digest_that_was_asked_for(tmp_path, monkeypatch):
+def test_a_fetch_is_verified_against_the_requested_digest(tmp_path, monkeypatch):
     asked = []
     manifest = AdapterManifest.model_construct(digest="sha256:" + "a" * 64)
     monkeypatch.setattr(store.adapter, "fetch_adapter", lambda *arguments: asked.append(arguments) or manifest)

@@ -1,4 +1,4 @@
-"""What the operator asks of a pod: its state, with a token, and to take a plan, with a signature."""
+"""The operator's requests to a pod: reading the state needs a token, pushing a plan needs a signature."""
 
 import support.worlds.server_world as world
 from support.worlds.server_world import refused, serve
@@ -6,10 +6,10 @@ from tunewright_contracts.serving_plan import PodState
 from tunewright_storage.errors import StorageError, StorageReason
 
 
-async def test_ready_only_when_settled_and_then_for_good(tmp_path):
+async def test_a_pod_becomes_ready_when_settled_and_stays_ready(tmp_path):
     pod = world.Pod(tmp_path / "pod")
     entry = pod.source.publish(tmp_path / "a")
-    pod.source.failure = StorageError(StorageReason.UNREACHABLE, "the store is away")
+    pod.source.failure = StorageError(StorageReason.UNREACHABLE, "no answer")
     async with pod.running() as client:
         assert (await client.get("/tunewright/v1/healthz")).status_code == 200
         assert (await client.get("/tunewright/v1/readyz")).status_code == 503  # no plan
@@ -19,7 +19,7 @@ async def test_ready_only_when_settled_and_then_for_good(tmp_path):
         pod.source.failure = None
         await pod.settled()
         assert (await client.get("/tunewright/v1/readyz")).status_code == 200
-        pod.source.failure = StorageError(StorageReason.UNREACHABLE, "the store is away")
+        pod.source.failure = StorageError(StorageReason.UNREACHABLE, "no answer")
         await pod.push(world.make_plan(2, [entry, pod.source.publish(tmp_path / "b", 2)], []))
         assert (await client.get("/tunewright/v1/readyz")).status_code == 200
         assert (await pod.state())["settled"] is False

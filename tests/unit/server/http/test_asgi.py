@@ -1,4 +1,4 @@
-"""The ASGI messages that the middleware itself reads and writes."""
+"""The ASGI messages that the middleware reads and writes."""
 
 import pytest
 
@@ -60,6 +60,6 @@ async def test_a_body_over_the_limit_is_not_read_to_its_end():
     assert await asgi.read_body(receiver(part(b"abcd", more=True)), 3) is None
 
 
-async def test_a_client_that_leaves():
+async def test_a_client_that_disconnects():
     with pytest.raises(asgi.ClientDisconnectedError):
         await asgi.read_body(receiver(part(b"a", more=True), {"type": "http.disconnect"}), 3)

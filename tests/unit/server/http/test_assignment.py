@@ -1,4 +1,4 @@
-"""Who answers: a loaded revision of the alias, or the one that an evaluation may name."""
+"""Which revision answers: a loaded one of the alias, or the one that an evaluation names."""
 
 import math
 
@@ -9,7 +9,7 @@ from tunewright_contracts.serving_plan import StickyKey
 CHAT = "/v1/chat/completions"
 
 
-async def test_a_canary_gets_its_share_and_sessions_stay(pod):
+async def test_a_canary_gets_its_share_and_sessions_stay_on_their_revision(pod):
     await serve(pod, (pod.stable, 50), (pod.canary, 50), sticky_by=(StickyKey(header="x-session-id"),), salt="r1")
     seen = {}
     for _ in range(2):
@@ -21,7 +21,7 @@ async def test_a_canary_gets_its_share_and_sessions_stay(pod):
     assert abs(share - 30) < 5 * math.sqrt(15)
 
 
-async def test_an_alias_with_no_target_is_unavailable_never_the_base_model(pod):
+async def test_an_alias_without_a_target_is_unavailable_and_not_answered_by_the_base_model(pod):
     await serve(pod)
     response = await pod.client.post(CHAT, json=chat())
     refused(response, 503, "adapter_unavailable")
@@ -29,7 +29,7 @@ async def test_an_alias_with_no_target_is_unavailable_never_the_base_model(pod):
     assert pod.vllm.requests == []
 
 
-async def test_a_candidate_that_does_not_load_leaves_its_share_to_the_incumbent(pod):
+async def test_the_share_of_a_candidate_that_does_not_load_goes_to_the_incumbent(pod):
     broken = pod.source.publish(pod.root / "c", 3, base_digest="sha256:" + "c" * 64)
     await serve(pod, (pod.stable, 1), (broken, 99))
     state = {item["name"]: item for item in (await pod.state())["adapters"]}
@@ -40,7 +40,7 @@ async def test_a_candidate_that_does_not_load_leaves_its_share_to_the_incumbent(
         assert response.headers["x-tunewright-revision"] == pod.stable.name
 
 
-async def test_an_incumbent_that_does_not_load_leaves_nothing_to_the_candidate(pod):
+async def test_the_share_of_an_incumbent_that_does_not_load_does_not_go_to_the_candidate(pod):
     broken = pod.source.publish(pod.root / "c", 3, base_digest="sha256:" + "c" * 64)
     await serve(pod, (broken, 99), (pod.stable, 1))
     answers = [await pod.client.post(CHAT, json=chat()) for _ in range(20)]
@@ -60,7 +60,7 @@ def evaluate(revision, **claims):
     return {"x-tunewright-evaluate": revision, "authorization": f"Bearer {token}"}
 
 
-async def test_an_evaluation_reaches_a_revision_of_no_weight_and_counts_nothing(pod):
+async def test_an_evaluation_reaches_a_revision_without_weight_and_is_not_counted(pod):
     await serve(pod, (pod.stable, 100), extra=[pod.canary])
     response = await pod.client.post(CHAT, json=chat(), headers=evaluate(pod.canary.name))
     assert response.headers["x-tunewright-revision"] == pod.canary.name
@@ -74,7 +74,7 @@ async def test_an_evaluation_reaches_a_revision_of_no_weight_and_counts_nothing(
     assert (await pod.state())["counters"] == []
 
 
-async def test_an_evaluation_without_a_token_or_with_another(pod):
+async def test_an_evaluation_without_a_valid_token(pod):
     header = {"x-tunewright-evaluate": "base-model"}
     refused(await pod.client.post(CHAT, json=chat(), headers=header), 401, "unauthorized")
     wrong_scope = evaluate("base-model", scope="state")
@@ -86,6 +86,6 @@ async def test_an_evaluation_without_a_token_or_with_another(pod):
     assert pod.vllm.requests == []
 
 
-async def test_an_evaluation_of_what_is_not_loaded(pod):
+async def test_an_evaluation_of_a_revision_that_is_not_loaded(pod):
     missing = "support--0123456789ab"
     refused(await pod.client.post(CHAT, json=chat(), headers=evaluate(missing)), 503, "adapter_unavailable")

@@ -1,4 +1,4 @@
-"""What is counted of the answers that went through the middleware."""
+"""How the middleware counts answers."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ async def test_good_answers_and_server_errors(pod):
         await pod.client.post(CHAT, json=chat("abort", stream=True, user="a"))
     counters = (await pod.counted(5))[pod.stable.name]
     assert counters["alias"] == "support"
-    assert counters["answers"] == 5  # all but the client's own mistake
+    assert counters["answers"] == 5  # all except the client's error
     assert counters["bad"] == {"ErrorRate": 4, "Latency": 0, "OutputContract": 0}
     assert sum(counters["latencyMilliseconds"]) == 5
     assert sorted(counters["answersByBucket"])[-2:] == [0, 5]
@@ -33,7 +33,7 @@ async def test_good_answers_and_server_errors(pod):
 
 
 @pytest.mark.parametrize("levels", [255, 600, 1023])
-async def test_a_body_that_cannot_be_encoded_again_counts_for_nobody(pod, levels):
+async def test_a_body_that_cannot_be_encoded_again_is_not_counted(pod, levels):
     body = b'{"model":"support","messages":[],"x":' + b"[" * levels + b"]" * levels + b"}"
     response = await pod.client.post(CHAT, content=body, headers={"content-type": "application/json"})
     world.refused(response, 400, "invalid_json")
@@ -41,7 +41,7 @@ async def test_a_body_that_cannot_be_encoded_again_counts_for_nobody(pod, levels
     assert pod.runtime.pool.in_flight == {}
 
 
-async def test_a_refusal_counts_for_nobody_even_when_a_revision_was_chosen(pod, monkeypatch):
+async def test_a_refusal_is_not_counted_even_after_a_revision_was_chosen(pod, monkeypatch):
     def refuse(_data):
         raise RefusalError(400, RefusalCode.INVALID_JSON, "no")
 
@@ -53,7 +53,7 @@ async def test_a_refusal_counts_for_nobody_even_when_a_revision_was_chosen(pod, 
     assert pod.runtime.refusals == {"invalid_json": 1}
 
 
-async def test_counters_of_a_revision_that_the_plan_no_longer_names_are_forgotten(pod):
+async def test_counters_of_a_revision_that_left_the_plan_are_deleted(pod):
     await pod.client.post(CHAT, json=chat())
     assert set(await pod.counted(1)) == {pod.stable.name}
     await serve(pod, (pod.canary, 100))
@@ -61,7 +61,7 @@ async def test_counters_of_a_revision_that_the_plan_no_longer_names_are_forgotte
     assert set(await pod.counted(1)) == {pod.canary.name}
 
 
-async def test_counters_by_bucket_only_where_the_route_asks(pod):
+async def test_answers_are_counted_by_bucket_only_if_the_route_says_so(pod):
     await pod.client.post(CHAT, json=chat())
     counters = (await pod.counted(1))[pod.stable.name]
     assert counters["answersByBucket"] == []
@@ -78,11 +78,11 @@ async def test_slow_answers(pod, limit, slow):
 async def test_output_contract(pod, stream):
     output = OutputContract(json_schema=SCHEMA, max_tokens=6)
     await serve(pod, (pod.stable, 100), output_contract=output, count_by_key_bucket=True)
-    # The fake says 5 tokens for a whole answer and 7 for a streamed one.
+    # The fake reports 5 tokens for a whole answer and 7 for a streamed one.
     for answer in ('{"queue":"billing"}', "It goes to billing."):
         pod.vllm.answer = answer
         response = await pod.client.post(CHAT, json=chat(stream=stream))
-        assert "usage" not in response.text or not stream  # asked for by us, kept from the client
+        assert "usage" not in response.text or not stream  # the middleware requests it and removes it
     await pod.client.post(CHAT, json=chat("tool"))
     counters = (await pod.counted(3))[pod.stable.name]
     assert counters["bad"]["OutputContract"] == (2 if stream else 1)
@@ -91,34 +91,34 @@ async def test_output_contract(pod, stream):
     assert counters["bad"]["ErrorRate"] == 0
 
 
-async def test_usage_that_the_client_asked_for_is_passed_on(pod):
+async def test_usage_that_the_client_requested_is_passed_on(pod):
     await serve(pod, (pod.stable, 100), output_contract=OutputContract(max_tokens=6))
     body = chat(stream=True, stream_options={"include_usage": True})
     assert "usage" in (await pod.client.post(CHAT, json=body)).text
 
 
-async def test_an_error_is_no_breach(pod):
+async def test_an_error_is_no_breach_of_the_contract(pod):
     await serve(pod, (pod.stable, 100), output_contract=OutputContract(json_schema=SCHEMA))
     await pod.client.post(CHAT, json=chat("500"))
     counters = (await pod.counted(1))[pod.stable.name]
     assert (counters["bad"]["OutputContract"], counters["bad"]["ErrorRate"], counters["unchecked"]) == (0, 1, 1)
 
 
-async def say_nothing(_send):
-    """Be an app that is cancelled before it says anything."""
+async def send_nothing(_send):
+    """Stand for an app that is cancelled before it sends anything."""
 
 
-async def say_null(send):
-    """End a whole answer as vLLM's `with_cancellation` does under FastAPI when the client has left."""
+async def send_null(send):
+    """End a whole answer as vLLM's `with_cancellation` does under FastAPI after a disconnect."""
     headers = [(b"content-type", b"application/json"), (b"content-length", b"4")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"null", "more_body": False})
 
 
 @pytest.mark.parametrize("contract", [None, OutputContract(json_schema=SCHEMA)], ids=["free", "contract"])
-@pytest.mark.parametrize("say", [say_nothing, say_null])
+@pytest.mark.parametrize("finish", [send_nothing, send_null])
 @pytest.mark.parametrize(("limit", "answers"), [(600_000, 0), (0, 1)])
-async def test_a_client_that_leaves_counts_only_when_it_had_waited_too_long(pod, limit, answers, say, contract):
+async def test_a_client_that_disconnects_counts_only_after_the_latency_limit(pod, limit, answers, finish, contract):
     await serve(pod, (pod.stable, 100), slow_after_milliseconds=limit, output_contract=contract)
     gone = asyncio.Event()
     first = [{"type": "http.request", "body": json.dumps(chat()).encode(), "more_body": False}]
@@ -132,10 +132,10 @@ async def test_a_client_that_leaves_counts_only_when_it_had_waited_too_long(pod,
     async def inner(scope, receive, send):
         await receive()
         assert (await receive())["type"] == "http.disconnect"
-        await say(send)
+        await finish(send)
 
     async def send(_message):
-        """Send to a client that has left: nothing comes of it."""
+        """Send to a client that has disconnected, without an effect."""
 
     pod.middleware._app = inner
     scope = {"type": "http", "method": "POST", "path": CHAT, "headers": [(b"content-type", b"application/json")]}

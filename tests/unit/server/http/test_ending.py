@@ -42,5 +42,5 @@ def test_bad_metrics(ending, in_time, late):
     assert Outcome(ending, 1e9).find_bad_metrics(None) == in_time, "without a limit nothing is slow"
 
 
-def test_every_ending_has_a_row():
+def test_every_ending_has_a_result():
     assert {Outcome(ending, 0.0).find_bad_metrics(1) for ending in Ending} == {None, GOOD, WRONG}

@@ -1,4 +1,4 @@
-"""What a client may ask, and what it reads of the answer."""
+"""Which requests a client may send, and what the answers contain."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ async def test_an_answer_names_the_alias_and_its_revision(pod):
     assert pod.vllm.requests[-1]["model"] == pod.stable.name
 
 
-async def test_completions_too(pod):
+async def test_completions_name_the_alias_too(pod):
     response = await pod.client.post("/v1/completions", json={"model": "support", "prompt": "x"})
     assert response.json()["model"] == "support"
 
@@ -61,13 +61,13 @@ async def test_models_are_aliases(pod):
         ("GET", "/tunewright/v1/other"),
     ],
 )
-async def test_everything_else_does_not_exist(pod, method, path):
+async def test_all_other_paths_are_not_found(pod, method, path):
     response = await pod.client.request(method, path, json=chat() if method == "POST" else None)
     refused(response, 404, "not_found")
     assert pod.vllm.requests == []
 
 
-async def test_health_and_metrics_are_vllms(pod):
+async def test_health_and_metrics_are_those_of_vllm(pod):
     assert (await pod.client.get("/health")).status_code == 200
     assert (await pod.client.get("/metrics")).text == "vllm:x 1"
 
@@ -88,7 +88,7 @@ async def test_an_unknown_model(pod, model):
     assert pod.vllm.requests == []
 
 
-async def test_a_revisions_own_name_is_unknown(pod):
+async def test_the_name_of_a_revision_is_unknown(pod):
     refused(await pod.client.post(CHAT, json=chat(model=pod.stable.name)), 404, "model_not_found")
 
 
@@ -116,7 +116,7 @@ async def test_bad_requests(pod, content, headers, status, code):
     assert pod.vllm.requests == []
 
 
-async def test_an_oversize_body_without_a_stated_length(pod):
+async def test_a_body_over_the_limit_without_a_stated_length(pod):
     async def chunks():
         for _ in range(8):
             yield b"y" * 100_000
@@ -138,7 +138,7 @@ async def test_what_vllm_parses_is_what_was_authorised(pod):
     assert pod.vllm.requests[-1]["seed"] == 12345678901234567
 
 
-async def test_vllms_errors_speak_of_the_alias(pod):
+async def test_errors_of_vllm_name_the_alias(pod):
     response = await pod.client.post(CHAT, json=chat("400"))
     assert response.status_code == 400
     assert "`support`" in response.text
@@ -148,7 +148,7 @@ async def test_vllms_errors_speak_of_the_alias(pod):
     assert pod.stable.name not in stream.text
 
 
-async def test_before_the_start_nothing_is_answered(tmp_path):
+async def test_requests_before_the_start_are_refused(tmp_path):
     pod = world.Pod(tmp_path / "pod")
     middleware = world.TunewrightMiddleware(pod.vllm.app, build_runtime=pod.build)
     async with world.httpx.AsyncClient(

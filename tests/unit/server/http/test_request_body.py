@@ -1,4 +1,4 @@
-"""What is authorised is what vLLM parses."""
+"""The middleware authorises the same model that vLLM parses."""
 
 import json
 
@@ -26,7 +26,7 @@ def code_of(call, *arguments) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("kind", [b"application/json", b"Application/JSON; charset=utf-8"])
-def test_json_is_taken(kind):
+def test_json_is_accepted(kind):
     check_headers([(b"content-type", kind), (b"content-encoding", b"identity")], 10)
 
 
@@ -88,7 +88,7 @@ def test_two_models(body):
         b'{"model":"a","messages":"\\"model\\": \\u006dodel \\"model\\""}',
     ],
 )
-def test_one_model_beside_what_looks_like_another(body):
+def test_one_model_beside_text_that_looks_like_a_second_one(body):
     assert decode_body(body)["model"] == "a"
 
 
@@ -97,13 +97,13 @@ VALUES = st.sampled_from(['"a"', '{"model":"x","model":"y"}', "1", '"model"', '"
 
 
 @given(st.lists(st.tuples(KEYS, VALUES), max_size=6))
-def test_the_fast_way_agrees_with_a_full_parse(pairs):
+def test_the_fast_scan_agrees_with_a_full_parse(pairs):
     body = ("{" + ",".join(f'"{key}":{value}' for key, value in pairs) + "}").encode()
     truth = sum(json.loads(f'"{key}"') == "model" for key, _ in pairs) > 1
     assert has_second_model_key(body) == truth
 
 
-def test_deep_nesting_is_refused_not_crashed_on():
+def test_deep_nesting_is_refused_without_a_crash():
     for levels in (254, 900, 1023, 90_000):
         deep = b'{"model":"a","x":' + b"[" * levels + b"]" * levels + b"}"
         assert code_of(decode_body, deep) == (400, RefusalCode.INVALID_JSON)
@@ -111,7 +111,7 @@ def test_deep_nesting_is_refused_not_crashed_on():
     assert code_of(decode_body, escaped)[0] == 400
 
 
-def test_what_is_decoded_can_be_encoded():
+def test_a_decoded_body_can_be_encoded():
     levels = 253
     data = decode_body(b'{"model":"a","x":' + b"[" * levels + b"]" * levels + b"}")
     encode_body({**data, "model": "a--0123456789ab", "stream_options": {"include_usage": True}})
@@ -163,7 +163,7 @@ def test_messages_of_text(content):
     assert decode_body(with_content(content))["messages"][1]["content"] == content
 
 
-def test_what_an_assistant_said_may_be_sent_again():
+def test_messages_of_an_assistant_may_be_sent_again():
     messages = [
         {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},
         {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
@@ -173,7 +173,7 @@ def test_what_an_assistant_said_may_be_sent_again():
 
 
 @pytest.mark.parametrize("messages", [None, "x", {"role": "user"}, ["x"], [None]])
-def test_what_is_no_message_is_left_for_vllm_to_refuse(messages):
+def test_invalid_messages_are_left_for_vllm_to_refuse(messages):
     assert decode_body(orjson.dumps({"model": "a", "messages": messages}))["messages"] == messages
 
 

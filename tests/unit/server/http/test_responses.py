@@ -1,4 +1,4 @@
-"""An answer is relayed under the alias' name; its texts and its end are noted."""
+"""An answer is relayed under the alias' name; its texts and its end are recorded."""
 
 import json
 
@@ -13,7 +13,7 @@ MODEL = "support--0123456789ab"
 
 
 class Client:
-    """What a client receives through a relay."""
+    """A client behind a relay, and what it receives."""
 
     def __init__(self, **options) -> None:
         self.messages: list[dict] = []
@@ -45,7 +45,7 @@ def event(**fields) -> bytes:
 # --- whole answers ---------------------------------------------------------------------------------------------------
 
 
-async def test_a_whole_answer_is_held_until_its_length_is_known():
+async def test_a_whole_answer_is_sent_after_its_length_is_known():
     client = Client()
     body = json.dumps({"model": MODEL, "choices": []}).encode()
     await client.start(b"application/json", 200, (b"Content-Length", str(len(body)).encode()))
@@ -67,7 +67,7 @@ async def test_a_large_answer_is_rewritten_like_a_small_one(size):
 
 
 @pytest.mark.parametrize("body", [b"[1]", b"no json of " + MODEL.encode(), b""])
-async def test_what_is_no_object_is_passed_on_without_the_revisions_name(body):
+async def test_a_body_that_is_no_object_is_passed_on_without_the_revisions_name(body):
     client = Client()
     await client.start(b"application/json")
     await client.body(body)
@@ -81,7 +81,7 @@ async def test_an_object_without_a_model_gets_none():
     assert client.text == b'{"a":1}'
 
 
-async def test_another_type_is_passed_on_as_it_is():
+async def test_another_content_type_is_passed_on_unchanged():
     client = Client()
     await client.start(b"text/plain", 200, (b"content-length", b"3"))
     await client.body(b"a", more=True)
@@ -99,7 +99,7 @@ async def test_other_messages_are_passed_on():
 # --- streams ---------------------------------------------------------------------------------------------------------
 
 
-async def test_events_are_rewritten_whole_wherever_the_chunks_are_cut():
+async def test_events_are_rewritten_however_they_are_split_into_chunks():
     client = Client()
     await client.start(b"text/event-stream; charset=utf-8")
     stream = event(choices=[{"index": 0, "delta": {"content": "é"}}]) + b": a comment\n\ndata: [DONE]\n\n"
@@ -113,14 +113,14 @@ async def test_events_are_rewritten_whole_wherever_the_chunks_are_cut():
     assert client.messages[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
 
 
-async def test_the_rest_of_a_stream_without_an_end_is_not_lost():
+async def test_the_rest_of_an_incomplete_stream_is_passed_on():
     client = Client()
     await client.start(b"text/event-stream")
     await client.body(b"data: half an event of " + MODEL.encode())
     assert client.text == b"data: half an event of support"
 
 
-async def test_the_usage_event_is_dropped_when_the_client_did_not_ask_for_it():
+async def test_the_usage_event_is_dropped_when_the_client_did_not_request_it():
     usage = event(choices=[], usage={"completion_tokens": 3})
     both = event(choices=[{"index": 0, "delta": {"content": "a"}}], usage={"completion_tokens": 2})
     for hide in (False, True):
@@ -163,7 +163,7 @@ async def test_an_error_in_the_last_chunk_counts_too():
     assert client.relay.ending is Ending.FAILED
 
 
-async def test_a_client_that_left_before_the_last_byte_abandoned_the_answer_whatever_follows():
+async def test_a_disconnect_before_the_last_byte_abandons_the_answer():
     client = Client()
     await client.start(b"application/json")
     client.relay.note_disconnect()
@@ -172,7 +172,7 @@ async def test_a_client_that_left_before_the_last_byte_abandoned_the_answer_what
     assert client.relay.ending is Ending.ABANDONED
 
 
-async def test_a_client_that_left_after_the_last_byte_did_not():
+async def test_a_disconnect_after_the_last_byte_changes_nothing():
     client = Client()
     await client.start(b"application/json")
     await client.body(b"{}")
@@ -183,7 +183,7 @@ async def test_a_client_that_left_after_the_last_byte_did_not():
 # --- texts -----------------------------------------------------------------------------------------------------------
 
 
-def noted(*events) -> AnswerTexts:
+def record_events(*events) -> AnswerTexts:
     texts = AnswerTexts()
     for item in events:
         texts.note(item)
@@ -192,15 +192,15 @@ def noted(*events) -> AnswerTexts:
 
 def test_the_texts_of_a_stream_are_joined_by_choice():
     pieces = [(0, "a"), (1, "x"), (0, "b"), (1, None), (1, "y")]
-    texts = noted(*({"choices": [{"index": index, "delta": {"content": text}}]} for index, text in pieces))
+    texts = record_events(*({"choices": [{"index": index, "delta": {"content": text}}]} for index, text in pieces))
     assert texts.texts() == ["ab", "xy"]
     assert texts.completion_tokens is None
 
 
 def test_the_texts_of_a_whole_answer():
     chat = {"choices": [{"message": {"content": "a"}}], "usage": {"completion_tokens": 5}}
-    assert (noted(chat).texts(), noted(chat).completion_tokens) == (["a"], 5)
-    assert noted({"choices": [{"index": 0, "text": "b"}], "usage": None}).texts() == ["b"]
+    assert (record_events(chat).texts(), record_events(chat).completion_tokens) == (["a"], 5)
+    assert record_events({"choices": [{"index": 0, "text": "b"}], "usage": None}).texts() == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -212,11 +212,11 @@ def test_the_texts_of_a_whole_answer():
         [{"choices": [{"delta": {"content": "a"}}]}, {"choices": [{"delta": {"tool_calls": [{"id": "1"}]}}]}],
     ],
 )
-def test_nothing_that_could_be_checked(events):
-    assert noted(*events).texts() is None
+def test_answers_without_a_text_to_check(events):
+    assert record_events(*events).texts() is None
 
 
-def test_no_more_is_kept_than_shows_that_an_answer_is_too_long():
+def test_of_a_too_long_answer_only_a_part_is_kept():
     piece = {"choices": [{"index": 0, "delta": {"content": "x" * MAX_ANSWER_BYTES}}]}
-    (text,) = noted(piece, piece, piece).texts()
+    (text,) = record_events(piece, piece, piece).texts()
     assert MAX_ANSWER_BYTES < len(text) <= 2 * MAX_ANSWER_BYTES

@@ -1,4 +1,4 @@
-"""The arm is fair, sticky, the same everywhere, and independent of the bucket."""
+"""The choice of the arm follows the weights, is sticky, the same on all replicas, and independent of the bucket."""
 
 import collections
 import math
@@ -56,8 +56,8 @@ def test_raising_the_candidate_moves_no_key_away_from_it(key, low, step):
         assert choose_target(after, key, always) == candidate
 
 
-def test_arms_and_buckets_are_the_same_in_every_version():
-    """Replicas of two versions serve side by side while a pool is updated: a session must keep its version then."""
+def test_arms_and_buckets_are_the_same_in_every_release():
+    """During an update of a pool, old and new replicas serve together, and a session must keep its revision."""
     route = make_route(80, 20)
     names = [target.name for target in route.targets]
     chosen = "".join(str(names.index(choose_target(route, key, always))) for key in KEYS[:40])
@@ -65,7 +65,7 @@ def test_arms_and_buckets_are_the_same_in_every_version():
     assert [bucket_of(key) for key in KEYS[:8]] == [3, 50, 8, 48, 50, 63, 38, 38]
 
 
-def test_a_candidate_that_is_not_loaded_leaves_its_share_to_the_incumbent():
+def test_the_share_of_a_candidate_that_is_not_loaded_goes_to_the_incumbent():
     route = make_route(50, 50)
     incumbent, candidate = (target.name for target in route.targets)
     assert {choose_target(route, key, lambda name: name == incumbent) for key in KEYS} == {incumbent}
@@ -80,17 +80,17 @@ def test_a_candidate_never_answers_more_than_its_share():
     assert chosen.count(candidate) == [choose_target(route, key, always) for key in KEYS].count(candidate)
 
 
-def test_a_fallback_that_is_no_target_of_the_route_answers_nobody():
+def test_a_fallback_that_is_no_target_of_the_route_does_not_answer():
     route = make_route(0, 100).updated(fallback="support--000000000000")
     assert choose_target(route, b"key", lambda name: name == "support--000000000000") is None
 
 
-def test_no_loaded_target_means_nobody():
+def test_without_a_loaded_target_no_revision_answers():
     assert choose_target(make_route(100), b"key", lambda _name: False) is None
     assert choose_target(make_route(), b"key", always) is None
 
 
-def test_weight_zero_never_answers_even_when_it_alone_is_loaded():
+def test_a_revision_of_weight_zero_never_answers_even_when_only_it_is_loaded():
     route = make_route(100, 0)
     unproven = route.targets[1].name
     assert {choose_target(route, key, always) for key in KEYS} == {route.targets[0].name}
@@ -124,5 +124,5 @@ def test_the_first_sticky_key_present_wins():
         assert find_sticky_key(sticky, {}.get, nothing) is None
 
 
-def test_requests_without_a_key_are_each_their_own_session():
+def test_each_request_without_a_key_is_a_new_session():
     assert make_own_key() != make_own_key()

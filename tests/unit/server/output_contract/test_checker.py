@@ -1,4 +1,4 @@
-"""Schemas of tenants run in a process of their own, within limits, and cost nobody else an answer."""
+"""Schemas of tenants run in a separate process, within limits, and do not affect the answers of others."""
 
 import asyncio
 import signal
@@ -60,7 +60,7 @@ async def test_token_limit(checker, tokens, texts, outcome):
     assert await check_answer(checker, OutputContract(max_tokens=10), texts, tokens) == outcome
 
 
-async def test_a_schema_that_takes_too_long_is_unchecked_then_not_run_and_harms_no_other(checker):
+async def test_a_slow_schema_gives_unchecked_answers_then_is_disabled_and_does_not_affect_others(checker):
     slow = make_exponential_schema()
     assert find_schema_problem(slow) is None
     outcomes = [await checker.check(slow, '"a"') for _ in range(5)]
@@ -69,24 +69,26 @@ async def test_a_schema_that_takes_too_long_is_unchecked_then_not_run_and_harms_
     assert await checker.check(SCHEMA, '{"queue":"billing"}') == PASS
 
 
-async def test_the_kernel_ends_a_check_that_takes_too_much_processor_time(checker):
+async def test_the_kernel_stops_a_check_that_takes_too_much_processor_time(checker):
     slow = make_exponential_schema()
     schema = {"properties": {"slow": {"$ref": "#/$defs/0"}}, "$defs": slow["$defs"]}
-    assert await checker.check(schema, "{}") == PASS  # compiled: from here on the limit is that of one answer
+    assert (
+        await checker.check(schema, "{}") == PASS
+    )  # the schema is compiled: from now on, the limit of one answer applies
     process = checker._process
     assert await checker.check(schema, '{"slow":"a"}') == UNCHECKED
     assert process.returncode == -signal.SIGVTALRM
     assert await checker.check(schema, "{}") == PASS
 
 
-async def test_a_tenant_whose_checks_wait_does_not_use_up_the_room_of_others(checker):
+async def test_waiting_checks_of_one_tenant_do_not_fill_the_queue_for_others(checker):
     waiting = [asyncio.create_task(checker.check(SCHEMA, '{"queue":"billing"}')) for _ in range(300)]
     await asyncio.sleep(0)
     assert await checker.check({"type": "object"}, "{}") == PASS
     outcomes = await asyncio.gather(*waiting)
     assert 0 < outcomes.count(PASS) < 256
     assert outcomes.count(PASS) + outcomes.count(UNCHECKED) == 300
-    assert await checker.check(SCHEMA, '{"queue":"billing"}') == PASS, "room comes back"
+    assert await checker.check(SCHEMA, '{"queue":"billing"}') == PASS, "the queue has room again"
 
 
 async def test_a_lost_worker_is_started_again(checker):
@@ -99,7 +101,7 @@ async def test_a_lost_worker_is_started_again(checker):
 @pytest.mark.parametrize(
     "schema", [{"type": "nonsense"}, {"pattern": "(?=a)"}, {"pattern": "(a"}, {"$ref": "#nowhere"}]
 )
-async def test_what_is_no_schema_is_unchecked_and_told_once(checker, schema):
+async def test_an_invalid_schema_gives_unchecked_answers_and_is_logged_once(checker, schema):
     with structlog.testing.capture_logs() as logs:
         assert await checker.check(schema, '"a"') == UNCHECKED
         assert await checker.check(schema, '"a"') == UNCHECKED
@@ -107,7 +109,7 @@ async def test_what_is_no_schema_is_unchecked_and_told_once(checker, schema):
     assert logs[0]["problem"]
 
 
-async def test_a_pattern_that_would_backtrack_for_ever_is_linear(checker):
+async def test_a_pattern_with_catastrophic_backtracking_runs_in_linear_time(checker):
     assert await checker.check({"pattern": "^(a+)+$"}, '"' + "a" * 5000 + 'b"') == BREACH
 
 

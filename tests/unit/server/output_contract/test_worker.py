@@ -1,4 +1,4 @@
-"""The worker's own protocol: one JSON line in, one out."""
+"""The worker's protocol: one JSON line in, one out."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ def ask(*requests: dict) -> list[dict]:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
-def test_a_schema_is_sent_once_and_then_named():
+def test_a_schema_is_sent_once_and_then_referred_to_by_name():
     first, second, other = ask(
         {"id": "a", "schema": SCHEMA, "text": "{}"}, {"id": "a", "text": '{"queue": 1}'}, {"id": "b", "text": "{}"}
     )
@@ -27,7 +27,7 @@ def test_a_schema_is_sent_once_and_then_named():
     assert other == {"outcome": "unchecked", "known": False, "problem": ""}
 
 
-def test_a_schema_that_is_none_stays_known_so_that_it_is_not_sent_again():
+def test_an_invalid_schema_is_remembered_so_that_it_is_not_sent_again():
     first, second = ask({"id": "a", "schema": {"type": "nonsense"}, "text": "{}"}, {"id": "a", "text": "{}"})
     assert (first["outcome"], first["known"]) == ("unchecked", True)
     assert "nonsense" in first["problem"]
@@ -43,7 +43,7 @@ def test_one_text(text, outcome):
 
 
 @pytest.mark.parametrize("schema", [{"type": "nonsense"}, {"$ref": "https://example.org/a.json"}])
-def test_what_is_no_schema_or_would_be_fetched_is_refused(schema):
+def test_invalid_schemas_and_remote_references_are_refused(schema):
     with pytest.raises(ValueError, match=r"\S") as caught:
         compile_schema(schema)
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Answers are added up by alias and revision, and by bucket where a rollout asks."""
+"""Answers are counted by alias and revision, and by bucket during a rollout."""
 
 import pytest
 
@@ -20,16 +20,16 @@ def counted(*answers, bucketed=("support",)):
     return {item.revision: item for item in counters.snapshot(frozenset(bucketed))}
 
 
-def test_nothing_is_counted_at_first():
+def test_new_counters_are_empty():
     assert Counters().snapshot() == ()
 
 
-def test_answers_of_two_revisions_are_counted_apart():
+def test_answers_of_two_revisions_are_counted_separately():
     seen = counted(answer(), answer(), answer(revision="support--2"))
     assert {name: item.answers for name, item in seen.items()} == {"support--1": 2, "support--2": 1}
 
 
-def test_every_metric_is_there_from_the_first_answer_on():
+def test_every_metric_exists_after_the_first_answer():
     wrong = frozenset({LiveMetricType.ERROR_RATE, LiveMetricType.LATENCY})
     seen = counted(answer(), answer(bad=wrong, unchecked=True))["support--1"]
     assert seen.bad == {"ErrorRate": 1, "Latency": 1, "OutputContract": 0}
@@ -46,7 +46,7 @@ def test_arrays_by_bucket():
 
 
 @pytest.mark.parametrize(("by_bucket", "bucketed"), [(False, ("support",)), (True, ())])
-def test_arrays_by_bucket_only_where_they_are_asked_for(by_bucket, bucketed):
+def test_arrays_by_bucket_only_when_they_are_requested(by_bucket, bucketed):
     seen = counted(answer(by_bucket=by_bucket, bad=frozenset({LiveMetricType.LATENCY})), bucketed=bucketed)
     assert seen["support--1"].answers_by_bucket == ()
     assert seen["support--1"].bad_by_bucket == {}

@@ -1,4 +1,4 @@
-"""The peak memory of this process and all that it started."""
+"""The peak memory of this process and its descendants."""
 
 import os
 
@@ -19,17 +19,17 @@ def proc(tmp_path, monkeypatch):
     return write
 
 
-def test_descendants_count_and_strangers_do_not(proc):
+def test_only_descendants_count(proc):
     own = os.getpid()
     proc(own, 1, 2048)
     proc(own + 1, own, 1024)
     proc(own + 2, own + 1, 1024)
     proc(own + 3, 1, 99_999)
-    proc(own + 4, own, None)  # a kernel thread holds none
+    proc(own + 4, own, None)  # a kernel thread has no memory of its own
     assert memory.read_peak_mebibytes() == 4
 
 
-def test_processes_that_name_each_other_as_parent_are_no_endless_loop(proc):
+def test_processes_that_name_each_other_as_parent_cause_no_endless_loop(proc):
     own = os.getpid()
     proc(own, 1, 1024)
     proc(own + 1, own + 2, 1024)
@@ -37,5 +37,5 @@ def test_processes_that_name_each_other_as_parent_are_no_endless_loop(proc):
     assert memory.read_peak_mebibytes() == 1
 
 
-def test_where_there_is_no_proc(proc):
+def test_without_a_proc_file_system(proc):
     assert memory.read_peak_mebibytes() is None

@@ -1,4 +1,4 @@
-"""The pod's numbers in vLLM's own `/metrics`."""
+"""The pod's numbers in the `/metrics` of vLLM."""
 
 from support.worlds.server_world import chat
 

@@ -1,9 +1,9 @@
-"""A conversation's hash stands for its roles and contents, and for nothing else."""
+"""A conversation's hash depends only on its roles and contents."""
 
 from tunewright_trainer.chat.conversation import ChatMessage, hash_conversation
 
 
-def test_hash_tells_where_a_message_ends(talk):
+def test_hash_depends_on_where_a_message_ends(talk):
     assert hash_conversation(talk(("user", "a"), ("user", "b"))) != hash_conversation(talk(("user", 'a"],["user","b')))
 
 
@@ -15,6 +15,6 @@ def test_hash_depends_on_role_content_and_order(talk):
 
 
 def test_hash_is_that_of_earlier_releases():
-    """Splits are chosen by it: another hash would move held-out records into training."""
+    """Splits depend on it: another hash would move held-out records into training."""
     conversation = (ChatMessage("user", "Grüße"), ChatMessage("assistant", "hi"))
     assert hash_conversation(conversation).hex() == "bb0aea11474acb42c14548204d2ea1d0e400da05f6731b86c4c8868d6970e93c"

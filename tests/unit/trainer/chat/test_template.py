@@ -1,4 +1,4 @@
-"""The loss lies on what the assistant says, from after its opening to its closing token, under any template."""
+"""For any template, the loss covers the assistant's messages, from after the opening to the closing token."""
 
 import pytest
 
@@ -12,18 +12,18 @@ MARKED = (
     "{%- else %}{{- message.content }}{%- endif %}{{- '\n' }}"
     "{%- endfor %}{%- if add_generation_prompt %}{{- '<assistant>' }}{%- endif %}"
 )
-FORGETFUL = (  # earlier answers lose their reasoning, as Qwen3 and DeepSeek-R1 have it
+FORGETFUL = (  # earlier answers lose their reasoning, as with Qwen3 and DeepSeek-R1
     "{% for message in messages %}<{{ message.role }}>"
     "{% if message.role == 'assistant' and not loop.last %}{{ message.content.split('</think>')[-1] }}"
     "{% else %}{{ message.content }}{% endif %};{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"
 )
-EAGER = (  # the opening says more than the turn
+EAGER = (  # the opening has more text than the turn
     "{% for message in messages %}<{{ message.role }}>{{ message.content }};{% endfor %}"
     "{% if add_generation_prompt %}<assistant><think>{% endif %}"
 )
 
-QWEN3 = (  # as Qwen3's own: each last answer carries a think block, and the opening does when told not to think
+QWEN3 = (  # like Qwen3's: the last answer has a think block, and so has the opening with thinking disabled
     "{%- for message in messages %}"
     "{%- if message.role == 'assistant' and loop.last %}"
     "{%- set parts = message.content.split('</think>') %}"
@@ -43,7 +43,7 @@ def learnt(template, conversation):
     return [text[start:end] for start, end in spans]
 
 
-def test_every_assistant_turn_with_its_closing_token(tokenizer, talk):
+def test_every_assistant_turn_is_learnt_with_its_closing_token(tokenizer, talk):
     conversation = talk(("user", "hi"), ("assistant", "yo"), ("user", "bye"), ("assistant", "ciao"))
     assert learnt(tokenizer.template, conversation) == ["yo<|im_end|>", "ciao<|im_end|>"]
 
@@ -58,17 +58,17 @@ def test_a_turn_that_is_rewritten_later_is_context_only(talk):
     assert learnt(ChatTemplate(FORGETFUL, {}), conversation) == ["y</think>d;"]
 
 
-def test_an_opening_that_goes_on_is_cut_where_the_turn_differs(talk):
+def test_an_opening_with_more_text_is_cut_where_the_turn_differs(talk):
     assert learnt(ChatTemplate(EAGER, {}), talk(("user", "a"), ("assistant", "b"))) == ["b;"]
 
 
-def test_a_hybrid_template_is_told_not_to_think(talk):
+def test_a_hybrid_template_is_rendered_without_thinking(talk):
     template = ChatTemplate(QWEN3, {})
     conversation = talk(("user", "a"), ("assistant", '{"b": 1}'), ("user", "c"), ("assistant", '{"d": 2}'))
     assert learnt(template, conversation) == ['{"d": 2}<|im_end|>']
     opening = template.render(conversation[:-1], add_generation_prompt=True)
     assert opening.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
-    assert template.render(conversation).startswith(opening), "what is learnt goes on where an answer begins"
+    assert template.render(conversation).startswith(opening), "the learnt part starts where an answer begins"
 
 
 @pytest.mark.parametrize("source", [QWEN3_THINKING, EAGER])
@@ -78,8 +78,8 @@ def test_a_template_that_always_thinks_is_refused(source):
     assert error.value.reason is Reason.INVALID_CHAT_TEMPLATE
 
 
-@pytest.mark.parametrize("source", [QWEN3, MARKED, FORGETFUL, "{{ raise_exception('a system message, please') }}"])
-def test_other_templates_are_not(source):
+@pytest.mark.parametrize("source", [QWEN3, MARKED, FORGETFUL, "{{ raise_exception('a system message is missing') }}"])
+def test_templates_that_may_answer_at_once_are_accepted(source):
     ChatTemplate(source, {"eos_token": "</s>"}).check_answers_directly()
 
 
@@ -91,7 +91,7 @@ def test_a_template_without_the_answer_is_refused(talk):
         template.assistant_spans(talk(("user", "a"), ("assistant", "b")))
 
 
-def test_the_templates_own_refusal_is_told(talk):
+def test_an_error_of_the_template_is_reported(talk):
     template = ChatTemplate("{{ raise_exception('roles must alternate') }}", {})
     with pytest.raises(ChatTemplateError, match="roles must alternate"):
         template.render(talk(("user", "a")))
@@ -103,7 +103,7 @@ def test_a_template_cannot_reach_python(talk):
         template.render(talk(("user", "a")))
 
 
-def test_no_jinja():
+def test_a_template_that_is_no_jinja():
     with pytest.raises(TrainerError, match="is not Jinja") as error:
         ChatTemplate("{% for %}", {})
     assert error.value.reason is Reason.INVALID_CHAT_TEMPLATE
@@ -118,7 +118,7 @@ def test_tojson_leaves_text_as_it_is(talk):
     ("offsets", "expected"),
     [
         ([(0, 5), (5, 7), (7, 10)], [False, True, True]),
-        ([(0, 4), (4, 6), (6, 10)], [False, False, True]),  # straddles the beginning: generation starts after it
+        ([(0, 4), (4, 6), (6, 10)], [False, False, True]),  # overlaps the beginning: generation starts after it
         ([(5, 5), (5, 9), (10, 11)], [False, True, False]),  # an empty token; the end is exclusive
     ],
 )

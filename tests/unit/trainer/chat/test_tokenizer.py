@@ -1,6 +1,6 @@
-"""What is read from a model's folder.
+"""The tokenizer that is read from a model's folder.
 
-The library is replaced: its post-processor cuts spaces off offsets, as GPT-NeoX's.
+A fake replaces the library: its post-processor trims spaces from offsets, like that of GPT-NeoX.
 """
 
 import sys
@@ -12,9 +12,7 @@ from tunewright_trainer.chat.tokenizer import ConversationTokenizer
 
 
 class TrimmingEncoder:
-    """As `tokenizers.Tokenizer` with ByteLevel(trim_offsets=True):
-    a token of nothing but spaces ends where it begins.
-    """
+    """Like `tokenizers.Tokenizer` with ByteLevel(trim_offsets=True): a token of only spaces ends where it begins."""
 
     def __init__(self, encoder):
         self._encoder = encoder
@@ -42,7 +40,7 @@ def from_folder(monkeypatch, tmp_path, tokenizer):
     return lambda: ConversationTokenizer.from_folder(tmp_path, tokenizer.template.source)
 
 
-def test_spaces_are_learnt_whatever_the_post_processor(from_folder, talk):
+def test_spaces_are_learnt_with_any_post_processor(from_folder, talk):
     example = from_folder().encode_example(talk(("user", "q"), ("assistant", '{\n  "a": 1\n}')))
     learnt = "".join(chr(label) for label in example.labels if label != -100)
     assert learnt == '{\n  "a": 1\n}<|im_end|>'

@@ -1,4 +1,4 @@
-"""Prepared data is complete when its manifest is there, and verified when it is read."""
+"""Prepared data is complete when its manifest exists, and verified when it is read."""
 
 import pytest
 
@@ -45,7 +45,7 @@ def test_the_folder_is_named_by_its_inputs():
     assert str(URI) == "s3://bucket/adapters/datasets/sha256-" + "1" * 64
 
 
-def test_what_was_written_is_fetched(write, store, talk, tmp_path):
+def test_a_written_dataset_is_fetched(write, store, talk, tmp_path):
     manifest = write("q\u2028", '"é"')
     assert storage.fetch_dataset(store, URI, tmp_path / "fetched") == manifest
     assert storage.read_split(tmp_path / "fetched", Split.TRAIN) == [
@@ -64,7 +64,7 @@ def test_writing_the_same_again_changes_nothing(write, store):
     assert {item.uri: item.version for item in store.list(URI)} == versions
 
 
-def test_other_data_of_the_same_inputs_is_refused(write):
+def test_other_data_for_the_same_inputs_is_refused(write):
     write("q")
     with pytest.raises(
         TrainerError, match=r"train\.jsonl is missing or has another size|already holds other data"
@@ -73,7 +73,7 @@ def test_other_data_of_the_same_inputs_is_refused(write):
     assert error.value.reason is Reason.DATASET_CHANGED
 
 
-def test_without_a_manifest_there_is_nothing_yet(write, store, tmp_path):
+def test_without_a_manifest_there_is_no_dataset(write, store, tmp_path):
     assert storage.find_manifest(store, URI) is None
     write("q")
     store.delete_prefix(URI.join(storage.MANIFEST_NAME))
@@ -83,7 +83,7 @@ def test_without_a_manifest_there_is_nothing_yet(write, store, tmp_path):
     assert error.value.reason is Reason.DATASET_CHANGED
 
 
-def test_an_unreadable_manifest_is_told(write, store):
+def test_an_unreadable_manifest_is_reported(write, store):
     write("q")
     store.write(URI.join(storage.MANIFEST_NAME), b"{}")
     with pytest.raises(TrainerError, match=r"its manifest\.json cannot be read \(DatasetManifest: summary") as error:
@@ -101,7 +101,7 @@ def test_a_store_that_refuses_is_not_taken_for_missing_data():
 
 
 @pytest.mark.parametrize("name", ["train.jsonl", "evaluation.jsonl"])
-def test_a_missing_file_is_noticed(write, store, name):
+def test_a_missing_file_is_detected(write, store, name):
     write("q")
     store.delete_prefix(URI.join(name))
     with pytest.raises(TrainerError, match=rf"{name} is missing or has another size"):
@@ -123,14 +123,14 @@ def test_inputs_are_files_rules_and_tokenizer(digest, make_spec):
     assert len({digest(), *others}) == 1 + len(others)
 
 
-def test_inputs_are_neither_addresses_nor_hyperparameters(digest):
+def test_inputs_are_neither_uris_nor_hyperparameters(digest):
     source = {"name": "tickets", "s3": {"uri": "s3://bucket/moved/a.jsonl"}}
     assert digest() == digest(dataset={"sources": [source]}, training={"epochs": 9}, outputUri="s3://bucket/other")
 
 
 def test_the_inputs_of_prepared_data_never_change(digest):
-    """Jobs share prepared data by it.
+    """Jobs with equal inputs share prepared data.
 
-    Raise `PREPARER_VERSION`, and replace the value, when other files would be written.
+    If other files would be written, raise `PREPARER_VERSION` and replace the value.
     """
     assert digest() == "sha256:6a69633cb94ee6564702b5ef8cd0d5dd11076b1de34d8fa122e198b8192e6f5a"

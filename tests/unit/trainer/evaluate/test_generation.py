@@ -1,4 +1,4 @@
-"""Batches fit into context and memory, and no record's answer depends on whom it shares a batch with."""
+"""Batches fit into context and memory, and an answer does not depend on the other records of its batch."""
 
 import contextlib
 import sys
@@ -13,11 +13,11 @@ from tunewright_trainer.evaluate.generation import count_batch, generate_greedil
 
 
 class OutOfMemoryError(RuntimeError):
-    """As torch.OutOfMemoryError."""
+    """Like torch.OutOfMemoryError."""
 
 
 class EchoModel:
-    """Repeats each prompt's last token as long as it may;
+    """Repeats each prompt's last token up to the limit;
     raises ``error`` for batches of more than ``memory`` records.
     """
 
@@ -42,7 +42,7 @@ class EchoModel:
 
 @pytest.fixture
 def freed(monkeypatch):
-    """Replace torch, and collect what exception was being handled each time that memory was freed."""
+    """Replace torch; record the exception that was being handled each time that memory was freed."""
     freed = []
     torch = types.ModuleType("torch")
     torch.tensor = lambda rows, device: np.array(rows)
@@ -64,16 +64,16 @@ def test_answers_come_in_the_order_of_the_prompts(freed, tokenizer):
     assert freed == []
 
 
-def test_a_batch_too_large_for_memory_is_halved_and_done_again(freed, tokenizer):
+def test_a_batch_too_large_for_memory_is_halved_and_repeated(freed, tokenizer):
     model, counted = EchoModel(memory=2), []
     answers = generate_greedily(model, tokenizer, prompts("a", "b", "c", "d", "e"), 2, counted.append)
     assert answers == ["aa", "bb", "cc", "dd", "ee"]
     assert model.tried == [5, 2, 2, 1]
     assert counted == [2, 2, 1]
-    assert freed == [None], "memory is freed once no traceback holds it any more"
+    assert freed == [None], "memory is freed when no traceback refers to it any more"
 
 
-def test_one_record_too_large_for_memory_says_so(freed, tokenizer):
+def test_one_record_too_large_for_memory_is_an_error(freed, tokenizer):
     model = EchoModel(memory=0)
     with pytest.raises(TrainerError, match="one held-out record of 3 tokens with up to 7 new ones; lower") as error:
         generate_greedily(model, tokenizer, prompts("abc", "d", "e", "f"), 7, lambda _: None)
@@ -87,7 +87,7 @@ def test_another_error_is_not_taken_for_memory(freed, tokenizer):
     assert freed == []
 
 
-def test_a_prompt_near_the_context_limit_cuts_nobody_elses_answer(freed, tokenizer):
+def test_a_prompt_near_the_context_limit_does_not_shorten_other_answers(freed, tokenizer):
     model = EchoModel(context=100)
     near, short = "n" * 95, "s" * 40
     answers = generate_greedily(model, tokenizer, prompts(short, near, short, near), 10, lambda _: None)
@@ -98,7 +98,7 @@ def test_a_prompt_near_the_context_limit_cuts_nobody_elses_answer(freed, tokeniz
 @pytest.mark.parametrize(
     ("lengths", "context", "together"),
     [
-        ([90, 90, 5, 4], 100, 3),  # room for all: as many as are allowed
+        ([90, 90, 5, 4], 100, 3),  # room for all, up to the limit
         ([90, 5], None, 2),
         ([91, 90, 90], 100, 1),
         ([91, 91, 90], 100, 2),
@@ -106,12 +106,12 @@ def test_a_prompt_near_the_context_limit_cuts_nobody_elses_answer(freed, tokeniz
         ([300, 200], 100, 1),
     ],
 )
-def test_who_shares_a_batch(lengths, context, together):
+def test_which_records_share_a_batch(lengths, context, together):
     assert count_batch(lengths, 3, 10, context) == together
 
 
 @pytest.mark.parametrize(
     ("prompt", "context", "room"), [(100, 2048, 256), (1950, 2048, 98), (2048, 2048, 1), (100, None, 256)]
 )
-def test_an_answer_ends_where_the_context_does(prompt, context, room):
+def test_an_answer_ends_at_the_context_limit(prompt, context, room):
     assert room_for_answer(256, prompt, context) == room

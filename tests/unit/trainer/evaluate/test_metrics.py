@@ -1,4 +1,4 @@
-"""What the scores are, when a minimum is missed, and which settings are refused."""
+"""The scores, missed minimums, and refused settings."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def test_minimum(answers, minimum, missed):
     assert len(find_below_minimum(metrics, score_answers(metrics, answers))) == missed
 
 
-def test_a_miss_is_told_with_both_scores(answers):
+def test_a_missed_minimum_is_reported_with_both_scores(answers):
     metrics = [MetricSpec(type="ExactMatch", minimum="0.9")]
     assert find_below_minimum(metrics, score_answers(metrics, answers)) == [
         "ExactMatch is 0.750 on 4 held-out records, under its minimum 0.9 (base model: 0.000)"
@@ -42,7 +42,7 @@ def test_usable_settings_pass():
     check_metrics((MetricSpec(type="ExactMatch"), MetricSpec(type="JSONSchema", schema={"type": "object"})))
 
 
-def test_unusable_settings_are_a_users_error():
+def test_unusable_settings_are_an_error_of_the_user():
     with pytest.raises(TrainerError, match="JSONSchema: its schema is not a JSON Schema") as error:
         check_metrics((MetricSpec(type="ExactMatch"), MetricSpec(type="JSONSchema", schema={"type": 7})))
     assert (error.value.reason, error.value.retryable) == (Reason.INVALID_METRIC, False)

@@ -1,4 +1,4 @@
-"""Which records are scored, and what the model is asked about them."""
+"""Which records are scored, and the prompts for them."""
 
 import contextlib
 
@@ -39,7 +39,7 @@ class SwitchedModel:
 
 @pytest.fixture
 def asked(monkeypatch):
-    """Collect the prompts that are generated from; an answer names the adapter's state and the prompt."""
+    """Record the prompts; each answer contains the adapter's state and the prompt."""
     asked = []
 
     def generate(model, tokenizer, prompts, max_tokens, count):

@@ -1,4 +1,4 @@
-"""Duplicates go wherever they stand; the first of each is kept."""
+"""Duplicates are removed at any position; the first of each is kept."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +9,7 @@ from tunewright_trainer.prepare.deduplicate import deduplicate
 
 text = st.text(min_size=1, max_size=8)
 turn = st.builds(ChatMessage, st.sampled_from(["user", "assistant"]), text)
-# As validation lets them through: they end with an answer.
+# Validated conversations end with an answer.
 records = st.lists(
     st.builds(
         lambda turns, answer: Record((*turns, ChatMessage("assistant", answer)), 1),

@@ -1,4 +1,4 @@
-"""Both formats become the same conversation, and what a record lacks is named."""
+"""Both formats become the same conversation, and missing fields are named."""
 
 import pytest
 
@@ -57,6 +57,6 @@ def test_tools_are_not_supported_unless_empty(talk, key):
 
 
 @pytest.mark.parametrize(("value", "kind"), [(1, "a number"), (True, "a boolean"), (None, "nothing"), ([], "a list")])
-def test_what_stands_in_place_of_text_is_named(value, kind):
+def test_a_value_in_place_of_text_is_named(value, kind):
     with pytest.raises(RecordError, match=rf"messages\[0\] has {kind} as content, not text"):
         parse_record({"messages": [{"role": "user", "content": value}]}, DatasetFormat.MESSAGES)

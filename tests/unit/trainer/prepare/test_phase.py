@@ -1,4 +1,4 @@
-"""The prepare phase against a bucket: what it writes, that it repeats itself, and what it refuses."""
+"""The prepare phase against a bucket: what it writes, that a second run repeats its result, and what it refuses."""
 
 import json
 
@@ -50,7 +50,7 @@ LIST = RUN.join("invalid-records.jsonl")
 
 @pytest.fixture
 def seven_bad(store, jsonl):
-    """Return a dataset whose object begins with seven bad records, each bad in its own way."""
+    """Return a dataset whose object begins with seven bad records, each with another problem."""
     data = b"\n".join(BAD_LINES) + b"\n" + jsonl(133).encode()
     store.write(StorageURI.parse("s3://bucket/data/a.jsonl"), data)
     return {"sources": [{"name": "tickets", "s3": {"uri": "s3://bucket/data/a.jsonl"}}], "maxInvalidPercent": 5}
@@ -79,7 +79,7 @@ def test_writes_splits_and_manifest(run, config_map, jsonl, store, settings):
     assert summary.uri.startswith("s3://bucket/adapters/datasets/sha256-")
 
 
-def test_second_run_only_looks(run, config_map, jsonl, store):
+def test_a_second_run_only_reads(run, config_map, jsonl, store):
     config_map(a=jsonl(60))
     first = run()
     before = objects(store, "s3://bucket/adapters")
@@ -88,7 +88,7 @@ def test_second_run_only_looks(run, config_map, jsonl, store):
     assert objects(store, "s3://bucket/adapters") == before
 
 
-def test_other_records_go_elsewhere(run, config_map, jsonl):
+def test_other_records_get_another_folder(run, config_map, jsonl):
     config_map(a=jsonl(60))
     first = run()
     config_map(a=jsonl(61))
@@ -132,18 +132,18 @@ def check_all_seven_are_listed(store):
     ]
 
 
-def test_skipped_records_are_all_named_in_the_runs_folder(run, seven_bad, store):
+def test_all_skipped_records_are_listed_in_the_runs_folder(run, seven_bad, store):
     result = run(dataset=seven_bad)
     check_all_seven_are_listed(store)
     assert result.dataset.skipped == 7
     assert len(result.dataset.first_problems) == 5
     assert result.dataset.problems_uri == str(LIST)
     assert result.message.endswith(f"7 invalid records left out, named in {LIST}")
-    assert run(dataset=seven_bad) == result, "the list is there for whoever finds the data prepared"
+    assert run(dataset=seven_bad) == result, "a run that finds prepared data has the list, too"
 
 
 @pytest.mark.parametrize("tolerance", [{"onInvalidRecord": "Fail"}, {"maxInvalidPercent": 4}])
-def test_records_that_fail_a_job_are_all_named_too(run, seven_bad, store, tolerance):
+def test_all_records_that_fail_a_job_are_listed_too(run, seven_bad, store, tolerance):
     with pytest.raises(TrainerError) as error:
         run(dataset={**seven_bad, **tolerance})
     check_all_seven_are_listed(store)
@@ -156,7 +156,7 @@ def test_records_that_fail_a_job_are_all_named_too(run, seven_bad, store, tolera
     assert PhaseResult.from_json(result.to_termination_message()).message == str(error.value)
 
 
-def test_a_list_with_more_than_it_keeps_says_how_many(run, seven_bad, store, monkeypatch):
+def test_a_list_over_its_limit_says_how_many_records_it_leaves_out(run, seven_bad, store, monkeypatch):
     monkeypatch.setattr(records, "KEPT_PROBLEMS", 6)
     assert run(dataset=seven_bad).dataset.skipped == 7
     assert listed(store)[5]["line"] == 6
@@ -164,7 +164,7 @@ def test_a_list_with_more_than_it_keeps_says_how_many(run, seven_bad, store, mon
 
 
 @pytest.mark.parametrize("reason", [StorageReason.UNREACHABLE, StorageReason.ACCESS_DENIED])
-def test_a_list_that_cannot_be_stored_hides_nothing(run, seven_bad, store, monkeypatch, reason):
+def test_a_list_that_cannot_be_stored_does_not_hide_the_problem(run, seven_bad, store, monkeypatch, reason):
     write = store.write
 
     def refuse(uri, data, **options):
@@ -234,7 +234,7 @@ def test_over_long_records(run, config_map, jsonl):
         run(training={"maxSequenceLength": 50})
 
 
-def test_bad_schema_is_found_before_anything_is_read(run):
+def test_a_bad_schema_is_found_before_data_is_read(run):
     with pytest.raises(TrainerError, match="not a JSON Schema") as error:
         run(evaluation={"metrics": [{"type": "JSONSchema", "schema": {"type": 7}}]})
     assert error.value.reason is Reason.INVALID_METRIC
@@ -247,7 +247,7 @@ def test_no_such_output_bucket(run, config_map, jsonl):
     assert error.value.reason is StorageReason.NO_SUCH_BUCKET
 
 
-def test_truncated_split_is_noticed(run, config_map, jsonl, store):
+def test_a_truncated_split_is_detected(run, config_map, jsonl, store):
     config_map(a=jsonl(60))
     summary = run().dataset
     store.write(StorageURI.parse(summary.uri).join("train.jsonl"), b"")
@@ -256,7 +256,7 @@ def test_truncated_split_is_noticed(run, config_map, jsonl, store):
     assert error.value.reason is Reason.DATASET_CHANGED
 
 
-def test_changed_byte_is_noticed(run, config_map, jsonl, store, tmp_path):
+def test_a_changed_byte_is_detected(run, config_map, jsonl, store, tmp_path):
     config_map(a=jsonl(60))
     uri = StorageURI.parse(run().dataset.uri)
     data = store.read(uri.join("train.jsonl"))

@@ -1,4 +1,4 @@
-"""Problems fit where they are shown: a few short ones in a message, all of them in a file."""
+"""A message shows a few problems, each shortened; a file lists all of them."""
 
 import json
 
@@ -26,7 +26,7 @@ def test_a_short_one_is_shown_whole():
 @pytest.mark.parametrize(
     ("reason", "kept"), [("x" * 500, "x" * 500), ("x" * 501, "x" * 500 + "…"), ("half \ud800", "half ?")]
 )
-def test_a_reason_is_cut_and_can_be_written(reason, kept):
+def test_a_reason_is_cut_and_can_be_encoded(reason, kept):
     assert build_problem("a", 1, ValueError(reason)) == Problem("a", 1, kept)
 
 

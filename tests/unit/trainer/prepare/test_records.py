@@ -1,4 +1,4 @@
-"""Every bad record is named by file, line and reason, and the job decides how many it tolerates."""
+"""Every bad record is named with file, line and reason; the job decides how many are tolerated."""
 
 import dataclasses
 import json
@@ -58,7 +58,7 @@ def test_reason_of_a_bad_line(line, reason):
     assert problem.startswith(f"tickets/a.jsonl:3: {reason}")
 
 
-def test_unknown_format_is_told_with_the_keys():
+def test_an_unknown_format_is_reported_with_the_keys():
     (problem,) = read(b'{"text": "hello"}').problems
     assert str(problem) == ('tickets/a.jsonl:1: has neither "messages" nor "prompt" and "completion" (its keys: text)')
 
@@ -82,7 +82,7 @@ def test_byte_order_mark_and_windows_line_ends():
     assert len(read(b"\xef\xbb\xbf" + GOOD + b"\r\n" + GOOD + b"\r\n").records) == 2
 
 
-def test_system_prompt_only_where_there_is_none():
+def test_a_system_prompt_is_added_only_where_there_is_none():
     own = messages(("system", "mine"), ("user", "q"), ("assistant", "a"))
     records = read(GOOD + b"\n" + own, system_prompt="yours").records
     assert [record.conversation[0].content for record in records] == ["yours", "mine"]
@@ -118,7 +118,7 @@ def test_too_many_invalid_names_the_first_five():
     )
 
 
-def test_fail_tolerates_none():
+def test_the_policy_fail_tolerates_no_bad_record():
     with pytest.raises(TrainerError, match=r"dataset\.onInvalidRecord is Fail: a:1: bad\. Correct"):
         judge_problems(result_of(1000, 1), "Fail", 100, "")
 
@@ -138,7 +138,7 @@ def test_all_are_counted_and_the_first_ten_thousand_kept():
         judge_problems(result, "Skip", 50, "")
 
 
-def test_what_long_records_are_quoted_with_leaves_room_for_the_rest():
+def test_quotes_of_long_records_leave_room_for_the_rest_of_the_message():
     record = messages(("é" * 5000, "x"))
     result = read((record + b"\n") * 7)
     assert all(len(problem.reason) <= 501 for problem in result.problems)
@@ -151,6 +151,6 @@ def test_what_long_records_are_quoted_with_leaves_room_for_the_rest():
     assert str(error.value).endswith("and 2 more. Correct or remove them")
 
 
-def test_half_a_surrogate_pair_in_a_reason_can_be_written():
+def test_half_a_surrogate_pair_in_a_reason_can_be_encoded():
     (problem,) = read(b'{"\\ud800": 1}').problems
     assert str(problem).encode().endswith(b"(its keys: ?)")

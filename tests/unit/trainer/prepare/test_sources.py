@@ -1,4 +1,4 @@
-"""Files come in the order of their sources and then by name, each with a version that changes with its content."""
+"""Files are ordered by source and then by name; the version of each changes with its content."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def source(uri=None, name="tickets", **options):
 
 @pytest.fixture
 def mount(tmp_path):
-    """Write the files of a ConfigMap as the kubelet mounts them, and return the root of all sources."""
+    """Write the files of a ConfigMap as the kubelet mounts them; return the root of all sources."""
 
     def write(name="tickets", **files):
         hidden = tmp_path / name / "..2026_01_01"
@@ -82,8 +82,8 @@ def test_a_config_map_without_records_files(store, tmp_path):
         (b"", []),
         (b"\xef\xbb\xbfa\n\n  \nb", [Line(1, b"a"), Line(4, b"b")]),
         (b"a\r\nb\r\n", [Line(1, b"a\r"), Line(2, b"b\r")]),
-        ("a\u2028b\n".encode(), [Line(1, "a\u2028b".encode())]),  # may stand unescaped in JSON
+        ("a\u2028b\n".encode(), [Line(1, "a\u2028b".encode())]),  # may be unescaped in JSON
     ],
 )
-def test_lines_that_are_not_blank_keep_their_number(data, lines):
+def test_line_numbers_include_blank_lines(data, lines):
     assert list(split_lines(data)) == lines

@@ -1,4 +1,4 @@
-"""Splits depend on what a record asks and on nothing else."""
+"""Splits depend only on a record's question."""
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,7 @@ from tunewright_trainer.prepare.split import SplitPercents, check_splits, choose
 
 text = st.text(min_size=1, max_size=8)
 turn = st.builds(ChatMessage, st.sampled_from(["user", "assistant"]), text)
-# As validation lets them through: they end with an answer.
+# Validated conversations end with an answer.
 records = st.lists(
     st.builds(
         lambda turns, answer: Record((*turns, ChatMessage("assistant", answer)), 1),
@@ -29,7 +29,7 @@ def positions(splits):
 
 
 @given(records, records, percents)
-def test_adding_records_moves_none(first, more, shares):
+def test_adding_records_does_not_move_others(first, more, shares):
     before, after = positions(split_records(first, shares)), positions(split_records(more + first, shares))
     assert before.items() <= after.items()
 
@@ -57,7 +57,7 @@ def test_neither_a_system_prompt_nor_a_further_turn_moves_a_record(some, shares)
 
 
 @given(records, st.integers(0, 40), st.integers(0, 40), st.integers(0, 40))
-def test_validation_share_moves_nothing_in_or_out_of_the_held_out_set(some, evaluation, one, other):
+def test_the_validation_share_does_not_change_the_held_out_set(some, evaluation, one, other):
     held_out = [
         [
             choose_split(record.conversation, SplitPercents(validation, evaluation)) is Split.EVALUATION
@@ -69,7 +69,7 @@ def test_validation_share_moves_nothing_in_or_out_of_the_held_out_set(some, eval
 
 
 @given(records, percents)
-def test_nothing_is_lost(some, shares):
+def test_every_record_is_in_one_split(some, shares):
     assert sum(map(len, split_records(some, shares).values())) == len(some)
 
 
@@ -86,7 +86,7 @@ def asks(number: int):
 
 
 @pytest.mark.parametrize("shares", [SplitPercents(5, 10), SplitPercents(1, 50), SplitPercents(99, 1)])
-def test_the_hash_of_the_question_is_a_position_between_0_and_100(shares):
+def test_the_hash_of_the_question_gives_a_position_between_0_and_100(shares):
     for number in range(2000):
         position = int(hash_conversation((ChatMessage("user", str(number)),))[:8].hex(), 16) / 2**64 * 100
         expected = Split.TRAIN
@@ -110,7 +110,7 @@ def test_a_share_ends_just_below_its_percentage(monkeypatch, shares, expected):
     assert choose_split(asks(1), shares) is expected, "a quarter of all hashes are lower: the position is 25"
 
 
-def test_empty_split_is_told_with_counts_and_remedy(talk):
+def test_an_empty_split_is_reported_with_counts_and_remedy(talk):
     some = [Record(talk(("user", "q"), ("assistant", "a")), 1)]
     shares = SplitPercents(validation=0, evaluation=10)
     with pytest.raises(TrainerError) as error:
@@ -122,7 +122,7 @@ def test_empty_split_is_told_with_counts_and_remedy(talk):
     )
 
 
-def test_a_split_that_nobody_asked_for_may_be_empty(talk):
+def test_a_split_of_zero_percent_may_be_empty(talk):
     some = [Record(talk(("user", "q"), ("assistant", "a")), 1)]
     check_splits({Split.TRAIN: some, Split.VALIDATION: [], Split.EVALUATION: []}, SplitPercents(0, 0), 0)
 
@@ -130,7 +130,7 @@ def test_a_split_that_nobody_asked_for_may_be_empty(talk):
 @pytest.mark.parametrize(
     ("shares", "empty"), [(SplitPercents(1, 0), "validation"), (SplitPercents(0, 1), "evaluation")]
 )
-def test_a_split_of_one_percent_was_asked_for(talk, shares, empty):
+def test_a_split_of_one_percent_must_not_be_empty(talk, shares, empty):
     some = [Record(talk(("user", "q"), ("assistant", "a")), 1)]
     with pytest.raises(TrainerError, match=f"leave nothing for {empty} "):
         check_splits({Split.TRAIN: some, Split.VALIDATION: [], Split.EVALUATION: []}, shares, 0)
@@ -142,7 +142,7 @@ def test_all_held_out_leaves_nothing_to_train(talk):
         check_splits({Split.TRAIN: [], Split.VALIDATION: [], Split.EVALUATION: some}, SplitPercents(0, 100), 0)
 
 
-def test_the_opening_question_is_what_comes_before_the_first_answer(talk):
+def test_the_opening_question_is_all_before_the_first_answer(talk):
     asked = (("user", "q"), ("user", "and"))
     rest = (("assistant", "a"), ("user", "more"), ("assistant", "b"))
     assert opening_question(talk(("system", "s"), *asked, *rest)) == talk(*asked)

@@ -1,4 +1,4 @@
-"""A record passes when something can be learnt from it, and its length fits."""
+"""A record is valid when it has an answer to learn and its length fits."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Only unreachability is waited out, and neither for ever nor past SIGTERM."""
+"""Only calls to an unreachable store are retried, with a time limit and not after SIGTERM."""
 
 import inspect
 import pathlib
@@ -27,7 +27,7 @@ class Time:
 
 
 class FailingStore:
-    """Fails so many times, then answers."""
+    """Fails a number of times, then answers."""
 
     def __init__(self, failures, reason=StorageReason.UNREACHABLE):
         self.left, self.reason = failures, reason
@@ -45,21 +45,21 @@ def test_waits_grow_to_half_a_minute():
     assert time.waits == [1, 2, 4, 8, 16, 30, 30, 30]
 
 
-def test_patience_ends():
+def test_retries_end_after_the_time_limit():
     time = Time()
     with pytest.raises(StorageError):
         RetryingStore(FailingStore(99), 10, time.wait, time.clock).read(URI)
     assert time.waits == [1, 2, 4]
 
 
-def test_refusals_are_not_waited_out():
+def test_refusals_are_not_retried():
     time = Time()
     with pytest.raises(StorageError):
         RetryingStore(FailingStore(1, StorageReason.ACCESS_DENIED), 600, time.wait, time.clock).read(URI)
     assert time.waits == []
 
 
-def test_sigterm_ends_the_patience():
+def test_sigterm_ends_the_retries():
     time = Time(stop_after=2)
     with pytest.raises(StorageError):
         RetryingStore(FailingStore(99), 600, time.wait, time.clock).read(URI)
@@ -92,9 +92,7 @@ ARGUMENTS = {
 
 
 class UnreachableOnce:
-    """Any method:
-    records its arguments, fails once, then answers with a list, which also serves as an iterator's source.
-    """
+    """Any method: records its arguments, fails once, then answers with a list, which can also be iterated."""
 
     def __init__(self):
         self.calls = []
@@ -124,11 +122,11 @@ def test_every_method_of_the_protocol_is_retried_with_the_same_arguments(name):
     assert inner.calls == [(name, bound.args, bound.kwargs)] * 2
     if name == "list":
         assert list(answer) == ["answer"]
-    elif name != "check_writable":  # which returns nothing
+    elif name != "check_writable":  # this method returns nothing
         assert answer == ["answer"]
 
 
-def test_a_listing_that_breaks_off_begins_again():
+def test_an_interrupted_listing_starts_again():
     time = Time()
     pages = [["a"], ["a", "b"]]
 
@@ -143,7 +141,7 @@ def test_a_listing_that_breaks_off_begins_again():
     assert time.waits == [1]
 
 
-def test_a_store_without_one_of_the_methods_cannot_be_made():
+def test_a_store_that_lacks_a_method_cannot_be_created():
     assert Store.__abstractmethods__ == set(METHODS)
     forgetful = type("Forgetful", (Store,), {name: getattr(RetryingStore, name) for name in METHODS[1:]})
     with pytest.raises(TypeError, match=METHODS[0]):

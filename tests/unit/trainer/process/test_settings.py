@@ -1,4 +1,4 @@
-"""A phase finds its inputs where pods have them, or where the environment says."""
+"""A phase finds its inputs at the paths of a pod, unless the environment overrides them."""
 
 import dataclasses
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from tunewright_trainer.process.settings import Settings
 
 
-def test_a_pods_own_places():
+def test_the_default_paths_of_a_pod():
     settings = Settings.from_environment({"POD_UID": "0a1b2c3d"})
     assert settings == Settings(
         run_spec=Path("/etc/tunewright/run.json"),
@@ -19,7 +19,7 @@ def test_a_pods_own_places():
     )
 
 
-def test_every_setting_can_be_moved():
+def test_every_setting_can_be_overridden():
     environment = {
         "TUNEWRIGHT_RUN_SPEC": "/a/run.json",
         "TUNEWRIGHT_TERMINATION_LOG": "/a/log",
@@ -41,10 +41,10 @@ def test_every_setting_can_be_moved():
     ]
 
 
-def test_zero_seconds_of_patience_are_not_the_default():
+def test_zero_seconds_of_retries_are_not_replaced_by_the_default():
     assert Settings.from_environment({"TUNEWRIGHT_STORAGE_PATIENCE_SECONDS": "0"}).patience_seconds == 0
 
 
-def test_outside_a_pod_each_process_has_an_identity_of_its_own():
+def test_outside_a_pod_each_process_has_another_identity():
     one, other = Settings.from_environment({}), Settings.from_environment({})
     assert one.pod_uid != other.pod_uid

@@ -1,4 +1,4 @@
-"""SIGTERM breaks off what may be broken off, and waits where work would be lost."""
+"""SIGTERM interrupts interruptible blocks, and waits where work would be lost."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ def stopper():
     signal.signal(signal.SIGTERM, before)
 
 
-def test_breaks_off_an_interruptible_block(stopper):
+def test_interrupts_an_interruptible_block(stopper):
     with pytest.raises(StopRequestedError), stopper.interruptible():
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -35,21 +35,21 @@ def stop_twice(stopper, report):
             os.kill(os.getpid(), signal.SIGTERM)
         finally:
             os.kill(os.getpid(), signal.SIGTERM)
-            report.append("told")
+            report.append("reported")
 
 
-def test_a_second_sigterm_does_not_break_the_report_of_the_first(stopper):
+def test_a_second_sigterm_does_not_interrupt_the_report_of_the_first(stopper):
     report = []
     with pytest.raises(StopRequestedError):
         stop_twice(stopper, report)
-    assert report == ["told"]
+    assert report == ["reported"]
 
 
-def test_libraries_cannot_swallow_it():
+def test_libraries_cannot_suppress_the_interruption():
     assert not issubclass(StopRequestedError, Exception)
 
 
-def test_wait_tells_whether_to_stop(stopper):
+def test_wait_returns_whether_to_stop(stopper):
     assert not stopper.wait(0)
     stopper.request()
     assert stopper.wait(60)

@@ -1,4 +1,4 @@
-"""Each way to end becomes an outcome, a reason and a message; the exit code says only whether it went well."""
+"""Each end of a phase becomes an outcome, a reason and a message; the exit code shows only success or failure."""
 
 import errno
 import json

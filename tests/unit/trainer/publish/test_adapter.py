@@ -1,4 +1,4 @@
-"""An adapter's folder is named by its content, whole when its manifest is there, and the same again when repeated."""
+"""An adapter's folder is named by its content, complete when its manifest exists, and the same when repeated."""
 
 import dataclasses
 import json
@@ -52,7 +52,7 @@ def test_publishing_again_is_success_and_changes_nothing(store, trained, provena
     assert store.read(StorageURI.parse(first.uri).join("manifest.json")) == manifest
 
 
-def test_own_chat_template_travels_with_the_adapter(store, trained, provenance, tmp_path, make_spec):
+def test_a_changed_chat_template_is_published_with_the_adapter(store, trained, provenance, tmp_path, make_spec):
     wire = make_spec().to_wire()
     spec = make_spec(baseModel={**wire["baseModel"], "chatTemplate": "{{ messages }}"})
     with_template = Provenance(spec, provenance.config, provenance.dataset, ())
@@ -62,13 +62,13 @@ def test_own_chat_template_travels_with_the_adapter(store, trained, provenance, 
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "adapter_model.safetensors"])
-def test_a_lost_file_is_noticed(store, trained, provenance, tmp_path, name):
+def test_a_lost_file_is_detected(store, trained, provenance, tmp_path, name):
     summary = publish(store, trained, tmp_path / "out", provenance)
     store.delete_prefix(StorageURI.parse(summary.uri).join(name))
     assert not verify_published(store, summary)
 
 
-def test_canonical_config_has_no_path_and_one_order():
+def test_canonical_config_has_no_path_and_a_fixed_order():
     shuffled = dict(reversed({**PEFT_CONFIG, "target_modules": ["q_proj", "v_proj"]}.items()))
     text = canonical_adapter_config(PEFT_CONFIG, "llama")
     assert text == canonical_adapter_config(shuffled, "llama")

@@ -1,4 +1,4 @@
-"""A manifest says what an adapter is made from: base model, data, settings, packages."""
+"""A manifest records the origin of an adapter: base model, data, settings, packages."""
 
 import importlib.metadata
 

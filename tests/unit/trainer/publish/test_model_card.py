@@ -1,4 +1,4 @@
-"""The card is what a person reads beside an adapter: scores, data, settings."""
+"""The model card describes an adapter for readers: scores, data, settings."""
 
 import pytest
 
@@ -16,14 +16,14 @@ def render(provenance):
     return lambda **changes: render_model_card(manifest.updated(**changes), provenance.dataset)
 
 
-def test_card_tells_scores_and_data(render):
+def test_card_shows_scores_and_data(render):
     card = render()
     assert "| ExactMatch | 0.100 | 0.900 | 2 |" in card
     assert "9 records to train on, 1 to validate, 2 held out" in card
     assert "| targetModules | q_proj, k_proj," in card
 
 
-def test_it_begins_with_the_metadata_that_the_hub_reads(render):
+def test_it_begins_with_the_metadata_for_the_hub(render):
     lines = render().splitlines()
     assert lines[:5] == ["---", "library_name: peft", "base_model: tiny", "tags: [lora, tunewright]", "---"]
     assert lines[5] == "# support/tickets"

@@ -1,4 +1,4 @@
-"""What is reported between steps. The library is replaced: only its base class is used."""
+"""The reports between steps. A fake replaces the library, of which only the base class is used."""
 
 import importlib
 import math
@@ -34,11 +34,11 @@ def callbacks(monkeypatch):
     monkeypatch.delitem(sys.modules, NAME, raising=False)
     monkeypatch.setattr(importlib.import_module("tunewright_trainer.train"), "callbacks", None, raising=False)
     yield importlib.import_module(NAME)
-    sys.modules.pop(NAME, None)  # it holds the replacement
+    sys.modules.pop(NAME, None)  # the module refers to the fake
 
 
 class Run:
-    """A callback with all that it is given; `tell` calls it as the trainer does."""
+    """A callback with its arguments; `call` calls it as the trainer does."""
 
     def __init__(self, module, folder):
         self.board, self.stopper, self.checkpoints = ProgressBoard(), Stopper(), Checkpoints()
@@ -48,13 +48,13 @@ class Run:
         self.folder = folder
         self.callback = module.RunCallback(self.board, self.checkpoints, self.stopper, self.collator, 10)
 
-    def tell(self, event, **values):
+    def call(self, event, **values):
         arguments = types.SimpleNamespace(output_dir=str(self.folder))
         getattr(self.callback, event)(arguments, self.state, self.control, **values)
 
     def step(self, number):
         self.state.global_step = number
-        self.tell("on_step_end")
+        self.call("on_step_end")
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def run(callbacks, tmp_path):
 
 
 def test_a_step_is_reported_with_the_checkpoint_that_is_stored(run):
-    run.tell("on_train_begin")
+    run.call("on_train_begin")
     run.step(3)
     progress = run.board.snapshot()
     assert (progress.step, progress.checkpoint_step) == (3, 2)
@@ -89,8 +89,8 @@ def test_sigterm_ends_training_with_a_checkpoint_and_without_validation(run):
 
 def test_losses_are_shown_and_kept(run):
     run.state.global_step = 5
-    run.tell("on_log", logs={"loss": 1.5, "learning_rate": 1e-4})
-    run.tell("on_log", logs={"eval_loss": 1.25})
+    run.call("on_log", logs={"loss": 1.5, "learning_rate": 1e-4})
+    run.call("on_log", logs={"eval_loss": 1.25})
     progress = run.board.snapshot()
     assert (progress.train_loss, progress.validation_loss) == (1.5, 1.25)
     assert run.callback.metrics == [
@@ -101,25 +101,25 @@ def test_losses_are_shown_and_kept(run):
 
 
 @pytest.mark.parametrize("logs", [{"loss": math.nan}, {"eval_loss": math.inf}, {"loss": 1.0, "grad_norm": math.nan}])
-def test_a_loss_that_is_no_number_ends_training_and_saves_nothing(run, logs):
+def test_a_loss_that_is_not_finite_ends_training_and_saves_nothing(run, logs):
     run.state.global_step = 5
-    run.tell("on_log", logs=logs)
+    run.call("on_log", logs=logs)
     assert run.callback.diverged_at == 5
     assert run.control.should_training_stop
-    run.tell("on_save")
+    run.call("on_save")
     assert run.checkpoints.saved == []
     assert "null" not in run.board.snapshot().to_json()
 
 
-def test_other_figures_may_be_no_numbers(run):
-    run.tell("on_log", logs={"loss": 1.0, "entropy": math.nan})
+def test_other_figures_may_be_not_finite(run):
+    run.call("on_log", logs={"loss": 1.0, "entropy": math.nan})
     assert run.callback.diverged_at is None
 
 
 def write_checkpoint(run, step):
     (run.folder / f"checkpoint-{step}").mkdir()
     run.state.global_step = step
-    run.tell("on_save")
+    run.call("on_save")
 
 
 def test_two_checkpoints_stay_on_the_disk(run):
@@ -129,14 +129,14 @@ def test_two_checkpoints_stay_on_the_disk(run):
     assert sorted(path.name for path in run.folder.iterdir()) == ["checkpoint-10", "checkpoint-6"]
 
 
-def test_a_checkpoint_that_is_left_out_takes_no_disk(run):
+def test_a_skipped_checkpoint_takes_no_disk(run):
     run.checkpoints.takes = False
     write_checkpoint(run, 2)
     assert list(run.folder.iterdir()) == []
 
 
-def test_a_validation_is_broken_off_by_sigterm_only(run, callbacks):
-    run.tell("on_prediction_step")
+def test_a_validation_is_interrupted_by_sigterm_only(run, callbacks):
+    run.call("on_prediction_step")
     run.stopper.request()
     with pytest.raises(callbacks.ValidationStoppedError):
-        run.tell("on_prediction_step")
+        run.call("on_prediction_step")

@@ -1,4 +1,4 @@
-"""A checkpoint counts when it is complete, unchanged and of this configuration; the newest such one is resumed."""
+"""A checkpoint is usable when it is complete, unchanged and of this configuration; the newest usable one is resumed."""
 
 import json
 import threading
@@ -38,7 +38,7 @@ def find(store, tmp_path, fingerprint=ONE):
     return CheckpointStore(store, RUN, 9, "ffffffff-0000", fingerprint).find_newest(tmp_path / "found")
 
 
-def test_layout_and_what_is_kept(store, write_local):
+def test_layout_and_number_of_checkpoints(store, write_local):
     checkpoints = save(store, write_local, 10, 20, 30)
     keys = {str(item.uri).removeprefix(f"{RUN}/checkpoints/") for item in store.list(RUN)}
     assert keys == {f"1-aaaaaaaa/step-0000{step}/{name}" for step in (20, 30) for name in (*FILE_NAMES, "COMPLETE")}
@@ -62,42 +62,42 @@ def test_two_own_checkpoints_replace_those_of_earlier_attempts(store, write_loca
     assert left == {"2-bbbbbbbb/step-000025", "2-bbbbbbbb/step-000030", "3-cccccccc/step-000040"}
 
 
-def test_none_yet(store, tmp_path):
+def test_no_checkpoint(store, tmp_path):
     assert find(store, tmp_path) is None
 
 
-def test_incomplete_one_is_passed_over(store, write_local, tmp_path):
+def test_an_incomplete_checkpoint_is_ignored(store, write_local, tmp_path):
     save(store, write_local, 10, 20)
     store.delete_prefix(RUN.join("checkpoints/1-aaaaaaaa/step-000020/COMPLETE"))
     assert find(store, tmp_path).step == 10
 
 
-def test_changed_one_is_passed_over(store, write_local, tmp_path):
+def test_a_changed_checkpoint_is_ignored(store, write_local, tmp_path):
     save(store, write_local, 10, 20)
     store.write(RUN.join("checkpoints/1-aaaaaaaa/step-000020/optimizer.pt"), b"changed")
     assert find(store, tmp_path).step == 10
 
 
-def test_missing_file_is_passed_over(store, write_local, tmp_path):
+def test_a_checkpoint_with_a_missing_file_is_ignored(store, write_local, tmp_path):
     save(store, write_local, 10, 20)
     store.delete_prefix(RUN.join("checkpoints/1-aaaaaaaa/step-000020/trainer_state.json"))
     assert find(store, tmp_path).step == 10
 
 
-def test_mark_that_names_other_files_is_passed_over(store, write_local, tmp_path):
+def test_a_checkpoint_whose_mark_names_other_files_is_ignored(store, write_local, tmp_path):
     save(store, write_local, 10, 20)
     uri = RUN.join("checkpoints/1-aaaaaaaa/step-000020/COMPLETE")
     store.write(uri, store.read(uri).replace(b"optimizer.pt", b"../../escape"))
     assert find(store, tmp_path).step == 10
 
 
-def test_other_configuration_is_passed_over(store, write_local, tmp_path):
+def test_a_checkpoint_of_another_configuration_is_ignored(store, write_local, tmp_path):
     save(store, write_local, 10, fingerprint=ONE)
     assert find(store, tmp_path, fingerprint=OTHER) is None
 
 
 class RefusingStore(ObjectStore):
-    """A store that refuses to read what has a mark in its address."""
+    """A store that refuses to read keys that contain a mark."""
 
     def __init__(self, store, reason, mark):
         super().__init__(store._client)
@@ -115,18 +115,18 @@ class RefusingStore(ObjectStore):
 
 
 @pytest.mark.parametrize("reason", [StorageReason.ACCESS_DENIED, StorageReason.UNREACHABLE])
-def test_one_that_may_not_be_read_is_no_reason_to_begin_anew(store, write_local, tmp_path, reason):
+def test_a_checkpoint_that_may_not_be_read_is_an_error_and_no_new_start(store, write_local, tmp_path, reason):
     save(store, write_local, 10)
     with pytest.raises(StorageError):
         find(RefusingStore(store, reason, "optimizer.pt"), tmp_path)
 
 
-def test_one_that_another_pod_deletes_meanwhile_is_passed_over(store, write_local, tmp_path):
+def test_a_checkpoint_that_another_pod_deletes_meanwhile_is_ignored(store, write_local, tmp_path):
     save(store, write_local, 10, 20)
     assert find(RefusingStore(store, StorageReason.NOT_FOUND, "step-000020"), tmp_path).step == 10
 
 
-def test_no_file_of_a_bad_one_gets_into_another_of_the_same_step(store, write_local, tmp_path):
+def test_no_file_of_a_bad_checkpoint_gets_into_another_of_the_same_step(store, write_local, tmp_path):
     save(store, write_local, 10, attempt=1, pod="aaaaaaaa")
     save(store, write_local, 10, attempt=2, pod="bbbbbbbb")
     good, bad = RUN.join("checkpoints/1-aaaaaaaa/step-000010"), RUN.join("checkpoints/2-bbbbbbbb/step-000010")
@@ -147,12 +147,12 @@ class BrokenStore:
         raise StorageError(self.reason, f"cannot write {uri}")
 
 
-def test_an_absent_store_costs_a_checkpoint_but_not_the_training(write_local):
+def test_an_unreachable_store_loses_a_checkpoint_but_not_the_training(write_local):
     checkpoints = CheckpointStore(BrokenStore(StorageReason.UNREACHABLE), RUN, 1, "a", ONE)
     checkpoints.save(10, write_local(10))
     checkpoints.save(20, write_local(20), last=True)
     assert checkpoints.latest_step is None
-    with pytest.raises(StorageError):  # the last one matters
+    with pytest.raises(StorageError):  # the last one is needed
         checkpoints.finish()
 
 
@@ -163,7 +163,7 @@ def test_a_refusal_ends_the_training_at_the_next_checkpoint(write_local):
         checkpoints.save(20, write_local(20), last=True)
 
 
-def test_a_slow_store_never_keeps_the_training_waiting_and_gets_the_last_checkpoint(store, write_local):
+def test_training_does_not_wait_for_a_slow_store_which_gets_the_last_checkpoint(store, write_local):
     away = threading.Event()
 
     class SlowStore:
@@ -182,7 +182,7 @@ def test_a_slow_store_never_keeps_the_training_waiting_and_gets_the_last_checkpo
 
     checkpoints = CheckpointStore(SlowStore(), RUN, 1, "a", ONE)
     assert checkpoints.save(10, write_local(10)) is True
-    assert checkpoints.save(20, write_local(20)) is False, "10 is still on its way"
+    assert checkpoints.save(20, write_local(20)) is False, "checkpoint 10 is still being uploaded"
     away.set()
     assert checkpoints.save(30, write_local(30), last=True) is True
     checkpoints.finish()

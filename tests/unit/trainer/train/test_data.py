@@ -1,4 +1,4 @@
-"""Prepared records become token rows of one width, and what does not fit is never cut."""
+"""Prepared records become token rows of one width and are never cut."""
 
 import pytest
 

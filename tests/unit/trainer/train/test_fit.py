@@ -1,6 +1,6 @@
 """SIGTERM while the trainer trains or validates.
 
-The libraries are replaced: what is kept is transformers' order of calls.
+Fakes replace the libraries and keep the order of calls of transformers.
 """
 
 import importlib
@@ -88,7 +88,7 @@ class NoCheckpoints:
 
 @pytest.fixture
 def fit(monkeypatch, tmp_path):
-    """Train up to a moment at which SIGTERM arrives; return the result, what was done, and the checkpoints."""
+    """Train until SIGTERM arrives at a given moment; return the result, the calls, and the checkpoints."""
     libraries = {
         "transformers": {"TrainerCallback": object},
         "trl": {"SFTTrainer": FakeTrainer, "SFTConfig": types.SimpleNamespace},
@@ -120,11 +120,11 @@ def fit(monkeypatch, tmp_path):
         return result, FakeTrainer.done, checkpoints.saved
 
     yield run
-    for name in ("callbacks", "fit"):  # they hold the replacements
+    for name in ("callbacks", "fit"):  # the modules refer to the fakes
         sys.modules.pop(f"tunewright_trainer.train.{name}", None)
 
 
-def test_undisturbed(fit):
+def test_without_sigterm(fit):
     result, done, saved = fit(None)
     assert not result.stopped
     assert result.checkpoint.step == 6
@@ -132,7 +132,7 @@ def test_undisturbed(fit):
     assert f"prediction {PREDICTIONS} of 6" in done
 
 
-def test_the_tokens_of_a_validation_are_no_speed_of_training(fit):
+def test_the_tokens_of_a_validation_do_not_count_for_the_speed(fit):
     fit(None)
     assert FakeTrainer.collator.tokens == 6
 
@@ -145,7 +145,7 @@ def test_sigterm_in_a_step_ends_training_with_a_checkpoint_and_without_validatio
     assert done[-2:] == [f"step {step}", f"saved {step}"]
 
 
-def test_sigterm_in_a_validation_breaks_it_off_and_keeps_a_checkpoint(fit):
+def test_sigterm_in_a_validation_interrupts_it_and_keeps_a_checkpoint(fit):
     result, done, saved = fit("prediction 2 of 4")
     assert (result.stopped, result.checkpoint.step) == (True, 4)
     assert saved == [(2, False), (4, True)]

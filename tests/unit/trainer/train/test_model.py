@@ -1,4 +1,4 @@
-"""How models are loaded. Unsloth is replaced: what is kept is which settings it is given and what it refuses."""
+"""How models are loaded. A fake replaces Unsloth: it records the settings and refuses some."""
 
 import importlib
 import sys
@@ -15,7 +15,7 @@ CONFIG = make_config(quantization="NF4", alpha=16, target_modules=("q_proj", "v_
 
 
 class FakeUnsloth:
-    """`FastLanguageModel`: records what it was asked; `error` is raised by loading."""
+    """A fake `FastLanguageModel`: records its calls; loading raises `error`."""
 
     def __init__(self):
         self.asked = {}
@@ -62,7 +62,7 @@ def models(unsloth, monkeypatch, use_gpu):
     monkeypatch.delitem(sys.modules, NAME, raising=False)
     monkeypatch.setattr(importlib.import_module("tunewright_trainer.train"), "model", None, raising=False)
     yield importlib.import_module(NAME)
-    sys.modules.pop(NAME, None)  # it holds the replacements
+    sys.modules.pop(NAME, None)  # the module refers to the fakes
 
 
 @pytest.mark.parametrize(("gpu", "checkpointing"), [(True, "unsloth"), (False, False)])
@@ -95,7 +95,7 @@ def test_a_model_that_the_library_refuses(models, unsloth, tmp_path, error):
     assert raised.value.reason is Reason.INVALID_TRAINING
 
 
-def test_another_error_is_no_users_mistake(models, unsloth, tmp_path):
+def test_another_error_is_no_error_of_the_user(models, unsloth, tmp_path):
     unsloth.error = RuntimeError("CUDA error: out of memory")
     with pytest.raises(RuntimeError):
         models.load_for_training(tmp_path, CONFIG)
@@ -112,7 +112,7 @@ def test_target_modules_that_the_model_does_not_have(models, unsloth, tmp_path):
 @pytest.mark.parametrize(
     ("gpu", "quantization", "in_4_bit"), [(True, "NF4", True), (False, "NF4", False), (True, "None", False)]
 )
-def test_scoring_stays_nf4_on_a_gpu_only(models, unsloth, use_gpu, tmp_path, gpu, quantization, in_4_bit):
+def test_scoring_uses_nf4_only_on_a_gpu(models, unsloth, use_gpu, tmp_path, gpu, quantization, in_4_bit):
     use_gpu(gpu)
     config = CONFIG.updated(quantization=quantization)
     with models.loaded_for_scoring(tmp_path, tmp_path / "adapter", config) as model:
@@ -121,7 +121,7 @@ def test_scoring_stays_nf4_on_a_gpu_only(models, unsloth, use_gpu, tmp_path, gpu
     assert unsloth.asked["load"]["load_in_4bit"] is in_4_bit
 
 
-def test_memory_is_freed_after_scoring_whatever_happens(models, unsloth, tmp_path, monkeypatch):
+def test_memory_is_freed_after_scoring_even_after_an_error(models, unsloth, tmp_path, monkeypatch):
     freed = []
     monkeypatch.setattr(models, "free_memory", lambda: freed.append(1))
     with pytest.raises(KeyError), models.loaded_for_scoring(tmp_path, tmp_path, CONFIG):

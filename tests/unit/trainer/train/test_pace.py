@@ -1,4 +1,4 @@
-"""Speed and the expected end come from the last steps, without the pauses between them."""
+"""Speed and expected end are computed from the last steps, without the pauses between them."""
 
 import datetime as dt
 
@@ -19,7 +19,7 @@ def test_pace():
     assert pace.estimate(now)["tokens_per_second"] == 500.0
 
 
-def test_pace_looks_at_the_last_steps_only():
+def test_pace_uses_only_the_last_steps():
     now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     pace = Pace(total_steps=1000)
     pace.record(0, 0, 0.0)

@@ -1,6 +1,4 @@
-"""The train phase around the two heavy calls (fit, generate), which are replaced:
-what runs, what is kept, what repeats.
-"""
+"""The train phase with fakes for the two heavy calls (fit, generate): what runs, what is kept, what repeats."""
 
 import contextlib
 import dataclasses
@@ -31,9 +29,9 @@ TOTAL_STEPS = 4
 
 
 class Heavy:
-    """Stands for Unsloth:
-    `calls` says what was asked, `stop_at` ends training early, `right` is the share of good answers.
-    """
+    """Stands for Unsloth.
+
+    `calls` records the calls, `stop_at` ends training early, `right` is the share of good answers."""
 
     def __init__(self):
         self.calls = []
@@ -136,7 +134,7 @@ def test_trains_scores_and_publishes(job, heavy, store):
         assert store.exists(RUN.join(name))
 
 
-def test_again_on_finished_work_only_looks(job, heavy):
+def test_a_second_run_on_finished_work_only_reads(job, heavy):
     first = job()
     heavy.calls.clear()
     assert job() == first
@@ -145,7 +143,7 @@ def test_again_on_finished_work_only_looks(job, heavy):
 
 def test_finished_training_is_not_trained_again(job, heavy, store):
     first = job()
-    store.delete_prefix(RUN.join("result.json"))  # killed before it was written
+    store.delete_prefix(RUN.join("result.json"))  # killed before the result was written
     heavy.calls.clear()
     assert job().adapter == first.adapter
     assert heavy.calls == [("score", f"step-{TOTAL_STEPS:06d}")]
@@ -177,7 +175,7 @@ def test_stopped_before_training(job, heavy):
     assert heavy.calls == []
 
 
-def test_below_minimum_publishes_nothing_and_stays_so(job, heavy, store):
+def test_a_result_below_the_minimum_is_not_published_in_any_run(job, heavy, store):
     heavy.right = 0.0
     evaluation = {"metrics": [{"type": "ExactMatch", "minimum": "0.5"}]}
     result = job(evaluation=evaluation)
@@ -211,13 +209,13 @@ def test_changed_base_model(job, heavy, store):
     assert heavy.calls == []
 
 
-def test_no_prepared_data_named(job, heavy):
+def test_a_run_document_without_prepared_data(job, heavy):
     with pytest.raises(TrainerError, match="datasetUri") as error:
         job(datasetUri=None)
     assert error.value.reason is Reason.INVALID_RUN_SPEC
 
 
-def test_prepared_data_gone(job, heavy, store):
+def test_prepared_data_that_was_deleted(job, heavy, store):
     store.delete_prefix(StorageURI.parse(job.prepared.uri))
     with pytest.raises(TrainerError, match="holds no prepared data any more") as error:
         job()

@@ -1,4 +1,4 @@
-"""A recorded result stands for exactly its inputs; anything else is worked out again."""
+"""A recorded result is valid only for its inputs; everything else is computed again."""
 
 import pytest
 
@@ -56,7 +56,7 @@ def test_a_store_that_refuses_is_not_taken_for_a_missing_result():
         read_result(RefusingStore(), RUN, ONE)
 
 
-def test_inputs_are_those_of_training_and_examination(digest):
+def test_inputs_are_those_of_training_and_scoring(digest):
     assert digest() == digest(training={"microBatchSize": 2})
     others = [
         digest(train=900),
@@ -68,5 +68,5 @@ def test_inputs_are_those_of_training_and_examination(digest):
 
 
 def test_the_inputs_of_a_job_never_change(digest):
-    """A finished job whose result is asked for again by a newer release must not train again."""
+    """A newer release must find the result of a finished job, so that it does not train again."""
     assert digest() == "sha256:83df76802c9f16ae17a17658b8e16fa00b5edfb91040312536972671e44d3e6a"

@@ -104,7 +104,7 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
     "nothing starts without credentials": (see(job(), secret=SecretFacts(exists=False)), (), "SecretNotFound"),
     "an invalid URI ends the job": (see(job(spec={"output": {"uri": "s3://bucket/../x"}})), (), "InvalidURI"),
     "nothing starts while suspended": (see(job(spec={"suspend": True})), (), "Suspended"),
-    "a running prepare is waited for": (see(job(), run(PREPARE, RunState.ACTIVE, **RUNNING)), (), "Preparing"),
+    "a running prepare continues": (see(job(), run(PREPARE, RunState.ACTIVE, **RUNNING)), (), "Preparing"),
     "good data is recorded": (
         see(job(), run(PREPARE, RunState.SUCCEEDED, result=result(Outcome.SUCCEEDED, dataset=DATASET_SUMMARY))),
         (),
