@@ -39,12 +39,13 @@ def find_schema_problem(schema: dict[str, Any]) -> str | None:
             f"$schema {dialect!r} is no dialect that is known here; "
             f"leave it out, or name one of {', '.join(sorted(_DIALECTS))}"
         )
+    anchors = _list_anchors(schema)
     layer: list[object] = [schema]
     for _ in range(MAX_SCHEMA_DEPTH):
         following: list[object] = []
         for node in layer:
             if isinstance(node, dict):
-                problem = _find_reference_problem(node, schema)
+                problem = _find_reference_problem(node, schema, anchors)
                 if problem is not None:
                     return problem
                 following.extend(node.values())
@@ -63,16 +64,37 @@ def find_schema_problem(schema: dict[str, Any]) -> str | None:
     return None
 
 
-def _find_reference_problem(node: dict[str, Any], schema: dict[str, Any]) -> str | None:
+def _find_reference_problem(node: dict[str, Any], schema: dict[str, Any], anchors: frozenset[str]) -> str | None:
     for name in _REFERENCES:
         target = node.get(name)
         if not isinstance(target, str):
             continue
         if not target.startswith("#"):
             return f"{name} {target!r} leads out of the schema; only references that begin with # are followed"
-        if target.startswith("#/") and not _resolves(target.removeprefix("#/"), schema):
+        if target == "#":
+            continue
+        if not (_resolves(target[2:], schema) if target.startswith("#/") else target in anchors):
             return f"{name} {target!r} leads nowhere; there is no such part of the schema"
     return None
+
+
+def _list_anchors(schema: dict[str, Any]) -> frozenset[str]:
+    """Return the names that a reference may have instead of a pointer, each with its ``#``.
+
+    They are ``$anchor`` and ``$dynamicAnchor``, and before draft 2019-09 a ``$id`` or ``id`` of this form.
+    """
+    anchors: set[str] = set()
+    nodes: list[object] = [schema]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, dict):
+            names = (node.get("$anchor"), node.get("$dynamicAnchor"))
+            anchors.update(f"#{name}" for name in names if isinstance(name, str))
+            anchors.update(name for name in (node.get("$id"), node.get("id")) if isinstance(name, str))
+            nodes.extend(node.values())
+        elif isinstance(node, list):
+            nodes.extend(node)
+    return frozenset(anchors)
 
 
 def _resolves(pointer: str, document: object) -> bool:

@@ -84,7 +84,7 @@ class PhaseResult(Document):
         if len(text.encode()) > MAX_TERMINATION_MESSAGE_BYTES and result.dataset is not None:
             result = result.updated(dataset=result.dataset.updated(first_problems=()))
             text = result.to_json()
-        while len(text.encode()) > MAX_TERMINATION_MESSAGE_BYTES and result.message:
-            result = result.updated(message=result.message[: len(result.message) * 3 // 4].rstrip() + "…")
+        while len(text.encode()) > MAX_TERMINATION_MESSAGE_BYTES and len(result.message) > 1:
+            result = result.updated(message=result.message[: len(result.message) * 3 // 4 - 1].rstrip() + "…")
             text = result.to_json()
         return text

@@ -1,0 +1,47 @@
+"""A termination message fits into 4 KiB and keeps the facts."""
+
+import pytest
+
+from tunewright_contracts.phase_result import (
+    MAX_TERMINATION_MESSAGE_BYTES,
+    AdapterSummary,
+    DatasetSummary,
+    Outcome,
+    PhaseResult,
+)
+
+DIGEST = "sha256:" + "0" * 64
+
+
+def test_termination_message_keeps_facts_and_shortens_texts():
+    dataset = DatasetSummary(
+        digest=DIGEST, uri="s3://bucket/d", train=1, validation=1, evaluation=1, first_problems=("x" * 500,) * 9
+    )
+    result = PhaseResult(outcome=Outcome.FAILED, reason="Reason", message="ü" * 5000, dataset=dataset)
+    text = result.to_termination_message()
+    assert len(text.encode()) <= MAX_TERMINATION_MESSAGE_BYTES
+    read = PhaseResult.from_json(text)
+    assert (read.reason, read.dataset.train, read.dataset.first_problems) == ("Reason", 1, ())
+    assert read.message.endswith("…")
+
+
+def test_a_message_that_fits_is_unchanged():
+    dataset = DatasetSummary(
+        digest=DIGEST, uri="s3://bucket/d", train=1, validation=1, evaluation=1, first_problems=("a.jsonl:7: not JSON",)
+    )
+    result = PhaseResult(outcome=Outcome.SUCCEEDED, reason="Prepared", message="1 record skipped", dataset=dataset)
+    assert PhaseResult.from_json(result.to_termination_message()) == result
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("message", ["", "published", "…"])
+def test_facts_over_the_limit_are_written_without_a_message(message):
+    """A key of quotes takes two bytes for each in JSON."""
+    uri = "s3://bucket/" + '"' * 1000
+    adapter = AdapterSummary(
+        uri=uri, digest=DIGEST, rank=8, bytes=1, base_model_digest=DIGEST, evaluation_dataset_uri=uri
+    )
+    result = PhaseResult(outcome=Outcome.SUCCEEDED, reason="Published", message=message, adapter=adapter)
+    read = PhaseResult.from_json(result.to_termination_message())
+    assert read.adapter == adapter
+    assert len(read.message) <= 1

@@ -1,0 +1,50 @@
+"""The hash of a plan, its signed bytes, and the limits of its fields."""
+
+import base64
+import binascii
+
+import pytest
+
+from tunewright_contracts.document import ContractError
+from tunewright_contracts.serving_plan import (
+    LATENCY_BOUNDS_MILLISECONDS,
+    Route,
+    ServingPlan,
+    SignedPlan,
+    Target,
+)
+
+DIGEST = "sha256:" + "0" * 64
+
+
+def _plan(generation: int = 1, weight: int = 100, **changes: object) -> ServingPlan:
+    route = Route(alias="support", namespace="team", targets=(Target(name="support--abc", weight=weight),))
+    fields = {"server_uid": "uid", "generation": generation, "base_model_digest": DIGEST, "routes": (route,)}
+    return ServingPlan(**(fields | changes))
+
+
+def test_content_hash_ignores_only_the_generation():
+    assert _plan(generation=1).content_hash() == _plan(generation=7).content_hash()
+    assert _plan(weight=100).content_hash() != _plan(weight=90).content_hash()
+
+
+@pytest.mark.parametrize("weight", [-1, 101])
+def test_a_weight_is_a_percentage(weight):
+    wire = _plan().to_wire()
+    wire["routes"][0]["targets"][0]["weight"] = weight
+    with pytest.raises(ContractError, match=r"routes\.0\.targets\.0\.weight"):
+        ServingPlan.from_wire(wire)
+
+
+def test_the_signed_bytes_are_those_of_the_payload():
+    payload = _plan().to_json().encode()
+    signed = SignedPlan(payload=base64.b64encode(payload).decode(), signature="")
+    assert signed.payload_bytes() == payload
+    with pytest.raises(binascii.Error):
+        signed.updated(payload=f"{signed.payload[:8]}?{signed.payload[8:]}").payload_bytes()
+
+
+def test_the_bounds_of_the_latency_histogram_increase_from_5_ms_to_3_minutes():
+    assert list(LATENCY_BOUNDS_MILLISECONDS) == sorted(set(LATENCY_BOUNDS_MILLISECONDS))
+    assert LATENCY_BOUNDS_MILLISECONDS[0] == 5
+    assert 170_000 < LATENCY_BOUNDS_MILLISECONDS[-1] < 190_000
