@@ -7,15 +7,10 @@ import datetime as dt
 import jwt
 import pytest
 
-from support.clusters.fake_cluster import FakeCluster
 from support.worlds.rollout_world import make_server
-from tunewright_operator.api.kinds import SECRET
 from tunewright_operator.domain.serving.plan import build_plan
-from tunewright_operator.reconcile.signing_keys import PRIVATE_KEY, SIGNING_KEY_SECRET, SigningKeys
-from tunewright_operator.signing import MAX_TOKEN_LIFETIME, SigningKey, SigningKeyError, read_plan
+from tunewright_operator.signing import MAX_TOKEN_LIFETIME, SigningKey, read_plan
 from tunewright_server.auth import AuthError, OperatorKey
-
-NAMESPACE = "tunewright-system"
 
 
 @pytest.fixture
@@ -67,23 +62,3 @@ def test_a_token_lives_at_most_15_minutes(key):
         key.issue_evaluation_token("u", ["r"], dt.datetime.now(dt.UTC)), options={"verify_signature": False}
     )
     assert claims["exp"] - claims["iat"] == MAX_TOKEN_LIFETIME.total_seconds() <= 900
-
-
-async def test_the_key_is_created_once_and_loaded_afterwards():
-    cluster = FakeCluster()
-    cluster.readable_secrets.add(SIGNING_KEY_SECRET)
-    first = await SigningKeys(cluster, NAMESPACE).load()
-    second = await SigningKeys(cluster, NAMESPACE).load()
-    assert first.public_pem() == second.public_pem()
-    assert [verb for verb, _ in cluster.writes] == ["create"]
-
-
-@pytest.mark.parametrize("data", [{}, {PRIVATE_KEY: "bm90IGEga2V5"}])
-async def test_a_broken_key_is_never_replaced(data):
-    cluster = FakeCluster()
-    cluster.readable_secrets.add(SIGNING_KEY_SECRET)
-    metadata = {"name": SIGNING_KEY_SECRET, "namespace": NAMESPACE}
-    cluster.put({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data})
-    with pytest.raises(SigningKeyError, match="Restore it"):
-        await SigningKeys(cluster, NAMESPACE).load()
-    assert cluster.peek(SECRET, NAMESPACE, SIGNING_KEY_SECRET)["data"] == data

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import kopf
 import pytest
 
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, BASE_MODEL, FINE_TUNE_JOB, MODEL_SERVER, Kind
-from tunewright_operator.handlers.settings import configure
 from tunewright_operator.handlers.watch import OwnEvents, build_registry, wake_readers
 from tunewright_operator.runtime.wakeups import Key, Wakeups
 
@@ -95,10 +93,3 @@ def test_kopf_gets_event_handlers_only():
     assert not registry._spawning.get_all_handlers(), "a daemon or timer would put a finalizer on every resource"
     assert not registry._changing.get_all_handlers(), "a change handler would put annotations on every resource"
     assert len(registry._watching.get_all_handlers()) == 7
-
-
-def test_children_are_filtered_by_the_server():
-    settings = kopf.OperatorSettings()
-    configure(settings)
-    assert settings.watching.label_selectors["", "v1", "pods"] == "tunewright.dev/managed-by=tunewright"
-    assert not settings.posting.enabled

@@ -6,8 +6,7 @@ import asyncio
 
 import pytest
 
-from tunewright_operator.api import labels
-from tunewright_operator.api.kinds import BASE_MODEL, FINE_TUNE_JOB, Kind
+from tunewright_operator.api.kinds import FINE_TUNE_JOB, Kind
 from tunewright_operator.cluster import ConflictError, UnavailableError
 from tunewright_operator.runtime.runner import GoneError, Reconcile, Runner, backoff_seconds
 from tunewright_operator.runtime.wakeups import Key, Wakeups
@@ -181,30 +180,3 @@ def test_backoff_doubles_to_a_minute():
     waits = [backoff_seconds(failures) for failures in (1, 2, 3, 4, 40)]
     for wait, middle in zip(waits, (1, 2, 4, 8, 60), strict=True):
         assert middle * 0.8 <= wait <= middle * 1.2
-
-
-async def test_children_wake_their_owner_by_labels():
-    wakeups = Wakeups()
-    model = Key(BASE_MODEL, None, "smol")
-    for key in (KEY, model):
-        wakeups.register(key)
-        await wakeups.wait(key, None)
-    assert wakeups.wake_owner("ns", labels.build_labels(FINE_TUNE_JOB, "job", labels.Role.TRAIN))
-    assert await wakeups.wait(KEY, 0)
-    assert wakeups.wake_owner("tunewright-system", labels.build_labels(BASE_MODEL, "smol", labels.Role.INSPECT))
-    assert await wakeups.wait(model, 0)
-    assert not wakeups.wake_owner("other", labels.build_labels(FINE_TUNE_JOB, "job", labels.Role.TRAIN))
-    assert not wakeups.wake_owner("ns", {})
-    assert not await wakeups.wait(KEY, 0)
-
-
-async def test_a_whole_kind_is_woken_by_namespace():
-    wakeups = Wakeups()
-    other = Key(FINE_TUNE_JOB, "other", "job")
-    for key in (KEY, other):
-        wakeups.register(key)
-        await wakeups.wait(key, None)
-    assert wakeups.wake_kind(FINE_TUNE_JOB, "ns") == 1
-    assert not await wakeups.wait(other, 0)
-    assert wakeups.wake_kind(FINE_TUNE_JOB) == 2
-    assert wakeups.wake_kind(BASE_MODEL) == 0

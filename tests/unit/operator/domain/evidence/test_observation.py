@@ -13,12 +13,8 @@ from hypothesis import strategies as st
 from support.examples import examples
 from tunewright_operator.domain.evidence import betting
 from tunewright_operator.domain.evidence.counters import (
-    NO_ANSWERS,
     ArmCounters,
-    EvidenceError,
     PodReading,
-    decode_buckets,
-    encode_buckets,
 )
 from tunewright_operator.domain.evidence.observation import (
     RESTARTS,
@@ -78,15 +74,6 @@ def cumulate(history: list[list[tuple[int, int, int, int]]]) -> list[list[PodRea
             row.append(pod(f"pod-{index}", arm(answers + bad, bad, bad), arm(others + others_bad, others_bad)))
         readings.append(row)
     return readings
-
-
-@given(st.lists(st.integers(0, 3), min_size=64, max_size=64))
-def test_bucket_text_reads_back(counts):
-    assert decode_buckets(encode_buckets(counts)) == tuple(counts)
-
-
-def test_bucket_text_is_short():
-    assert encode_buckets((3, *(0,) * 62, 1)) == "3,0*62,1"
 
 
 @given(polls, st.randoms(use_true_random=False))
@@ -303,19 +290,6 @@ def test_the_state_stays_small():
     opened = open_observation(0, metrics, [], {}, NOW)
     seen = absorb(opened, [PodReading(f"pod-{index}", "boot", busy, busy) for index in range(16)])
     assert len(seen.to_json()) < 64 * 1024
-
-
-@pytest.mark.parametrize(
-    ("counters", "message"),
-    [
-        (lambda: ArmCounters((1, 2)), "counters answers: expected 64 counts"),
-        (lambda: ArmCounters(NO_ANSWERS, {"ErrorRate": (-1, *(0,) * 63)}), r"counters bad\[ErrorRate\].*minimum of -1"),
-        (lambda: ArmCounters(NO_ANSWERS, {}, {"Latency": ()}), r"counters judged\[Latency\]: .*got 0"),
-    ],
-)
-def test_counters_of_another_shape_are_refused(counters, message):
-    with pytest.raises(EvidenceError, match=message):
-        counters()
 
 
 @pytest.mark.parametrize("bounds", [{"max_regression": -0.1}, {"max_regression": 0.95}, {"minimum": 1.1}])

@@ -6,10 +6,9 @@ import datetime as dt
 
 import pytest
 
-from tunewright_contracts.serving_plan import BUCKETS, LATENCY_BOUNDS_MILLISECONDS, PodState, RevisionCounters
+from tunewright_contracts.serving_plan import BUCKETS, PodState, RevisionCounters
 from tunewright_operator.api.adapter_deployment import AdapterDeploymentSpec, CandidateRevision
 from tunewright_operator.domain.evidence.counters import ArmCounters, PodReading
-from tunewright_operator.domain.evidence.latency import derive_slow_limit
 from tunewright_operator.domain.evidence.observation import MAX_REGRESSION, Comparison, Test
 from tunewright_operator.domain.evidence.window import build_window, open_window, read_pods, watch
 
@@ -148,24 +147,3 @@ def test_a_bake_is_compared_with_the_last_window_or_without_one_with_all_counts(
 
     assert base(after) == 1 / 100
     assert base(candidate) == 12 / 1000
-
-
-def slow_state(counts: dict[int, int], revision: str = "support--old") -> PodState:
-    histogram = tuple(counts.get(index, 0) for index in range(len(LATENCY_BOUNDS_MILLISECONDS) + 1))
-    entry = RevisionCounters(alias="support", revision=revision, latency_milliseconds=histogram)
-    return PodState(pod_uid="pod", boot_id="boot", counters=(entry,))
-
-
-def test_the_slow_limit_is_a_multiple_of_the_incumbents_p95_over_all_pods() -> None:
-    pods = [slow_state({10: 60, 20: 2}), slow_state({10: 35, 20: 3}), slow_state({40: 999}, "support--new")]
-    assert derive_slow_limit(pods, "support", "support--old", 2.0) == 2 * LATENCY_BOUNDS_MILLISECONDS[10], "95 of 100"
-    pods.append(slow_state({20: 1}))
-    assert derive_slow_limit(pods, "support", "support--old", 2.0) == 2 * LATENCY_BOUNDS_MILLISECONDS[20], "95 of 101"
-
-
-def test_few_answers_give_no_slow_limit_and_very_slow_ones_the_last_bound() -> None:
-    assert derive_slow_limit([slow_state({10: 49})], "support", "support--old", 2.0) is None
-    beyond = len(LATENCY_BOUNDS_MILLISECONDS)
-    assert (
-        derive_slow_limit([slow_state({beyond: 50})], "support", "support--old", 1.0) == LATENCY_BOUNDS_MILLISECONDS[-1]
-    )

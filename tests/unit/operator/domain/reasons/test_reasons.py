@@ -9,7 +9,7 @@ import pytest
 from tunewright_contracts.reasons import Reason
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason
 from tunewright_operator.domain.reasons.base_model import BaseModelReason
-from tunewright_operator.domain.reasons.common import CommonReason, condition_reason
+from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
 from tunewright_operator.domain.reasons.model_server import ModelServerReason
 
@@ -29,9 +29,3 @@ def test_each_reason_is_an_identifier_with_a_meaning_and_a_remedy(enum: type[Rea
         assert reason.meaning.endswith((".", ")")), reason
         assert reason.remedy.endswith("."), reason
         assert str(reason) == reason.value
-
-
-def test_a_pods_reason_is_used_only_when_it_is_valid_in_a_condition():
-    assert condition_reason("InvalidRecords", FineTuneJobReason.POD_KILLED) == "InvalidRecords"
-    for word in ("", "two words", "x" * 200, "<script>", "9lives"):
-        assert condition_reason(word, FineTuneJobReason.POD_KILLED) == "PodKilled"

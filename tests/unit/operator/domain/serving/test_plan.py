@@ -10,12 +10,10 @@ import pytest
 from support.worlds.rollout_world import BASE_DIGEST, digest_of, make_server, revision_of
 from tunewright_contracts.serving_plan import MAX_PLAN_BYTES, AdapterState, OutputContract, PodState, ServingPlan
 from tunewright_operator.api.resource import Metadata
-from tunewright_operator.domain.output_schemas import explain_bad_schema
 from tunewright_operator.domain.serving.adapter_sources import SourcePolicy
 from tunewright_operator.domain.serving.aliases import AliasClaim
 from tunewright_operator.domain.serving.claim import PlannedRevision, Tenant, keep_tenant
 from tunewright_operator.domain.serving.plan import PodReport, build_plan, report_pod
-from tunewright_operator.domain.serving.slots import SlotRequest, Standing, grant_slots
 
 SERVER = make_server()
 
@@ -277,12 +275,6 @@ def test_candidates_wait_for_slots_in_the_order_of_their_age():
     assert names(build_plan(server, [oldest, old], decision.plan, []).plan) == names(decision.plan)
 
 
-def test_slots_go_to_routed_draining_candidate_new_in_that_order():
-    requests = [SlotRequest(standing.name, standing) for standing in reversed(Standing)]
-    assert grant_slots(requests, 3) == {"ROUTED", "DRAINING", "LOADED_CANDIDATE"}
-    assert grant_slots(requests, 0) == {"ROUTED", "DRAINING"}, "adapters that servers use are not evicted"
-
-
 def nest(depth: int) -> dict[str, Any]:
     schema: dict[str, Any] = {}
     for _ in range(depth):
@@ -317,20 +309,6 @@ def test_an_unreadable_contract_stops_only_its_own_candidate(schema, why):
     refusal = decision.refusals["uid-a"].revisions[revision_of("two")]
     assert refusal.reason == "InvalidOutputContract"
     assert why in refusal.message
-
-
-@pytest.mark.parametrize(
-    "schema",
-    [
-        {"properties": {"$schema": {"type": "string"}, "$ref": {"type": "string"}}},
-        {"const": {"$schema": "mine"}},
-        {"$schema": "http://json-schema.org/draft-07/schema#", "items": [{"type": "string"}]},
-        {"$ref": "#/$defs/a~1b", "$defs": {"a/b": {"allOf": [{"$ref": "#"}, {"$ref": "#/$defs/a%7E1b"}]}}},
-        {"allOf": [{"type": "object"}, {"$ref": "#/allOf/0"}]},
-    ],
-)
-def test_an_unusual_but_valid_schema_is_accepted(schema):
-    assert explain_bad_schema(schema) is None
 
 
 def test_after_a_refusal_in_the_bake_the_incumbent_gets_all_traffic():
