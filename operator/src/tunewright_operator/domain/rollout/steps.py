@@ -87,7 +87,8 @@ def _wait_for_retry(step: ActiveStep, problem: str, finished_at: str) -> Decisio
     step = step.with_candidate(candidate.updated(verdict=Verdict.ERROR.value, reasons=bound_reasons([problem])))
     message = join_sentences(
         f"The evaluation could not measure: {problem}",
-        "It runs again automatically; to stop or repeat it now, use an abort or retry request.",
+        "The evaluation runs again automatically.",
+        "To run it again now, send a retry request; to stop the rollout, send an abort request.",
     )
     left = EVALUATION_RETRY_SECONDS - waited
     return hold(step.status, Why.EVALUATION_ERROR, message, stalled=True, after=left)

@@ -65,7 +65,7 @@ class _Pool:
         """The problems that Kubernetes and the pods report."""
         refused = self.deployment.refused if self.deployment is not None else ""
         pods = [f"{pod.name}: {pod.problem}" for pod in self.pods if pod.problem]
-        return "; ".join([*pods, *([refused] if refused else [])])
+        return "; ".join([*pods, *([f"the Deployment reports: {refused}"] if refused else [])])
 
     @property
     def lagging(self) -> tuple[str, ...]:
