@@ -1,4 +1,4 @@
-"""``python -m tunewright_trainer prepare|train``: read the run document, run one phase, say how it ended."""
+"""``python -m tunewright_trainer prepare|train``: read the run specification, run one phase, report the result."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tunewright_trainer.process.termination import end_phase, explain_failure
 log = structlog.get_logger(__name__)
 
 # How long each phase waits for an unreachable object store. Preparing is cheap to repeat, and a wrong endpoint should
-# be told soon; a pod that holds a GPU and hours of work waits longer.
+# be reported soon. A train pod holds a GPU and hours of work, so it waits longer.
 PATIENCE_SECONDS = {"prepare": 20.0, "train": 600.0}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one phase and return the exit code: 0 when it succeeded or was suspended, else 1."""
+    """Run one phase and return the exit code: 0 if it succeeded or was suspended, 1 if it failed."""
     parser = argparse.ArgumentParser(prog="python -m tunewright_trainer", description=__doc__)
     parser.add_argument("phase", choices=sorted(PATIENCE_SECONDS))
     phase = parser.parse_args(arguments).phase
@@ -54,7 +54,7 @@ def _run_phase(phase: str, settings: Settings, stopper: Stopper) -> PhaseResult:
         patience = PATIENCE_SECONDS[phase] if settings.patience_seconds is None else settings.patience_seconds
         store = RetryingStore(ObjectStore.from_environment(), patience, stopper.wait)
         if phase == "prepare":
-            from tunewright_trainer.prepare.phase import prepare  # noqa: PLC0415 - each phase imports its own
+            from tunewright_trainer.prepare.phase import prepare  # noqa: PLC0415 - only what the phase needs
 
             with stopper.interruptible():
                 return prepare(spec, store, settings, board)
@@ -68,16 +68,17 @@ def _read_spec(path: Path) -> RunSpec:
         return RunSpec.from_json(path.read_bytes())
     except OSError as error:
         raise TrainerError(
-            Reason.INVALID_RUN_SPEC, f"cannot read {path}: {error.strerror}; the operator mounts it there"
+            Reason.INVALID_RUN_SPEC,
+            f"cannot read the run specification {path}: {error.strerror}; check that the file is mounted at this path",
         ) from error
     except ContractError as error:
         raise ContractError(f"{path}: {error}") from error
 
 
 def _prepare_process(spec: RunSpec, work: Path) -> None:
-    """Set what libraries read when they are imported, and move to a folder that may be written.
+    """Set the environment variables that libraries read on import, and change to a writable folder.
 
-    The root file system is read-only in a pod: every cache goes below ``work``.
+    In a pod the root file system is read-only, so every cache is below ``work``.
     """
     work.mkdir(parents=True, exist_ok=True)
     os.environ["UNSLOTH_DISABLE_STATISTICS"] = "1"
@@ -86,8 +87,8 @@ def _prepare_process(spec: RunSpec, work: Path) -> None:
     for name in ("HF_HOME", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "XDG_CACHE_HOME"):
         os.environ.setdefault(name, str(work / "cache" / name.lower()))
     if spec.base_model.s3 is not None:
-        # Without it transformers asks the Hub for files that a model does not have, and hangs where there is
-        # no way out.
+        # Otherwise transformers asks the Hub for optional files that the model does not have, and hangs where the Hub
+        # cannot be reached.
         os.environ["HF_HUB_OFFLINE"] = "1"
     os.chdir(work)
 

@@ -1,4 +1,4 @@
-"""The accelerator and its memory, through torch where it is loaded; nothing here loads it but `has_accelerator`."""
+"""Find out about the accelerator and its memory. Only `has_accelerator` imports torch; the others use it if loaded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def has_accelerator() -> bool:
 
 
 def free_memory() -> None:
-    """Return unreferenced tensors to the system."""
+    """Return the memory of unreferenced tensors to the system."""
     gc.collect()
     torch = _loaded_torch()
     if torch is not None and torch.cuda.is_available():
@@ -26,7 +26,7 @@ def free_memory() -> None:
 
 
 def peak_memory_mebibytes() -> int:
-    """Return the most memory ever used: the accelerator's when there is one, else this process's."""
+    """Return the peak memory use of the accelerator, or of this process if there is no accelerator."""
     torch = _loaded_torch()
     if torch is not None and torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated()) >> 20
@@ -41,5 +41,5 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _loaded_torch() -> Any:
-    """Return the torch module, or None before it is imported: until then no memory of an accelerator is in use."""
+    """Return the torch module, or None if it is not imported yet: until then no accelerator memory is in use."""
     return sys.modules.get("torch")

@@ -1,4 +1,4 @@
-"""The resolved training configuration: every number that training uses, printed and kept with the adapter."""
+"""The resolved training configuration: every number that training uses, logged and stored with the adapter."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tunewright_trainer.micro_batch import plan_micro_batch
 DEFAULT_TARGET_MODULES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _LENGTH_MULTIPLE = 8
 _RECIPE = {"lossOn": "assistant tokens"}
-"""What decides the result and is no setting.
+"""Choices in the code that affect the result.
 
-Change it with the code, so that no checkpoint of the old recipe is continued.
+Change this value together with the code, so that training does not resume from a checkpoint of the old recipe.
 """
 
 
 class TrainingConfig(Message):
-    """Hyperparameters without any "auto": steps are optimizer steps, lengths are tokens."""
+    """Hyperparameters with every "auto" resolved: steps are optimizer steps, lengths are tokens."""
 
     base_model: str
     base_model_digest: Sha256
@@ -48,9 +48,9 @@ class TrainingConfig(Message):
 
     @property
     def fingerprint(self) -> str:
-        """The digest over all that decides the result; how the batch is cut into micro-batches does not.
+        """The digest of everything that affects the result; the micro-batch size does not.
 
-        Checkpoints and results are kept under it: when it changes, jobs that were interrupted begin again.
+        Checkpoints and results are stored under it: when it changes, interrupted jobs start from the beginning.
         """
         content = self.to_wire() | _RECIPE
         for name in ("microBatchSize", "gradientAccumulationSteps", "checkpointSteps"):
@@ -65,7 +65,7 @@ def resolve_config(spec: RunSpec, dataset: DatasetSummary) -> TrainingConfig:
     total_steps = training.max_steps or training.epochs * steps_per_epoch
     micro_batch = plan_micro_batch(training.batch_size, training.micro_batch_size)
     limit, _ = length_limit(spec)
-    # Auto is the longest record: `prepare` refused those over the limit, so nothing is ever cut.
+    # Auto is the length of the longest record. `prepare` rejected records over the limit, so no record is truncated.
     longest = min(limit, dataset.max_tokens or limit)
     length = training.max_sequence_length or math.ceil(longest / _LENGTH_MULTIPLE) * _LENGTH_MULTIPLE
     return TrainingConfig(

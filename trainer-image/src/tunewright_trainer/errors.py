@@ -1,4 +1,4 @@
-"""Why a phase ended, in words that become the reason and message of a FineTuneJob's condition."""
+"""Why a phase ended: the reason and the message of a FineTuneJob's condition."""
 
 from __future__ import annotations
 
@@ -6,104 +6,104 @@ from tunewright_contracts import reasons
 
 
 class Reason(reasons.Reason):
-    """Reasons of `PhaseResult` beside those of storage (docs/reference/conditions.md)."""
+    """Reasons of a `PhaseResult`, in addition to those of storage (docs/reference/conditions.md)."""
 
-    PREPARED = ("Prepared", "The dataset is split and stored.", "Nothing: training follows by itself.")
+    PREPARED = ("Prepared", "The dataset is split and stored.", "No action needed: training starts automatically.")
     PUBLISHED = (
         "Published",
         "The adapter is trained, scored and stored.",
-        "Nothing: its address is in `status.adapter`.",
+        "No action needed: its address is in `status.adapter`.",
     )
     SUSPENDED = (
         "Suspended",
-        "Ended by SIGTERM; training continues from its last checkpoint.",
-        "Nothing: the next attempt starts by itself, unless `spec.suspend` is true.",
+        "SIGTERM stopped the pod; training resumes from its last checkpoint.",
+        "No action needed: the next attempt starts automatically, unless `spec.suspend` is true.",
     )
     INVALID_RUN_SPEC = (
         "InvalidRunSpec",
-        "The run document cannot be read: operator and trainer image do not fit together.",
-        "Install operator and trainer image of one release.",
+        "The trainer cannot read the run specification: operator and trainer image are of different releases.",
+        "Install the operator and the trainer image of the same release.",
     )
     DATASET_NOT_FOUND = (
         "DatasetNotFound",
-        "A source names nothing that holds records.",
+        "A source contains no file with records.",
         "Upload a file whose name ends in `.jsonl`, or correct `spec.dataset.sources`.",
     )
     DATASET_EMPTY = (
         "DatasetEmpty",
-        "The files are there and hold no record.",
+        "The files exist, but contain no records.",
         "Write one JSON record per line into them.",
     )
     INVALID_RECORDS = (
         "InvalidRecords",
         (
-            "More records are unusable than the job tolerates; "
-            "the message names the first by file and line, and where all are named."
+            "More records are invalid than the job tolerates; "
+            "the message names the first ones by file and line, and the file that lists them."
         ),
-        "Correct or remove them, or tolerate more: `spec.dataset.onInvalidRecord` and `maxInvalidPercent`.",
+        "Correct or remove them, or tolerate more: `onInvalidRecord` and `maxInvalidPercent` of `spec.dataset`.",
     )
     TOO_FEW_RECORDS = (
         "TooFewRecords",
-        "A split that was asked for got no record.",
+        "A split that the job asks for has no records.",
         "Add records, or set the percentage of the empty split in `spec.dataset.split` to 0.",
     )
     DATASET_CHANGED = (
         "DatasetChanged",
-        "The prepared data in the bucket is not what its manifest says.",
-        "Delete the folder that the message names; the next job prepares it anew.",
+        "The prepared data in the bucket does not match its manifest.",
+        "Delete the folder that the message names; the next job prepares the data again.",
     )
     NO_TOKENIZER = (
         "NoTokenizer",
         "The base model has no usable tokenizer.json.",
-        "Save the tokenizer beside the weights as the message says, and create another BaseModel.",
+        "Save the tokenizer beside the weights as the message describes, and create another BaseModel.",
     )
     INVALID_CHAT_TEMPLATE = (
         "InvalidChatTemplate",
-        "The base model has no chat template, or one that cannot be used.",
+        "The base model has no chat template, or an unusable one.",
         "Set or correct `spec.training.chatTemplate` of the BaseModel.",
     )
     INVALID_METRIC = (
         "InvalidMetric",
-        "A metric's own settings are unusable.",
-        "Correct the metric in `spec.evaluation.metrics` as the message says.",
+        "A metric has invalid settings.",
+        "Correct the metric in `spec.evaluation.metrics` as the message describes.",
     )
     INVALID_TRAINING = (
         "InvalidTraining",
-        "Training settings that this base model or library refuses.",
+        "The base model or a training library rejects the job's training settings.",
         "Correct the field that the message names, or choose another base model.",
     )
     OUT_OF_MEMORY = (
         "OutOfMemory",
-        "Memory did not suffice for one record: to train on it, or to answer it.",
+        "The trainer ran out of memory while it loaded the model, trained on records or answered held-out records.",
         "Raise `resources.limits`, or lower `batchSize`, `maxSequenceLength` or the rank.",
     )
     DISK_FULL = (
         "DiskFull",
-        "The pod's own volume is full.",
-        "Raise `ephemeral-storage` in `resources.limits`: the base model and two checkpoints must fit.",
+        "The pod's volume is full.",
+        "Raise `ephemeral-storage` in `resources.limits`: it must hold the base model and two checkpoints.",
     )
     DIVERGED = (
         "Diverged",
         "Loss or weights became NaN or infinite.",
-        "Lower `spec.training.learningRate`, or look for odd records.",
+        "Lower `spec.training.learningRate`, or look for unusual records.",
     )
     BELOW_MINIMUM = (
         "BelowMinimum",
-        "A held-out score is under its minimum; nothing was published.",
+        "A held-out score is below its minimum; nothing was published.",
         (
-            "Give more or better data, train longer, or lower the metric's `minimum`; "
-            "the message says where each answer is."
+            "Provide more or better data, train longer, or lower the metric's `minimum`; "
+            "the message names the file with all answers."
         ),
     )
     INTERNAL_ERROR = (
         "InternalError",
-        "Something nobody foresaw; the message ends with the process's last words.",
-        "Nothing, if the next attempt succeeds; else report the message, with the pod's log.",
+        "An unexpected error, which the message shows.",
+        "No action needed if the next attempt succeeds; otherwise report the message with the pod's log.",
     )
 
 
 class TrainerError(Exception):
-    """A phase cannot go on; the message says what was wrong, where, and what to do."""
+    """A phase cannot continue; the message states what was wrong, where, and what to do."""
 
     def __init__(self, reason: Reason, message: str, *, retryable: bool = False) -> None:
         super().__init__(message)

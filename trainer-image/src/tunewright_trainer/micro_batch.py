@@ -1,4 +1,4 @@
-"""How a global batch is cut into micro-batches, and what to do when one does not fit into memory."""
+"""Split a global batch into micro-batches, and explain what to do if one does not fit into memory."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class MicroBatch:
 def plan_micro_batch(batch_size: int, limit: int | None) -> MicroBatch:
     """Return the largest micro-batch within a limit that divides the global batch.
 
-    The global batch stays what the user asked for, so that an attempt with a smaller micro-batch continues the same
+    The global batch keeps the size that the user asked for. So an attempt with a smaller micro-batch continues the same
     training: the loss is a mean over all tokens of the global batch.
 
     Args:
         batch_size: records per optimizer step.
-        limit: at most so many at a time; None: the whole batch.
+        limit: the most records of a micro-batch; None: the whole batch.
     """
     size = max(1, min(limit or batch_size, batch_size))
     while batch_size % size:
@@ -32,17 +32,17 @@ def plan_micro_batch(batch_size: int, limit: int | None) -> MicroBatch:
 
 
 def explain_out_of_memory(micro_batch: MicroBatch, max_sequence_length: int) -> TrainerError:
-    """Return the error for memory that did not suffice; at one record at a time it is final."""
+    """Return the error for a micro-batch that does not fit into memory; it is final if this has one record."""
     tried = f"{micro_batch.size} record{'s' if micro_batch.size > 1 else ''} of up to {max_sequence_length} tokens"
     if micro_batch.size == 1:
         return TrainerError(
             Reason.OUT_OF_MEMORY,
-            f"out of memory with {tried} at a time; lower training.maxSequenceLength or training.lora.rank, use "
-            "quantization NF4, or ask for an accelerator with more memory",
+            f"out of memory with a micro-batch of {tried}; lower training.maxSequenceLength or training.lora.rank, use "
+            "quantization NF4, or use an accelerator with more memory.",
         )
     return TrainerError(
         Reason.OUT_OF_MEMORY,
-        f"out of memory with {tried} at a time; retry.outOfMemory ReduceMicroBatch tries half as many and keeps the "
-        "global batch",
+        f"out of memory with a micro-batch of {tried}; with retry.outOfMemory ReduceMicroBatch the next attempt halves "
+        "the micro-batch and keeps the global batch size.",
         retryable=True,
     )

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder in S3 for people to read."""
+"""Files for users in the run's folder in S3."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INVALID_RECORDS_NAME = "invalid-records.jsonl"
 
 
 def metrics_name(attempt: int) -> str:
-    """Return the name of the file that an attempt's losses are in."""
+    """Return the name of the file with an attempt's losses."""
     return f"metrics-{attempt}.jsonl"
 
 
@@ -23,6 +23,6 @@ def write_lines(store: Store, uri: StorageURI, rows: Iterable[dict[str, Any]]) -
     """Store rows as JSONL.
 
     Raises:
-        StorageError: it may not be written.
+        StorageError: the write failed.
     """
     store.write(uri, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())

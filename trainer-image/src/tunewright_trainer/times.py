@@ -1,4 +1,4 @@
-"""The present moment, as documents have it."""
+"""The current time in the format of the contracts."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from tunewright_contracts.times import format_time
 
 
 def format_now() -> str:
-    """Return the present moment as RFC 3339 in UTC with whole seconds."""
+    """Return the current time as RFC 3339 in UTC with whole seconds."""
     return format_time(dt.datetime.now(dt.UTC))

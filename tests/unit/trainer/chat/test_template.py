@@ -73,7 +73,7 @@ def test_a_hybrid_template_is_rendered_without_thinking(talk):
 
 @pytest.mark.parametrize("source", [QWEN3_THINKING, EAGER])
 def test_a_template_that_always_thinks_is_refused(source):
-    with pytest.raises(TrainerError, match=r"thinks before each answer .* set training\.chatTemplate") as error:
+    with pytest.raises(TrainerError, match=r"adds a think block to each answer.* set training\.chatTemplate") as error:
         ChatTemplate(source, {}).check_answers_directly()
     assert error.value.reason is Reason.INVALID_CHAT_TEMPLATE
 
@@ -104,7 +104,7 @@ def test_a_template_cannot_reach_python(talk):
 
 
 def test_a_template_that_is_no_jinja():
-    with pytest.raises(TrainerError, match="is not Jinja") as error:
+    with pytest.raises(TrainerError, match="is not valid Jinja") as error:
         ChatTemplate("{% for %}", {})
     assert error.value.reason is Reason.INVALID_CHAT_TEMPLATE
 

@@ -67,7 +67,7 @@ def test_writing_the_same_again_changes_nothing(write, store):
 def test_other_data_for_the_same_inputs_is_refused(write):
     write("q")
     with pytest.raises(
-        TrainerError, match=r"train\.jsonl is missing or has another size|already holds other data"
+        TrainerError, match=r"train\.jsonl is missing, or its size differs|already contains different data"
     ) as error:
         write("another question")
     assert error.value.reason is Reason.DATASET_CHANGED
@@ -78,7 +78,7 @@ def test_without_a_manifest_there_is_no_dataset(write, store, tmp_path):
     write("q")
     store.delete_prefix(URI.join(storage.MANIFEST_NAME))
     assert storage.find_manifest(store, URI) is None
-    with pytest.raises(TrainerError, match="holds no prepared data any more") as error:
+    with pytest.raises(TrainerError, match="no longer contains prepared data") as error:
         storage.fetch_dataset(store, URI, tmp_path)
     assert error.value.reason is Reason.DATASET_CHANGED
 
@@ -86,7 +86,7 @@ def test_without_a_manifest_there_is_no_dataset(write, store, tmp_path):
 def test_an_unreadable_manifest_is_reported(write, store):
     write("q")
     store.write(URI.join(storage.MANIFEST_NAME), b"{}")
-    with pytest.raises(TrainerError, match=r"its manifest\.json cannot be read \(DatasetManifest: summary") as error:
+    with pytest.raises(TrainerError, match=r"its manifest\.json is invalid \(DatasetManifest: summary") as error:
         storage.find_manifest(store, URI)
     assert error.value.reason is Reason.DATASET_CHANGED
 
@@ -104,7 +104,7 @@ def test_a_store_that_refuses_is_not_taken_for_missing_data():
 def test_a_missing_file_is_detected(write, store, name):
     write("q")
     store.delete_prefix(URI.join(name))
-    with pytest.raises(TrainerError, match=rf"{name} is missing or has another size"):
+    with pytest.raises(TrainerError, match=rf"{name} is missing, or its size differs"):
         storage.find_manifest(store, URI)
 
 

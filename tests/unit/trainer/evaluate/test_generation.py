@@ -75,7 +75,7 @@ def test_a_batch_too_large_for_memory_is_halved_and_repeated(freed, tokenizer):
 
 def test_one_record_too_large_for_memory_is_an_error(freed, tokenizer):
     model = EchoModel(memory=0)
-    with pytest.raises(TrainerError, match="one held-out record of 3 tokens with up to 7 new ones; lower") as error:
+    with pytest.raises(TrainerError, match="one held-out record of 3 tokens with up to 7 new tokens; lower") as error:
         generate_greedily(model, tokenizer, prompts("abc", "d", "e", "f"), 7, lambda _: None)
     assert model.tried == [4, 2, 1]
     assert (error.value.reason, error.value.retryable) == (Reason.OUT_OF_MEMORY, False)

@@ -34,7 +34,7 @@ def test_minimum(answers, minimum, missed):
 def test_a_missed_minimum_is_reported_with_both_scores(answers):
     metrics = [MetricSpec(type="ExactMatch", minimum="0.9")]
     assert find_below_minimum(metrics, score_answers(metrics, answers)) == [
-        "ExactMatch is 0.750 on 4 held-out records, under its minimum 0.9 (base model: 0.000)"
+        "ExactMatch is 0.750 on 4 held-out records, below its minimum of 0.9 (base model: 0.000)"
     ]
 
 

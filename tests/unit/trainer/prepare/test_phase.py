@@ -138,7 +138,7 @@ def test_all_skipped_records_are_listed_in_the_runs_folder(run, seven_bad, store
     assert result.dataset.skipped == 7
     assert len(result.dataset.first_problems) == 5
     assert result.dataset.problems_uri == str(LIST)
-    assert result.message.endswith(f"7 invalid records left out, named in {LIST}")
+    assert result.message.endswith(f" and 7 invalid records, listed in {LIST}")
     assert run(dataset=seven_bad) == result, "a run that finds prepared data has the list, too"
 
 
@@ -148,7 +148,7 @@ def test_all_records_that_fail_a_job_are_listed_too(run, seven_bad, store, toler
         run(dataset={**seven_bad, **tolerance})
     check_all_seven_are_listed(store)
     assert error.value.reason is Reason.INVALID_RECORDS
-    assert f"all are named in {LIST}: tickets/a.jsonl:1: not JSON" in str(error.value)
+    assert f"all are listed in {LIST}: tickets/a.jsonl:1: not JSON" in str(error.value)
     assert "tickets/a.jsonl:5" in str(error.value)
     assert "and 2 more. Correct or remove them" in str(error.value)
     result = explain_failure(error.value)
@@ -189,7 +189,7 @@ def test_good_data_leaves_no_list(run, config_map, jsonl, store):
 @pytest.mark.parametrize(
     ("uri", "message"),
     [
-        ("s3://bucket/nothing", "source tickets: there is nothing at s3://bucket/nothing"),
+        ("s3://bucket/nothing", "source tickets: no objects at s3://bucket/nothing"),
         ("s3://bucket/data", r"source tickets: s3://bucket/data holds a\.csv but no \.jsonl file"),
     ],
 )
@@ -216,7 +216,7 @@ def test_empty_file(run, config_map):
 def test_a_model_that_always_thinks_is_refused(run, config_map, jsonl, use_tokenizer):
     use_tokenizer.template = ChatTemplate(f"{use_tokenizer.template.source}{OPENS_THINKING}", {})
     config_map(a=jsonl(60))
-    with pytest.raises(TrainerError, match="thinks before each answer") as error:
+    with pytest.raises(TrainerError, match="adds a think block to each answer") as error:
         run()
     assert error.value.reason is Reason.INVALID_CHAT_TEMPLATE
 
@@ -230,7 +230,7 @@ def test_all_duplicates(run, config_map, jsonl):
 
 def test_over_long_records(run, config_map, jsonl):
     config_map(a=jsonl(60))
-    with pytest.raises(TrainerError, match=r"tokens are over the limit of 50 \(training.maxSequenceLength\)"):
+    with pytest.raises(TrainerError, match=r"tokens, more than the limit of 50 \(training.maxSequenceLength\)"):
         run(training={"maxSequenceLength": 50})
 
 
@@ -251,7 +251,7 @@ def test_a_truncated_split_is_detected(run, config_map, jsonl, store):
     config_map(a=jsonl(60))
     summary = run().dataset
     store.write(StorageURI.parse(summary.uri).join("train.jsonl"), b"")
-    with pytest.raises(TrainerError, match=r"train\.jsonl is missing or has another size") as error:
+    with pytest.raises(TrainerError, match=r"train\.jsonl is missing, or its size differs") as error:
         run()
     assert error.value.reason is Reason.DATASET_CHANGED
 
@@ -261,7 +261,7 @@ def test_a_changed_byte_is_detected(run, config_map, jsonl, store, tmp_path):
     uri = StorageURI.parse(run().dataset.uri)
     data = store.read(uri.join("train.jsonl"))
     store.write(uri.join("train.jsonl"), data.replace(b"question", b"Question", 1))
-    with pytest.raises(TrainerError, match=r"train\.jsonl has another digest"):
+    with pytest.raises(TrainerError, match=r"the digest of train\.jsonl differs from the manifest"):
         storage.fetch_dataset(store, uri, tmp_path / "fetched")
 
 

@@ -40,11 +40,11 @@ def messages(*turns):
         (b'{"messages": ' + b"9" * 5000 + b"}", "not usable JSON: Exceeds the limit"),
         (messages(("user", None)), "messages[0] has nothing as content, not text"),
         (messages(("user", "q"), ("assistant", " ")), "message 2 (assistant) is empty"),
-        (messages(("user", "q")), "has no assistant turn to learn from"),
-        (messages(("system", "s"), ("assistant", "a")), "the assistant speaks before any user message"),
-        (messages(("user", "q"), ("assistant", "a"), ("user", "q")), "ends with a user message; the last turn must"),
+        (messages(("user", "q")), "has no assistant message to learn from"),
+        (messages(("system", "s"), ("assistant", "a")), "has an assistant message before the first user message"),
+        (messages(("user", "q"), ("assistant", "a"), ("user", "q")), "ends with a user message; the last message must"),
         (messages(("user", "q"), ("system", "s"), ("assistant", "a")), "message 2 is a system message; only the first"),
-        (messages(("user", "\ud800"), ("assistant", "a")), "message 1 (user) holds half of a surrogate pair"),
+        (messages(("user", "\ud800"), ("assistant", "a")), "message 1 (user) contains half of a surrogate pair"),
         (
             b'{"messages": [{"role": "assistant", "content": "x", "tool_calls": [{}]}]}',
             "messages[0] has tool_calls, which is not supported",
@@ -94,7 +94,7 @@ def test_over_long_counts_the_system_prompt():
 
     assert read(GOOD, measure=measure).problems == ()
     (problem,) = read(GOOD, system_prompt="long!", measure=measure).problems
-    assert str(problem) == "tickets/a.jsonl:1: 7 tokens are over the limit of 5 (the setting)"
+    assert str(problem) == "tickets/a.jsonl:1: has 7 tokens, more than the limit of 5 (the setting)"
 
 
 def result_of(valid, invalid):
@@ -112,7 +112,7 @@ def test_too_many_invalid_names_the_first_five():
         judge_problems(result_of(94, 6), "Skip", 5, "s3://bucket/run/invalid-records.jsonl")
     assert error.value.reason is Reason.INVALID_RECORDS
     assert str(error.value) == (
-        "6 of 100 records are invalid and dataset.maxInvalidPercent is 5; all are named in "
+        "6 of 100 records are invalid and dataset.maxInvalidPercent is 5; all are listed in "
         "s3://bucket/run/invalid-records.jsonl: a:1: bad; a:2: bad; a:3: bad; a:4: bad; a:5: bad; and 1 more. "
         "Correct or remove them"
     )
@@ -125,7 +125,7 @@ def test_the_policy_fail_tolerates_no_bad_record():
 
 def test_no_records_at_all():
     result = dataclasses.replace(result_of(0, 0), files=("tickets/a.jsonl", "tickets/b.jsonl"))
-    with pytest.raises(TrainerError, match=r"no record in tickets/a\.jsonl, tickets/b\.jsonl; write") as error:
+    with pytest.raises(TrainerError, match=r"no records in tickets/a\.jsonl, tickets/b\.jsonl; write") as error:
         judge_problems(result, "Skip", 5, "")
     assert error.value.reason is Reason.DATASET_EMPTY
 

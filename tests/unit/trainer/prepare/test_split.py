@@ -117,8 +117,8 @@ def test_an_empty_split_is_reported_with_counts_and_remedy(talk):
         check_splits({Split.TRAIN: some, Split.VALIDATION: [], Split.EVALUATION: []}, shares, duplicates=99)
     assert error.value.reason is Reason.TOO_FEW_RECORDS
     assert str(error.value) == (
-        "1 unique records (after 99 duplicates were dropped) leave nothing for evaluation (train 1, validation 0, "
-        "evaluation 0); add records, or set dataset.split.evaluationPercent to 0"
+        "no records for evaluation: 1 unique records (after 99 duplicates were dropped) were split into train 1, "
+        "validation 0, evaluation 0; add records, or set dataset.split.evaluationPercent to 0"
     )
 
 
@@ -132,13 +132,13 @@ def test_a_split_of_zero_percent_may_be_empty(talk):
 )
 def test_a_split_of_one_percent_must_not_be_empty(talk, shares, empty):
     some = [Record(talk(("user", "q"), ("assistant", "a")), 1)]
-    with pytest.raises(TrainerError, match=f"leave nothing for {empty} "):
+    with pytest.raises(TrainerError, match=f"no records for {empty}:"):
         check_splits({Split.TRAIN: some, Split.VALIDATION: [], Split.EVALUATION: []}, shares, 0)
 
 
 def test_all_held_out_leaves_nothing_to_train(talk):
     some = [Record(talk(("user", "q"), ("assistant", "a")), 1)]
-    with pytest.raises(TrainerError, match="leave nothing for train"):
+    with pytest.raises(TrainerError, match="no records for train:"):
         check_splits({Split.TRAIN: [], Split.VALIDATION: [], Split.EVALUATION: some}, SplitPercents(0, 100), 0)
 
 

@@ -28,7 +28,7 @@ def test_a_length_within_the_limit_is_returned(talk, tokens, limit):
 
 
 def test_a_length_over_the_limit_names_the_setting(talk):
-    with pytest.raises(RecordError, match=r"6 tokens are over the limit of 5 \(the setting\)"):
+    with pytest.raises(RecordError, match=r"has 6 tokens, more than the limit of 5 \(the setting\)"):
         check_length(talk(("user", "q")), lambda _turns: 6, 5, "the setting")
 
 
@@ -36,5 +36,5 @@ def test_a_template_that_refuses_makes_the_record_unusable(talk):
     def count(_conversation):
         raise ChatTemplateError("roles must alternate")
 
-    with pytest.raises(RecordError, match="the chat template refuses it: roles must alternate"):
+    with pytest.raises(RecordError, match="the chat template rejects it: roles must alternate"):
         check_length(talk(("user", "q")), count, 5, "the setting")

@@ -17,13 +17,18 @@ from tunewright_trainer.process.termination import end_phase, explain_failure
 @pytest.mark.parametrize(
     ("error", "outcome", "reason", "message"),
     [
-        (StopRequestedError(), "Suspended", "Suspended", "nothing is lost"),
+        (StopRequestedError(), "Suspended", "Suspended", "no training step is lost"),
         (TrainerError(Reason.DIVERGED, "NaN"), "Failed", "Diverged", "NaN"),
         (TrainerError(Reason.OUT_OF_MEMORY, "much", retryable=True), "Retryable", "OutOfMemory", "much"),
         (StorageError(StorageReason.UNREACHABLE, "away"), "Retryable", "StorageUnreachable", "away"),
         (StorageError(StorageReason.ACCESS_DENIED, "no"), "Failed", "AccessDenied", "no"),
         (StorageURIError("what"), "Failed", "InvalidURI", "what"),
-        (ContractError("run.json: job: missing"), "Failed", "InvalidRunSpec", "run.json: job: missing; use a trainer"),
+        (
+            ContractError("run.json: job: missing"),
+            "Failed",
+            "InvalidRunSpec",
+            "run.json: job: missing; use the trainer",
+        ),
         (MemoryError(), "Retryable", "OutOfMemory", "resources.limits.memory"),
         (RuntimeError("CUDA error: out of memory"), "Retryable", "OutOfMemory", "an accelerator with more memory"),
         (
@@ -33,7 +38,7 @@ from tunewright_trainer.process.termination import end_phase, explain_failure
             "no space left on the pod's volume for /tmp/model",
         ),
         (OSError(errno.EPERM, "not permitted"), "Retryable", "InternalError", "PermissionError"),
-        (KeyError("odd"), "Retryable", "InternalError", "last words: KeyError: 'odd'"),
+        (KeyError("odd"), "Retryable", "InternalError", "the error: KeyError: 'odd'"),
     ],
 )
 def test_mapping(error, outcome, reason, message):
@@ -46,7 +51,7 @@ def test_last_words_are_short_and_name_the_place():
     try:
         raise RuntimeError("begin " + "é" * 5000 + " end")
     except RuntimeError as error:
-        words = explain_failure(error).message.partition("last words: ")[2]
+        words = explain_failure(error).message.partition("the error: ")[2]
     assert len(words.encode()) <= 1024
     assert words.startswith("RuntimeError: begin")
     assert "test_termination.py" in words

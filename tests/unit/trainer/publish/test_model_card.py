@@ -19,7 +19,7 @@ def render(provenance):
 def test_card_shows_scores_and_data(render):
     card = render()
     assert "| ExactMatch | 0.100 | 0.900 | 2 |" in card
-    assert "9 records to train on, 1 to validate, 2 held out" in card
+    assert "9 training, 1 validation and 2 held-out records" in card
     assert "| targetModules | q_proj, k_proj," in card
 
 

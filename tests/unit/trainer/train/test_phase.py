@@ -217,6 +217,6 @@ def test_a_run_document_without_prepared_data(job, heavy):
 
 def test_prepared_data_that_was_deleted(job, heavy, store):
     store.delete_prefix(StorageURI.parse(job.prepared.uri))
-    with pytest.raises(TrainerError, match="holds no prepared data any more") as error:
+    with pytest.raises(TrainerError, match="no longer contains prepared data") as error:
         job()
     assert error.value.reason is Reason.DATASET_CHANGED

@@ -1,4 +1,4 @@
-"""A conversation, whatever the record's format and the model's template."""
+"""A conversation, independent of the record's format and of the model's chat template."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ Conversation = tuple[ChatMessage, ...]
 
 
 def hash_conversation(conversation: Conversation) -> bytes:
-    """Return the SHA-256 over roles and contents, unambiguous in where each begins."""
+    """Return the SHA-256 of roles and contents, encoded so that no two conversations give the same bytes."""
     turns = [[message.role, message.content] for message in conversation]
     return hashlib.sha256(json.dumps(turns, ensure_ascii=True, separators=(",", ":")).encode()).digest()

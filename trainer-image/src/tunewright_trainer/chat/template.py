@@ -1,8 +1,8 @@
-"""A conversation as text, rendered by the base model's own chat template.
+"""Render a conversation as text by the base model's chat template.
 
-The rendering is that of transformers' ``apply_chat_template`` (trim_blocks, lstrip_blocks, loop controls, `tojson`
-without HTML escapes, the ``generation`` tag), without transformers: `prepare` counts tokens and must start in a
-second, and train, score and count must agree on every character.
+The text equals that of transformers' ``apply_chat_template`` (trim_blocks, lstrip_blocks, loop controls, `tojson`
+without HTML escapes, the ``generation`` tag). transformers is not used: `prepare` counts tokens and must start within a
+second, and training, scoring and counting must agree on every character.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PROBE: Conversation = (ChatMessage("user", "question"), ChatMessage("assistant"
 
 
 class ChatTemplateError(ValueError):
-    """The template refuses this conversation; the message is the template's own."""
+    """The template rejects this conversation; the message is the template's."""
 
 
 class ChatTemplate:
@@ -34,7 +34,7 @@ class ChatTemplate:
         """Compile a template.
 
         Raises:
-            TrainerError: it is no Jinja template.
+            TrainerError: it is not a valid Jinja template.
         """
         self.source = source
         self._special_tokens = dict(special_tokens)
@@ -43,18 +43,19 @@ class ChatTemplate:
         except jinja2.TemplateSyntaxError as error:
             raise TrainerError(
                 Reason.INVALID_CHAT_TEMPLATE,
-                f"the base model's chat template is not Jinja: {error.message} (line {error.lineno}); correct "
+                f"the base model's chat template is not valid Jinja: {error.message} (line {error.lineno}); correct "
                 "training.chatTemplate of the BaseModel",
             ) from error
 
     def render(self, conversation: Conversation, *, add_generation_prompt: bool = False) -> str:
-        """Return the text of a conversation, and with ``add_generation_prompt`` the opening of the next answer.
+        """Return the text of a conversation; ``add_generation_prompt`` adds the opening of the next answer.
 
-        Hybrid templates (Qwen3) are told not to think: the empty think block, which they write before each answer
-        either way, is then part of the opening and not of what is learnt and scored. Others ignore the variable.
+        Thinking is switched off for hybrid templates (Qwen3). They write an empty think block before each answer in
+        any case, which is then part of the opening, and not of the text that is learned and scored. Other templates
+        ignore the variable.
 
         Raises:
-            ChatTemplateError: the template refuses the conversation.
+            ChatTemplateError: the template rejects the conversation.
         """
         try:
             return self._template.render(
@@ -69,15 +70,15 @@ class ChatTemplate:
             raise ChatTemplateError(str(error) or type(error).__name__) from error
 
     def assistant_spans(self, conversation: Conversation) -> tuple[str, list[tuple[int, int]]]:
-        """Return the rendered text and the (start, end) characters that the assistant is to say.
+        """Return the rendered text and the (start, end) characters of the assistant's turns.
 
-        A span begins after the opening that generation would be given and ends with the turn's closing token. Both
-        are found by rendering the conversation up to the turn, so that any template works, with or without
-        ``generation`` marks. A turn that the template writes differently once others follow (some drop an earlier
-        turn's reasoning) is context, not a target: at generation the model never sees it so.
+        A span begins after the opening that generation starts from, and ends with the turn's closing token. Both are
+        found by rendering the conversation up to the turn, so that any template works, with or without ``generation``
+        marks. Some templates write a turn differently when others follow (they drop an earlier turn's reasoning). Such
+        a turn is context, not a target: in generation the model never sees it in this form.
 
         Raises:
-            ChatTemplateError: the template refuses the conversation, or not even the last turn can be located.
+            ChatTemplateError: the template rejects the conversation, or no assistant turn can be located.
         """
         text = self.render(conversation)
         spans: list[tuple[int, int]] = []
@@ -89,7 +90,7 @@ class ChatTemplate:
                 continue
             context = self.render(conversation[:index])
             opening = self.render(conversation[:index], add_generation_prompt=True)
-            # Some openings go on where the turn itself does not ("<think>"): what both share is the question.
+            # Some openings have an end that the turn itself lacks ("<think>"): only their common part is the prompt.
             start = _shared_length(opening, until_turn)
             end = len(until_turn.rstrip())
             if len(context.rstrip()) <= start < end:
@@ -99,12 +100,12 @@ class ChatTemplate:
         return text, spans
 
     def check_answers_directly(self) -> None:
-        """Check that an answer can be had without thinking, as it is learnt and compared with its reference.
+        """Check that the template can render answers without a think block, because references have none.
 
-        A template that refuses so short a conversation passes: it says why beside each record.
+        A template that rejects the short conversation of this check passes: the reason is reported with each record.
 
         Raises:
-            TrainerError: the template thinks whatever it is told, so that no answer could equal its reference.
+            TrainerError: the template always adds a think block, so that no answer could equal its reference.
         """
         try:
             text, spans = self.assistant_spans(_PROBE)
@@ -115,16 +116,16 @@ class ChatTemplate:
         if "</think>" in text[start:end] or opening.rstrip().endswith("<think>"):
             raise TrainerError(
                 Reason.INVALID_CHAT_TEMPLATE,
-                "the base model's chat template thinks before each answer even with enable_thinking false, so that "
-                "every answer would carry a think block; choose a base model that answers directly, or set "
-                "training.chatTemplate of the BaseModel to a template without <think>",
+                "the base model's chat template adds a think block to each answer, even with enable_thinking false; "
+                "choose a base model that answers directly, or set training.chatTemplate of the BaseModel to a "
+                "template without <think>",
             )
 
 
 def mask_tokens(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]) -> list[bool]:
     """Return for each token, by its (start, end) characters, whether it lies in a span.
 
-    A token that straddles the beginning of a span belongs to the prompt, since generation begins after it.
+    A token that extends across the start of a span belongs to the prompt, because generation begins after it.
     """
     mask: list[bool] = []
     position = 0
@@ -137,15 +138,15 @@ def mask_tokens(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, i
 
 
 def _shared_length(left: str, right: str) -> int:
-    """Return how many characters two texts have in common from their beginning."""
+    """Return the length of the common prefix of two texts."""
     pairs = enumerate(zip(left, right, strict=False))
     return next((index for index, (one, other) in pairs if one != other), min(len(left), len(right)))
 
 
 class _GenerationTag(Extension):
-    """``{% generation %}…{% endgeneration %}`` renders what it holds."""
+    """The tag ``{% generation %}…{% endgeneration %}``, which renders its body."""
 
-    tags = {"generation"}  # noqa: RUF012 - as the base class has it
+    tags = {"generation"}  # noqa: RUF012 - as in the base class
 
     def parse(self, parser: Any) -> Any:
         """Replace the block by its body."""
@@ -162,11 +163,11 @@ def _to_json(value: Any, indent: int | None = None, separators: Any = None, sort
 
 
 def _format_now(pattern: str) -> str:
-    return dt.datetime.now().strftime(pattern)  # noqa: DTZ005 - templates mean the local date
+    return dt.datetime.now().strftime(pattern)  # noqa: DTZ005 - templates expect the local date
 
 
 def _build_environment() -> ImmutableSandboxedEnvironment:
-    # No HTML is made: escaping would change what the model reads.
+    # The text is not HTML: escaping would change the model's input.
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, loopcontrols]
     )

@@ -12,7 +12,7 @@ from tunewright_trainer.chat.template import ChatTemplate, mask_tokens
 from tunewright_trainer.errors import Reason, TrainerError
 
 IGNORED_LABEL = -100
-"""The label of a token that adds nothing to the loss (torch's cross entropy ignores it)."""
+"""The label of a token that does not count in the loss (torch's cross entropy ignores it)."""
 
 
 class Encoder(Protocol):
@@ -30,7 +30,7 @@ class Encoder(Protocol):
 @dataclasses.dataclass(frozen=True, slots=True)
 class Example:
     """A tokenized conversation:
-    ``labels`` equal ``input_ids`` where the assistant speaks, `IGNORED_LABEL` elsewhere.
+    ``labels`` equal ``input_ids`` in the assistant's turns and are `IGNORED_LABEL` elsewhere.
     """
 
     input_ids: list[int]
@@ -38,7 +38,7 @@ class Example:
 
 
 class ConversationTokenizer:
-    """Tokenize conversations as the model will read them."""
+    """Tokenize conversations in the form that the model reads."""
 
     def __init__(self, encoder: Encoder, template: ChatTemplate) -> None:
         self._encoder = encoder
@@ -49,8 +49,8 @@ class ConversationTokenizer:
         """Read ``tokenizer.json`` and the chat template of a model's folder.
 
         Args:
-            folder: holds the base model's files.
-            chat_template: the BaseModel's own template; it wins over the folder's.
+            folder: contains the base model's files.
+            chat_template: the template in the BaseModel, which takes precedence over the folder's.
 
         Raises:
             TrainerError: there is no usable tokenizer or template.
@@ -72,8 +72,8 @@ class ConversationTokenizer:
             ) from error
         encoder.no_padding()
         encoder.no_truncation()
-        # It adds special tokens, which are never asked for here, and may cut spaces off the offsets (GPT-NeoX): tokens
-        # of nothing but spaces would then be empty, and get no loss.
+        # The post-processor adds special tokens, which are not needed here. It may also trim spaces from the offsets
+        # (GPT-NeoX): tokens that are only spaces would then look empty and not count in the loss.
         encoder.post_processor = None
         return cls(encoder, ChatTemplate(chat_template or _read_template(folder), _read_special_tokens(folder)))
 
@@ -81,7 +81,7 @@ class ConversationTokenizer:
         """Return the number of tokens of a whole conversation.
 
         Raises:
-            ChatTemplateError: the template refuses it, or its answers cannot be told from its questions.
+            ChatTemplateError: the template rejects it, or the assistant's turns cannot be located.
         """
         text, _spans = self.template.assistant_spans(conversation)
         return len(self._encoder.encode(text, add_special_tokens=False).ids)
@@ -90,7 +90,7 @@ class ConversationTokenizer:
         """Return a training example with the loss on the assistant's tokens only.
 
         Raises:
-            ChatTemplateError: the template refuses it.
+            ChatTemplateError: the template rejects it.
         """
         text, spans = self.template.assistant_spans(conversation)
         encoding = self._encoder.encode(text, add_special_tokens=False)
@@ -99,27 +99,27 @@ class ConversationTokenizer:
         return Example(list(encoding.ids), labels)
 
     def encode_prompt(self, conversation: Conversation) -> list[int]:
-        """Return the tokens after which the model is to answer.
+        """Return the tokens of a prompt, which the model continues with its answer.
 
         Raises:
-            ChatTemplateError: the template refuses it.
+            ChatTemplateError: the template rejects it.
         """
         text = self.template.render(conversation, add_generation_prompt=True)
         return list(self._encoder.encode(text, add_special_tokens=False).ids)
 
     def decode(self, tokens: list[int]) -> str:
-        """Return the text of an answer without special tokens (the closing one, padding)."""
+        """Return the text of an answer without special tokens (end of turn, padding)."""
         return self._encoder.decode(tokens, skip_special_tokens=True)
 
 
 def _read_template(folder: Path) -> str:
-    """Return the tokenizer's template: its own file (transformers ≥ 4.52), or a field of tokenizer_config.json."""
+    """Return the tokenizer's template, from its file (transformers ≥ 4.52) or from tokenizer_config.json."""
     path = folder / "chat_template.jinja"
     if path.is_file():
         return path.read_text(encoding="utf-8")
     template = _read_json(folder / "tokenizer_config.json").get("chat_template")
     if isinstance(template, list):
-        # Several named templates: the one called "default" is the plain chat.
+        # A list has named templates; the one for chats without tools is called "default".
         template = next((item.get("template") for item in template if item.get("name") == "default"), None)
     if isinstance(template, str) and template:
         return template
@@ -130,7 +130,7 @@ def _read_template(folder: Path) -> str:
 
 
 def _read_special_tokens(folder: Path) -> dict[str, str]:
-    """Return bos_token, eos_token and so on, as templates name them."""
+    """Return bos_token, eos_token and so on, under the names that templates use."""
     tokens: dict[str, str] = {}
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
         for key, value in _read_json(folder / name).items():

@@ -1,4 +1,4 @@
-"""What a dataset is made of: input files, the records in them, and the three splits."""
+"""The parts of a dataset: input files, their records, and the three splits."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tunewright_trainer.chat.conversation import Conversation
 class InputFile:
     """One file of records.
 
-    ``label`` names it in messages (``<source>/<path>``); ``version`` changes when its content does; ``read`` fetches
-    its bytes and may raise `StorageError`.
+    ``label`` is its name in messages (``<source>/<path>``). ``version`` changes with its content. ``read`` fetches its
+    bytes and may raise `StorageError`.
     """
 
     label: str
@@ -26,14 +26,14 @@ class InputFile:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
-    """A valid conversation as it will be trained on, with its number of tokens."""
+    """A valid conversation in the form that training reads, with its number of tokens."""
 
     conversation: Conversation
     tokens: int
 
 
 class Split(StrEnum):
-    """The three parts; the value is the file's stem."""
+    """The three parts of a dataset; the value is the file's name without its suffix."""
 
     TRAIN = "train"
     VALIDATION = "validation"

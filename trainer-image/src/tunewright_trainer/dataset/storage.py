@@ -1,4 +1,4 @@
-"""Prepared data in S3: three JSONL files and a manifest, below a folder named by everything that went into them."""
+"""Prepared data in S3: three JSONL files and a manifest, in a folder that is named after the digest of the inputs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tunewright_trainer.dataset.record import InputFile, Record, Split
 from tunewright_trainer.errors import Reason, TrainerError
 
 PREPARER_VERSION = 2
-"""Raised when the same inputs would give other files."""
+"""Increase it when a change of the code writes different files for the same inputs."""
 MANIFEST_NAME = "manifest.json"
 _MAX_MANIFEST_BYTES = 4 << 20
 
@@ -35,7 +35,7 @@ class DatasetManifest(Document):
 
 
 def digest_inputs(spec: RunSpec, files: Iterable[InputFile]) -> str:
-    """Return the digest over all that decides what is written: files, rules, tokenizer, limits, preparer version."""
+    """Return the digest of everything that affects the prepared data: files, rules, tokenizer, limits, version."""
     content = {
         "preparer": PREPARER_VERSION,
         "files": [[file.label, file.format, file.version] for file in files],
@@ -49,7 +49,7 @@ def digest_inputs(spec: RunSpec, files: Iterable[InputFile]) -> str:
 
 
 def dataset_uri(output: StorageURI, inputs_digest: str) -> StorageURI:
-    """Return where data of these inputs lies."""
+    """Return the folder for data that is prepared from these inputs."""
     return output.join("datasets", adapter_folder(inputs_digest))
 
 
@@ -61,18 +61,18 @@ def split_name(split: Split) -> str:
 def write_dataset(
     store: Store, uri: StorageURI, scratch: Path, splits: dict[Split, list[Record]], manifest: DatasetManifest
 ) -> DatasetManifest:
-    """Store the splits and then the manifest, and return the manifest that is in force.
+    """Store the splits and then the manifest, and return the manifest that is stored.
 
     Args:
-        store: takes the files.
+        store: where to store the files.
         uri: the folder, from `dataset_uri`.
         scratch: a local folder for the files.
         splits: the records.
-        manifest: complete but for ``files`` and the summary's content digest.
+        manifest: complete except for ``files`` and the summary's content digest.
 
     Raises:
-        StorageError: it may not be written.
-        TrainerError: another preparation of the same inputs stored other data there.
+        StorageError: a write failed.
+        TrainerError: the folder already contains different data for the same inputs.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     files: list[ContentFile] = []
@@ -91,7 +91,7 @@ def write_dataset(
     if existing is None or existing.summary.digest != digest:
         raise TrainerError(
             Reason.DATASET_CHANGED,
-            f"{uri} already holds other data under the same inputs; delete that folder and run the job again",
+            f"{uri} already contains different data for the same inputs; delete this folder and run the job again",
         )
     return existing
 
@@ -100,8 +100,8 @@ def find_manifest(store: Store, uri: StorageURI) -> DatasetManifest | None:
     """Return the manifest of complete prepared data, or None when there is none yet.
 
     Raises:
-        StorageError: the store did not say.
-        TrainerError: there is one, but it cannot be read or a file that it names is missing or of another size.
+        StorageError: the manifest could not be read.
+        TrainerError: the manifest is invalid, or a file that it lists is missing or has another size.
     """
     try:
         text = store.read(uri.join(MANIFEST_NAME), _MAX_MANIFEST_BYTES)
@@ -112,11 +112,11 @@ def find_manifest(store: Store, uri: StorageURI) -> DatasetManifest | None:
     try:
         manifest = DatasetManifest.from_json(text)
     except ContractError as error:
-        raise _changed(uri, f"its {MANIFEST_NAME} cannot be read ({error})") from error
+        raise _changed(uri, f"its {MANIFEST_NAME} is invalid ({error})") from error
     sizes = {item.uri: item.size for item in store.list(uri)}
     for file in manifest.files:
         if sizes.get(uri.join(file.path)) != file.size:
-            raise _changed(uri, f"{file.path} is missing or has another size than its manifest says")
+            raise _changed(uri, f"{file.path} is missing, or its size differs from the manifest")
     return manifest
 
 
@@ -125,21 +125,21 @@ def fetch_dataset(store: Store, uri: StorageURI, folder: Path) -> DatasetManifes
 
     Raises:
         StorageError: a file cannot be read.
-        TrainerError: there is no prepared data, or it is not what its manifest says.
+        TrainerError: there is no prepared data, or it does not match its manifest.
     """
     manifest = find_manifest(store, uri)
     if manifest is None:
         raise TrainerError(
-            Reason.DATASET_CHANGED, f"{uri} holds no prepared data any more; run the job again, which prepares it"
+            Reason.DATASET_CHANGED, f"{uri} no longer contains prepared data; run the job again to prepare it"
         )
     for file in manifest.files:
         if store.download(uri.join(file.path), folder / file.path) != file.sha256:
-            raise _changed(uri, f"{file.path} has another digest than its manifest says")
+            raise _changed(uri, f"the digest of {file.path} differs from the manifest")
     return manifest
 
 
 def format_record(conversation: Conversation) -> str:
-    """Return the line that stands for a conversation."""
+    """Return the JSON line of a conversation."""
     messages = [{"role": message.role, "content": message.content} for message in conversation]
     return json.dumps({"messages": messages}, ensure_ascii=False, separators=(",", ":"))
 
@@ -157,5 +157,5 @@ def _parse_line(line: str) -> Conversation:
 def _changed(uri: StorageURI, what: str) -> TrainerError:
     return TrainerError(
         Reason.DATASET_CHANGED,
-        f"prepared data at {uri} was changed: {what}; delete that folder and run the job again, which prepares it anew",
+        f"prepared data at {uri} was changed: {what}; delete this folder and run the job again to prepare it again",
     )

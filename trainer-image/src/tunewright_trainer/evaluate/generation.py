@@ -1,4 +1,4 @@
-"""Greedy answers in batches that fit: into the model's context, and into memory, whatever that takes."""
+"""Generate greedy answers in batches that fit into the model's context and into memory."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ log = structlog.get_logger(__name__)
 
 
 def room_for_answer(max_tokens: int, prompt: int, context: int | None) -> int:
-    """Return how many tokens an answer may have after so many of a prompt; a model refuses to go past its context."""
+    """Return the maximum length of an answer to a prompt of a given length: both must fit into the model's context."""
     return max_tokens if context is None else max(1, min(max_tokens, context - prompt))
 
 
 def count_batch(lengths: Sequence[int], size: int, max_tokens: int, context: int | None) -> int:
     """Return how many of the next prompts share a batch.
 
-    All of a batch are padded to its longest prompt and get that one's room for an answer. So a prompt without room
-    for a whole answer shares its batch only with those that have as little: it would cut the answers of others.
+    All prompts of a batch are padded to the longest one and get the same room for an answer. So a prompt without room
+    for a full answer shares a batch only with prompts of the same length: it would truncate the answers of others.
 
     Args:
-        lengths: of the prompts that are left, the longest first.
+        lengths: the lengths of the remaining prompts, the longest first.
         size: the most prompts of a batch.
         max_tokens: the most new tokens of an answer.
-        context: the most tokens that the model reads and writes, if it has a limit.
+        context: the most tokens of prompt and answer together, if the model has a limit.
     """
     longest, most = lengths[0], min(size, len(lengths))
     if room_for_answer(max_tokens, longest, context) == max_tokens:
@@ -46,19 +46,19 @@ def generate_greedily(
     max_tokens: int,
     count: Callable[[int], None],
 ) -> list[str]:
-    """Return greedy answers in the prompts' order; prompts of like length share a batch, padded on the left.
+    """Return greedy answers in the prompts' order; prompts of similar length share a batch, padded on the left.
 
-    A batch that is too large for memory is tried again at half its size: the training before it is paid for.
+    A batch that does not fit into memory is retried at half its size: a failure here would waste the whole training.
 
     Args:
         model: in inference mode.
-        tokenizer: decodes.
-        prompts: token ids, after which the model is to answer.
+        tokenizer: decodes the answers.
+        prompts: the token IDs of each prompt.
         max_tokens: the most new tokens of an answer.
         count: called with the number of new answers after each batch.
 
     Raises:
-        TrainerError: memory does not suffice for one prompt.
+        TrainerError: a single prompt does not fit into memory.
     """
     size = _BATCH_SIZE_CPU if next(model.parameters()).device.type == "cpu" else _BATCH_SIZE_GPU
     context = getattr(model.config, "max_position_embeddings", None)
@@ -84,9 +84,9 @@ def generate_greedily(
 
 
 def _generate_batch(model: Any, prompts: Sequence[list[int]], room: int) -> list[list[int]] | None:
-    """Return the new tokens after each prompt; None when memory does not suffice for so many at a time.
+    """Return the new tokens after each prompt, or None if the batch does not fit into memory.
 
-    None and no exception: a traceback would keep alive what filled the memory.
+    It raises no exception then, because a traceback would keep references to the tensors that filled the memory.
     """
     import torch  # noqa: PLC0415 - heavy
 
@@ -111,9 +111,9 @@ def _generate_batch(model: Any, prompts: Sequence[list[int]], room: int) -> list
         if len(prompts) == 1:
             raise TrainerError(
                 Reason.OUT_OF_MEMORY,
-                f"out of memory while answering one held-out record of {width} tokens with up to {room} new ones; "
-                "lower evaluation.maxTokens, leave out the longest records, use quantization NF4, or ask for an "
-                "accelerator with more memory",
+                f"out of memory while answering one held-out record of {width} tokens with up to {room} new tokens; "
+                "lower evaluation.maxTokens, remove the longest records, use quantization NF4, or use an accelerator "
+                "with more memory.",
             ) from error
         return None
     return answers
@@ -121,7 +121,7 @@ def _generate_batch(model: Any, prompts: Sequence[list[int]], room: int) -> list
 
 @contextlib.contextmanager
 def _greedy(model: Any) -> Iterator[None]:
-    """Clear the sampling settings that a model ships with: with greedy decoding they only cause warnings."""
+    """Clear the sampling settings of the model's files: with greedy decoding they only cause warnings."""
     settings = model.generation_config
     saved = {name: getattr(settings, name, None) for name in ("temperature", "top_p", "top_k")}
     for name in saved:

@@ -1,4 +1,4 @@
-"""The metrics of a job: check their settings, score answers by them, compare the scores with their minimums. Pure."""
+"""The metrics of a job: check their settings, score answers, and compare the scores with their minimums. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tunewright_trainer.errors import Reason, TrainerError
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answers:
-    """One held-out record with what the model said without and with the adapter."""
+    """One held-out record with the model's answers without and with the adapter."""
 
     record: Record
     base: str
@@ -26,7 +26,7 @@ def check_metrics(metrics: tuple[MetricSpec, ...]) -> None:
     """Build every scorer once.
 
     Raises:
-        TrainerError: a metric's settings are unusable.
+        TrainerError: a metric has invalid settings.
     """
     for metric in metrics:
         try:
@@ -54,9 +54,9 @@ def score_answers(metrics: Sequence[MetricSpec], answers: Sequence[Answers]) -> 
 
 
 def find_below_minimum(metrics: Sequence[MetricSpec], scores: Sequence[Score]) -> list[str]:
-    """Return a sentence for each score that is under its minimum. Pure."""
+    """Return a sentence for each score that is below its minimum. Pure."""
     return [
-        f"{score.type} is {score.tuned:.3f} on {score.samples} held-out records, under its minimum {metric.minimum} "
+        f"{score.type} is {score.tuned:.3f} on {score.samples} held-out records, below its minimum of {metric.minimum} "
         f"(base model: {score.base:.3f})"
         for metric, score in zip(metrics, scores, strict=True)
         if metric.minimum is not None and score.tuned < float(metric.minimum)
@@ -64,7 +64,7 @@ def find_below_minimum(metrics: Sequence[MetricSpec], scores: Sequence[Score]) -
 
 
 def sample_rows(answers: Iterable[Answers]) -> Iterable[dict[str, Any]]:
-    """Return a row for each record, for a person who wants to see what the adapter learnt."""
+    """Yield a row for each record, so that users can read both answers."""
     for answer in answers:
         yield {
             "record": answer.record.index,

@@ -13,7 +13,7 @@ from tunewright_trainer.evaluate.metrics import Answers
 
 
 def choose_held_out(conversations: Sequence[Conversation], maximum: int) -> list[Record]:
-    """Choose the records to score, by the same rule as the evaluator: the choice depends on content only."""
+    """Choose the records to score by the evaluator's rule: the choice depends only on the records' content."""
     records = [
         Record(
             index,
@@ -36,13 +36,13 @@ def answer_all(
 
     Args:
         model: a PEFT model in inference mode.
-        tokenizer: renders and encodes.
-        records: what to answer.
+        tokenizer: renders and encodes the records.
+        records: the records to answer.
         max_tokens: the most new tokens of an answer.
-        report: called with the number of answers so far, of twice the records.
+        report: called with the number of answers so far; in the end this is twice the number of records.
 
     Raises:
-        TrainerError: memory does not suffice for a single record.
+        TrainerError: a single record does not fit into memory.
     """
     prompts = [tokenizer.encode_prompt(_to_conversation(record)) for record in records]
     done = 0

@@ -1,4 +1,4 @@
-"""Exact duplicates: the same conversation word for word, wherever it stands."""
+"""Remove exact duplicates: records with the same conversation, in any file and at any line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tunewright_trainer.dataset.record import Record
 
 
 def deduplicate(records: Iterable[Record], mode: Literal["None", "Exact"]) -> tuple[list[Record], int]:
-    """Return the records without repetitions, the first of each kept, and how many were dropped."""
+    """Return the records without duplicates, of which the first one is kept, and the number of dropped records."""
     if mode == "None":
         return list(records), 0
     seen: set[bytes] = set()

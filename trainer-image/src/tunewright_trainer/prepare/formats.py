@@ -1,4 +1,4 @@
-"""Record formats: one function each from a decoded JSON object to a conversation."""
+"""Record formats: one function per format converts a decoded JSON object to a conversation."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _UNSUPPORTED_KEYS = ("tool_calls", "function_call", "tool_call_id")
 
 
 def detect_format(record: Mapping[str, Any]) -> DatasetFormat:
-    """Return the format that a file's first record has.
+    """Return the format of a file's first record.
 
     Raises:
-        RecordError: it has none that is known.
+        RecordError: its format is unknown.
     """
     if "messages" in record:
         return DatasetFormat.MESSAGES
@@ -43,7 +43,7 @@ def _parse_messages(record: Mapping[str, Any]) -> Conversation:
 
 
 def _parse_prompt_completion(record: Mapping[str, Any]) -> Conversation:
-    """Prompt and completion are text, or lists of messages (the conversational form that TRL reads)."""
+    """Parse prompt and completion: each is text, or a list of messages (the conversational form that TRL reads)."""
     missing = [name for name in ("prompt", "completion") if name not in record]
     if missing:
         raise RecordError(f'has no "{missing[0]}"')

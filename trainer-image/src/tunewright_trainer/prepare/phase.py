@@ -1,4 +1,4 @@
-"""The prepare phase: everything that can be wrong with a job's inputs is found here, before a GPU is held."""
+"""The prepare phase: check a job's inputs and store the prepared data, before a GPU is allocated."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ log = structlog.get_logger(__name__)
 
 
 def prepare(spec: RunSpec, store: Store, settings: Settings, board: ProgressBoard) -> PhaseResult:
-    """Validate, deduplicate, split and store the dataset; on finished work return the same result again.
+    """Validate, deduplicate, split and store the dataset; if that is already done, return the same result.
 
     Raises:
-        TrainerError, StorageError, StorageURIError: the job cannot be trained as it is.
+        TrainerError, StorageError, StorageURIError: the job cannot be trained with these inputs and settings.
     """
     board.update(phase=Phase.PREPARING)
     check_metrics(spec.evaluation.metrics)
@@ -48,13 +48,13 @@ def prepare(spec: RunSpec, store: Store, settings: Settings, board: ProgressBoar
     else:
         log.info("prepared_dataset_found", uri=str(uri))
     summary = manifest.summary
-    named = f", named in {summary.problems_uri}" if summary.problems_uri else ""
+    listed = f", listed in {summary.problems_uri}" if summary.problems_uri else ""
     return PhaseResult(
         outcome=Outcome.SUCCEEDED,
         reason=Reason.PREPARED,
         message=(
-            f"{summary.train} records to train on, {summary.validation} to validate, {summary.evaluation} held out; "
-            f"{summary.duplicates} duplicates and {summary.skipped} invalid records left out{named}"
+            f"{summary.train} training, {summary.validation} validation and {summary.evaluation} held-out records; "
+            f"skipped {summary.duplicates} duplicates and {summary.skipped} invalid records{listed}"
         ),
         dataset=summary,
     )
@@ -90,7 +90,7 @@ def _prepare_files(
     splits = split_records(unique, percents)
     check_splits(splits, percents, duplicates)
     summary = DatasetSummary(
-        digest=inputs_digest,  # replaced by the content's when that is written
+        digest=inputs_digest,  # write_dataset replaces it by the content's digest
         uri=str(uri),
         train=len(splits[Split.TRAIN]),
         validation=len(splits[Split.VALIDATION]),

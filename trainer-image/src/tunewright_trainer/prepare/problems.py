@@ -1,4 +1,4 @@
-"""Invalid records: the first few in messages, all of them in a file of the run's folder."""
+"""Report invalid records: the first few in messages, up to 10,000 in a file in the run's folder."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tunewright_trainer.run_folder import INVALID_RECORDS_NAME, write_lines
 
 SHOWN_PROBLEMS = 5
 KEPT_PROBLEMS = 10_000
-"""The longest list: whoever has more invalid records has one cause, and memory has a bound."""
+"""The length of the list. So many invalid records usually have one cause, and the limit bounds the memory use."""
 _SHOWN_BYTES = 140
-"""Of each problem in a message: five of them leave room in 1 KiB for the list's address and what to do."""
+"""The most bytes of a problem in a message: five of them leave room in 1 KiB for the list's address and the remedy."""
 _REASON_CHARACTERS = 500
 log = structlog.get_logger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Problem:
-    """An invalid record; ``reason`` may quote it."""
+    """An invalid record; ``reason`` may quote parts of it."""
 
     file: str
     line: int
@@ -37,28 +37,29 @@ class Problem:
 def build_problem(file: str, line: int, error: Exception) -> Problem:
     """Return the problem of a record.
 
-    The reason may quote the record, which can be long or hold half of a surrogate pair: it is cut and fit for UTF-8.
+    The reason may quote the record, which can be long or contain half of a surrogate pair. So it is truncated, and what
+    UTF-8 cannot encode is replaced.
     """
     reason = str(error).encode(errors="replace").decode()
     return Problem(file, line, reason if len(reason) <= _REASON_CHARACTERS else f"{reason[:_REASON_CHARACTERS]}…")
 
 
 def show_problems(problems: Sequence[Problem]) -> tuple[str, ...]:
-    """Return the first problems as messages have them: ``<file>:<line>: <reason>``, at most 143 bytes each."""
+    """Return the first problems for a message: ``<file>:<line>: <reason>``, at most 143 bytes each."""
     return tuple(_shorten(str(problem)) for problem in problems[:SHOWN_PROBLEMS])
 
 
 def list_problems(store: Store, run: StorageURI, problems: Sequence[Problem], count: int) -> str:
-    """Store the list of invalid records and return its address; empty when there is none or it cannot be stored.
+    """Store the list of invalid records and return its address; empty if there are none or the write failed.
 
-    One JSON object a line: file, line and reason; a last line ``{"more": N}`` when only the first are kept. Whether
-    the records are tolerated is what a job fails for, so that a list that cannot be stored is only logged.
+    Each line is a JSON object with file, line and reason. If there are more problems than the list has, its last line
+    is ``{"more": N}``. A failed write is only logged: it must not fail a job that tolerates its invalid records.
 
     Args:
-        store: takes the list.
+        store: where to store the list.
         run: the run's folder.
         problems: the first `KEPT_PROBLEMS`.
-        count: how many there are.
+        count: how many problems there are.
     """
     if not problems:
         return ""

@@ -1,4 +1,4 @@
-"""Read files into valid records, and keep account of those that are not."""
+"""Read records from files, and collect the invalid ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tunewright_trainer.prepare.validate import RecordError, check_conversation,
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ReadResult:
-    """Records in the order of files and lines; ``problems`` are the first `KEPT_PROBLEMS` of ``invalid`` ones."""
+    """Records in the order of files and lines; ``problems`` has the first `KEPT_PROBLEMS` of the ``invalid`` ones."""
 
     records: tuple[Record, ...]
     problems: tuple[Problem, ...]
@@ -36,8 +36,8 @@ def read_records(files: Iterable[InputFile], system_prompt: str, measure: Callab
     """Read, parse and validate all records.
 
     Args:
-        files: read one after the other.
-        system_prompt: put before each conversation that has no system message of its own.
+        files: the input files, read one after the other.
+        system_prompt: added to each conversation that has no system message.
         measure: conversation → tokens; raises `RecordError` for one that is too long.
 
     Raises:
@@ -66,18 +66,18 @@ def judge_problems(
 
     Args:
         result: what was read.
-        on_invalid: whether any is tolerated.
-        max_invalid_percent: how many are.
-        list_uri: where all are named, for the message; empty: nowhere.
+        on_invalid: ``Fail`` tolerates no invalid record.
+        max_invalid_percent: how many of the records ``Skip`` tolerates.
+        list_uri: the address of the list of all invalid records, for the message; empty: there is no list.
 
     Raises:
-        TrainerError: there is no record at all, or more invalid ones than tolerated.
+        TrainerError: there are no records at all, or more invalid ones than tolerated.
     """
     invalid, total = result.invalid, result.invalid + len(result.records)
     if total == 0:
         where = ", ".join(result.files[:SHOWN_PROBLEMS])
         raise TrainerError(
-            Reason.DATASET_EMPTY, f"no record in {where}; write one JSON record per line into the dataset's files"
+            Reason.DATASET_EMPTY, f"no records in {where}; write one JSON record per line into the dataset's files"
         )
     if invalid == 0:
         return
@@ -88,8 +88,8 @@ def judge_problems(
     else:
         return
     shown = "; ".join(show_problems(result.problems))
-    # Before the first ones, which may fill a message that is cut.
-    listed = f"; all are named in {list_uri}" if list_uri else ""
+    # Before the records, which may fill a truncated message.
+    listed = f"; all are listed in {list_uri}" if list_uri else ""
     more = f"; and {invalid - SHOWN_PROBLEMS} more" if invalid > SHOWN_PROBLEMS else ""
     raise TrainerError(
         Reason.INVALID_RECORDS,
@@ -98,7 +98,7 @@ def judge_problems(
 
 
 def add_system_prompt(conversation: Conversation, system_prompt: str) -> Conversation:
-    """Return the conversation with a system message: its own, else the given one unless that is empty."""
+    """Return the conversation with the system prompt, unless it has a system message or the prompt is empty."""
     if not system_prompt or conversation[0].role == "system":
         return conversation
     return (ChatMessage("system", system_prompt), *conversation)

@@ -1,4 +1,4 @@
-"""Where records come from: files of a mounted ConfigMap, an object or all objects below a prefix in S3."""
+"""List a job's input files: keys of a mounted ConfigMap, an S3 object, or all objects below an S3 prefix."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SUFFIX = ".jsonl"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Line:
-    """A raw line: ``number`` counts from 1, ``content`` is without the line feed."""
+    """A raw line: ``number`` counts from 1, ``content`` has no line feed."""
 
     number: int
     content: bytes
@@ -28,7 +28,7 @@ def list_files(sources: tuple[DatasetSource, ...], store: Store, sources_root: P
     """List the files of all sources, in the order of the sources and then by name.
 
     Raises:
-        TrainerError: a source holds no file of records.
+        TrainerError: a source has no file with records.
         StorageError: a bucket cannot be listed.
     """
     files: list[InputFile] = []
@@ -41,7 +41,7 @@ def list_files(sources: tuple[DatasetSource, ...], store: Store, sources_root: P
 
 
 def split_lines(data: bytes) -> Iterator[Line]:
-    """Yield the lines that are not blank; a UTF-8 byte order mark at the very beginning is dropped."""
+    """Yield the lines that are not blank, without a UTF-8 byte order mark at the start of the file."""
     for number, content in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         if content.strip():
             yield Line(number, content)
@@ -52,7 +52,7 @@ def _list_objects(source: DatasetSource, uri: StorageURI, store: Store) -> Itera
     if not objects:
         raise TrainerError(
             Reason.DATASET_NOT_FOUND,
-            f"source {source.name}: there is nothing at {uri}; check the URI and upload the dataset",
+            f"source {source.name}: no objects at {uri}; check the URI, or upload the dataset",
         )
     chosen = [item for item in objects if item.uri.key.endswith(SUFFIX)]
     if not chosen:
@@ -67,7 +67,7 @@ def _object_reader(store: Store, uri: StorageURI) -> Callable[[], bytes]:
 
 
 def _list_config_map(source: DatasetSource, folder: Path) -> Iterator[InputFile]:
-    # A mounted ConfigMap holds its keys as links beside hidden folders of the kubelet's own.
+    # In a mounted ConfigMap, the kubelet adds hidden folders; the keys are links into them.
     paths = sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
     if not paths:
         raise TrainerError(

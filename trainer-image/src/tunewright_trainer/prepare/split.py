@@ -1,9 +1,9 @@
-"""Assign each record to a split by what it asks.
+"""Assign each record to a split by its opening question.
 
-The hash of the opening question decides, so that adding records moves none, and the same question with two answers, or
-a dialogue and its beginning, is never both trained on and asked in the examination. A system prompt plays no part: it
-is the same for all, and another one must not move records out of a held-out set that rollouts compare on. The share of
-a split is thus a chance of each record rather than an exact count.
+The hash of the opening question decides. So new records do not move others to another split. The same question with
+two answers, or a dialogue and its beginning, is never both trained on and held out. The system prompt is not hashed: it
+is the same for all records, and a new one must not move records out of a held-out set on which rollouts compare. The
+percentage of a split is therefore a probability for each record, not an exact count.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from tunewright_trainer.errors import Reason, TrainerError
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SplitPercents:
-    """Shares in percent; the rest is trained on."""
+    """The percentages of two splits; the rest is the training split."""
 
     validation: int
     evaluation: int
 
 
 def choose_split(conversation: Conversation, percents: SplitPercents) -> Split:
-    """Return the split of a conversation: from the bottom of [0, 100) evaluation, then validation, then train.
+    """Return the split of a conversation: the lowest part of [0, 100) is evaluation, the next validation, then train.
 
-    Evaluation is first so that changing the validation share moves no record into or out of the held-out set.
+    Evaluation comes first, so that another validation percentage moves no record into or out of the held-out set.
     """
     fraction = int.from_bytes(hash_conversation(opening_question(conversation))[:8], "big") / 2**64 * 100
     if fraction < percents.evaluation:
@@ -38,7 +38,7 @@ def choose_split(conversation: Conversation, percents: SplitPercents) -> Split:
 
 
 def opening_question(conversation: Conversation) -> Conversation:
-    """Return what was said before the first answer, without the system prompt."""
+    """Return the messages before the first answer, without the system prompt."""
     opening: list[ChatMessage] = []
     for message in conversation:
         if message.role == "assistant" and opening:
@@ -57,7 +57,7 @@ def split_records(records: Iterable[Record], percents: SplitPercents) -> dict[Sp
 
 
 def check_splits(splits: dict[Split, list[Record]], percents: SplitPercents, duplicates: int) -> None:
-    """Check that each split that was asked for got a record.
+    """Check that each split that the job asks for has a record.
 
     Raises:
         TrainerError: one is empty.
@@ -77,6 +77,6 @@ def check_splits(splits: dict[Split, list[Record]], percents: SplitPercents, dup
     }
     raise TrainerError(
         Reason.TOO_FEW_RECORDS,
-        f"{unique} unique records{dropped} leave nothing for {' and '.join(empty)} ({counts}); add records, or "
-        f"{' and '.join(settings[split] for split in empty)}",
+        f"no records for {' and '.join(empty)}: {unique} unique records{dropped} were split into {counts}; "
+        f"add records, or {' and '.join(settings[split] for split in empty)}",
     )

@@ -1,4 +1,4 @@
-"""What makes a record usable; each rule's message is what a person reads beside file and line."""
+"""The rules for valid records; users read a rule's message after the record's file and line."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tunewright_trainer.chat.template import ChatTemplateError
 
 
 class RecordError(ValueError):
-    """A record is unusable; the message is its reason, without file and line."""
+    """A record is invalid; the message is the reason, without file and line."""
 
 
 def decode_line(content: bytes) -> dict[str, Any]:
     """Return the JSON object of a line.
 
     Raises:
-        RecordError: it is not UTF-8, not JSON, or no object.
+        RecordError: it is not UTF-8, not JSON, or not an object.
     """
     try:
         text = content.decode("utf-8")
@@ -42,44 +42,44 @@ def check_conversation(conversation: Conversation) -> None:
     """Check roles and contents.
 
     Raises:
-        RecordError: nobody could learn from it.
+        RecordError: the conversation cannot be used for training.
     """
     if not conversation:
         raise RecordError("has no messages")
     for index, message in enumerate(conversation):
         if message.role == "system" and index > 0:
-            raise RecordError(f"message {index + 1} is a system message; only the first may be")
+            raise RecordError(f"message {index + 1} is a system message; only the first message can be one")
         if not message.content.strip():
             raise RecordError(f"message {index + 1} ({message.role}) is empty")
         try:
             message.content.encode("utf-8")
         except UnicodeEncodeError as error:
-            raise RecordError(f"message {index + 1} ({message.role}) holds half of a surrogate pair") from error
+            raise RecordError(f"message {index + 1} ({message.role}) contains half of a surrogate pair") from error
     roles = [message.role for message in conversation if message.role != "system"]
     if "assistant" not in roles:
-        raise RecordError("has no assistant turn to learn from")
+        raise RecordError("has no assistant message to learn from")
     if roles[0] != "user":
-        raise RecordError("the assistant speaks before any user message")
+        raise RecordError("has an assistant message before the first user message")
     if roles[-1] != "assistant":
-        raise RecordError("ends with a user message; the last turn must be the assistant's")
+        raise RecordError("ends with a user message; the last message must be the assistant's")
 
 
 def check_length(conversation: Conversation, count: Callable[[Conversation], int], limit: int, setting: str) -> int:
     """Return the number of tokens of a conversation.
 
     Args:
-        conversation: with the system prompt that it will be trained with.
+        conversation: with its system prompt.
         count: conversation → tokens.
-        limit: the most tokens that training reads.
+        limit: the most tokens of a record.
         setting: where the limit is set, for the message.
 
     Raises:
-        RecordError: it is over the limit, or the chat template refuses it.
+        RecordError: it is over the limit, or the chat template rejects it.
     """
     try:
         tokens = count(conversation)
     except ChatTemplateError as error:
-        raise RecordError(f"the chat template refuses it: {error}") from error
+        raise RecordError(f"the chat template rejects it: {error}") from error
     if tokens > limit:
-        raise RecordError(f"{tokens} tokens are over the limit of {limit} ({setting})")
+        raise RecordError(f"has {tokens} tokens, more than the limit of {limit} ({setting})")
     return tokens

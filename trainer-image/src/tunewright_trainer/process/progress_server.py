@@ -1,4 +1,4 @@
-"""Serve how far this pod is: the operator pulls, pods call nobody."""
+"""Serve this pod's progress over HTTP: the operator polls it, and pods never call the operator."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from tunewright_trainer.times import format_now
 
 
 class ProgressBoard:
-    """The latest `Progress`; written by the working thread, read by the server's."""
+    """The latest `Progress`: the main thread writes it, the server's threads read it."""
 
     def __init__(self, attempt: int = 1) -> None:
         self._lock = threading.Lock()
         self._progress = Progress(phase=Phase.STARTING, attempt=attempt, updated_at=format_now())
 
     def update(self, **changes: Any) -> None:
-        """Change the named fields of `Progress` and its time."""
+        """Change the named fields of `Progress`, and set its time."""
         with self._lock:
             self._progress = self._progress.updated(**changes, updated_at=format_now())
 
     def snapshot(self) -> Progress:
-        """Return the present state."""
+        """Return the current progress."""
         with self._lock:
             return self._progress
 
 
 class ProgressServer:
-    """``GET /progress`` and ``GET /healthz`` on a thread of their own, while the block runs."""
+    """Serve ``GET /progress`` and ``GET /healthz`` in a separate thread while the block runs."""
 
     def __init__(self, board: ProgressBoard, port: int) -> None:
         self._server = ThreadingHTTPServer(("", port), _build_handler(board))
@@ -41,7 +41,7 @@ class ProgressServer:
 
     @property
     def port(self) -> int:
-        """The port in use (another than asked for when that was 0)."""
+        """The port in use; the system chooses it if the requested port is 0."""
         return self._server.server_port
 
     def __enter__(self) -> Self:
@@ -66,11 +66,11 @@ def _build_handler(board: ProgressBoard) -> type[BaseHTTPRequestHandler]:
             elif self.path == "/healthz":
                 self._answer(200, json.dumps({"status": "ok"}))
             else:
-                self._answer(404, json.dumps({"error": f"nothing at this path; see {PROGRESS_PATH}"}))
+                self._answer(404, json.dumps({"error": f"unknown path; use {PROGRESS_PATH}"}))
 
         def _answer(self, status: int, body: str) -> None:
             data = body.encode()
-            # Whoever asked may not have waited: it asks again, and the training log is no place for that.
+            # The client may have closed the connection. It polls again, so the training log needs no line about it.
             with contextlib.suppress(ConnectionError):
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
@@ -79,6 +79,6 @@ def _build_handler(board: ProgressBoard) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(data)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is inherited
-            """Say nothing: one line per poll would drown the training log."""
+            """Log nothing: one line per poll would flood the training log."""
 
     return Handler

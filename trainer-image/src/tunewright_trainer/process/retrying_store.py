@@ -1,4 +1,4 @@
-"""An object store that is away for two minutes must not cost a job its GPU hours."""
+"""Retry calls to an unreachable object store, so that a short outage does not cost a job its GPU hours."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class RetryingStore(Store):
         """Wrap a store.
 
         Args:
-            store: does the work.
+            store: the store to call.
             seconds: how long a call is repeated.
-            wait: takes seconds and returns whether the process was asked to stop, which ends the repetition.
-            clock: seconds of a monotonic clock.
+            wait: waits for some seconds and returns whether the process was asked to stop, which ends the retries.
+            clock: returns the seconds of a monotonic clock.
         """
         self._store = store
         self._seconds = seconds
@@ -67,8 +67,8 @@ class RetryingStore(Store):
     def write(self, uri: StorageURI, data: bytes, *, if_absent: bool = False) -> bool:
         """See `Store.write`.
 
-        A conditional write whose answer was lost finds its own object when repeated and returns False: callers
-        compare what is there.
+        If the answer to a conditional write is lost, the retry finds the object that was written and returns False. So
+        callers compare the stored content with theirs.
         """
         return self._retried(lambda: self._store.write(uri, data, if_absent=if_absent))
 

@@ -1,4 +1,4 @@
-"""Where a phase finds its inputs; every path can be moved, so that a phase also runs outside a pod."""
+"""Paths and other settings of a phase; each can be changed, so that a phase also runs outside a pod."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from tunewright_contracts.progress import PROGRESS_PORT
 class Settings:
     """Paths, port and identity of one process.
 
-    ``patience_seconds`` is how long an unreachable object store is waited for before the phase gives up; None: as
-    long as suits the phase.
+    ``patience_seconds`` is how long the phase retries while the object store is unreachable; None: the phase's default.
     """
 
     run_spec: Path
@@ -31,15 +30,15 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
-        """Read TUNEWRIGHT_* and POD_UID; each has the value that pods use as its default."""
+        """Read TUNEWRIGHT_* and POD_UID; the defaults are the values for pods."""
         patience = environment.get("TUNEWRIGHT_STORAGE_PATIENCE_SECONDS")
         return cls(
             run_spec=Path(environment.get("TUNEWRIGHT_RUN_SPEC", RUN_SPEC_PATH)),
             termination_log=Path(environment.get("TUNEWRIGHT_TERMINATION_LOG", "/dev/termination-log")),
             sources_root=Path(environment.get("TUNEWRIGHT_SOURCES_ROOT", SOURCES_ROOT)),
-            work=Path(environment.get("TUNEWRIGHT_WORK", "/tmp/tunewright")),  # noqa: S108 - an emptyDir of the pod's own
+            work=Path(environment.get("TUNEWRIGHT_WORK", "/tmp/tunewright")),  # noqa: S108 - an emptyDir of the pod
             progress_port=int(environment.get("TUNEWRIGHT_PROGRESS_PORT", str(PROGRESS_PORT))),
-            # Outside a pod each process stands for a pod of its own.
+            # Outside a pod, each process counts as a pod.
             pod_uid=environment.get("POD_UID") or str(uuid.uuid4()),
             patience_seconds=float(patience) if patience else None,
         )

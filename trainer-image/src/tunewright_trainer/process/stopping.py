@@ -1,7 +1,7 @@
-"""SIGTERM: where work may be dropped it is dropped at once, where it may not the request waits.
+"""Handle SIGTERM: interrupt work that can be repeated, and end training with a checkpoint.
 
-Kubernetes sends SIGTERM when a job is suspended, preempted or over its deadline. Fetching and scoring may be broken
-off anywhere, since they are done again; training ends after the running step, with a checkpoint.
+Kubernetes sends SIGTERM when a job is suspended, preempted or past its deadline. Fetching and scoring can be
+interrupted anywhere, because the next attempt repeats them. Training ends after the current step, with a checkpoint.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from types import FrameType
 
 
 class StopRequestedError(BaseException):
-    """SIGTERM arrived where work may be dropped.
+    """SIGTERM arrived during work that can be interrupted.
 
-    Like KeyboardInterrupt no `Exception`: the ``except Exception`` of a library must not swallow it.
+    Like KeyboardInterrupt, it is not an `Exception`: an ``except Exception`` in a library must not catch it.
     """
 
 
 class Stopper:
-    """Knows whether this process was asked to stop."""
+    """Record whether this process was asked to stop."""
 
     def __init__(self) -> None:
         self._requested = threading.Event()
@@ -41,15 +41,15 @@ class Stopper:
         self._requested.set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait so long, or less when a stop is requested; return whether it is."""
+        """Wait for some seconds, or until a stop is requested; return whether it is."""
         return self._requested.wait(seconds)
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Let SIGTERM break off this block.
+        """Let SIGTERM interrupt this block.
 
         Raises:
-            StopRequestedError: from wherever the main thread is, or at the start when the request came earlier.
+            StopRequestedError: anywhere in the main thread, or at the start of the block if SIGTERM arrived earlier.
         """
         self._interruptible = True
         try:
@@ -62,6 +62,6 @@ class Stopper:
     def _handle(self, _signal: int, _frame: FrameType | None) -> None:
         self.request()
         if self._interruptible:
-            # Once is enough: a second SIGTERM must not break the report of the first.
+            # Raise once only: a second SIGTERM must not interrupt the report about the first.
             self._interruptible = False
             raise StopRequestedError

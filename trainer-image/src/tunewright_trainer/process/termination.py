@@ -1,4 +1,4 @@
-"""How a phase ends: every way becomes a `PhaseResult` that a person can act on."""
+"""How a phase ends: every outcome becomes a `PhaseResult` that users can act on."""
 
 from __future__ import annotations
 
@@ -17,44 +17,44 @@ from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.process.stopping import StopRequestedError
 
 log = structlog.get_logger(__name__)
-_LAST_WORDS_BYTES = 1024
+_MAX_ERROR_BYTES = 1024
 _EXIT_CODES = {Outcome.SUCCEEDED: 0, Outcome.SUSPENDED: 0, Outcome.FAILED: 1, Outcome.RETRYABLE: 1}
 
 
 def explain_failure(error: BaseException) -> PhaseResult:
-    """Return the result that stands for an exception. Pure."""
+    """Return the result for an exception. Pure."""
     outcome = Outcome.FAILED
     reason: str
     match error:
         case StopRequestedError():
             outcome, reason = Outcome.SUSPENDED, Reason.SUSPENDED
-            message = "stopped by SIGTERM outside of training; nothing is lost, the next attempt continues"
+            message = "stopped by SIGTERM outside of training; no training step is lost, and the next attempt continues"
         case TrainerError() | StorageError():
             outcome = Outcome.RETRYABLE if error.retryable else Outcome.FAILED
             reason, message = error.reason, str(error)
         case StorageURIError():
             reason, message = StorageReason.INVALID_URI, str(error)
         case ContractError():
-            reason, message = Reason.INVALID_RUN_SPEC, f"{error}; use a trainer image of the operator's own version"
+            reason, message = Reason.INVALID_RUN_SPEC, f"{error}; use the trainer image of the operator's release"
         case MemoryError():
             outcome, reason = Outcome.RETRYABLE, Reason.OUT_OF_MEMORY
-            message = "the pod's memory did not suffice; raise resources.limits.memory"
+            message = "the pod ran out of memory; raise resources.limits.memory."
         case _ if is_out_of_memory(error):
-            # Training and answering explain their own: this is a model that does not even load.
+            # Training and answering raise errors of their own: here the model could not even be loaded.
             outcome, reason = Outcome.RETRYABLE, Reason.OUT_OF_MEMORY
             message = (
-                "memory did not suffice before or between training and answering; use quantization NF4, or ask for a "
-                f"pod or an accelerator with more memory; last words: {_last_words(error)}"
+                "out of memory outside of training and answering, for example while loading the model; use "
+                f"quantization NF4, or a pod or an accelerator with more memory. The error: {_describe_error(error)}."
             )
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             outcome, reason = Outcome.RETRYABLE, Reason.DISK_FULL
             message = (
                 f"no space left on the pod's volume for {error.filename or 'its files'}; raise the limit of "
-                "ephemeral-storage, the base model and two checkpoints must fit"
+                "ephemeral-storage: it must hold the base model and two checkpoints"
             )
         case _:
             outcome, reason = Outcome.RETRYABLE, Reason.INTERNAL_ERROR
-            message = f"unexpected failure, tried again as spec.retry allows; last words: {_last_words(error)}"
+            message = f"unexpected error, retried as spec.retry allows; the error: {_describe_error(error)}"
     return PhaseResult(outcome=outcome, reason=reason, message=message)
 
 
@@ -69,15 +69,15 @@ def end_phase(result: PhaseResult, termination_log: Path) -> int:
     return _EXIT_CODES[result.outcome]
 
 
-def _last_words(error: BaseException) -> str:
-    """Return type, message and innermost frames, at most 1 KiB: the end of a traceback is what helps."""
+def _describe_error(error: BaseException) -> str:
+    """Return type, message and innermost frames of an error, at most 1 KiB."""
     frames = [
         f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}"
         for frame in traceback.extract_tb(error.__traceback__)[-4:]
     ]
     text = f"{type(error).__name__}: {str(error).strip() or 'no message'} (at {' < '.join(reversed(frames)) or '?'})"
     encoded = text.encode()
-    if len(encoded) <= _LAST_WORDS_BYTES:
+    if len(encoded) <= _MAX_ERROR_BYTES:
         return text
-    half = _LAST_WORDS_BYTES // 2 - 8
+    half = _MAX_ERROR_BYTES // 2 - 8
     return f"{encoded[:half].decode(errors='ignore')} … {encoded[-half:].decode(errors='ignore')}"

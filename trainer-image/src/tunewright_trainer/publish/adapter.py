@@ -1,4 +1,4 @@
-"""Publish an adapter: content named by its digest, the model card, and the manifest last."""
+"""Publish an adapter under its content's digest: the files, the model card, and the manifest last."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ log = structlog.get_logger(__name__)
 
 
 def publish(store: Store, trained: Path, scratch: Path, provenance: Provenance) -> AdapterSummary:
-    """Store an adapter so that it is either whole or not there.
+    """Store an adapter; the manifest is written last, so that an incomplete adapter has none.
 
     Args:
-        store: takes the files.
+        store: where to store the files.
         trained: PEFT's folder with weights and configuration.
-        scratch: a local folder for the files as they are published.
+        scratch: a local folder for the files that are published.
         provenance: for manifest and card.
 
     Returns:
-        the summary; the same one when the same content was published before.
+        the summary; the same one if the same content was published before.
 
     Raises:
-        TrainerError: the weights hold NaN or infinities.
-        StorageError: it may not be written, or something else lies under this digest.
+        TrainerError: the weights contain NaN or infinities.
+        StorageError: a write failed, or the folder contains another adapter.
     """
     files = assemble_content(trained, scratch, provenance.spec)
     digest = compute_adapter_digest({file.path: file.sha256 for file in files})
@@ -56,22 +56,22 @@ def publish(store: Store, trained: Path, scratch: Path, provenance: Provenance) 
         store.upload(scratch / file.path, uri.join(file.path))
     store.write(uri.join(MODEL_CARD_NAME), render_model_card(manifest, provenance.dataset).encode(), if_absent=True)
     if not store.write(uri.join(MANIFEST_NAME), manifest.to_json().encode(), if_absent=True):
-        # Published before, by an earlier attempt or by the lost answer of this one.
+        # Published before: by an earlier attempt, or by this write, whose first answer was lost.
         published = read_manifest(store, uri)
         if published.digest != digest:
             raise StorageError(
                 StorageReason.DIGEST_MISMATCH,
-                f"{uri} already holds an adapter with digest {published.digest}; delete that folder",
+                f"{uri} already contains an adapter with the digest {published.digest}; delete this folder",
             )
         log.info("published_adapter_found", uri=str(uri))
     return summarise(manifest, uri)
 
 
 def verify_published(store: Store, summary: AdapterSummary) -> bool:
-    """Return whether a published adapter is still whole: its manifest reads, and each file has its size.
+    """Return whether a published adapter is still complete: a valid manifest, and each file of the listed size.
 
     Raises:
-        StorageError: the store did not say.
+        StorageError: the store could not be read.
     """
     uri = StorageURI.parse(summary.uri)
     try:
@@ -89,7 +89,7 @@ def assemble_content(trained: Path, scratch: Path, spec: RunSpec) -> tuple[Conte
     """Write the adapter's content files into ``scratch`` and return them, sorted by path.
 
     Raises:
-        TrainerError: the weights hold NaN or infinities.
+        TrainerError: the weights contain NaN or infinities.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     check_finite(trained / WEIGHTS_NAME)
@@ -97,7 +97,7 @@ def assemble_content(trained: Path, scratch: Path, spec: RunSpec) -> tuple[Conte
     config = json.loads((trained / CONFIG_NAME).read_text(encoding="utf-8"))
     (scratch / CONFIG_NAME).write_text(canonical_adapter_config(config, spec.base_model.name), encoding="utf-8")
     if spec.base_model.chat_template:
-        # Another template than the base model's own files have: whoever serves the adapter needs it too.
+        # It differs from the template in the base model's files, so servers need it with the adapter.
         (scratch / TEMPLATE_NAME).write_text(spec.base_model.chat_template, encoding="utf-8")
     return tuple(
         ContentFile(path=path.name, sha256=digest_file(path), size=path.stat().st_size)
@@ -106,10 +106,10 @@ def assemble_content(trained: Path, scratch: Path, spec: RunSpec) -> tuple[Conte
 
 
 def canonical_adapter_config(config: dict[str, Any], base_model: str) -> str:
-    """Return PEFT's configuration as the same text for the same adapter.
+    """Return PEFT's configuration in a form that depends only on the adapter.
 
-    The base model is named rather than located, and sets, which Python orders differently in each process, are
-    sorted.
+    It contains the base model's name instead of its local path. Sets are sorted, because Python orders them differently
+    in each process.
     """
     content = {key: sorted(value) if _is_set_like(key, value) else value for key, value in config.items()}
     content |= {"base_model_name_or_path": base_model, "revision": None, "inference_mode": True}
@@ -117,11 +117,11 @@ def canonical_adapter_config(config: dict[str, Any], base_model: str) -> str:
 
 
 def check_finite(weights: Path) -> None:
-    """Check that no weight is NaN or infinite: vLLM would load it without a word and answer with nothing.
+    """Check that no weight is NaN or infinite: vLLM would load such weights without an error and answer with no text.
 
     Raises:
-        TrainerError: one is.
-        SafetensorsError: the file is not whole safetensors.
+        TrainerError: a weight is NaN or infinite.
+        SafetensorsError: the file is not a complete safetensors file.
     """
     name = find_non_finite(weights, read_tensors(weights))
     if name is not None:

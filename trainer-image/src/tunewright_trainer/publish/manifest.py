@@ -1,4 +1,4 @@
-"""The manifest of an adapter: its files, what it was trained from and how, and how good it is."""
+"""The manifest of an adapter: its files, its base model and data, its training, and its scores."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PACKAGES = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where an adapter comes from: everything that its manifest and card say beside its content."""
+    """Where an adapter comes from: everything in its manifest and card besides its content."""
 
     spec: RunSpec
     config: TrainingConfig
@@ -62,7 +62,7 @@ def build_manifest(digest: str, files: tuple[ContentFile, ...], provenance: Prov
 
 
 def evaluation_uri(dataset: DatasetSummary) -> str:
-    """Return where the held-out records are; empty when none were held out."""
+    """Return the address of the held-out records; empty if there are none."""
     return str(StorageURI.parse(dataset.uri).join(split_name(Split.EVALUATION))) if dataset.evaluation else ""
 
 

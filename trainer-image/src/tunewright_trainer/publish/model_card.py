@@ -13,7 +13,7 @@ _TEMPLATE_NAME = "model_card.md.jinja"
 
 
 def render_model_card(manifest: AdapterManifest, dataset: DatasetSummary) -> str:
-    """Return the README.md: what the adapter is, how good, from what."""
+    """Return the README.md: the adapter, its scores, its data and its training."""
     source = importlib.resources.files(__package__).joinpath(_TEMPLATE_NAME).read_text(encoding="utf-8")
     # Markdown, not HTML: there is nothing to escape.
     environment = jinja2.Environment(  # noqa: S701

@@ -1,4 +1,4 @@
-"""What happens between steps: progress, checkpoints, and the end when SIGTERM or NaN says so. Heavy to import."""
+"""The work between training steps: report progress, store checkpoints, stop on SIGTERM or NaN. Heavy to import."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tunewright_trainer.train.pace import Pace
 
 
 class ValidationStoppedError(Exception):
-    """SIGTERM arrived during a validation, which may outlast the pod's grace period."""
+    """SIGTERM arrived during a validation, which may take longer than the pod's grace period."""
 
 
 # transformers is not installed where types are checked, hence the ignore.
 class RunCallback(TrainerCallback):  # type: ignore[misc]
-    """Report, store and stop. ``metrics`` collects what is logged, ``diverged_at`` is the step of a NaN loss."""
+    """Report, store and stop. ``metrics`` collects the logged values, ``diverged_at`` is the step of a NaN loss."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         self._pace.record(state.global_step, self._collator.tokens, time.monotonic())
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Report progress; stop with a checkpoint when asked to."""
+        """Report progress; stop with a checkpoint if the process was asked to stop."""
         self._tokens = self._collator.tokens
         self._pace.record(state.global_step, self._tokens, time.monotonic())
         self._board.update(
@@ -67,25 +67,25 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
             control.should_save = True
 
     def on_step_begin(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
-        """Take validation and checkpoints, which lie between two steps, out of the speed."""
+        """Exclude validation and checkpoints, which run between two steps, from the speed."""
         if self._pause_began:
             self._pace.skip(time.monotonic() - self._pause_began)
 
     def on_evaluate(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
-        """Take the validation's tokens, which the same collator counted, out of the speed as its time is."""
+        """Exclude the validation's tokens, which the same collator counts, from the speed."""
         self._collator.tokens = self._tokens
 
     def on_prediction_step(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
-        """Break off a validation when asked to stop.
+        """Interrupt a validation if the process was asked to stop.
 
         Raises:
-            ValidationStoppedError: to whoever called ``evaluate``.
+            ValidationStoppedError: to the caller of ``evaluate``.
         """
         if self._stopper.requested:
             raise ValidationStoppedError
 
     def on_log(self, _args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        """Show losses; a loss that is no number ends training."""
+        """Report losses; a loss that is NaN or infinite ends training."""
         logs = logs or {}
         self.metrics.append({"step": state.global_step, **logs})
         if "loss" in logs:
@@ -98,7 +98,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
             control.should_training_stop = True
 
     def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
-        """Store what the trainer wrote, and keep only the newest two on the pod's disk."""
+        """Store the checkpoint that the trainer wrote, and keep only the newest two on the pod's disk."""
         if self.diverged_at is not None:
             return
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
@@ -106,7 +106,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
             delete_local(folder)
             return
         self._saved.append(folder)
-        # All but the newest are uploaded now, or given up: one is on its way at a time.
+        # Only one upload runs at a time, so the older ones are uploaded or have failed.
         for old in self._saved[:-2]:
             delete_local(old)
         del self._saved[:-2]
@@ -116,5 +116,5 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
 
 
 def _finite(value: float) -> float | None:
-    """Return the value, or None for NaN and infinities, which JSON does not know."""
+    """Return the value, or None for NaN and infinities, which JSON cannot represent."""
     return value if math.isfinite(value) else None

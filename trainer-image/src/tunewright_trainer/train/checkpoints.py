@@ -1,7 +1,8 @@
-"""Checkpoints in S3: written by one pod under its own prefix, read by whichever attempt comes next.
+"""Checkpoints in S3: each pod writes its own, and the next attempt reads the newest.
 
-Layout: ``<run>/checkpoints/<attempt>-<podUID8>/step-NNNNNN/`` with the files and then ``COMPLETE``, which lists their
-digests. A prefix belongs to one pod, so that a pod on a cut-off node cannot spoil its replacement's.
+Layout: ``<run>/checkpoints/<attempt>-<podUID8>/step-NNNNNN/`` contains the files and ``COMPLETE``, which is written
+last and lists their digests. Each prefix belongs to one pod, so that a pod on a disconnected node cannot damage the
+checkpoints of its replacement.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tunewright_storage.store import Store
 
 COMPLETE_NAME = "COMPLETE"
 FILE_NAMES = (CONFIG_NAME, WEIGHTS_NAME, "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
-"""What resuming needs; tokenizer, model card and pickled arguments are made anew."""
+"""The files that resuming needs; tokenizer, model card and pickled arguments are created again."""
 KEPT = 2
 _MAX_COMPLETE_BYTES = 1 << 20
 _ADDRESS = re.compile(r"(?P<attempt>\d+)-(?P<pod>[^/]+)/step-(?P<step>\d{6,})/COMPLETE$")
@@ -31,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 
 class CompleteMark(Document):
-    """The commit mark: ``fingerprint`` is that of the configuration, ``files`` maps names to digests."""
+    """The commit mark: ``fingerprint`` is the configuration's, ``files`` maps names to digests."""
 
     step: int
     fingerprint: Sha256
@@ -49,7 +50,7 @@ class Checkpoint:
 class CheckpointStore:
     """Store and find the checkpoints of one job.
 
-    Uploads run beside training, one at a time; `finish` and the next `save` wait for the one before.
+    Uploads run in the background, one at a time.
     """
 
     def __init__(self, store: Store, run: StorageURI, attempt: int, pod_uid: str, fingerprint: str) -> None:
@@ -65,17 +66,17 @@ class CheckpointStore:
 
     @property
     def latest_step(self) -> int | None:
-        """The newest step of this process that is safely stored."""
+        """The step of this process's newest checkpoint that is completely stored."""
         return self._saved[-1] if self._saved else None
 
     def save(self, step: int, folder: Path, *, last: bool = False) -> bool:
-        """Store a checkpoint in the background and return whether it was taken.
+        """Start the upload of a checkpoint and return whether it was started.
 
-        While the one before it is still on its way, only the ``last`` one waits and any other is left out: a store that
-        is slow or away costs checkpoints, and never keeps the accelerator waiting.
+        While the upload before it runs, a checkpoint is left out, except the ``last`` one, which waits. So a slow or
+        unavailable store costs checkpoints, but does not keep the accelerator waiting.
 
         Raises:
-            StorageError: the checkpoint before this one was refused for good.
+            StorageError: the upload before this one failed with an error that a retry does not fix.
         """
         if self._pending is not None and not self._pending.done() and not last:
             log.warning("checkpoint_left_out", step=step)
@@ -88,25 +89,25 @@ class CheckpointStore:
         """Wait for the running upload.
 
         Raises:
-            StorageError: it could not be stored.
+            StorageError: the upload failed.
         """
         self._settle(tolerant=False)
 
     def find_newest(self, scratch: Path) -> Checkpoint | None:
-        """Fetch the newest valid checkpoint of any attempt that has this configuration, or None.
+        """Fetch the newest valid checkpoint of this configuration, from any attempt, or return None.
 
-        One that is incomplete, was changed or belongs to another configuration is passed over with a warning. One that
-        may not be read is not: beginning anew would throw its work away.
+        A checkpoint that is incomplete, changed or of another configuration is skipped with a warning. One that cannot
+        be read is an error: starting from the beginning would waste its work.
 
         Raises:
-            StorageError: the store did not answer, or refused.
+            StorageError: the store did not answer, or denied access.
         """
         for step, _attempt, uri in sorted(self._list_complete(), reverse=True, key=lambda found: found[:2]):
             problem = self._fetch(uri, step, scratch / f"step-{step:06d}")
             if problem is None:
                 log.info("checkpoint_found", step=step, uri=str(uri))
                 return Checkpoint(step, scratch / f"step-{step:06d}")
-            # Another attempt's of the same step may follow, into the same folder: no file may be left of this one.
+            # Another attempt's checkpoint of the same step may be next, into the same folder: delete this one's files.
             delete_local(scratch / f"step-{step:06d}")
             log.warning("checkpoint_skipped", uri=str(uri), problem=problem)
         return None
@@ -120,16 +121,16 @@ class CheckpointStore:
                 yield int(match["step"]), int(match["attempt"]), folder
 
     def _fetch(self, uri: StorageURI, step: int, folder: Path) -> str | None:
-        """Download and verify a checkpoint; return what is wrong with it, or None."""
+        """Download and verify a checkpoint; return the problem, or None."""
         try:
             mark = CompleteMark.from_json(self._store.read(uri.join(COMPLETE_NAME), _MAX_COMPLETE_BYTES))
             if mark.fingerprint != self._fingerprint:
                 return "it belongs to another configuration"
             if mark.step != step or not {CONFIG_NAME, WEIGHTS_NAME} <= set(mark.files) <= set(FILE_NAMES):
-                return f"{COMPLETE_NAME} contradicts itself"
+                return f"{COMPLETE_NAME} has another step or other files than expected"
             for name, digest in mark.files.items():
                 if self._store.download(uri.join(name), folder / name) != digest:
-                    return f"{name} has another digest"
+                    return f"the digest of {name} differs from {COMPLETE_NAME}"
         except ContractError as error:
             return str(error)
         except StorageError as error:
@@ -151,8 +152,8 @@ class CheckpointStore:
             self._delete(self._own.join(f"step-{old:06d}"))
         del self._saved[:-KEPT]
         if len(self._saved) == KEPT and not self._superseded:
-            # Enough of our own: what earlier attempts left is older. A later attempt's is never touched, though this
-            # pod may be the one that was cut off.
+            # This attempt has enough checkpoints: delete those of earlier attempts, which are older. Those of a later
+            # attempt stay: this pod may be the disconnected one.
             self._superseded = True
             for _step, attempt, found in list(self._list_complete()):
                 if attempt < self._attempt:
@@ -160,7 +161,7 @@ class CheckpointStore:
 
     def _delete(self, uri: StorageURI) -> None:
         try:
-            # The mark goes first: a half-deleted checkpoint must not look whole.
+            # The mark first: a partly deleted checkpoint must not look complete.
             self._store.delete_prefix(uri.join(COMPLETE_NAME))
             self._store.delete_prefix(uri)
         except StorageError as error:
@@ -179,5 +180,5 @@ class CheckpointStore:
 
 
 def delete_local(folder: Path) -> None:
-    """Free the disk of a checkpoint that is no longer needed."""
+    """Delete a checkpoint on the local disk."""
     shutil.rmtree(folder, ignore_errors=True)

@@ -11,7 +11,7 @@ from tunewright_trainer.chat.tokenizer import IGNORED_LABEL, ConversationTokeniz
 from tunewright_trainer.errors import Reason, TrainerError
 
 _PAD_MULTIPLE = 8
-"""Tensor cores want lengths that are multiples of 8."""
+"""Tensor cores are fast with lengths that are multiples of 8."""
 
 
 def encode_conversations(
@@ -20,8 +20,8 @@ def encode_conversations(
     """Tokenize prepared records.
 
     Raises:
-        TrainerError: one does not fit, though `prepare` let it pass: its files and this base model do not belong
-            together.
+        TrainerError: a record is too long or cannot be rendered, although `prepare` accepted it: the prepared data and
+            the base model do not match.
     """
     examples: list[Example] = []
     for number, conversation in enumerate(conversations, start=1):
@@ -30,13 +30,13 @@ def encode_conversations(
         except ChatTemplateError as error:
             raise _mismatch(number, str(error)) from error
         if len(example.input_ids) > max_tokens:
-            raise _mismatch(number, f"it has {len(example.input_ids)} tokens, over {max_tokens}")
+            raise _mismatch(number, f"it has {len(example.input_ids)} tokens, more than {max_tokens}")
         examples.append(example)
     return examples
 
 
 class PaddingCollator:
-    """Pad a micro-batch to its longest example, and count the tokens that training really reads."""
+    """Pad a micro-batch to its longest example, and count the tokens without padding."""
 
     def __init__(self, pad_token: int) -> None:
         self._pad_token = pad_token

@@ -1,4 +1,4 @@
-"""Fit an adapter: Unsloth's model in TRL's trainer, on prepared token rows. Heavy to import."""
+"""Train an adapter: Unsloth's model in TRL's trainer, on tokenized records. Heavy to import."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tunewright_trainer.train.data import PaddingCollator
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FitResult:
-    """Where training ended: at ``total_steps`` unless it was stopped. ``metrics`` are the logged lines."""
+    """Where training ended: at ``total_steps`` unless it was stopped. ``metrics`` has the logged values."""
 
     checkpoint: Checkpoint
     stopped: bool
@@ -47,7 +47,7 @@ def fit(
     """Train from a checkpoint or from the beginning until the last step or SIGTERM.
 
     Raises:
-        TrainerError: out of memory, diverged, or refused settings.
+        TrainerError: out of memory, a diverged training, or invalid settings.
         StorageError: the last checkpoint could not be stored.
     """
     try:
@@ -72,7 +72,7 @@ def fit(
         raise TrainerError(
             Reason.DIVERGED,
             f"the loss became NaN or infinite at step {callback.diverged_at} of {config.total_steps}; lower "
-            f"training.learningRate (now {config.learning_rate:g}) or look for odd records",
+            f"training.learningRate (now {config.learning_rate:g}), or look for unusual records",
         )
     checkpoints.finish()
     step = int(trainer.state.global_step)
@@ -111,7 +111,7 @@ def _build_trainer(
         max_length=config.max_sequence_length,
         seed=config.seed,
         data_seed=config.seed,
-        # Each logged loss waits for the accelerator; a hundred points draw the curve.
+        # Logging a loss waits for the accelerator; 100 points are enough for a curve.
         logging_steps=max(1, config.total_steps // 100),
         save_strategy="steps",
         save_steps=config.checkpoint_steps,
@@ -136,14 +136,15 @@ def _build_trainer(
 
 # trl is not installed where types are checked, hence the ignore.
 class _Trainer(SFTTrainer):  # type: ignore[misc]
-    """A trainer whose validation ends as a training step does when the process is asked to stop: with a checkpoint."""
+    """A trainer that also stops during a validation, with a checkpoint, when the process is asked to stop."""
 
     def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
-        """See `transformers.Trainer.evaluate`; a validation that was broken off has no metrics."""
+        """See `transformers.Trainer.evaluate`; an interrupted validation returns no metrics."""
         try:
             return dict(super().evaluate(*arguments, **options))
         except ValidationStoppedError:
-            # What the trainer would have done afterwards: or it would begin again at the epoch's end.
+            # The trainer sets these only after a complete evaluation. Without them, it would evaluate again at the
+            # end of the epoch.
             self.control.should_evaluate = False
             self.control.should_save = True
             self.control.should_training_stop = True

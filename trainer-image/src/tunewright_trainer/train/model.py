@@ -23,7 +23,7 @@ def load_for_training(folder: Path, config: TrainingConfig) -> tuple[Any, Any]:
     Raises:
         TrainerError: Unsloth cannot load this architecture, or a target module does not exist.
     """
-    # On a GPU "unsloth" offloads activations; on a CPU recomputing them only costs time.
+    # On a GPU, "unsloth" offloads activations; on a CPU, recomputing them only costs time.
     checkpointing: str | bool = "unsloth" if has_accelerator() else False
     try:
         model, tokenizer = FastLanguageModel.from_pretrained(
@@ -56,8 +56,8 @@ def load_for_training(folder: Path, config: TrainingConfig) -> tuple[Any, Any]:
 def loaded_for_scoring(folder: Path, adapter: Path, config: TrainingConfig) -> Iterator[Any]:
     """Load a base model and a trained adapter for generation; memory is freed when the block ends.
 
-    In 16 bit, as a server will run it, wherever that costs nothing: on a GPU an NF4 model stays NF4, since it may be
-    NF4 because 16 bit do not fit, while on a CPU NF4 generates many times slower.
+    The model has 16 bits, as in a server, with one exception: on a GPU, an NF4 model stays NF4, because 16 bits may not
+    fit into its memory. On a CPU, NF4 would generate many times slower.
     """
     model, _tokenizer = FastLanguageModel.from_pretrained(
         model_name=str(folder),

@@ -1,4 +1,4 @@
-"""How fast training goes and when it will be done, from the moments at which steps ended."""
+"""Estimate the speed and the end of training from the times at which steps ended."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class Pace:
         self._marks: collections.deque[tuple[int, int, float]] = collections.deque(maxlen=_WINDOW + 1)
 
     def record(self, step: int, tokens: int, seconds: float) -> None:
-        """Note that a step ended: ``tokens`` read so far, at ``seconds`` of a monotonic clock."""
+        """Record the end of a step: ``tokens`` read so far, at ``seconds`` of a monotonic clock."""
         self._marks.append((step, tokens, seconds))
 
     def skip(self, seconds: float) -> None:
-        """Leave a pause (validation, a checkpoint) out of the speed."""
+        """Exclude a pause (validation, a checkpoint) from the speed."""
         self._marks = collections.deque(
             ((step, tokens, moment + seconds) for step, tokens, moment in self._marks), maxlen=_WINDOW + 1
         )
 
     def estimate(self, now: dt.datetime) -> dict[str, Any]:
-        """Return ``tokens_per_second`` and ``estimated_finish`` for `Progress`; nothing before two steps ended."""
+        """Return ``tokens_per_second`` and ``estimated_finish`` for `Progress`; empty before two steps have ended."""
         if len(self._marks) < 2:
             return {}
         (first_step, first_tokens, start), (step, tokens, end) = self._marks[0], self._marks[-1]

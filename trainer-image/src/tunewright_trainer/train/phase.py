@@ -1,4 +1,4 @@
-"""The train phase: train or continue, score, publish. Run again on finished work it returns the same result."""
+"""The train phase: train or resume, score, publish. If the job is already finished, return the same result."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ log = structlog.get_logger(__name__)
 
 
 def train(spec: RunSpec, store: Store, settings: Settings, board: ProgressBoard, stopper: Stopper) -> PhaseResult:
-    """Bring a job from prepared data to a published adapter.
+    """Train, score and publish an adapter from prepared data.
 
     Raises:
-        TrainerError, StorageError, StorageURIError: it cannot go on.
-        StopRequestedError: SIGTERM came while there was nothing to save.
+        TrainerError, StorageError, StorageURIError: the job cannot continue.
+        StopRequestedError: SIGTERM arrived outside of training.
     """
     job = _TrainPhase(spec, store, settings, board, stopper)
     return job.run()
@@ -90,8 +90,8 @@ class _TrainPhase:
             raise TrainerError(
                 Reason.INVALID_RUN_SPEC,
                 (
-                    "the run document names no prepared data (datasetUri); "
-                    "use a trainer image of the operator's own version"
+                    "the run specification has no address of prepared data (datasetUri); "
+                    "use the trainer image of the operator's release"
                 ),
             )
         return fetch_dataset(self._store, StorageURI.parse(self._spec.dataset_uri), self._dataset_folder)
@@ -101,7 +101,7 @@ class _TrainPhase:
         return self._settings.work / "dataset"
 
     def _find_finished(self, inputs: str) -> PhaseResult | None:
-        """Return the recorded result when it still holds: a published adapter must still be there."""
+        """Return the recorded result if it is still valid: a published adapter must still be complete."""
         result = read_result(self._store, self._run_uri, inputs)
         if result is None:
             return None
@@ -180,8 +180,8 @@ class _TrainPhase:
             result = PhaseResult(
                 outcome=Outcome.FAILED,
                 reason=Reason.BELOW_MINIMUM,
-                message=f"{'; '.join(misses)}. Nothing was published; give more or better data or train longer, or "
-                f"lower the minimum. Each answer is in {self._run_uri.join(run_folder.SAMPLES_NAME)}",
+                message=f"{'; '.join(misses)}. Nothing was published; provide more or better data, train longer, or "
+                f"lower the minimum. All answers are in {self._run_uri.join(run_folder.SAMPLES_NAME)}",
                 dataset=dataset.summary,
                 scores=scores,
                 progress_step=checkpoint.step,
@@ -190,11 +190,11 @@ class _TrainPhase:
             self._board.update(phase=Phase.PUBLISHING)
             provenance = Provenance(self._spec, config, dataset.summary, scores)
             adapter = publishing.publish(self._store, checkpoint.folder, self._settings.work / "adapter", provenance)
-            told = ", ".join(f"{score.type} {score.base:.3f} → {score.tuned:.3f}" for score in scores)
+            shown = ", ".join(f"{score.type} {score.base:.3f} → {score.tuned:.3f}" for score in scores)
             result = PhaseResult(
                 outcome=Outcome.SUCCEEDED,
                 reason=Reason.PUBLISHED,
-                message=f"adapter of rank {adapter.rank} published at {adapter.uri}" + (f"; {told}" if told else ""),
+                message=f"adapter of rank {adapter.rank} published at {adapter.uri}" + (f"; {shown}" if shown else ""),
                 adapter=adapter,
                 dataset=dataset.summary,
                 scores=scores,

@@ -1,4 +1,4 @@
-"""How a job ended, recorded in the run's folder: a second run of finished work returns it again."""
+"""Record a job's result in the run's folder, so that running a finished job again returns the same result."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _MAX_RESULT_BYTES = 1 << 20
 
 
 class RunRecord(Document):
-    """How a job ended, for exactly these inputs."""
+    """A job's result, for these inputs only."""
 
     inputs: Sha256
     result: PhaseResult
 
 
 def digest_inputs(config: TrainingConfig, spec: RunSpec) -> str:
-    """Return the digest over all that decides how the job ends: the training and the examination."""
+    """Return the digest of everything that affects the result: training, evaluation and output."""
     content = [config.fingerprint, spec.evaluation.to_wire(), spec.base_model.chat_template, spec.output_uri]
     return f"sha256:{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}"
 
@@ -34,7 +34,7 @@ def read_result(store: Store, run: StorageURI, inputs: str) -> PhaseResult | Non
     """Return the recorded result for these inputs, or None.
 
     Raises:
-        StorageError: the store did not say.
+        StorageError: the record could not be read.
     """
     try:
         record = RunRecord.from_json(store.read(run.join(RESULT_NAME), _MAX_RESULT_BYTES))
@@ -48,9 +48,9 @@ def read_result(store: Store, run: StorageURI, inputs: str) -> PhaseResult | Non
 
 
 def write_result(store: Store, run: StorageURI, inputs: str, result: PhaseResult) -> None:
-    """Record how the job ended.
+    """Record the job's result.
 
     Raises:
-        StorageError: it may not be written.
+        StorageError: the write failed.
     """
     store.write(run.join(RESULT_NAME), RunRecord(inputs=inputs, result=result).to_json().encode())
