@@ -1,6 +1,6 @@
-"""`manifest.json`: the commit mark of an adapter in S3 and everything that a reader must know before loading it.
+"""`manifest.json`: the commit mark of an adapter in S3, with all that a reader needs before it loads the adapter.
 
-Layout: ``<output.uri>/sha256-<digest>/`` with the files named here; the manifest is written last.
+Layout: ``<output.uri>/sha256-<digest>/`` contains the files named here; the manifest is written last.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CONTENT_NAMES = frozenset(
         "chat_template.jinja",
     }
 )
-"""The file names that may be part of an adapter's content; anything else (a pickle, a script) is refused."""
+"""The file names that an adapter's content may have; all others (a pickle, a script) are rejected."""
 
 
 class ContentFile(Message):
@@ -47,7 +47,7 @@ class BaseModelIdentity(Message):
 
 
 class JobReference(Message):
-    """The FineTuneJob that made something."""
+    """A reference to a FineTuneJob."""
 
     namespace: str
     name: str
@@ -64,7 +64,7 @@ class Score(Message):
 
 
 class AdapterManifest(Document):
-    """What an adapter is: content, base model, data, training configuration, scores and origin."""
+    """The description of an adapter: content, base model, data, training configuration, scores and origin."""
 
     digest: Sha256
     files: tuple[ContentFile, ...]
@@ -84,7 +84,7 @@ def compute_adapter_digest(files: Mapping[str, str]) -> str:
     r"""Return the content digest: SHA-256 over the lines ``<path>\0<sha256>\n`` sorted by path.
 
     Args:
-        files: path → ``sha256:<hex>`` of each content file (manifest and model card carry times and are left out).
+        files: path → ``sha256:<hex>`` of each content file (manifest and model card contain times and do not count).
     """
     hasher = hashlib.sha256()
     for path in sorted(files):
@@ -93,7 +93,7 @@ def compute_adapter_digest(files: Mapping[str, str]) -> str:
 
 
 def adapter_folder(digest: str) -> str:
-    """Return the folder name of a digest: ``sha256-<hex>`` (a colon is awkward in keys and paths)."""
+    """Return the folder name of a digest: ``sha256-<hex>``, because colons cause problems in keys and paths."""
     return digest.replace(":", "-", 1)
 
 

@@ -1,6 +1,4 @@
-"""The base of every contract and of every custom resource:
-frozen, camelCase on the wire, tolerant of unknown fields.
-"""
+"""The base of all contracts and custom resources: frozen models, in camelCase as JSON, that ignore unknown fields."""
 
 from __future__ import annotations
 
@@ -16,17 +14,15 @@ SCHEMA_VERSION = 1
 """The version of every document that this release writes, and the only one that it reads."""
 
 Decimal = Annotated[str, StringConstraints(pattern=r"^-?[0-9]+(\.[0-9]+)?$", max_length=32)]
-"""A decimal number as a string: custom resources carry no floats (Kubernetes API conventions, "Primitive types")."""
+"""A decimal number as a string: custom resources have no floats (Kubernetes API conventions, "Primitive types")."""
 
 
 class ContractError(ValueError):
-    """A document that crossed a process boundary cannot be read; the message names the field and what is wrong."""
+    """A document from another process cannot be read; the message names the field and the problem."""
 
 
 class FrozenModel(BaseModel):
-    """What contracts and custom resources share:
-    frozen, camelCase on the wire, tolerant of unknown fields when read.
-    """
+    """The base of contracts and custom resources: frozen, in camelCase as JSON; unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", alias_generator=to_camel, populate_by_name=True)
 
@@ -35,7 +31,7 @@ class FrozenModel(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     def updated(self, **fields: Any) -> Self:
-        """Return a copy with other values of some fields, validated as a new object is.
+        """Return a copy with new values of some fields, with the same validation as a new object.
 
         Args:
             fields: the new values by the fields' names in Python. (`model_copy(update=…)` checks neither names
@@ -64,7 +60,7 @@ class Message(FrozenModel):
         """Parse JSON text.
 
         Raises:
-            ContractError: it is no JSON or breaks the schema; the message lists each field.
+            ContractError: it is not JSON or does not match the schema; the message lists each field.
         """
         try:
             return cls.model_validate_json(text)
@@ -76,7 +72,7 @@ class Message(FrozenModel):
         """Parse decoded JSON.
 
         Raises:
-            ContractError: it breaks the schema; the message lists each field.
+            ContractError: it does not match the schema; the message lists each field.
         """
         try:
             return cls.model_validate(data)
@@ -85,9 +81,9 @@ class Message(FrozenModel):
 
 
 class Document(Message):
-    """A whole file or message.
+    """A complete file or message.
 
-    New optional fields leave ``schema_version`` as it is: readers ignore what they do not know.
+    A new optional field does not change ``schema_version``: readers ignore unknown fields.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -97,8 +93,8 @@ class Document(Message):
     def _refuse_other_versions(cls, version: int) -> int:
         if version != SCHEMA_VERSION:
             raise ValueError(
-                f"this release reads version {SCHEMA_VERSION} only, the document has version {version}."
-                " Run operator, trainer and server images of one release"
+                f"this release reads only version {SCHEMA_VERSION}, but the document has version {version}."
+                " Use operator, trainer and server images of the same release"
             )
         return version
 

@@ -1,4 +1,4 @@
-"""What an evaluation Job is told, and what it reports."""
+"""The request to an evaluation Job, and its report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TOKEN_PATH = "/etc/tunewright/token/token"  # noqa: S105 - a path
 
 
 class Verdict(StrEnum):
-    """What evidence says; only Pass moves forward by itself, only Fail rolls back by itself."""
+    """What the evidence proves: only Pass continues a rollout automatically, only Fail rolls it back automatically."""
 
     PASS = "Pass"  # noqa: S105 - a verdict, not a password
     FAIL = "Fail"
@@ -23,7 +23,7 @@ class Verdict(StrEnum):
 
 
 class EvaluationRequest(Document):
-    """Ask the same records of candidate, incumbent and base on the real servers, and compare.
+    """Compare the answers of candidate, incumbent and base model to the same records, on the real servers.
 
     Targets are revision names, or `serving_plan.BASE_MODEL_TARGET`. ``server_url`` is the Service's base address.
     """
@@ -41,15 +41,17 @@ class EvaluationRequest(Document):
     max_samples: int = 400
     max_tokens: int = 256
     concurrency: int = 16
-    """How many records of an arm are asked at a time: enough for vLLM to batch them on a few replicas (on two CPU cores
-    an adapter gives 11 tokens/s for one request and 63 for eight), few beside what a replica serves at once.
+    """How many records are sent to an arm at a time.
+
+    These are enough for vLLM to batch them on a few replicas (on two CPU cores, an adapter generates 11 tokens/s for
+    one request and 63 for eight), and few compared with what a replica serves at a time.
     """
     metrics: tuple[MetricSpec, ...] = Field(min_length=1)
     confidence: Decimal = "0.95"
 
 
 class MetricResult(Message):
-    """One metric: mean scores in [0, 1] by arm, the verdict and the sentence that explains it."""
+    """One metric: mean scores in [0, 1] by arm, the verdict and its explanation."""
 
     type: MetricType
     candidate: float
@@ -63,14 +65,14 @@ class MetricResult(Message):
     records_needed: int | None = None
 
     def describe(self) -> str:
-        """Return one sentence with every arm's score, the verdict and why."""
+        """Return one sentence with every arm's score, the verdict and its explanation."""
         scores = {"candidate": self.candidate, "incumbent": self.incumbent, "base": self.base}
         shown = ", ".join(f"{arm} {score:.3f}" for arm, score in scores.items() if score is not None)
         return f"{self.type} ({shown}): {self.verdict}, {self.message}"
 
 
 class SampleAnswer(Message):
-    """One record's answers, for the report's reader."""
+    """The answers to one record, for readers of the report."""
 
     record: int
     reference: str

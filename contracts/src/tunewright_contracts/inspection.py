@@ -1,4 +1,4 @@
-"""What the operator asks an inspection Job: it holds the bucket credentials that the operator does not have."""
+"""The operator's requests to an inspection Job, which has the bucket credentials that the operator lacks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tunewright_contracts.locations import HuggingFaceSource, S3Source
 
 
 class BaseModelInspection(Document):
-    """Resolve a base model's revision and digest. Answer: `phase_result.PhaseResult` with ``base_model``."""
+    """Resolve a base model's revision and digest; the answer is a `phase_result.PhaseResult` with ``base_model``."""
 
     name: str
     s3: S3Source | None = None
@@ -15,6 +15,6 @@ class BaseModelInspection(Document):
 
 
 class AdapterInspection(Document):
-    """Read an adapter's manifest. Answer: `phase_result.PhaseResult` with ``adapter``."""
+    """Read an adapter's manifest; the answer is a `phase_result.PhaseResult` with ``adapter``."""
 
     uri: str

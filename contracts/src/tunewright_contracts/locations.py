@@ -1,4 +1,4 @@
-"""Where the files of a base model or a dataset come from, and where pods find what the operator mounted."""
+"""Where the files of a base model or a dataset come from, and where the operator mounts files in pods."""
 
 from __future__ import annotations
 

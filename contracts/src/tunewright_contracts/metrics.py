@@ -1,4 +1,4 @@
-"""What answers are scored by: offline metrics on a held-out set, and live metrics on what clients get."""
+"""The metrics of answers: offline metrics on a held-out set, and live metrics on the answers to clients."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ class MetricSpec(Message):
 
 
 class LiveMetricType(StrEnum):
-    """Live metrics, each a rate of bad answers:
-    what servers count, rollouts judge and `RevisionCounters.bad` is keyed by.
-    """
+    """Live metrics, each a rate of bad answers; they are also the keys of `RevisionCounters.bad`."""
 
     ERROR_RATE = "ErrorRate"
     LATENCY = "Latency"

@@ -1,6 +1,4 @@
-"""What a tenant's JSON Schema may be:
-checked before it enters a plan that all tenants share, and again where it runs.
-"""
+"""The rules for a tenant's JSON Schema, checked before it enters the plan that all tenants share and before its use."""
 
 from __future__ import annotations
 
@@ -20,24 +18,21 @@ _DIALECTS = frozenset(
         "http://json-schema.org/draft-04/schema",
     }
 )
-"""What every validator here has built in:
-it would ask the network for any other, and whoever writes a schema chooses whom.
-"""
+"""The dialects that the validator has built in: it would fetch any other from an address that the tenant chooses."""
 _NUMBERS = range(-(2**63), 2**64)
 
 
 def find_schema_problem(schema: dict[str, Any]) -> str | None:
-    """Return why a schema is not run at all, or None.
+    """Return why a schema is rejected, or None.
 
-    It is over 16 KiB, deeper than 20, of an unknown dialect, has a reference that leads nowhere or out of it, or a
-    number beyond 64 bits. One that is nested a few hundred levels deep cannot even be written or read by the
-    parsers on its way.
+    A schema is rejected if it has more than 16 KiB or 20 levels, an unknown dialect, a reference to a missing part or
+    to another document, or an integer that does not fit into 64 bits. A schema with a few hundred levels could not even
+    be written or read by all parsers between the operator and the server.
     """
     dialect = schema.get("$schema")
     if dialect is not None and not (isinstance(dialect, str) and dialect.removesuffix("#") in _DIALECTS):
         return (
-            f"$schema {dialect!r} is no dialect that is known here; "
-            f"leave it out, or name one of {', '.join(sorted(_DIALECTS))}"
+            f"$schema {dialect!r} is not a supported dialect; remove it, or use one of {', '.join(sorted(_DIALECTS))}"
         )
     anchors = _list_anchors(schema)
     layer: list[object] = [schema]
@@ -52,15 +47,15 @@ def find_schema_problem(schema: dict[str, Any]) -> str | None:
             elif isinstance(node, list):
                 following.extend(node)
         if any(isinstance(node, int) and node not in _NUMBERS for node in following):
-            return "the schema has a whole number beyond 64 bits"
+            return "the schema has an integer that does not fit into 64 bits"
         layer = [node for node in following if isinstance(node, dict | list)]
         if not layer:
             break
     else:
-        return f"the schema is nested deeper than {MAX_SCHEMA_DEPTH}"
+        return f"the schema is nested deeper than {MAX_SCHEMA_DEPTH} levels"
     size = len(json.dumps(schema, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
     if size > MAX_SCHEMA_BYTES:
-        return f"the schema has {size} bytes, at most {MAX_SCHEMA_BYTES} are allowed"
+        return f"the schema has {size} bytes; at most {MAX_SCHEMA_BYTES} are allowed"
     return None
 
 
@@ -70,11 +65,11 @@ def _find_reference_problem(node: dict[str, Any], schema: dict[str, Any], anchor
         if not isinstance(target, str):
             continue
         if not target.startswith("#"):
-            return f"{name} {target!r} leads out of the schema; only references that begin with # are followed"
+            return f"{name} {target!r} refers to another document; only references that begin with # are allowed"
         if target == "#":
             continue
         if not (_resolves(target[2:], schema) if target.startswith("#/") else target in anchors):
-            return f"{name} {target!r} leads nowhere; there is no such part of the schema"
+            return f"{name} {target!r} refers to a part that the schema does not have"
     return None
 
 
@@ -98,7 +93,7 @@ def _list_anchors(schema: dict[str, Any]) -> frozenset[str]:
 
 
 def _resolves(pointer: str, document: object) -> bool:
-    """Return whether a JSON Pointer (RFC 6901, in a URI fragment) leads to something."""
+    """Return whether a document has the part that a JSON Pointer (RFC 6901, in a URI fragment) refers to."""
     for part in pointer.split("/"):
         key = unquote(part).replace("~1", "/").replace("~0", "~")
         if isinstance(document, dict) and key in document:

@@ -1,4 +1,4 @@
-"""What a trainer pod answers: the termination message of its container, at most 4 KiB."""
+"""The result of a trainer pod: the termination message of its container, at most 4 KiB."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class DatasetSummary(Message):
     first_problems: tuple[str, ...] = ()
     """The first invalid records, each as ``<file>:<line>: <reason>``."""
     problems_uri: str = ""
-    """Where all of them are named: a JSONL object in the folder of the run that prepared the data."""
+    """The list of all invalid records: a JSONL object in the folder of the run that prepared the data."""
 
 
 class AdapterSummary(Message):
-    """The published adapter: ``bytes`` of its weights."""
+    """A published adapter; ``bytes`` is the size of its weights."""
 
     uri: str
     digest: Sha256
@@ -37,11 +37,11 @@ class AdapterSummary(Message):
     bytes: int
     base_model_digest: Sha256
     evaluation_dataset_uri: str = ""
-    """The held-out split that the adapter never saw: a JSONL object."""
+    """The held-out split, which the adapter was not trained on: a JSONL object."""
 
 
 class BaseModelSummary(Message):
-    """What inspection found: the digest over config, tokenizer and weights."""
+    """The result of an inspection; ``digest`` covers config, tokenizer and weights."""
 
     digest: Sha256
     revision: str = ""
@@ -54,18 +54,17 @@ class Outcome(StrEnum):
 
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
-    """For good: the same input fails again; a person must change something."""
+    """Permanently: the same input fails again, so a user must change something."""
     RETRYABLE = "Retryable"
-    """A passing cause (S3 away, out of memory, preempted): another attempt may succeed."""
+    """The cause may be transient (S3 unavailable, out of memory, preempted): another attempt may succeed."""
     SUSPENDED = "Suspended"
-    """Ended on SIGTERM with a checkpoint."""
+    """Stopped by SIGTERM; another attempt continues."""
 
 
 class PhaseResult(Document):
     """The termination message of `prepare`, `train` and `inspect`.
 
-    ``reason`` is a CamelCase word of the table in docs/reference/conditions.md; ``message`` says what was wrong,
-    where, and what to do.
+    ``reason`` is one of docs/reference/conditions.md; ``message`` states what was wrong, where, and what to do.
     """
 
     outcome: Outcome
@@ -78,7 +77,7 @@ class PhaseResult(Document):
     progress_step: int | None = None
 
     def to_termination_message(self) -> str:
-        """Return JSON within `MAX_TERMINATION_MESSAGE_BYTES`, shortening what a person reads before facts."""
+        """Return JSON of at most `MAX_TERMINATION_MESSAGE_BYTES`; text for users is shortened, other fields are not."""
         result = self
         text = result.to_json()
         if len(text.encode()) > MAX_TERMINATION_MESSAGE_BYTES and result.dataset is not None:

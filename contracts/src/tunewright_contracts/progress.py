@@ -1,4 +1,4 @@
-"""What a trainer pod serves at ``GET /progress`` on `PROGRESS_PORT`; the operator pulls it."""
+"""The progress that a trainer pod serves at ``GET /progress`` on `PROGRESS_PORT`; the operator polls it."""
 
 from __future__ import annotations
 

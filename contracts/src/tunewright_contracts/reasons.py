@@ -1,6 +1,6 @@
-"""The form of every word that says why: each beside what it means and what to do, since reasons are API.
+"""The base of all enums of reasons: each reason has a meaning and a remedy, because reasons are an API.
 
-`docs/reference/conditions.md` is rendered from the enums of this form.
+`docs/reference/conditions.md` is generated from these enums.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from enum import StrEnum
 from typing import Final, Self
 
 TRANSIENT: Final = True
-"""The fourth part of a reason for a failure that is retried automatically."""
+"""The fourth value of a reason for a failure that is retried automatically."""
 
 
 class Reason(StrEnum):
-    """A CamelCase word with its documentation; where nobody must act, ``remedy`` begins with "Nothing".
+    """A CamelCase word with its documentation; if no user needs to act, ``remedy`` begins with "No action needed".
 
     ``transient``: something failed and is retried automatically; an Event about it is a warning.
     """
@@ -23,7 +23,7 @@ class Reason(StrEnum):
     transient: bool
 
     def __new__(cls, value: str, meaning: str, remedy: str, transient: bool = False) -> Self:
-        """Make a member that compares equal to its word."""
+        """Create a member that is equal to its word."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.meaning = meaning

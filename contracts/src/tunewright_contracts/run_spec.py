@@ -1,4 +1,4 @@
-"""What the operator asks of a trainer pod: one `RunSpec` as JSON in a ConfigMap that is mounted at `RUN_SPEC_PATH`."""
+"""The run specification of a trainer pod: one `RunSpec` as JSON, in a ConfigMap that is mounted at `RUN_SPEC_PATH`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tunewright_contracts.metrics import MetricSpec
 
 
 class DatasetFormat(StrEnum):
-    """How a record is read."""
+    """The format of a source's records."""
 
     AUTO = "Auto"
     MESSAGES = "Messages"
@@ -68,7 +68,7 @@ class TrainingSpec(Message):
 
 
 class EvaluationSpec(Message):
-    """What the trainer scores on the held-out split."""
+    """How the trainer scores the adapter on the held-out split."""
 
     max_samples: int = 200
     max_tokens: int = 256
@@ -76,7 +76,7 @@ class EvaluationSpec(Message):
 
 
 class RunSpec(Document):
-    """Everything that one attempt of a FineTuneJob needs; the same document serves prepare and train."""
+    """Everything that one attempt of a FineTuneJob needs; prepare and train read the same kind of document."""
 
     job: JobReference
     attempt: int = 1
@@ -88,4 +88,4 @@ class RunSpec(Document):
     run_uri: str
     """``<output.uri>/runs/<namespace>/<name>-<uid8>``."""
     dataset_uri: str | None = None
-    """The prepared data; set for train, and for prepare None until it is known."""
+    """The address of the prepared data: set for train; None for prepare until the data exists."""

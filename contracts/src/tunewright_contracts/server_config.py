@@ -1,4 +1,4 @@
-"""What the operator tells a server pod at start: mounted as JSON at `SERVER_CONFIG_PATH`."""
+"""The settings that a server pod reads at its start: JSON that the operator mounts at `SERVER_CONFIG_PATH`."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from tunewright_contracts.locations import BaseModelSource
 
 SERVER_CONFIG_PATH = "/etc/tunewright/server/server.json"
 STATE_DIRECTORY = "/var/lib/tunewright"
-"""An emptyDir: base model, adapters and the last applied plan; survives a container restart, not the pod."""
+"""An emptyDir with base model, adapters and the last applied plan: it survives container restarts, not the pod."""
 
 
 class ServerConfig(Document):
-    """One replica's fixed settings; a change of any of them is a new pod template."""
+    """The fixed settings of a replica; to change one of them means a new pod template."""
 
     server_uid: str
     namespace: str
     name: str
     base_model: BaseModelSource
     served_base_name: str
-    """The name under which vLLM knows the base model; no client may call it."""
+    """The name of the base model in vLLM; clients cannot request it."""
     max_rank: int
     max_adapters: int
     rollout_slots: int

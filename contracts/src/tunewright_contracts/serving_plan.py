@@ -25,20 +25,20 @@ PLAN_PATH = f"{ADMIN_PREFIX}/plan"
 SERVER_PORT = 8000
 MAX_PLAN_BYTES = 900 * 1024
 MAX_STATE_BYTES = 4 * 1024 * 1024
-"""The most that the operator reads of a `PodState`; a pod that says more cannot be seen at all.
+"""The largest `PodState` that the operator reads; a pod with a larger one cannot be observed.
 
-The counters of a full pool (1,024 aliases, 64 of them in a rollout) take less than half of it.
+The counters of a full pool (1,024 aliases, 64 of them in a rollout) need less than half of it.
 """
 LEAVE_SECONDS = 10
-"""From a pod's removal from the Service until SIGTERM (its preStop): every proxy must have heard of the removal."""
+"""From a pod's removal from the Service until SIGTERM (its preStop): time for every proxy to learn of the removal."""
 GRACE_SECONDS = 120
-"""From the decision to stop a pod until SIGKILL: `LEAVE_SECONDS`, `FINISH_SECONDS`, and ten to put everything down."""
+"""From the decision to stop a pod until SIGKILL: `LEAVE_SECONDS`, `FINISH_SECONDS`, and ten seconds to shut down."""
 FINISH_SECONDS = GRACE_SECONDS - LEAVE_SECONDS - 10
-"""From SIGTERM until vLLM cuts the answers that are still being written."""
+"""From SIGTERM until vLLM cuts off the answers that it still generates."""
 BUCKETS = 64
 REVISION_HEADER = "x-tunewright-revision"
 EVALUATE_HEADER = "x-tunewright-evaluate"
-"""An authorised evaluation request names its revision (or `BASE_MODEL_TARGET`) here; it enters no live counter."""
+"""An authorized evaluation request names its revision (or `BASE_MODEL_TARGET`) here; it is not counted as live."""
 BASE_MODEL_TARGET = "base-model"
 
 
@@ -50,7 +50,7 @@ class AdapterEntry(Message):
     uri: str
     rank: int
     namespace: str
-    """The namespace that serves it, for the pod's own check of `adapter_sources`."""
+    """The namespace that serves it, for the pod's check of `adapter_sources`."""
 
 
 class AdapterSource(Message):
@@ -61,7 +61,7 @@ class AdapterSource(Message):
 
 
 class StickyKey(Message):
-    """Where a request's sticky key is found; the first present one wins."""
+    """Where a request has its sticky key; the first one that is present counts."""
 
     header: str | None = None
     body_field: str | None = None
@@ -82,15 +82,15 @@ class Target(Message):
 
 
 class Route(Message):
-    """An alias: what clients send as ``model``. Weights sum to 100, or targets are empty (503)."""
+    """An alias, which clients send as ``model``. Weights sum to 100; without targets, pods answer 503."""
 
     alias: str
     namespace: str
     owner_uid: str = ""
-    """The AdapterDeployment that owns the alias until it lets go; of no meaning to a pod."""
+    """The AdapterDeployment that owns the alias until it releases it; pods ignore this field."""
     targets: tuple[Target, ...] = ()
     fallback: str = ""
-    """The target that answers for another one that is not loaded here: the incumbent, never a candidate.
+    """The target that answers instead of one that is not loaded in a pod: the incumbent, never a candidate.
 
     Empty: none.
     """
@@ -99,7 +99,7 @@ class Route(Message):
     slow_after_milliseconds: int | None = None
     count_by_key_bucket: bool = False
     salt: str = ""
-    """Names the rollout; enters the hash that chooses the arm, so that rollouts draw independent samples."""
+    """Identifies the rollout in the hash that chooses the arm, so that rollouts have independent samples."""
 
 
 class ServingPlan(Document):
@@ -113,7 +113,7 @@ class ServingPlan(Document):
     adapter_sources: tuple[AdapterSource, ...] = ()
 
     def content_hash(self) -> str:
-        """Return ``sha256:<hex>`` over the plan without its generation: equal content writes nothing."""
+        """Return ``sha256:<hex>`` of the plan without its generation; a plan with the same hash is not written."""
         content = self.updated(generation=1)
         return f"sha256:{hashlib.sha256(content.to_json().encode()).hexdigest()}"
 
@@ -130,24 +130,23 @@ class SignedPlan(Document):
 
 
 class AdapterPhase(StrEnum):
-    """Where an adapter stands in one pod."""
+    """The phase of an adapter in one pod."""
 
     PENDING = "Pending"
     FETCHING = "Fetching"
     LOADED = "Loaded"
     DRAINING = "Draining"
     RETRYING = "Retrying"
-    """Failed for a reason outside the adapter, such as an unreachable store or a wrong key;
-    retried at least every minute.
-    """
+    """Failed for a reason outside the adapter, such as an unreachable store or a wrong key; retried every minute."""
     FAILED = "Failed"
-    """Failed permanently because of the adapter (digest, preflight) or its address;
-    a candidate that is Failed everywhere
-    ends."""
+    """Failed permanently because of the adapter (digest, preflight) or its address.
+
+    The rollout of a candidate that is Failed in every pod ends.
+    """
 
 
 class AdapterState(Message):
-    """One adapter in one pod; ``reason`` and ``message`` when it is not loaded."""
+    """One adapter in one pod; ``reason`` and ``message`` explain why it is not loaded."""
 
     name: str
     digest: Sha256
@@ -158,11 +157,11 @@ class AdapterState(Message):
 
 
 class RevisionCounters(Message):
-    """Live counters of one (alias, revision) since boot; arrays are by key bucket, only where the route asks.
+    """Live counters of one (alias, revision) since boot; arrays have a value per key bucket, if the route asks for it.
 
-    ``bad`` maps a live metric (ErrorRate, Latency, OutputContract) to the number of bad answers; `unchecked` counts
+    ``bad`` maps a live metric (ErrorRate, Latency, OutputContract) to the number of bad answers. ``unchecked`` counts
     answers whose contract could not be checked in time. ``latency_milliseconds`` is a histogram: counts by upper
-    bound in `LATENCY_BOUNDS_MILLISECONDS`, the last one unbounded.
+    bound in `LATENCY_BOUNDS_MILLISECONDS`, and a last one without a bound.
     """
 
     alias: str
@@ -177,11 +176,11 @@ class RevisionCounters(Message):
 
 
 LATENCY_BOUNDS_MILLISECONDS: tuple[int, ...] = tuple(round(5 * 1.25**step) for step in range(48))
-"""Upper bounds of the latency histogram, 5 ms to 179 s in steps of a quarter: p95 is known within 25 %."""
+"""Upper bounds of the latency histogram, 5 ms to 179 s in steps of 25 %, which is the precision of p95."""
 
 
 class PlanStatus(StrEnum):
-    """How the last offered plan was received."""
+    """What a pod did with the last plan that it received."""
 
     APPLIED = "Applied"
     NONE = "None"
@@ -190,7 +189,7 @@ class PlanStatus(StrEnum):
 
 
 class PodState(Document):
-    """What a server pod says of itself."""
+    """The state that a server pod reports."""
 
     pod_uid: str
     boot_id: str

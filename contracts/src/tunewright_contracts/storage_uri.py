@@ -1,4 +1,4 @@
-"""`s3://bucket/prefix` addresses: parsing, joining and the containment check that tenancy rests on."""
+"""`s3://bucket/prefix` addresses: parsing, joining, and the containment check that multi-tenancy depends on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MAX_KEY_BYTES = 1024
 
 
 class StorageURIError(ValueError):
-    """An address is not a plain ``s3://bucket/key``; the message says which rule it breaks."""
+    """An address is not a plain ``s3://bucket/key``; the message names the broken rule."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -25,13 +25,13 @@ class StorageURI:
 
     @classmethod
     def parse(cls, text: str) -> StorageURI:
-        """Parse an address and refuse everything that could mean two things.
+        """Parse an address, and reject an ambiguous one.
 
         Empty segments, ``.``, ``..``, percent escapes, backslashes, control characters, queries and fragments are
-        refused rather than normalised, since a check and a fetch may normalise differently.
+        rejected instead of normalized, because a check and a fetch may normalize them differently.
 
         Raises:
-            StorageURIError: with the rule that was broken.
+            StorageURIError: the address breaks a rule, which the message names.
         """
         if not text.startswith("s3://"):
             raise StorageURIError(f"{text!r} must begin with s3://")
@@ -48,19 +48,19 @@ class StorageURI:
         if any(segment in ("", ".", "..") for segment in key.split("/")):
             raise StorageURIError(f"{text!r} must not contain empty, '.' or '..' segments")
         if len(key.encode()) > _MAX_KEY_BYTES:
-            raise StorageURIError(f"{text!r}: the key is over {_MAX_KEY_BYTES} bytes")
+            raise StorageURIError(f"{text!r}: the key has more than {_MAX_KEY_BYTES} bytes")
         return cls(bucket, key)
 
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.key}" if self.key else f"s3://{self.bucket}"
 
     def join(self, *parts: str) -> StorageURI:
-        """Return the address below this one; each part obeys the rules of `parse`."""
+        """Return the address below this one; each part must follow the rules of `parse`."""
         base = str(self)
         return StorageURI.parse("/".join([base, *(part.strip("/") for part in parts)]))
 
     def is_within(self, prefix: StorageURI) -> bool:
-        """Return whether this lies at or below a prefix, by whole segments: ``a/bc`` is not within ``a/b``."""
+        """Return whether this is at or below a prefix, by complete segments: ``a/bc`` is not within ``a/b``."""
         if self.bucket != prefix.bucket:
             return False
         return not prefix.key or self.key == prefix.key or self.key.startswith(prefix.key + "/")

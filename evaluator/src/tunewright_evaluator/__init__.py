@@ -1,1 +1,1 @@
-"""Scores answers, compares arms on the same records, and says what the evidence proves."""
+"""Score answers, compare arms on the same records, and decide what the evidence proves."""

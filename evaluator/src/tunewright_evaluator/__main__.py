@@ -29,9 +29,9 @@ log = structlog.get_logger(__name__)
 
 
 def main() -> int:
-    """Run the mounted request, leave the report without its answers as the termination message, return the exit code.
+    """Run the mounted request, write the report without its answers as termination message, return the exit code.
 
-    A verdict of any kind exits 0: the Job did its work. Only Error exits 1.
+    Only the verdict Error exits with 1; with any other verdict the Job did its work and exits with 0.
     """
     structlog.configure(
         processors=[
@@ -73,18 +73,16 @@ def main() -> int:
 def _finish(report: EvaluationReport) -> int:
     text = to_termination_message(report)
     Path(os.environ.get("TUNEWRIGHT_TERMINATION_LOG", "/dev/termination-log")).write_text(text)
-    print(text)  # noqa: T201 - the Job's log says the same as its termination message
+    print(text)  # noqa: T201 - the Job's log shows its termination message
     return 1 if report.verdict is Verdict.ERROR else 0
 
 
 def to_termination_message(report: EvaluationReport) -> str:
     """Return the report's JSON within 4 KiB: the answers stay in S3, long messages are shortened."""
-    brief = report.model_copy(update={"answers": ()})
+    brief = report.updated(answers=())
     while len(brief.to_json().encode()) > MAX_TERMINATION_MESSAGE_BYTES and brief.message:
-        metrics = tuple(
-            item.model_copy(update={"message": item.message[: len(item.message) // 2]}) for item in brief.metrics
-        )
-        brief = brief.model_copy(update={"message": brief.message[: len(brief.message) * 3 // 4], "metrics": metrics})
+        metrics = tuple(item.updated(message=item.message[: len(item.message) // 2]) for item in brief.metrics)
+        brief = brief.updated(message=brief.message[: len(brief.message) * 3 // 4], metrics=metrics)
     return brief.to_json()
 
 

@@ -1,4 +1,4 @@
-"""Asks one arm on the real servers: an authorised request that names its revision and enters no live counter."""
+"""Get an arm's answers from the real servers: authorized requests name its revision and do not count as live."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ATTEMPTS = 5
 
 
 class AnswerError(Exception):
-    """There is no answer; ``reason`` is the report's, the message says which arm, which record and what to do."""
+    """An arm gave no answer; ``reason`` is for the report, and the message names arm, record and remedy."""
 
     def __init__(self, reason: EvaluationReason, message: str) -> None:
         super().__init__(message)
@@ -23,7 +23,7 @@ class AnswerError(Exception):
 
 
 class ServerClient:
-    """Asks for chat completions at temperature 0 (the default of 1.0 makes small models babble)."""
+    """Request chat completions at temperature 0 (the default of 1.0 makes answers of small models useless)."""
 
     def __init__(self, http: httpx.AsyncClient, alias: str, token_path: Path, max_tokens: int) -> None:
         self._http = http
@@ -36,10 +36,10 @@ class ServerClient:
 
         Args:
             target: a revision name or `serving_plan.BASE_MODEL_TARGET`.
-            record: whose conversation is sent.
+            record: the record whose conversation is sent.
 
         Raises:
-            AnswerError: after several attempts with growing pauses, or at once when asking again cannot help.
+            AnswerError: several attempts with growing pauses failed, or one failed in a way that a retry does not fix.
         """
         problem = ""
         for attempt in range(_ATTEMPTS):
@@ -69,14 +69,15 @@ class ServerClient:
             if response.status_code in {400, 413}:
                 raise AnswerError(
                     EvaluationReason.RECORD_REFUSED,
-                    f"the server refuses record {record.index} of the held-out set ({problem}); shorten it, lower "
-                    "evaluation.maxTokens, or have the ModelServer's vllm.maxModelLength raised",
+                    f"the server rejected record {record.index} of the held-out set ({problem}); shorten the record, "
+                    "lower evaluation.maxTokens, or have the ModelServer's vllm.maxModelLength raised",
                 )
         raise AnswerError(
             EvaluationReason.SERVER_UNAVAILABLE,
-            f"{target} did not answer record {record.index} ({problem}); is the ModelServer ready and {target} loaded?",
+            f"{target} did not answer record {record.index} ({problem}); check that the ModelServer is ready and that "
+            f"{target} is loaded",
         )
 
     def _token(self) -> str:
-        # Read anew each time: the operator renews a short-lived token while the Job runs.
+        # Read it for each request: the operator renews the short-lived token while the Job runs.
         return self._token_path.read_text().strip()

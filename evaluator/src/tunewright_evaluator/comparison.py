@@ -1,4 +1,4 @@
-"""From answers to verdicts: each metric scored by arm, then judged by `statistics`."""
+"""From answers to verdicts: score each arm's answers by each metric, then judge the candidate with `statistics`."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def compare_arms(
     """Score every arm on one metric and judge the candidate.
 
     Args:
-        metric: what is scored, with its bounds.
+        metric: the metric, with its bounds.
         records: n records.
         answers: arm → n answers, in the records' order; `CANDIDATE` is needed, the others may be absent.
         confidence: 1 - α, from 0.5 to below 1.
 
     Raises:
-        ScorerError: the metric's settings are unusable.
+        ScorerError: the metric has invalid settings.
     """
     scorer = build_scorer(metric)
     scores = {
@@ -37,7 +37,7 @@ def compare_arms(
         for arm, given in answers.items()
     }
     candidate, incumbent = scores[CANDIDATE], scores.get(INCUMBENT)
-    # An alias' first revision has no incumbent: then it must not be worse than the model without any adapter.
+    # The first revision of an alias has no incumbent: it must not be worse than the base model without an adapter.
     standard = scores.get(BASE) if incumbent is None else incumbent
     judgements: list[statistics.Judgement] = []
     if metric.minimum is not None:
@@ -53,7 +53,7 @@ def compare_arms(
         base=float(scores[BASE].mean()) if BASE in scores else None,
         samples=len(records),
         verdict=verdict,
-        message="; ".join(judgement.message for judgement in judgements) or "measured, no bound is set",
+        message="; ".join(judgement.message for judgement in judgements) or "only measured, the metric has no bound",
         candidate_better=None if incumbent is None else int((candidate > incumbent).sum()),
         candidate_worse=None if incumbent is None else int((candidate < incumbent).sum()),
         records_needed=max(needed, default=None),
@@ -61,5 +61,5 @@ def compare_arms(
 
 
 def worst_verdict(verdicts: Sequence[Verdict]) -> Verdict:
-    """Return the verdict of a whole: any Fail fails it, any doubt leaves it in doubt, nothing asked passes."""
+    """Return the most severe verdict: Fail, then Error, then Inconclusive; Pass if there are no verdicts."""
     return max(verdicts, key=_SEVERITY.__getitem__, default=Verdict.PASS)

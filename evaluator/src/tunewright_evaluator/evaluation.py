@@ -1,4 +1,4 @@
-"""One evaluation from request to report: fetch the records, ask every arm, compare, write the report."""
+"""One evaluation: fetch the records, get every arm's answers, compare them, write the report."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MAX_DATASET_BYTES = 256 << 20
 _REQUEST_TIMEOUT_SECONDS = 300
 """Long enough for a server on a few slow cores that has all requests of an evaluation in one batch."""
 _REPORTED_ANSWERS = 20
-"""After so many more answers of an arm, the log gets a line, which shows that the evaluation makes progress."""
+"""After this many answers of an arm, a log line shows that the evaluation makes progress."""
 
 log = structlog.get_logger(__name__)
 
@@ -43,15 +43,15 @@ async def evaluate(
     """Evaluate a candidate and store the report.
 
     Args:
-        request: what is compared.
-        store: where the records are read and the report is written.
-        token_path: the file that holds the current bearer token.
-        transport: how servers are reached; None for the network.
+        request: what to compare.
+        store: where to read the records and write the report.
+        token_path: the file with the current bearer token.
+        transport: how to reach the servers; None: by the network.
 
     Raises:
         StorageError: the records cannot be read or the report cannot be written.
         ContractError: the held-out set is malformed.
-        ScorerError: a metric's settings are unusable (found before anything is asked).
+        ScorerError: a metric has invalid settings (this is checked before the first request).
     """
     started = time.monotonic()
     for metric in request.metrics:
@@ -62,7 +62,7 @@ async def evaluate(
     records = choose_records(parse_records(text.decode(), request.dataset_uri), request.max_samples)
     if not records:
         return build_error_report(
-            request, EvaluationReason.NO_RECORDS, f"{dataset} holds no records; name a held-out set with at least one"
+            request, EvaluationReason.NO_RECORDS, f"{dataset} contains no records; use a held-out set with records"
         )
     arms = {CANDIDATE: request.candidate, BASE: BASE_MODEL_TARGET}
     if request.incumbent is not None:
@@ -109,7 +109,7 @@ async def evaluate(
 async def _ask_all(
     client: ServerClient, arm: str, target: str, records: Sequence[Record], concurrency: int
 ) -> list[str]:
-    """Ask one arm every record, ``concurrency`` at a time: evaluation shares the servers with live users."""
+    """Send every record to one arm, only ``concurrency`` at a time, because the servers also answer live requests."""
     limit = asyncio.Semaphore(concurrency)
     answered = 0
 
@@ -127,7 +127,7 @@ async def _ask_all(
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(ask(record)) for record in records]
     except ExceptionGroup as errors:
-        # Not `except*`: what is raised in it comes out in a group again on Python 3.11.2, which Debian 12 has.
+        # Not `except*`: Python 3.11.2, which Debian 12 has, wraps an exception raised in its body in a group again.
         unanswered = next((error for error in errors.exceptions if isinstance(error, AnswerError)), None)
         if unanswered is None:
             raise
@@ -136,7 +136,7 @@ async def _ask_all(
 
 
 def build_error_report(request: EvaluationRequest, reason: str, message: str) -> EvaluationReport:
-    """Return the report of an evaluation that could not measure."""
+    """Return the report of an evaluation that failed before it could compare."""
     return EvaluationReport(
         verdict=Verdict.ERROR, reason=reason, message=message, candidate=request.candidate, incumbent=request.incumbent
     )

@@ -18,20 +18,22 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 GRID_POINTS = 45
-"""Values of the nuisance parameter (the share of records that the two adapters score differently) that are tried."""
+"""How many values of the nuisance parameter (the share of records with different scores) are tried."""
 
 BLOCK_COLUMNS = 256
-"""Columns of the table of outcomes held in memory at a time: of 10,000 records all of it would take 5 GiB, these take
-150 MiB.
+"""How many columns of the table of outcomes are in memory at a time.
+
+For 10,000 records, the whole table would need 5 GiB; these columns need 150 MiB.
 """
 
 TIE = 1e-9
-"""Statistics closer than this are equal: without it, rounding would drop the observed table from its own tail."""
+"""Statistics closer than this count as equal; otherwise rounding could drop the observed table from its tail."""
 
 
 def tango_score(better: Floats | float, worse: Floats | float, records: int, margin: float) -> Floats:
-    """Return Tango's score statistic of "worse by `margin`": large when the candidate is better than that; 0 where
-    undefined.
+    """Return Tango's score statistic of "worse by `margin`".
+
+    It is large if the candidate is better than that, and 0 where it is undefined.
     """
     b, c, n, m = np.asarray(better, dtype=np.float64), np.asarray(worse, dtype=np.float64), records, margin
     linear = -b - c - (2 * n - b + c) * m
@@ -44,26 +46,27 @@ def tango_score(better: Floats | float, worse: Floats | float, records: int, mar
 
 
 def non_inferiority_p_value(better: int, worse: int, records: int, margin: float) -> float:
-    """Return the exact unconditional p-value of "the candidate is worse by `margin` or more": small proves that it is
-    not.
+    """Return the exact unconditional p-value of "the candidate is worse by `margin` or more".
+
+    A small value proves that it is not.
     """
     return _exact_p_value(better, worse, records, margin, sign=1)
 
 
 def inferiority_p_value(better: int, worse: int, records: int, margin: float) -> float:
-    """Return the exact unconditional p-value of "the candidate is worse by at most `margin`": small proves that it is
-    worse.
+    """Return the exact unconditional p-value of "the candidate is worse by at most `margin`".
+
+    A small value proves that it is worse by more.
     """
     return _exact_p_value(better, worse, records, margin, sign=-1)
 
 
 def _exact_p_value(better: int, worse: int, records: int, margin: float, *, sign: int) -> float:
-    """Return the largest chance, at the boundary of the null hypothesis, of a table at least as extreme as the one
-    seen.
+    """Return the largest probability, at the boundary of the null hypothesis, of a table as extreme as the observed.
 
-    With the worse records given, the better ones are binomial, and the statistic grows with them: each row's tail is
-    one incomplete beta function. The nuisance parameter takes GRID_POINTS values, then as many around the worst of
-    them.
+    For a given number of worse records, the number of better ones is binomial, and the statistic grows with it. So the
+    tail of each row is one incomplete beta function. The nuisance parameter takes GRID_POINTS values, then as many
+    around the one with the largest probability.
     """
     counts = np.arange(records + 1, dtype=np.float64)
     observed = sign * float(tango_score(better, worse, records, margin))
@@ -87,7 +90,7 @@ def _exact_p_value(better: int, worse: int, records: int, margin: float, *, sign
 
 
 def _count_extreme(observed: float, records: int, margin: float, *, sign: int) -> Floats:
-    """Return for each number of worse records, 0 to `records`, how many numbers of better ones are as extreme."""
+    """Return, for each number of worse records from 0 to `records`, how many numbers of better ones are as extreme."""
     counts = np.arange(records + 1, dtype=np.float64)
     sizes = np.empty(records + 1)
     for start in range(0, records + 1, BLOCK_COLUMNS):

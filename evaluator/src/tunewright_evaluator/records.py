@@ -12,7 +12,7 @@ from tunewright_contracts.document import ContractError
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
-    """One question and the answer that a person approved: ``messages`` is the conversation up to the reference."""
+    """One question and its reference answer: ``messages`` is the conversation before the reference."""
 
     index: int
     messages: tuple[dict[str, str], ...]
@@ -23,10 +23,10 @@ def parse_records(text: str, where: str) -> list[Record]:
     """Parse JSONL of ``{"messages": [..., {"role": "assistant", "content": reference}]}``.
 
     Raises:
-        ContractError: a line is not such a record; the message names it.
+        ContractError: a line is not such a record; the message names the line.
     """
     records: list[Record] = []
-    # Not splitlines: U+2028, U+2029 and U+0085 may stand unescaped within a JSON string.
+    # Not splitlines: a JSON string may contain U+2028, U+2029 and U+0085 unescaped.
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -35,14 +35,13 @@ def parse_records(text: str, where: str) -> list[Record]:
             *conversation, last = (_parse_message(item, place) for place, item in enumerate(messages, start=1))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ContractError(
-                f"{where}:{number}: not a record of messages with roles and contents ({error!r}); "
-                "write each message as "
-                'an object with "role" and "content", both text, or leave the record out'
+                f"{where}:{number}: not a record of messages with roles and contents ({error!r}); write each message "
+                'as an object with "role" and "content", both text, or remove the record'
             ) from error
         if last["role"] != "assistant" or not conversation:
             raise ContractError(
-                f"{where}:{number}: "
-                "a held-out record ends with the assistant's reference answer after at least one message"
+                f"{where}:{number}: a held-out record must have at least one message and end with the assistant's "
+                "reference answer; correct or remove it"
             )
         records.append(Record(number, tuple(conversation), last["content"]))
     return records
@@ -52,8 +51,8 @@ def _parse_message(item: dict[str, Any], place: int) -> dict[str, str]:
     """Return a message's role and content.
 
     Raises:
-        TypeError: one is no text (a list of parts, null), which could only be measured as something that it is not.
-        KeyError: one is missing.
+        TypeError: role or content is not text (but a list of parts, or null), so that it could not be scored.
+        KeyError: role or content is missing.
     """
     message = {name: item[name] for name in ("role", "content")}
     for name, value in message.items():
@@ -63,9 +62,9 @@ def _parse_message(item: dict[str, Any], place: int) -> dict[str, str]:
 
 
 def choose_records(records: list[Record], maximum: int) -> list[Record]:
-    """Choose at most so many records by a hash of their content.
+    """Choose at most ``maximum`` records by a hash of their content.
 
-    The choice is the same for each run over the same set, so that two rollouts are compared on the same records.
+    The choice is the same for each run on the same set, so that two rollouts are compared on the same records.
     """
 
     def rank(record: Record) -> bytes:

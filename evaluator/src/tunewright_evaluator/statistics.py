@@ -1,8 +1,8 @@
 """What an offline comparison proves: Pass, Fail or Inconclusive for one metric on the same records.
 
-`maxRegression` is a non-inferiority margin: Pass is a proof that the candidate is not worse by that much, Fail the
-proof that it is; no significant difference is never a Pass. `minimum` is a bound on the candidate's mean score, with
-the same three values. Scores lie in [0, 1]; 0/1 scores get exact tests, others the paired bootstrap.
+`maxRegression` is a non-inferiority margin: Pass proves that the candidate is not worse by that much, Fail proves that
+it is. The lack of a significant difference is never a Pass. `minimum` is a bound on the candidate's mean score, with
+the same three verdicts. Scores are in [0, 1]; 0/1 scores get exact tests, others the paired bootstrap.
 
 Sources: Efron 1987, "Better bootstrap confidence intervals"; for the exact tests see `exact_tests`.
 """
@@ -31,21 +31,21 @@ SAME = 1e-12
 
 RESAMPLES = 4000
 BATCH = 128
-"""Resamples held in memory at a time: of 10,000 records all of them would take 2 GiB, these take 10 MiB."""
+"""How many resamples are in memory at a time: for 10,000 records, all would need 2 GiB; these need 10 MiB."""
 
 FEWEST_RECORDS = 20
 """A bootstrap of fewer records proves nothing."""
 
 POWER = 0.8
-"""The chance of a Pass, for an adapter that is as good as the other, at which records are said to be enough."""
+"""The probability of a Pass, for an adapter as good as the other, at which a number of records counts as enough."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-    """A metric's verdict and the sentence that explains it.
+    """A metric's verdict and its explanation.
 
-    `difference` is the candidate's mean less the incumbent's (or less the bound); `better` and `worse` count records
-    and are None without an incumbent; `records_needed` is None where the verdict is no question of more records.
+    `difference` is the candidate's mean minus the incumbent's (or minus the bound). `better` and `worse` count records
+    and are None without an incumbent. `records_needed` is None if more records would not change the verdict.
     """
 
     verdict: Verdict
@@ -68,8 +68,8 @@ def judge_regression(
     """Compare two adapters' scores of the same records, in the same order, against a non-inferiority margin.
 
     Raises:
-        ValueError: the sequences differ in length or are empty, a score lies outside [0, 1], or `margin`
-            outside [0, 1).
+        ValueError: the sequences differ in length or are empty, a score is outside [0, 1], or `margin` is outside
+            [0, 1).
     """
     new, old = _scores("candidate", candidate), _scores("incumbent", incumbent)
     if new.size != old.size:
@@ -91,8 +91,8 @@ def judge_regression(
         variance = (better + worse + 0.5) / (records + 1)
     else:
         lower, upper = bca_bounds(differences, alpha, seed=seed)
-        # Losses too rare to be in the sample cannot be resampled: below this number even a flawless record proves
-        # no margin.
+        # Losses that are too rare to be in the sample cannot be resampled: with fewer records, even a perfect result
+        # proves no margin.
         enough = records >= max(FEWEST_RECORDS, records_without_difference(margin, confidence))
         passed = lower > -margin and enough
         failed = upper < -margin and records >= FEWEST_RECORDS
@@ -106,7 +106,7 @@ def judge_regression(
     message = {
         Verdict.PASS: f"{counts}: not worse by {margin:g} or more, at {confidence * 100:g}% confidence",
         Verdict.FAIL: f"{counts}: worse by more than {margin:g}, at {confidence * 100:g}% confidence",
-    }.get(verdict, f"{counts}: neither shown to be within {margin:g} nor to be worse; {_advice(records, needed)}")
+    }.get(verdict, f"{counts}: proven neither within {margin:g} nor worse by more; {_advice(records, needed)}")
     return Judgement(verdict, message, difference, records, better, worse, needed)
 
 
@@ -116,7 +116,7 @@ def judge_minimum(
     """Compare an adapter's mean score with a bound.
 
     Raises:
-        ValueError: there are no scores, a score lies outside [0, 1], or `minimum` does.
+        ValueError: there are no scores, or a score or `minimum` is outside [0, 1].
     """
     values = _scores("candidate", scores)
     if not 0 <= minimum <= 1:
@@ -144,7 +144,7 @@ def judge_minimum(
     message = {
         Verdict.PASS: f"{seen}: at least {minimum:g}, at {confidence * 100:g}% confidence",
         Verdict.FAIL: f"{seen}: below {minimum:g}, at {confidence * 100:g}% confidence",
-    }.get(verdict, f"{seen}: shown to be neither over nor under {minimum:g}; {_advice(records, needed)}")
+    }.get(verdict, f"{seen}: proven neither above nor below {minimum:g}; {_advice(records, needed)}")
     return Judgement(verdict, message, mean - minimum, records, records_needed=needed)
 
 
@@ -169,10 +169,10 @@ def bca_bounds(values: Floats, alpha: float, *, seed: int = 0, resamples: int = 
 
 
 def records_needed(margin: float, discordance: float, confidence: float = 0.95, power: float = POWER) -> int:
-    """Return how many records would show, with a chance of `power`, that an equally good adapter is within `margin`.
+    """Return how many records would prove, with probability `power`, that an equally good adapter is within `margin`.
 
-    `discordance` is the share of records that are scored differently (for scores that are not 0/1: the differences'
-    variance). Rounded up to two figures; never fewer than a flawless record needs.
+    `discordance` is the share of records with different scores (for scores that are not 0/1: the variance of the
+    differences). The result is rounded up to two digits, and at least the number that a perfect result needs.
     """
     if not 0 < margin < 1:
         raise ValueError(
@@ -197,7 +197,7 @@ def records_without_difference(margin: float, confidence: float = 0.95) -> int:
 def records_needed_for_minimum(
     minimum: float, mean: float, confidence: float = 0.95, power: float = POWER
 ) -> int | None:
-    """Return how many records would show that a mean like the one seen is over `minimum`; None where none would."""
+    """Return how many records would prove that a mean like the observed one is above `minimum`; None if none would."""
     if mean <= minimum or minimum >= 1:
         return None
     z_alpha, z_power = float(special.ndtri(confidence)), float(special.ndtri(power))
@@ -207,21 +207,22 @@ def records_needed_for_minimum(
 
 
 def _round_up(value: float) -> int:
-    """Round up to two figures: more would claim to know more than an estimate does."""
+    """Round up to two digits, because an estimate has no more."""
     step: int = 10 ** max(math.floor(math.log10(max(value, 1))) - 1, 0)
     return math.ceil(value / step) * step
 
 
 def _advice(records: int, needed: int | None) -> str:
     if needed is None:
-        return "more records alone would not change that: the score or the bound has to move"
+        return "more records alone would not change that: the score or the bound must change"
     if needed <= records:
         return (
-            f"about {needed} records mostly settle it, and these did not: train a better adapter, or raise maxSamples"
+            f"about {needed} records are usually enough, but these were not: train a better adapter, or raise "
+            "maxSamples"
         )
     return (
-        f"it would take about {needed} records (80 % chance for an adapter like this one): "
-        "raise maxSamples or the margin"
+        f"about {needed} records are needed (for an 80 % chance, with an adapter like this one): raise maxSamples or "
+        "the margin"
     )
 
 

@@ -22,7 +22,7 @@ def test_reader_ignores_fields_of_a_newer_writer():
 
 def test_reader_refuses_a_document_of_another_schema_version():
     wire = _plan().to_wire() | {"schemaVersion": 2}
-    with pytest.raises(ContractError, match=r"ServingPlan: schemaVersion: .*reads version 1 only.* has version 2"):
+    with pytest.raises(ContractError, match=r"ServingPlan: schemaVersion: .*reads only version 1.* has version 2"):
         ServingPlan.from_wire(wire)
 
 

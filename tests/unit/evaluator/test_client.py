@@ -100,7 +100,7 @@ async def test_after_five_attempts_the_error_shows_the_last_failure(token, pause
 
 @pytest.mark.parametrize("status", [400, 413])
 async def test_a_refused_record_is_not_retried(token, pauses, status):
-    with pytest.raises(AnswerError, match=rf"refuses record 7 .*HTTP {status}: too long") as error:
+    with pytest.raises(AnswerError, match=rf"rejected record 7 .*HTTP {status}: too long") as error:
         await ask(token, httpx.Response(status, text="too long"))
     assert error.value.reason is EvaluationReason.RECORD_REFUSED
     assert pauses == []

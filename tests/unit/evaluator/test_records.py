@@ -55,7 +55,7 @@ def test_parse_names_the_line(line):
 )
 def test_content_that_is_no_text_is_refused(role, content, what):
     messages = [{"role": role, "content": content}, {"role": "assistant", "content": "a"}]
-    with pytest.raises(ContractError, match=rf"^file:2: .*{what}.*both text, or leave the record out$"):
+    with pytest.raises(ContractError, match=rf"^file:2: .*{what}.*both text, or remove the record$"):
         parse_records(_line("q") + "\n" + json.dumps({"messages": messages}), "file")
 
 

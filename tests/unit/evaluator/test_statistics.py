@@ -117,7 +117,7 @@ def test_the_message_says_when_more_records_would_not_help():
     judgement = statistics.judge_minimum([1.0] * 159 + [0.0] * 41, 0.8)
     assert judgement.verdict is Verdict.INCONCLUSIVE
     assert judgement.records_needed is None
-    assert "the score or the bound has to move" in judgement.message
+    assert "the score or the bound must change" in judgement.message
 
 
 def graded(rng: np.random.Generator, records: int, shift: float = 0.0) -> tuple[np.ndarray, np.ndarray]:

@@ -21,6 +21,6 @@ def build_scorer(metric: MetricSpec) -> Scorer:
     """Return the scorer of a metric.
 
     Raises:
-        ScorerError: the metric's own settings are unusable (a schema that is no JSON Schema).
+        ScorerError: the metric has invalid settings (a schema that is not a JSON Schema).
     """
     return _SCORERS[metric.type].from_metric(metric)

@@ -1,4 +1,4 @@
-"""Contains: the answer holds certain words."""
+"""Contains: the answer contains certain texts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tunewright_contracts.metrics import MetricSpec
 
 
 class ContainsScorer:
-    """1 when the answer holds every value (case is ignored); without values, when it holds the reference."""
+    """1 if the answer contains every value (case is ignored), or without values, the reference; otherwise 0."""
 
     def __init__(self, values: tuple[str, ...]) -> None:
         self._values = tuple(value.casefold() for value in values)

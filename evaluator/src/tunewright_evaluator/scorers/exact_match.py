@@ -1,7 +1,7 @@
-"""ExactMatch: the answer says the same as the reference.
+"""ExactMatch: the answer equals the reference.
 
-Two JSON documents are equal when they parse to equal values, since key order and spaces carry no meaning (RFC 8259,
-section 4); anything else is compared as text after stripping white space at both ends.
+Two JSON documents are equal if they parse to equal values, because key order and spaces have no meaning (RFC 8259,
+section 4). Anything else is compared as text, without white space at both ends.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _NOT_JSON = object()
 
 
 class ExactMatchScorer:
-    """1 when answer and reference are equal, else 0."""
+    """1 if answer and reference are equal, otherwise 0."""
 
     @classmethod
     def from_metric(cls, _metric: MetricSpec) -> Self:
@@ -31,7 +31,7 @@ class ExactMatchScorer:
 
 
 def _parse_structure(text: str) -> Any:
-    """Return a JSON object or array, or `_NOT_JSON`: bare words and numbers are compared as text."""
+    """Return a JSON object or array, or `_NOT_JSON` for other text, which includes single JSON strings and numbers."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -40,7 +40,7 @@ def _parse_structure(text: str) -> Any:
 
 
 def _equal(left: Any, right: Any) -> bool:
-    """Compare JSON values; unlike Python, ``true`` is not 1."""
+    """Return whether two JSON values are equal; unlike in Python, ``true`` is not 1."""
     if isinstance(left, dict) and isinstance(right, dict):
         return left.keys() == right.keys() and all(_equal(left[key], right[key]) for key in left)
     if isinstance(left, list) and isinstance(right, list):

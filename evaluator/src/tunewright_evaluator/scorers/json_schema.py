@@ -17,7 +17,7 @@ def _refuse(uri: str) -> Any:
 
 
 class JSONSchemaScorer:
-    """1 when the whole answer is JSON and valid, else 0. Prose around the JSON makes it invalid."""
+    """1 if the whole answer is valid JSON, otherwise 0. Prose around the JSON makes the answer invalid."""
 
     def __init__(self, schema: dict[str, Any]) -> None:
         problem = find_schema_problem(schema)
@@ -33,14 +33,14 @@ class JSONSchemaScorer:
 
     @classmethod
     def from_metric(cls, metric: MetricSpec) -> Self:
-        """Return the scorer for a metric's schema; without one, any JSON object or array will do.
+        """Return the scorer for a metric's schema; without one, any JSON object or array is valid.
 
         Raises:
             ScorerError: the schema is not a JSON Schema.
         """
         return cls(metric.json_schema or {"type": ["object", "array"]})
 
-    def score(self, answer: str, reference: str) -> float:  # noqa: ARG002 - the reference plays no part here
+    def score(self, answer: str, reference: str) -> float:  # noqa: ARG002 - the reference is not needed
         """Return 1.0 or 0.0."""
         try:
             document = json.loads(answer)

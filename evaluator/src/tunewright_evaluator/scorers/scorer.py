@@ -1,4 +1,4 @@
-"""What a scorer is."""
+"""The interface of scorers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Protocol
 
 
 class ScorerError(ValueError):
-    """A metric's settings are unusable; the message says what and where."""
+    """A metric has invalid settings; the message states what is wrong and where."""
 
 
 class Scorer(Protocol):
-    """Scores one answer against its reference, from 0 (bad) to 1 (good)."""
+    """Score one answer against its reference, from 0 (bad) to 1 (good)."""
 
     def score(self, answer: str, reference: str) -> float:
         """Return the score of one answer."""

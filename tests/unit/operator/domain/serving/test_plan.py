@@ -291,9 +291,9 @@ def nest(depth: int) -> dict[str, Any]:
         ({"maximum": 10**20}, "64 bits"),
         ({"properties": {"queue": {"type": 7}}}, "not a JSON Schema: at .properties.queue.type: 7 is not valid"),
         ({"anyOf": [{"required": "queue"}]}, "at .anyOf[0].required"),
-        ({"$schema": "http://127.0.0.1:1/dialect"}, "no dialect that is known here"),
-        ({"$schema": "https://json-schema.org/draft/next/schema"}, "no dialect that is known here"),
-        ({"properties": {"a": {"$ref": "#/$defs/nowhere"}}}, "leads nowhere"),
+        ({"$schema": "http://127.0.0.1:1/dialect"}, "is not a supported dialect"),
+        ({"$schema": "https://json-schema.org/draft/next/schema"}, "is not a supported dialect"),
+        ({"properties": {"a": {"$ref": "#/$defs/nowhere"}}}, "refers to a part that the schema does not have"),
     ],
     ids=["unreadable", "unwritable", "large", "number", "type", "required", "dialect", "newer", "nowhere"],
 )
