@@ -1,1 +1,1 @@
-"""S3 as Tunewright's pods use it: verified, conditional, behind a private CA; never imported by the operator."""
+"""Access to S3 for Tunewright's pods, with checksums, conditional writes and a private CA; the operator has none."""

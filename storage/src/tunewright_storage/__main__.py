@@ -1,6 +1,6 @@
-"""Commands on a bucket.
+"""Commands for a bucket.
 
-Inspections are Jobs that tell the operator about a bucket that it may not read itself; `upload` puts a model there.
+Inspections are Jobs that read a bucket for the operator, which has no credentials for it. `upload` stores a model.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run_inspection(inspect: Callable[[bytes], PhaseResult]) -> int:
-    """Answer the request at `RUN_SPEC_PATH` by the termination message and return the exit code."""
+    """Answer the request at `RUN_SPEC_PATH` with the termination message, and return the exit code."""
     request = Path(os.environ.get("TUNEWRIGHT_RUN_SPEC", RUN_SPEC_PATH))
     answer = Path(os.environ.get("TUNEWRIGHT_TERMINATION_LOG", "/dev/termination-log"))
     try:
@@ -56,13 +56,13 @@ def run_inspection(inspect: Callable[[bytes], PhaseResult]) -> int:
             message=f"{request}: {error}. {StorageReason.INVALID_REQUEST.remedy}",
         )
     except OSError as error:
-        # The scratch volume: full, or smaller than the largest file.
+        # The scratch volume is full, or smaller than the largest file.
         result = PhaseResult(
-            outcome=Outcome.RETRYABLE, reason=StorageReason.OTHER, message=f"on the pod's own disk: {error}"
+            outcome=Outcome.RETRYABLE, reason=StorageReason.OTHER, message=f"on the pod's disk: {error}"
         )
     text = result.to_termination_message()
     answer.write_text(text)
-    print(text)  # noqa: T201 - the Job's log says the same as its termination message
+    print(text)  # noqa: T201 - the Job's log shows its termination message
     return 0 if result.outcome is Outcome.SUCCEEDED else 1
 
 
@@ -74,7 +74,7 @@ def run_upload(folder: Path, uri: str) -> int:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             stored = target.join(path.relative_to(folder).as_posix())
             store.upload(path, stored)
-            print(f"{stored} ({path.stat().st_size} bytes)")  # noqa: T201 - progress for a person
+            print(f"{stored} ({path.stat().st_size} bytes)")  # noqa: T201 - the command's progress
     except (StorageError, StorageURIError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - the command's message
         return 1

@@ -1,4 +1,4 @@
-"""Adapters in S3: read the manifest, fetch the files, and trust nothing that the digest does not cover."""
+"""Adapters in S3: read the manifest, fetch the files, and use only content that the digest covers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read_manifest(store: Store, uri: StorageURI) -> AdapterManifest:
     """Read and check an adapter's manifest.
 
     Raises:
-        StorageError: there is none, it is unreadable, lists a file that no adapter may have, or contradicts its digest.
+        StorageError: it is missing or invalid, lists a file that no adapter may have, or does not match its digest.
     """
     manifest_uri = uri.join(MANIFEST_NAME)
     try:
@@ -37,22 +37,22 @@ def read_manifest(store: Store, uri: StorageURI) -> AdapterManifest:
         raise StorageError(
             StorageReason.NO_MANIFEST,
             (
-                f"{uri} has no {MANIFEST_NAME}, which is written last: the adapter is unfinished or was not made "
-                "by Tunewright; name a folder sha256-… that a FineTuneJob published"
+                f"{uri} has no {MANIFEST_NAME}, which is written last: the adapter is incomplete or was not published "
+                "by Tunewright; use a folder sha256-… that a FineTuneJob published"
             ),
         ) from error
     try:
         manifest = AdapterManifest.from_json(text)
     except ContractError as error:
         raise StorageError(
-            StorageReason.NOT_AN_ADAPTER, f"{manifest_uri} cannot be read: {error}; publish the adapter again"
+            StorageReason.NOT_AN_ADAPTER, f"{manifest_uri} is invalid: {error}; publish the adapter again"
         ) from error
     check_manifest(manifest, manifest_uri)
     return manifest
 
 
 def summarise(manifest: AdapterManifest, uri: StorageURI) -> AdapterSummary:
-    """Return what the operator records of a published adapter."""
+    """Return what the operator records about a published adapter."""
     return AdapterSummary(
         uri=str(uri),
         digest=manifest.digest,
@@ -64,10 +64,10 @@ def summarise(manifest: AdapterManifest, uri: StorageURI) -> AdapterSummary:
 
 
 def check_manifest(manifest: AdapterManifest, where: StorageURI) -> None:
-    """Check a manifest against itself.
+    """Check that a manifest is consistent.
 
     Raises:
-        StorageError: it names a forbidden file, lacks a needed one, or its digest is not that of its files.
+        StorageError: it lists a forbidden file, a required file is missing, or its digest is not that of its files.
     """
     names = {file.path for file in manifest.files}
     forbidden = sorted(names - CONTENT_NAMES)
@@ -75,36 +75,36 @@ def check_manifest(manifest: AdapterManifest, where: StorageURI) -> None:
         raise StorageError(
             StorageReason.FORBIDDEN_FILE,
             (
-                f"{where} lists {', '.join(forbidden)}: an adapter holds safetensors, {CONFIG_NAME} "
-                "and tokenizer files only (no pickle, no code, no folders); publish the adapter again without"
+                f"{where} lists {', '.join(forbidden)}: an adapter can have only safetensors, {CONFIG_NAME} "
+                "and tokenizer files (no pickle, no code, no folders); publish the adapter again without the others"
             ),
         )
     missing = sorted({WEIGHTS_NAME, CONFIG_NAME} - names)
     if missing:
         raise StorageError(
-            StorageReason.NOT_AN_ADAPTER, f"{where} lacks {', '.join(missing)}; publish the adapter again"
+            StorageReason.NOT_AN_ADAPTER, f"{where} does not list {', '.join(missing)}; publish the adapter again"
         )
     computed = compute_adapter_digest({file.path: file.sha256 for file in manifest.files})
     if computed != manifest.digest:
         raise StorageError(
             StorageReason.DIGEST_MISMATCH,
-            f"{where} says digest {manifest.digest} but its files give {computed}; publish the adapter again",
+            f"{where} has the digest {manifest.digest}, but its files give {computed}; publish the adapter again",
         )
 
 
 def fetch_adapter(store: Store, uri: StorageURI, folder: Path, expected_digest: str) -> AdapterManifest:
     """Fetch an adapter's content files into a folder and verify every byte.
 
-    The folder's name holds the digest, so that a path never means two contents (vLLM caches by name and path).
+    The folder's name contains the digest, so that a path always has the same content (vLLM caches by name and path).
 
     Raises:
-        StorageError: a file is missing, larger than stated or different, or the digest is not the expected one.
+        StorageError: a file is missing, too large or different, or the digest is not the expected one.
     """
     manifest = read_manifest(store, uri)
     if manifest.digest != expected_digest:
         raise StorageError(
             StorageReason.DIGEST_MISMATCH,
-            f"{uri} holds {manifest.digest}, not {expected_digest} that was asked for; publish that one there again",
+            f"{uri} contains the adapter {manifest.digest} instead of {expected_digest}; publish that one again",
         )
     target = folder / adapter_folder(manifest.digest)
     for file in manifest.files:
@@ -114,8 +114,8 @@ def fetch_adapter(store: Store, uri: StorageURI, folder: Path, expected_digest: 
             raise StorageError(
                 StorageReason.DIGEST_MISMATCH,
                 (
-                    f"{uri}/{file.path} has {digest} but the manifest says {file.sha256}: "
-                    "it was changed or truncated after publication; publish the adapter again"
+                    f"{uri}/{file.path} has the digest {digest}, but the manifest lists {file.sha256}: "
+                    "the file was changed or truncated after publication; publish the adapter again"
                 ),
             )
     return manifest

@@ -1,4 +1,4 @@
-"""A base model's files: fetched from S3 or the Hub, identified by one digest over config, tokenizer and weights."""
+"""A base model's files: fetched from S3 or the Hub, identified by one digest of config, tokenizer and weights."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PATTERNS = (
     "*.safetensors",
     "model.safetensors.index.json",
 )
-"""The files that make a model; anything else (a README, a pickle) is neither fetched nor part of the digest."""
+"""The files of a model; all others (a README, a pickle) are neither fetched nor part of the digest."""
 
 TOKENIZER_PATTERNS = tuple(pattern for pattern in PATTERNS if not pattern.endswith("safetensors"))
 
@@ -39,7 +39,7 @@ def belongs(name: str, patterns: tuple[str, ...] = PATTERNS) -> bool:
 
 
 def digest_base_model(folder: Path, revision: str = "") -> BaseModelSummary:
-    """Return the digest over the model's files in a folder, by the same rule as an adapter's digest.
+    """Return the digest of the model's files in a folder, by the same rule as an adapter's digest.
 
     Raises:
         StorageError: there is no config.json or no safetensors file.
@@ -60,12 +60,12 @@ def fetch_base_model(
 
     Args:
         source: exactly one of S3 and Hub.
-        folder: made when missing; files already there are kept when the whole verifies.
-        store: where S3 sources are read.
+        folder: is created; if it already contains the model with the right digest, nothing is fetched.
+        store: where to read S3 sources.
         patterns: `PATTERNS`, or `TOKENIZER_PATTERNS` for the tokenizer alone, which cannot be verified.
 
     Returns:
-        what was fetched, or None when only a part was asked for.
+        a summary of the model, or None for the tokenizer alone.
 
     Raises:
         StorageError: a file cannot be read, or the digest differs (the model changed since it was inspected).
@@ -86,9 +86,9 @@ def fetch_base_model(
     if summary.digest != source.digest:
         raise StorageError(
             StorageReason.DIGEST_MISMATCH,
-            f"base model {source.name}: "
-            f"its files have digest {summary.digest} but BaseModel {source.name} was inspected as {source.digest}; "
-            "somebody changed the files: restore them, or create a new BaseModel for the new weights",
+            f"base model {source.name}: its files have the digest {summary.digest}, but the inspection of BaseModel "
+            f"{source.name} recorded {source.digest}; the files were changed: restore them, or create a new BaseModel "
+            "for the new weights",
         )
     return summary
 
@@ -103,7 +103,7 @@ def download_base_model(
     """Download a model's files and return the resolved revision (a Hub commit; empty for S3).
 
     Raises:
-        StorageError: a file cannot be read, or none belongs to a model.
+        StorageError: a file cannot be read, or there is no file of a model.
         OSError: the folder's disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,7 +121,7 @@ def model_objects(prefix: StorageURI, store: Store, patterns: tuple[str, ...] = 
     """List a model's objects below a prefix.
 
     Raises:
-        StorageError: there is none.
+        StorageError: there are none.
     """
     found = [
         item.uri for item in store.list(prefix) if belongs(item.uri.key.removeprefix(prefix.key).lstrip("/"), patterns)
@@ -130,8 +130,8 @@ def model_objects(prefix: StorageURI, store: Store, patterns: tuple[str, ...] = 
         raise StorageError(
             StorageReason.NOT_FOUND,
             (
-                f"{prefix} holds no model files (config.json, tokenizer.json, *.safetensors); "
-                "check the URI: it names the folder that holds config.json"
+                f"{prefix} contains no model files (config.json, tokenizer.json, *.safetensors); "
+                "set the URI to the folder that contains config.json"
             ),
         )
     return found
@@ -142,10 +142,10 @@ def inspect_base_model(
 ) -> BaseModelSummary:
     """Resolve revision and digest.
 
-    S3 objects are fetched one at a time: ``scratch`` holds the largest of them, or a whole Hub model.
+    S3 objects are fetched one at a time: ``scratch`` needs room for the largest of them, or for a whole Hub model.
 
     Raises:
-        StorageError: a file cannot be read, or it is no model.
+        StorageError: a file cannot be read, or the files are not a model.
     """
     if s3 is None:
         revision = download_base_model(None, hugging_face, scratch, store)
@@ -168,7 +168,7 @@ def _check_weights(path: Path, uri: StorageURI) -> None:
         read_tensors(path)
     except SafetensorsError as error:
         raise StorageError(
-            StorageReason.DIGEST_MISMATCH, f"{uri} is not a whole safetensors file ({error}); upload it again"
+            StorageReason.DIGEST_MISMATCH, f"{uri} is not a complete safetensors file ({error}); upload it again"
         ) from error
 
 
@@ -177,8 +177,8 @@ def _summarise(digests: dict[str, str], size: int, where: str, revision: str) ->
         raise StorageError(
             StorageReason.NOT_FOUND,
             (
-                f"{where} holds {', '.join(sorted(digests)) or 'nothing'} but a base model needs config.json "
-                "and *.safetensors"
+                f"{where} contains {', '.join(sorted(digests)) or 'no model files'}, but a base model needs "
+                "config.json and *.safetensors"
             ),
         )
     return BaseModelSummary(digest=compute_adapter_digest(digests), revision=revision, bytes=size, files=len(digests))

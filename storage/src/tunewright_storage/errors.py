@@ -1,4 +1,4 @@
-"""Why storage did not answer, and what to do about it."""
+"""The reasons of storage failures, and their remedies."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from tunewright_contracts import reasons
 class StorageReason(reasons.Reason):
     """The kind of failure; each is a condition reason (docs/reference/conditions.md).
 
-    `s3_errors` ends its messages with the remedy: each is one sentence that reads well there, too.
+    `s3_errors` ends its messages with the remedy, so each remedy is one sentence.
     """
 
     INVALID_URI = (
         "InvalidURI",
-        "An `s3://` address could mean two things or names no bucket, or the Secret's endpoint or region is none.",
+        "An `s3://` address is ambiguous or has no bucket, or the Secret has an invalid endpoint or region.",
         (
             "Write it as `s3://bucket/prefix` without `..`, empty segments, escapes or wildcards; "
             "or correct AWS_ENDPOINT_URL_S3 or AWS_REGION."
@@ -21,15 +21,15 @@ class StorageReason(reasons.Reason):
     )
     INVALID_REQUEST = (
         "InvalidRequest",
-        "An inspection's request cannot be read: operator and its image do not fit together.",
-        "Install the operator and its images of one release.",
+        "The inspection cannot read its request: the operator and the inspection's image are of different releases.",
+        "Install the operator and its images of the same release.",
     )
     ACCESS_DENIED = (
         "AccessDenied",
-        "The credentials may not do this.",
+        "The credentials do not allow this operation.",
         (
             "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the storage secret, "
-            "and that their identity may do this at the address."
+            "and that their identity is allowed to do this at the address."
         ),
     )
     NO_SUCH_BUCKET = (
@@ -39,13 +39,13 @@ class StorageReason(reasons.Reason):
     )
     NOT_FOUND = (
         "NotFound",
-        "Nothing is stored at the address.",
-        "Check that the object exists and that the URI is spelled as it is stored.",
+        "There is no object at the address.",
+        "Check that the object exists and that the URI is correct.",
     )
     UNREACHABLE = (
         "StorageUnreachable",
         "The endpoint did not answer; the operation is retried.",
-        "Check AWS_ENDPOINT_URL_S3 in the storage secret and that the object store is up.",
+        "Check AWS_ENDPOINT_URL_S3 in the storage secret, and that the object store is available.",
     )
     UNKNOWN_AUTHORITY = (
         "UnknownAuthority",
@@ -54,23 +54,23 @@ class StorageReason(reasons.Reason):
     )
     NO_CREDENTIALS = (
         "NoCredentials",
-        "The Secret holds no usable keys.",
+        "The Secret contains no usable keys.",
         "Put AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY into the storage secret.",
     )
     NOT_AN_ADAPTER = (
         "NotAnAdapter",
-        "The address holds no whole adapter: its manifest cannot be read, or a file is missing from it.",
-        "Publish it again, or name the folder of another.",
+        "The address contains no complete adapter: its manifest is invalid, or does not list a required file.",
+        "Publish it again, or use the folder of another adapter.",
     )
     NO_MANIFEST = (
         "NoManifest",
         "The folder has no `manifest.json`: it was not published by a finished job.",
-        "Name an adapter that a FineTuneJob published.",
+        "Use an adapter that a FineTuneJob published.",
     )
     DIGEST_MISMATCH = (
         "DigestMismatch",
-        "Stored bytes differ from the digest that was recorded for them: somebody changed the files.",
-        "Restore them, or register a new BaseModel or publish the adapter again.",
+        "Stored files do not match the digest that was recorded for them: they were changed.",
+        "Restore them, create a new BaseModel, or publish the adapter again.",
     )
     FORBIDDEN_FILE = (
         "ForbiddenFile",
@@ -79,18 +79,18 @@ class StorageReason(reasons.Reason):
     )
     WRONG_REGION = (
         "WrongRegion",
-        "The bucket is in another region than the Secret says.",
+        "The bucket is not in the region that the Secret names.",
         "Set AWS_REGION in the storage secret to the bucket's region.",
     )
     TOO_LARGE = (
         "ObjectTooLarge",
-        "An object is larger than what is read or stored there.",
+        "An object is too large to be read or stored there.",
         "Make it smaller, or split it.",
     )
     OTHER = (
         "StorageError",
-        "Storage failed in another way; the message is the storage's own. The operation is retried.",
-        "See the object store's own log.",
+        "Storage failed in another way, which the message shows; the operation is retried.",
+        "Check the object store's log.",
     )
 
 
@@ -98,7 +98,7 @@ RETRYABLE = frozenset({StorageReason.UNREACHABLE, StorageReason.OTHER})
 
 
 class StorageError(Exception):
-    """Storage refused or failed; the message says what, where and what to do."""
+    """Storage denied access or failed; the message states what was wrong, where and what to do."""
 
     def __init__(self, reason: StorageReason, message: str) -> None:
         super().__init__(message)
@@ -106,5 +106,5 @@ class StorageError(Exception):
 
     @property
     def retryable(self) -> bool:
-        """Return whether the same call may succeed later although nothing is changed."""
+        """Return whether the same call may succeed later without a change."""
         return self.reason in RETRYABLE

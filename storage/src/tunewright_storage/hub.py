@@ -13,7 +13,7 @@ def download(source: HuggingFaceSource, folder: Path, patterns: tuple[str, ...])
     """Download the files of a repository that match a pattern, and return the commit of the revision.
 
     Raises:
-        StorageError: the Hub did not give the files.
+        StorageError: the Hub did not return the files.
         OSError: the folder's disk is full.
     """
     try:
@@ -33,13 +33,13 @@ def download(source: HuggingFaceSource, folder: Path, patterns: tuple[str, ...])
             f"{where} is gated: accept its licence and put HF_TOKEN into the storage secret",
         ) from error
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError) as error:
-        raise StorageError(StorageReason.NOT_FOUND, f"{where} does not exist or HF_TOKEN may not see it") from error
-    # The Hub lets errors of its HTTP library through: that is httpx in huggingface_hub 1, httpx2 in 2.
+        raise StorageError(StorageReason.NOT_FOUND, f"{where} does not exist, or HF_TOKEN cannot read it") from error
+    # huggingface_hub also raises errors of its HTTP library: httpx in version 1, httpx2 in version 2.
     except (errors.HTTPError, OSError, RuntimeError) as error:
         if _is_disk_full(error):
             raise OSError(errno.ENOSPC, "no space left for the base model", str(folder)) from error
         if isinstance(error, RuntimeError):
-            # hf_xet, which fetches large files, has no other type for what it does not foresee.
+            # hf_xet, which fetches large files, raises this type for all unexpected errors.
             raise StorageError(StorageReason.OTHER, f"cannot read {where}: {error}") from error
         raise StorageError(
             StorageReason.UNREACHABLE,
@@ -49,7 +49,7 @@ def download(source: HuggingFaceSource, folder: Path, patterns: tuple[str, ...])
 
 
 def _is_disk_full(error: Exception) -> bool:
-    """Return whether a download filled the disk; hf_xet, written in Rust, reports that in its message alone."""
+    """Return whether a download filled the disk; hf_xet, written in Rust, reports that only in its message."""
     full = (errno.ENOSPC, errno.EDQUOT)
-    told = any(f"(os error {number})" in str(error) for number in full)
-    return told or (isinstance(error, OSError) and error.errno in full)
+    in_message = any(f"(os error {number})" in str(error) for number in full)
+    return in_message or (isinstance(error, OSError) and error.errno in full)

@@ -1,4 +1,4 @@
-"""A thin port over boto3's S3 client: addresses in, digests out, every failure a `StorageError`."""
+"""A thin layer over boto3's S3 client: it takes addresses, returns digests, and raises only `StorageError`."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _MULTIPART_BYTES = 64 << 20
 
 
 class ObjectStore(Store):
-    """Read and write objects. Thread-safe, since boto3 clients are."""
+    """Read and write objects. Thread-safe, because boto3 clients are."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
 
     @classmethod
     def from_environment(cls, ca_bundle: Path | None = None) -> ObjectStore:
-        """Build a store from AWS_* variables and, when the file is there, the private CA of the storage secret.
+        """Build a store from AWS_* variables and, if the file exists, the private CA of the storage secret.
 
-        Path-style addresses are used with a custom endpoint, since a bucket's own host name needs wildcard DNS.
+        With a custom endpoint it uses path-style addresses, because a host name for each bucket needs wildcard DNS.
 
         Raises:
-            StorageError: the endpoint is no URL, or the region no region.
+            StorageError: the endpoint or the region is invalid.
         """
         bundle = ca_bundle or Path(os.environ.get("TUNEWRIGHT_CA_BUNDLE", CA_BUNDLE_PATH))
         custom_endpoint = bool(os.environ.get("AWS_ENDPOINT_URL_S3"))
@@ -47,10 +47,10 @@ class ObjectStore(Store):
             retries={"mode": "standard", "total_max_attempts": 4},
             s3={"addressing_style": "path" if custom_endpoint else "auto"},
         )
-        # A storage secret may leave the region out: S3-compatible stores ignore it, but boto3 insists on one.
+        # A storage secret may have no region: S3-compatible stores ignore it, but boto3 requires one.
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
         verify = str(bundle) if bundle.is_file() and bundle.stat().st_size else None
-        # A session of its own: the default one remembers the first credentials that a process saw.
+        # A new session: the default one keeps the first credentials that a process used.
         session = boto3.session.Session()
         try:
             return cls(session.client("s3", region_name=region, config=config, verify=verify))
@@ -90,7 +90,7 @@ class ObjectStore(Store):
             body = self._client.get_object(Bucket=uri.bucket, Key=uri.key)["Body"]
             data = bytes(body.read() if max_bytes is None else body.read(max_bytes + 1))
         if max_bytes is not None and len(data) > max_bytes:
-            raise StorageError(StorageReason.TOO_LARGE, f"{uri} is over {max_bytes} bytes, the most that is read of it")
+            raise StorageError(StorageReason.TOO_LARGE, f"{uri} has more than {max_bytes} bytes, which is the limit")
         return data
 
     def download(self, uri: StorageURI, path: Path, max_bytes: int | None = None) -> str:
@@ -101,7 +101,7 @@ class ObjectStore(Store):
         with translated("read", uri):
             answer = self._client.get_object(Bucket=uri.bucket, Key=uri.key)
             if max_bytes is not None and answer["ContentLength"] > max_bytes:
-                problem = f"{uri} has {answer['ContentLength']} bytes and should have {max_bytes}"
+                problem = f"{uri} has {answer['ContentLength']} bytes instead of {max_bytes}"
                 raise StorageError(StorageReason.DIGEST_MISMATCH, f"{problem}; publish it again")
             with partial.open("wb") as file:
                 for chunk in answer["Body"].iter_chunks(_CHUNK_BYTES):
@@ -115,7 +115,7 @@ class ObjectStore(Store):
         digest = digest_file(path)
         with translated("write", uri):
             if path.stat().st_size >= _MULTIPART_BYTES:
-                # From a file object: by a path, boto3 would hide the store's answer in an error of its own.
+                # A file object: with a path, boto3 would hide the store's answer in another error.
                 with path.open("rb") as body:
                     self._client.upload_fileobj(body, uri.bucket, uri.key, ExtraArgs={"ChecksumAlgorithm": "SHA256"})
             else:
@@ -148,7 +148,7 @@ class ObjectStore(Store):
         """See `Store.check_writable`."""
         probe = prefix.join(f".tunewright-write-check-{os.urandom(6).hex()}")
         self.write(probe, b"Tunewright checks that it may write here.\n")
-        # A write-only identity is fine: what matters is that results can be stored.
+        # An identity that can write but not delete is enough: only results are stored.
         with contextlib.suppress(StorageError), translated("delete", probe):
             self._client.delete_object(Bucket=probe.bucket, Key=probe.key)
 

@@ -1,4 +1,4 @@
-"""What S3 and botocore mean by their failures, as `StorageError`."""
+"""Translate failures of S3 and botocore into `StorageError`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _REASON_BY_CODE = {
     "NoSuchBucket": StorageReason.NO_SUCH_BUCKET,
     "NoSuchKey": StorageReason.NOT_FOUND,
     "404": StorageReason.NOT_FOUND,
-    # 301 is a bucket of another region whose answer botocore could not follow.
+    # 301: a bucket in another region, to which botocore could not follow the redirect.
     "301": StorageReason.WRONG_REGION,
     "PermanentRedirect": StorageReason.WRONG_REGION,
     "AuthorizationHeaderMalformed": StorageReason.WRONG_REGION,
@@ -32,7 +32,7 @@ _REASON_BY_CODE = {
     "ServiceUnavailable": StorageReason.UNREACHABLE,
     "InternalError": StorageReason.UNREACHABLE,
     "RequestTimeout": StorageReason.UNREACHABLE,
-    # What a proxy in front of the store answers in its place while that is away.
+    # The answers of a proxy in front of the store while the store is unavailable.
     "429": StorageReason.UNREACHABLE,
     "500": StorageReason.UNREACHABLE,
     "502": StorageReason.UNREACHABLE,
@@ -50,7 +50,7 @@ def translated(verb: str, uri: StorageURI) -> Iterator[None]:
     """Turn botocore's exceptions into `StorageError`.
 
     Args:
-        verb: what the block does to the address, for the message: ``read``, ``write``, ``list``, ``delete``.
+        verb: what the block does at the address, for the message: ``read``, ``write``, ``list``, ``delete``.
         uri: the address.
 
     Raises:
@@ -60,8 +60,8 @@ def translated(verb: str, uri: StorageURI) -> Iterator[None]:
     try:
         yield
     except botocore_exceptions.ClientError as error:
-        # Whatever answers in the store's place sends no XML, and then there is only the HTTP status. Its 404 is no word
-        # about the object: work that is there must not count as missing.
+        # A proxy that answers instead of the store sends no XML, so only the HTTP status is known. Its 404 does not
+        # mean that the object is missing: stored work must not count as lost.
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "")
         code = str(error.response.get("Error", {}).get("Code") or ("" if status == 404 else status))
         if code in {"PreconditionFailed", "412", "ConditionalRequestConflict"}:
@@ -70,8 +70,8 @@ def translated(verb: str, uri: StorageURI) -> Iterator[None]:
     except botocore_exceptions.SSLError as error:
         raise _storage_error(_judge_tls(str(error)), verb, uri, _root_cause(error)) from error
     except RecursionError as error:
-        # botocore follows a redirect that names no region by asking again, without end.
-        detail = "the endpoint answers with redirects (is it http:// where https:// is served?)"
+        # botocore repeats a request without end if a redirect names no region.
+        detail = "the endpoint answers only with redirects (is its URL http:// instead of https://?)"
         raise _storage_error(StorageReason.UNREACHABLE, verb, uri, detail) from error
     except (botocore_exceptions.NoCredentialsError, botocore_exceptions.PartialCredentialsError) as error:
         raise _storage_error(StorageReason.NO_CREDENTIALS, verb, uri, str(error)) from error
@@ -87,7 +87,7 @@ def translated(verb: str, uri: StorageURI) -> Iterator[None]:
 
 
 def _judge_tls(text: str) -> StorageReason:
-    """Return the reason of a TLS failure: an untrusted certificate, or a connection that broke off or speaks no TLS."""
+    """Return the reason of a TLS failure: an untrusted certificate, or a connection that broke or does not use TLS."""
     about_trust = any(word in text.lower() for word in ("certificate", "x509", "unknown ca"))
     return StorageReason.UNKNOWN_AUTHORITY if about_trust else StorageReason.UNREACHABLE
 
@@ -98,7 +98,7 @@ def _storage_error(reason: StorageReason, verb: str, uri: StorageURI, detail: st
 
 
 def _root_cause(error: BaseException) -> str:
-    """Return the innermost reason in a few words: urllib3 wraps it several times."""
+    """Return the innermost cause in a few words: urllib3 wraps it several times."""
     text = str(error)
     for marker in (
         "certificate verify failed",

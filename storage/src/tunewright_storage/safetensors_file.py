@@ -1,4 +1,4 @@
-"""Read safetensors without torch: what a file declares, and whether every number in it is finite.
+"""Read safetensors without torch: which tensors a file declares, and whether all their values are finite.
 
 The format (https://huggingface.co/docs/safetensors): 8 bytes with the header's length, little-endian; the header, JSON
 of ``{name: {dtype, shape, data_offsets}}``; then the data without gaps.
@@ -35,7 +35,7 @@ _ITEM_BYTES |= {"I64": 8, "U64": 8, "I32": 4, "U32": 4, "I16": 2, "U16": 2, "I8"
 
 
 class SafetensorsError(Exception):
-    """A file is not whole safetensors; the message says what is wrong with it and cuts what it quotes."""
+    """A file is not a complete safetensors file; the message states the problem, and truncates what it quotes."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """Return the tensors that a safetensors file declares, by name.
 
     Raises:
-        SafetensorsError: the file is something else (a pickle), truncated, or its header contradicts itself.
+        SafetensorsError: the file is something else (a pickle), truncated, or has an inconsistent header.
         OSError: it cannot be read.
     """
     size = path.stat().st_size
@@ -65,25 +65,25 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             raise SafetensorsError(f"it has {size} bytes, too few for a header")
         (length,) = _LENGTH.unpack(prefix)
         if length > min(size - _LENGTH.size, _MAX_HEADER_BYTES):
-            raise SafetensorsError(f"its header claims {length} bytes and the file has {size}")
+            raise SafetensorsError(f"its header should have {length} bytes, but the file has {size}")
         text = file.read(length)
     data_start = _LENGTH.size + length
     try:
         tensors = _parse_header(json.loads(text), data_start)
     except (ValueError, RecursionError) as error:
-        raise SafetensorsError(f"its header cannot be read: {error}") from error
+        raise SafetensorsError(f"its header is invalid: {error}") from error
     _check_layout(tensors.values(), data_start, size)
     return tensors
 
 
 def find_non_finite(path: Path, tensors: Mapping[str, Tensor]) -> str | None:
-    """Return the name of the first tensor that holds NaN or infinity, or None.
+    """Return the name of the first tensor that contains NaN or infinity, or None.
 
-    Reads through a memory map, a few megabytes at a time.
+    The file is read through a memory map, a few megabytes at a time.
 
     Args:
         path: the file.
-        tensors: what `read_tensors` returned for it.
+        tensors: the result of `read_tensors` for this file.
 
     Raises:
         SafetensorsError: a tensor is not of `FLOAT_TYPES`.
@@ -110,7 +110,7 @@ def find_non_finite(path: Path, tensors: Mapping[str, Tensor]) -> str | None:
 
 def _parse_header(header: object, data_start: int) -> dict[str, Tensor]:
     if not isinstance(header, dict):
-        raise ValueError("it is no JSON object")  # noqa: TRY004 - of the file's content, as every other error here
+        raise ValueError("it is not a JSON object")  # noqa: TRY004 - all errors of the file's content are ValueError
     return {name: _parse_entry(name, entry, data_start) for name, entry in header.items() if name != "__metadata__"}
 
 
@@ -129,7 +129,7 @@ def _parse_entry(name: str, entry: object, data_start: int) -> Tensor:
 
 
 def _fills(shape: tuple[int, ...], item_bytes: int, size: int) -> bool:
-    """Return whether a tensor of this shape has ``size`` bytes; the product of a hostile shape would take minutes."""
+    """Return whether a tensor of this shape has ``size`` bytes, without the full product of a malicious shape."""
     product = item_bytes
     for length in shape:
         product *= length
@@ -147,7 +147,9 @@ def _check_layout(tensors: Iterable[Tensor], data_start: int, size: int) -> None
             )
         position = tensor.end
     if position != size:
-        raise SafetensorsError(f"its tensors end at byte {position} and the file has {size}: it is truncated or padded")
+        raise SafetensorsError(
+            f"its tensors end at byte {position}, but the file has {size}: it is truncated or padded"
+        )
 
 
 def _chunks(view: mmap.mmap, tensor: Tensor, item_bytes: int) -> Iterator[bytes]:
@@ -157,7 +159,7 @@ def _chunks(view: mmap.mmap, tensor: Tensor, item_bytes: int) -> Iterator[bytes]
 
 
 def _naturals(value: object) -> tuple[int, ...] | None:
-    """Return a list of natural numbers as a tuple, None when it is anything else."""
+    """Return a list of natural numbers as a tuple, or None if the value is anything else."""
     if not isinstance(value, list):
         return None
     numbers = tuple(number for number in value if isinstance(number, int) and not isinstance(number, bool))
@@ -165,7 +167,7 @@ def _naturals(value: object) -> tuple[int, ...] | None:
 
 
 def _quote(value: object) -> str:
-    """Return a value of the file as a message shows it: as Python writes it, which any encoding can hold, and cut."""
+    """Return a value of the file for a message: its Python form, in which unusual characters are escaped, truncated."""
     text = repr(value)
     half = _QUOTED_CHARACTERS // 2
     return text if len(text) <= _QUOTED_CHARACTERS else f"{text[:half]}…{text[-half:]}"

@@ -1,4 +1,4 @@
-"""What an object store does for its callers, whichever implements it."""
+"""The interface of object stores."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Store(Protocol):
 
     @abc.abstractmethod
     def exists(self, uri: StorageURI) -> bool:
-        """Return whether an object is there.
+        """Return whether an object exists.
 
         Raises:
-            StorageError: the store did not say.
+            StorageError: this could not be found out.
         """
 
     @abc.abstractmethod
@@ -45,15 +45,15 @@ class Store(Protocol):
         """Return an object's bytes.
 
         Raises:
-            StorageError: it is not there, may not be read, or is over ``max_bytes``.
+            StorageError: it does not exist, cannot be read, or has more than ``max_bytes``.
         """
 
     @abc.abstractmethod
     def download(self, uri: StorageURI, path: Path, max_bytes: int | None = None) -> str:
-        """Write an object to a file and return its ``sha256:<hex>``. The file appears whole or not at all.
+        """Write an object to a file and return its ``sha256:<hex>``. An incomplete file never appears.
 
         Raises:
-            StorageError: it is not there, may not be read, or is over ``max_bytes``: then nothing is written.
+            StorageError: it does not exist, cannot be read, or has more than ``max_bytes``; nothing is written.
         """
 
     @abc.abstractmethod
@@ -61,34 +61,34 @@ class Store(Protocol):
         """Store a file, with a SHA-256 checksum that the store verifies, and return its ``sha256:<hex>``.
 
         Raises:
-            StorageError: it may not be written.
+            StorageError: the write failed.
         """
 
     @abc.abstractmethod
     def write(self, uri: StorageURI, data: bytes, *, if_absent: bool = False) -> bool:
-        """Store bytes; with ``if_absent`` only when nothing is there (``If-None-Match: *``).
+        """Store bytes; with ``if_absent`` only if no object exists (``If-None-Match: *``).
 
         Returns:
-            False when ``if_absent`` found something there already.
+            False if ``if_absent`` is set and an object exists.
 
         Raises:
-            StorageError: it may not be written.
+            StorageError: the write failed.
         """
 
     @abc.abstractmethod
     def delete_prefix(self, prefix: StorageURI) -> int:
-        """Delete everything at or below an address and return how many objects that were.
+        """Delete everything at or below an address and return the number of deleted objects.
 
         Raises:
-            StorageError: something may not be listed or deleted.
+            StorageError: an object cannot be listed or deleted.
         """
 
     @abc.abstractmethod
     def check_writable(self, prefix: StorageURI) -> None:
-        """Write and delete a small object below a prefix, so that a job fails before it costs anything.
+        """Write and delete a small object below a prefix, so that a job without access fails early.
 
         Raises:
-            StorageError: it may not be written.
+            StorageError: the write failed.
         """
 
 

@@ -55,7 +55,7 @@ def test_no_manifest(store):
 
 def test_unreadable_manifest(store):
     store.write(URI.join("manifest.json"), json.dumps({"digest": "x"}).encode())
-    with pytest.raises(StorageError, match="cannot be read: AdapterManifest: digest") as error:
+    with pytest.raises(StorageError, match="is invalid: AdapterManifest: digest") as error:
         read_manifest(store, URI)
     assert error.value.reason is StorageReason.NOT_AN_ADAPTER
 
@@ -73,7 +73,7 @@ def test_forbidden_file(store, name):
 
 def test_missing_weights(store):
     _publish(store, {"adapter_config.json": b"{}"})
-    with pytest.raises(StorageError, match=r"lacks adapter_model\.safetensors") as error:
+    with pytest.raises(StorageError, match=r"does not list adapter_model\.safetensors") as error:
         read_manifest(store, URI)
     assert error.value.reason is StorageReason.NOT_AN_ADAPTER
 
@@ -96,5 +96,5 @@ def test_changed_byte(store, tmp_path):
 
 def test_another_digest_than_requested(store, tmp_path):
     _publish(store)
-    with pytest.raises(StorageError, match="asked for; publish that one there again"):
+    with pytest.raises(StorageError, match=r"instead of .*; publish that one again"):
         fetch_adapter(store, URI, tmp_path, "sha256:" + "5" * 64)

@@ -51,7 +51,7 @@ def test_fetch_keeps_files_that_verify(model, tmp_path):
 def test_changed_model_is_refused(model, tmp_path):
     digest = base_model.inspect_base_model(S3Source(uri=str(MODEL)), None, tmp_path, model).digest
     model.write(MODEL.join("config.json"), b'{"changed": true}')
-    with pytest.raises(StorageError, match="somebody changed the files") as error:
+    with pytest.raises(StorageError, match="the files were changed") as error:
         base_model.fetch_base_model(_source(digest), tmp_path / "model", model)
     assert error.value.reason is StorageReason.DIGEST_MISMATCH
 
@@ -71,7 +71,7 @@ def test_incomplete_model(model, tmp_path, missing):
 
 
 def test_no_model_at_all(store, tmp_path):
-    with pytest.raises(StorageError, match="holds no model files") as error:
+    with pytest.raises(StorageError, match="contains no model files") as error:
         base_model.inspect_base_model(S3Source(uri="s3://bucket/none"), None, tmp_path, store)
     assert error.value.reason is StorageReason.NOT_FOUND
 
@@ -79,5 +79,5 @@ def test_no_model_at_all(store, tmp_path):
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04pickle..", _safetensors()[:-1], _safetensors() + b"x"])
 def test_broken_weights(model, tmp_path, data):
     model.write(MODEL.join("model.safetensors"), data)
-    with pytest.raises(StorageError, match="not a whole safetensors file"):
+    with pytest.raises(StorageError, match="not a complete safetensors file"):
         base_model.inspect_base_model(S3Source(uri=str(MODEL)), None, tmp_path, model)

@@ -129,7 +129,7 @@ def test_permanent_failures_are_not_retried(proxy, status, code, reason, advice)
 
 def test_an_endpoint_that_redirects(proxy):
     proxy.status = 301
-    with pytest.raises(StorageError, match="answers with redirects") as error:
+    with pytest.raises(StorageError, match="answers only with redirects") as error:
         ObjectStore.from_environment().read(ROOT)
     assert error.value.reason is StorageReason.UNREACHABLE
 

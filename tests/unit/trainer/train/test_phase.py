@@ -203,7 +203,7 @@ def test_no_metrics_no_scores(job, heavy):
 
 def test_changed_base_model(job, heavy, store):
     store.write(StorageURI.parse("s3://bucket/models/tiny/config.json"), b'{"changed": true}')
-    with pytest.raises(StorageError, match="somebody changed the files") as error:
+    with pytest.raises(StorageError, match="the files were changed") as error:
         job()
     assert error.value.reason is StorageReason.DIGEST_MISMATCH
     assert heavy.calls == []
