@@ -1,4 +1,4 @@
-"""``python -m tunewright_server``: fetch and verify the base model, then become vLLM with our middleware."""
+"""``python -m tunewright_server``: fetch and verify the base model, then run vLLM with our middleware."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _GIVE_UP_SECONDS = 600.0
 
 
 def main() -> NoReturn:
-    """Run; on failure the termination message shows what was wrong and what to do."""
+    """Run the server; on failure the termination message shows what was wrong and what to do."""
     logs.configure()
-    # As a container's first process Python would ignore SIGTERM while it downloads.
+    # The kernel ignores SIGTERM for a container's first process if it has no handler, as during the download.
     signal.signal(signal.SIGTERM, _leave)
     settings = Settings.from_environment()
     try:
@@ -50,7 +50,7 @@ def main() -> NoReturn:
     except StorageError as error:
         _fail(Outcome.RETRYABLE if error.retryable else Outcome.FAILED, error.reason.value, str(error))
     except importlib.metadata.PackageNotFoundError:
-        _fail(Outcome.FAILED, "NoInferenceServer", "this image holds no vLLM; build it from server-image/Containerfile")
+        _fail(Outcome.FAILED, "NoInferenceServer", "this image has no vLLM; build it from server-image/Containerfile")
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             _fail(Outcome.FAILED, "InvalidServerConfig", str(error))

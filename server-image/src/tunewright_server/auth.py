@@ -23,7 +23,7 @@ EVALUATE_SCOPE = "evaluate"
 
 
 class AuthError(Exception):
-    """A signature or a token is invalid; the message shows why and never repeats the token."""
+    """A signature or a token is invalid; the message shows why, but never the token."""
 
 
 class OperatorKey:
@@ -38,14 +38,14 @@ class OperatorKey:
         """Return the key.
 
         Raises:
-            AuthError: the file is missing or holds no Ed25519 public key in PEM.
+            AuthError: the file is missing or does not contain an Ed25519 public key in PEM.
         """
         try:
             stamp = read_stamp(self._path)
             if self._key is None or stamp != self._stamp:
                 key = load_pem_public_key(self._path.read_bytes())
                 if not isinstance(key, Ed25519PublicKey):
-                    raise AuthError(f"{self._path} holds no Ed25519 key; the operator writes its public key there")
+                    raise AuthError(f"{self._path} is not an Ed25519 key; mount the operator's public key there")
                 self._key, self._stamp = key, stamp
         except (OSError, ValueError, UnsupportedAlgorithm) as error:
             raise AuthError(f"the operator's public key cannot be read from {self._path}: {error}") from error
@@ -55,7 +55,7 @@ class OperatorKey:
         """Return the plan's signed bytes.
 
         Raises:
-            AuthError: they are not base64 or the signature is not the operator's.
+            AuthError: they are not base64, or the signature is not the operator's.
         """
         try:
             payload = signed.payload_bytes()
@@ -72,10 +72,10 @@ class OperatorKey:
         Args:
             header: the ``Authorization`` header.
             audience: the ModelServer's UID.
-            scope: what the token must allow.
+            scope: the scope that the token must have.
 
         Raises:
-            AuthError: it is missing, forged, expired, for another server or scope, or valid for over 15 minutes.
+            AuthError: it is missing, forged, expired, for another server or scope, or valid for more than 15 minutes.
         """
         kind, _, token = (header or "").partition(" ")
         if kind.lower() != "bearer" or not token.strip():
@@ -92,7 +92,7 @@ class OperatorKey:
         except jwt.PyJWTError as error:
             raise AuthError(f"the token is invalid: {error}") from error
         if claims["exp"] > time.time() + MAX_TOKEN_SECONDS + LEEWAY_SECONDS:
-            raise AuthError(f"the token is valid for over {MAX_TOKEN_SECONDS // 60} minutes")
+            raise AuthError(f"the token is valid for more than {MAX_TOKEN_SECONDS // 60} minutes, which is the limit")
         if claims.get("scope") != scope:
             raise AuthError(f"the token's scope is not {scope!r}")
         return claims

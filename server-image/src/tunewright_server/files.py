@@ -1,4 +1,4 @@
-"""Small files that this pod replaces, and that others replace under it: whole writes, and whether one changed."""
+"""Small files: write them atomically, and notice when another process replaced one."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import os
 from pathlib import Path
 
 Stamp = tuple[int, int, int]
-"""Inode, time of modification and size: the kubelet replaces a mounted file by another one of the same name."""
+"""Inode, modification time and size. The kubelet replaces a mounted file with a new one of the same name."""
 
 
 def read_stamp(path: Path) -> Stamp:
-    """Return what differs after a file was replaced or written.
+    """Return a value that changes when the file is replaced or written.
 
     Raises:
-        OSError: there is no such file.
+        OSError: the file does not exist.
     """
     stat = path.stat()
     return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a crash leaves the old or the new content, never a part."""
+    """Write a file so that after a crash it has either the old or the new content, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("wb") as file:

@@ -1,4 +1,4 @@
-"""The command line and environment of vLLM: pure functions of the server's configuration and what the image has."""
+"""The command line and environment of vLLM: pure functions of the server's configuration and of the image."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tunewright_contracts.serving_plan import FINISH_SECONDS
 
 MIDDLEWARE = "tunewright_server.http.middleware.TunewrightMiddleware"
 ACCEPTED_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""What vLLM accepts as ``--max-lora-rank``; an adapter may have any rank up to it."""
+"""The values that vLLM accepts as ``--max-lora-rank``; an adapter can have any rank up to it."""
 OLDEST_VLLM = (0, 25)
-"""Before it, adding an adapter while others decode could serve another adapter's weights (vllm-project/vllm#47724)."""
+"""Older versions can answer with another adapter's weights if one is added meanwhile (vllm-project/vllm#47724)."""
 CHAT_TEMPLATE_DEFAULTS = {"enable_thinking": False}
-"""As the trainer renders conversations; templates without such a variable ignore it, a request's own value wins."""
+"""The trainer's value; templates without this variable ignore it, and a request's value takes precedence."""
 CHAT_TEMPLATE_NAME = "chat-template.jinja"
 
 _DTYPES = {"Auto": "auto", "BFloat16": "bfloat16", "Float16": "float16", "Float32": "float32"}
@@ -28,16 +28,16 @@ _COMMON_ENVIRONMENT = {
     "VLLM_LOGGING_COLOR": "0",
 }
 _CPU_ENVIRONMENT = {
-    # The worker in the engine's process, not in one of its own: 0.7 GiB less. vLLM prefers one of its own since it sets
-    # OpenMP up through the environment, which here is set before the first process starts.
+    # Run the worker in the engine's process, which saves 0.7 GiB. By default vLLM starts a separate process, because it
+    # configures OpenMP by the environment; here the environment is set before the first process starts.
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
-    # vLLM would bind its threads to the node's first cores, the same ones in every replica on that node.
+    # Otherwise vLLM binds its threads to the node's first cores, which are the same for all replicas on the node.
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    # Threads that wait for each other must sleep: spinning ones starve what shares their cores, and each other.
+    # Threads that wait for each other must sleep: threads that spin take the cores from other threads and processes.
     "OMP_WAIT_POLICY": "PASSIVE",
 }
-# Downloads are over; nothing below needs the Hub, and vLLM's runtime update must stay closed to HTTP.
+# All downloads are done, so vLLM needs no access to the Hub. Its runtime update must not be reachable by HTTP.
 _REMOVED = ("HF_TOKEN", "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "VLLM_PLUGINS")
 
 
@@ -51,7 +51,7 @@ def is_cpu_build(vllm_version: str) -> bool:
 
 
 def check_vllm_version(vllm_version: str) -> None:
-    """Refuse a vLLM that is too old to be safe.
+    """Reject a vLLM that is too old to be safe.
 
     Raises:
         LaunchError: it is older than `OLDEST_VLLM`.
@@ -63,13 +63,13 @@ def check_vllm_version(vllm_version: str) -> None:
         raise LaunchError(f"vLLM's version {vllm_version!r} cannot be read; use a released vLLM image") from error
     if found < OLDEST_VLLM:
         raise LaunchError(
-            f"vLLM {vllm_version} can mix adapters up (vllm-project/vllm#47724); build the server image on "
-            f"{OLDEST_VLLM[0]}.{OLDEST_VLLM[1]} or newer"
+            f"vLLM {vllm_version} can answer with the wrong adapter (vllm-project/vllm#47724); build the server image "
+            f"with {OLDEST_VLLM[0]}.{OLDEST_VLLM[1]} or newer"
         )
 
 
 def round_up_rank(max_rank: int) -> int:
-    """Return the least rank that vLLM accepts and that holds ``max_rank``.
+    """Return the smallest rank that vLLM accepts and that is at least ``max_rank``.
 
     Raises:
         LaunchError: there is none.
@@ -77,21 +77,21 @@ def round_up_rank(max_rank: int) -> int:
     for rank in ACCEPTED_RANKS:
         if rank >= max_rank:
             return rank
-    raise LaunchError(f"spec.lora.maxRank is {max_rank}, vLLM takes at most {ACCEPTED_RANKS[-1]}")
+    raise LaunchError(f"spec.lora.maxRank is {max_rank}, but vLLM accepts at most {ACCEPTED_RANKS[-1]}; lower it")
 
 
 def build_command(config: ServerConfig, model: Path, host: str, port: int, *, cpu: bool) -> list[str]:
-    """Return the argument vector that serves a base model with our middleware.
+    """Return the command that serves a base model with our middleware.
 
     Args:
         config: the server's settings.
         model: the verified base model's folder.
-        host: the address to listen at.
-        port: the port to listen at.
+        host: the address to listen on.
+        port: the port to listen on.
         cpu: whether the image's vLLM is the CPU build.
 
     Raises:
-        LaunchError: vLLM takes no such rank.
+        LaunchError: vLLM does not accept the rank.
     """
     slots = config.max_adapters + config.rollout_slots
     active = min(config.max_active_adapters, slots)
@@ -101,7 +101,7 @@ def build_command(config: ServerConfig, model: Path, host: str, port: int, *, cp
     command += ["--dtype", "bfloat16" if cpu and config.dtype == "Auto" else _DTYPES[config.dtype]]
     command += ["--max-model-len", str(config.max_model_length)]
     command += ["--enable-lora", "--max-lora-rank", str(round_up_rank(config.max_rank))]
-    # Every registered adapter stays in memory: vLLM's engine dies when it must reload one whose files are gone.
+    # Every registered adapter stays in memory: vLLM's engine crashes if it must reload one whose files are deleted.
     command += ["--max-loras", str(active), "--max-cpu-loras", str(slots)]
     command += ["--middleware", MIDDLEWARE, "--shutdown-timeout", str(FINISH_SECONDS)]
     command += ["--disable-fastapi-docs", "--disable-uvicorn-access-log"]
@@ -114,12 +114,12 @@ def build_command(config: ServerConfig, model: Path, host: str, port: int, *, cp
 
 
 def build_environment(environment: Mapping[str, str], *, cpu: bool, cores: int) -> dict[str, str]:
-    """Return vLLM's environment: the pod's, with our defaults for what the pod does not set.
+    """Return vLLM's environment: the pod's, with our defaults for variables that the pod does not set.
 
     Args:
-        environment: the pod's.
+        environment: the pod's environment.
         cpu: whether the image's vLLM is the CPU build.
-        cores: how many cores this process may use; the CPU build computes on all but one, which serves HTTP.
+        cores: how many cores this process can use; the CPU build computes on all but one, which serves HTTP.
     """
     defaults = dict(_COMMON_ENVIRONMENT)
     if cpu:

@@ -1,4 +1,4 @@
-"""Structured log lines on standard output: JSON, or for a person when LOG_FORMAT is ``console``."""
+"""Structured log lines on standard output: JSON, or plain text if TUNEWRIGHT_LOG_FORMAT is ``console``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import structlog
 
 
 def configure() -> None:
-    """Set structlog up for this process."""
+    """Configure structlog for this process."""
     renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
     if os.environ.get("TUNEWRIGHT_LOG_FORMAT") == "console":
         renderer = structlog.dev.ConsoleRenderer(colors=False)

@@ -1,7 +1,7 @@
-"""How much of a tenant's text may enter a message: the operator reads at most 4 MiB of a pod's state, for all tenants.
+"""Limit tenants' text in messages: the operator reads at most 4 MiB of a pod's state, for all tenants.
 
-The operator cannot read a pod that reports more, or whose report is not valid JSON, and then no other tenant's rollout
-on it moves. So a name in a message is cut, a message is cut, and all messages of a state share the room that is left.
+The operator cannot read a larger state, or one that is not valid JSON, and then no tenant's rollout on this pod
+continues. So names in messages and messages are truncated, and the messages of a state share the remaining room.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ _SHOWN_NAMES = 3
 
 
 def shorten(text: str, limit: int = LONGEST_MESSAGE) -> str:
-    """Return at most ``limit`` characters that JSON can hold, cut in the middle: a message ends with what to do."""
-    text = text.encode(errors="backslashreplace").decode()  # half of a surrogate pair has no UTF-8
+    """Return at most ``limit`` characters, valid in JSON; a message ends with the remedy, so the middle is removed."""
+    text = text.encode(errors="backslashreplace").decode()  # UTF-8 cannot encode half of a surrogate pair
     if len(text) <= limit:
         return text
     kept = max(limit - 1, 0)
@@ -27,19 +27,19 @@ def shorten(text: str, limit: int = LONGEST_MESSAGE) -> str:
 
 
 def quote(value: object) -> str:
-    """Return what a tenant wrote as a message shows it: as Python writes it, and cut."""
+    """Return a tenant's text for a message: its Python form, truncated."""
     return shorten(repr(value), LONGEST_NAME)
 
 
 def list_names(names: Iterable[object]) -> str:
-    """Return the first few names, each cut, and how many there are when that is not all of them."""
+    """Return the first few names, each truncated, and the number of names if there are more."""
     every = list(names)
     more = f" ({len(every)} in all)" if len(every) > _SHOWN_NAMES else ""
     return ", ".join(quote(name) for name in every[:_SHOWN_NAMES]) + more
 
 
 def fit_state(state: PodState) -> PodState:
-    """Return the state within `MAX_STATE_BYTES`: when it is over, each message gets an equal share of what is left."""
+    """Return the state within `MAX_STATE_BYTES`: if it is larger, all messages get an equal share of the rest."""
     size = len(state.to_json().encode())
     if size <= MAX_STATE_BYTES:
         return state

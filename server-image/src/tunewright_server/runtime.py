@@ -1,4 +1,4 @@
-"""The parts of a running server pod, put together: plan, adapters, counters, output contracts."""
+"""The running server pod: connects plan, adapters, counters and output contracts."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Runtime:
         return cls(settings, config, VllmEngine(app), StoredAdapters(ObjectStore.from_environment()))
 
     async def start(self) -> None:
-        """Read the plan in force, from disk and from the mount, and begin to converge."""
+        """Read the plan in force, from disk and from the mount, and start to converge."""
         collector = metrics.ServerCollector(
             self.counters, self.refusals, self.pool.states, lambda: self.plan_generation
         )
@@ -81,7 +81,7 @@ class Runtime:
         log.info("runtime_started", server=self.config.name, boot_id=self.boot_id, generation=self.plan_generation)
 
     async def stop(self) -> None:
-        """Stop converging and end the worker; adapters stay loaded until the process ends."""
+        """Stop converging, and stop the worker; adapters stay loaded until the process ends."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -97,12 +97,12 @@ class Runtime:
 
     @property
     def is_ready(self) -> bool:
-        """Return whether this pod was settled once since it started; a later load never takes it out of service."""
+        """Return whether this pod has been settled since it started; later loads do not make it unready."""
         self._ready = self._ready or self.pool.is_settled()
         return self._ready
 
     async def offer_plan(self, text: bytes) -> Offer:
-        """Judge a pushed plan and begin to apply it."""
+        """Judge a pushed plan, and start to apply it."""
         async with self._offers:
             offer = await asyncio.to_thread(self._keeper.offer, text)
         if offer.changed:
@@ -158,7 +158,7 @@ class Runtime:
                 await self._read_mounted()
                 await self.pool.step()
             except Exception:
-                # Whatever it was, the loop must go on: if it ended, the pod would stay on its old plan.
+                # The loop must continue after any error: otherwise the pod would stay on its old plan.
                 log.exception("converge_failed")
             _ = self.is_ready
             wake = self.pool.next_wake()

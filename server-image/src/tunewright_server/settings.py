@@ -1,4 +1,4 @@
-"""Where a server pod finds its files: fixed paths of the contracts, each overridable for a run outside a pod."""
+"""The paths of a server pod's files: defined by the contracts; each can be changed for a run outside a pod."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ class Settings:
 
     @property
     def base_model_folder(self) -> Path:
-        """Return where the verified base model lies."""
+        """Return the folder of the verified base model."""
         return self.state_directory / BASE_MODEL_FOLDER
 
     @property
     def adapters_folder(self) -> Path:
-        """Return where adapters lie, a folder each."""
+        """Return the folder of the adapters, which have a folder each."""
         return self.state_directory / ADAPTERS_FOLDER
 
     @property
     def stored_plan_path(self) -> Path:
-        """Return where the last applied plan is kept over a container restart."""
+        """Return the file of the last applied plan, which survives a container restart."""
         return self.state_directory / STORED_PLAN_NAME

@@ -38,11 +38,11 @@ def explain_out_of_memory(micro_batch: MicroBatch, max_sequence_length: int) -> 
         return TrainerError(
             Reason.OUT_OF_MEMORY,
             f"out of memory with a micro-batch of {tried}; lower training.maxSequenceLength or training.lora.rank, use "
-            "quantization NF4, or use an accelerator with more memory.",
+            "quantization NF4, or use an accelerator with more memory",
         )
     return TrainerError(
         Reason.OUT_OF_MEMORY,
         f"out of memory with a micro-batch of {tried}; with retry.outOfMemory ReduceMicroBatch the next attempt halves "
-        "the micro-batch and keeps the global batch size.",
+        "the micro-batch and keeps the global batch size",
         retryable=True,
     )

@@ -1,7 +1,7 @@
-"""An adapter's `adapter_config.json`: what vLLM can serve of PEFT's settings, and each module's rank.
+"""An adapter's `adapter_config.json`: check the settings that vLLM can serve, and return each module's rank.
 
-vLLM ignores some settings that change what the weights mean, and uses others in the engine's own loop, where a bad
-value would stop every tenant's answers. So only what is known to be safe passes.
+vLLM ignores some settings that change the meaning of the weights. It uses others in the engine's loop, where a bad
+value would stop all tenants' answers. So only settings that are known to be safe are accepted.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class AdapterConfig:
     rank: int
     rank_pattern: Mapping[str, int]
     targets: tuple[object, ...] | None
-    """``target_modules``; None for a regular expression of PEFT's, where only the tensors' own names can be checked."""
+    """``target_modules``; None for a regular expression of PEFT, for which only the tensors' names can be checked."""
 
     def rank_of(self, module: str) -> int:
-        """Return a module's rank as PEFT and vLLM find it: that of the first pattern that ends its name, else ``r``."""
+        """Return a module's rank as PEFT and vLLM do: of the first pattern that its name ends with, otherwise ``r``."""
         for key, rank in self.rank_pattern.items():
             if module == key or module.endswith(f".{key}"):
                 return rank
@@ -54,7 +54,7 @@ def read_adapter_config(path: Path, max_rank: int) -> AdapterConfig:
     """Read and check an adapter's configuration.
 
     Raises:
-        AdapterError: with the first rule that it breaks.
+        AdapterError: it breaks a rule; the message names the first one.
     """
     data = _read_object(path)
     if data.get("peft_type") != "LORA":
@@ -66,7 +66,7 @@ def read_adapter_config(path: Path, max_rank: int) -> AdapterConfig:
     if unsupported:
         raise AdapterError(
             AdapterReason.UNSUPPORTED_ADAPTER,
-            f"{CONFIG_NAME}: vLLM cannot serve {list_names(unsupported)}; train without",
+            f"{CONFIG_NAME}: vLLM cannot serve {list_names(unsupported)}; train an adapter without it",
         )
     rank = data.get("r")
     if not isinstance(rank, int) or isinstance(rank, bool) or rank <= 0:
@@ -86,16 +86,16 @@ def read_adapter_config(path: Path, max_rank: int) -> AdapterConfig:
 
 
 def check_rank(rank: object, max_rank: int, where: str) -> int:
-    """Return a rank that the server takes.
+    """Return a rank that the server accepts.
 
     Raises:
-        AdapterError: it is no number from 1 to ``max_rank``.
+        AdapterError: it is not a number from 1 to ``max_rank``.
     """
     if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1 or rank > max_rank:
         raise AdapterError(
             AdapterReason.RANK_TOO_HIGH,
-            f"{where} has rank {quote(rank)}, this server takes 1 to {max_rank}; train with a lower training.lora.rank "
-            "or raise the ModelServer's spec.lora.maxRank",
+            f"{where} has rank {quote(rank)}, but this server accepts 1 to {max_rank}; train with a lower "
+            "training.lora.rank, or raise the ModelServer's spec.lora.maxRank",
         )
     return rank
 
@@ -103,10 +103,10 @@ def check_rank(rank: object, max_rank: int, where: str) -> int:
 def _read_object(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise ValueError(f"it is over {_MAX_BYTES} bytes")
+            raise ValueError(f"it has more than {_MAX_BYTES} bytes")
         data = json.loads(path.read_bytes())
         if not isinstance(data, dict):
-            raise TypeError("it is no JSON object")
+            raise TypeError("it is not a JSON object")
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise AdapterError(
             AdapterReason.NOT_AN_ADAPTER, f"{CONFIG_NAME} cannot be read: {error}; publish the adapter again"
@@ -119,14 +119,13 @@ def _read_pattern(data: Mapping[str, Any], field: str) -> dict[str, object]:
     if not isinstance(pattern, dict) or not all(_PLAIN_NAME.fullmatch(str(key)) for key in pattern):
         raise AdapterError(
             AdapterReason.UNSUPPORTED_ADAPTER,
-            f"{CONFIG_NAME}: {field} may hold plain names only; write it without wildcards and publish the adapter "
-            "again",
+            f"{CONFIG_NAME}: {field} can contain only plain names; publish the adapter again without wildcards",
         )
     return pattern
 
 
 def _find_unsupported(data: Mapping[str, Any]) -> list[str]:
-    """Return what vLLM's PEFTHelper refuses, or would ignore: it changes what the weights mean."""
+    """Return the settings that vLLM's PEFTHelper rejects, or ignores although they change the weights' meaning."""
     found = [flag for flag in _UNSUPPORTED_FLAGS if data.get(flag)]
     if data.get("bias", "none") != "none":
         found.append("bias")
@@ -137,7 +136,7 @@ def _find_unsupported(data: Mapping[str, Any]) -> list[str]:
 
 
 def _check_alpha(alpha: object, field: str) -> None:
-    """Refuse a scale that makes answers NaN: JSON as vLLM reads it has NaN, Infinity and 1e300."""
+    """Reject an alpha that makes answers NaN: vLLM's JSON parser accepts NaN, Infinity and 1e300."""
     number = isinstance(alpha, int | float) and not isinstance(alpha, bool)
     if not number or not 0 < alpha <= _MAX_ALPHA:  # type: ignore[operator] # also False for NaN
         raise AdapterError(

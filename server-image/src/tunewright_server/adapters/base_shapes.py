@@ -1,4 +1,4 @@
-"""The shapes of a base model's linear layers, read from its safetensors headers: what an adapter must fit."""
+"""The shapes of a base model's linear layers, from its safetensors headers: an adapter must fit them."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ _LAYERS = "layers."
 _MATRIX = 2
 _PLAIN = ".weight"
 _PACKED = (".qweight", ".weight_packed")
-"""Where GPTQ and AWQ, and compressed-tensors, keep a linear layer's weights; bitsandbytes packs into ``.weight``."""
+"""The names of packed weights in GPTQ and AWQ, and in compressed-tensors; bitsandbytes packs into ``.weight``."""
 
 
 @dataclasses.dataclass(frozen=True)
 class BaseShapes:
-    """Module path → (output, input) of its weight matrix; None when that is packed (quantised on disk).
+    """Module path → (output, input) of its weight matrix; None if it is packed (quantized on disk).
 
-    What has floats of another rank, a norm or a convolution, is no linear layer and is not here.
+    Modules whose weights are not a matrix (norms, convolutions) are not linear layers and are not included.
     """
 
     modules: Mapping[str, tuple[int, int] | None]
     by_layer_path: Mapping[str, str]
-    """``layers.<n>.…`` → the one module with that ending; wrapped models differ in what comes before."""
+    """``layers.<n>.…`` → the only module whose path ends so; wrapped models differ in the part before it."""
 
     def find(self, module: str) -> str | None:
-        """Return the base's name of an adapter's module, or None.
+        """Return the base model's name of an adapter's module, or None.
 
-        The names may differ before ``layers.``: the same text model is ``model.layers…`` on its own,
-        ``language_model.model.layers…`` in one checkpoint of a model with vision and the other way round in another.
+        The names may differ before ``layers.``: the same text model is ``model.layers…`` alone, and
+        ``language_model.model.layers…`` or ``model.language_model.layers…`` as a part of a model with vision.
         """
         if module in self.modules:
             return module
@@ -39,7 +39,7 @@ class BaseShapes:
 
     @property
     def largest_adapter_elements_per_rank(self) -> int | None:
-        """Return how many numbers an adapter on every module has per unit of rank, None when a shape is unknown."""
+        """Return how many numbers an adapter on all modules has per unit of rank, or None if a shape is unknown."""
         shapes = [shape for shape in self.modules.values() if shape is not None]
         return sum(sum(shape) for shape in shapes) if len(shapes) == len(self.modules) else None
 
@@ -48,12 +48,12 @@ def read_base_shapes(folder: Path) -> BaseShapes:
     """Read the headers of all safetensors files in a base model's folder.
 
     Raises:
-        SafetensorsError: a file is not safetensors, or there is none.
+        SafetensorsError: a file is not safetensors, or there is no file.
     """
     modules: dict[str, tuple[int, int] | None] = {}
     paths = sorted(folder.glob("*.safetensors"))
     if not paths:
-        raise SafetensorsError(f"{folder} holds no safetensors file")
+        raise SafetensorsError(f"{folder} contains no safetensors file")
     for path in paths:
         for tensor in read_tensors(path).values():
             module, dot, kind = tensor.name.rpartition(".")

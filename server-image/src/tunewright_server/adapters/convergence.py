@@ -1,7 +1,7 @@
-"""What a pod does next about its adapters: pure decisions from the plan, what is here, and the time.
+"""Decide a pod's next actions on its adapters: pure functions of the plan, the adapters in the pod, and the time.
 
 The order is always: load, then route (a revision that is not loaded gets no requests), stop routing, drain, unload, and
-only then delete the files, since vLLM's engine dies when it must read an adapter again whose files are gone.
+only then delete the files, because vLLM's engine crashes if it must read deleted files of an adapter again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tunewright_storage.errors import StorageReason
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
 MAX_LOAD_ATTEMPTS = 3
-"""After these vLLM's own refusal is final: the files passed every check, so another attempt changes nothing."""
+"""After these attempts a refusal by vLLM is final: the files passed every check, so another one changes nothing."""
 
 EXTERNAL_CAUSES = frozenset(
     {
@@ -29,7 +29,7 @@ EXTERNAL_CAUSES = frozenset(
         StorageReason.WRONG_REGION,
     }
 )
-"""Storage refused for a reason that lies outside the adapter's files."""
+"""Reasons of storage that are outside the adapter's files."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,20 +39,20 @@ class AdapterRecord:
     entry: AdapterEntry
     phase: AdapterPhase
     since: float
-    """When it was first wanted: a failing adapter holds up readiness for a limited time only."""
+    """When it was first in the plan: a failing adapter delays readiness only for a limited time."""
     failure: AdapterFailure | None = None
-    """Why the last attempt failed; None once the adapter is loaded."""
+    """Why the last attempt failed; None when the adapter is loaded."""
     attempts: int = 0
     retry_at: float = 0.0
     given_up: bool = False
-    """Waiting did not help before: readiness no longer waits for it, even while it is tried again."""
+    """An earlier wait did not help: readiness no longer waits for this adapter, even while it is retried."""
 
     def in_phase(self, phase: AdapterPhase) -> AdapterRecord:
         """Return the record in another phase."""
         return dataclasses.replace(self, phase=phase)
 
     def at_address(self, entry: AdapterEntry) -> AdapterRecord:
-        """Return the record with an entry that names the same content at another address."""
+        """Return the record with an entry for the same content at another address."""
         return dataclasses.replace(self, entry=entry)
 
     def loaded(self) -> AdapterRecord:
@@ -62,14 +62,14 @@ class AdapterRecord:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Admit:
-    """Note a new adapter as pending."""
+    """Record a new adapter as pending."""
 
     entry: AdapterEntry
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Readdress:
-    """Note the new address of the same content; retry immediately what could not be fetched or did not pass."""
+    """Record the new address of the same content; retry immediately if the adapter failed at the old one."""
 
     entry: AdapterEntry
 
@@ -83,7 +83,7 @@ class BringUp:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Drain:
-    """Stop routing; answers under way go on."""
+    """Stop routing; running answers continue."""
 
     name: str
 
@@ -121,15 +121,15 @@ def decide_actions(
     slots: int,
     parallel: int,
 ) -> tuple[Action, ...]:
-    """Return what to do now, in order.
+    """Return the actions to take now, in order.
 
     Args:
-        plan: what is wanted.
-        records: what is here, by name.
-        in_flight: requests under way, by name.
+        plan: the plan in force.
+        records: the adapters in this pod, by name.
+        in_flight: the number of running requests, by name.
         now: the monotonic time.
-        slots: how many adapters vLLM holds; more would evict one that serves.
-        parallel: how many may be fetched at a time.
+        slots: how many adapters vLLM keeps; another one would evict an adapter that serves.
+        parallel: how many adapters are fetched at a time.
     """
     wanted = {entry.name: entry for entry in plan.adapters}
     actions: list[Action] = []
@@ -163,7 +163,7 @@ def _decide_known(record: AdapterRecord, *, keep: bool, idle: bool) -> Action | 
         case AdapterPhase.DRAINING:
             return Unload(name) if idle else None
         case AdapterPhase.FETCHING:
-            return None  # a thread cannot be stopped: it is drained when it is done
+            return None  # a thread cannot be stopped: the adapter is drained after it is loaded
         case _:
             return Forget(name)
 
@@ -177,8 +177,8 @@ def _is_due(record: AdapterRecord | None, now: float) -> bool:
 def record_failure(record: AdapterRecord, failure: AdapterFailure, now: float) -> AdapterRecord:
     """Return the record after a failed attempt: retried with doubling waits, or failed.
 
-    A failure that can be fixed without changing the adapter (`EXTERNAL_CAUSES`) is no evidence against it, so it is
-    never Failed, which ends a candidate: it is tried again every minute, and readiness does not wait for it.
+    A failure that can be fixed without changing the adapter (`EXTERNAL_CAUSES`) is no evidence against it. So it never
+    becomes Failed, which would end a candidate: it is retried every minute, and readiness does not wait for it.
     """
     attempts = record.attempts + 1
     final = failure.reason is AdapterReason.LOAD_FAILED and attempts >= MAX_LOAD_ATTEMPTS
@@ -200,9 +200,9 @@ def record_failure(record: AdapterRecord, failure: AdapterFailure, now: float) -
 
 
 def is_settled(plan: ServingPlan | None, records: Mapping[str, AdapterRecord], now: float, timeout: float) -> bool:
-    """Return whether every adapter of the plan is loaded, failed permanently, or was given ``timeout`` seconds.
+    """Return whether every adapter of the plan is loaded, failed permanently, or had ``timeout`` seconds to load.
 
-    Without a plan nothing is settled: a pod that knows no alias must not get clients.
+    Without a plan the result is False: a pod that knows no alias must not get requests.
     """
     if plan is None:
         return False

@@ -1,4 +1,4 @@
-"""The port to vLLM: load and unload an adapter in the server's own process, through the app's state."""
+"""The interface to vLLM: load and unload an adapter in the server's process, through the app's state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class EngineRefusedError(Exception):
 
 
 class Engine(Protocol):
-    """What the pod needs of the inference engine."""
+    """What the pod needs from the inference engine."""
 
     async def load(self, name: str, folder: Path) -> None:
         """Load an adapter under a name that is not in use.
@@ -21,7 +21,7 @@ class Engine(Protocol):
         """
 
     async def unload(self, name: str) -> None:
-        """Forget an adapter and free its slot; one that is not loaded is no error.
+        """Unload an adapter and free its slot; do nothing if it is not loaded.
 
         Raises:
             EngineRefusedError: it is still loaded.
@@ -29,7 +29,7 @@ class Engine(Protocol):
 
 
 class VllmEngine:
-    """vLLM 0.25 to 0.32: ``app.state.openai_serving_models``, whose runtime update is closed to HTTP."""
+    """vLLM 0.25 to 0.32: uses ``app.state.openai_serving_models``, which is not reachable by HTTP."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -40,7 +40,7 @@ class VllmEngine:
 
         known = self._models.lora_requests.get(name)
         if known is not None and known.lora_path == str(folder):
-            return  # an earlier unload failed; the path holds the digest, so it is the same content
+            return  # an earlier unload failed; the path contains the digest, so the content is the same
         request = LoadLoRAAdapterRequest(lora_name=name, lora_path=str(folder))
         _raise_on_error(await self._models.load_lora_adapter(request))
 
@@ -52,7 +52,7 @@ class VllmEngine:
         if known is None:
             return
         _raise_on_error(await self._models.unload_lora_adapter(UnloadLoRAAdapterRequest(lora_name=name)))
-        # vLLM's own unload forgets the name only and leaves the weights in their slot until another evicts them.
+        # vLLM's unload removes only the name; the weights stay in their slot until another adapter evicts them.
         await self._models.engine_client.remove_lora(known.lora_int_id)
 
     @property

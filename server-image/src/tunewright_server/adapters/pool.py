@@ -41,7 +41,7 @@ _LEADS_ON = (
 
 
 class AdapterSourcePort(Protocol):
-    """Where adapters come from; `StoredAdapters` is the one in a pod."""
+    """Where adapters come from; pods use `StoredAdapters`."""
 
     def read_manifest(self, uri: StorageURI) -> AdapterManifest:
         """Return the manifest. Raises StorageError."""
@@ -52,7 +52,7 @@ class AdapterSourcePort(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class AdapterLimits:
-    """What the server was started with."""
+    """The limits from the server's settings and its base model."""
 
     base_digest: str
     base: BaseShapes
@@ -62,7 +62,7 @@ class AdapterLimits:
 
 
 class AdapterPool:
-    """Holds the records, counts requests under way, and moves adapters towards the plan.
+    """Keep the adapters' records, count running requests, and load and unload adapters as the plan requires.
 
     All methods run on the event loop; slow work runs in threads. `step` is called whenever something may have changed.
     """
@@ -89,11 +89,11 @@ class AdapterPool:
         self.in_flight: dict[str, int] = {}
 
     def set_plan(self, plan: ServingPlan) -> None:
-        """Note what is wanted from now on."""
+        """Set the plan that the next `step` follows."""
         self._plan = plan
 
     def is_loaded(self, name: str) -> bool:
-        """Return whether a revision may get requests in this pod."""
+        """Return whether a revision is loaded, so that it can get requests in this pod."""
         record = self.records.get(name)
         return record is not None and record.phase is AdapterPhase.LOADED
 
@@ -108,7 +108,7 @@ class AdapterPool:
         return [name for name in names if name not in self.records or self.records[name].phase not in done]
 
     def enter(self, name: str) -> None:
-        """Count a request to a revision as under way: until `leave`, the revision is neither unloaded nor deleted."""
+        """Count a running request to a revision: until `leave`, the revision is neither unloaded nor deleted."""
         self.in_flight[name] = self.in_flight.get(name, 0) + 1
 
     def leave(self, name: str) -> None:
@@ -123,7 +123,7 @@ class AdapterPool:
             self._wake()
 
     def states(self) -> tuple[AdapterState, ...]:
-        """Return what the pod reports of its adapters."""
+        """Return what the pod reports about its adapters."""
         holding = sum(record.phase in (AdapterPhase.LOADED, AdapterPhase.DRAINING) for record in self.records.values())
         full = holding >= self._limits.slots
         return tuple(
@@ -144,7 +144,7 @@ class AdapterPool:
         return None if due is None else max(0.0, due - self._clock())
 
     def delete_leftovers(self) -> None:
-        """Delete folders that no adapter of the plan uses: left by an earlier process of this pod."""
+        """Delete the folders of an earlier process of this pod that no adapter of the plan uses."""
         wanted = {entry.name for entry in self._plan.adapters} if self._plan else set()
         if self._folder.is_dir():
             for path in self._folder.iterdir():
@@ -152,7 +152,7 @@ class AdapterPool:
                     shutil.rmtree(path, ignore_errors=True)
 
     async def step(self) -> None:
-        """Do what can be done now; fetches go on in the background and wake the loop when they are done."""
+        """Do what can be done now; fetches run in the background and wake the loop when they end."""
         while self._plan is not None:
             actions = convergence.decide_actions(
                 self._plan,
@@ -168,7 +168,7 @@ class AdapterPool:
                 return
 
     async def close(self) -> None:
-        """Wait for work under way."""
+        """Wait for running fetches and loads."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _act(self, action: convergence.Action) -> None:
@@ -213,7 +213,7 @@ class AdapterPool:
         except StorageError as error:
             self._fail(name, AdapterFailure(error.reason, str(error), retryable=error.retryable))
         except Exception as error:
-            # A full disk or a bug: reported and tried again, since the other adapters must not suffer for it.
+            # A full disk or a bug: it is reported and retried, and must not affect the other adapters.
             log.exception("adapter_failed_unexpectedly", name=name)
             message = f"{type(error).__name__}: {error}"
             self._fail(name, AdapterFailure(AdapterReason.LOAD_FAILED, message, retryable=True))
@@ -224,7 +224,7 @@ class AdapterPool:
             self._wake()
 
     def _prepare(self, entry: AdapterEntry) -> Path:
-        """Return the folder with the entry's checked files: those kept from before a restart, or fetched now."""
+        """Return the folder with the entry's checked files, fetched now or kept from before a restart."""
         limits = self._limits
         assert self._plan is not None  # noqa: S101 - a step comes after the first plan
         uri = preflight.check_entry(entry, self._plan.adapter_sources)
@@ -243,7 +243,7 @@ class AdapterPool:
         try:
             await self._engine.unload(name)
         except EngineRefusedError:
-            # No request reaches its name: routing never leads there. The files stay, which is what keeps it safe.
+            # No request is routed to it any longer, and its files stay: vLLM may read them again.
             log.exception("adapter_unload_failed", name=name)
             del self.records[name]
             return
@@ -267,7 +267,7 @@ def _reported_reason(record: AdapterRecord, *, full: bool) -> str:
 
 
 def read_kept_manifest(home: Path, folder: Path, digest: str) -> AdapterManifest | None:
-    """Return the manifest of files kept from before a restart when all of them still have their digests, else None."""
+    """Return the manifest of files kept from before a restart, or None if one of them has another digest now."""
     try:
         manifest = AdapterManifest.from_json((home / _KEPT_MANIFEST).read_bytes())
         if manifest.digest != digest or {path.name for path in folder.iterdir()} != {f.path for f in manifest.files}:

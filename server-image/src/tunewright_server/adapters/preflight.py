@@ -1,7 +1,7 @@
-"""What must be true of an adapter before vLLM may open it.
+"""Check an adapter before vLLM opens it.
 
-vLLM loads adapters silently that hold NaN, that target nothing, or that belong to another base model, and what it does
-refuse it refuses inside the engine. So everything is checked here first, without torch.
+vLLM silently loads adapters that contain NaN, have no target modules or belong to another base model. Others it rejects
+only inside the engine. So everything is checked here first, without torch.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from tunewright_storage.safetensors_file import FLOAT_TYPES, SafetensorsError, T
 _PREFIX = "base_model.model."
 _TENSOR = re.compile(r"base_model\.model\.(?P<module>[A-Za-z0-9_.]+)\.lora_(?P<half>[AB])\.weight")
 _MOST_BYTES_ON_A_PACKED_BASE = 8 * 1024**3
-"""Where sizes cannot be computed: rank 128 on 70 billion parameters in float32 has 6.6 GB.
+"""The limit where sizes cannot be computed, so that a tenant cannot fill the disk.
 
-It keeps a tenant from filling the disk.
+An adapter of rank 128 for 70 billion parameters in float32 has 6.6 GB.
 """
 _SIZE_SLACK_BYTES = 64 * 1024 * 1024
 _MOST_BYTES_PER_NUMBER = 4
@@ -34,13 +34,13 @@ def check_entry(entry: AdapterEntry, sources: Iterable[AdapterSource]) -> Storag
     """Check a plan's entry and return its address.
 
     Raises:
-        AdapterError: the name is not its digest's, or its namespace may not serve from there.
+        AdapterError: the name does not match the digest, or the namespace may not serve from this address.
     """
     if not entry.name.endswith(f"--{entry.digest.removeprefix('sha256:')[:12]}"):
         raise AdapterError(
             AdapterReason.INVALID_ENTRY,
             f"{entry.name} does not end with the first 12 digits of {entry.digest}; install operator and server image "
-            "of one release",
+            "of the same release",
         )
     try:
         uri = StorageURI.parse(entry.uri)
@@ -54,11 +54,12 @@ def check_entry(entry: AdapterEntry, sources: Iterable[AdapterSource]) -> Storag
             if uri.is_within(StorageURI.parse(prefix)):
                 return uri
         except StorageURIError:
-            continue  # a prefix that means nothing allows nothing
+            continue  # an invalid prefix allows nothing
     raise AdapterError(
         AdapterReason.SOURCE_NOT_ALLOWED,
-        f"{entry.uri} is not below what namespace {entry.namespace} may serve ({', '.join(allowed) or 'nothing'}); "
-        "add its prefix to the ModelServer's spec.adapterSources or publish the adapter below an allowed one",
+        f"{entry.uri} is not below a prefix that namespace {entry.namespace} may serve from "
+        f"({', '.join(allowed) or 'none'}); add its prefix to the ModelServer's spec.adapterSources, or publish the "
+        "adapter below an allowed one",
     )
 
 
@@ -66,13 +67,13 @@ def check_manifest(manifest: AdapterManifest, base_digest: str, max_rank: int, b
     """Check the manifest before any weights are fetched.
 
     Raises:
-        AdapterError: another base model, a rank over the server's, or a size that no adapter of that rank has.
+        AdapterError: another base model, a rank over the server's limit, or too many bytes for the server's rank.
     """
     if manifest.base_model.digest != base_digest:
         raise AdapterError(
             AdapterReason.BASE_MODEL_MISMATCH,
-            f"the adapter was trained on {quote(manifest.base_model.name)} {manifest.base_model.digest}, this server "
-            f"runs {base_digest}; train it again on this base model or name a ModelServer that runs the other",
+            f"the adapter was trained on {quote(manifest.base_model.name)} {manifest.base_model.digest}, but this "
+            f"server runs {base_digest}; train it again on this base model, or use a ModelServer that runs the other",
         )
     check_rank(manifest.rank, max_rank, "the manifest")
     size = sum(file.size for file in manifest.files)
@@ -80,8 +81,8 @@ def check_manifest(manifest: AdapterManifest, base_digest: str, max_rank: int, b
     if size > limit:
         raise AdapterError(
             AdapterReason.TOO_LARGE,
-            f"the adapter has {size} bytes, an adapter of rank {max_rank} at most {limit}; publish its LoRA weights "
-            "only",
+            f"the adapter has {size} bytes, but an adapter of rank {max_rank} has at most {limit}; publish only its "
+            "LoRA weights",
         )
 
 
@@ -96,14 +97,14 @@ def check_folder(folder: Path, max_rank: int, base: BaseShapes) -> None:
     """Check a fetched adapter: its files, its configuration and every number of its weights.
 
     Raises:
-        AdapterError: with the first rule that it breaks.
+        AdapterError: it breaks a rule; the message names the first one.
     """
     for path in sorted(folder.iterdir()):
         if path.is_symlink() or not path.is_file() or path.name not in CONTENT_NAMES:
             raise AdapterError(
                 AdapterReason.FORBIDDEN_FILE,
-                f"{quote(path.name)}: an adapter holds {WEIGHTS_NAME}, {CONFIG_NAME} and tokenizer files only; publish "
-                "it again without",
+                f"{quote(path.name)}: an adapter can have only {WEIGHTS_NAME}, {CONFIG_NAME} and tokenizer files; "
+                "publish it again without other files",
             )
     config = read_adapter_config(folder / CONFIG_NAME, max_rank)
     path = folder / WEIGHTS_NAME
@@ -111,15 +112,16 @@ def check_folder(folder: Path, max_rank: int, base: BaseShapes) -> None:
         tensors = read_tensors(path)
     except (OSError, SafetensorsError) as error:
         raise AdapterError(
-            AdapterReason.NOT_SAFETENSORS, f"{WEIGHTS_NAME} is not whole safetensors: {error}; publish it again"
+            AdapterReason.NOT_SAFETENSORS,
+            f"{WEIGHTS_NAME} is not a complete safetensors file: {error}; publish the adapter again",
         ) from error
     _check_tensors(tensors, config, base)
     bad = find_non_finite(path, tensors)
     if bad is not None:
         raise AdapterError(
             AdapterReason.NON_FINITE_WEIGHTS,
-            f"{WEIGHTS_NAME}: {quote(bad)} holds NaN or infinity, the training diverged; train again with a lower "
-            "learningRate",
+            f"{WEIGHTS_NAME}: {quote(bad)} contains NaN or infinity, because the training diverged; train again with a "
+            "lower learningRate",
         )
 
 
@@ -137,18 +139,18 @@ def _check_tensors(tensors: dict[str, Tensor], config: AdapterConfig, base: Base
             raise AdapterError(
                 AdapterReason.UNSUPPORTED_ADAPTER,
                 f"{WEIGHTS_NAME}: {quote(tensor.name)} is {quote(tensor.dtype)}, not a float type; publish the adapter "
-                "again in one",
+                "again with float weights",
             )
         halves.setdefault(match["module"], {})[match["half"]] = tensor
     if not halves:
         raise AdapterError(
-            AdapterReason.UNKNOWN_MODULES, f"{WEIGHTS_NAME} holds no tensor; publish the adapter again with its weights"
+            AdapterReason.UNKNOWN_MODULES, f"{WEIGHTS_NAME} has no tensors; publish the adapter again with its weights"
         )
     unknown = sorted(module for module in halves if base.find(module) is None)
     if unknown:
         raise AdapterError(
             AdapterReason.UNKNOWN_MODULES,
-            f"the base model has no {list_names(unknown)}; train it on this base model",
+            f"the base model has no modules {list_names(unknown)}; train the adapter on this base model",
         )
     for module, pair in halves.items():
         _check_pair(module, pair, config, base.modules[base.find(module) or module])
@@ -159,7 +161,7 @@ def _check_pair(module: str, pair: dict[str, Tensor], config: AdapterConfig, sha
     if set(pair) != {"A", "B"}:
         raise AdapterError(
             AdapterReason.SHAPE_MISMATCH,
-            f"{quote(module)} has only lora_{''.join(pair)}, not both halves; publish the adapter again with both",
+            f"{quote(module)} has only lora_{''.join(pair)}; publish the adapter again with lora_A and lora_B",
         )
     rank = config.rank_of(module)
     first, second = pair["A"].shape, pair["B"].shape
@@ -167,8 +169,8 @@ def _check_pair(module: str, pair: dict[str, Tensor], config: AdapterConfig, sha
     if first != (rank, into) or second != (output, rank):
         raise AdapterError(
             AdapterReason.SHAPE_MISMATCH,
-            f"{quote(module)}: lora_A is {quote(list(first))} and lora_B {quote(list(second))}, rank {rank} on this "
-            f"base model needs {[rank, into]} and {[output, rank]}; train it on this base model with that rank",
+            f"{quote(module)}: lora_A is {quote(list(first))} and lora_B {quote(list(second))}, but rank {rank} on "
+            f"this base model needs {[rank, into]} and {[output, rank]}; train it on this base model with that rank",
         )
 
 
@@ -183,6 +185,6 @@ def _check_targets(halves: dict[str, dict[str, Tensor]], config: AdapterConfig) 
     if missing or not config.targets:
         raise AdapterError(
             AdapterReason.UNKNOWN_MODULES,
-            f"{CONFIG_NAME}: target_modules names {list_names(missing) or 'nothing'}, for which there are no weights; "
-            "publish the adapter again with the weights and the modules that it was trained with",
+            f"{CONFIG_NAME}: target_modules is {list_names(missing) or 'empty'}, without weights; publish the adapter "
+            "again with the weights and the modules that it was trained with",
         )

@@ -1,4 +1,4 @@
-"""Why an adapter is not loaded: the reasons that a pod gives, and one failure as it is recorded and reported."""
+"""Why an adapter is not loaded: the reasons that a pod reports, and a failure with its reason and message."""
 
 from __future__ import annotations
 
@@ -9,71 +9,71 @@ from tunewright_storage.errors import StorageReason
 
 
 class AdapterReason(reasons.Reason):
-    """What is wrong with an adapter; what storage answered is a `StorageReason`."""
+    """The reasons of failures; failures of storage have a `StorageReason`."""
 
     INVALID_ENTRY = (
         "InvalidEntry",
-        "The adapter's name in the plan does not match its digest: operator and server image are of two releases.",
-        "Install operator and server image of one release.",
+        "The adapter's name in the plan does not match its digest: operator and server are of different releases.",
+        "Install the operator and the server image of the same release.",
     )
     SOURCE_NOT_ALLOWED = (
         "SourceNotAllowed",
-        "The server's `adapterSources` do not let the adapter's namespace serve from its address.",
+        "The server's `adapterSources` do not allow the adapter's namespace to serve from this address.",
         "Publish below an allowed prefix, or ask the server's owner to add one.",
     )
     BASE_MODEL_MISMATCH = (
         "BaseModelMismatch",
-        "The adapter was trained on other weights than the server runs.",
-        "Serve it on a server of its own base model, or train it again.",
+        "The adapter was not trained on the weights that the server runs.",
+        "Serve it on a server with its base model, or train it again on the server's.",
     )
     RANK_TOO_HIGH = (
         "RankTooHigh",
-        "The adapter's rank is over the server's `spec.lora.maxRank`, or is no rank.",
-        "Train with a lower rank, or have the server's raised.",
+        "The adapter's rank is invalid or over the server's `spec.lora.maxRank`.",
+        "Train with a lower rank, or have the server's limit raised.",
     )
     NOT_AN_ADAPTER = (
         "NotAnAdapter",
-        "`adapter_config.json` cannot be read, or its rank or alpha is no usable number.",
+        "`adapter_config.json` cannot be read, or its rank or alpha is invalid.",
         "Publish it again with the configuration that it was trained with.",
     )
     UNSUPPORTED_ADAPTER = (
         "UnsupportedAdapter",
-        "The adapter is of a kind that vLLM cannot serve: not plain LoRA, or not of floats.",
-        "Train it again without what the message names.",
+        "vLLM cannot serve this kind of adapter: it is not plain LoRA, or its weights are not floats.",
+        "Train it again without the setting that the message names.",
     )
     FORBIDDEN_FILE = (
         "ForbiddenFile",
-        "The adapter's folder holds something that no adapter may have, such as a pickle, a link or a folder.",
+        "The adapter's folder contains something that is not allowed, such as a pickle, a link or a folder.",
         "Publish it again without that file, as safetensors only.",
     )
     NOT_SAFETENSORS = (
         "NotSafetensors",
-        "The weights are not whole safetensors: truncated, changed, or another format.",
+        "The weights are not a complete safetensors file: truncated, changed, or in another format.",
         "Publish it again.",
     )
     UNKNOWN_MODULES = (
         "UnknownModules",
-        "The weights belong to modules that the base model does not have, or those of a named module are missing.",
+        "The weights belong to modules that the base model does not have, or weights of a target module are missing.",
         "Train it on the base model that the server runs.",
     )
     SHAPE_MISMATCH = (
         "ShapeMismatch",
-        "The weights' shapes do not fit the base model or the stated rank.",
+        "The weights' shapes do not match the base model or the configured rank.",
         "Train it on the base model that the server runs, or publish it with the rank that it was trained with.",
     )
     NON_FINITE_WEIGHTS = (
         "NonFiniteWeights",
-        "The weights hold NaN or infinity: the training diverged.",
+        "The weights contain NaN or infinity: the training diverged.",
         "Train again with a lower `learningRate`.",
     )
     TOO_LARGE = (
         "AdapterTooLarge",
-        "The adapter has more bytes than one of the server's highest rank can have.",
-        "Publish its LoRA weights only.",
+        "The adapter has more bytes than an adapter of the server's highest rank.",
+        "Publish only its LoRA weights.",
     )
     LOAD_FAILED = (
         "LoadFailed",
-        "vLLM did not load the adapter, or the pod failed before that, for example by a full disk; see the message.",
+        "vLLM did not load the adapter, or the pod failed before that, for example because of a full disk.",
         "No action needed if the next attempt succeeds; otherwise fix what the message names.",
     )
     NO_SLOT = (

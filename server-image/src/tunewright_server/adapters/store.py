@@ -1,4 +1,4 @@
-"""Adapters in S3, through the pod's own read-only identity."""
+"""Adapters in S3, read with the pod's read-only identity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The operator's side of a pod, below ``/tunewright/v1``: probes, state and the pushed plan."""
+"""The paths for operator and kubelet, below ``/tunewright/v1``: probes, state and the pushed plan."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tunewright_server.runtime import Runtime
 
 HEALTH_PATH = f"{ADMIN_PREFIX}/healthz"
 READY_PATH = f"{ADMIN_PREFIX}/readyz"
-# A plan's payload travels as base64 inside the signed document.
+# The signed document contains the plan in base64.
 _MAX_PLAN_BODY = MAX_PLAN_BYTES * 4 // 3 + 4096
 
 
@@ -22,7 +22,7 @@ async def handle(runtime: Runtime, scope: asgi.Scope, receive: asgi.Receive, sen
     """Answer one request below the prefix.
 
     Raises:
-        RefusalError: unknown path or method (404), no good token or signature (401), a body over the limit (413).
+        RefusalError: unknown path or method (404), invalid token or signature (401), a body over the limit (413).
     """
     match (scope["method"], scope["path"]):
         case ("GET", path) if path == HEALTH_PATH:
@@ -43,7 +43,7 @@ async def handle(runtime: Runtime, scope: asgi.Scope, receive: asgi.Receive, sen
                 raise too_large(_MAX_PLAN_BODY)
             await _answer_plan(runtime, await runtime.offer_plan(body), send)
         case _:
-            raise RefusalError(404, RefusalCode.NOT_FOUND, "There is nothing here")
+            raise RefusalError(404, RefusalCode.NOT_FOUND, "This path does not exist")
 
 
 async def _answer_ready(runtime: Runtime, send: asgi.Send) -> None:

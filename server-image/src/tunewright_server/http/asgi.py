@@ -1,4 +1,4 @@
-"""The few ASGI shapes that this package needs (asgi.readthedocs.io/en/latest/specs/www.html)."""
+"""The parts of ASGI that this package needs (asgi.readthedocs.io/en/latest/specs/www.html)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class ClientDisconnectedError(Exception):
-    """The client left before its request was complete."""
+    """The client disconnected before its request was complete."""
 
 
 def get_header(headers: Iterable[tuple[bytes, bytes]], name: str) -> str | None:
-    """Return the first value of a header by its lower-case name, or None."""
+    """Return the first value of the header with this lower-case name, or None."""
     wanted = name.encode("latin-1", "replace")
     for key, value in headers:
         if key == wanted:
@@ -27,17 +27,17 @@ def get_header(headers: Iterable[tuple[bytes, bytes]], name: str) -> str | None:
 
 
 async def send_json(send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-    """Send a whole JSON response."""
+    """Send a complete JSON response."""
     start: Headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *headers]
     await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": body})
 
 
 async def read_body(receive: Receive, limit: int) -> bytes | None:
-    """Return a request's body, or None when it is over ``limit`` bytes.
+    """Return a request's body, or None if it has more than ``limit`` bytes.
 
     Raises:
-        ClientDisconnectedError: before the last byte.
+        ClientDisconnectedError: the client disconnected before the last byte.
     """
     chunks: list[bytes] = []
     size = 0

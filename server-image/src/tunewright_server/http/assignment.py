@@ -1,4 +1,4 @@
-"""Who answers a request: a revision of the alias, or the one that an authorised evaluation names."""
+"""Decide which revision answers a request: one of the alias, or the one that an authorized evaluation names."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ RETRY_AFTER_SECONDS = 5
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Assignment:
-    """Who answers a request. ``route`` is None for an evaluation, which enters no counter."""
+    """The revision that answers a request. ``route`` is None for an evaluation, which is not counted."""
 
     alias: str
     model: str
-    """What vLLM calls it."""
+    """The revision's name in vLLM."""
     revision: str
-    """What the answer's header names."""
+    """The revision's name in the answer's header."""
     route: Route | None = None
     bucket: int = 0
 
 
 def assign(runtime: Runtime, headers: asgi.Headers, data: Mapping[str, Any]) -> Assignment:
-    """Decide who answers.
+    """Decide which revision answers.
 
     Raises:
-        RefusalError: unknown alias (404), none of its revisions loaded here (503), evaluation not allowed (401, 403).
+        RefusalError: unknown alias (404), no allowed revision loaded (503), evaluation not allowed (401, 403).
     """
     alias = data["model"]
     evaluated = asgi.get_header(headers, EVALUATE_HEADER)
@@ -43,7 +43,7 @@ def assign(runtime: Runtime, headers: asgi.Headers, data: Mapping[str, Any]) -> 
         raise RefusalError(
             404,
             RefusalCode.MODEL_NOT_FOUND,
-            f"The model `{alias[:200]}` does not exist; GET /v1/models lists what this server answers for",
+            f"The model `{alias[:200]}` does not exist; GET /v1/models lists the models of this server",
             param="model",
         )
     key = routing.find_sticky_key(route.sticky_by, lambda name: asgi.get_header(headers, name), data)
@@ -62,7 +62,7 @@ def _assign_evaluation(runtime: Runtime, headers: asgi.Headers, alias: str, revi
         raise RefusalError(401, RefusalCode.UNAUTHORIZED, str(error)) from error
     allowed = claims.get("revisions")
     if not isinstance(allowed, list) or revision not in allowed:
-        raise RefusalError(403, RefusalCode.FORBIDDEN, f"The token does not allow to evaluate {revision[:200]}")
+        raise RefusalError(403, RefusalCode.FORBIDDEN, f"The token does not allow the evaluation of {revision[:200]}")
     if revision == BASE_MODEL_TARGET:
         return Assignment(alias, runtime.config.served_base_name, BASE_MODEL_TARGET)
     if not runtime.pool.is_loaded(revision):

@@ -1,4 +1,4 @@
-"""How an answer ended, and for which live metrics that makes it bad."""
+"""How an answer ended, and for which live metrics it is bad."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _BAD_REQUEST = 400
 class Ending(Enum):
     """How an answer ended, from the client's side."""
 
-    UNFINISHED = "its last byte is missing"
-    WHOLE = "the client got all of it"
-    CLIENT_ERROR = "the request was at fault"
-    FAILED = "the server was at fault"
-    ABANDONED = "the client left before its last byte"
-    CANCELLED = "the server ended it to shut down"
+    UNFINISHED = "the last byte is missing"
+    WHOLE = "the client got the complete answer"
+    CLIENT_ERROR = "the request was wrong"
+    FAILED = "the server failed"
+    ABANDONED = "the client disconnected before the last byte"
+    CANCELLED = "the server stopped it to shut down"
 
     @classmethod
     def of_status(cls, status: int) -> Ending:
-        """Return how a whole response of this HTTP status ended."""
+        """Return how a complete response with this HTTP status ended."""
         if status >= _SERVER_ERROR:
             return cls.FAILED
         return cls.CLIENT_ERROR if status >= _BAD_REQUEST else cls.WHOLE
@@ -31,17 +31,17 @@ class Ending(Enum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outcome:
-    """One answer's end. ``milliseconds`` runs from the request's last byte to the answer's last byte."""
+    """How and when an answer ended. ``milliseconds`` is from the request's last byte to the answer's last byte."""
 
     ending: Ending
     milliseconds: float
 
     def find_bad_metrics(self, slow_after: int | None) -> frozenset[LiveMetricType] | None:
-        """Return the metrics for which this answer is bad, or None when it does not count as an answer.
+        """Return the metrics for which this answer is bad, or None if it does not count as an answer.
 
-        What does not count: a request at fault, an answer that the server cut to shut down, and a client that left
-        before the answer was due. A client that left after the limit makes a slow answer: else the slowest ones would
-        vanish from the evidence.
+        These do not count: a wrong request, an answer that the server stopped to shut down, and a client that
+        disconnected before the answer was slow. If the client disconnects after that, the answer counts as slow:
+        otherwise the slowest answers would be missing in the evidence.
         """
         slow = slow_after is not None and self.milliseconds > slow_after
         latency = frozenset({LiveMetricType.LATENCY}) if slow else frozenset()

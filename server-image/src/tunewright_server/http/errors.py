@@ -1,4 +1,4 @@
-"""What a request may be refused for, in the shape of OpenAI's errors (platform.openai.com/docs/guides/error-codes)."""
+"""Why a request is refused, in the form of OpenAI's errors (platform.openai.com/docs/guides/error-codes)."""
 
 from __future__ import annotations
 
@@ -45,5 +45,5 @@ class RefusalError(Exception):
         return orjson.dumps({"error": error})
 
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """Return the headers beyond content type and length."""
+        """Return the headers other than content type and length."""
         return [] if self.retry_after is None else [(b"retry-after", str(self.retry_after).encode())]

@@ -1,8 +1,8 @@
-"""The only entrance of a server pod: a pure ASGI middleware in vLLM's own process.
+"""The only way into a server pod: a pure ASGI middleware in vLLM's process.
 
-``vllm serve --middleware tunewright_server.http.middleware.TunewrightMiddleware`` puts it outermost. Any request that
-is not on the allow list is answered 404; what vLLM parses is what was authorised here; clients know aliases and nothing
-else.
+``vllm serve --middleware tunewright_server.http.middleware.TunewrightMiddleware`` makes it the outermost layer. It
+answers 404 to any request that is not on the allow list. vLLM parses exactly the body that was authorized here. Clients
+see aliases only.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MODELS_PATH = "/v1/models"
 
 
 class TunewrightMiddleware:
-    """See the module. Takes no argument but the app, as vLLM requires."""
+    """The middleware; vLLM passes only the app."""
 
     def __init__(self, app: asgi.App, *, build_runtime: Callable[[Any], Runtime] = Runtime.from_environment) -> None:
         self._app = app
@@ -45,7 +45,7 @@ class TunewrightMiddleware:
         self._checks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
-        """Answer, pass on or refuse one connection."""
+        """Answer, forward or refuse one connection."""
         match scope["type"]:
             case "http":
                 await self._handle_http(scope, receive, send)
@@ -87,7 +87,7 @@ class TunewrightMiddleware:
             elif path.startswith(f"{ADMIN_PREFIX}/"):
                 await admin.handle(runtime, scope, receive, send)
             else:
-                raise RefusalError(404, RefusalCode.NOT_FOUND, "There is nothing here")
+                raise RefusalError(404, RefusalCode.NOT_FOUND, "This path does not exist")
         except RefusalError as refusal:
             if runtime is not None:
                 runtime.count_refusal(refusal.code.value)
@@ -112,7 +112,7 @@ class TunewrightMiddleware:
         relay = AnswerRelay(
             send, assignment.alias, assignment.model, assignment.revision, texts=texts, hide_usage=hide_usage
         )
-        # From here on the revision is in use: it is not unloaded while a large body is encoded.
+        # From here on the revision counts as in use, so it is not unloaded while a large body is encoded.
         runtime.pool.enter(assignment.model)
         try:
             body = await asyncio.to_thread(request_body.encode_body, data) if big else request_body.encode_body(data)
@@ -120,7 +120,7 @@ class TunewrightMiddleware:
             inner = {**scope, "headers": request_body.replace_headers(scope["headers"], len(body))}
             await self._app(inner, exchange.receive, relay)
         except RefusalError:
-            relay.end(Ending.CLIENT_ERROR)  # it is no evidence about the revision
+            relay.end(Ending.CLIENT_ERROR)  # not evidence about the revision
             raise
         except Exception:
             relay.end(Ending.FAILED)
@@ -153,16 +153,16 @@ class TunewrightMiddleware:
         if output is None or checkable is None:
             runtime.counters.add(answer)
             return
-        # After the answer: no client waits for a check.
+        # After the answer, so that no client waits for a check.
         task = asyncio.create_task(_check_and_count(runtime, output, checkable, answer), name="output-contract")
         self._checks.add(task)
         task.add_done_callback(self._checks.discard)
 
 
 class _Exchange:
-    """Hands vLLM the new body, then the client's own messages, and notes when the client leaves.
+    """Give vLLM the new body and then the client's messages, and record when the client disconnects.
 
-    That is noted when it is seen: once a client has left, vLLM ends a whole answer with ``200 null``, which looks
+    A disconnect must be recorded when it is seen, because vLLM then ends an answer with ``200 null``, which looks
     complete.
     """
 
@@ -172,7 +172,7 @@ class _Exchange:
         self._relay = relay
 
     async def receive(self) -> asgi.Message:
-        """Be the inner app's ``receive``."""
+        """Return the next message for the inner app."""
         if self._body is not None:
             body, self._body = self._body, None
             return {"type": "http.request", "body": body, "more_body": False}
@@ -205,6 +205,6 @@ def _list_models(runtime: Runtime) -> bytes:
 
 
 def _is_cancelling() -> bool:
-    """Return whether the server is ending this request because it is shutting down."""
+    """Return whether the server is cancelling this request because it is shutting down."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

@@ -1,6 +1,6 @@
-"""Decode a request once, so that what was authorised is what vLLM parses: the decoded body is encoded again for it.
+"""Decode a request once and encode it again for vLLM, so that vLLM parses exactly what was authorized.
 
-What could not be encoded again, or would make the pod fetch something, is refused here, before any revision is chosen.
+A body that cannot be encoded again, or that would make the pod fetch something, is refused before a revision is chosen.
 """
 
 from __future__ import annotations
@@ -19,29 +19,33 @@ OFF_LOOP_BYTES = 256 * 1024
 _MODEL_KEY = b'"model"'
 _ESCAPED_LETTER = b"\\u00"
 _PART_KEYS = {"text": frozenset({"type", "text", "cache_control"}), "refusal": frozenset({"type", "refusal"})}
-"""The parts of a message that are text, and what they may hold.
+"""The types of a message's parts that are text, and the keys that they can have.
 
 With a `uuid`, vLLM 0.32 reads a part of type text as the image, audio or video that another of its keys names.
 """
 
 
 def check_headers(headers: Iterable[tuple[bytes, bytes]], max_bytes: int) -> None:
-    """Refuse a request by its headers alone.
+    """Refuse a request that has invalid headers.
 
     Raises:
-        RefusalError: 415 for another content type or a content encoding, 413 for a stated length over the limit.
+        RefusalError: 415 for another content type or a content encoding, 413 for a content length over the limit.
     """
     headers = list(headers)
     kinds = [value.decode("latin-1") for key, value in headers if key == b"content-type"]
     if len(kinds) != 1 or kinds[0].partition(";")[0].strip().lower() != "application/json":
         given = ", ".join(kinds) or "none"
         raise RefusalError(
-            415, RefusalCode.UNSUPPORTED_MEDIA_TYPE, f"The content type is {given}; send one: application/json"
+            415,
+            RefusalCode.UNSUPPORTED_MEDIA_TYPE,
+            f"The content type is {given}; send exactly one: application/json",
         )
     encoding = get_header(headers, "content-encoding")
     if encoding is not None and encoding.strip().lower() != "identity":
         raise RefusalError(
-            415, RefusalCode.UNSUPPORTED_ENCODING, f"The content encoding {encoding} is not taken; send the body plain"
+            415,
+            RefusalCode.UNSUPPORTED_ENCODING,
+            f"The content encoding {encoding} is not supported; send the body without one",
         )
     length = get_header(headers, "content-length")
     if length is not None and length.isdigit() and int(length) > max_bytes:
@@ -51,15 +55,17 @@ def check_headers(headers: Iterable[tuple[bytes, bytes]], max_bytes: int) -> Non
 def too_large(max_bytes: int) -> RefusalError:
     """Return the refusal of a body over the limit."""
     return RefusalError(
-        413, RefusalCode.REQUEST_TOO_LARGE, f"The request is over {max_bytes} bytes, the most this server takes"
+        413,
+        RefusalCode.REQUEST_TOO_LARGE,
+        f"The request has more than {max_bytes} bytes, the limit of this server; send a shorter one",
     )
 
 
 def decode_body(body: bytes) -> dict[str, Any]:
-    """Return the request's object: one ``model`` that is a text, messages of text, and no deeper than can be encoded.
+    """Return the request's object, which has one ``model``, messages of text only, and can be encoded again.
 
     Raises:
-        RefusalError: 400 with what is wrong.
+        RefusalError: 400; the message names the problem.
     """
     try:
         data = orjson.loads(body)
@@ -68,46 +74,46 @@ def decode_body(body: bytes) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise RefusalError(400, RefusalCode.INVALID_JSON, "The body is not a JSON object")
     if not isinstance(data.get("model"), str) or not data["model"]:
-        raise RefusalError(400, RefusalCode.INVALID_MODEL, "Name the model in `model`, a text", param="model")
+        raise RefusalError(400, RefusalCode.INVALID_MODEL, "Set `model` to the model's name, a string", param="model")
     if has_second_model_key(body):
         raise RefusalError(
             400,
             RefusalCode.DUPLICATE_MODEL,
-            "The body has `model` twice; parsers differ in which counts",
+            "The body has `model` more than once; send it once, because parsers differ in which one they use",
             param="model",
         )
     check_messages(data)
-    encode_body(data)  # orjson reads 1024 levels and writes 254
+    encode_body(data)  # orjson reads 1024 levels, but writes only 254
     return data
 
 
 def has_second_model_key(body: bytes) -> bool:
     r"""Return whether the top-level object of a valid JSON text has ``model`` more than once.
 
-    The letters of a key can be written plainly or as ``\u006d…`` only, so a body with one plain ``"model"`` and no
-    such escape is recognised in one pass over the bytes; any other is parsed pair by pair.
+    The letters of a key are either plain or escaped as ``\u006d…``. So one pass over the bytes shows whether a body has
+    one plain ``"model"`` and no such escape; any other body is parsed pair by pair.
     """
     if _ESCAPED_LETTER not in body and body.count(_MODEL_KEY) <= 1:
         return False
     top: list[tuple[str, Any]] = []
 
     def keep(pairs: list[tuple[str, Any]]) -> None:
-        top[:] = pairs  # objects end innermost first: the last one is the top
+        top[:] = pairs  # the parser ends inner objects first, so the last one is the top-level object
 
     try:
         json.loads(body, object_pairs_hook=keep)
     except (ValueError, RecursionError) as error:
-        raise RefusalError(400, RefusalCode.INVALID_JSON, f"The body cannot be read twice alike: {error}") from error
+        raise RefusalError(400, RefusalCode.INVALID_JSON, f"The body is not JSON for all parsers: {error}") from error
     return sum(key == "model" for key, _ in top) > 1
 
 
 def check_messages(data: dict[str, Any]) -> None:
-    """Refuse messages with anything but text: vLLM would fetch an image, audio or video from any address in a request.
+    """Refuse messages with parts that are not text: vLLM would fetch images, audio and video from any address in them.
 
-    Anything that is no message at all is left for vLLM to refuse.
+    vLLM itself refuses anything that is not a message.
 
     Raises:
-        RefusalError: 400 with the part's place.
+        RefusalError: 400; the message names the part.
     """
     messages = data.get("messages")
     for number, message in enumerate(messages if isinstance(messages, list) else ()):
@@ -118,8 +124,8 @@ def check_messages(data: dict[str, Any]) -> None:
                 raise RefusalError(
                     400,
                     RefusalCode.UNSUPPORTED_CONTENT,
-                    f"messages[{number}].content[{place}] (type {str(kind)[:40]!r}) is not plain text, and this server "
-                    'takes nothing else; send {"type": "text", "text": ...} without further keys',
+                    f"messages[{number}].content[{place}] (type {str(kind)[:40]!r}) is not plain text, which is all "
+                    'that this server supports; send {"type": "text", "text": ...} without other keys',
                     param="messages",
                 )
 
@@ -132,12 +138,12 @@ def _is_text(part: object) -> bool:
 
 
 def ask_for_usage(data: dict[str, Any]) -> bool:
-    """Make a streamed answer end with its usage, which a token limit is checked on; return whether that was added."""
+    """Request the usage at the end of a streamed answer, to check a token limit; return whether this was added."""
     if data.get("stream") is not True:
         return False
     options = data.get("stream_options")
     if options is not None and (not isinstance(options, dict) or options.get("include_usage")):
-        return False  # asked for already, or malformed: vLLM refuses it
+        return False  # already requested, or malformed: vLLM refuses it
     data["stream_options"] = {**(options or {}), "include_usage": True}
     return True
 
@@ -146,7 +152,7 @@ def encode_body(data: dict[str, Any]) -> bytes:
     """Return the JSON text for vLLM.
 
     Raises:
-        RefusalError: 400 when it is nested too deeply to be written again.
+        RefusalError: 400; it is nested too deeply to be written again.
     """
     try:
         return orjson.dumps(data)
@@ -155,7 +161,7 @@ def encode_body(data: dict[str, Any]) -> bytes:
 
 
 def replace_headers(headers: Iterable[tuple[bytes, bytes]], length: int) -> list[tuple[bytes, bytes]]:
-    """Return the request's headers for vLLM: the new length, and nothing that was meant for this layer."""
+    """Return the request's headers for vLLM: with the new length, and without those for this layer."""
     dropped = (b"content-length", b"transfer-encoding", b"content-encoding")
     kept = [(key, value) for key, value in headers if key not in dropped and not key.startswith(b"x-tunewright-")]
     return [*kept, (b"content-length", str(length).encode())]

@@ -1,4 +1,4 @@
-"""Relay vLLM's answer under the alias' name, whole or streamed, and note its texts and how it ended."""
+"""Relay vLLM's answer under the alias' name, complete or streamed, and record its texts and how it ended."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DONE = b"[DONE]"
 
 
 class AnswerTexts:
-    """The texts of an answer's choices, as far as a contract can be checked on them."""
+    """The texts of an answer's choices, for the check of the output contract."""
 
     def __init__(self) -> None:
         self._parts: dict[int, list[str]] = {}
@@ -30,7 +30,7 @@ class AnswerTexts:
         self.completion_tokens: int | None = None
 
     def note(self, data: dict[str, Any]) -> None:
-        """Take in a whole answer or one event of a stream."""
+        """Record a complete answer or one event of a stream."""
         usage = data.get("usage")
         if isinstance(usage, dict) and isinstance(usage.get("completion_tokens"), int):
             self.completion_tokens = usage["completion_tokens"]
@@ -40,13 +40,13 @@ class AnswerTexts:
             if said is not None and said.get("tool_calls"):
                 self._checkable = False
             parts = self._parts.setdefault(choice.get("index", 0), [])
-            # One piece beyond the limit is kept, so that the whole is known to be over it.
+            # One part beyond the limit is kept, which shows that the text is too long.
             if isinstance(text, str) and self._length <= MAX_ANSWER_BYTES:
                 parts.append(text)
                 self._length += len(text)
 
     def texts(self) -> list[str] | None:
-        """Return the text of each choice, or None when there is nothing that could be checked."""
+        """Return the text of each choice, or None if there is nothing to check."""
         if not self._checkable or not self._parts:
             return None
         return ["".join(self._parts[index]) for index in sorted(self._parts)]
@@ -55,7 +55,7 @@ class AnswerTexts:
 class AnswerRelay:
     """An ASGI ``send`` for one request to one revision.
 
-    After the app returned, ``ending`` and ``finished_at`` (None before the last byte) show how the answer ended.
+    When the app has returned, ``ending`` and ``finished_at`` (None before the last byte) show how the answer ended.
     """
 
     def __init__(
@@ -69,16 +69,16 @@ class AnswerRelay:
         hide_usage: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """Prepare.
+        """Create a relay.
 
         Args:
-            send: the client's.
-            alias: what the client called the model.
-            model: what vLLM calls it.
-            revision: what the answer's header names.
-            texts: collects the answer's texts, when a contract asks for them.
-            hide_usage: drop the usage event that ends a stream, because the client did not ask for it.
-            clock: seconds.
+            send: sends to the client.
+            alias: the model's name in the request.
+            model: the revision's name in vLLM.
+            revision: the revision's name in the answer's header.
+            texts: collects the answer's texts, if a contract needs them.
+            hide_usage: drop the usage event at the end of a stream, because the client did not ask for it.
+            clock: returns seconds.
         """
         self._send = send
         self._alias = alias
@@ -105,12 +105,12 @@ class AnswerRelay:
             await self._send(message)
 
     def end(self, ending: Ending) -> None:
-        """Note how the answer ended, unless the client left before that."""
+        """Record how the answer ended, unless the client disconnected before that."""
         if self.ending is not Ending.ABANDONED:
             self.ending = ending
 
     def note_disconnect(self) -> None:
-        """Note that the client left; after the last byte that changes nothing."""
+        """Record that the client disconnected; this has no effect after the last byte."""
         if self.finished_at is None:
             self.ending = Ending.ABANDONED
 
@@ -153,7 +153,7 @@ class AnswerRelay:
 
     def _rewrite_json(self, body: bytes) -> bytes:
         if Ending.of_status(self._status) is not Ending.WHOLE:
-            return body.replace(*self._names)  # vLLM's messages name the model that it was asked for
+            return body.replace(*self._names)  # vLLM's messages contain the revision's name
         data = _load_object(body)
         if data is None:
             return body.replace(*self._names)

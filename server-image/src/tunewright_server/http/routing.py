@@ -1,9 +1,9 @@
-"""Which revision answers a request: pure functions of the route, the sticky key and what is loaded.
+"""Which revision answers a request: pure functions of the route, the sticky key and the loaded adapters.
 
 The arm is chosen by weighted rendezvous hashing (Thaler and Ravishankar 1998; weights by Schindelhauer and Schomaker
-2005): each target draws a number from a hash of (salt, key, target), and the highest weighted draw wins. So every
-replica chooses alike without talking to another, the order of targets does not matter, and raising a candidate's
-weight moves keys only towards the candidate: a conversation never goes back and forth during a rollout.
+2005): each target draws a number from a hash of (salt, key, target), and the highest weighted draw wins. So all
+replicas choose the same arm without communication, and the order of targets does not matter. A higher weight of the
+candidate moves keys only to the candidate: a conversation does not move back and forth during a rollout.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _MAX_SALT_BYTES = 64
 def find_sticky_key(
     sticky_by: Collection[StickyKey], header: Callable[[str], str | None], body: Mapping[str, Any]
 ) -> bytes | None:
-    """Return the bytes of the first sticky key that the request carries, or None.
+    """Return the bytes of the first sticky key that the request has, or None.
 
     Args:
         sticky_by: where to look, in order.
         header: returns a header's value by lower-case name, or None.
-        body: the decoded request; only a text or a whole number at its top level is a key.
+        body: the decoded request; only a string or an integer at its top level is a key.
     """
     for source in sticky_by:
         if source.header:
@@ -46,15 +46,15 @@ def find_sticky_key(
 
 
 def make_own_key() -> bytes:
-    """Return a fresh key for a request without one: it is its own session."""
+    """Return a random key for a request without a sticky key, which makes it a session of one request."""
     return secrets.token_bytes(16)
 
 
 def choose_target(route: Route, key: bytes, is_loaded: Callable[[str], bool]) -> str | None:
-    """Return the revision that answers, or None when no allowed one is loaded (503, never the base model).
+    """Return the revision that answers, or None if no allowed one is loaded (503, never the base model).
 
-    A target that is not loaded here leaves its share to the route's fallback. A candidate never gets more than its
-    share: it is not proven yet, whatever the incumbent lacks in this pod. A target of weight 0 answers no request.
+    The route's fallback gets the share of a target that is not loaded in this pod. A candidate never gets more than its
+    share, even if the incumbent is not loaded, because it is not proven yet. A target of weight 0 gets no requests.
     """
     weighted = [target for target in route.targets if target.weight > 0]
     if not weighted:
@@ -67,7 +67,7 @@ def choose_target(route: Route, key: bytes, is_loaded: Callable[[str], bool]) ->
 
 
 def bucket_of(key: bytes) -> int:
-    """Return a key's bucket, 0 to 63: independent of the arm, so that buckets measure what arms differ in."""
+    """Return a key's bucket, 0 to 63: it is independent of the arm, so that both arms can be compared by bucket."""
     return hashlib.blake2b(key, digest_size=2, person=_BUCKET).digest()[0] % BUCKETS
 
 
@@ -76,6 +76,6 @@ def _score(target: Target, salt: str, key: bytes) -> float:
     hasher.update(b"\0")
     hasher.update(key)
     draw = (int.from_bytes(hasher.digest(), "big") + 0.5) / 2.0**64
-    # -ln(u) is exponential with mean 1; the smallest of them, each divided by its weight, falls on a target with
-    # probability proportional to its weight.
+    # -ln(u) is exponential with mean 1. Each is divided by the target's weight; the probability that a target has the
+    # smallest of them is proportional to its weight.
     return -(-math.log(draw) / target.weight)

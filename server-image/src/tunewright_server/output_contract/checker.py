@@ -1,4 +1,4 @@
-"""Whether an answer keeps its output contract: checked after the answer was sent, in a process that may be lost."""
+"""Check answers against their output contract: after the answer was sent, and in a separate process, which may die."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ MAX_ANSWER_BYTES = 64 * 1024
 _MAX_WAITING, _MAX_WAITING_OF_ONE_SCHEMA = 256, 32
 _MAX_LOST_IN_A_ROW = 3
 _WALL_SECONDS = 10.0
-"""A last resort for a worker that neither answers nor uses time; the true limit is its own, on processor time."""
+"""A last resort for a worker that neither answers nor uses time; the worker itself limits its CPU time."""
 _WORKER_VARIABLES = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "HOME")
 
 
 class SchemaChecker(Protocol):
-    """Runs one schema against texts."""
+    """Check texts against a schema."""
 
     async def check(self, schema: dict[str, Any], text: str) -> CheckOutcome:
         """Return the outcome of one text; never raises."""
@@ -41,12 +41,12 @@ async def check_answer(
     """Return the outcome of one answer.
 
     Args:
-        checker: runs the schema.
-        contract: the route's.
-        texts: the text of each choice, or None when the answer has none that could be checked (a tool call, an echo).
-        completion_tokens: how many tokens were generated for all choices, when the server reported it.
+        checker: checks texts against the schema.
+        contract: the route's output contract.
+        texts: the text of each choice, or None if the answer has no text to check (a tool call, an echo).
+        completion_tokens: how many tokens were generated for all choices, if the server reported it.
 
-    A breach of one choice is a breach; with several choices ``max_tokens`` limits their mean.
+    A breach of one choice is a breach of the answer. With several choices, ``max_tokens`` limits their mean.
     """
     if texts is None:
         return CheckOutcome.UNCHECKED
@@ -68,10 +68,10 @@ async def check_answer(
 
 
 class ProcessChecker:
-    """A `SchemaChecker` with one worker process, started at the first check and again after it was lost.
+    """A `SchemaChecker` with one worker process, which is started at the first check and restarted when it is lost.
 
-    Checks run one at a time. When too many wait, in all or of one schema, or a schema lost its worker three times in a
-    row, the outcome is UNCHECKED immediately: a tenant's schema may cost its own evidence, never another's answers.
+    Checks run one at a time. If too many wait, in total or for one schema, or if the worker was lost three times in a
+    row for one schema, the outcome is UNCHECKED immediately. So a tenant's slow schema affects only its own evidence.
     """
 
     def __init__(self) -> None:
@@ -92,10 +92,10 @@ class ProcessChecker:
             async with self._lock:
                 return await self._ask(key, schema, text)
         finally:
-            self._waiting -= Counter([key])  # which drops what is no longer above 0
+            self._waiting -= Counter([key])  # this also drops counts of 0
 
     async def close(self) -> None:
-        """End the worker."""
+        """Stop the worker."""
         async with self._lock:
             await self._stop()
 
@@ -130,7 +130,7 @@ class ProcessChecker:
                 line = await process.stdout.readline()
             answer = orjson.loads(line)
         except (OSError, TimeoutError, orjson.JSONDecodeError, TypeError) as error:
-            # No line: the kernel ended the worker at its limit of processor time.
+            # No line: the kernel killed the worker at its limit of CPU time.
             await self._stop()
             self._lost[key] = self._lost.get(key, 0) + 1
             if self._lost[key] == _MAX_LOST_IN_A_ROW:
@@ -153,7 +153,7 @@ class ProcessChecker:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 limit=1 << 20,
-                # Nothing of the pod's credentials for the process that runs what tenants wrote.
+                # The process that runs tenants' schemas gets none of the pod's credentials.
                 env={name: os.environ[name] for name in _WORKER_VARIABLES if name in os.environ},
             )
         return self._process
@@ -162,7 +162,7 @@ class ProcessChecker:
         process, self._process = self._process, None
         if process is None:
             return
-        # A worker that has exited is only waited for: kill() would reap it first, and its exit status be lost.
+        # Only wait for a worker that has exited: kill() would reap it first, and its exit status would be lost.
         ended = process.stdout is not None and process.stdout.at_eof()
         if not ended:
             with contextlib.suppress(ProcessLookupError):

@@ -1,9 +1,9 @@
 """The process that runs schemas written by tenants: ``python -m tunewright_server.output_contract.worker``.
 
-It reads one JSON line a check from standard input, ``{"id", "schema", "text"}``, and writes ``{"outcome", "known",
-"problem"}``. The schema is sent once and then named by its id. A check that takes more than its share of processor time
-is ended by the kernel together with the process (SIGVTALRM has no handler): compiled code cannot be stopped in another
-way, and a limit on processor time, unlike one on the clock, is fair on a busy machine. The parent starts another one.
+For each check it reads one JSON line from standard input, ``{"id", "schema", "text"}``, and writes ``{"outcome",
+"known", "problem"}``. A schema is sent once and then referred to by its ID. If a check needs more CPU time than its
+limit, the kernel kills the process (SIGVTALRM has no handler), because compiled code cannot be stopped in another way.
+Unlike a limit on the clock, a limit on CPU time is fair on a busy machine. The parent starts another process.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ import jsonschema_rs
 import orjson
 
 CPU_SECONDS = 0.05
-"""Of user time, for one answer."""
+"""The limit of user CPU time to check one answer."""
 COMPILE_CPU_SECONDS = 0.5
-"""Of user time, for one schema: it is compiled once."""
+"""The limit of user CPU time to compile a schema, once."""
 _MAX_VALIDATORS = 256
 
 
 class CheckOutcome(StrEnum):
-    """Whether an answer keeps its contract."""
+    """Whether an answer satisfies its contract."""
 
-    PASS = "pass"  # noqa: S105 - no password
+    PASS = "pass"  # noqa: S105 - not a password
     BREACH = "breach"
     UNCHECKED = "unchecked"
-    """It could not be checked, or not within the limits; that is no evidence for or against the revision."""
+    """It could not be checked within the limits, which is no evidence for or against the revision."""
 
 
 def compile_schema(schema: dict[str, Any]) -> Any:
-    """Return a validator without network access and with regular expressions of linear time only.
+    """Return a validator without network access, whose regular expressions run in linear time.
 
     Raises:
-        ValueError: it is no JSON Schema.
+        ValueError: it is not a JSON Schema.
     """
     try:
         return jsonschema_rs.validator_for(schema, pattern_options=jsonschema_rs.RegexOptions(), retriever=_refuse)
@@ -45,11 +45,11 @@ def compile_schema(schema: dict[str, Any]) -> Any:
 
 
 def _refuse(uri: str) -> Any:
-    raise ValueError(f"remote reference {uri} is not followed")
+    raise ValueError(f"the schema refers to {uri}, which is not fetched; include it in the schema")
 
 
 def check_text(validator: Any, text: str) -> CheckOutcome:
-    """Return the outcome of one answer: a breach when it is no JSON or breaks the schema."""
+    """Return the outcome of one answer: a breach if it is not JSON or does not match the schema."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:

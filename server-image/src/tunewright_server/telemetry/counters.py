@@ -1,4 +1,4 @@
-"""Live counters by (alias, revision): what the operator's verdicts are computed from."""
+"""Live counters by (alias, revision), from which the operator computes its verdicts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tunewright_contracts.serving_plan import BUCKETS, LATENCY_BOUNDS_MILLISECON
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answer:
-    """One finished answer. ``milliseconds`` runs from the request's last byte to the answer's last byte."""
+    """One finished answer. ``milliseconds`` is from the request's last byte to the answer's last byte."""
 
     alias: str
     revision: str
@@ -36,7 +36,7 @@ class _Tally:
 
 
 class Counters:
-    """Adds answers up. An answer enters all its counters at once, so that a reader never sees half of it."""
+    """Count answers. All counters of an answer change at the same time, so that a reader never sees only some."""
 
     def __init__(self) -> None:
         self._tallies: dict[tuple[str, str], _Tally] = {}
@@ -59,11 +59,11 @@ class Counters:
                 tally.bad_by_bucket.setdefault(metric.value, [0] * BUCKETS)[answer.bucket] += 1
 
     def keep(self, revisions: frozenset[str]) -> None:
-        """Forget all revisions but these: over the months a pool serves more than a state may hold."""
+        """Keep only these revisions: over months, a pool serves more revisions than fit into a state."""
         self._tallies = {key: tally for key, tally in self._tallies.items() if key[1] in revisions}
 
     def snapshot(self, bucketed_aliases: frozenset[str] = frozenset()) -> tuple[RevisionCounters, ...]:
-        """Return all counters; the arrays by bucket only for the aliases whose route asks for them."""
+        """Return all counters; only aliases whose route asks for them have arrays by bucket."""
         return tuple(
             RevisionCounters(
                 alias=alias,

@@ -1,4 +1,4 @@
-"""How much memory the pod's processes have held at most."""
+"""The peak memory use of the pod's processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PROC = Path("/proc")
 def read_peak_mebibytes() -> int | None:
     """Return the summed peak resident memory (VmHWM) of this process and its descendants, in MiB, or None.
 
-    The sum counts shared pages more than once; the control group's own peak would count the page cache.
+    The sum counts shared pages more than once; the peak of the control group would include the page cache.
     """
     own = os.getpid()
     parents: dict[int, int] = {}

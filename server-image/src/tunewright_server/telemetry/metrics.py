@@ -1,4 +1,4 @@
-"""The pod's numbers in Prometheus' default registry, which vLLM's own ``/metrics`` shows."""
+"""The pod's metrics in Prometheus' default registry, which vLLM serves at ``/metrics``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LABELS = ("alias", "revision")
 
 
 class ServerCollector(Collector):
-    """Reads the live objects at each scrape: nothing is counted twice."""
+    """Read the counters at each scrape, so that nothing is counted twice."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class ServerCollector(Collector):
         self._generation = generation
 
     def describe(self) -> Iterable[Metric]:
-        """Return nothing: the registry then does not scrape at registration."""
+        """Return no metrics, so that the registry does not scrape at registration."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
@@ -50,7 +50,7 @@ class ServerCollector(Collector):
         phase = GaugeMetricFamily(
             "tunewright_adapter_phase", "1 for each adapter's phase.", labels=("revision", "phase")
         )
-        flying = GaugeMetricFamily("tunewright_requests_in_flight", "Requests under way.", labels=("revision",))
+        flying = GaugeMetricFamily("tunewright_requests_in_flight", "Running requests.", labels=("revision",))
         for state in states:
             phase.add_metric((state.name, state.phase.value), 1)
             flying.add_metric((state.name,), state.in_flight)
@@ -62,7 +62,7 @@ class ServerCollector(Collector):
 
 
 def register(collector: ServerCollector, registry: CollectorRegistry = REGISTRY) -> Callable[[], None]:
-    """Add a collector and return what removes it again."""
+    """Add a collector, and return a function that removes it."""
     registry.register(collector)
     return lambda: registry.unregister(collector)
 

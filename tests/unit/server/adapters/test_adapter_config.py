@@ -59,7 +59,7 @@ def test_ranks_that_the_server_accepts(rank, good):
     if good:
         assert check_rank(rank, 8, "the manifest") == rank
         return
-    with pytest.raises(AdapterError, match=r"the manifest has rank .*, this server takes 1 to 8") as caught:
+    with pytest.raises(AdapterError, match=r"the manifest has rank .*, but this server accepts 1 to 8") as caught:
         check_rank(rank, 8, "the manifest")
     assert caught.value.failure.reason is AdapterReason.RANK_TOO_HIGH
 

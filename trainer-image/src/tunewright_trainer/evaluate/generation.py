@@ -113,7 +113,7 @@ def _generate_batch(model: Any, prompts: Sequence[list[int]], room: int) -> list
                 Reason.OUT_OF_MEMORY,
                 f"out of memory while answering one held-out record of {width} tokens with up to {room} new tokens; "
                 "lower evaluation.maxTokens, remove the longest records, use quantization NF4, or use an accelerator "
-                "with more memory.",
+                "with more memory",
             ) from error
         return None
     return answers

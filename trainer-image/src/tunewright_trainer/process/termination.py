@@ -38,13 +38,13 @@ def explain_failure(error: BaseException) -> PhaseResult:
             reason, message = Reason.INVALID_RUN_SPEC, f"{error}; use the trainer image of the operator's release"
         case MemoryError():
             outcome, reason = Outcome.RETRYABLE, Reason.OUT_OF_MEMORY
-            message = "the pod ran out of memory; raise resources.limits.memory."
+            message = "the pod ran out of memory; raise resources.limits.memory"
         case _ if is_out_of_memory(error):
             # Training and answering raise errors of their own: here the model could not even be loaded.
             outcome, reason = Outcome.RETRYABLE, Reason.OUT_OF_MEMORY
             message = (
                 "out of memory outside of training and answering, for example while loading the model; use "
-                f"quantization NF4, or a pod or an accelerator with more memory. The error: {_describe_error(error)}."
+                f"quantization NF4, or a pod or an accelerator with more memory. The error: {_describe_error(error)}"
             )
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             outcome, reason = Outcome.RETRYABLE, Reason.DISK_FULL
