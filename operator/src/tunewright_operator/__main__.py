@@ -30,8 +30,9 @@ from tunewright_operator.wiring import open_reconcilers
 LEASE_NAME = "tunewright-operator"
 CRD_POLL_SECONDS = 2.0
 RECURSION_LIMIT = 40_000
-"""The API server takes JSON nested 10 000 deep, and a schema in a spec may be:
-one such object must not stop every list.
+"""Enough to parse any object: the API server accepts JSON with 10 000 levels, for example in the schema of a spec.
+
+With a lower limit, one such object would make every list of its kind fail.
 """
 
 log = structlog.get_logger(__name__)
@@ -46,14 +47,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings()
     except ValidationError as error:
         wrong = "; ".join(f"TUNEWRIGHT_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors())
-        parser.error(f"the environment is incomplete ({wrong}); the chart sets these variables")
+        parser.error(f"wrong or missing environment variables ({wrong}); the Helm chart sets them")
     sys.setrecursionlimit(RECURSION_LIMIT)
     configure_logging(settings.log_format, settings.log_level)
     return asyncio.run(release(settings) if command == "release-finalizers" else run(settings))
 
 
 async def release(settings: Settings) -> int:
-    """Stop the operator, take its Lease and release its finalizers; the exit code is 1 when the API server refuses."""
+    """Stop the operator, acquire its Lease and remove its finalizers; return the exit code.
+
+    The exit code is 1 when a request to the API server fails.
+    """
     cluster = await KubernetesCluster.connect(instance=settings.pod_name)
     leadership = build_leadership(cluster, settings)
     try:
@@ -72,13 +76,14 @@ async def release(settings: Settings) -> int:
 
 
 def build_leadership(cluster: Cluster, settings: Settings) -> Leadership:
-    """Return this process's view of the operator's Lease."""
+    """Return the leader election of this process."""
     return Leadership(cluster, namespace=settings.namespace, name=LEASE_NAME, identity=settings.pod_name)
 
 
 async def run(settings: Settings) -> int:
-    """Serve probes, wait for the CRDs and for leadership, run the loops until told to stop;
-    1 when leadership is lost.
+    """Serve probes, wait for the CRDs and for leadership, run the loops until a signal; return the exit code.
+
+    The exit code is 1 when leadership is lost.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -99,7 +104,7 @@ async def run(settings: Settings) -> int:
 
 
 async def wait_for_crds(cluster: Cluster) -> None:
-    """Wait until every custom resource is served: Kopf would otherwise start without watching it."""
+    """Wait until the API server serves every custom resource: Kopf does not watch one that appears later."""
     for kind in OWN_KINDS:
         name = f"{kind.plural}.{kind.group}"
         while not await _is_established(cluster, name):
@@ -113,7 +118,7 @@ async def _become_leader(cluster: Cluster, leadership: Leadership) -> None:
 
 
 async def _lead(settings: Settings, cluster: Cluster, leadership: Leadership, stop: asyncio.Event) -> bool:
-    """Run the loops; True when they ended because leadership was lost."""
+    """Run the loops; return whether they ended because leadership was lost."""
     async with open_reconcilers(cluster, settings) as reconcilers:
         wakeups = Wakeups()
         runner = Runner(reconcilers, wakeups, FailureReporter(cluster).report, concurrency=settings.concurrency)
@@ -122,13 +127,13 @@ async def _lead(settings: Settings, cluster: Cluster, leadership: Leadership, st
         hold = asyncio.create_task(leadership.hold(), name="leadership")
         hold.add_done_callback(lambda _: stop.set())
         try:
-            # Kopf takes over the signals: it ends when one comes, or when `stop` is set.
+            # Kopf replaces the signal handlers: it ends at a signal, or when `stop` is set.
             await kopf.operator(
                 registry=build_registry(runner, wakeups),
                 settings=kopf_settings,
                 clusterwide=True,
                 standalone=True,
-                # Kopf would look for the user's name, which an arbitrary uid in a container does not have.
+                # By default Kopf looks up the user name, which an arbitrary UID in a container does not have.
                 identity=settings.pod_name,  # type: ignore[arg-type] # a NewType of str in a private module
                 stop_flag=stop,
             )
@@ -150,7 +155,7 @@ async def _is_established(cluster: Cluster, name: str) -> bool:
 
 
 async def _until_stopped(work: Coroutine[None, None, None], stop: asyncio.Event) -> bool:
-    """Await work unless told to stop first; return whether it was done."""
+    """Run work until it is done or `stop` is set; return whether it is done."""
     task = asyncio.ensure_future(work)
     stopped = asyncio.ensure_future(stop.wait())
     try:

@@ -1,7 +1,7 @@
-"""The Kubernetes port: few verbs over plain dicts, and errors of our own.
+"""The port to the Kubernetes API: a few verbs on plain dicts, with this project's exceptions.
 
-This module alone knows the Kubernetes client; no exception of it leaves. `KubernetesCluster` is the real thing; tests
-use the in-memory ``tests/support/clusters/fake_cluster.py``, which obeys the same contract.
+No other module uses the Kubernetes client, and no exception of the client leaves this module. `KubernetesCluster`
+implements the port. Tests use the in-memory ``tests/support/clusters/fake_cluster.py``, which has the same contract.
 """
 
 from __future__ import annotations
@@ -37,31 +37,31 @@ log = structlog.get_logger(__name__)
 
 
 class ClusterError(Exception):
-    """A call to the API server failed; the message names verb, object and what the server said."""
+    """A request to the API server failed; the message has the verb, the object and the server's answer."""
 
 
 class NotFoundError(ClusterError):
-    """The object, or the namespace it should live in, does not exist."""
+    """The object or its namespace does not exist."""
 
 
 class AlreadyExistsError(ClusterError):
-    """An object of that name is there already."""
+    """An object of that name exists already."""
 
 
 class ConflictError(ClusterError):
-    """The object changed since it was read, or is another one than the precondition names: observe again."""
+    """The object changed since it was read, or its UID is not the expected one: observe again."""
 
 
 class ForbiddenError(ClusterError):
-    """RBAC, quota or an admission policy refused."""
+    """RBAC, a quota or an admission policy refused the request."""
 
 
 class InvalidError(ClusterError):
-    """The server rejected the body: schema, CEL or field validation."""
+    """The server rejected the object: schema, CEL or field validation failed."""
 
 
 class UnavailableError(ClusterError):
-    """The server did not answer, or asks to come back later."""
+    """The server did not answer, or asked to retry later."""
 
 
 class Propagation(StrEnum):
@@ -72,47 +72,53 @@ class Propagation(StrEnum):
 
 
 class Cluster(Protocol):
-    """What a loop may do to the cluster. ``namespace`` is None for cluster-scoped kinds and for "all namespaces".
+    """What a loop may do in the cluster. ``namespace`` is None for cluster-scoped kinds and for "all namespaces".
 
-    Every verb raises a `ClusterError`: `ForbiddenError`, `InvalidError` or `UnavailableError` always, others as said.
+    Every verb except `emit_event` can raise `ForbiddenError`, `InvalidError` and `UnavailableError`. A verb that can
+    raise another `ClusterError` documents it.
     """
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Body | None:
-        """Read one object from the server (never from a cache); None when it does not exist."""
+        """Read one object from the server, never from a cache; return None when it does not exist."""
 
     async def list(self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None) -> Bodies:
-        """Read all objects of a kind, in one namespace or in all, that carry all the labels."""
+        """Read all objects of a kind that have all the labels, in one namespace or in all."""
 
     async def read_metadata(self, kind: Kind, namespace: str | None, name: str) -> Body | None:
-        """Read an object's metadata only (PartialObjectMetadata): how Secrets are looked at. None when absent."""
+        """Read only the metadata of an object (PartialObjectMetadata); return None when it does not exist.
+
+        The operator reads the Secrets of tenants only with this verb.
+        """
 
     async def create(self, body: Body) -> Body:
         """Create an object.
 
         Raises:
-            AlreadyExistsError: the name is taken; whoever made it, the caller decides whether it is the wanted one.
-            NotFoundError: no such namespace.
+            AlreadyExistsError: the name is taken; the caller decides whether the existing object is the wanted one.
+            NotFoundError: the namespace does not exist.
         """
 
     async def apply(self, body: Body, field_manager: str = FIELD_MANAGER) -> Body:
-        """Apply an object server-side with force:
-        the fields of ``body`` are ours, those once ours and gone are removed.
+        """Apply an object server-side, with force.
+
+        The field manager then owns the fields in ``body``; fields that it owned before and that are not in ``body``
+        are removed.
         """
 
     async def replace(self, body: Body) -> Body:
         """Replace an object; ``metadata.resourceVersion`` is the precondition and must be set.
 
         Raises:
-            ConflictError: it changed since.
-            NotFoundError: it is gone.
+            ConflictError: the object changed since it was read.
+            NotFoundError: the object does not exist any more.
         """
 
     async def replace_status(self, observed: Body, status: Mapping[str, Any]) -> Body:
-        """Replace the whole status of an object as it was observed; fields not named are removed.
+        """Replace the whole status of an observed object; fields that are not in ``status`` are removed.
 
         Raises:
-            ConflictError: it changed since it was observed: what was decided may be stale.
-            NotFoundError: it is gone.
+            ConflictError: the object changed since it was observed; the decision may be stale.
+            NotFoundError: the object does not exist any more.
         """
 
     async def patch_metadata(
@@ -129,8 +135,8 @@ class Cluster(Protocol):
         """Merge annotations and labels (None removes one) and replace the finalizers when given.
 
         Raises:
-            ConflictError: ``resource_version`` is given and no longer true. Always give it with ``finalizers``.
-            NotFoundError: it is gone.
+            ConflictError: ``resource_version`` is given and is not current. Always give it with ``finalizers``.
+            NotFoundError: the object does not exist any more.
         """
 
     async def delete(
@@ -142,18 +148,18 @@ class Cluster(Protocol):
         uid: str | None = None,
         propagation: Propagation = Propagation.BACKGROUND,
     ) -> bool:
-        """Delete an object; False when there was none.
+        """Delete an object; return False when it did not exist.
 
         Raises:
-            ConflictError: the object's uid is another than ``uid``.
+            ConflictError: the object's UID is not ``uid``.
         """
 
     async def emit_event(self, regarding: Body, event_type: EventType, reason: str, message: str) -> None:
-        """Record an Event about an object; a failure is logged and raises nothing, since an Event is a courtesy."""
+        """Record an Event about an object. A failure is logged and not raised, since nothing depends on an Event."""
 
 
 class KubernetesCluster:
-    """The real API server, through the asyncio client's connection pool and credentials."""
+    """`Cluster` with a real API server."""
 
     def __init__(self, api_client: client.ApiClient, *, instance: str = "") -> None:
         self._client = api_client
@@ -161,7 +167,7 @@ class KubernetesCluster:
 
     @classmethod
     async def connect(cls, *, instance: str = "") -> KubernetesCluster:
-        """Connect with the pod's service account, or else with the kubeconfig of the environment."""
+        """Connect with the pod's service account, or outside of a pod with the kubeconfig."""
         configuration = client.Configuration()
         try:
             config.load_incluster_config(client_configuration=configuration)
@@ -191,7 +197,7 @@ class KubernetesCluster:
         token = ""
         while True:
             page = await self._request("GET", _path(kind, namespace), [*query, ("continue", token)] if token else query)
-            # A list's items leave out apiVersion and kind; a body without them could not be written back.
+            # The items of a list have no apiVersion and kind, but an object cannot be written without them.
             items += [{"apiVersion": kind.api_version, "kind": kind.name, **item} for item in page.get("items") or []]
             token = page["metadata"].get("continue") or ""
             if not token:
@@ -303,7 +309,7 @@ class KubernetesCluster:
             raise _to_error(method, path, response.status, data)
         decoded = json.loads(data)
         if not isinstance(decoded, dict):
-            raise UnavailableError(f"{method} {path}: the answer is no JSON object")
+            raise UnavailableError(f"{method} {path}: the answer is not a JSON object")
         return decoded
 
 
@@ -321,7 +327,7 @@ def _path(kind: Kind, namespace: str | None, name: str = "") -> str:
 def _require_resource_version(body: Body) -> None:
     if not body["metadata"].get("resourceVersion"):
         raise ValueError(
-            f"{body['kind']} {body['metadata'].get('name')}: metadata.resourceVersion must be set to replace it"
+            f"{body['kind']} {body['metadata'].get('name')}: set metadata.resourceVersion to replace an object"
         )
 
 

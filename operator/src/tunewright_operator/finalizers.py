@@ -1,6 +1,6 @@
-"""Releasing our finalizers before an uninstall, when no operator will be left to do it.
+"""Remove the operator's finalizers before an uninstall: afterwards no operator would remove them.
 
-A running operator would add them again: it is stopped first, and whoever releases holds its Lease meanwhile.
+A running operator would add them again. So it is stopped first, and its Lease is held meanwhile.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ log = structlog.get_logger(__name__)
 
 
 async def stop_operator(cluster: Cluster, namespace: str, name: str) -> None:
-    """Scale the operator's Deployment to zero; nothing to do when it is gone.
+    """Scale the operator's Deployment to zero, if it exists.
 
     Raises:
         ClusterError: the API server refused or did not answer.
     """
     deployment = await cluster.get(DEPLOYMENT, namespace, name)
     if deployment is None:
-        return  # Applying it would try to create it.
+        return  # An apply would try to create it.
     metadata = {"name": name, "namespace": namespace}
     body = {
         "apiVersion": DEPLOYMENT.api_version,
@@ -33,18 +33,17 @@ async def stop_operator(cluster: Cluster, namespace: str, name: str) -> None:
 
 
 async def release_finalizers(cluster: Cluster) -> int:
-    """Remove every finalizer of our domain from every custom resource and return from how many;
-    a CRD that is gone has none.
+    """Remove the operator's finalizers from every custom resource; return the number of resources that had one.
 
     Raises:
-        ClusterError: the API server refused or did not answer; what was released stays released, run it again.
+        ClusterError: the API server refused or did not answer. A second run continues where this one ended.
     """
     released = 0
     for kind in OWN_KINDS:
         try:
             found = await cluster.list(kind)
         except NotFoundError:
-            continue
+            continue  # The CRD does not exist any more.
         for body in found:
             released += await _release(cluster, body)
     return released

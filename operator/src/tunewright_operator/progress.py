@@ -1,7 +1,7 @@
-"""The port to trainer pods: ask a running one how far it is.
+"""The port to trainer pods: read the progress of a running training.
 
-A trainer pod runs a tenant's data through a tenant's settings and is not trusted: no redirect is followed, a call takes
-at most 2 seconds and reads at most 1 MiB. Which pod may be asked is decided by the caller from its owner chain.
+A trainer pod runs with a tenant's data and settings and is not trusted. So redirects are not followed, and a call
+takes at most 2 seconds and reads at most 1 MiB. The caller checks by the owner chain that the pod belongs to the job.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ MAX_ANSWER_BYTES: Final = 1024 * 1024
 
 
 class TrainerProgress(Protocol):
-    """What the FineTuneJob loop asks of a trainer pod."""
+    """What the FineTuneJob loop reads from a trainer pod."""
 
     async def fetch(self, ip: str) -> Progress | None:
-        """Return the pod's progress; None when it gave no usable answer in time."""
+        """Return the pod's progress; None without a usable answer in time."""
 
 
 class HTTPTrainerProgress:
@@ -35,7 +35,7 @@ class HTTPTrainerProgress:
 
     async def __aenter__(self) -> Self:
         """Open the connection pool."""
-        # trust_env stays False: a proxy of the environment must not see pod addresses.
+        # trust_env stays False: requests to pods must not go through a proxy of the environment.
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS))
         return self
 
@@ -49,7 +49,7 @@ class HTTPTrainerProgress:
     async def fetch(self, ip: str) -> Progress | None:
         """See `TrainerProgress.fetch`."""
         if self._session is None:
-            raise RuntimeError("HTTPTrainerProgress is a context manager: enter it first")
+            raise RuntimeError("HTTPTrainerProgress is not open; use it as a context manager")
         host = f"[{ip}]" if ":" in ip else ip
         try:
             async with self._session.get(

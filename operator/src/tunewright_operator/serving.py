@@ -1,7 +1,7 @@
 """The port to server pods: read a replica's state, push a plan to it.
 
-Pods are not trusted: no redirect is followed, a call takes at most 2 seconds and reads at most 4 MiB. Which pods may be
-called at all is decided by `domain.serving.pods`, from their owner chain.
+Pods are not trusted. So redirects are not followed, and a call takes at most 2 seconds and reads at most 4 MiB.
+`domain.serving.pods` decides from the owner chain which pods may be called.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAX_CONCURRENT_CALLS = 32
 
 @dataclasses.dataclass(frozen=True)
 class PodAddress:
-    """A pod that may be called: ``ip`` is its pod address."""
+    """A pod that may be called; ``ip`` is its pod IP."""
 
     namespace: str
     name: str
@@ -37,22 +37,22 @@ class PodAddress:
 
 
 class PodUnreachableError(Exception):
-    """A pod gave no usable answer; the message names the pod and what happened instead."""
+    """A pod gave no usable answer; the message has the pod and what happened."""
 
 
 class ServerPods(Protocol):
-    """What reconcilers ask of server pods."""
+    """What reconcilers do with server pods."""
 
     async def fetch_state(self, pod: PodAddress, token: str) -> PodState:
         """Return the pod's state.
 
         Raises:
-            PodUnreachableError: no answer in time, a refusal, or an answer that is no state of this pod.
+            PodUnreachableError: no answer in time, a refusal, or an answer that is not the state of this pod.
         """
         ...
 
     async def push_plan(self, pod: PodAddress, signed: SignedPlan) -> None:
-        """Offer a plan; how the pod received it shows in its next state.
+        """Send a plan to a pod. The pod's next state shows whether it accepted the plan.
 
         Raises:
             PodUnreachableError: no answer in time, or a refusal.
@@ -78,19 +78,19 @@ class HTTPServerPods:
             await self._session.close()
 
     async def fetch_state(self, pod: PodAddress, token: str) -> PodState:
-        """Return the pod's state; see `ServerPods`."""
+        """See `ServerPods.fetch_state`."""
         body = await self._call("GET", pod, STATE_PATH, {"Authorization": f"Bearer {token}"}, None)
         try:
             state = PodState.from_json(body)
         except ContractError as error:
             raise PodUnreachableError(f"pod {pod.name}: its state cannot be read: {error}") from error
         if state.pod_uid != pod.uid:
-            # Pod addresses are reused quickly: another pod answers where this one was.
+            # Pod IPs are reused quickly: another pod can have the IP by now.
             raise PodUnreachableError(f"pod {pod.name}: another pod answers at {pod.ip}")
         return state
 
     async def push_plan(self, pod: PodAddress, signed: SignedPlan) -> None:
-        """Offer a plan; see `ServerPods`."""
+        """See `ServerPods.push_plan`."""
         headers = {"Content-Type": "application/json"}
         await self._call("PUT", pod, PLAN_PATH, headers, signed.to_json().encode())
 
@@ -98,7 +98,7 @@ class HTTPServerPods:
         self, method: str, pod: PodAddress, path: str, headers: dict[str, str], body: bytes | None
     ) -> bytes:
         if self._session is None:
-            raise RuntimeError("HTTPServerPods must be entered before it is used")
+            raise RuntimeError("HTTPServerPods is not open; use it as a context manager")
         host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
         url = f"http://{host}:{SERVER_PORT}{path}"
         try:
@@ -111,7 +111,9 @@ class HTTPServerPods:
             reason = str(error) or type(error).__name__
             raise PodUnreachableError(f"pod {pod.name}: {method} {path} failed: {reason}") from error
         if answer is None:
-            raise PodUnreachableError(f"pod {pod.name}: {method} {path} answered more than {MAX_STATE_BYTES} bytes")
+            raise PodUnreachableError(
+                f"pod {pod.name}: {method} {path}: the answer has more than {MAX_STATE_BYTES} bytes"
+            )
         if not 200 <= response.status < 300:
             shown = answer[:200].decode(errors="replace")
             raise PodUnreachableError(f"pod {pod.name}: {method} {path} answered {response.status}: {shown}")

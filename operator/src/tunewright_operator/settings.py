@@ -12,14 +12,14 @@ from tunewright_operator.manifests.pods import ImageDefaults
 
 
 class Settings(BaseSettings):
-    """Read once at start; reading does no input or output beyond the environment."""
+    """The settings, read once at the start from environment variables only."""
 
     model_config = SettingsConfigDict(env_prefix="TUNEWRIGHT_", frozen=True, extra="ignore")
 
     namespace: str = Field(min_length=1)
-    """The operator's own namespace: its Lease, its signing key and the BaseModel inspections live there."""
+    """The operator's namespace, with its Lease, its signing key and the inspection Jobs of BaseModels."""
     operator_image: str = Field(min_length=1)
-    """Also runs inspections and evaluations."""
+    """The image of the operator, of inspection Jobs and of evaluation Jobs."""
     trainer_image: str = Field(min_length=1)
     server_image: str = Field(min_length=1)
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     concurrency: int = Field(default=16, ge=1)
     """How many resources are reconciled at the same time."""
     deployment: str = ""
-    """The operator's Deployment, which `release-finalizers` stops first; empty: somebody else stopped it."""
+    """The operator's Deployment, which `release-finalizers` stops first; empty: it is stopped already."""
     pod_name: str = Field(default_factory=socket.gethostname)
     """This replica's identity in the Lease."""
 
@@ -42,7 +42,7 @@ class Settings(BaseSettings):
 
     @property
     def images(self) -> ImageDefaults:
-        """The images as manifests take them."""
+        """The images in the form that the manifests need."""
         return ImageDefaults(
             operator=self.operator_image,
             trainer=self.trainer_image,

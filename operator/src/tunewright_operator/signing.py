@@ -1,7 +1,6 @@
-"""The operator's one Ed25519 key:
-it signs serving plans, and short tokens for everything else that a server pod answers.
+"""The operator's Ed25519 key, which signs serving plans and short-lived tokens for other calls to server pods.
 
-Pods hold the public key only. A plan's signature (RFC 8032) is its authorisation; every other call carries a JSON Web
+Pods have only the public key. They accept a plan by its signature (RFC 8032). Every other call carries a JSON Web
 Token (RFC 7519, algorithm EdDSA of RFC 8037) whose audience is the ModelServer's UID.
 """
 
@@ -33,16 +32,16 @@ class Scope(StrEnum):
     STATE = "state"
     """Read a pod's state."""
     EVALUATE = "evaluate"
-    """Ask the named revisions, outside of the live counters."""
+    """Send requests to the named revisions; they are not counted as live requests."""
 
 
 class SigningKeyError(ValueError):
-    """A stored key cannot be used; the message says what is wrong with it."""
+    """A stored key cannot be used; the message explains why."""
 
 
 @dataclasses.dataclass(frozen=True)
 class SigningKey:
-    """An Ed25519 private key; nothing but `private_pem` lets it out."""
+    """An Ed25519 private key; only `private_pem` returns the key itself."""
 
     _key: Ed25519PrivateKey
 
@@ -56,14 +55,14 @@ class SigningKey:
         """Read an unencrypted PKCS#8 key.
 
         Raises:
-            SigningKeyError: it is no PEM, or no Ed25519 key.
+            SigningKeyError: it is not a PEM file or not an Ed25519 key.
         """
         try:
             key = serialization.load_pem_private_key(pem, password=None)
         except (ValueError, TypeError) as error:
             raise SigningKeyError(f"not an unencrypted PEM private key: {error}") from error
         if not isinstance(key, Ed25519PrivateKey):
-            raise SigningKeyError(f"an Ed25519 key is needed, this is a {type(key).__name__}")
+            raise SigningKeyError(f"not an Ed25519 key but a {type(key).__name__}")
         return cls(key)
 
     def private_pem(self) -> bytes:
@@ -85,16 +84,16 @@ class SigningKey:
         )
 
     def has_signed(self, signed: SignedPlan) -> bool:
-        """Return whether a plan's signature is this key's: Ed25519 signs the same bytes the same way (RFC 8032)."""
+        """Return whether this key made the signature of a plan: Ed25519 signatures are deterministic (RFC 8032)."""
         signature = self._key.sign(base64.b64decode(signed.payload))
         return signed.signature == base64.b64encode(signature).decode()
 
     def issue_state_token(self, server_uid: str, now: dt.datetime) -> str:
-        """Return a token that reads the state of the server's pods."""
+        """Return a token that allows reading the state of the server's pods."""
         return self._issue(server_uid, Scope.STATE, now, STATE_TOKEN_LIFETIME, {})
 
     def issue_evaluation_token(self, server_uid: str, revisions: Iterable[str], now: dt.datetime) -> str:
-        """Return a token that may ask the named revisions (or `BASE_MODEL_TARGET`) for `MAX_TOKEN_LIFETIME`."""
+        """Return a token that allows requests to these revisions (or `BASE_MODEL_TARGET`) for `MAX_TOKEN_LIFETIME`."""
         claims = {"revisions": sorted(revisions)}
         return self._issue(server_uid, Scope.EVALUATE, now, MAX_TOKEN_LIFETIME, claims)
 
@@ -106,9 +105,9 @@ class SigningKey:
 
 
 def read_plan(signed: SignedPlan) -> ServingPlan:
-    """Return the plan inside; the operator reads back only what it wrote itself, hence the signature is not checked.
+    """Return the plan of a signed plan. It does not check the signature: the operator reads only plans that it wrote.
 
     Raises:
-        ContractError: the payload is no plan that this version can read.
+        ContractError: the payload is not a plan that this version can read.
     """
     return ServingPlan.from_json(signed.payload_bytes())

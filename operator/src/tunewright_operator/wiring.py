@@ -1,4 +1,4 @@
-"""Which reconciler serves which kind, and what each needs: the one place that knows all of them."""
+"""The reconciler of each kind, with its dependencies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tunewright_operator.settings import Settings
 
 @asynccontextmanager
 async def open_reconcilers(cluster: Cluster, settings: Settings) -> AsyncIterator[dict[Kind, Reconcile]]:
-    """Open the connection pools that reconcilers need and yield the reconcilers by kind."""
+    """Open the connection pools that the reconcilers need, and yield the reconcilers by kind."""
     async with AsyncExitStack() as stack:
         trainers = await stack.enter_async_context(HTTPTrainerProgress())
         pods = await stack.enter_async_context(HTTPServerPods())

@@ -1,5 +1,5 @@
-"""The custom resources as frozen pydantic models, proven equal to `crds/` by tests/unit/operator/test_api_parity.py.
+"""The custom resources as frozen pydantic models.
 
-Parsing never fails on an object that the API server accepted: the CRDs are the source of truth, these models mirror
-their names, types, enums and defaults, and unknown fields are ignored.
+The CRDs in `crds/` are the source of truth. The models have the same names, types, enums and defaults, which a test
+(test_api_parity.py) checks. They ignore unknown fields and parse every object that the API server accepts.
 """

@@ -1,4 +1,4 @@
-"""AdapterDeployment: an alias whose adapter is replaced by an evaluated canary."""
+"""AdapterDeployment: an alias, and the evaluated rollout of each new adapter to it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tunewright_operator.api.resource import (
 
 
 class Verb(StrEnum):
-    """What a person may ask for by the annotation ``tunewright.dev/<verb>: <revision>@<nonce>``."""
+    """A manual request, made by the annotation ``tunewright.dev/<verb>: <revision>@<request ID>``."""
 
     PROMOTE = "promote"
     ABORT = "abort"
@@ -36,14 +36,14 @@ class Verb(StrEnum):
 
 
 class ServerReference(ApiModel):
-    """The ModelServer; an unset namespace means the deployment's own."""
+    """A reference to the ModelServer; the default namespace is that of the deployment."""
 
     name: str
     namespace: str | None = None
 
 
 class AdapterChoice(ApiModel):
-    """Which adapter: exactly one is set."""
+    """Which adapter to serve: exactly one field is set."""
 
     fine_tune_job_ref: NameReference | None = None
     fine_tune_job_selector: LabelSelector | None = None
@@ -51,18 +51,18 @@ class AdapterChoice(ApiModel):
 
 
 class EvaluateStep(ApiModel):
-    """Ask the held-out set of the real servers, at weight 0."""
+    """Score the candidate on the held-out set, on the real servers, at weight 0."""
 
 
 class ObserveStep(ApiModel):
-    """Watch live metrics until both arms have enough requests or the time is over."""
+    """Compare live metrics until both arms have enough requests or the time is over."""
 
     min_requests: int = 100
     max_seconds: int = 1800
 
 
 class PauseStep(ApiModel):
-    """Wait: for a time, or without one for a person's promote annotation."""
+    """Wait for a fixed time or, without ``seconds``, for the promote annotation."""
 
     seconds: int | None = None
 
@@ -77,14 +77,14 @@ class RolloutStep(ApiModel):
 
 
 class StickyKey(ApiModel):
-    """Where a request's sticky key is found: exactly one is set."""
+    """Which part of a request is its sticky key: exactly one field is set."""
 
     header: str | None = None
     body_field: str | None = None
 
 
 class Rollout(ApiModel):
-    """The way from weight 0 to 100; after the last step the candidate gets 100 and bakes."""
+    """How a candidate gets from weight 0 to 100; after the last step it gets weight 100 and bakes."""
 
     steps: tuple[RolloutStep, ...]
     sticky_by: tuple[StickyKey, ...] = (StickyKey(header="x-session-id"), StickyKey(body_field="user"))
@@ -93,7 +93,7 @@ class Rollout(ApiModel):
 
 
 class EvaluationDataset(ApiModel):
-    """A held-out set other than the job's own: a JSONL object."""
+    """A held-out set to use instead of the one of the adapter's job: a JSONL object."""
 
     s3: S3Location
 
@@ -105,7 +105,7 @@ class ComparedMetric(ScoreMetric):
 
 
 class DeploymentEvaluation(ApiModel):
-    """What the evaluate step asks and demands."""
+    """What the evaluate step measures, on which records, and the required results."""
 
     dataset: EvaluationDataset | None = None
     max_samples: int = 400
@@ -114,7 +114,7 @@ class DeploymentEvaluation(ApiModel):
 
 
 class Guardrail(ApiModel):
-    """A live guardrail: ``minimum`` is the share of good answers, ``max_ratio`` applies to Latency's p95."""
+    """Limits of one live metric: ``minimum`` for the share of good answers, ``max_ratio`` for the p95 of Latency."""
 
     type: LiveMetricType
     max_regression: str | None = None
@@ -123,21 +123,21 @@ class Guardrail(ApiModel):
 
 
 class Analysis(ApiModel):
-    """Live evidence; all metrics and steps of a rollout share one error budget of 1 - ``confidence``."""
+    """What observe steps and the bake measure; all of them share one error budget of 1 - ``confidence``."""
 
     metrics: tuple[Guardrail, ...] = ()
     confidence: str = "0.95"
 
 
 class OutputContract(ApiModel):
-    """What every live answer must satisfy; at least one is set."""
+    """What every live answer must satisfy; at least one field is set."""
 
     json_schema: dict[str, Any] | None = None
     max_tokens: int | None = None
 
 
 class AdapterDeploymentSpec(ApiModel):
-    """What to serve, and how a new adapter gets there."""
+    """What to serve, and how a new adapter is rolled out."""
 
     model_name: str
     server_ref: ServerReference
@@ -159,7 +159,7 @@ class SourceJob(ApiModel):
 
 
 class Revision(ApiModel):
-    """What a revision needs, copied when it is accepted, so that deleting its job changes nothing."""
+    """All that serving a revision needs, copied when it is accepted: its job may be deleted afterwards."""
 
     revision: str
     digest: str
@@ -171,7 +171,7 @@ class Revision(ApiModel):
 
 
 class StableRevision(Revision):
-    """The revision that survived its bake; ``since`` is RFC 3339."""
+    """The revision that was promoted last; ``since`` is an RFC 3339 time."""
 
     since: str
 
@@ -194,10 +194,10 @@ class Ending(ApiModel):
 
 
 class CandidateRevision(Revision):
-    """The revision on its way.
+    """The revision that is being rolled out.
 
-    ``step`` is an index into ``rollout.steps``; one past the last is the bake. ``weight`` is the percentage that the
-    plan gives it.
+    ``step`` is an index into ``rollout.steps``; one past the last is the bake. ``weight`` is its share of the traffic
+    in percent, as the plan has it.
     """
 
     accepted_at: str
@@ -205,17 +205,17 @@ class CandidateRevision(Revision):
     step: int = 0
     step_started_at: str | None = None
     plan_generation: int | None = None
-    """The plan from which on the step's evidence counts."""
+    """The generation of the plan with which the step's evidence begins."""
     verdict: Literal["Pass", "Fail", "Inconclusive", "Error"] | None = None
     reasons: tuple[str, ...] = ()
     detectable_drop: str | None = None
     ending: Ending | None = None
     report_uri: str | None = Field(default=None, alias="reportURI")
     observation: dict[str, Any] | None = None
-    """Sufficient statistics of the live evidence; only `domain.evidence.observation` knows its form."""
+    """Sufficient statistics of the live evidence; only `domain.evidence.observation` reads and writes its fields."""
 
     def begin_step(self, step: int) -> Self:
-        """Return the candidate before the start of a step, without what belongs to the step before.
+        """Return the candidate at the beginning of a step, without the results of the step before.
 
         The observation stays: the next window and the bake compare with it.
         """
@@ -225,14 +225,14 @@ class CandidateRevision(Revision):
 
 
 class Convergence(ApiModel):
-    """Replicas that should serve the plan's decision, and those that report it."""
+    """The number of ready replicas, and of those that report the plan in force."""
 
     desired: int = 0
     converged: int = 0
 
 
 class ConsideredJob(ApiModel):
-    """The newest job that the selector has accepted: it moves forward only."""
+    """The newest job that the selector considered; older jobs are not considered again."""
 
     name: str
     uid: str
@@ -240,7 +240,7 @@ class ConsideredJob(ApiModel):
 
 
 class HistoryEntry(Revision):
-    """A candidate that ended; ``from``/``to`` are when it was accepted and when it ended, RFC 3339."""
+    """A candidate that ended; ``from`` and ``to`` are the RFC 3339 times when it was accepted and when it ended."""
 
     outcome: Outcome
     reason: str
@@ -251,7 +251,7 @@ class HistoryEntry(Revision):
 
 
 class HandledRequest(ApiModel):
-    """The annotation that was acted on last: a repeated or stale one does nothing."""
+    """The last manual request of a verb that was handled; a request with the same value is ignored."""
 
     verb: Verb
     value: str
@@ -259,7 +259,7 @@ class HandledRequest(ApiModel):
 
 
 class AdapterDeploymentStatus(Status):
-    """Everything durable about a rollout; ``history`` has the newest entry first."""
+    """The durable state of a rollout; ``history`` has the newest entry first."""
 
     stable: StableRevision | None = None
     candidate: CandidateRevision | None = None

@@ -28,13 +28,13 @@ class BaseModelSource(ApiModel):
 
 
 class License(ApiModel):
-    """What the weights may be used for; shown by `kubectl get basemodels`."""
+    """The license of the weights; `kubectl get basemodels` shows it."""
 
     spdx: str
 
 
 class BaseModelTraining(ApiModel):
-    """Defaults of jobs that train on this model; an empty template means the tokenizer's own."""
+    """Defaults for jobs that train on this model; an empty template means the tokenizer's template."""
 
     target_modules: tuple[str, ...] = DEFAULT_TARGET_MODULES
     chat_template: str = ""
@@ -60,7 +60,7 @@ class BaseModelSpec(ApiModel):
 
 
 class BaseModelStatus(Status):
-    """What inspection found; ``digest`` is over config, tokenizer and weights."""
+    """What the inspection found; ``digest`` covers the configuration, the tokenizer and the weights."""
 
     revision: str = ""
     digest: str = ""

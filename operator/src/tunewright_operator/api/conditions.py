@@ -1,7 +1,7 @@
-"""Conditions: the one place where a resource says how it is, in the form that kstatus reads.
+"""Conditions: the state of a resource, in the form that kstatus reads.
 
-Ready or Succeeded is the one look; Reconciling=True says "not there yet", Stalled=True says "a person must change
-something". Both are present only when True.
+Ready or Succeeded is the summary. Reconciling=True means that the operator works towards the spec, Stalled=True that it
+cannot continue until a user changes something. Both are present only when True.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ConditionStatus = Literal["True", "False", "Unknown"]
 
 
 class Condition(ApiModel):
-    """metav1.Condition: ``reason`` is a CamelCase word of the API, ``message`` says what, where and what to do."""
+    """metav1.Condition: ``reason`` is a CamelCase word of the API; ``message`` explains what, where and what to do."""
 
     type: str
     status: ConditionStatus
@@ -38,9 +38,10 @@ class Status(ApiModel):
     conditions: tuple[Condition, ...] = ()
 
     def to_status(self) -> dict[str, Any]:
-        """Return the whole status for a replacing write.
+        """Return the whole status, to replace the old one.
 
-        Unset optional fields are absent rather than null, so that a merge patch would keep their old values.
+        Unset optional fields are absent, not null. Do not write it as a merge patch: absent fields would keep their
+        old values.
         """
         return self.to_wire()
 
@@ -54,18 +55,18 @@ class BaseModelCondition(StrEnum):
     """Condition types of a BaseModel."""
 
     READY = "Ready"
-    """Revision and digest are known: jobs and servers may use it."""
+    """The revision and the digest are known: jobs and servers can use the model."""
     RECONCILING = "Reconciling"
-    """True while the status is not yet what the spec asks for."""
+    """True while the operator works towards the spec."""
     STALLED = "Stalled"
-    """True when a person must change something first; the message says what."""
+    """True when the operator cannot continue until a user changes something; the message explains what."""
 
 
 class FineTuneJobCondition(StrEnum):
     """Condition types of a FineTuneJob, in the order in which they become True."""
 
     SUCCEEDED = "Succeeded"
-    """The one look: True when the adapter is published, False when the job ended without one."""
+    """The summary: True when the adapter is published, False when the job ended without one."""
     DATASET_READY = "DatasetReady"
     """The dataset is read, checked, split and stored."""
     TRAINED = "Trained"
@@ -75,32 +76,32 @@ class FineTuneJobCondition(StrEnum):
     PUBLISHED = "Published"
     """The adapter and its manifest are in S3."""
     RECONCILING = "Reconciling"
-    """True while the status is not yet what the spec asks for."""
+    """True while the operator works towards the spec."""
     STALLED = "Stalled"
-    """True when a person must change something first; the message says what."""
+    """True when the operator cannot continue until a user changes something; the message explains what."""
 
 
 class ModelServerCondition(StrEnum):
     """Condition types of a ModelServer."""
 
     READY = "Ready"
-    """At least as many replicas as the update strategy demands answer."""
+    """As many replicas as the update strategy requires answer clients."""
     RECONCILING = "Reconciling"
-    """True while the status is not yet what the spec asks for."""
+    """True while the operator works towards the spec."""
     STALLED = "Stalled"
-    """True when a person must change something first; the message says what."""
+    """True when the operator cannot continue until a user changes something; the message explains what."""
 
 
 class AdapterDeploymentCondition(StrEnum):
     """Condition types of an AdapterDeployment."""
 
     READY = "Ready"
-    """Clients of the alias are answered by an adapter on every ready replica."""
+    """Every ready replica answers clients of the alias with an adapter."""
     PROGRESSING = "Progressing"
-    """A candidate is on its way."""
+    """A candidate is being rolled out."""
     CANDIDATE_HEALTHY = "CandidateHealthy"
-    """False after a rollback until a new adapter comes."""
+    """False after a rollback until there is a new candidate."""
     RECONCILING = "Reconciling"
-    """True while the status is not yet what the spec asks for."""
+    """True while the operator works towards the spec."""
     STALLED = "Stalled"
-    """True when a person must change something first; the message says what."""
+    """True when the operator cannot continue until a user changes something; the message explains what."""

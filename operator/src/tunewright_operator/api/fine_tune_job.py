@@ -1,4 +1,4 @@
-"""FineTuneJob: a dataset becomes a LoRA adapter in S3."""
+"""FineTuneJob: trains a LoRA adapter on a dataset and publishes it in S3."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Split(ApiModel):
 
 
 class Dataset(ApiModel):
-    """What the job learns from."""
+    """The data to train on, and how it is prepared."""
 
     sources: tuple[DatasetSource, ...]
     system_prompt: str = ""
@@ -52,7 +52,7 @@ class Dataset(ApiModel):
 
 
 class Lora(ApiModel):
-    """LoRA shape; empty ``target_modules`` means the base model's."""
+    """The shape of the adapter; without ``target_modules``, those of the base model apply."""
 
     rank: int = 16
     alpha: int = 16
@@ -61,7 +61,7 @@ class Lora(ApiModel):
 
 
 class Training(ApiModel):
-    """Hyperparameters; at most one of ``epochs`` and ``max_steps`` is set, none means `DEFAULT_EPOCHS`."""
+    """The hyperparameters; at most one of ``epochs`` and ``max_steps`` is set, and the default is `DEFAULT_EPOCHS`."""
 
     quantization: Literal["None", "NF4"] = "NF4"
     lora: Lora = Lora()
@@ -76,7 +76,7 @@ class Training(ApiModel):
 
 
 class Evaluation(ApiModel):
-    """What is scored on the held-out split, adapter off and on."""
+    """What is scored on the held-out split, without and with the adapter."""
 
     max_samples: int = 200
     max_tokens: int = 256
@@ -90,7 +90,7 @@ class Output(ApiModel):
 
 
 class Retry(ApiModel):
-    """What follows a failure that may pass; raising ``max_restarts`` continues a job that it stopped."""
+    """What follows a transient failure; a job that ``max_restarts`` stopped continues when the limit is raised."""
 
     max_restarts: int = 3
     out_of_memory: Literal["Fail", "ReduceMicroBatch"] = "ReduceMicroBatch"
@@ -113,7 +113,7 @@ class FineTuneJobSpec(ApiModel):
 
 
 class FineTuneJobPhase(StrEnum):
-    """One word for people, derived from the conditions; programs read conditions."""
+    """A summary for people, derived from the conditions; programs read the conditions."""
 
     PENDING = "Pending"
     PREPARING = "Preparing"
@@ -141,7 +141,7 @@ class DatasetStatus(ApiModel):
 
 
 class ProgressStatus(ApiModel):
-    """How far the running attempt is; losses are decimal strings, the time is RFC 3339."""
+    """The progress of the running attempt; losses are decimal strings, the time is an RFC 3339 time."""
 
     step: int = 0
     total_steps: int = 0
@@ -154,7 +154,7 @@ class ProgressStatus(ApiModel):
 
 
 class ScoreStatus(ApiModel):
-    """One metric on the held-out split: decimal strings, adapter off (``base``) and on (``tuned``)."""
+    """One metric on the held-out split, without (``base``) and with the adapter (``tuned``), as decimal strings."""
 
     type: str
     base: str | None = None
@@ -163,7 +163,7 @@ class ScoreStatus(ApiModel):
 
 
 class AdapterStatus(ApiModel):
-    """The published adapter; what an AdapterDeployment copies when it accepts it."""
+    """The published adapter; an AdapterDeployment copies this when it accepts the adapter."""
 
     uri: str
     digest: str
@@ -174,7 +174,7 @@ class AdapterStatus(ApiModel):
 
 
 class FineTuneJobStatus(Status):
-    """Everything durable about a job."""
+    """The durable state of a job."""
 
     phase: FineTuneJobPhase | None = None
     attempt: int = 0
@@ -182,11 +182,11 @@ class FineTuneJobStatus(Status):
     restarts: int = 0
     """Attempts that followed a failure; those that followed a suspension do not count."""
     micro_batch_size: int | None = None
-    """The limit that the next attempt gets after memory ran out; unset: the trainer's own choice."""
+    """The maximum micro-batch of the next attempt after memory ran out; unset: the trainer chooses."""
     start_time: str | None = None
     """When the first pod began to run."""
     active_seconds: int = 0
-    """How long pods of ended Jobs ran: what `active_deadline_seconds` limits."""
+    """How long pods of ended Jobs ran; `active_deadline_seconds` is the limit."""
     completion_time: str | None = None
     dataset: DatasetStatus | None = None
     progress: ProgressStatus | None = None

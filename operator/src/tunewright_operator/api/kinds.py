@@ -1,4 +1,4 @@
-"""The resource kinds that the operator reads or writes, each by the one name that every layer uses."""
+"""The resource kinds that the operator reads or writes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ VERSION = "v1alpha1"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Kind:
-    """A resource kind: ``group`` is empty for the core API; ``name`` is what stands in a body's ``kind``."""
+    """A resource kind: ``group`` is empty for the core API; ``name`` is the value of ``kind`` in an object."""
 
     group: str
     version: str
@@ -22,7 +22,7 @@ class Kind:
 
     @property
     def api_version(self) -> str:
-        """Return what stands in a body's ``apiVersion``."""
+        """Return the value of ``apiVersion`` in an object."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def __str__(self) -> str:
@@ -50,7 +50,7 @@ CUSTOM_RESOURCE_DEFINITION = Kind(
 )
 
 OWN_KINDS: tuple[Kind, ...] = (BASE_MODEL, FINE_TUNE_JOB, MODEL_SERVER, ADAPTER_DEPLOYMENT)
-"""The custom resources, in the order in which a newcomer meets them."""
+"""The custom resources, in the order of their use: catalogue, training, serving."""
 
 ALL_KINDS: tuple[Kind, ...] = (
     *OWN_KINDS,
@@ -72,12 +72,12 @@ _BY_BODY = {(kind.api_version, kind.name): kind for kind in ALL_KINDS}
 
 
 def kind_of(body: Mapping[str, Any]) -> Kind:
-    """Return the kind of a body.
+    """Return the kind of an object.
 
     Raises:
-        LookupError: the operator does not deal in that kind (a programming error).
+        LookupError: the kind is not in `ALL_KINDS` (a programming error).
     """
     key = (str(body.get("apiVersion")), str(body.get("kind")))
     if key not in _BY_BODY:
-        raise LookupError(f"{key[0]} {key[1]} is no kind of tunewright_operator.api.kinds; add it there")
+        raise LookupError(f"{key[0]} {key[1]} is not in tunewright_operator.api.kinds.ALL_KINDS; add it there")
     return _BY_BODY[key]

@@ -1,4 +1,4 @@
-"""Labels of children and the reference to their owner: how a child finds its loop and its end."""
+"""Labels and owner references of children: they lead to the loop that a child wakes and to its garbage collection."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OWNED_SELECTOR: Final = f"{MANAGED_BY}={MANAGED_BY_VALUE}"
 
 
 class Role(StrEnum):
-    """What a child does for its owner."""
+    """The purpose of a child."""
 
     PREPARE = "prepare"
     TRAIN = "train"
@@ -42,20 +42,20 @@ def build_server_labels(server_name: str) -> dict[str, str]:
 
 
 def build_owner_reference(owner: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the controller reference to a custom resource: the garbage collector deletes the child with it."""
+    """Return the controller reference to an owner: the garbage collector deletes the child together with it."""
     kind = kind_of(owner)
     return {
         "apiVersion": kind.api_version,
         "kind": kind.name,
         "name": owner["metadata"]["name"],
         "uid": owner["metadata"]["uid"],
-        # No blockOwnerDeletion: it would need the right to update the owner's finalizers.
+        # No blockOwnerDeletion: it requires the right to update the owner's finalizers.
         "controller": True,
     }
 
 
 def controller_uid(body: Mapping[str, Any]) -> str | None:
-    """Return the uid of an object's controller, None when it has none."""
+    """Return the UID of an object's controller; None when it has no controller."""
     for reference in body["metadata"].get("ownerReferences") or []:
         if reference.get("controller"):
             return str(reference["uid"])

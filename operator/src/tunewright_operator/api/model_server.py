@@ -20,7 +20,7 @@ from tunewright_operator.api.resource import (
 
 
 class ServerLora(ApiModel):
-    """vLLM's LoRA limits: ``max_adapters`` counts aliases, ``rolloutSlots`` the candidates beside them."""
+    """Limits of adapters: ``max_adapters`` limits the aliases, ``rollout_slots`` the candidates in addition to them."""
 
     max_rank: Literal[1, 8, 16, 32, 64, 128, 256, 320, 512] = 32
     max_adapters: int = 64
@@ -29,14 +29,14 @@ class ServerLora(ApiModel):
 
 
 class Vllm(ApiModel):
-    """Settings of the engine; an unset length means the base model's context length."""
+    """Settings of the engine; the default of ``max_model_length`` is the base model's context length."""
 
     max_model_length: int | None = None
     dtype: Literal["Auto", "BFloat16", "Float16", "Float32"] = "Auto"
 
 
 class ServerNamespaces(ApiModel):
-    """Whose AdapterDeployments may use the server."""
+    """The namespaces whose AdapterDeployments may use the server."""
 
     from_: Literal["Same", "All", "Selector"] = Field(default="Same", alias="from")
     selector: LabelSelector | None = None
@@ -49,7 +49,7 @@ class AdapterSource(ApiModel):
 
 
 class UpdateStrategy(ApiModel):
-    """How pods are replaced, in pods."""
+    """How pods are replaced; both fields are numbers of pods."""
 
     max_surge: int = 0
     max_unavailable: int = 1
@@ -72,7 +72,7 @@ class ModelServerSpec(ApiModel):
 
 
 class PlanReference(ApiModel):
-    """The plan in force: generation, and the hash of its content."""
+    """The plan that was written last: its generation and the hash of its content."""
 
     generation: int
     hash: str
@@ -87,7 +87,7 @@ class FailedAdapter(ApiModel):
 
 
 class PodStatus(ApiModel):
-    """What one replica reports; ``adapters`` is how many it has loaded."""
+    """What one replica reports; ``adapters`` is the number of adapters that it has loaded."""
 
     name: str
     ready: bool = False
@@ -97,14 +97,14 @@ class PodStatus(ApiModel):
 
 
 class AdapterCount(ApiModel):
-    """Adapters that the plan names, and those that every answering replica has loaded."""
+    """The number of adapters in the plan, and of those that every answering replica has loaded."""
 
     desired: int = 0
     converged: int = 0
 
 
 class ModelServerStatus(Status):
-    """Everything durable about a server."""
+    """The durable state of a server."""
 
     endpoint: str = ""
     selector: str = ""
@@ -127,7 +127,10 @@ class ModelServer(Resource):
         return f"http://{self.metadata.name}.{self.metadata.namespace}.svc:{SERVER_PORT}"
 
     def admits(self, namespace: str, namespace_labels: dict[str, str]) -> bool:
-        """Return whether AdapterDeployments of a namespace with these labels may use the server; its own always may."""
+        """Return whether AdapterDeployments of a namespace with these labels may use the server.
+
+        Those in the server's namespace always may.
+        """
         allowed = self.spec.allowed_namespaces
         if namespace == self.metadata.namespace or allowed.from_ == "All":
             return True

@@ -1,4 +1,4 @@
-"""What all custom resources share: the base model, metadata and the parts that several kinds contain."""
+"""What the custom resources have in common: the base class, the metadata, and fields that several kinds have."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tunewright_contracts.metrics import MetricType
 
 
 class ResourceError(ValueError):
-    """A body is not the custom resource that was asked for; the message names kind, object and each field."""
+    """An object cannot be parsed as its kind; the message names the kind, the object and each wrong field."""
 
 
 class ApiModel(FrozenModel):
@@ -22,7 +22,7 @@ class ApiModel(FrozenModel):
 
 
 class Metadata(ApiModel):
-    """The part of ObjectMeta that decisions read; times are RFC 3339 strings."""
+    """The fields of ObjectMeta that decisions read; times are RFC 3339 strings."""
 
     name: str
     namespace: str | None = None
@@ -37,7 +37,7 @@ class Metadata(ApiModel):
 
 
 class Resource(ApiModel):
-    """A custom resource as the API server returns it; kinds add ``spec`` and ``status``."""
+    """A custom resource as the API server returns it; each kind adds ``spec`` and ``status``."""
 
     metadata: Metadata
 
@@ -46,7 +46,7 @@ class Resource(ApiModel):
         """Parse an object of the API.
 
         Raises:
-            ResourceError: a field is missing or of another type, which a CRD of another version would cause.
+            ResourceError: a field is missing or of another type, which happens when the CRD has another version.
         """
         try:
             return cls.model_validate(dict(body))
@@ -54,7 +54,7 @@ class Resource(ApiModel):
             metadata = body.get("metadata", {})
             where = "/".join(part for part in (metadata.get("namespace"), metadata.get("name")) if part)
             raise ResourceError(
-                f"{cls.__name__} {where} does not fit this operator's API ({error}); "
+                f"{cls.__name__} {where} does not match this operator's API ({error}); "
                 "install the CRDs of the operator's version"
             ) from error
 
@@ -66,7 +66,7 @@ class NameReference(ApiModel):
 
 
 class Storage(ApiModel):
-    """Credentials of the object store: a Secret that carries the label ``tunewright.dev/use: allowed``."""
+    """Credentials of the object store: a Secret with the label ``tunewright.dev/use: allowed``."""
 
     secret_ref: NameReference
 
@@ -87,14 +87,14 @@ class SelectorOperator(StrEnum):
 
 
 class SelectorExpression(ApiModel):
-    """One requirement on one label."""
+    """A requirement for one label."""
 
     key: str
     operator: SelectorOperator
     values: tuple[str, ...] = ()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Return whether labels satisfy this requirement, as apimachinery does: NotIn holds for an absent key."""
+        """Return whether labels meet this requirement, as in Kubernetes: NotIn is met when the label is absent."""
         match self.operator:
             case SelectorOperator.IN:
                 return labels.get(self.key) in self.values
@@ -107,19 +107,19 @@ class SelectorExpression(ApiModel):
 
 
 class LabelSelector(ApiModel):
-    """A Kubernetes label selector: all requirements must hold, an empty one selects everything."""
+    """A Kubernetes label selector: all requirements must be met; without requirements it selects everything."""
 
     match_labels: dict[str, str] = Field(default_factory=dict)
     match_expressions: tuple[SelectorExpression, ...] = ()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Return whether labels satisfy every requirement."""
+        """Return whether labels meet every requirement."""
         equal = all(labels.get(key) == value for key, value in self.match_labels.items())
         return equal and all(expression.matches(labels) for expression in self.match_expressions)
 
 
 class ResourceRequirements(ApiModel):
-    """Limits and requests of the container that does the work, as in a pod; quantities as written."""
+    """Limits and requests of the main container, as in a pod; quantities stay as they were written."""
 
     limits: dict[str, int | str] = Field(default_factory=dict)
     requests: dict[str, int | str] = Field(default_factory=dict)
@@ -136,7 +136,7 @@ class Toleration(ApiModel):
 
 
 class Scheduling(ApiModel):
-    """Where pods may run, as in a pod; empty names are left to the cluster."""
+    """Where pods may run, as in a pod; for an empty name the cluster's default applies."""
 
     node_selector: dict[str, str] = Field(default_factory=dict)
     tolerations: tuple[Toleration, ...] = ()
@@ -145,7 +145,7 @@ class Scheduling(ApiModel):
 
 
 class ScoreMetric(ApiModel):
-    """One offline metric: ``schema`` for JSONSchema, ``values`` for Contains, ``minimum`` in [0, 1]."""
+    """One offline metric: ``schema`` is for JSONSchema, ``values`` for Contains; ``minimum`` is in [0, 1]."""
 
     type: MetricType
     json_schema: dict[str, Any] | None = Field(default=None, alias="schema")
@@ -154,5 +154,5 @@ class ScoreMetric(ApiModel):
 
 
 def plain_decimal(text: str) -> str:
-    """Return a decimal without an exponent, which contracts do not read: ``2e-4`` → ``0.0002``."""
+    """Return a decimal without an exponent, as contracts require it: ``2e-4`` → ``0.0002``."""
     return format(Decimal(text), "f")

@@ -1,1 +1,1 @@
-"""Kopf decorators only: they start a loop or wake one."""
+"""Kopf's handlers: they only start and wake loops."""

@@ -1,4 +1,4 @@
-"""Watch events become wake-ups: of the resource's own loop, of a child's owner, and of the loops that read it."""
+"""Watch events wake loops: the loop of the resource, of a child's owner, and the loops that read the resource."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from tunewright_operator.api.kinds import (
 from tunewright_operator.runtime.wakeups import Key, Wakeups
 
 CHILD_KINDS = (JOB, POD, DEPLOYMENT)
-"""Watched where they carry our label; ConfigMaps, Services and Secrets are written and not waited for."""
+"""Kinds of children to watch, by our label. The loops write ConfigMaps, Services and Secrets without watching them."""
 
 
 class Loops(Protocol):
-    """What runs a loop per resource (`runtime.runner.Runner`)."""
+    """The loops, one for each resource (`runtime.runner.Runner`)."""
 
     def ensure(self, key: Key) -> None:
-        """Wake a resource's loop, starting it when there is none."""
+        """Wake the loop of a resource; start it if it does not run."""
 
     def stop(self, key: Key) -> None:
-        """End the loop of a resource that is gone."""
+        """End the loop of a deleted resource."""
 
 
 def build_registry(loops: Loops, wakeups: Wakeups) -> kopf.OperatorRegistry:
-    """Return Kopf's handlers: one per watched kind, five lines each."""
+    """Return Kopf's handlers, one for each watched kind."""
     registry = kopf.OperatorRegistry()
     for kind in OWN_KINDS:
         _register_own(registry, kind, OwnEvents(kind, loops, wakeups))
@@ -51,10 +51,10 @@ def build_registry(loops: Loops, wakeups: Wakeups) -> kopf.OperatorRegistry:
 
 
 class OwnEvents:
-    """Handles the events of one of our kinds.
+    """Handles the events of one kind of custom resource.
 
-    Every status write of a loop comes back as an event. The loop is woken only by what it did not write itself: a new
-    spec, labels, annotations or finalizers, or a deletion.
+    Every status write of a loop causes an event. Such an event must not wake the loop again: only a change of the
+    spec, the labels, the annotations or the finalizers does, and a deletion.
     """
 
     def __init__(self, kind: Kind, loops: Loops, wakeups: Wakeups) -> None:
@@ -64,12 +64,12 @@ class OwnEvents:
         self._seen: dict[Key, tuple[Any, ...]] = {}
 
     def handle(self, event_type: str | None, body: Mapping[str, Any]) -> None:
-        """Start, wake or end the resource's loop, and wake the loops that read the resource."""
+        """Start, wake or end the loop of a resource, and wake the loops that read the resource."""
         metadata = body["metadata"]
         key = Key(self._kind, metadata.get("namespace") if self._kind.namespaced else None, metadata["name"])
         if event_type == "DELETED":
             seen = self._seen.get(key)
-            # Kopf orders the events of one uid only: a successor of the same name may have been seen before this.
+            # Kopf orders only the events of one UID: an event of a new resource of the same name may come first.
             if seen is None or seen[0] == metadata.get("uid"):
                 self._seen.pop(key, None)
                 self._loops.stop(key)
@@ -82,7 +82,7 @@ class OwnEvents:
 
 
 def wake_readers(wakeups: Wakeups, kind: Kind, body: Mapping[str, Any], *, deleted: bool) -> None:
-    """Wake the loops of other kinds whose decisions rest on this resource."""
+    """Wake the loops of other kinds whose decisions depend on this resource."""
     namespace = body["metadata"].get("namespace")
     if kind == BASE_MODEL:
         wakeups.wake_kind(FINE_TUNE_JOB)

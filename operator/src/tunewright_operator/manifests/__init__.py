@@ -1,1 +1,1 @@
-"""PURE builders: each returns one Kubernetes object as a dict."""
+"""Pure builders: each returns one Kubernetes object, or a part of one, as a dict."""

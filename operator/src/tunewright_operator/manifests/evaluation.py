@@ -1,4 +1,7 @@
-"""The evaluation Job: it asks the real servers, in the deployment's namespace and with its storage."""
+"""The evaluation Job: it sends requests to the real servers.
+
+It runs in the namespace of the AdapterDeployment, with the deployment's storage credentials.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ Body = dict[str, Any]
 REQUEST_KEY: Final = PurePosixPath(EVALUATION_REQUEST_PATH).name
 TOKEN_KEY: Final = PurePosixPath(TOKEN_PATH).name
 ISSUED_AT: Final = f"{GROUP}/issued-at"
-"""Annotation of the token's Secret: when to renew it, since its data is never read."""
+"""Annotation of the token's Secret: when the token was issued. The operator reads only the Secret's metadata."""
 STATE_SIZE: Final = "1Gi"
 DEADLINE_SECONDS: Final = 4 * 3600
 
@@ -29,7 +32,7 @@ DEADLINE_SECONDS: Final = 4 * 3600
 def build_evaluation_request(
     deployment: AdapterDeployment, candidate: CandidateRevision, dataset_uri: str, server_url: str
 ) -> EvaluationRequest:
-    """Return what the evaluator is asked: the same records of candidate, incumbent and base."""
+    """Return the evaluator's request: score candidate, incumbent and base model on the same records."""
     spec, metadata = deployment.spec, deployment.metadata
     stable = deployment.status.stable
     return EvaluationRequest(
@@ -61,7 +64,7 @@ def build_evaluation_request(
 
 
 def build_request_config_map(job: Mapping[str, Any], request: EvaluationRequest) -> Body:
-    """Return the immutable ConfigMap with the request; it goes with its Job."""
+    """Return the immutable ConfigMap with the request; the Job owns it."""
     return {
         "apiVersion": CONFIG_MAP.api_version,
         "kind": CONFIG_MAP.name,
@@ -72,7 +75,7 @@ def build_request_config_map(job: Mapping[str, Any], request: EvaluationRequest)
 
 
 def build_evaluation_job(owner: Mapping[str, Any], name: str, secret_name: str, images: pods.ImageDefaults) -> Body:
-    """Return the Job; its pod waits for request and token, which the Job owns and which so cannot precede it."""
+    """Return the Job; its pod waits for the request and the token, which are created after the Job that owns them."""
     metadata = _build_metadata(owner, name)
     volumes, mounts = pods.join_volumes(
         (
@@ -80,7 +83,7 @@ def build_evaluation_job(owner: Mapping[str, Any], name: str, secret_name: str, 
             [{"name": "request", "mountPath": EVALUATION_REQUEST_PATH, "subPath": REQUEST_KEY, "readOnly": True}],
         ),
         (
-            # A whole directory: the kubelet renews it, which it never does for a file mounted by subPath.
+            # A whole directory, since the kubelet does not update a file that is mounted by subPath.
             [{"name": "token", "secret": {"secretName": name, "items": [{"key": TOKEN_KEY, "path": TOKEN_KEY}]}}],
             [{"name": "token", "mountPath": str(PurePosixPath(TOKEN_PATH).parent), "readOnly": True}],
         ),
@@ -119,7 +122,7 @@ def build_evaluation_job(owner: Mapping[str, Any], name: str, secret_name: str, 
 
 
 def build_token_secret(job: Mapping[str, Any], token: str, issued_at: str) -> Body:
-    """Return the Secret with the evaluator's token; it goes with its Job."""
+    """Return the Secret with the evaluator's token; the Job owns it."""
     return {
         "apiVersion": SECRET.api_version,
         "kind": SECRET.name,
@@ -130,7 +133,7 @@ def build_token_secret(job: Mapping[str, Any], token: str, issued_at: str) -> Bo
 
 
 def _build_part_metadata(job: Mapping[str, Any]) -> Body:
-    """Return the metadata of an object that a Job owns and that has its name."""
+    """Return the metadata of an object that a Job owns and that has the name of the Job."""
     metadata = job["metadata"]
     return {
         "name": metadata["name"],
@@ -141,7 +144,7 @@ def _build_part_metadata(job: Mapping[str, Any]) -> Body:
 
 
 def _report_uri(deployment: AdapterDeployment, candidate: CandidateRevision) -> str:
-    """Return an address beside the adapter's folder, never in it: an adapter does not change."""
+    """Return an address next to the adapter's folder, not in it: a published adapter never changes."""
     adapter = StorageURI.parse(candidate.uri)
     parent = StorageURI(adapter.bucket, adapter.key.rpartition("/")[0])
     moment = (candidate.step_started_at or candidate.accepted_at).replace(":", "")

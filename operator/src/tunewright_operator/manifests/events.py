@@ -1,4 +1,4 @@
-"""Events: what `kubectl describe` shows at the bottom, one for each transition."""
+"""Kubernetes Events, one for each transition; `kubectl describe` shows them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tunewright_operator.domain.sentences import join_sentences
 
 COMPONENT: Final = "tunewright-operator"
 MAX_EVENT_MESSAGE: Final = 1024
-"""The API server's limit on an Event's note."""
+"""The API server's limit for the message of an Event."""
 
 
 class EventType(StrEnum):
-    """How loud an Event is."""
+    """The type of an Event."""
 
     NORMAL = "Normal"
     WARNING = "Warning"

@@ -1,4 +1,7 @@
-"""Jobs: prepare, train and inspect. One pod each, never restarted by Kubernetes: the loop decides about another try."""
+"""The prepare, train and inspect Jobs.
+
+Each has one pod, which Kubernetes never restarts: the loop decides whether there is another attempt.
+"""
 
 from __future__ import annotations
 
@@ -21,27 +24,27 @@ TRAIN_GRACE_SECONDS: Final = 120
 """From SIGTERM to SIGKILL: time for a checkpoint to reach S3."""
 SHORT_GRACE_SECONDS: Final = 10
 TRAIN_STATE_SIZE: Final = "200Gi"
-"""A bound on base model, checkpoints and caches, not a reservation."""
+"""The maximum size of base model, checkpoints and caches; nothing is reserved."""
 PREPARE_STATE_SIZE: Final = "50Gi"
 INSPECT_TTL_SECONDS: Final = 3600
 DEFAULT_RESOURCES: Final = ResourceRequirements(requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": "2Gi"})
-"""For work without accelerator whose size the user did not state."""
+"""For containers without an accelerator, when the user sets no resources."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class JobIdentity:
-    """Names a Job and ties it to its owner; the ConfigMap with its request has the same name."""
+    """The name, the labels and the owner of a Job; the ConfigMap with its request has the same ones."""
 
     name: str
     namespace: str
     owner: Mapping[str, Any]
-    """The custom resource's body."""
+    """The custom resource as an object of the API."""
     labels: Mapping[str, str]
     annotations: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def build_request_config_map(identity: JobIdentity, request: Document) -> Body:
-    """Return the immutable ConfigMap that tells a pod what to do."""
+    """Return the immutable ConfigMap with the request that a pod reads."""
     return {
         "apiVersion": CONFIG_MAP.api_version,
         "kind": CONFIG_MAP.name,
@@ -52,9 +55,9 @@ def build_request_config_map(identity: JobIdentity, request: Document) -> Body:
 
 
 def build_prepare_job(identity: JobIdentity, job: FineTuneJob, images: pods.ImageDefaults) -> Body:
-    """Return the Job that reads, checks, splits and stores the dataset: no accelerator, any node.
+    """Return the Job that reads, checks, splits and stores the dataset, without an accelerator and on any node.
 
-    The user's node selector and runtime class are for the training node and are left out.
+    It does not use the node selector and the runtime class of the spec, which are for the training node.
     """
     spec = job.spec
     resources = pods.build_resources(spec.resources, accelerators=False)
@@ -79,7 +82,7 @@ def build_prepare_job(identity: JobIdentity, job: FineTuneJob, images: pods.Imag
 
 
 def build_train_job(identity: JobIdentity, job: FineTuneJob, images: pods.ImageDefaults) -> Body:
-    """Return the Job of one training attempt; with a Kueue queue it is created suspended and Kueue starts it."""
+    """Return the Job of one training attempt; with a Kueue queue it is suspended until Kueue starts it."""
     spec = job.spec
     volumes, mounts = pods.join_volumes(
         pods.build_request_volume(identity.name),
@@ -109,7 +112,7 @@ def build_train_job(identity: JobIdentity, job: FineTuneJob, images: pods.ImageD
 
 
 def build_inspect_job(identity: JobIdentity, command: str, secret_name: str | None, images: pods.ImageDefaults) -> Body:
-    """Return the Job that asks storage on the operator's behalf: ``inspect-base-model`` or ``inspect-adapter``."""
+    """Return the Job that reads storage for the operator: ``inspect-base-model`` or ``inspect-adapter``."""
     volumes, mounts = pods.join_volumes(
         pods.build_request_volume(identity.name),
         pods.build_ca_volume(secret_name),
@@ -159,9 +162,9 @@ def _build_job(identity: JobIdentity, pod_spec: Body) -> Body:
             "backoffLimit": 0,
             "completions": 1,
             "parallelism": 1,
-            # A pod on a cut-off node must be known dead before the Job counts as failed and another one starts.
+            # A pod on an unreachable node must have ended before the Job counts as failed and another one starts.
             "podReplacementPolicy": "Failed",
-            # Tells preemption and drains, which are no fault of the job, from failures.
+            # Distinguishes preemption and drains from failures of the job.
             "podFailurePolicy": {
                 "rules": [{"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
             },
@@ -191,12 +194,13 @@ def _build_trainer_container(phase: str, images: pods.ImageDefaults, secret_name
         "env": [
             *pods.build_common_env(),
             {"name": "TUNEWRIGHT_WORK", "value": pods.STATE_DIRECTORY},
-            # Torch would start a thread for every core of the node; without a limit this is that number.
+            # By default torch starts a thread for every core of the node. This is the CPU limit; without a limit, it is
+            # the number of these cores.
             {"name": "OMP_NUM_THREADS", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},
             *pods.build_credential_env(secret_name),
         ],
         "securityContext": pods.build_container_security_context(),
-        # A killed process writes no result: then its log's end is the message, and the user reads its last words.
+        # A killed process writes no result. Then the termination message is the end of its log.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": mounts,
     }
@@ -217,5 +221,5 @@ def _to_wire_list(models: tuple[ApiModel, ...]) -> list[Body]:
 
 
 def _keep(fields: Body) -> Body:
-    """Return the fields that are not empty: an empty one would only be noise in the cluster."""
+    """Return the fields that are not empty."""
     return {name: value for name, value in fields.items() if value}

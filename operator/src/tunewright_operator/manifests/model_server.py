@@ -1,4 +1,4 @@
-"""The objects of one ModelServer: pods of vLLM behind a Service, what they are told, and how they are replaced."""
+"""The objects of one ModelServer: a Deployment of vLLM pods, its configuration, its Service and disruption budget."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ CONTAINER: Final = "server"
 CONFIG_KEY: Final = PurePosixPath(SERVER_CONFIG_PATH).name
 PUBLIC_KEY_KEY: Final = PurePosixPath(PUBLIC_KEY_PATH).name
 CONFIG_HASH: Final = f"{GROUP}/config-hash"
-"""Annotation of the pod template: pods read their configuration at start, so another one means other pods."""
+"""Annotation of the pod template: pods read their configuration at start, so a change must replace the pods."""
 TEMPLATE_HASH: Final = f"{GROUP}/template-hash"
-"""Annotation of the Deployment: which pod template it was last applied with."""
+"""Annotation of the Deployment: the hash of the pod template that was applied last."""
 STATE_SIZE: Final = "200Gi"
-"""A bound on base model and adapters, not a reservation."""
+"""The maximum size of base model and adapters; nothing is reserved."""
 START_MINUTES: Final = 60
-"""How long a pod may fetch and load its base model before the kubelet starts the container anew."""
+"""How long a pod may fetch and load its base model before the kubelet restarts the container."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Children:
-    """The objects of one server, but for the ConfigMap of its plan."""
+    """The objects of one server, without the ConfigMap of its plan."""
 
     service: Body
     disruption_budget: Body
@@ -66,7 +66,7 @@ def build_children(
     public_key: str,
     images: pods.ImageDefaults,
 ) -> Children:
-    """Return the objects that a server is made of; ``base_model`` must be inspected."""
+    """Return the objects of a server; ``base_model`` must have been inspected."""
     config_map = build_config_map(owner, build_server_config(server, base_model), public_key)
     return Children(
         service=build_service(owner),
@@ -77,7 +77,7 @@ def build_children(
 
 
 def config_map_name(name: str) -> str:
-    """Return the name of the ConfigMap with configuration and public key."""
+    """Return the name of the ConfigMap with the configuration and the public key."""
     return f"{name}-server"
 
 
@@ -87,7 +87,7 @@ def plan_name(name: str) -> str:
 
 
 def build_server_config(server: ModelServer, base_model: BaseModel) -> ServerConfig:
-    """Return one replica's fixed settings."""
+    """Return the configuration of the replicas."""
     spec = server.spec
     return ServerConfig(
         server_uid=server.metadata.uid,
@@ -106,14 +106,14 @@ def build_server_config(server: ModelServer, base_model: BaseModel) -> ServerCon
 
 
 def build_config_map(owner: Mapping[str, Any], config: ServerConfig, public_key: str) -> Body:
-    """Return the ConfigMap that the pods mount: their settings, and the key that plans and tokens are checked with."""
+    """Return the ConfigMap with the pods' configuration, and with the public key for plans and tokens."""
     body = _build_object(CONFIG_MAP, owner, config_map_name(config.name))
     body["data"] = {CONFIG_KEY: config.to_json(), PUBLIC_KEY_KEY: public_key}
     return body
 
 
 def build_plan_config_map(owner: Mapping[str, Any], signed: SignedPlan) -> Body:
-    """Return the ConfigMap that makes a plan durable."""
+    """Return the ConfigMap that stores a plan."""
     body = _build_object(CONFIG_MAP, owner, plan_name(owner["metadata"]["name"]))
     body["data"] = {PLAN_KEY: signed.to_json()}
     return body
@@ -131,7 +131,7 @@ def build_service(owner: Mapping[str, Any]) -> Body:
 
 
 def build_disruption_budget(owner: Mapping[str, Any]) -> Body:
-    """Return the budget that lets a drain take one pod at a time."""
+    """Return the PodDisruptionBudget, which lets a drain evict one pod at a time."""
     name = owner["metadata"]["name"]
     body = _build_object(POD_DISRUPTION_BUDGET, owner, name)
     body["spec"] = {"maxUnavailable": 1, "selector": {"matchLabels": labels.build_server_labels(name)}}
@@ -143,8 +143,8 @@ def build_deployment(
 ) -> Body:
     """Return the Deployment of the replicas.
 
-    A pod that is replaced leaves the Service first, answers what it began, and its successor counts only once every
-    adapter of its plan is settled.
+    A pod that is replaced first leaves the Service and then finishes its requests. The new pod is ready when it has
+    loaded or rejected every adapter of its plan.
     """
     spec = server.spec
     selector = labels.build_server_labels(server.metadata.name)
@@ -172,9 +172,9 @@ def build_deployment(
 
 
 def template_hash(deployment: Mapping[str, Any]) -> str | None:
-    """Return the hash of the pod template that a Deployment was last applied with; None when it was not applied by us.
+    """Return the hash of the pod template that was applied last; None when the operator did not apply the Deployment.
 
-    The template itself cannot be compared: the API server fills in defaults and rewrites quantities.
+    The template cannot be compared: the API server adds defaults and rewrites quantities.
     """
     annotations = deployment["metadata"].get("annotations") or {}
     value: str | None = annotations.get(TEMPLATE_HASH)
@@ -226,7 +226,10 @@ def _build_pod_spec(server: ModelServer, images: pods.ImageDefaults) -> Body:
 
 
 def _build_own_volumes(name: str) -> tuple[list[Body], list[Body]]:
-    """Return configuration, key and plan as whole directories: a file mounted by subPath would never be updated."""
+    """Return (volumes, mounts) of configuration, key and plan.
+
+    Each is a whole directory, since the kubelet does not update a file that is mounted by subPath.
+    """
     folders = {
         "config": (config_map_name(name), CONFIG_KEY, str(PurePosixPath(SERVER_CONFIG_PATH).parent)),
         "keys": (config_map_name(name), PUBLIC_KEY_KEY, str(PurePosixPath(PUBLIC_KEY_PATH).parent)),

@@ -1,4 +1,4 @@
-"""What every pod of ours has: a restricted security context, credentials key by key, a CA, and bounded volumes."""
+"""What all pods have: a restricted security context, credentials, a CA bundle, and volumes with a size limit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tunewright_contracts.locations import CA_BUNDLE_PATH, RUN_SPEC_PATH
 from tunewright_operator.api.resource import ResourceRequirements
 
 USER_ID: Final = 65532
-"""The user and group of our images ("nonroot" of the distroless convention)."""
+"""The user and the group of the images ("nonroot" in distroless images)."""
 CREDENTIAL_KEYS: Final = (
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
@@ -20,7 +20,7 @@ CREDENTIAL_KEYS: Final = (
     "AWS_ENDPOINT_URL_S3",
     "HF_TOKEN",
 )
-"""The only keys of a tenant's Secret that reach a process: a free envFrom would let it set LD_PRELOAD."""
+"""The only keys of a tenant's Secret that become environment variables: with envFrom, it could set LD_PRELOAD."""
 STATE_DIRECTORY: Final = "/var/lib/tunewright"
 CA_KEY: Final = "ca.crt"
 RUN_SPEC_KEY: Final = PurePosixPath(RUN_SPEC_PATH).name
@@ -32,7 +32,7 @@ Body = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ImageDefaults:
-    """The images of one release and how the kubelet gets them."""
+    """The images of one release, and how the kubelet pulls them."""
 
     operator: str
     trainer: str
@@ -62,7 +62,7 @@ def build_container_security_context() -> Body:
 
 
 def build_pod_base(images: ImageDefaults) -> Body:
-    """Return the fields of a pod spec that are the same for all: security, no token, no service links."""
+    """Return the common fields of all pod specs: security, no token, no service links, pull Secrets."""
     base: Body = {
         "securityContext": build_pod_security_context(),
         "automountServiceAccountToken": False,
@@ -74,36 +74,36 @@ def build_pod_base(images: ImageDefaults) -> Body:
 
 
 def build_job_pod_base(images: ImageDefaults, grace_seconds: int) -> Body:
-    """Return the fields of a Job's pod spec that are the same for all: those of every pod, and how it ends.
+    """Return the common fields of all Jobs' pod specs: those of all pods, and how the pod ends.
 
     Args:
-        images: whose pull secrets it needs.
-        grace_seconds: from SIGTERM to SIGKILL.
+        images: the images, with their pull Secrets.
+        grace_seconds: the time from SIGTERM to SIGKILL.
     """
     return {
         **build_pod_base(images),
         "restartPolicy": "Never",
-        # The kernel drops a SIGTERM for which a namespace's first process has no handler yet: a pod deleted while
-        # Python starts would stay for its whole grace period. With the pause container as the first process it
-        # just ends.
+        # The kernel ignores SIGTERM for the first process of a PID namespace until it has a handler. So a pod that is
+        # deleted while Python starts would stay for its whole grace period. With a shared namespace, the first process
+        # is the pause container, and Python ends at once.
         "shareProcessNamespace": True,
         "terminationGracePeriodSeconds": grace_seconds,
     }
 
 
 def build_common_env() -> list[Body]:
-    """Return who the pod is and where it may write."""
+    """Return the variables with the pod's identity and with the directories that it can write to."""
     return [
         {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
         {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
-        {"name": "HOME", "value": "/tmp"},  # noqa: S108 - an emptyDir of the pod's own
-        {"name": "TMPDIR", "value": "/tmp"},  # noqa: S108 - an emptyDir of the pod's own
+        {"name": "HOME", "value": "/tmp"},  # noqa: S108 - an emptyDir of this pod
+        {"name": "TMPDIR", "value": "/tmp"},  # noqa: S108 - an emptyDir of this pod
         {"name": "PYTHONUNBUFFERED", "value": "1"},
     ]
 
 
 def build_credential_env(secret_name: str | None) -> list[Body]:
-    """Return the allowed keys of a Secret as optional variables; none without a Secret."""
+    """Return the allowed keys of a Secret as optional variables; an empty list without a Secret."""
     if secret_name is None:
         return []
     return [
@@ -113,7 +113,7 @@ def build_credential_env(secret_name: str | None) -> list[Body]:
 
 
 def build_ca_volume(secret_name: str | None) -> tuple[list[Body], list[Body]]:
-    """Return (volumes, mounts) that bring the Secret's ``ca.crt``, when it has one, to `CA_BUNDLE_PATH`."""
+    """Return (volumes, mounts) of the Secret's ``ca.crt`` at `CA_BUNDLE_PATH`; the key is optional."""
     if secret_name is None:
         return [], []
     source = {"secret": {"name": secret_name, "optional": True, "items": [{"key": CA_KEY, "path": CA_KEY}]}}
@@ -122,16 +122,16 @@ def build_ca_volume(secret_name: str | None) -> tuple[list[Body], list[Body]]:
 
 
 def build_scratch_volumes(state_size: str, *, shared_memory: bool = False) -> tuple[list[Body], list[Body]]:
-    """Return (volumes, mounts) of the writable places: /tmp, the state directory and, where asked, /dev/shm.
+    """Return (volumes, mounts) of the writable directories: /tmp, the state directory and, optionally, /dev/shm.
 
-    Each has a limit; /dev/shm counts against the memory limit.
+    Each has a size limit; /dev/shm counts towards the memory limit.
     """
     volumes: list[Body] = [
         {"name": "tmp", "emptyDir": {"sizeLimit": TMP_SIZE}},
         {"name": "state", "emptyDir": {"sizeLimit": state_size}},
     ]
     mounts: list[Body] = [
-        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - an emptyDir of the pod's own
+        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - an emptyDir of this pod
         {"name": "state", "mountPath": STATE_DIRECTORY},
     ]
     if shared_memory:
@@ -141,7 +141,7 @@ def build_scratch_volumes(state_size: str, *, shared_memory: bool = False) -> tu
 
 
 def build_request_volume(config_map: str) -> tuple[list[Body], list[Body]]:
-    """Return (volumes, mounts) that bring a request document to `RUN_SPEC_PATH`."""
+    """Return (volumes, mounts) of the request document at `RUN_SPEC_PATH`."""
     return (
         [{"name": "request", "configMap": {"name": config_map}}],
         [{"name": "request", "mountPath": RUN_SPEC_PATH, "subPath": RUN_SPEC_KEY, "readOnly": True}],

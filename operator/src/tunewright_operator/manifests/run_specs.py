@@ -1,4 +1,4 @@
-"""Run specs: what a FineTuneJob's pod is told, resolved from the job and its base model."""
+"""Run specifications: what a FineTuneJob's pod gets, built from the job and its base model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tunewright_operator.api.resource import plain_decimal
 
 
 def build_run_spec(job: FineTuneJob, base_model: BaseModel, *, attempt: int, micro_batch_size: int | None) -> RunSpec:
-    """Return what one attempt does; the prepared data is named once it is known."""
+    """Return the run specification of one attempt; ``dataset_uri`` is set once the data is prepared."""
     metadata = job.metadata
     namespace = metadata.namespace or ""
     output = StorageURI.parse(job.spec.output.uri)
@@ -31,7 +31,7 @@ def build_run_spec(job: FineTuneJob, base_model: BaseModel, *, attempt: int, mic
 
 
 def build_base_model_source(base_model: BaseModel) -> BaseModelSource:
-    """Return where the weights come from, pinned to the inspected revision and digest.
+    """Return the source of the weights, pinned to the inspected revision and digest.
 
     Raises:
         ValueError: the BaseModel has not been inspected; callers check that it is Ready.

@@ -1,1 +1,1 @@
-"""One module per kind: observe, decide, act, report."""
+"""The loops, one module for each kind: observe, decide, act, report."""

@@ -1,4 +1,4 @@
-"""The AdapterDeployment loop: observe spec, jobs, server and evaluation; decide; act on Jobs; write the status once."""
+"""The AdapterDeployment loop: it observes spec, jobs, server and evaluation, decides, acts on Jobs and reports."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ WAITING_SECONDS = 10.0
 
 
 class AdapterDeploymentReconciler:
-    """Reconciles AdapterDeployments; it keeps nothing that a restart may not lose."""
+    """Reconciles AdapterDeployments; it has no state that must survive a restart."""
 
     def __init__(
         self, cluster: Cluster, keys: SigningKeys, board: ServerBoard, images: ImageDefaults, *, now: Now = utc_now
@@ -58,18 +58,18 @@ class AdapterDeploymentReconciler:
         self._evaluations = Evaluations(cluster, keys, images)
 
     async def reconcile(self, key: Key) -> float | None:
-        """Reconcile once, one transition at most, and return after how many seconds to reconcile again.
+        """Reconcile once, with at most one transition; return after how many seconds to reconcile again.
 
         Raises:
             GoneError: the deployment does not exist.
-            ConflictError: it, or a Job of it, changed since it was observed; reconcile again.
-            ClusterError: the API server refused or did not answer; nothing was lost, reconcile again.
+            ConflictError: the deployment or one of its Jobs changed since it was observed; reconcile again.
+            ClusterError: the API server refused or did not answer; reconcile again.
         """
         body = await self._cluster.get(ADAPTER_DEPLOYMENT, key.namespace, key.name)
         if body is None:
             raise GoneError(str(key))
         if body["metadata"].get("deletionTimestamp"):
-            return None  # Its route leaves the plan; everything else is collected with it.
+            return None  # The server's loop removes its route from the plan; Kubernetes deletes its children.
         situation = await self._observe(body)
         decision = decide(situation, self._now())
         refused = await self._act(body, situation, decision.actions)
@@ -80,7 +80,7 @@ class AdapterDeploymentReconciler:
             await self._cluster.emit_event(body, event_type, notice.reason.value, notice.message)
         return _delay_next(decision, refused)
 
-    # Observe: read, and write nothing ------------------------------------------------------------------------------
+    # Observe: it only reads ---------------------------------------------------------------------------------------
 
     async def _observe(self, body: Body) -> Situation:
         deployment = AdapterDeployment.from_body(body)
@@ -101,7 +101,7 @@ class AdapterDeploymentReconciler:
         return situation
 
     async def _list_fine_tune_jobs(self, deployment: AdapterDeployment) -> tuple[FineTuneJob, ...]:
-        """Return the FineTuneJobs among which the spec chooses."""
+        """Return the FineTuneJobs that the spec can select."""
         adapter, namespace = deployment.spec.adapter, deployment.metadata.namespace
         if adapter.fine_tune_job_ref is not None:
             found = await self._cluster.get(FINE_TUNE_JOB, namespace, adapter.fine_tune_job_ref.name)
@@ -126,7 +126,7 @@ class AdapterDeploymentReconciler:
     # Act -----------------------------------------------------------------------------------------------------------
 
     async def _act(self, body: Body, situation: Situation, actions: Iterable[RolloutAction]) -> Problem | None:
-        """Execute every action, and return why the cluster refused one: another may still be possible."""
+        """Execute every action, even after a refused one; return the problem of a refused action."""
         refused: Problem | None = None
         for action in actions:
             try:

@@ -1,4 +1,4 @@
-"""Children by server-side apply: only ours, only when needed, and looked at again now and then against drift."""
+"""Children that are applied server-side: when they change, and at intervals to correct drift."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ DRIFT_SECONDS = 60.0
 
 
 class AppliedChildren:
-    """Applies bodies; its memory of what it applied may be lost, and then it applies once more."""
+    """Applies objects and remembers what it applied; without this memory it applies them again."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._applied: dict[tuple[str, str, str], tuple[Body, dt.datetime]] = {}
 
     async def apply(self, body: Body, now: dt.datetime) -> None:
-        """Make the cluster's object be like this body.
+        """Apply an object, unless this body was applied within the last `DRIFT_SECONDS`.
 
         Raises:
-            NameTakenError: an object of that name has another controller, or none.
+            NameTakenError: an object of that name exists and has another controller, or none.
             ClusterError: the server refused or did not answer.
         """
         kind, metadata = kind_of(body), body["metadata"]

@@ -1,4 +1,4 @@
-"""The BaseModel loop: inspect the weights once by a Job in the operator's namespace."""
+"""The BaseModel loop: a Job in the operator's namespace inspects the weights once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tunewright_operator.runtime.wakeups import Key
 
 
 class BaseModelReconciler:
-    """Reconciles BaseModels; ``namespace`` is the operator's own, where inspections run with its Secrets."""
+    """Reconciles BaseModels; ``namespace`` is that of the operator, where inspection Jobs and their Secrets are."""
 
     def __init__(self, cluster: Cluster, images: ImageDefaults, namespace: str, *, now: Now = utc_now) -> None:
         self._cluster = cluster
@@ -40,11 +40,11 @@ class BaseModelReconciler:
         self._now = now
 
     async def reconcile(self, key: Key) -> float | None:
-        """Do one look's work and return when to look again.
+        """Reconcile once; return after how many seconds to reconcile again.
 
         Raises:
             GoneError: the BaseModel does not exist.
-            ClusterError: the API server refused or did not answer; nothing was lost, look again.
+            ClusterError: the API server refused or did not answer; reconcile again.
         """
         body = await self._cluster.get(BASE_MODEL, None, key.name)
         if body is None:

@@ -1,4 +1,7 @@
-"""Creating children by deterministic names: what is there already and ours is as good as created."""
+"""Create and read the children of a custom resource.
+
+Their names are deterministic, so that creating a child again finds the existing one.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,14 @@ from tunewright_operator.domain.secrets import SecretFacts
 
 
 class NameTakenError(Exception):
-    """An object of the needed name belongs to somebody else."""
+    """An object of the needed name exists and has another owner; the message has its kind, namespace and name."""
 
 
 async def ensure_created(cluster: Cluster, body: Body) -> None:
-    """Create a child unless it is there and has the same controller.
+    """Create a child, unless it exists and has the same controller.
 
     Raises:
-        NameTakenError: an object of that name has another controller, or none.
+        NameTakenError: an object of that name exists and has another controller, or none.
         ClusterError: the server refused or did not answer.
     """
     try:
@@ -35,7 +38,7 @@ async def ensure_created(cluster: Cluster, body: Body) -> None:
 async def list_runs(cluster: Cluster, namespace: str, owner_kind: Kind, owner: Mapping[str, Any]) -> dict[str, JobRun]:
     """Return the Jobs that a custom resource controls in a namespace, with their pods, by Job name.
 
-    The owner chain is checked by uid at both links: labels can be forged by whoever may create pods.
+    Both owner references, of the Job and of the pod, are checked by UID: anyone who can create pods can set labels.
     """
     selector = {labels.KIND: owner_kind.name, labels.NAME: owner["metadata"]["name"]}
     jobs: Bodies = await cluster.list(JOB, namespace, selector)
@@ -46,7 +49,7 @@ async def list_runs(cluster: Cluster, namespace: str, owner_kind: Kind, owner: M
 
 
 async def read_secret_facts(cluster: Cluster, namespace: str, name: str) -> SecretFacts:
-    """Look at a Secret's metadata: whether it exists and carries the label that allows its use."""
+    """Return whether a Secret exists and has the label that allows its use; only its metadata is read."""
     metadata = await cluster.read_metadata(SECRET, namespace, name)
     if metadata is None:
         return SecretFacts(exists=False)

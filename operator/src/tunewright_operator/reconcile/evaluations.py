@@ -1,4 +1,4 @@
-"""Evaluation Jobs in the cluster: those that exist, and the actions on them that a rollout decides."""
+"""Evaluation Jobs in the cluster: read them, and execute a rollout's actions on them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Evaluations:
         self._images = images
 
     async def observe(self, owner: Body, wanted: WantedEvaluation | None) -> tuple[EvaluationRun, ...]:
-        """Return the evaluations of a deployment that exist; pods and token are read of the wanted one only."""
+        """Return the existing evaluations of a deployment; pods and token are read only for the wanted one."""
         metadata = owner["metadata"]
         selector = labels.build_labels(ADAPTER_DEPLOYMENT, metadata["name"], labels.Role.EVALUATE)
         jobs = await self._cluster.list(JOB, metadata["namespace"], selector)
@@ -49,10 +49,10 @@ class Evaluations:
     async def ensure(
         self, owner: Body, deployment: AdapterDeployment, wanted: WantedEvaluation, now: dt.datetime
     ) -> None:
-        """Create an evaluation's Job, its request and its first token, as far as they do not exist.
+        """Create the Job of an evaluation, its request and its first token, if they do not exist.
 
         Raises:
-            NameTakenError: an object of its name belongs to another.
+            NameTakenError: an object of that name exists and has another owner.
             ClusterError: the API server refused or did not answer.
         """
         secret_name = deployment.spec.storage.secret_ref.name
@@ -64,7 +64,7 @@ class Evaluations:
             return
         request = _build_request(deployment, wanted)
         await ensure_created(self._cluster, manifests.build_request_config_map(job, request))
-        # Last: where there is a token, there is a request.
+        # The token is last: if it exists, the request exists too.
         secret = await self._read_token_metadata(job)
         if secret is not None and labels.controller_uid(secret) != job["metadata"]["uid"]:
             raise NameTakenError(f"Secret {secret['metadata']['namespace']}/{secret['metadata']['name']}")
@@ -73,7 +73,7 @@ class Evaluations:
     async def renew_token(
         self, deployment: AdapterDeployment, wanted: WantedEvaluation, expected: JobReference, now: dt.datetime
     ) -> None:
-        """Replace the token of an evaluation, unless its Job is gone by now.
+        """Replace the token of an evaluation, unless its Job was deleted meanwhile.
 
         Raises:
             ClusterError: the API server refused or did not answer.
@@ -83,10 +83,10 @@ class Evaluations:
             await self._issue_token(job, wanted, _build_request(deployment, wanted), now)
 
     async def remove(self, namespace: str, jobs: Iterable[JobReference]) -> None:
-        """Delete evaluations with all that they own.
+        """Delete evaluation Jobs with all objects that they own.
 
         Raises:
-            ConflictError: a Job of that name is another one by now.
+            ConflictError: a Job of that name exists with another UID.
             ClusterError: the API server refused or did not answer.
         """
         for job in jobs:
@@ -120,7 +120,7 @@ class Evaluations:
 
 
 def read_report(pod: Mapping[str, Any]) -> EvaluationReport | None:
-    """Return the report that a pod left as its termination message."""
+    """Return the report in a pod's termination message; None without one."""
     for container in pod.get("status", {}).get("containerStatuses") or []:
         message = (container.get("state", {}).get("terminated") or {}).get("message") or ""
         if not message.lstrip().startswith("{"):

@@ -1,4 +1,4 @@
-"""The FineTuneJob loop: look at the job, its Jobs and their pods; decide; act; report."""
+"""The FineTuneJob loop: it observes the job, its Jobs and their pods, decides, acts and reports."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from tunewright_operator.runtime.wakeups import Key
 
 
 class FineTuneJobReconciler:
-    """Reconciles FineTuneJobs; its only memory is when each trainer was last asked, which may be lost."""
+    """Reconciles FineTuneJobs; it remembers only when it last asked each trainer, which a restart may lose."""
 
     def __init__(
         self, cluster: Cluster, trainers: TrainerProgress, images: ImageDefaults, *, now: Now = utc_now
@@ -56,11 +56,11 @@ class FineTuneJobReconciler:
         self._asked: dict[str, dt.datetime] = {}
 
     async def reconcile(self, key: Key) -> float | None:
-        """Do one look's work and return when to look again.
+        """Reconcile once; return after how many seconds to reconcile again.
 
         Raises:
             GoneError: the job does not exist.
-            ClusterError: the API server refused or did not answer; nothing was lost, look again.
+            ClusterError: the API server refused or did not answer; reconcile again.
         """
         body = await self._cluster.get(FINE_TUNE_JOB, key.namespace, key.name)
         if body is None:
@@ -119,7 +119,7 @@ class FineTuneJobReconciler:
         )
 
     async def _fetch_progress(self, found: FineTuneObservation) -> Progress | None:
-        """Ask the running trainer, at most every `finetune.PROGRESS_SECONDS`."""
+        """Return the running trainer's progress; it is asked at most every `finetune.PROGRESS_SECONDS`."""
         run, uid = found.current_run, found.job.metadata.uid
         pod = run.pod if found.dataset_is_ready and run is not None and run.state is RunState.ACTIVE else None
         if pod is None or not pod.running or pod.ip is None:
@@ -154,12 +154,12 @@ class FineTuneJobReconciler:
                 await ensure_created(self._cluster, build_train_job(identity, job, self._images))
 
     async def _delete_job(self, job: FineTuneJob, name: str, uid: str) -> None:
-        # In the foreground: the Job stays until its pod has had its grace period, so that the loop sees when the
-        # accelerator is free.
+        # In the foreground, so that the Job exists until its pod has ended: the loop then sees when the accelerator is
+        # free.
         await self._cluster.delete(JOB, job.metadata.namespace, name, uid=uid, propagation=Propagation.FOREGROUND)
 
 
 def _require(base_model: BaseModel | None) -> BaseModel:
     if base_model is None:
-        raise RuntimeError("a decision created a Job without a base model: find_problem must have refused it")
+        raise RuntimeError("a decision creates a Job without a base model; find_problem should have reported that")
     return base_model

@@ -1,4 +1,4 @@
-"""The ModelServer loop: its objects, its pods, and the plan that joins its deployments' decisions."""
+"""The ModelServer loop: it reconciles the server's objects, and its plan with the decisions of all deployments."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tunewright_operator.serving import ServerPods
 
 
 class ModelServerReconciler:
-    """Reconciles ModelServers; it keeps nothing that a restart may not lose."""
+    """Reconciles ModelServers; it has no state that must survive a restart."""
 
     def __init__(
         self,
@@ -52,12 +52,12 @@ class ModelServerReconciler:
         self._uids: dict[Key, str] = {}
 
     async def reconcile(self, key: Key) -> float | None:
-        """Reconcile one server and return the seconds until the next time at the latest.
+        """Reconcile once; return after how many seconds to reconcile again.
 
         Raises:
             GoneError: the server does not exist.
-            ConflictError: something changed between observing and acting; reconcile again.
-            ClusterError: the API server did not answer; nothing was lost, reconcile again.
+            ConflictError: an object changed since it was observed; reconcile again.
+            ClusterError: the API server did not answer; reconcile again.
         """
         body = await self._cluster.get(MODEL_SERVER, key.namespace, key.name)
         if body is None or body["metadata"].get("deletionTimestamp"):
@@ -75,7 +75,7 @@ class ModelServerReconciler:
         return reported.reconcile_after_seconds
 
     async def _act(self, observed: ObservedServer, decision: ServerDecision) -> ServerOutcome:
-        """Execute a decision; a refused write becomes the problem to report and stops none of the other actions."""
+        """Execute every action, even after a refused one; return the outcome, with the problem of a refused action."""
         written, states, problem = observed.written, observed.observation.states, None
         for action in decision.actions:
             try:
@@ -97,7 +97,7 @@ class ModelServerReconciler:
     async def _apply_children(self, observed: ObservedServer, action: ApplyChildren) -> None:
         children, now = observed.children, self._now()
         if children is None:
-            raise RuntimeError("a decision applied a server's objects without a base model or a signing key")
+            raise RuntimeError("a decision applies a server's objects without a base model or a signing key")
         await self._children.apply(children.service, now)
         await self._children.apply(children.disruption_budget, now)
         if not action.hold_update:
@@ -113,7 +113,7 @@ class ModelServerReconciler:
     ) -> None:
         server = observed.observation.server
         if outcome.plan is not None and decision.refusals is not None:
-            # Before the status: its write wakes the rollouts that read the snapshot.
+            # Before the status write, which wakes the rollouts that read the snapshot.
             snapshot = ServerSnapshot(self._now(), outcome.plan, reported.pods, decision.refusals)
             self._board.publish(server.metadata.uid, snapshot)
         await write_status(self._cluster, observed.body, server.status, reported.status, ModelServerCondition.READY)

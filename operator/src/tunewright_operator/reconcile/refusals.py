@@ -9,7 +9,7 @@ from tunewright_operator.domain.sentences import join_sentences
 from tunewright_operator.reconcile.children import NameTakenError
 
 REFUSED_WRITE = (NameTakenError, ForbiddenError, InvalidError)
-"""What an action raises when trying the same write again does not help."""
+"""Exceptions of writes that a retry does not fix."""
 
 
 def explain_refused_write(error: Exception) -> Problem:

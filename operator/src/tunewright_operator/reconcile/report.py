@@ -1,4 +1,4 @@
-"""Reporting: one status write at the end of a look, then an Event and a log line for what changed."""
+"""Report: one status write at the end of a reconciliation, then an Event and a log line for what changed."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _OVERRULED = {"Stalled", "Reconciling"}
 
 
 class FailureReporter:
-    """Writes a failure that no reconciler foresaw into the resource, whose owner does not read the operator's log."""
+    """Writes an unexpected error into the status of the resource, whose owner cannot read the operator's log."""
 
     def __init__(self, cluster: Cluster, *, now: Now = utc_now) -> None:
         self._cluster = cluster
         self._now = now
 
     async def report(self, key: Key, error: Exception) -> None:
-        """Set Stalled and leave the rest of the status as it is; the next look that succeeds takes it away.
+        """Set Stalled and keep the rest of the status; the next successful reconciliation removes Stalled.
 
-        A job that has ended keeps what it says of its end: no further look would mend it.
+        The status of a job that has ended stays as it is, since no later reconciliation would remove Stalled.
 
         Raises:
             ClusterError: the status could not be written.
@@ -47,15 +47,15 @@ class FailureReporter:
         status = body.get("status") or {}
         others = [item for item in status.get("conditions") or () if item.get("type") not in _OVERRULED]
         last = [item for item in status.get("conditions") or () if item.get("type") == "Stalled"]
-        told = merge_conditions(
+        stalled = merge_conditions(
             [Condition.model_validate(item) for item in last],
             [Wanted("Stalled", "True", reason, message)],
             generation=int(body["metadata"].get("generation") or 0),
             now=self._now(),
         )
-        conditions = [*others, *(condition.to_wire() for condition in told)]
+        conditions = [*others, *(condition.to_wire() for condition in stalled)]
         if conditions != status.get("conditions"):
-            # kstatus reads Stalled only of a status that has seen this spec.
+            # kstatus ignores Stalled when the status has an older observedGeneration.
             seen = {"observedGeneration": body["metadata"].get("generation")}
             await self._cluster.replace_status(body, {**status, **seen, "conditions": conditions})
             await self._cluster.emit_event(body, EventType.WARNING, reason, message)
@@ -67,15 +67,15 @@ def _has_ended(body: Body) -> bool:
 
 
 async def write_status(cluster: Cluster, observed: Body, old: Status, new: Status, headline: str) -> None:
-    """Write a status if it differs from the observed one, and tell of a change of the headline condition.
+    """Write a status if it differs from the observed one; log a change of the summary condition and record an Event.
 
     Args:
         cluster: where to write.
-        observed: the body that the decision rests on; its resourceVersion is the precondition.
-        old: the status in it, parsed. Parsed statuses are compared, or what the server adds or prunes would be
-            written again and again.
-        new: the decision's status.
-        headline: the type of the condition that sums the resource up (Ready, Succeeded).
+        observed: the object that the decision is based on; its resourceVersion is the precondition.
+        old: the parsed status of ``observed``. Parsed statuses are compared, since fields that the server adds or
+            prunes would cause a write each time.
+        new: the status to write.
+        headline: the type of the condition that is the resource's summary (Ready, Succeeded).
 
     Raises:
         ConflictError: the resource changed since it was observed.

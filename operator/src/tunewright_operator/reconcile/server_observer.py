@@ -1,6 +1,6 @@
-"""Observing a ModelServer: what its spec refers to, its objects, its pods' answers, its tenants and its plan.
+"""Observe a ModelServer: what its spec refers to, its objects, the state of its pods, its tenants and its plan.
 
-Writes nothing.
+Nothing is written.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class ObservedServer:
     observation: ServerObservation
     written: WrittenPlan
     children: Children | None
-    """The objects that the server is made of now; None without an inspected base model or a signing key."""
+    """The wanted objects of the server; None without an inspected base model or a signing key."""
 
 
 class ServerObserver:
-    """Reads everything that a decision about a ModelServer rests on."""
+    """Reads everything that a decision about a ModelServer depends on."""
 
     def __init__(self, cluster: Cluster, pods: ServerPods, keys: SigningKeys, images: ImageDefaults, now: Now) -> None:
         self._cluster = cluster
@@ -58,10 +58,10 @@ class ServerObserver:
         self._now = now
 
     async def observe(self, body: Body) -> ObservedServer:
-        """Return what is known of a server now.
+        """Return the current observation of a server.
 
         Raises:
-            ResourceError: the server or its BaseModel does not fit this operator's API.
+            ResourceError: the server or its BaseModel does not match this operator's API.
             SigningKeyError: the signing key cannot be used.
             ClusterError: the API server refused or did not answer.
         """
@@ -120,8 +120,9 @@ class ServerObserver:
         return build_children(body, server, base_model, key.public_pem(), self._images)
 
     async def _list_tenants(self, server: ModelServer) -> tuple[ObservedTenant, ...]:
-        """Return who names the server, those included that cannot be read:
-        one must not stop the pool for the others.
+        """Return the AdapterDeployments that refer to the server.
+
+        They include those that cannot be parsed: one of them must not stop the pool for the others.
         """
         tenants: list[ObservedTenant] = []
         for body in await self._cluster.list(ADAPTER_DEPLOYMENT):
@@ -132,13 +133,13 @@ class ServerObserver:
             try:
                 deployment = AdapterDeployment.from_body(body)
             except ResourceError:
-                deployment = None  # Its own loop reports it, in its status and in the log.
+                deployment = None  # The loop of the deployment reports the error, in its status and in the log.
             allowed = server.admits(namespace, await self._labels_for(server, namespace))
             tenants.append(ObservedTenant(metadata, namespace_allowed=allowed, deployment=deployment))
         return tuple(tenants)
 
     async def _labels_for(self, server: ModelServer, namespace: str) -> dict[str, str]:
-        """Return a namespace's labels, when the server's rule needs them."""
+        """Return the labels of a namespace; an empty dict when the server selects no namespaces by label."""
         return await self._read_labels(namespace) if server.spec.allowed_namespaces.from_ == "Selector" else {}
 
     async def _read_labels(self, namespace: str) -> dict[str, str]:
@@ -148,7 +149,7 @@ class ServerObserver:
 
 def _is_template_changed(children: Children | None, deployment: Body | None) -> bool:
     if children is None or deployment is None:
-        return False  # There is nothing to change, or no template to change it to.
+        return False  # There is no Deployment to update, or no template for an update.
     return template_hash(deployment) != template_hash(children.deployment)
 
 

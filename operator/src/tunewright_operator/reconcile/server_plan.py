@@ -1,4 +1,4 @@
-"""A server's plan in the cluster: read the last one, write the next one, give the pods what was read back."""
+"""A server's plan in the cluster: read it, write the next one, and push it to the pods."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ log = structlog.get_logger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class WrittenPlan:
-    """A plan as the API server holds it; ``body`` is None before the first one."""
+    """A plan as the API server has it; ``body`` is None before the first plan."""
 
     body: Body | None = None
     plan: ServingPlan | None = None
     signed: SignedPlan | None = None
 
     def is_signed_by(self, key: SigningKey) -> bool:
-        """Return whether pods that start now would take it: they know the present key only."""
+        """Return whether pods that start now would accept the plan: they have only the current public key."""
         return self.signed is not None and key.has_signed(self.signed)
 
 
 async def read_written_plan(cluster: Cluster, owner: Mapping[str, Any]) -> WrittenPlan:
-    """Return the last written plan; one that cannot be read counts as none, and the next one replaces it.
+    """Return the plan that was written last; one that cannot be parsed counts as none and is replaced.
 
     Raises:
-        NameTakenError: the ConfigMap belongs to somebody else.
+        NameTakenError: the ConfigMap has another owner.
     """
     metadata = owner["metadata"]
     body = await cluster.get(CONFIG_MAP, metadata["namespace"], plan_name(metadata["name"]))
@@ -54,10 +54,10 @@ async def read_written_plan(cluster: Cluster, owner: Mapping[str, Any]) -> Writt
 async def write_plan(
     cluster: Cluster, owner: Mapping[str, Any], last: WrittenPlan, plan: ServingPlan, key: SigningKey
 ) -> WrittenPlan:
-    """Write a plan over the last one and return what the API server holds now.
+    """Replace the last plan; return the new one as the API server has it.
 
     Raises:
-        ConflictError: somebody wrote another one since `last` was read: what was decided is stale.
+        ConflictError: the plan changed since `last` was read; the decision is stale.
     """
     wanted = build_plan_config_map(owner, key.sign_plan(plan))
     if last.body is None:
@@ -79,7 +79,7 @@ async def fetch_states(pods: ServerPods, own: Sequence[ServerPod], token: str) -
 async def push_plan(
     pods: ServerPods, own: Sequence[ServerPod], states: Mapping[str, PodState], written: WrittenPlan, token: str
 ) -> dict[str, PodState]:
-    """Offer the written plan to every answering pod that does not have it; return all states after that."""
+    """Push the written plan to every answering pod that does not have it; return all states afterwards."""
     plan, signed = written.plan, written.signed
     if plan is None or signed is None:
         return dict(states)
@@ -113,5 +113,5 @@ async def _push(pods: ServerPods, pod: ServerPod, signed: SignedPlan) -> None:
     try:
         await pods.push_plan(_address(pod), signed)
     except PodUnreachableError as error:
-        # It has the plan mounted, or tells in its state why it refuses it.
-        log.info("plan_not_taken", pod=pod.name, error=str(error))
+        # The pod also gets the plan from its volume. If it rejects the plan, its state has the reason.
+        log.info("plan_not_pushed", pod=pod.name, error=str(error))

@@ -1,4 +1,4 @@
-"""The operator's signing key: made once, kept in a Secret of its own namespace."""
+"""The operator's signing key: generated once and stored in a Secret in the operator's namespace."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PRIVATE_KEY: Final = "private.pem"
 
 
 class SigningKeys:
-    """Loads the key at its first use, and creates it when there is none."""
+    """Reads the key at its first use, and creates it when there is none."""
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         self._cluster = cluster
@@ -23,22 +23,22 @@ class SigningKeys:
         self._key: SigningKey | None = None
 
     async def find(self) -> SigningKey | None:
-        """Return the key, None when there is none yet. Writes nothing.
+        """Return the key, or None when there is none yet; write nothing.
 
         Raises:
-            SigningKeyError: the Secret holds no usable key. It is not replaced: pods trust the one that it should hold.
-            ClusterError: it could not be read.
+            SigningKeyError: the Secret has no usable key. It is not replaced, since running pods trust the old key.
+            ClusterError: the Secret could not be read.
         """
         if self._key is None:
             self._key = await self._read()
         return self._key
 
     async def load(self) -> SigningKey:
-        """Return the key, a new one when there is none.
+        """Return the key; create it when there is none.
 
         Raises:
-            SigningKeyError: the Secret holds no usable key.
-            ClusterError: it could be neither read nor created.
+            SigningKeyError: the Secret has no usable key.
+            ClusterError: the Secret could not be read or created.
         """
         key = await self.find()
         if key is None:
@@ -54,9 +54,9 @@ class SigningKeys:
             return SigningKey.from_pem(base64.b64decode(body["data"][PRIVATE_KEY]))
         except (KeyError, TypeError, ValueError) as error:
             raise SigningKeyError(
-                f"{where}: {PRIVATE_KEY} is no usable key ({error}). "
-                "Restore it, or delete the Secret to have a new one;"
-                " server pods then get the new public key and are replaced."
+                f"{where}: {PRIVATE_KEY} is not a usable key ({error}). "
+                "Restore it, or delete the Secret to generate a new key; "
+                "server pods are then replaced and get the new public key."
             ) from error
 
     async def _create(self) -> SigningKey:
@@ -75,7 +75,7 @@ class SigningKeys:
         try:
             await self._cluster.create(body)
         except AlreadyExistsError:
-            # Another replica was faster: its key is the one.
+            # Another replica created the key first.
             found = await self._read()
             if found is None:
                 raise

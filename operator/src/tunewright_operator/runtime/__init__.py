@@ -1,1 +1,1 @@
-"""What runs the loops: wake-ups, the runner, leadership, logging."""
+"""What the loops run on: wake-ups, the runner, leadership, probes, metrics, logging."""

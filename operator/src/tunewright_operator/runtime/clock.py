@@ -1,4 +1,4 @@
-"""The clock, as a parameter: decisions take a moment, and tests move it."""
+"""The clock as a parameter, so that tests can set the time."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ Now = Callable[[], dt.datetime]
 
 
 def utc_now() -> dt.datetime:
-    """Return the present moment."""
+    """Return the current time."""
     return dt.datetime.now(dt.UTC)

@@ -1,8 +1,8 @@
-"""Leadership by a Lease: at most one replica runs the loops.
+"""Leader election with a Lease: at most one replica runs the loops.
 
-The algorithm is client-go's (tools/leaderelection): the holder renews a Lease object; others take it over once they
-have seen it unchanged for its whole duration by their own monotonic clock, so that no two machines' clocks
-are compared.
+The algorithm is that of client-go (tools/leaderelection). The holder renews a Lease object. Another replica takes it
+over when the Lease has not changed for its whole duration. Each replica measures this with its own monotonic clock, so
+that the clocks of two machines are never compared.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from tunewright_operator.runtime.clock import utc_now
 
 LEASE_SECONDS = 15.0
 RENEW_DEADLINE_SECONDS = 10.0
-"""A holder that could not renew for so long stops: it is gone before another may lead."""
+"""A holder that could not renew the Lease for this time stops its loops, before another replica may lead."""
 RETRY_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
 
 
 class Leadership:
-    """One replica's view of the Lease ``namespace/name``; ``identity`` must differ between replicas."""
+    """Leader election of one replica, by the Lease ``namespace/name``; each replica needs another ``identity``."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Leadership:
         log.info("leadership_acquired", identity=self._identity)
 
     async def hold(self) -> None:
-        """Renew until leadership is lost, then return: the process must stop its loops."""
+        """Renew the Lease until leadership is lost, then return: the process must stop its loops."""
         while True:
             await asyncio.sleep(RETRY_SECONDS)
             if not await self._renew_in_time() and self._time_left() <= 0:
@@ -65,7 +65,7 @@ class Leadership:
                 return
 
     async def release(self) -> None:
-        """Let go, so that a successor need not wait for the Lease to run out."""
+        """Release the Lease, so that the next leader need not wait until it expires."""
         try:
             lease = await self._cluster.get(LEASE, self._namespace, self._name)
             if lease is not None and lease["spec"].get("holderIdentity") == self._identity:
@@ -75,10 +75,10 @@ class Leadership:
         metrics.LEADER.set(0)
 
     async def try_acquire(self) -> bool:
-        """Take or renew the Lease if that is allowed now; True when this replica holds it.
+        """Acquire or renew the Lease if possible; return whether this replica holds it.
 
         Raises:
-            ClusterError: the API server did not decide.
+            ClusterError: the API server refused or did not answer.
         """
         started = self._monotonic()
         lease = await self._cluster.get(LEASE, self._namespace, self._name)
@@ -91,17 +91,18 @@ class Leadership:
                 return False
         except (AlreadyExistsError, ConflictError):
             return False
-        # The time before the write: others count from when it reached the API server, which nobody here knows.
+        # The time before the request: the other replicas count from the write, whose time is unknown here but later.
         self._renewed = started
         return True
 
     def _time_left(self) -> float:
-        """Return for how many seconds this replica may still lead without a renewal."""
+        """Return how many seconds this replica may still lead without a renewal."""
         return self._renewed + RENEW_DEADLINE_SECONDS - self._monotonic()
 
     async def _renew_in_time(self) -> bool:
-        """Try to renew;
-        a request that hangs (a dropped connection) counts as failed once another replica may take over.
+        """Try to renew the Lease; return whether it was renewed before the renew deadline.
+
+        A request without an answer, for example on a dropped connection, fails at the deadline.
         """
         try:
             async with asyncio.timeout(max(0.0, self._time_left())):

@@ -1,4 +1,4 @@
-"""Logging: structlog for us and for the libraries, JSON in a cluster and plain lines on a terminal."""
+"""Logging: structlog formats the logs of the operator and of the libraries, as JSON or as text for a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import structlog
 
 
 def configure_logging(log_format: Literal["json", "console"] = "json", level: str = "INFO") -> None:
-    """Send every log line of the process to standard output in one format."""
+    """Write all logs of the process to standard output, in one format."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -37,6 +37,6 @@ def configure_logging(log_format: Literal["json", "console"] = "json", level: st
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    # Kopf tells of each event that it handles; a loop tells of each transition, which is what a reader wants.
+    # Kopf logs every event that it handles. The loops log the transitions, which are enough.
     logging.getLogger("kopf").setLevel(logging.WARNING)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""The operator's own metrics, served at ``/metrics``."""
+"""The operator's metrics, served at ``/metrics``."""
 
 from __future__ import annotations
 

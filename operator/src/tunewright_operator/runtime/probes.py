@@ -1,6 +1,7 @@
 """The operator's HTTP server: ``/healthz``, ``/readyz`` and ``/metrics``.
 
-Readiness means "the process serves"; it is not gated on leadership, or a rolling update would wait for a Lease forever.
+Ready means that the process answers. It does not depend on leadership: in a rolling update the old replica holds the
+Lease until the new one is ready.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ PROBE_PORT = 8080
 
 
 async def start_probe_server(port: int = PROBE_PORT) -> web.AppRunner:
-    """Serve until the returned runner's ``cleanup``."""
+    """Start the server; ``cleanup`` of the returned runner stops it."""
     application = web.Application()
     application.router.add_get("/healthz", _answer_ok)
     application.router.add_get("/readyz", _answer_ok)

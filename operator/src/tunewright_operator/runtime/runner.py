@@ -1,7 +1,7 @@
-"""The runner: one asyncio task per custom resource, each the loop wait → reconcile → wait.
+"""The runner: one asyncio task for each custom resource, which waits and reconciles in a loop.
 
-A reconciler is level-triggered and idempotent, so any failure is answered the same way: log it, wait
-longer, look again.
+Reconcilers are level-triggered and idempotent. So every failure is handled in the same way: it is logged, and the loop
+reconciles again after a longer wait.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from tunewright_operator.runtime import metrics
 from tunewright_operator.runtime.wakeups import Key, Wakeups
 
 Reconcile = Callable[[Key], Awaitable[float | None]]
-"""Look once and act; return the seconds until the next look at the latest, None when only an event matters."""
+"""Reconcile once; return the maximum seconds until the next time, None to wait for an event."""
 Report = Callable[[Key, Exception], Awaitable[None]]
-"""Tell the resource's owner of a failure that no reconciler foresaw."""
+"""Report an unexpected error in the status of the resource."""
 
 RESYNC_SECONDS = 600.0
-"""Every loop looks again after this time even without an event: a watch may have missed one."""
+"""Every loop reconciles again after this time, even without an event: a watch can miss one."""
 FIRST_BACKOFF_SECONDS = 1.0
 MAX_BACKOFF_SECONDS = 60.0
 CONFLICT_BACKOFF_SECONDS = 0.1
@@ -33,17 +33,17 @@ log = structlog.get_logger(__name__)
 
 
 class GoneError(Exception):
-    """Raised by a reconciler whose resource no longer exists: its loop ends."""
+    """The resource does not exist any more: its loop ends."""
 
 
 def backoff_seconds(failures: int) -> float:
-    """Return the wait after the n-th failure in a row: doubling, capped, with jitter so that loops do not march."""
+    """Return the wait after the n-th failure in a row: capped exponential backoff with jitter."""
     delay = min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** (failures - 1))
     return delay * random.uniform(0.8, 1.2)  # noqa: S311 - not a secret
 
 
 class Runner:
-    """Starts, wakes and stops the loops; at most ``concurrency`` of them reconcile at the same time."""
+    """Starts, wakes and ends the loops; at most ``concurrency`` of them reconcile at the same time."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Runner:
         self._ending: set[asyncio.Task[None]] = set()
 
     def ensure(self, key: Key) -> None:
-        """Wake a resource's loop, starting it when there is none."""
+        """Wake the loop of a resource; start it if it does not run."""
         task = self._tasks.get(key)
         if task is None or task.done():
             self._wakeups.register(key)
@@ -73,7 +73,7 @@ class Runner:
             self._wakeups.wake(key)
 
     def stop(self, key: Key) -> None:
-        """End the loop of a resource that is gone; its successor of the same name may get a loop at once."""
+        """End the loop of a deleted resource; a new resource of the same name can get a loop at once."""
         task = self._tasks.pop(key, None)
         if task is not None:
             self._wakeups.forget(key)
@@ -82,7 +82,7 @@ class Runner:
             task.cancel()
 
     async def close(self) -> None:
-        """Cancel every loop and wait for the last step of each to end."""
+        """Cancel all loops and wait until they have ended."""
         tasks = [*self._tasks.values(), *self._ending]
         for task in tasks:
             task.cancel()
@@ -100,9 +100,10 @@ class Runner:
                 except GoneError:
                     if not self._wakeups.is_woken(key):
                         return
-                    delay = 0.0  # Created again since that read, perhaps: nobody would start another loop.
+                    # Woken after the read: a new resource of this name may exist, and it gets no other loop.
+                    delay = 0.0
                 except ConflictError:
-                    # Somebody wrote between our look and our act: no fault, look again.
+                    # Another client changed an object between observe and act: not a failure, reconcile again.
                     delay = CONFLICT_BACKOFF_SECONDS
                 except ClusterError as error:
                     failures += 1
@@ -112,14 +113,14 @@ class Runner:
                     failures += 1
                     delay = self._backoff(failures)
                     log.exception("reconcile_failed", resource=str(key), retry_in=round(delay, 1))
-                    await self._tell(key, error)
+                    await self._report_error(key, error)
         finally:
             if self._tasks.get(key) is asyncio.current_task():
                 self._wakeups.forget(key)
                 self._tasks.pop(key)
             metrics.LOOPS.labels(key.kind.name).dec()
 
-    async def _tell(self, key: Key, error: Exception) -> None:
+    async def _report_error(self, key: Key, error: Exception) -> None:
         try:
             await self._report(key, error)
         except Exception:

@@ -1,7 +1,6 @@
-"""What ModelServer loops saw last, for the rollouts that depend on it.
+"""The newest observations of the ModelServer loops, for the rollouts that depend on them.
 
-A cache of observations, not a durable fact: after a restart it is empty until each server was polled, and
-rollouts wait.
+They are a cache in memory. After a restart it is empty, and rollouts wait until their server has been observed.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from tunewright_operator.domain.serving.claim import Refusals
 from tunewright_operator.domain.serving.replica import PodView
 
 MAX_AGE_SECONDS = 30.0
-"""An older look is no look: time must not pass in a window that nobody reads."""
+"""An older snapshot is ignored: the time of a window must not pass while its counters are not read."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ServerSnapshot:
-    """One look at a server: its plan as read back, its pods, and what was refused to whom (by deployment UID)."""
+    """One observation of a server: its plan, its pods, and what it refused to each deployment (by UID)."""
 
     taken_at: dt.datetime
     plan: ServingPlan
@@ -35,16 +34,16 @@ class ServerBoard:
         self._snapshots: dict[str, ServerSnapshot] = {}
 
     def publish(self, server_uid: str, snapshot: ServerSnapshot) -> None:
-        """Replace a server's snapshot. Rollouts are woken by the server's status write, which follows."""
+        """Replace a server's snapshot. The write of the server's status, which follows, wakes the rollouts."""
         self._snapshots[server_uid] = snapshot
 
     def read(self, server_uid: str, now: dt.datetime) -> ServerSnapshot | None:
-        """Return the newest snapshot, None when there is none or it is too old."""
+        """Return the newest snapshot; None when there is none or it is too old."""
         snapshot = self._snapshots.get(server_uid)
         if snapshot is None or (now - snapshot.taken_at).total_seconds() > MAX_AGE_SECONDS:
             return None
         return snapshot
 
     def forget(self, server_uid: str) -> None:
-        """Drop a server that is gone."""
+        """Remove the snapshot of a deleted server."""
         self._snapshots.pop(server_uid, None)

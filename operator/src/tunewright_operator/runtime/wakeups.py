@@ -1,6 +1,7 @@
-"""Wake-ups: what connects a watch event to the loop that should look again.
+"""Wake-ups: a watch event wakes the loop that must reconcile again.
 
-A wake-up carries no data: the loop re-reads everything it decides from, so lost, repeated and early ones do no harm.
+A wake-up has no data. The loop reads everything that it needs from the API server, so that lost, repeated and early
+wake-ups do no harm.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from tunewright_operator.api.kinds import OWN_KINDS, Kind
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Key:
-    """Names one custom resource; ``namespace`` is None for a cluster-scoped one."""
+    """The name of one custom resource; ``namespace`` is None for a cluster-scoped resource."""
 
     kind: Kind
     namespace: str | None
@@ -27,22 +28,22 @@ class Key:
 
 
 class Wakeups:
-    """One event per running loop; only loops that `register`ed can be woken, and `forget` frees the event."""
+    """One asyncio event for each running loop; `register` creates it and `forget` removes it."""
 
     def __init__(self) -> None:
         self._events: dict[Key, asyncio.Event] = {}
 
     def register(self, key: Key) -> None:
-        """Make a loop wakeable; its first `wait` returns at once."""
+        """Create a loop's event; its first `wait` returns at once."""
         event = self._events.setdefault(key, asyncio.Event())
         event.set()
 
     def forget(self, key: Key) -> None:
-        """Free what `register` made."""
+        """Remove a loop's event."""
         self._events.pop(key, None)
 
     def wake(self, key: Key) -> bool:
-        """Wake one loop; False when there is none."""
+        """Wake one loop; return False when it does not run."""
         event = self._events.get(key)
         if event is None:
             return False
@@ -55,7 +56,7 @@ class Wakeups:
         return event is not None and event.is_set()
 
     def wake_owner(self, namespace: str | None, labels: Mapping[str, str]) -> bool:
-        """Wake the loop whose resource a child's labels name; False when they name none that runs."""
+        """Wake the loop of the resource that a child's labels name; return False when it does not run."""
         kind_name, name = labels.get(child_labels.KIND), labels.get(child_labels.NAME)
         for kind in OWN_KINDS:
             if kind.name == kind_name and name:
@@ -63,14 +64,14 @@ class Wakeups:
         return False
 
     def wake_kind(self, kind: Kind, namespace: str | None = None) -> int:
-        """Wake every loop of a kind, in one namespace or in all; return how many."""
+        """Wake all loops of a kind, in one namespace or in all; return their number."""
         keys = [key for key in self._events if key.kind == kind and namespace in {None, key.namespace}]
         for key in keys:
             self._events[key].set()
         return len(keys)
 
     async def wait(self, key: Key, timeout_seconds: float | None) -> bool:
-        """Wait for the next wake-up and consume it; False when the time ran out first."""
+        """Wait for the next wake-up and consume it; return False after the timeout."""
         event = self._events[key]
         try:
             async with asyncio.timeout(timeout_seconds):

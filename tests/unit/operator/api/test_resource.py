@@ -51,7 +51,7 @@ def test_plain_decimal(text: str, plain: str) -> None:
 
 
 def test_an_error_names_the_body_and_the_field() -> None:
-    with pytest.raises(ResourceError, match=r"(?s)FineTuneJob team/x does not fit.*baseModelRef.*install the CRDs"):
+    with pytest.raises(ResourceError, match=r"(?s)FineTuneJob team/x does not match.*baseModelRef.*install the CRDs"):
         FineTuneJob.from_body(body({key: value for key, value in JOB_SPEC.items() if key != "baseModelRef"}))
 
 
