@@ -37,10 +37,10 @@ class AppliedChildren:
         await self._cluster.apply(body)
         self._applied[address] = (body, now)
 
-    def forget(self, namespace: str, name_prefix: str) -> None:
-        """Drop the memory of a resource's children."""
+    def forget(self, owner_uid: str) -> None:
+        """Forget the children of a deleted resource."""
         self._applied = {
-            address: value
-            for address, value in self._applied.items()
-            if not (address[1] == namespace and address[2].startswith(name_prefix))
+            address: (body, applied_at)
+            for address, (body, applied_at) in self._applied.items()
+            if controller_uid(body) != owner_uid
         }

@@ -61,8 +61,9 @@ class ModelServerReconciler:
         """
         body = await self._cluster.get(MODEL_SERVER, key.namespace, key.name)
         if body is None or body["metadata"].get("deletionTimestamp"):
-            self._board.forget(self._uids.pop(key, ""))
-            self._children.forget(key.namespace or "", key.name)
+            uid = self._uids.pop(key, "")
+            self._board.forget(uid)
+            self._children.forget(uid)
             if body is None:
                 raise GoneError(str(key))
             return None
