@@ -464,7 +464,9 @@ async def test_a_candidate_is_rolled_out_although_the_server_excludes_the_stable
     )
     await world.settle()
     assert condition(world.status(), "Ready")["reason"] == "SourceNotAllowed"
+    assert condition(world.status(), "Stalled")["reason"] == "SourceNotAllowed"
     await world.begin_canary("second")
+    assert condition(world.status(), "Stalled") == {}
     assert condition(world.status(), "Progressing")["reason"] == "Observing", (
         "it must not wait for a plan with the excluded revision"
     )

@@ -24,12 +24,17 @@ def report(
     """
     status, generation = decision.status, situation.deployment.metadata.generation
     wait = decision.wait if refused is None else Wait(refused.reason, refused.message, stalled=True)
-    wanted = [_assess_ready(situation, status, wait), _assess_progress(status, wait), _assess_candidate(status)]
+    ready = _assess_ready(situation, status, wait)
+    wanted = [ready, _assess_progress(status, wait), _assess_candidate(status)]
     if wait is not None and wait.stalled:
         wanted.append(Wanted(Type.STALLED, "True", wait.reason, wait.message))
     elif wait is not None or decision.again or status.candidate is not None:
         reason = wait.reason if wait else Why.ACCEPTED
         wanted.append(Wanted(Type.RECONCILING, "True", reason, wait.message if wait else ""))
+    elif ready.status == "False":
+        # No rollout, but clients get no answer: the server loads the adapter, or it refuses it until a user acts.
+        abnormal = Type.RECONCILING if ready.reason in {Why.LOADING, Why.SERVER_NOT_READY} else Type.STALLED
+        wanted.append(Wanted(abnormal, "True", ready.reason, ready.message))
     return status.updated(
         conditions=merge_conditions(status.conditions, wanted, generation=generation, now=now),
         convergence=_count(status, situation.server),
