@@ -42,6 +42,9 @@ def check_kstatus(body: dict[str, Any], status: dict[str, Any]) -> None:
     """Fail when kstatus would misread a status (https://github.com/kubernetes-sigs/cli-utils, pkg/kstatus).
 
     Reconciling and Stalled are present only when True and never together, and observedGeneration is current.
+
+    A resource without both of them is as its spec asks, so kstatus must not report progress. The only exception is
+    `ScaledToZero`: clients get no answer, so Ready is False, which kstatus always reads as progress.
     """
     conditions = status.get("conditions", [])
     states = {item["type"]: item["status"] for item in conditions}
@@ -52,6 +55,19 @@ def check_kstatus(body: dict[str, Any], status: dict[str, Any]) -> None:
     assert status.get("observedGeneration") == body["metadata"]["generation"], (
         f"generation {body['metadata']['generation']} has a status of {status.get('observedGeneration')}"
     )
+    if compute_kstatus(conditions) == "InProgress" and not abnormal:
+        reasons = [item["reason"] for item in conditions if item["type"] == "Ready"]
+        assert reasons == ["ScaledToZero"], f"kstatus reports progress, but nothing is reconciling: {conditions}"
+
+
+def compute_kstatus(conditions: list[dict[str, Any]]) -> str:
+    """Return what kstatus (v0.37) computes from the conditions of a custom resource that has seen its spec."""
+    states = {item["type"]: item["status"] for item in conditions}
+    if states.get("Reconciling") == "True":
+        return "InProgress"
+    if states.get("Stalled") == "True":
+        return "Failed"
+    return "Current" if states.get("Ready", "True") == "True" else "InProgress"
 
 
 def find_pruned(schema: dict[str, Any], value: Any, where: str) -> list[str]:

@@ -85,7 +85,7 @@ class ModelServerCondition(StrEnum):
     """Condition types of a ModelServer."""
 
     READY = "Ready"
-    """As many replicas as the update strategy requires answer clients."""
+    """At least `replicas` minus `updateStrategy.maxUnavailable` replicas, and at least one, answer clients."""
     RECONCILING = "Reconciling"
     """True while the operator works towards the spec."""
     STALLED = "Stalled"
