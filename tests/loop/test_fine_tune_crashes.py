@@ -96,7 +96,7 @@ async def test_a_job_of_a_deleted_finetunejob_of_the_same_name_is_not_adopted():
             "labels": {"tunewright.dev/kind": "FineTuneJob", "tunewright.dev/name": NAME},
             "ownerReferences": [{"uid": "a job deleted a moment ago", "controller": True}],
         },
-        "spec": {"template": {"metadata": {"labels": {}}}},
+        "spec": {"template": {"metadata": {"labels": {}}, "spec": {"containers": [{"name": "prepare"}]}}},
     }
     world.cluster.put(leftover)
     world.jobs.start(PREPARE)

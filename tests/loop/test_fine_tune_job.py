@@ -134,7 +134,9 @@ async def test_a_pod_of_another_controller_is_not_read():
 
     def forge(pod):
         pod["metadata"]["ownerReferences"][0]["uid"] = "another"
-        pod["status"]["containerStatuses"] = [{"state": {"running": {"startedAt": world.clock.text}}}]
+        pod["status"]["containerStatuses"] = [
+            {"name": "prepare", "state": {"running": {"startedAt": world.clock.text}}}
+        ]
 
     from tunewright_operator.api.kinds import POD
 

@@ -64,6 +64,25 @@ class UnavailableError(ClusterError):
     """The server did not answer, or asked to retry later."""
 
 
+_ERRORS_BY_REASON: Final[Mapping[tuple[int, str], type[ClusterError]]] = {
+    # With another reason, or none, a 404 says nothing of the object: it is the answer of a proxy without a route, or of
+    # an API server that does not serve the CRD yet.
+    (404, "NotFound"): NotFoundError,
+    (409, "AlreadyExists"): AlreadyExistsError,
+}
+_ERRORS_BY_STATUS: Final[Mapping[int, type[ClusterError]]] = {
+    400: InvalidError,
+    401: ForbiddenError,
+    403: ForbiddenError,
+    405: InvalidError,
+    409: ConflictError,
+    413: InvalidError,
+    415: InvalidError,
+    422: InvalidError,
+}
+"""Any other status means that the server is unavailable."""
+
+
 class Propagation(StrEnum):
     """What happens to an object's dependents when it is deleted."""
 
@@ -337,17 +356,5 @@ def _to_error(method: str, path: str, status: int, data: bytes) -> ClusterError:
         message, reason = answer.get("message", ""), answer.get("reason", "")
     except (ValueError, AttributeError):
         message, reason = data[:200].decode(errors="replace"), ""
-    text = f"{method} {path}: {status} {reason}: {message}"
-    match status, reason:
-        case 404, _:
-            return NotFoundError(text)
-        case 409, "AlreadyExists":
-            return AlreadyExistsError(text)
-        case 409, _:
-            return ConflictError(text)
-        case ((401 | 403), _):
-            return ForbiddenError(text)
-        case ((400 | 405 | 413 | 415 | 422), _):
-            return InvalidError(text)
-        case _:
-            return UnavailableError(text)
+    error = _ERRORS_BY_REASON.get((status, reason)) or _ERRORS_BY_STATUS.get(status, UnavailableError)
+    return error(f"{method} {path}: {status} {reason}: {message}")

@@ -73,7 +73,8 @@ class FakeJobs:
     ) -> None:
         """End the running pod and the Job."""
         pod = self.cluster.peek(POD, self.namespace, f"{name}-pod")
-        started = pod["status"]["containerStatuses"][0]["state"]["running"]["startedAt"]
+        own = next(item for item in pod["status"]["containerStatuses"] if "running" in item["state"])
+        started = own["state"]["running"]["startedAt"]
         terminated: dict[str, Any] = {
             "exitCode": exit_code,
             "reason": reason,
@@ -106,7 +107,12 @@ class FakeJobs:
             self.end_job(name, failed=True)
 
     def _set_pod(self, name: str, status: Body, state: Body) -> None:
+        job = self.cluster.peek(JOB, self.namespace, name)
+        (container,) = job["spec"]["template"]["spec"]["containers"]
+        # The kubelet sorts by name. A service mesh has added a container.
+        statuses = [{"name": "a-proxy", "state": {"waiting": {}}}, {"name": container["name"], "state": state}]
+
         def change(pod: Body) -> None:
-            pod["status"] = {**pod["status"], **status, "containerStatuses": [{"name": "main", "state": state}]}
+            pod["status"] = {**pod["status"], **status, "containerStatuses": statuses}
 
         self.cluster.edit(POD, self.namespace, f"{name}-pod", change)

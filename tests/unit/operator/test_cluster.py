@@ -159,6 +159,8 @@ async def test_delete_carries_its_preconditions(api: Api, cluster: KubernetesClu
     ("status", "reason", "error"),
     [
         (404, "NotFound", NotFoundError),
+        (404, "", UnavailableError),
+        (404, "ServiceNotFound", UnavailableError),
         (409, "AlreadyExists", AlreadyExistsError),
         (409, "Conflict", ConflictError),
         (403, "Forbidden", ForbiddenError),
@@ -175,6 +177,17 @@ async def test_each_answer_becomes_a_cluster_error(
     with pytest.raises(ClusterError, match=r"POST .*the server's message") as caught:
         await cluster.create(BODY)
     assert type(caught.value) is error
+
+
+async def test_an_object_is_absent_only_if_the_api_server_itself_says_so(api: Api, cluster: KubernetesCluster):
+    # An API server that does not serve the CRD yet, and a proxy without a route, answer with a text of their own.
+    api.answers = [(404, "404 page not found")] * 3
+    with pytest.raises(UnavailableError, match="404 page not found"):
+        await cluster.get(FINE_TUNE_JOB, "ns", "j")
+    with pytest.raises(UnavailableError, match="404 page not found"):
+        await cluster.read_metadata(SECRET, "ns", "s")
+    with pytest.raises(UnavailableError, match="404 page not found"):
+        await cluster.delete(JOB, "ns", "j")
 
 
 async def test_no_answer_is_unavailable():

@@ -10,7 +10,7 @@ from tunewright_contracts.storage_uri import StorageURI, StorageURIError
 from tunewright_operator.api.base_model import BaseModel, BaseModelStatus
 from tunewright_operator.api.conditions import BaseModelCondition, ConditionStatus, find_condition
 from tunewright_operator.domain.conditions import Wanted, merge_conditions
-from tunewright_operator.domain.job_run import JobRun
+from tunewright_operator.domain.job_run import JobRun, Wait
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.base_model import BaseModelReason
 from tunewright_operator.domain.reasons.common import CommonReason, condition_reason
@@ -114,10 +114,10 @@ def _decide_deletion(observation: BaseModelObservation, now: dt.datetime) -> Bas
 def _decide_inspection(observation: BaseModelObservation, now: dt.datetime) -> BaseModelDecision:
     model, run = observation.model, observation.run
     if run is None:
-        return BaseModelDecision(_report_inspecting(model, "", now), (CreateInspection(),), RETRY_SECONDS)
+        return BaseModelDecision(_report_inspecting(model, None, now), (CreateInspection(),), RETRY_SECONDS)
     if not run.finished:
-        waiting = run.explain_waiting(now)
-        return BaseModelDecision(_report_inspecting(model, waiting, now), reconcile_after_seconds=RETRY_SECONDS)
+        wait = run.explain_waiting(now)
+        return BaseModelDecision(_report_inspecting(model, wait, now), reconcile_after_seconds=RETRY_SECONDS)
     result = run.result
     if result is not None and result.outcome is Outcome.SUCCEEDED and result.base_model is not None:
         found = model.status.updated(digest=result.base_model.digest, revision=result.base_model.revision)
@@ -144,13 +144,14 @@ def _find_problem(observation: BaseModelObservation) -> Problem | None:
     return check_secret(spec.storage.secret_ref.name, observation.namespace, observation.secret)
 
 
-def _report_inspecting(model: BaseModel, waiting: str, now: dt.datetime) -> BaseModelStatus:
+def _report_inspecting(model: BaseModel, wait: Wait | None, now: dt.datetime) -> BaseModelStatus:
     # The last failure is shown until there is another result: a condition that changes all the time helps no user.
+    # A Job that cannot start has no result soon.
     stalled = find_condition(model.status.conditions, BaseModelCondition.STALLED)
-    if stalled is not None:
+    if stalled is not None and (wait is None or wait.reason is CommonReason.POD_PENDING):
         return _report(model, "False", stalled.reason, stalled.message, now, stalled=True)
-    if waiting:
-        return _report(model, "False", CommonReason.POD_PENDING, f"The inspection pod waits: {waiting}", now)
+    if wait is not None:
+        return _report(model, "False", wait.reason, f"The inspection pod waits: {wait.message}", now)
     return _report(model, "False", BaseModelReason.INSPECTING, "The weights are being read.", now)
 
 

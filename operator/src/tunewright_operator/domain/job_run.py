@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.phase_result import PhaseResult
+from tunewright_operator.api.containers import JOB_CONTAINERS, find_container_status
 from tunewright_operator.api.labels import controller_uid
+from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.domain.sentences import join_sentences
 from tunewright_operator.domain.times import parse_time
 
 MAX_LAST_LOG_BYTES = 1024
 PODLESS_SECONDS = 30.0
 """After that time without a pod, something probably keeps the Job from getting one."""
+_INITIALIZING = "PodInitializing"
+"""What the kubelet reports of a container while init containers run, whatever their state is."""
 _SIGNALS = {129: "SIGHUP", 130: "SIGINT", 134: "SIGABRT", 137: "SIGKILL", 139: "SIGSEGV", 143: "SIGTERM"}
 
 
@@ -24,7 +28,7 @@ class RunState(StrEnum):
     """The state of a Job."""
 
     QUEUED = "Queued"
-    """Suspended: another controller (Kueue) decides when it starts."""
+    """Suspended by another controller, such as Kueue, which decides when it starts."""
     ACTIVE = "Active"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
@@ -59,6 +63,14 @@ class PodRun:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Wait:
+    """Why a Job's container does not run yet; ``message`` is what Kubernetes reports."""
+
+    reason: CommonReason
+    message: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class JobRun:
     """A Job and its pod; ``disrupted``: it was ended by the cluster and not by its program."""
 
@@ -84,20 +96,21 @@ class JobRun:
         """The result that the pod reported, if any."""
         return self.pod.result if self.pod else None
 
-    def explain_waiting(self, now: dt.datetime) -> str:
-        """Return why the container does not run yet, as the scheduler or the kubelet reports it.
-
-        The text is empty when the container runs, or when the reason is unknown.
-        """
+    def explain_waiting(self, now: dt.datetime) -> Wait | None:
+        """Return why the container does not run yet; None when it runs, or when the reason is unknown."""
+        if self.state is RunState.QUEUED:
+            message = f"Job {self.name} is suspended by another controller, which decides when it starts."
+            return Wait(CommonReason.QUEUED, message)
         if self.pod is not None:
-            return self.pod.waiting
+            return Wait(CommonReason.POD_PENDING, self.pod.waiting) if self.pod.waiting else None
         waited = (now - self.began_at).total_seconds() if self.began_at else 0.0
         if self.state is not RunState.ACTIVE or waited < PODLESS_SECONDS:
-            return ""
-        return (
+            return None
+        message = (
             f"Job {self.name} has no pod: a quota, a limit range or an admission policy may refuse it."
             f" See `kubectl describe job {self.name}`."
         )
+        return Wait(CommonReason.POD_PENDING, message)
 
     def active_seconds(self, now: dt.datetime) -> int:
         """Return how long the pod has run, in whole seconds; 0 before it started."""
@@ -139,10 +152,10 @@ def read_job_run(job: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]) -> J
     )
 
 
-def read_pod_run(pod: Mapping[str, Any]) -> PodRun:
-    """Return the state of a pod with one container."""
+def read_pod_run(pod: Mapping[str, Any], names: Collection[str] = JOB_CONTAINERS) -> PodRun:
+    """Return the state of a pod and of its container that has one of these names."""
     status = pod.get("status", {})
-    container: dict[str, Any] = next(iter(status.get("containerStatuses") or []), {})
+    container = find_container_status(pod, names)
     state = container.get("state", {})
     terminated = state.get("terminated") or {}
     running = state.get("running") or {}
@@ -192,7 +205,20 @@ def _explain_waiting(status: Mapping[str, Any], waiting: Mapping[str, Any]) -> s
         None,
     )
     source = unschedulable or waiting
-    return ": ".join(part for part in (source.get("reason"), source.get("message")) if part)
+    text = ": ".join(part for part in (source.get("reason"), source.get("message")) if part)
+    return _explain_initialization(status) or text if text in {"", _INITIALIZING} else text
+
+
+def _explain_initialization(status: Mapping[str, Any]) -> str:
+    """Return why an init container, which others have added, keeps ours from starting."""
+    for container in status.get("initContainerStatuses") or []:
+        state = container.get("state") or {}
+        ended = state.get("terminated") or {}
+        source = state.get("waiting") or (ended if ended.get("exitCode") else {})
+        text = ": ".join(part for part in (source.get("reason"), source.get("message")) if part)
+        if text and text != _INITIALIZING:
+            return f"init container {container.get('name')}: {text}"
+    return ""
 
 
 def _is_disrupted(pod: Mapping[str, Any]) -> bool:

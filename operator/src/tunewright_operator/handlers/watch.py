@@ -31,6 +31,9 @@ class Loops(Protocol):
     def ensure(self, key: Key) -> None:
         """Wake the loop of a resource; start it if it does not run."""
 
+    def is_running(self, key: Key) -> bool:
+        """Return whether a resource has a loop."""
+
     def stop(self, key: Key) -> None:
         """End the loop of a deleted resource."""
 
@@ -55,6 +58,7 @@ class OwnEvents:
 
     Every status write of a loop causes an event. Such an event must not wake the loop again: only a change of the
     spec, the labels, the annotations or the finalizers does, and a deletion.
+    Any event starts a loop that has ended: the API server may have answered by mistake that the resource does not exist.
     """
 
     def __init__(self, kind: Kind, loops: Loops, wakeups: Wakeups) -> None:
@@ -75,7 +79,7 @@ class OwnEvents:
                 self._loops.stop(key)
         else:
             essence = _essence(metadata)
-            if self._seen.get(key) != essence:
+            if self._seen.get(key) != essence or not self._loops.is_running(key):
                 self._seen[key] = essence
                 self._loops.ensure(key)
         wake_readers(self._wakeups, self._kind, body, deleted=event_type == "DELETED")

@@ -15,6 +15,7 @@ from tunewright_contracts.metrics import MetricSpec
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_operator.api import labels
 from tunewright_operator.api.adapter_deployment import AdapterDeployment, CandidateRevision
+from tunewright_operator.api.containers import Container
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, CONFIG_MAP, GROUP, JOB, SECRET
 from tunewright_operator.manifests import pods
 from tunewright_operator.manifests.jobs import DEFAULT_RESOURCES, SHORT_GRACE_SECONDS
@@ -91,7 +92,7 @@ def build_evaluation_job(owner: Mapping[str, Any], name: str, secret_name: str, 
         pods.build_scratch_volumes(STATE_SIZE),
     )
     container = {
-        "name": "evaluate",
+        "name": Container.EVALUATE.value,
         "image": images.operator,
         "imagePullPolicy": images.pull_policy,
         "command": ["python", "-m", "tunewright_evaluator"],

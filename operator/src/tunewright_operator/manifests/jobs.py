@@ -13,6 +13,7 @@ from tunewright_contracts.document import Document
 from tunewright_contracts.locations import SOURCES_ROOT
 from tunewright_contracts.progress import PROGRESS_PORT
 from tunewright_operator.api import labels
+from tunewright_operator.api.containers import Container
 from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.api.kinds import CONFIG_MAP, FINE_TUNE_JOB, JOB
 from tunewright_operator.api.resource import ApiModel, ResourceRequirements
@@ -68,7 +69,7 @@ def build_prepare_job(identity: JobIdentity, job: FineTuneJob, images: pods.Imag
         _build_source_volumes(job),
     )
     container = {
-        **_build_trainer_container("prepare", images, spec.storage.secret_ref.name, mounts),
+        **_build_trainer_container(Container.PREPARE, images, spec.storage.secret_ref.name, mounts),
         "resources": resources or pods.build_resources(DEFAULT_RESOURCES, accelerators=False),
     }
     pod_spec = {
@@ -90,7 +91,7 @@ def build_train_job(identity: JobIdentity, job: FineTuneJob, images: pods.ImageD
         pods.build_scratch_volumes(TRAIN_STATE_SIZE, shared_memory=True),
     )
     container = {
-        **_build_trainer_container("train", images, spec.storage.secret_ref.name, mounts),
+        **_build_trainer_container(Container.TRAIN, images, spec.storage.secret_ref.name, mounts),
         "ports": [{"name": "progress", "containerPort": PROGRESS_PORT}],
         **_keep({"resources": pods.build_resources(spec.resources, accelerators=True)}),
     }
@@ -183,12 +184,14 @@ def _build_metadata(identity: JobIdentity) -> Body:
     }
 
 
-def _build_trainer_container(phase: str, images: pods.ImageDefaults, secret_name: str, mounts: list[Body]) -> Body:
+def _build_trainer_container(
+    phase: Container, images: pods.ImageDefaults, secret_name: str, mounts: list[Body]
+) -> Body:
     return {
-        "name": phase,
+        "name": phase.value,
         "image": images.trainer,
         "imagePullPolicy": images.pull_policy,
-        "command": ["python", "-m", "tunewright_trainer", phase],
+        "command": ["python", "-m", "tunewright_trainer", phase.value],
         # Unsloth writes a compile cache into the working directory.
         "workingDir": pods.STATE_DIRECTORY,
         "env": [

@@ -22,6 +22,7 @@ from tunewright_contracts.serving_plan import (
 )
 from tunewright_operator.api import labels
 from tunewright_operator.api.base_model import BaseModel
+from tunewright_operator.api.containers import Container
 from tunewright_operator.api.kinds import (
     CONFIG_MAP,
     DEPLOYMENT,
@@ -36,7 +37,7 @@ from tunewright_operator.manifests.run_specs import build_base_model_source
 
 Body = dict[str, Any]
 
-CONTAINER: Final = "server"
+CONTAINER: Final = Container.SERVER.value
 CONFIG_KEY: Final = PurePosixPath(SERVER_CONFIG_PATH).name
 PUBLIC_KEY_KEY: Final = PurePosixPath(PUBLIC_KEY_PATH).name
 CONFIG_HASH: Final = f"{GROUP}/config-hash"

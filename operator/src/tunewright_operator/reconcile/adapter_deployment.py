@@ -9,6 +9,7 @@ from tunewright_contracts.inspection import AdapterInspection
 from tunewright_operator.api import labels
 from tunewright_operator.api.adapter_deployment import AdapterDeployment
 from tunewright_operator.api.conditions import AdapterDeploymentCondition
+from tunewright_operator.api.containers import Container
 from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, FINE_TUNE_JOB, JOB, MODEL_SERVER
 from tunewright_operator.api.model_server import ModelServer
@@ -158,7 +159,9 @@ class AdapterDeploymentReconciler:
         )
         secret_name = deployment.spec.storage.secret_ref.name
         await ensure_created(self._cluster, build_request_config_map(identity, AdapterInspection(uri=inspection.uri)))
-        await ensure_created(self._cluster, build_inspect_job(identity, "inspect-adapter", secret_name, self._images))
+        await ensure_created(
+            self._cluster, build_inspect_job(identity, Container.INSPECT_ADAPTER.value, secret_name, self._images)
+        )
 
 
 def _delay_next(decision: Decision, refused: Problem | None) -> float | None:

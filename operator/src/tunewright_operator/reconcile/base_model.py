@@ -7,6 +7,7 @@ from tunewright_contracts.locations import HuggingFaceSource, S3Source
 from tunewright_operator.api import labels
 from tunewright_operator.api.base_model import BaseModel
 from tunewright_operator.api.conditions import BaseModelCondition
+from tunewright_operator.api.containers import Container
 from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.api.kinds import BASE_MODEL, FINE_TUNE_JOB, JOB, MODEL_SERVER
 from tunewright_operator.cluster import Body, Cluster, Propagation
@@ -120,4 +121,6 @@ class BaseModelReconciler:
         )
         secret = model.spec.storage.secret_ref.name if model.spec.storage else None
         await ensure_created(self._cluster, build_request_config_map(identity, request))
-        await ensure_created(self._cluster, build_inspect_job(identity, "inspect-base-model", secret, self._images))
+        await ensure_created(
+            self._cluster, build_inspect_job(identity, Container.INSPECT_BASE_MODEL.value, secret, self._images)
+        )

@@ -12,6 +12,7 @@ from tunewright_contracts.serving_plan import BASE_MODEL_TARGET
 from tunewright_contracts.times import format_time
 from tunewright_operator.api import labels
 from tunewright_operator.api.adapter_deployment import AdapterDeployment
+from tunewright_operator.api.containers import Container, find_container_status
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, JOB, POD, SECRET
 from tunewright_operator.cluster import Body, Cluster
 from tunewright_operator.domain.job_run import RunState, read_job_run
@@ -120,16 +121,15 @@ class Evaluations:
 
 
 def read_report(pod: Mapping[str, Any]) -> EvaluationReport | None:
-    """Return the report in a pod's termination message; None without one."""
-    for container in pod.get("status", {}).get("containerStatuses") or []:
-        message = (container.get("state", {}).get("terminated") or {}).get("message") or ""
-        if not message.lstrip().startswith("{"):
-            continue
-        try:
-            return EvaluationReport.from_json(message)
-        except ContractError:
-            continue
-    return None
+    """Return the report in the termination message of a pod's evaluator; None without one."""
+    container = find_container_status(pod, {Container.EVALUATE})
+    message = (container.get("state", {}).get("terminated") or {}).get("message") or ""
+    if not message.lstrip().startswith("{"):
+        return None
+    try:
+        return EvaluationReport.from_json(message)
+    except ContractError:
+        return None
 
 
 def _build_request(deployment: AdapterDeployment, wanted: WantedEvaluation) -> EvaluationRequest:

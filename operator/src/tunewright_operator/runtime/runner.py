@@ -28,12 +28,14 @@ RESYNC_SECONDS = 600.0
 FIRST_BACKOFF_SECONDS = 1.0
 MAX_BACKOFF_SECONDS = 60.0
 CONFLICT_BACKOFF_SECONDS = 0.1
+GONE_ANSWERS = 3
+"""A loop ends after so many answers in a row that its resource does not exist, since one answer may be wrong."""
 
 log = structlog.get_logger(__name__)
 
 
 class GoneError(Exception):
-    """The resource does not exist any more: its loop ends."""
+    """The API server answers that the resource does not exist: its loop ends if the answer stays the same."""
 
 
 def backoff_seconds(failures: int) -> float:
@@ -72,6 +74,11 @@ class Runner:
         else:
             self._wakeups.wake(key)
 
+    def is_running(self, key: Key) -> bool:
+        """Return whether a resource has a loop."""
+        task = self._tasks.get(key)
+        return task is not None and not task.done()
+
     def stop(self, key: Key) -> None:
         """End the loop of a deleted resource; a new resource of the same name can get a loop at once."""
         task = self._tasks.pop(key, None)
@@ -90,18 +97,20 @@ class Runner:
 
     async def _run_loop(self, key: Key) -> None:
         failures = 0
+        gone = 0
         delay: float | None = None
         try:
             while True:
                 await self._wakeups.wait(key, RESYNC_SECONDS if delay is None else min(delay, RESYNC_SECONDS))
                 try:
                     delay = await self._reconcile_once(key)
-                    failures = 0
+                    failures = gone = 0
                 except GoneError:
-                    if not self._wakeups.is_woken(key):
-                        return
                     # Woken after the read: a new resource of this name may exist, and it gets no other loop.
-                    delay = 0.0
+                    gone = 1 if self._wakeups.is_woken(key) else gone + 1
+                    if gone == GONE_ANSWERS:
+                        return
+                    delay = self._backoff(gone)
                 except ConflictError:
                     # Another client changed an object between observe and act: not a failure, reconcile again.
                     delay = CONFLICT_BACKOFF_SECONDS

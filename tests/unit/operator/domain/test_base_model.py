@@ -79,6 +79,7 @@ ROWS: dict[str, tuple[BaseModelObservation, list[Any], str, float | None]] = {
     "inspected already": (see(model(status=DONE)), [], "Inspected", None),
     "the inspection runs": (see(run=run(RunState.ACTIVE)), [], "Inspecting", 30),
     "the inspection waits for a node": (see(run=run(RunState.ACTIVE, waiting="no node fits")), [], "PodPending", 30),
+    "another controller has suspended the inspection": (see(run=run(RunState.QUEUED)), [], "Queued", 30),
     "the inspection has succeeded": (see(run=run(RunState.SUCCEEDED, INSPECTED)), [], "Inspected", None),
     "it has failed recently": (see(run=run(RunState.FAILED, FAILED, ended=1)), [], "NoSuchBucket", 119),
     "it has failed two minutes ago": (see(run=run(RunState.FAILED, FAILED, ended=120)), DELETE, "NoSuchBucket", 1),
@@ -122,6 +123,12 @@ def test_a_failure_is_shown_while_the_inspection_runs_again():
     again = decide(see(model(status=failed.to_status())), NOW)
     assert again.actions == (CreateInspection(),)
     assert again.status.conditions == failed.conditions
+
+
+def test_a_failure_is_not_shown_while_another_controller_keeps_the_inspection_from_running_again():
+    failed = decide(see(run=run(RunState.FAILED, FAILED, ended=1)), NOW).status
+    status = decide(see(model(status=failed.to_status()), run=run(RunState.QUEUED)), NOW).status
+    assert [(item.type, item.reason) for item in status.conditions] == [("Ready", "Queued"), ("Reconciling", "Queued")]
 
 
 def test_a_refused_write_stalls():

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from tunewright_contracts.phase_result import Outcome, PhaseResult
+from tunewright_operator.api.containers import JOB_CONTAINERS
 from tunewright_operator.domain.job_run import MAX_LAST_LOG_BYTES, RunState, read_job_run
+from tunewright_operator.domain.reasons.common import CommonReason
 
 NOW = dt.datetime(2026, 1, 1, 0, 1, tzinfo=dt.UTC)
 
@@ -99,6 +101,57 @@ def test_the_reason_of_a_waiting_pod_is_read():
     run = read_job_run(job(), [pod(container(waiting=waiting))])
     assert run.pod is not None
     assert run.pod.waiting == "ImagePullBackOff: no such tag"
+
+
+PROXY = {"name": "a-proxy", "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}
+"""What a service mesh adds: the kubelet sorts the statuses of containers by name."""
+
+
+@pytest.mark.parametrize("name", sorted(JOB_CONTAINERS))
+@pytest.mark.parametrize("added", [[], [PROXY], [PROXY, {**PROXY, "name": "zz-agent"}]])
+def test_our_container_is_found_by_name(name: str, added: list[dict[str, Any]]):
+    result = PhaseResult(outcome=Outcome.FAILED, reason="InvalidRecords", message="a.jsonl:3: not JSON")
+    terminated = {"exitCode": 1, "reason": "OOMKilled", "message": result.to_termination_message()}
+    ours = {"name": name, "state": {"terminated": terminated}}
+    status = {"containerStatuses": sorted([ours, *added], key=lambda item: str(item["name"]))}
+    run = read_job_run(job(), [pod(status)])
+    assert run.pod is not None
+    assert (run.pod.running, run.pod.exit_code, run.pod.out_of_memory, run.result) == (False, 1, True, result)
+
+
+def test_a_container_that_another_has_added_is_not_ours():
+    run = read_job_run(job(), [pod({"containerStatuses": [PROXY]})])
+    assert run.pod is not None
+    assert not run.pod.running
+    assert run.pod.started_at is None
+
+
+@pytest.mark.parametrize(
+    ("state", "waiting"),
+    [
+        (
+            {"waiting": {"reason": "ErrImagePull", "message": "no proxy"}},
+            "init container a-init: ErrImagePull: no proxy",
+        ),
+        ({"terminated": {"exitCode": 2, "reason": "Error"}}, "init container a-init: Error"),
+        ({"terminated": {"exitCode": 0, "reason": "Completed"}}, "PodInitializing"),
+        ({"running": {"startedAt": "2026-01-01T00:00:00Z"}}, "PodInitializing"),
+        ({"waiting": {"reason": "PodInitializing"}}, "PodInitializing"),
+    ],
+)
+def test_an_init_container_that_keeps_ours_from_starting_is_reported(state: dict[str, Any], waiting: str):
+    ours = {"name": "train", "state": {"waiting": {"reason": "PodInitializing"}}}
+    status = {"containerStatuses": [ours], "initContainerStatuses": [{"name": "a-init", "state": state}]}
+    run = read_job_run(job(), [pod(status)])
+    assert run.pod is not None
+    assert run.pod.waiting == waiting
+
+
+def test_a_suspended_job_waits_for_the_controller_that_suspended_it():
+    wait = read_job_run(job(spec={"suspend": True}), []).explain_waiting(NOW)
+    assert wait is not None
+    assert wait.reason is CommonReason.QUEUED
+    assert wait.message == "Job j is suspended by another controller, which decides when it starts."
 
 
 def test_eviction_and_disruption_are_distinguished():

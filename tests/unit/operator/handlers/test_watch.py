@@ -13,14 +13,20 @@ from tunewright_operator.runtime.wakeups import Key, Wakeups
 
 class Loops:
     def __init__(self) -> None:
+        self.running: set[Key] = set()
         self.ensured: list[Key] = []
         self.stopped: list[Key] = []
 
     def ensure(self, key: Key) -> None:
         self.ensured.append(key)
+        self.running.add(key)
+
+    def is_running(self, key: Key) -> bool:
+        return key in self.running
 
     def stop(self, key: Key) -> None:
         self.stopped.append(key)
+        self.running.discard(key)
 
 
 def body(**changes: Any) -> dict[str, Any]:
@@ -45,6 +51,17 @@ def test_a_loop_is_woken_by_all_changes_except_those_of_its_status():
         before = len(loops.ensured)
         events.handle("MODIFIED", body(metadata=change))
         assert len(loops.ensured) == before + 1, change
+
+
+@pytest.mark.parametrize("event_type", [None, "ADDED", "MODIFIED"])
+def test_any_event_starts_a_loop_that_ended_by_mistake(event_type: str | None):
+    loops = Loops()
+    events = OwnEvents(FINE_TUNE_JOB, loops, Wakeups())
+    key = Key(FINE_TUNE_JOB, "ns", "job")
+    events.handle("ADDED", body())
+    loops.running.clear()  # The API server answered, wrongly, that the resource does not exist.
+    events.handle(event_type, body())
+    assert loops.ensured == [key, key]
 
 
 def test_a_deleted_resource_ends_its_loop_and_a_new_one_starts_another():

@@ -8,7 +8,7 @@ import pytest
 
 from tunewright_operator.api.kinds import FINE_TUNE_JOB, Kind
 from tunewright_operator.cluster import ConflictError, UnavailableError
-from tunewright_operator.runtime.runner import GoneError, Reconcile, Runner, backoff_seconds
+from tunewright_operator.runtime.runner import GONE_ANSWERS, GoneError, Reconcile, Runner, backoff_seconds
 from tunewright_operator.runtime.wakeups import Key, Wakeups
 
 KEY = Key(FINE_TUNE_JOB, "ns", "job")
@@ -46,9 +46,10 @@ def make_runner(reconcile: Reconcile, wakeups: Wakeups | None = None, kind: Kind
     )
 
 
-async def until_ended(wakeups: Wakeups) -> None:
-    while wakeups.wake(KEY):  # noqa: ASYNC110 - an ended loop can be seen only by its having no event
+async def until_ended(runner: Runner, wakeups: Wakeups) -> None:
+    while runner.is_running(KEY):  # noqa: ASYNC110 - no event reports the end of a loop
         await asyncio.sleep(0)
+    assert not wakeups.wake(KEY)
 
 
 async def test_a_new_loop_reconciles_at_once_and_then_when_woken():
@@ -97,14 +98,48 @@ async def test_the_returned_seconds_set_the_next_reconciliation():
 
 
 async def test_a_loop_ends_with_its_resource_and_can_begin_again():
-    wakeups, recorder = Wakeups(), Recorder(GoneError())
+    wakeups, recorder = Wakeups(), Recorder(*[GoneError()] * GONE_ANSWERS)
     runner = make_runner(recorder, wakeups)
     runner.ensure(KEY)
-    await recorder.until(1)
-    await until_ended(wakeups)
+    await until_ended(runner, wakeups)
+    assert len(recorder.calls) == GONE_ANSWERS
     runner.ensure(KEY)
-    await recorder.until(2)
+    await recorder.until(GONE_ANSWERS + 1)
+    assert runner.is_running(KEY)
     await runner.close()
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param([GoneError()], id="one"),
+        pytest.param([GoneError()] * (GONE_ANSWERS - 1), id="a few in a row"),
+        pytest.param([GoneError(), 0, GoneError(), 0, GoneError(), 0], id="many, but each between right ones"),
+    ],
+)
+async def test_wrong_answers_that_the_resource_is_gone_do_not_end_its_loop(script: list[float | Exception | None]):
+    wakeups, recorder = Wakeups(), Recorder(*script)
+    runner = make_runner(recorder, wakeups)
+    runner.ensure(KEY)
+    async with asyncio.timeout(10):
+        await recorder.until(len(script) + 1)
+    assert runner.is_running(KEY)
+    assert wakeups.wake(KEY)
+    await runner.close()
+
+
+async def test_answers_that_the_resource_is_gone_are_checked_after_a_growing_pause():
+    pauses: list[int] = []
+
+    def pause(failures: int) -> float:
+        pauses.append(failures)
+        return 0
+
+    wakeups, recorder = Wakeups(), Recorder(*[GoneError()] * GONE_ANSWERS)
+    runner = Runner({FINE_TUNE_JOB: recorder}, wakeups, report_nothing, backoff=pause)
+    runner.ensure(KEY)
+    await until_ended(runner, wakeups)
+    assert pauses == [*range(1, GONE_ANSWERS)]
 
 
 async def test_stop_ends_a_loop():
@@ -113,7 +148,7 @@ async def test_stop_ends_a_loop():
     runner.ensure(KEY)
     await recorder.until(1)
     runner.stop(KEY)
-    await until_ended(wakeups)
+    await until_ended(runner, wakeups)
     assert len(recorder.calls) == 1
 
 

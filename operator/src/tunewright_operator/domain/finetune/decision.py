@@ -45,6 +45,7 @@ from tunewright_operator.domain.finetune.status import (
     reached,
 )
 from tunewright_operator.domain.job_run import JobRun, RunState
+from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
 from tunewright_operator.domain.sentences import join_sentences
 
@@ -271,7 +272,7 @@ def _start_attempt(
     queue = observation.job.queue_name
     report = Report(
         phase=FineTuneJobPhase.QUEUED if queue else FineTuneJobPhase.PENDING,
-        reason=FineTuneJobReason.QUEUED if queue else FineTuneJobReason.STARTING,
+        reason=CommonReason.QUEUED if queue else FineTuneJobReason.STARTING,
         message=f"Attempt {attempt} waits in queue {queue!r}." if queue else f"Attempt {attempt} starts.",
         milestones=[pending(name) for name in MILESTONES[1:]],
         update={**update, "attempt": attempt},

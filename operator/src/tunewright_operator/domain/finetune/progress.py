@@ -23,13 +23,12 @@ from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
 
 def report_prepare(run: JobRun, update: AttemptUpdate, now: dt.datetime) -> Report:
     """Return the report on a prepare Job that has not finished."""
-    waiting = run.explain_waiting(now)
-    return Report(
-        phase=FineTuneJobPhase.PREPARING,
-        reason=CommonReason.POD_PENDING if waiting else FineTuneJobReason.PREPARING,
-        message=f"The prepare pod waits: {waiting}" if waiting else "The dataset is being read, checked and split.",
-        update=update,
-    )
+    wait = run.explain_waiting(now)
+    if wait is None:
+        message = "The dataset is being read, checked and split."
+        return Report(FineTuneJobPhase.PREPARING, FineTuneJobReason.PREPARING, message, update=update)
+    phase = FineTuneJobPhase.QUEUED if wait.reason is CommonReason.QUEUED else FineTuneJobPhase.PREPARING
+    return Report(phase, wait.reason, f"The prepare pod waits: {wait.message}", update=update)
 
 
 def report_train(  # noqa: PLR0911 - one return a rule
@@ -42,7 +41,7 @@ def report_train(  # noqa: PLR0911 - one return a rule
         queue = observation.job.queue_name
         state = f"waits in queue {queue!r}" if queue else "is suspended by another controller"
         message = f"Attempt {attempt} {state}."
-        return Report(FineTuneJobPhase.QUEUED, FineTuneJobReason.QUEUED, message, update=update)
+        return Report(FineTuneJobPhase.QUEUED, CommonReason.QUEUED, message, update=update)
     if run.state is RunState.DELETING:
         message = f"Job {run.name} is being deleted, but not by the operator; it is created again when it is gone."
         return Report(FineTuneJobPhase.PENDING, FineTuneJobReason.STARTING, message, update=update)
@@ -50,10 +49,10 @@ def report_train(  # noqa: PLR0911 - one return a rule
         # The Job controller has not counted the pod yet; after that, its result is read.
         return _repeat_report(status, attempt, update)
     if pod is None or not pod.running:
-        waiting = run.explain_waiting(now)
-        if waiting:
-            message = f"The pod of attempt {attempt} waits: {waiting}"
-            return Report(FineTuneJobPhase.PENDING, CommonReason.POD_PENDING, message, update=update)
+        wait = run.explain_waiting(now)
+        if wait is not None:
+            message = f"The pod of attempt {attempt} waits: {wait.message}"
+            return Report(FineTuneJobPhase.PENDING, wait.reason, message, update=update)
         return Report(FineTuneJobPhase.PENDING, FineTuneJobReason.STARTING, f"Attempt {attempt} starts.", update=update)
     if progress is None or progress.attempt != attempt:
         return _repeat_report(status, attempt, update)

@@ -78,6 +78,17 @@ class CommonReason(Reason):
         "Unexpected operator error; retried with exponential backoff.",
         "Report this message, together with the operator's log of that time.",
     )
+    QUEUED = (
+        "Queued",
+        (
+            "The Job is suspended by another controller, such as Kueue: it waits for quota of its queue. "
+            "The operator does not change `spec.suspend` of a Job."
+        ),
+        (
+            "No action needed: it starts when the queue has room. If it waits too long, raise the queue's quota, or "
+            "exclude Jobs without the label `kueue.x-k8s.io/queue-name` in that controller's configuration."
+        ),
+    )
     POD_PENDING = (
         "PodPending",
         "The pod does not run yet; the message is from the scheduler or the kubelet.",

@@ -15,11 +15,6 @@ class FineTuneJobReason(Reason):
         "No action needed.",
     )
     PREPARED = ("Prepared", "The dataset is valid, split and stored.", "No action needed: training follows.")
-    QUEUED = (
-        "Queued",
-        "The train Job waits for quota of its queue (Kueue).",
-        "No action needed: it starts when the queue has room. If it waits too long, raise the queue's quota.",
-    )
     STARTING = ("Starting", "The train Job exists; its pod does not train yet.", "No action needed.")
     TRAINING = ("Training", "The adapter is being trained.", "No action needed.")
     TRAINED = ("Trained", "The training is done.", "No action needed: the evaluation follows.")

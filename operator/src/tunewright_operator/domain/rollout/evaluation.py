@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from tunewright_contracts.evaluation_report import EvaluationReport
 from tunewright_contracts.times import format_time
 from tunewright_operator.api.adapter_deployment import AdapterDeploymentSpec, CandidateRevision
-from tunewright_operator.domain.job_run import RunState
+from tunewright_operator.domain.job_run import RunState, Wait
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.rollout.actions import (
     EnsureEvaluation,
@@ -43,7 +43,7 @@ class EvaluationView:
     report: EvaluationReport | None = None
     failure: str = ""
     finished_at: str = ""
-    waiting: str = ""
+    waiting: Wait | None = None
 
 
 def evaluation_name(deployment_name: str, candidate: CandidateRevision) -> str:

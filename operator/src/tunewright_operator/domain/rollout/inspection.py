@@ -13,7 +13,7 @@ from tunewright_contracts.phase_result import AdapterSummary
 from tunewright_contracts.phase_result import Outcome as RunOutcome
 from tunewright_contracts.storage_uri import StorageURI, StorageURIError
 from tunewright_operator.api.adapter_deployment import AdapterDeployment, AdapterDeploymentStatus, Revision
-from tunewright_operator.domain.job_run import JobRun
+from tunewright_operator.domain.job_run import JobRun, Wait
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.reasons.common import CommonReason
@@ -41,7 +41,7 @@ class Inspection:
     adapter: AdapterSummary | None = None
     reason: str = ""
     message: str = ""
-    waiting: str = ""
+    waiting: Wait | None = None
 
 
 def find_known_address(status: AdapterDeploymentStatus, uri: str) -> Revision | None:

@@ -20,7 +20,6 @@ from tunewright_operator.api.adapter_deployment import (
 from tunewright_operator.api.conditions import FineTuneJobCondition, find_condition
 from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
-from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.domain.rollout.history import as_revision
 from tunewright_operator.domain.rollout.inspection import Inspection, find_known_address, view_inspection
 from tunewright_operator.domain.rollout.observation import Situation
@@ -99,9 +98,9 @@ def _choose_address(
         # The alias may have been renamed since, and its name is part of the revision's name.
         renamed = as_revision(known).updated(revision=revision_name(model_name, known.digest))
         return Choice(revision=renamed, named=True)
-    if inspection is not None and inspection.waiting:
-        message = f"The pod that reads the manifest at {uri} waits: {inspection.waiting}"
-        return Choice(reason=CommonReason.POD_PENDING, message=message)
+    if inspection is not None and inspection.waiting is not None:
+        message = f"The pod that reads the manifest at {uri} waits: {inspection.waiting.message}"
+        return Choice(reason=inspection.waiting.reason, message=message)
     if inspection is None or (inspection.adapter is None and not inspection.reason):
         return Choice(reason=Why.INSPECTING_ADAPTER, message=f"The manifest at {uri} is being read.")
     if inspection.adapter is None:

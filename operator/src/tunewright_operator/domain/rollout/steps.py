@@ -60,7 +60,7 @@ def run_evaluate(step: ActiveStep) -> Decision:  # noqa: PLR0911 - a chain of ea
     if view.failure:
         return _wait_for_retry(step, view.failure, view.finished_at)
     if view.waiting:
-        return hold(step.status, CommonReason.POD_PENDING, f"The evaluation's pod waits: {view.waiting}")
+        return hold(step.status, view.waiting.reason, f"The evaluation's pod waits: {view.waiting.message}")
     message = f"The held-out set is being sent to {candidate.revision}, which has weight 0."
     return hold(step.status, Why.EVALUATING, message)
 

@@ -9,6 +9,7 @@ from typing import Any
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.phase_result import PhaseResult
 from tunewright_contracts.serving_plan import PlanStatus, PodState, ServingPlan
+from tunewright_operator.api.containers import SERVER_CONTAINERS, find_container_status
 from tunewright_operator.api.labels import controller_uid
 from tunewright_operator.domain.job_run import read_pod_run
 
@@ -107,8 +108,8 @@ def read_server_pod(pod: Mapping[str, Any]) -> ServerPod:
 
 def _explain(pod: Mapping[str, Any]) -> str:
     """Return why a container does not run: what it waits for, and how its last run ended."""
-    waiting = read_pod_run(pod).waiting
-    container: dict[str, Any] = next(iter(pod.get("status", {}).get("containerStatuses") or []), {})
+    waiting = read_pod_run(pod, SERVER_CONTAINERS).waiting
+    container = find_container_status(pod, SERVER_CONTAINERS)
     ended = (
         (container.get("lastState") or {}).get("terminated") or (container.get("state") or {}).get("terminated") or {}
     )

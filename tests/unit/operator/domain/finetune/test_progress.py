@@ -54,6 +54,9 @@ def test_a_prepare_job_is_running_or_its_pod_waits() -> None:
     waiting = report_prepare(run(UNSCHEDULABLE), {}, NOW)
     assert (waiting.phase, waiting.reason) == ("Preparing", "PodPending")
     assert "Unschedulable: no gpu" in waiting.message
+    suspended = report_prepare(run(state=RunState.QUEUED), {}, NOW)
+    assert (suspended.phase, suspended.reason) == ("Queued", "Queued")
+    assert "suspended by another controller" in suspended.message
 
 
 QUEUE = {"kueue.x-k8s.io/queue-name": "gpu"}

@@ -12,8 +12,9 @@ from support.clusters.fake_cluster import Clock
 from support.worlds.rollout_world import BASE_DIGEST, digest_of, make_situation
 from tunewright_contracts.evaluation_report import EvaluationReport, Verdict
 from tunewright_contracts.times import format_time
-from tunewright_operator.domain.job_run import JobRun, PodRun, RunState
+from tunewright_operator.domain.job_run import JobRun, PodRun, RunState, Wait
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
+from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.domain.rollout.actions import (
     EnsureEvaluation,
     JobReference,
@@ -182,8 +183,18 @@ ENDED = format_time(NOW)
         pytest.param(job(report=REPORT), EvaluationView(report=REPORT, finished_at=ENDED), id="reported"),
         pytest.param(
             EvaluationRun(JobRun(NAME, "uid", RunState.ACTIVE, pod=PodRun("pod", "uid", waiting="no node"))),
-            EvaluationView(waiting="no node"),
+            EvaluationView(waiting=Wait(CommonReason.POD_PENDING, "no node")),
             id="its pod waits",
+        ),
+        pytest.param(
+            job(state=RunState.QUEUED),
+            EvaluationView(
+                waiting=Wait(
+                    CommonReason.QUEUED,
+                    f"Job {NAME} is suspended by another controller, which decides when it starts.",
+                )
+            ),
+            id="another controller has suspended it",
         ),
         pytest.param(
             EvaluationRun(JobRun(NAME, "uid", RunState.FAILED, ended_at=NOW, failure="deadline exceeded")),

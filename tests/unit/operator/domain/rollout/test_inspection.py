@@ -109,6 +109,13 @@ def test_all_spellings_of_a_uri_have_the_same_job():
             id="its pod waits",
         ),
         pytest.param(
+            observe(inspection=run(RunState.QUEUED)),
+            "Queued",
+            "suspended by another controller",
+            False,
+            id="another controller has suspended it",
+        ),
+        pytest.param(
             observe(inspection=run(RunState.FAILED, NOT_FOUND, ended=1)),
             "AdapterUnreadable",
             "NoManifest: s3://models/team/one has no manifest.json",

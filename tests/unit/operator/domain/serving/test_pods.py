@@ -83,6 +83,17 @@ POD = {
 }
 
 
+def test_the_problem_of_the_servers_container_is_reported_wherever_the_kubelet_lists_it():
+    state = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m0s"}}
+    last = {"terminated": {"exitCode": 1, "reason": "Error", "message": "no such model"}}
+    ours = {"name": "server", "state": state, "lastState": last}
+    proxy = {"name": "a-proxy", "state": {"running": {}}, "lastState": {"terminated": {"exitCode": 255}}}
+    expected = "CrashLoopBackOff: back-off 5m0s; before that: ended with exit code 1 (Error). no such model"
+    for statuses in ([ours], [proxy, ours], [ours, {**proxy, "name": "z"}]):
+        assert read_server_pod({**POD, "status": {"containerStatuses": statuses}}).problem == expected
+    assert read_server_pod({**POD, "status": {"containerStatuses": [proxy]}}).problem == ""
+
+
 def test_a_pod_is_called_while_it_runs_and_is_ready_until_it_is_deleted():
     pod = read_server_pod(POD)
     assert (pod.ip, pod.ready, pod.problem) == ("10.0.0.1", True, "")
