@@ -137,5 +137,12 @@ def build_upload_job(name: str, image: str) -> dict[str, Any]:
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {"name": name, "namespace": object_store.NAMESPACE},
-        "spec": {"backoffLimit": 2, "template": {"spec": pod}},
+        # The annotation is for `kubectl logs`: a service mesh may add containers.
+        "spec": {
+            "backoffLimit": 2,
+            "template": {
+                "metadata": {"annotations": {"kubectl.kubernetes.io/default-container": container["name"]}},
+                "spec": pod,
+            },
+        },
     }

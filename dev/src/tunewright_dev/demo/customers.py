@@ -47,6 +47,8 @@ class Customers:
 def build_customers(wanted: Customers, example: Path) -> list[dict[str, Any]]:
     """Return the pod and the ConfigMap with its scripts, which are the example's own."""
     metadata = {"name": wanted.name, "namespace": wanted.namespace, "labels": {"app.kubernetes.io/name": NAME}}
+    # For `kubectl logs` and `kubectl exec`: a service mesh may add containers.
+    annotations = {"kubectl.kubernetes.io/default-container": "client"}
     container = {
         "name": "client",
         "image": wanted.image,
@@ -79,7 +81,7 @@ def build_customers(wanted: Customers, example: Path) -> list[dict[str, Any]]:
     scripts = {name: (example / name).read_text(encoding="utf-8") for name in SCRIPTS}
     return [
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": scripts},
-        {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod},
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {**metadata, "annotations": annotations}, "spec": pod},
     ]
 
 

@@ -107,7 +107,7 @@ def fetch_evaluation(kubectl: Kubectl) -> EvaluationProgress | None:
         DevError: the pod has no log yet.
     """
     where = (f"--namespace={setting.SUPPORT}", "--selector=tunewright.dev/role=evaluate")
-    return read_evaluation(kubectl.run("logs", *where, "--tail=20"))
+    return read_evaluation(kubectl.run("logs", *where, "--container=evaluate", "--tail=20"))
 
 
 def measure(scene: Scene, in_flight: int) -> Speed:

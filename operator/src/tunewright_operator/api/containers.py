@@ -18,6 +18,8 @@ class Container(StrEnum):
     SERVER = "server"
 
 
+DEFAULT_CONTAINER: Final = "kubectl.kubernetes.io/default-container"
+"""The annotation by which `kubectl logs` and `kubectl exec` choose a container."""
 JOB_CONTAINERS: Final = frozenset(Container) - {Container.SERVER}
 """The containers of the pods of Jobs; each pod has one of them."""
 SERVER_CONTAINERS: Final = frozenset({Container.SERVER})

@@ -102,6 +102,11 @@ def build_evaluation_job(owner: Mapping[str, Any], name: str, secret_name: str, 
         "resources": pods.build_resources(DEFAULT_RESOURCES, accelerators=False),
         "volumeMounts": mounts,
     }
+    pod_spec = {
+        **pods.build_job_pod_base(images, SHORT_GRACE_SECONDS),
+        "containers": [container],
+        "volumes": volumes,
+    }
     return {
         "apiVersion": JOB.api_version,
         "kind": JOB.name,
@@ -110,14 +115,7 @@ def build_evaluation_job(owner: Mapping[str, Any], name: str, secret_name: str, 
             "backoffLimit": 0,
             "activeDeadlineSeconds": DEADLINE_SECONDS,
             "podReplacementPolicy": "Failed",
-            "template": {
-                "metadata": {"labels": dict(metadata["labels"])},
-                "spec": {
-                    **pods.build_job_pod_base(images, SHORT_GRACE_SECONDS),
-                    "containers": [container],
-                    "volumes": volumes,
-                },
-            },
+            "template": {"metadata": pods.build_job_pod_metadata(metadata["labels"], pod_spec), "spec": pod_spec},
         },
     }
 

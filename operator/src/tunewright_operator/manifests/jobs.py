@@ -169,7 +169,7 @@ def _build_job(identity: JobIdentity, pod_spec: Body) -> Body:
             "podFailurePolicy": {
                 "rules": [{"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
             },
-            "template": {"metadata": {"labels": dict(identity.labels)}, "spec": pod_spec},
+            "template": {"metadata": pods.build_job_pod_metadata(identity.labels, pod_spec), "spec": pod_spec},
         },
     }
 

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from tunewright_contracts.locations import CA_BUNDLE_PATH, RUN_SPEC_PATH
+from tunewright_operator.api.containers import DEFAULT_CONTAINER
 from tunewright_operator.api.resource import ResourceRequirements
 
 USER_ID: Final = 65532
@@ -89,6 +90,12 @@ def build_job_pod_base(images: ImageDefaults, grace_seconds: int) -> Body:
         "shareProcessNamespace": True,
         "terminationGracePeriodSeconds": grace_seconds,
     }
+
+
+def build_job_pod_metadata(labels: Mapping[str, str], pod_spec: Mapping[str, Any]) -> Body:
+    """Return the metadata of a Job's pods: its labels, and which container is ours if others are added."""
+    (container,) = pod_spec["containers"]
+    return {"labels": dict(labels), "annotations": {DEFAULT_CONTAINER: container["name"]}}
 
 
 def build_common_env() -> list[Body]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tunewright_contracts.inspection import BaseModelInspection
+from tunewright_operator.api.containers import JOB_CONTAINERS
 from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.api.kinds import FINE_TUNE_JOB
 from tunewright_operator.api.labels import Role, controller_uid
@@ -52,6 +53,14 @@ BODIES = {
 @pytest.fixture(params=sorted(BODIES))
 def pod(request: pytest.FixtureRequest) -> dict[str, Any]:
     return BODIES[request.param]["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize(("name", "body"), BODIES.items())
+def test_kubectl_reads_the_log_of_our_container_whatever_others_are_added(name: str, body: dict[str, Any]):
+    template = body["spec"]["template"]
+    (container,) = template["spec"]["containers"]
+    assert container["name"] in JOB_CONTAINERS
+    assert template["metadata"]["annotations"] == {"kubectl.kubernetes.io/default-container": container["name"]}
 
 
 def test_pods_are_restricted(pod: dict[str, Any]):
