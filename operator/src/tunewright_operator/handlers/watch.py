@@ -58,7 +58,8 @@ class OwnEvents:
 
     Every status write of a loop causes an event. Such an event must not wake the loop again: only a change of the
     spec, the labels, the annotations or the finalizers does, and a deletion.
-    Any event starts a loop that has ended: the API server may have answered by mistake that the resource does not exist.
+    Any event starts a loop that has ended: the API server may have answered, by mistake, that the resource does not
+    exist.
     """
 
     def __init__(self, kind: Kind, loops: Loops, wakeups: Wakeups) -> None:
