@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
+from tunewright_contracts.content_file import ContentFile, only_files
 from tunewright_contracts.document import Document, Message, Sha256
 
 MANIFEST_NAME = "manifest.json"
@@ -27,14 +28,6 @@ CONTENT_NAMES = frozenset(
     }
 )
 """The file names that an adapter's content may have; all others (a pickle, a script) are rejected."""
-
-
-class ContentFile(Message):
-    """One file of the content: ``size`` in bytes."""
-
-    path: str
-    sha256: Sha256
-    size: int
 
 
 class BaseModelIdentity(Message):
@@ -67,7 +60,7 @@ class AdapterManifest(Document):
     """The description of an adapter: content, base model, data, training configuration, scores and origin."""
 
     digest: Sha256
-    files: tuple[ContentFile, ...]
+    files: Annotated[tuple[ContentFile, ...], only_files(CONTENT_NAMES)]
     base_model: BaseModelIdentity
     rank: int
     dataset_digest: Sha256

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
@@ -19,6 +19,11 @@ Decimal = Annotated[str, StringConstraints(pattern=r"^-?[0-9]+(\.[0-9]+)?$", max
 
 class ContractError(ValueError):
     """A document from another process cannot be read; the message names the field and the problem."""
+
+    def __init__(self, message: str, kinds: frozenset[str] = frozenset()) -> None:
+        """Take the message and the kinds of the errors, as pydantic names them."""
+        super().__init__(message)
+        self.kinds = kinds
 
 
 class FrozenModel(BaseModel):
@@ -65,7 +70,7 @@ class Message(FrozenModel):
         try:
             return cls.model_validate_json(text)
         except ValueError as error:
-            raise ContractError(describe_validation_error(cls.__name__, error)) from error
+            raise _translate(cls.__name__, error) from error
 
     @classmethod
     def from_wire(cls, data: object) -> Self:
@@ -77,7 +82,7 @@ class Message(FrozenModel):
         try:
             return cls.model_validate(data)
         except ValueError as error:
-            raise ContractError(describe_validation_error(cls.__name__, error)) from error
+            raise _translate(cls.__name__, error) from error
 
 
 class Document(Message):
@@ -97,6 +102,11 @@ class Document(Message):
                 " Use operator, trainer and server images of the same release"
             )
         return version
+
+
+def _translate(subject: str, error: ValueError) -> ContractError:
+    kinds = frozenset(item["type"] for item in error.errors()) if isinstance(error, ValidationError) else frozenset()
+    return ContractError(describe_validation_error(subject, error), kinds)
 
 
 def describe_validation_error(subject: str, error: ValueError) -> str:

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from tunewright_contracts.adapter_manifest import JobReference
+from tunewright_contracts.content_file import PlainName
 from tunewright_contracts.document import Decimal, Document, Message
 from tunewright_contracts.locations import BaseModelSource, S3Source
 from tunewright_contracts.metrics import MetricSpec
@@ -24,7 +25,7 @@ class DatasetFormat(StrEnum):
 class DatasetSource(Message):
     """One source of records: ``s3``, or a ConfigMap mounted at ``<SOURCES_ROOT>/<name>/``."""
 
-    name: str
+    name: PlainName
     s3: S3Source | None = None
     config_map: bool = False
     format: DatasetFormat = DatasetFormat.AUTO

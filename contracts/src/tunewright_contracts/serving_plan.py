@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import Field
 
+from tunewright_contracts.content_file import PlainName
 from tunewright_contracts.document import Document, Message, Sha256
 
 PLAN_KEY = "plan.json"
@@ -45,7 +46,8 @@ BASE_MODEL_TARGET = "base-model"
 class AdapterEntry(Message):
     """An adapter that every replica loads under ``name`` (`adapter_manifest.revision_name`)."""
 
-    name: str
+    name: PlainName
+    """Also the name of the adapter's folder in a pod."""
     digest: Sha256
     uri: str
     rank: int

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from tunewright_contracts.adapter_manifest import (
     CONFIG_NAME,
-    CONTENT_NAMES,
     MANIFEST_NAME,
     WEIGHTS_NAME,
     AdapterManifest,
     adapter_folder,
     compute_adapter_digest,
 )
+from tunewright_contracts.content_file import FORBIDDEN_FILE
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.phase_result import AdapterSummary
 from tunewright_contracts.storage_uri import StorageURI
@@ -44,6 +44,14 @@ def read_manifest(store: Store, uri: StorageURI) -> AdapterManifest:
     try:
         manifest = AdapterManifest.from_json(text)
     except ContractError as error:
+        if FORBIDDEN_FILE in error.kinds:
+            raise StorageError(
+                StorageReason.FORBIDDEN_FILE,
+                (
+                    f"{manifest_uri} is invalid: {error}; an adapter can have only safetensors, {CONFIG_NAME} "
+                    "and tokenizer files (no pickle, no code, no folders); publish the adapter again without the others"
+                ),
+            ) from error
         raise StorageError(
             StorageReason.NOT_AN_ADAPTER, f"{manifest_uri} is invalid: {error}; publish the adapter again"
         ) from error
@@ -67,18 +75,9 @@ def check_manifest(manifest: AdapterManifest, where: StorageURI) -> None:
     """Check that a manifest is consistent.
 
     Raises:
-        StorageError: it lists a forbidden file, a required file is missing, or its digest is not that of its files.
+        StorageError: a required file is missing, or its digest is not that of its files.
     """
     names = {file.path for file in manifest.files}
-    forbidden = sorted(names - CONTENT_NAMES)
-    if forbidden:
-        raise StorageError(
-            StorageReason.FORBIDDEN_FILE,
-            (
-                f"{where} lists {', '.join(forbidden)}: an adapter can have only safetensors, {CONFIG_NAME} "
-                "and tokenizer files (no pickle, no code, no folders); publish the adapter again without the others"
-            ),
-        )
     missing = sorted({WEIGHTS_NAME, CONFIG_NAME} - names)
     if missing:
         raise StorageError(

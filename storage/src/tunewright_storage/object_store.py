@@ -97,17 +97,27 @@ class ObjectStore(Store):
         """See `Store.download`."""
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.partial")
+        try:
+            digest = self._stream(uri, partial, max_bytes)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)  # what is left of a failed download would fill the disk
+        return digest
+
+    def _stream(self, uri: StorageURI, path: Path, max_bytes: int | None) -> str:
+        """Write an object to a file and return its digest; stop at ``max_bytes``, whatever length the store states."""
         hasher = hashlib.sha256()
+        size = 0
         with translated("read", uri):
             answer = self._client.get_object(Bucket=uri.bucket, Key=uri.key)
-            if max_bytes is not None and answer["ContentLength"] > max_bytes:
-                problem = f"{uri} has {answer['ContentLength']} bytes instead of {max_bytes}"
-                raise StorageError(StorageReason.DIGEST_MISMATCH, f"{problem}; publish it again")
-            with partial.open("wb") as file:
-                for chunk in answer["Body"].iter_chunks(_CHUNK_BYTES):
-                    hasher.update(chunk)
-                    file.write(chunk)
-        partial.replace(path)
+            with contextlib.closing(answer["Body"]) as body:
+                _check_size(uri, answer.get("ContentLength") or 0, max_bytes)
+                with path.open("wb") as file:
+                    for chunk in body.iter_chunks(_CHUNK_BYTES):
+                        size += len(chunk)
+                        _check_size(uri, size, max_bytes)
+                        hasher.update(chunk)
+                        file.write(chunk)
         return f"sha256:{hasher.hexdigest()}"
 
     def upload(self, path: Path, uri: StorageURI) -> str:
@@ -151,6 +161,13 @@ class ObjectStore(Store):
         # An identity that can write but not delete is enough: only results are stored.
         with contextlib.suppress(StorageError), translated("delete", probe):
             self._client.delete_object(Bucket=probe.bucket, Key=probe.key)
+
+
+def _check_size(uri: StorageURI, size: int, max_bytes: int | None) -> None:
+    if max_bytes is not None and size > max_bytes:
+        raise StorageError(
+            StorageReason.DIGEST_MISMATCH, f"{uri} has {size} bytes instead of {max_bytes}; publish it again"
+        )
 
 
 def _base64_digest(digest: str) -> str:

@@ -17,10 +17,10 @@ from tunewright_contracts.adapter_manifest import (
     WEIGHTS_NAME,
     AdapterManifest,
     BaseModelIdentity,
-    ContentFile,
     adapter_folder,
     compute_adapter_digest,
 )
+from tunewright_contracts.content_file import ContentFile
 
 HIDDEN, LAYERS, RANK = 64, 2, 8
 Tensors = dict[str, np.ndarray[Any, Any]]

@@ -25,11 +25,11 @@ from tunewright_contracts.adapter_manifest import (
     WEIGHTS_NAME,
     AdapterManifest,
     BaseModelIdentity,
-    ContentFile,
     adapter_folder,
     compute_adapter_digest,
     revision_name,
 )
+from tunewright_contracts.content_file import ContentFile
 from tunewright_contracts.locations import BaseModelSource
 from tunewright_contracts.server_config import ServerConfig
 from tunewright_contracts.serving_plan import (

@@ -7,9 +7,9 @@ import pytest
 from tunewright_contracts.adapter_manifest import (
     AdapterManifest,
     BaseModelIdentity,
-    ContentFile,
     compute_adapter_digest,
 )
+from tunewright_contracts.content_file import ContentFile
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.adapter import fetch_adapter, read_manifest
 from tunewright_storage.errors import StorageError, StorageReason
@@ -60,7 +60,9 @@ def test_unreadable_manifest(store):
     assert error.value.reason is StorageReason.NOT_AN_ADAPTER
 
 
-@pytest.mark.parametrize("name", ["adapter_model.bin", "training_args.pkl", "../escape.json", "sub/config.json"])
+@pytest.mark.parametrize(
+    "name", ["adapter_model.bin", "training_args.pkl", "../escape.json", "sub/config.json", "/tmp/torch.py", ""]
+)
 def test_forbidden_file(store, name):
     _publish(store)
     wire = json.loads(store.read(URI.join("manifest.json")))
@@ -69,6 +71,23 @@ def test_forbidden_file(store, name):
     with pytest.raises(StorageError, match=r"no pickle.*publish the adapter again without") as error:
         read_manifest(store, URI)
     assert error.value.reason is StorageReason.FORBIDDEN_FILE
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"size": -(1 << 60)}, r"files\.0\.size"),
+        ({"path": "adapter_config.json"}, r"lists 'adapter_config\.json' more than once"),
+    ],
+)
+def test_impossible_sizes_and_repeated_names(store, change, problem):
+    _publish(store)
+    wire = json.loads(store.read(URI.join("manifest.json")))
+    wire["files"][0] |= change
+    store.write(URI.join("manifest.json"), json.dumps(wire).encode())
+    with pytest.raises(StorageError, match=problem) as error:
+        read_manifest(store, URI)
+    assert error.value.reason is StorageReason.NOT_AN_ADAPTER
 
 
 def test_missing_weights(store):

@@ -77,6 +77,46 @@ def test_a_download_over_the_stated_size_writes_nothing(store, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["whole"]
 
 
+class LyingClient:
+    """An S3 client that states a length and sends another number of bytes."""
+
+    def __init__(self, stated, sent):
+        self.stated, self.sent, self.read = stated, sent, 0
+
+    def get_object(self, **_address):
+        return {"Body": self, **({} if self.stated is None else {"ContentLength": self.stated})}
+
+    def iter_chunks(self, size):
+        while self.read < self.sent:
+            self.read += min(size, self.sent - self.read)
+            yield b"x" * min(size, self.sent)
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize("stated", [None, 0, 10, 5 << 20])
+def test_a_download_stops_at_the_budget_whatever_length_is_stated(tmp_path, stated):
+    client = LyingClient(stated, 1 << 40)
+    with pytest.raises(StorageError, match=f"instead of {3 << 20}") as error:
+        ObjectStore(client).download(ROOT.join("a"), tmp_path / "a", max_bytes=3 << 20)
+    assert error.value.reason is StorageReason.DIGEST_MISMATCH
+    assert client.read <= 4 << 20
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_download_leaves_no_part(store, tmp_path, monkeypatch):
+    store.write(ROOT.join("a"), b"12345")
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.replace", fail)
+    with pytest.raises(OSError, match="No space left"):
+        store.download(ROOT.join("a"), tmp_path / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_upload_in_parts_arrives(store, tmp_path, monkeypatch):
     monkeypatch.setattr("tunewright_storage.object_store._MULTIPART_BYTES", 1)
     (tmp_path / "weights").write_bytes(bytes(range(256)) * (9 << 12))

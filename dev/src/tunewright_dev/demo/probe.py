@@ -19,10 +19,10 @@ from tunewright_contracts.adapter_manifest import (
     WEIGHTS_NAME,
     AdapterManifest,
     BaseModelIdentity,
-    ContentFile,
     adapter_folder,
     compute_adapter_digest,
 )
+from tunewright_contracts.content_file import ContentFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

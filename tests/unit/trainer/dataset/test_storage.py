@@ -1,5 +1,7 @@
 """Prepared data is complete when its manifest exists, and verified when it is read."""
 
+import json
+
 import pytest
 
 from tunewright_contracts.phase_result import DatasetSummary
@@ -106,6 +108,52 @@ def test_a_missing_file_is_detected(write, store, name):
     store.delete_prefix(URI.join(name))
     with pytest.raises(TrainerError, match=rf"{name} is missing, or its size differs"):
         storage.find_manifest(store, URI)
+
+
+@pytest.fixture
+def forge(write, store):
+    """Store a dataset, and change its manifest as whoever may write to the bucket can."""
+
+    def forge(change):
+        wire = write("q").to_wire()
+        change(wire["files"])
+        store.write(URI.join(storage.MANIFEST_NAME), json.dumps(wire).encode())
+
+    return forge
+
+
+def rename_first(name):
+    return lambda files: files[0].update(path=name)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        *(
+            (rename_first(name), r"is invalid \(DatasetManifest: files: lists ")
+            for name in ("/tmp/torch.py", "../torch.py", "x/train.jsonl", "torch.py", "manifest.json", "")
+        ),
+        (lambda files: files.append(files[0]), r"lists 'train\.jsonl' more than once"),
+        (lambda files: files.pop(), r"does not list evaluation\.jsonl"),
+        (lambda files: files.clear(), r"does not list evaluation\.jsonl, train\.jsonl, validation\.jsonl"),
+        (lambda files: files[0].update(size=-1), r"files\.0\.size"),
+        (lambda files: files[0].update(size=files[0]["size"] + 1), r"train\.jsonl is missing or has another size"),
+    ],
+)
+def test_a_forged_manifest_writes_nothing(forge, store, tmp_path, change, problem):
+    forge(change)
+    with pytest.raises(TrainerError, match=problem) as error:
+        storage.fetch_dataset(store, URI, tmp_path / "fetched")
+    assert error.value.reason is Reason.DATASET_CHANGED
+    assert not (tmp_path / "fetched").exists()
+
+
+def test_a_dataset_over_the_budget_is_not_fetched(write, store, tmp_path, monkeypatch):
+    manifest = write("q")
+    monkeypatch.setattr(storage, "MAX_DATASET_BYTES", sum(file.size for file in manifest.files) - 1)
+    with pytest.raises(TrainerError, match="the most that is fetched"):
+        storage.fetch_dataset(store, URI, tmp_path / "fetched")
+    assert not (tmp_path / "fetched").exists()
 
 
 def test_inputs_are_files_rules_and_tokenizer(digest, make_spec):

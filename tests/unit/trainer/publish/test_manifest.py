@@ -4,7 +4,7 @@ import importlib.metadata
 
 import pytest
 
-from tunewright_contracts.adapter_manifest import ContentFile
+from tunewright_contracts.content_file import ContentFile
 from tunewright_trainer.publish import manifest as manifests
 from tunewright_trainer.publish.manifest import build_manifest, evaluation_uri
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tunewright_contracts.adapter_manifest import ContentFile
+from tunewright_contracts.content_file import ContentFile
 from tunewright_trainer.publish.manifest import build_manifest
 from tunewright_trainer.publish.model_card import render_model_card
 

@@ -91,6 +91,15 @@ def test_a_checkpoint_whose_mark_names_other_files_is_ignored(store, write_local
     assert find(store, tmp_path).step == 10
 
 
+def test_a_checkpoint_over_the_budget_is_ignored(store, write_local, tmp_path, monkeypatch):
+    save(store, write_local, 10, 20)
+    size = sum(item.size for item in store.list(RUN.join("checkpoints/1-aaaaaaaa/step-000010"))) - 1
+    store.write(RUN.join("checkpoints/1-aaaaaaaa/step-000020/optimizer.pt"), b"x" * size)
+    monkeypatch.setattr("tunewright_trainer.train.checkpoints.MAX_CHECKPOINT_BYTES", size)
+    assert find(store, tmp_path).step == 10
+    assert [path.name for path in (tmp_path / "found").iterdir()] == ["step-000010"]
+
+
 def test_a_checkpoint_of_another_configuration_is_ignored(store, write_local, tmp_path):
     save(store, write_local, 10, fingerprint=ONE)
     assert find(store, tmp_path, fingerprint=OTHER) is None

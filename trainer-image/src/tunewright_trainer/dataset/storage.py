@@ -6,8 +6,10 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Annotated
 
-from tunewright_contracts.adapter_manifest import ContentFile, adapter_folder, compute_adapter_digest
+from tunewright_contracts.adapter_manifest import adapter_folder, compute_adapter_digest
+from tunewright_contracts.content_file import ContentFile, only_files
 from tunewright_contracts.document import ContractError, Document, Sha256
 from tunewright_contracts.phase_result import DatasetSummary
 from tunewright_contracts.run_spec import RunSpec
@@ -24,11 +26,23 @@ MANIFEST_NAME = "manifest.json"
 _MAX_MANIFEST_BYTES = 4 << 20
 
 
+MAX_DATASET_BYTES = 40 << 30
+"""The most that a job fetches of prepared data: `prepare` wrote it to a disk of 50 GiB."""
+
+
+def split_name(split: Split) -> str:
+    """Return a split's file name."""
+    return f"{split}.jsonl"
+
+
+SPLIT_NAMES = frozenset(split_name(split) for split in Split)
+
+
 class DatasetManifest(Document):
     """The commit mark of prepared data; ``inputs`` maps each input file to its version."""
 
     summary: DatasetSummary
-    files: tuple[ContentFile, ...]
+    files: Annotated[tuple[ContentFile, ...], only_files(SPLIT_NAMES)]
     inputs: dict[str, str]
     inputs_digest: Sha256
     preparer_version: int = PREPARER_VERSION
@@ -51,11 +65,6 @@ def digest_inputs(spec: RunSpec, files: Iterable[InputFile]) -> str:
 def dataset_uri(output: StorageURI, inputs_digest: str) -> StorageURI:
     """Return the folder for data that is prepared from these inputs."""
     return output.join("datasets", adapter_folder(inputs_digest))
-
-
-def split_name(split: Split) -> str:
-    """Return a split's file name."""
-    return f"{split}.jsonl"
 
 
 def write_dataset(
@@ -113,6 +122,9 @@ def find_manifest(store: Store, uri: StorageURI) -> DatasetManifest | None:
         manifest = DatasetManifest.from_json(text)
     except ContractError as error:
         raise _changed(uri, f"its {MANIFEST_NAME} is invalid ({error})") from error
+    missing = sorted(SPLIT_NAMES - {file.path for file in manifest.files})
+    if missing:
+        raise _changed(uri, f"its {MANIFEST_NAME} does not list {', '.join(missing)}")
     sizes = {item.uri: item.size for item in store.list(uri)}
     for file in manifest.files:
         if sizes.get(uri.join(file.path)) != file.size:
@@ -132,8 +144,11 @@ def fetch_dataset(store: Store, uri: StorageURI, folder: Path) -> DatasetManifes
         raise TrainerError(
             Reason.DATASET_CHANGED, f"{uri} no longer contains prepared data; run the job again to prepare it"
         )
+    size = sum(file.size for file in manifest.files)
+    if size > MAX_DATASET_BYTES:
+        raise _changed(uri, f"its manifest states {size} bytes, over {MAX_DATASET_BYTES}, the most that is fetched")
     for file in manifest.files:
-        if store.download(uri.join(file.path), folder / file.path) != file.sha256:
+        if store.download(uri.join(file.path), folder / file.path, max_bytes=file.size) != file.sha256:
             raise _changed(uri, f"the digest of {file.path} differs from the manifest")
     return manifest
 

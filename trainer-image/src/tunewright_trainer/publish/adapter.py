@@ -13,10 +13,10 @@ from tunewright_contracts.adapter_manifest import (
     MANIFEST_NAME,
     MODEL_CARD_NAME,
     WEIGHTS_NAME,
-    ContentFile,
     adapter_folder,
     compute_adapter_digest,
 )
+from tunewright_contracts.content_file import ContentFile
 from tunewright_contracts.phase_result import AdapterSummary
 from tunewright_contracts.run_spec import RunSpec
 from tunewright_contracts.storage_uri import StorageURI

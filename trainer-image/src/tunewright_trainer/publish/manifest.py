@@ -6,7 +6,8 @@ import dataclasses
 import importlib.metadata
 from collections.abc import Iterable
 
-from tunewright_contracts.adapter_manifest import AdapterManifest, BaseModelIdentity, ContentFile, Score
+from tunewright_contracts.adapter_manifest import AdapterManifest, BaseModelIdentity, Score
+from tunewright_contracts.content_file import ContentFile
 from tunewright_contracts.phase_result import DatasetSummary
 from tunewright_contracts.run_spec import RunSpec
 from tunewright_contracts.storage_uri import StorageURI

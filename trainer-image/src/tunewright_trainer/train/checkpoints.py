@@ -26,7 +26,10 @@ COMPLETE_NAME = "COMPLETE"
 FILE_NAMES = (CONFIG_NAME, WEIGHTS_NAME, "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
 """The files that resuming needs; tokenizer, model card and pickled arguments are created again."""
 KEPT = 2
+MAX_CHECKPOINT_BYTES = 64 << 30
+"""The most that is fetched of one checkpoint: adapters of up to 8 GiB with the optimizer's two moments in float32."""
 _MAX_COMPLETE_BYTES = 1 << 20
+_REASONS_TO_SKIP = frozenset({StorageReason.NOT_FOUND, StorageReason.DIGEST_MISMATCH, StorageReason.TOO_LARGE})
 _ADDRESS = re.compile(r"(?P<attempt>\d+)-(?P<pod>[^/]+)/step-(?P<step>\d{6,})/COMPLETE$")
 log = structlog.get_logger(__name__)
 
@@ -128,13 +131,15 @@ class CheckpointStore:
                 return "it belongs to another configuration"
             if mark.step != step or not {CONFIG_NAME, WEIGHTS_NAME} <= set(mark.files) <= set(FILE_NAMES):
                 return f"{COMPLETE_NAME} has another step or other files than expected"
+            budget = MAX_CHECKPOINT_BYTES
             for name, digest in mark.files.items():
-                if self._store.download(uri.join(name), folder / name) != digest:
+                if self._store.download(uri.join(name), folder / name, max_bytes=budget) != digest:
                     return f"the digest of {name} differs from {COMPLETE_NAME}"
+                budget -= (folder / name).stat().st_size
         except ContractError as error:
             return str(error)
         except StorageError as error:
-            if error.reason is not StorageReason.NOT_FOUND:
+            if error.reason not in _REASONS_TO_SKIP:
                 raise
             return str(error)
         return None

@@ -1,0 +1,73 @@
+"""The files that a document in a bucket names.
+
+Whoever may write to the bucket writes such a document, and readers join its names to folders and its sizes to disks.
+So a name is one path segment from a closed list, a name occurs once, and a size is no negative number.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Collection
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from tunewright_contracts.document import Message, Sha256
+
+FORBIDDEN_FILE = "forbidden_file"
+"""The kind of `ContractError` for a name that is not in the closed list."""
+PLAIN_NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$"
+PlainName = Annotated[str, StringConstraints(pattern=PLAIN_NAME_PATTERN)]
+"""One path segment: no separator, no leading dot, only characters that mean the same everywhere."""
+MAX_FILE_BYTES = 1 << 50
+"""No file is that large; sums of sizes stay within 64 bits."""
+_SHOWN_NAMES = 3
+_SHOWN_CHARACTERS = 100
+
+
+class ContentFile(Message):
+    """One file of the content: ``size`` in bytes. The document's own list decides which ``path`` is allowed."""
+
+    path: str
+    sha256: Sha256
+    size: int = Field(ge=0, le=MAX_FILE_BYTES)
+
+
+def only_files(allowed: Collection[str]) -> AfterValidator:
+    """Return the validator of a list of `ContentFile`: names of a closed list, each once.
+
+    Args:
+        allowed: the closed list; each name is one path segment.
+    """
+
+    def check(files: tuple[ContentFile, ...]) -> tuple[ContentFile, ...]:
+        paths = [file.path for file in files]
+        refuse_forbidden(paths, allowed)
+        repeated = sorted(path for path, count in collections.Counter(paths).items() if count > 1)
+        if repeated:
+            raise PydanticCustomError("repeated_file", "lists {names} more than once", {"names": _shorten(repeated)})
+        return files
+
+    return AfterValidator(check)
+
+
+def refuse_forbidden(names: Collection[str], allowed: Collection[str]) -> None:
+    """Refuse names outside a closed list.
+
+    Raises:
+        PydanticCustomError: of the kind `FORBIDDEN_FILE`.
+    """
+    forbidden = sorted(set(names) - set(allowed))
+    if forbidden:
+        raise PydanticCustomError(
+            FORBIDDEN_FILE,
+            "lists {names}; it may list {allowed} only",
+            {"names": _shorten(forbidden), "allowed": ", ".join(sorted(allowed))},
+        )
+
+
+def _shorten(names: Collection[str]) -> str:
+    """Return the first names as a message shows them: as Python writes them, and cut."""
+    shown = [repr(name)[:_SHOWN_CHARACTERS] for name in list(names)[:_SHOWN_NAMES]]
+    return ", ".join([*shown, "…"] if len(names) > _SHOWN_NAMES else shown)
