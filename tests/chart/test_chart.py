@@ -107,6 +107,12 @@ def test_every_pod_is_restricted(render: Render) -> None:
         assert all("emptyDir" in volume for volume in spec["volumes"]), name
 
 
+def test_no_pod_of_the_chart_uses_the_metadata_service(render: Render) -> None:
+    for name, spec in pod_specs(render()).items():
+        for container in spec["containers"]:
+            assert {"name": "AWS_EC2_METADATA_DISABLED", "value": "true"} in container["env"], name
+
+
 def test_images_come_from_the_registry_by_tag_or_digest(render: Render) -> None:
     digest = "sha256:" + "a" * 64
     bodies = render("images.operator.tag=abc", f"images.server.digest={digest}", "images.pullPolicy=Always")

@@ -46,6 +46,7 @@ app.kubernetes.io/component: operator
 {{- range . }}{{ $names = append $names .name }}{{ end }}
 - {name: TUNEWRIGHT_IMAGE_PULL_SECRETS, value: {{ join "," $names | quote }}}
 {{- end }}
+- {name: AWS_EC2_METADATA_DISABLED, value: "true"}
 - {name: TUNEWRIGHT_LOG_FORMAT, value: {{ .Values.operator.logFormat }}}
 - {name: TUNEWRIGHT_LOG_LEVEL, value: {{ .Values.operator.logLevel }}}
 {{- with .Values.operator.extraEnv }}

@@ -99,13 +99,17 @@ def build_job_pod_metadata(labels: Mapping[str, str], pod_spec: Mapping[str, Any
 
 
 def build_common_env() -> list[Body]:
-    """Return the variables with the pod's identity and with the directories that it can write to."""
+    """Return the pod's identity, the directories that it can write to, and limits for Python and the AWS libraries."""
     return [
         {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
         {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
         {"name": "HOME", "value": "/tmp"},  # noqa: S108 - an emptyDir of this pod
         {"name": "TMPDIR", "value": "/tmp"},  # noqa: S108 - an emptyDir of this pod
         {"name": "PYTHONUNBUFFERED", "value": "1"},
+        # Downloads lie in the working directory: without this, Python would import modules from there.
+        {"name": "PYTHONSAFEPATH", "value": "1"},
+        # A Secret without keys must be an error. From the metadata service, the pod would get the node's identity.
+        {"name": "AWS_EC2_METADATA_DISABLED", "value": "true"},
     ]
 
 

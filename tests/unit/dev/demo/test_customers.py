@@ -14,6 +14,7 @@ def test_the_customers_pod_has_the_examples_scripts_and_no_rights():
     assert pod["spec"]["containers"][0]["command"][-1] == "--customers=3"
     assert "--think=0.5" in pod["spec"]["containers"][0]["command"]
     assert pod["metadata"]["annotations"] == {"kubectl.kubernetes.io/default-container": "client"}
+    assert {"name": "PYTHONPATH", "value": "/client"} in pod["spec"]["containers"][0]["env"]
     assert pod["spec"]["automountServiceAccountToken"] is False
     assert pod["spec"]["containers"][0]["securityContext"]["runAsNonRoot"] is True
 

@@ -77,6 +77,13 @@ def test_pods_are_restricted(pod: dict[str, Any]):
         }
 
 
+def test_no_pod_uses_the_metadata_service_or_imports_from_its_working_directory(pod: dict[str, Any]):
+    for container in pod["containers"]:
+        environment = {item["name"]: item.get("value") for item in container["env"]}
+        assert environment["AWS_EC2_METADATA_DISABLED"] == "true"
+        assert environment["PYTHONSAFEPATH"] == "1"
+
+
 def test_every_scratch_volume_has_a_limit(pod: dict[str, Any]):
     scratch = [volume for volume in pod["volumes"] if "emptyDir" in volume]
     assert scratch

@@ -45,3 +45,13 @@ def test_requests_in_flight_have_nearly_the_whole_grace_period(cpu: bool) -> Non
     finish = int(command[command.index("--shutdown-timeout") + 1])
     left = pod["terminationGracePeriodSeconds"] - leave - finish
     assert 5 <= left <= 15
+
+
+def test_no_replica_uses_the_metadata_service_or_imports_from_its_working_directory() -> None:
+    images = pods.ImageDefaults(operator="o", trainer="t", server="s")
+    config_map = model_server.build_config_map(OWNER, CONFIG, "key")
+    deployment = model_server.build_deployment(OWNER, SERVER, config_map, images)
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    environment = {item["name"]: item.get("value") for item in container["env"]}
+    assert environment["AWS_EC2_METADATA_DISABLED"] == "true"
+    assert environment["PYTHONSAFEPATH"] == "1"
