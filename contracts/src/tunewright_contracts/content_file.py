@@ -1,7 +1,8 @@
 """The files that a document in a bucket names.
 
-Whoever may write to the bucket writes such a document, and readers join its names to folders and its sizes to disks.
-So a name is one path segment from a closed list, a name occurs once, and a size is no negative number.
+Everyone who can write to the bucket can write such a document. Readers join its names to folders and store as many bytes
+as it states.
+So each name is one path segment from a closed list and occurs once, and no size is negative.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ def test_a_missing_file_is_detected(write, store, name):
 
 @pytest.fixture
 def forge(write, store):
-    """Store a dataset, and change its manifest as whoever may write to the bucket can."""
+    """Store a dataset, and change its manifest as everyone who can write to the bucket can."""
 
     def forge(change):
         wire = write("q").to_wire()
