@@ -1,8 +1,8 @@
 """The files that a document in a bucket names.
 
-Everyone who can write to the bucket can write such a document. Readers join its names to folders and store as many bytes
-as it states.
-So each name is one path segment from a closed list and occurs once, and no size is negative.
+Everyone who can write to the bucket can write such a document. Readers join its names to folders and download as many
+bytes as it states. So each name is one path segment from a closed list and occurs once, and no
+size is negative.
 """
 
 from __future__ import annotations
