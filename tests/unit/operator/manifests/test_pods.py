@@ -1,0 +1,99 @@
+"""The parts of every pod: security, environment, volumes and resources."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tunewright_operator.api.resource import ResourceRequirements
+from tunewright_operator.manifests import pods
+
+IMAGES = pods.ImageDefaults(operator="o:1", trainer="t:1", server="s:1")
+
+
+def test_a_pod_has_no_token_and_no_service_links() -> None:
+    base = pods.build_pod_base(IMAGES)
+    assert base["automountServiceAccountToken"] is False
+    assert base["enableServiceLinks"] is False
+    assert base["securityContext"]["runAsNonRoot"] is True
+    assert base["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert "imagePullSecrets" not in base
+
+
+def test_pull_secrets_are_named() -> None:
+    images = pods.ImageDefaults(operator="o", trainer="t", server="s", pull_secrets=("a", "b"))
+    assert pods.build_pod_base(images)["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}]
+
+
+def test_a_jobs_pod_ends_at_once_and_does_not_restart() -> None:
+    base = pods.build_job_pod_base(IMAGES, 30)
+    assert base.items() >= pods.build_pod_base(IMAGES).items()
+    assert (base["restartPolicy"], base["terminationGracePeriodSeconds"]) == ("Never", 30)
+    assert base["shareProcessNamespace"] is True
+
+
+def test_only_listed_keys_of_a_secret_become_variables() -> None:
+    variables = pods.build_credential_env("s3")
+    assert {item["name"] for item in variables} == set(pods.CREDENTIAL_KEYS)
+    for item in variables:
+        reference = item["valueFrom"]["secretKeyRef"]
+        assert reference == {"name": "s3", "key": item["name"], "optional": True}
+    assert pods.build_credential_env(None) == []
+
+
+def test_the_certificate_of_a_secret_is_mounted_where_programs_read_it() -> None:
+    volumes, mounts = pods.build_ca_volume("s3")
+    (source,) = volumes[0]["projected"]["sources"]
+    assert source["secret"]["name"] == "s3"
+    assert source["secret"]["optional"] is True
+    assert mounts == [{"name": volumes[0]["name"], "mountPath": "/etc/tunewright/ca", "readOnly": True}]
+    assert source["secret"]["items"] == [{"key": "ca.crt", "path": "ca.crt"}]
+    assert pods.build_ca_volume(None) == ([], [])
+
+
+@pytest.mark.parametrize("shared_memory", [False, True])
+def test_writable_folders_have_a_limit(shared_memory: bool) -> None:
+    volumes, mounts = pods.build_scratch_volumes("20Gi", shared_memory=shared_memory)
+    assert [volume["name"] for volume in volumes] == [mount["name"] for mount in mounts]
+    limits = {
+        mount["mountPath"]: volume["emptyDir"]["sizeLimit"] for volume, mount in zip(volumes, mounts, strict=True)
+    }
+    assert limits.pop("/tmp") == pods.TMP_SIZE
+    assert limits.pop("/var/lib/tunewright") == "20Gi"
+    assert limits == ({"/dev/shm": pods.SHARED_MEMORY_SIZE} if shared_memory else {})
+    media = [volume["emptyDir"].get("medium") for volume in volumes]
+    assert media == [None, None, *(["Memory"] if shared_memory else [])]
+
+
+def test_a_request_is_mounted_as_a_file() -> None:
+    volumes, mounts = pods.build_request_volume("tickets-train-1")
+    assert volumes == [{"name": "request", "configMap": {"name": "tickets-train-1"}}]
+    (mount,) = mounts
+    assert (mount["mountPath"], mount["subPath"]) == ("/etc/tunewright/run.json", "run.json")
+
+
+@pytest.mark.parametrize(
+    ("accelerators", "resources"),
+    [
+        (
+            True,
+            {
+                "limits": {"memory": "8Gi", "nvidia.com/gpu": "1"},
+                "requests": {"cpu": "2", "example.com/fpga": "1"},
+            },
+        ),
+        (False, {"limits": {"memory": "8Gi"}, "requests": {"cpu": "2"}}),
+    ],
+)
+def test_without_accelerators_extended_resources_are_left_out(accelerators: bool, resources: dict[str, Any]) -> None:
+    wanted = ResourceRequirements(
+        limits={"memory": "8Gi", "nvidia.com/gpu": 1}, requests={"cpu": 2, "example.com/fpga": 1}
+    )
+    assert pods.build_resources(wanted, accelerators=accelerators) == resources
+
+
+def test_empty_resources_are_left_out() -> None:
+    only_gpu = ResourceRequirements(limits={"nvidia.com/gpu": 1})
+    assert pods.build_resources(only_gpu, accelerators=False) == {}
+    assert pods.build_resources(only_gpu, accelerators=True) == {"limits": {"nvidia.com/gpu": "1"}}
