@@ -8,7 +8,7 @@ import pytest
 
 from support.clusters.fake_cluster import FakeCluster
 from tunewright_operator.api.kinds import CONFIG_MAP
-from tunewright_operator.cluster import FIELD_MANAGER, Body
+from tunewright_operator.cluster import FIELD_MANAGER, Body, UnavailableError
 from tunewright_operator.reconcile.applied import DRIFT_SECONDS, AppliedChildren
 from tunewright_operator.reconcile.children import NameTakenError
 
@@ -76,3 +76,22 @@ async def test_only_the_children_of_the_deleted_resource_are_forgotten():
     for child in (*mine, *others):
         await children.apply(child, NOW)
     assert cluster.applied == ["pool", "pool-server"]
+
+
+async def test_an_object_without_a_controller_is_not_applied():
+    cluster = RecordingCluster()
+    metadata = {"name": "pool-server", "namespace": "serving"}
+    cluster.put({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"key": "theirs"}})
+    with pytest.raises(NameTakenError):
+        await AppliedChildren(cluster).apply(make_child("pool-server", "pool"), NOW)
+    assert cluster.peek(CONFIG_MAP, "serving", "pool-server")["data"] == {"key": "theirs"}
+
+
+async def test_a_failed_apply_is_repeated_at_the_next_reconciliation():
+    cluster = RecordingCluster()
+    children, child = AppliedChildren(cluster), make_child("pool-server", "pool")
+    cluster.fail_next(UnavailableError("no answer"), "apply")
+    with pytest.raises(UnavailableError):
+        await children.apply(child, NOW)
+    await children.apply(child, NOW)
+    assert cluster.peek(CONFIG_MAP, "serving", "pool-server")["data"] == {"key": "1"}

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from tunewright_operator.cluster import ForbiddenError, InvalidError
+from tunewright_operator.cluster import (
+    AlreadyExistsError,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    UnavailableError,
+)
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.reconcile.children import NameTakenError
-from tunewright_operator.reconcile.refusals import explain_refused_write
+from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
 
 QUOTA = "create Job support/j-prepare-1: exceeded quota: small, limited: count/jobs.batch=0"
 
@@ -39,3 +46,9 @@ QUOTA = "create Job support/j-prepare-1: exceeded quota: small, limited: count/j
 )
 def test_what_was_refused_and_what_to_do_are_separate_sentences(error: Exception, problem: Problem):
     assert explain_refused_write(error) == problem
+    assert isinstance(error, REFUSED_WRITE)
+
+
+@pytest.mark.parametrize("error", [ConflictError, UnavailableError, AlreadyExistsError, NotFoundError])
+def test_errors_that_a_retry_solves_are_no_refusals(error: type[Exception]):
+    assert not issubclass(error, REFUSED_WRITE)

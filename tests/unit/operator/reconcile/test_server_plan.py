@@ -1,0 +1,129 @@
+"""A server's plan: read from its ConfigMap, written over the last one, and given to the pods that lack it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from support.clusters.fake_cluster import FakeCluster
+from support.clusters.fake_pods import FakeServerPods
+from support.worlds.server_observations import PLAN
+from tunewright_contracts.serving_plan import PLAN_KEY
+from tunewright_operator.api.kinds import CONFIG_MAP
+from tunewright_operator.api.labels import controller_uid
+from tunewright_operator.cluster import ConflictError
+from tunewright_operator.domain.serving.pods import ServerPod
+from tunewright_operator.reconcile.children import NameTakenError
+from tunewright_operator.reconcile.server_plan import (
+    WrittenPlan,
+    fetch_states,
+    push_plan,
+    read_written_plan,
+    write_plan,
+)
+from tunewright_operator.signing import SigningKey
+
+OWNER: dict[str, Any] = {
+    "apiVersion": "tunewright.dev/v1alpha1",
+    "kind": "ModelServer",
+    "metadata": {"name": "pool", "namespace": "serving", "uid": "server-uid"},
+}
+KEY = SigningKey.generate()
+
+
+async def write_first(cluster: FakeCluster) -> WrittenPlan:
+    return await write_plan(cluster, OWNER, WrittenPlan(), PLAN, KEY)
+
+
+async def test_before_the_first_plan_there_is_none() -> None:
+    assert await read_written_plan(FakeCluster(), OWNER) == WrittenPlan()
+
+
+async def test_a_written_plan_is_read_back_with_its_signature() -> None:
+    cluster = FakeCluster()
+    written = await write_first(cluster)
+    assert written.plan == PLAN
+    assert written.is_signed_by(KEY)
+    assert not written.is_signed_by(SigningKey.generate())
+    assert await read_written_plan(cluster, OWNER) == written
+    assert controller_uid(cluster.peek(CONFIG_MAP, "serving", "pool-plan")) == "server-uid"
+
+
+async def test_the_next_plan_replaces_the_last_one() -> None:
+    cluster = FakeCluster()
+    last, following = await write_first(cluster), PLAN.updated(generation=9)
+    written = await write_plan(cluster, OWNER, last, following, KEY)
+    assert written.plan == following
+    assert await read_written_plan(cluster, OWNER) == written
+
+
+async def test_a_plan_that_another_replica_wrote_meanwhile_is_a_conflict() -> None:
+    cluster = FakeCluster()
+    stale = await write_first(cluster)
+    current = await write_plan(cluster, OWNER, stale, PLAN.updated(generation=9), KEY)
+    for last in (WrittenPlan(), stale):
+        with pytest.raises(ConflictError):
+            await write_plan(cluster, OWNER, last, PLAN.updated(generation=8), KEY)
+    assert await read_written_plan(cluster, OWNER) == current
+
+
+@pytest.mark.parametrize("data", [None, {}, {PLAN_KEY: "{}"}, {PLAN_KEY: "no JSON"}])
+async def test_an_unreadable_plan_counts_as_none_and_is_replaced(data: dict[str, str] | None) -> None:
+    cluster = FakeCluster()
+    await write_first(cluster)
+    cluster.edit(CONFIG_MAP, "serving", "pool-plan", lambda body: body.update(data=data))
+    last = await read_written_plan(cluster, OWNER)
+    assert (last.plan, last.signed) == (None, None)
+    assert last.body is not None
+    assert not last.is_signed_by(KEY)
+    written = await write_plan(cluster, OWNER, last, PLAN, KEY)
+    assert written.plan == PLAN
+
+
+async def test_a_plan_of_another_owner_is_not_read() -> None:
+    cluster = FakeCluster()
+    await write_first(cluster)
+    other = {**OWNER, "metadata": {**OWNER["metadata"], "uid": "another-uid"}}
+    with pytest.raises(NameTakenError, match="ConfigMap serving/pool-plan"):
+        await read_written_plan(cluster, other)
+
+
+def make_pods() -> tuple[FakeServerPods, list[ServerPod]]:
+    """Return three pods: one without a plan, one that does not answer, and one that does not run yet."""
+    pods = FakeServerPods()
+    for uid in ("a", "b", "c"):
+        pods.add(uid)
+    pods.pods["b"].reachable = False
+    return pods, [ServerPod(uid, "serving", uid, ip="" if uid == "c" else "10.0.0.1") for uid in ("a", "b", "c")]
+
+
+async def test_the_states_of_answering_pods_are_read() -> None:
+    pods, own = make_pods()
+    states = await fetch_states(pods, own, "token")
+    assert set(states) == {"a"}
+    assert states["a"].pod_uid == "a"
+    assert pods.calls == [("state", "a"), ("state", "b")]
+
+
+async def test_a_plan_is_pushed_to_answering_pods_that_lack_it() -> None:
+    pods, own = make_pods()
+    written = await write_first(FakeCluster())
+    states = await fetch_states(pods, own, "token")
+    pods.calls.clear()
+    after = await push_plan(pods, own, states, written, "token")
+    assert pods.pods["a"].plan == PLAN
+    assert after["a"].plan_generation == PLAN.generation
+    assert pods.calls == [("push", "a"), ("state", "a")]
+    pods.calls.clear()
+    assert await push_plan(pods, own, after, written, "token") == after
+    assert pods.calls == []
+
+
+async def test_a_pod_that_does_not_accept_the_plan_keeps_its_last_state() -> None:
+    pods, own = make_pods()
+    written = await write_first(FakeCluster())
+    states = await fetch_states(pods, own, "token")
+    pods.pods["a"].reachable = False
+    assert await push_plan(pods, own, states, written, "token") == states
+    assert await push_plan(pods, own, states, WrittenPlan(), "token") == states
