@@ -163,9 +163,13 @@ async def test_the_report_of_an_evaluation_is_read_from_its_own_pod() -> None:
     assert found.report == REPORT
 
 
-def terminated(*messages: str | None) -> dict[str, Any]:
-    states = [{"state": {"terminated": {"message": message}}} if message is not None else {} for message in messages]
-    return {"status": {"containerStatuses": states}}
+def terminated(*messages: tuple[str, str | None]) -> dict[str, Any]:
+    """Return a pod with containers, each with its name and the termination message if it has ended."""
+    statuses = [
+        {"name": name, "state": {"terminated": {"message": message}} if message is not None else {}}
+        for name, message in messages
+    ]
+    return {"status": {"containerStatuses": statuses}}
 
 
 @pytest.mark.parametrize(
@@ -173,13 +177,16 @@ def terminated(*messages: str | None) -> dict[str, Any]:
     [
         ({}, None),
         (terminated(), None),
-        (terminated(None), None),
-        (terminated("Traceback: a bug"), None),
-        (terminated("{}"), None),
-        (terminated('{"verdict": '), None),
-        (terminated(REPORT.to_json()), REPORT),
-        (terminated("started", f"\n{REPORT.to_json()}"), REPORT),
+        (terminated(("evaluate", None)), None),
+        (terminated(("evaluate", "Traceback: a bug")), None),
+        (terminated(("evaluate", "{}")), None),
+        (terminated(("evaluate", '{"verdict": ')), None),
+        (terminated(("sidecar", REPORT.to_json())), None),
+        (terminated(("evaluate", REPORT.to_json())), REPORT),
+        (terminated(("sidecar", "{}"), ("evaluate", f"\n{REPORT.to_json()}")), REPORT),
     ],
 )
-def test_a_report_is_a_termination_message(pod: dict[str, Any], report: EvaluationReport | None) -> None:
+def test_a_report_is_the_termination_message_of_the_evaluator(
+    pod: dict[str, Any], report: EvaluationReport | None
+) -> None:
     assert read_report(pod) == report
