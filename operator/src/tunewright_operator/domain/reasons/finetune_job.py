@@ -91,6 +91,6 @@ class FineTuneJobReason(Reason):
     )
     RESULT_INCOMPLETE = (
         "ResultIncomplete",
-        "The pod reported success with an incomplete result: trainer image and operator are of different releases.",
-        "Install the operator and the trainer image of one release.",
+        "The pod reported success with an incomplete result: operator and trainer image are of different releases.",
+        "Install the operator and the trainer image of the same release.",
     )
