@@ -18,17 +18,12 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tunewright_dev.images import binaries, go_toolchain
-from tunewright_dev.paths import find_paths
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tunewright_dev.images.binaries import Program
-    from tunewright_dev.paths import Paths
+from tunewright_dev.images.binaries import Program
+from tunewright_dev.paths import Paths, find_paths
 
 PROGRAMS = (*binaries.CLUSTER, *binaries.TOOLS)
 

@@ -7,14 +7,14 @@
 from __future__ import annotations
 
 import json
-import pathlib
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 CHART = ROOT / "charts" / "tunewright"
 BEGIN, END = "<!-- values: generated from values.schema.json by charts/generate.py -->", "<!-- end of values -->"
 NAME_LINE = "\nmetadata:\n  name: {name}\n"
@@ -62,7 +62,7 @@ def walk(root: dict[str, Any], schema: dict[str, Any], values: Any, path: str = 
             yield where, values[name], child["description"]
 
 
-def outputs() -> dict[pathlib.Path, str]:
+def outputs() -> dict[Path, str]:
     """Return every generated file with what it should say."""
     crds = sorted((ROOT / "crds").glob("*.yaml"))
     files = {CHART / "templates" / "crds" / path.name: render_crd(path.read_text()) for path in crds}

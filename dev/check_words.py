@@ -11,14 +11,14 @@ import argparse
 import bisect
 import dataclasses
 import io
-import pathlib
 import re
 import subprocess
 import tokenize
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "dev" / "words.toml"
 SUFFIXES = frozenset(
     {"", ".cfg", ".go", ".in", ".j2", ".jinja", ".json", ".md", ".py", ".sh", ".toml", ".tpl", ".txt", ".yaml", ".yml"}
@@ -73,7 +73,7 @@ class Hit:
         return f"{self.path}:{self.line}: {self.phrase!r}: write {self.instead}"
 
 
-def read_word_list(path: pathlib.Path = DATA) -> WordList:
+def read_word_list(path: Path = DATA) -> WordList:
     """Return the list that a TOML file holds."""
     data = tomllib.loads(path.read_text())
     words = tuple(
@@ -112,7 +112,7 @@ def find_hits(path: str, lines: Sequence[Line], words: Iterable[Word]) -> Iterat
             yield Hit(path, number, match[0], word.instead)
 
 
-def read_prose(path: pathlib.Path) -> list[Line]:
+def read_prose(path: Path) -> list[Line]:
     """Return the lines of a file that people read as text."""
     text = path.read_text()
     if path.suffix == ".py":
@@ -159,14 +159,14 @@ def strip_lead(line: str) -> str:
     return " ".join(LEAD.sub("", line, count=1).split())
 
 
-def list_files(paths: Iterable[str], skipped: Iterable[str]) -> list[pathlib.Path]:
+def list_files(paths: Iterable[str], skipped: Iterable[str]) -> list[Path]:
     """Return the files of the repository at or below the paths, new ones included.
 
     Raises:
         SystemExit: a path has no such file.
     """
     hidden = tuple(skipped)
-    files: set[pathlib.Path] = set()
+    files: set[Path] = set()
     for path in paths:
         command = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", path]
         names = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\0")

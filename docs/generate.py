@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 import ast
-import pathlib
 import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -26,7 +26,7 @@ from tunewright_server.adapters.reasons import AdapterReason
 from tunewright_storage.errors import StorageReason
 from tunewright_trainer.errors import Reason as TrainerReason
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 RULES = "charts/tunewright/files/operator-rules.yaml"
 CONDITIONS = "operator/src/tunewright_operator/api/conditions.py"

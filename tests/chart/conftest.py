@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import pathlib
 import shutil
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "tunewright"
 KUBE_VERSION = "1.34.0"
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import pathlib
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -214,7 +214,7 @@ def test_network_policy_admits_metrics_readers_only(render: Render) -> None:
 @pytest.mark.parametrize(
     ("keep", "words"), [("true", "helm uninstall keeps"), ("false", "helm uninstall deletes every custom resource")]
 )
-def test_notes_list_the_next_steps(helm: Helm, tmp_path: pathlib.Path, keep: str, words: str) -> None:
+def test_notes_list_the_next_steps(helm: Helm, tmp_path: Path, keep: str, words: str) -> None:
     """helm shows notes only when it installs, so a copy of the chart renders them as an object."""
     chart = tmp_path / "tunewright"
     shutil.copytree(CHART, chart)

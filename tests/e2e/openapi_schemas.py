@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
-import pathlib
+from pathlib import Path
 from typing import Any
 
 LOCATION = "{{.ResourceKind}}{{.KindSuffix}}.json"
 """The file name by which kubeconform finds a kind: ``deployment-apps-v1.json``, ``secret-v1.json``."""
 
 
-def write_schemas(openapi: dict[str, Any], folder: pathlib.Path) -> None:
+def write_schemas(openapi: dict[str, Any], folder: Path) -> None:
     """Write a JSON Schema for every kind of an OpenAPI v2 document; unknown fields are errors."""
     definitions = {name: strict(schema) for name, schema in openapi["definitions"].items()}
     (folder / "definitions.json").write_text(json.dumps({"definitions": definitions}))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import pathlib
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +16,7 @@ from tunewright_dev import paths
 
 pytestmark = pytest.mark.e2e
 
-CHART = pathlib.Path(__file__).parents[2] / "charts" / "tunewright"
+CHART = Path(__file__).parents[2] / "charts" / "tunewright"
 SYSTEM = "tunewright-system"
 OPERATOR = "tunewright-operator"
 FINALIZER = "tunewright.dev/in-use"
@@ -49,7 +49,7 @@ def helm(platform: Kubectl) -> Helm:
 
 
 @pytest.fixture
-def release(helm: Helm, tmp_path: pathlib.Path) -> tuple[str, pathlib.Path]:
+def release(helm: Helm, tmp_path: Path) -> tuple[str, Path]:
     """Return the release's name and a file with its values."""
     (found,) = json.loads(helm("list", "-o", "json", "--filter", "^tunewright"))
     values = tmp_path / "values.json"
@@ -67,9 +67,7 @@ def base_model(kubectl: Kubectl) -> Iterator[str]:
     kubectl.delete("basemodel", name)
 
 
-def test_upgrade_with_the_same_values_replaces_no_pod(
-    kubectl: Kubectl, helm: Helm, release: tuple[str, pathlib.Path]
-) -> None:
+def test_upgrade_with_the_same_values_replaces_no_pod(kubectl: Kubectl, helm: Helm, release: tuple[str, Path]) -> None:
     name, values = release
     before = kubectl.get("deployment", OPERATOR, SYSTEM)
     helm("upgrade", name, str(CHART), "-f", str(values))
@@ -80,7 +78,7 @@ def test_upgrade_with_the_same_values_replaces_no_pod(
 
 
 def test_uninstall_releases_finalizers_and_keeps_resources(
-    kubectl: Kubectl, helm: Helm, release: tuple[str, pathlib.Path], base_model: str
+    kubectl: Kubectl, helm: Helm, release: tuple[str, Path], base_model: str
 ) -> None:
     name, values = release
     try:
@@ -95,7 +93,7 @@ def test_uninstall_releases_finalizers_and_keeps_resources(
 
 
 def test_uninstall_without_keeping_deletes_resources_and_definitions(
-    kubectl: Kubectl, helm: Helm, release: tuple[str, pathlib.Path], base_model: str
+    kubectl: Kubectl, helm: Helm, release: tuple[str, Path], base_model: str
 ) -> None:
     name, values = release
     shared = custom_resources.save(kubectl)

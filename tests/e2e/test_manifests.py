@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import pathlib
 import shutil
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +16,7 @@ from e2e.openapi_schemas import LOCATION, write_schemas
 
 pytestmark = pytest.mark.e2e
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted(path for path in (ROOT / "examples").rglob("*.yaml") if "kind:" in path.read_text())
 Check = Callable[[str], "subprocess.CompletedProcess[str]"]
 
@@ -60,7 +60,7 @@ def test_chart_conforms(conforms: Check) -> None:
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_example_conforms(conforms: Check, path: pathlib.Path) -> None:
+def test_example_conforms(conforms: Check, path: Path) -> None:
     done = conforms(path.read_text())
     assert done.returncode == 0, done.stdout
 

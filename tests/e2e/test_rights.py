@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import pathlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.e2e
 SYSTEM = "tunewright-system"
 OPERATOR = f"system:serviceaccount:{SYSTEM}:tunewright-operator"
 RULES = yaml.safe_load(
-    (pathlib.Path(__file__).parents[2] / "charts" / "tunewright" / "files" / "operator-rules.yaml").read_text()
+    (Path(__file__).parents[2] / "charts" / "tunewright" / "files" / "operator-rules.yaml").read_text()
 )
 Right = tuple[str, str, str]
 """(API group, resource, verb)."""

@@ -1,4 +1,4 @@
-"""Style rules that ruff cannot check: loggers, their events, docstrings, and clocks.
+"""Style rules that ruff cannot check: loggers, their events, docstrings, an import, and clocks.
 
 Each check is a function from a parsed module to its findings. A sample shows that it finds something.
 """
@@ -60,6 +60,13 @@ def find_odd_predicates(tree: ast.Module) -> Findings:
                 yield node.lineno, first
 
 
+def find_module_pathlib(tree: ast.Module) -> Findings:
+    """Yield each ``import pathlib``, which is written ``from pathlib import Path``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import) and any(alias.name == "pathlib" for alias in node.names):
+            yield node.lineno, ast.unparse(node)
+
+
 def find_clocks(tree: ast.Module) -> Findings:
     """Yield each call that reads a clock."""
     for node in ast.walk(tree):
@@ -71,6 +78,7 @@ CHECKS: dict[Check, tuple[str, ...]] = {
     find_odd_loggers: PRODUCT,
     find_odd_events: PRODUCT,
     find_odd_predicates: (*PRODUCT, "dev", "tests"),
+    find_module_pathlib: (*PRODUCT, "dev", "docs", "charts", "bench", "examples", "requirements", "tests"),
     find_clocks: PURE,
 }
 SAMPLES: tuple[tuple[Check, str], ...] = (
@@ -80,6 +88,7 @@ SAMPLES: tuple[tuple[Check, str], ...] = (
     (find_odd_events, 'log.warning(f"{job}_started")'),
     (find_odd_predicates, 'def done(self):\n    """Tell whether it is done."""'),
     (find_odd_predicates, 'class A:\n    def is_done(self) -> bool:\n        """It is done."""'),
+    (find_module_pathlib, "import pathlib as files"),
     (find_clocks, "now = dt.datetime.now(dt.UTC)"),
 )
 

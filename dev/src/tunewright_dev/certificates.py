@@ -9,16 +9,13 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import ipaddress
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
 
 VALID_DAYS = 3650
 CLOCK_SKEW = dt.timedelta(minutes=5)

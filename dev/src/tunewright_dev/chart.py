@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from tunewright_dev import commands, console, pod_security, tenants
 from tunewright_dev.errors import DevError
+from tunewright_dev.kubectl import Kubectl
 from tunewright_dev.object_store import endpoint as object_store
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tunewright_dev.kubectl import Kubectl
-    from tunewright_dev.paths import Paths
+from tunewright_dev.paths import Paths
 
 RELEASE = "tunewright"
 NAMESPACE = "tunewright-system"

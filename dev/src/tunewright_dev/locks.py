@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tunewright_dev import console
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # The kernel lets go of a lock when its holder ends, however that comes about; the files themselves mean nothing.
 _FOLDER = Path("/run/lock")

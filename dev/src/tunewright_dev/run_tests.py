@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -15,11 +15,8 @@ from tunewright_dev import console
 from tunewright_dev.errors import DevError
 from tunewright_dev.paths import find_paths
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    Run = Callable[[Sequence[str]], int]
-    """Runs a Python module with its arguments and returns the exit code."""
+Run = Callable[[Sequence[str]], int]
+"""Runs a Python module with its arguments and returns the exit code."""
 
 LOCAL = ("tests/unit", "tests/loop")
 ON_CLUSTER = ("tests/chart", "tests/e2e")

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from mypy_boto3_s3 import S3Client
 
 from tunewright_dev.existing import cluster as existing_cluster
 from tunewright_dev.existing import images as existing_images
 from tunewright_dev.images import binaries, build
+from tunewright_dev.kubectl import Kubectl
 from tunewright_dev.local import cluster as local_cluster
 from tunewright_dev.object_store import access
 from tunewright_dev.paths import Paths, find_paths, is_existing
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-    from pathlib import Path
-
-    from mypy_boto3_s3 import S3Client
-
-    from tunewright_dev.kubectl import Kubectl
 
 SHOW_CLUSTER = "kubectl get nodes,pods --all-namespaces"
 """The command that shows what `up` brought up."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tunewright_dev.errors import DevError
+from tunewright_dev.kubectl import Kubectl
 from tunewright_dev.object_store import endpoint as object_store
-
-if TYPE_CHECKING:
-    from tunewright_dev.kubectl import Kubectl
 
 TENANT_LABEL = "tunewright.dev/tenant"
 

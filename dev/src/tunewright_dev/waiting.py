@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from tunewright_dev.errors import DevError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 POLL_SECONDS = 0.1
 

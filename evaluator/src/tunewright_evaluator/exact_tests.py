@@ -7,15 +7,11 @@ paired binary endpoints" (the test, and that its largest p-value lies on the bou
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 GRID_POINTS = 45
 """How many values of the nuisance parameter (the share of records with different scores) are tried."""

@@ -11,20 +11,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special, stats
 
 from tunewright_contracts.evaluation_report import Verdict
 from tunewright_evaluator import exact_tests
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 SAME = 1e-12
 """A sum of squared deviations below this is rounding: all values are equal."""

@@ -9,17 +9,15 @@ from __future__ import annotations
 import base64
 import dataclasses
 import datetime as dt
+from collections.abc import Iterable
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tunewright_contracts.serving_plan import ServingPlan, SignedPlan
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 ALGORITHM = "EdDSA"
 MAX_TOKEN_LIFETIME = dt.timedelta(minutes=15)

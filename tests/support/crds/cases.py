@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-import pathlib
+from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
-TABLES = pathlib.Path(__file__).parents[2] / "e2e" / "crds"
+TABLES = Path(__file__).parents[2] / "e2e" / "crds"
 
 
 @dataclasses.dataclass(frozen=True)

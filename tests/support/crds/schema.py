@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import pathlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-CRDS = pathlib.Path(__file__).parents[3] / "crds"
+CRDS = Path(__file__).parents[3] / "crds"
 _LOADER = getattr(
     yaml, "CSafeLoader", yaml.SafeLoader
 )  # ten times faster, but PyYAML may have been built without libyaml

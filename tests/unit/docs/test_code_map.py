@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pathlib
 import re
 import subprocess
+from pathlib import Path
 
-ROOT = pathlib.Path(__file__).parents[3]
+ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "reference" / "code-map.md"
 
 

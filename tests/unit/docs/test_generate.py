@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import pathlib
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[3]
+ROOT = Path(__file__).parents[3]
 SCRIPT = ROOT / "docs" / "generate.py"
 PACKAGES = ("contracts", "storage", "operator", "evaluator", "trainer-image", "server-image")
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -16,7 +16,7 @@ from support.crds.cases import merge, read_tables
 from support.crds.schema import read_crds, root_schema
 from support.crds.status import find_pruned
 
-ROOT = pathlib.Path(__file__).parents[3]
+ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
 YAML_BLOCK = re.compile(r"^```ya?ml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -49,7 +49,7 @@ def find_manifests() -> Iterator[Manifest]:
         yield from read_manifests(path, 1, path.read_text())
 
 
-def read_manifests(path: pathlib.Path, line: int, text: str) -> Iterator[Manifest]:
+def read_manifests(path: Path, line: int, text: str) -> Iterator[Manifest]:
     for body in yaml.safe_load_all(text):
         if isinstance(body, dict) and str(body.get("apiVersion", "")).startswith("tunewright.dev/"):
             yield Manifest(str(path.relative_to(ROOT)), line, body)

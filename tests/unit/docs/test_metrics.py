@@ -1,7 +1,7 @@
 """The page of metrics lists exactly the existing metrics; the alerts use only these."""
 
-import pathlib
 import re
+from pathlib import Path
 
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
@@ -10,7 +10,7 @@ from tunewright_operator.runtime import metrics as operator_metrics
 from tunewright_server.telemetry.counters import Counters
 from tunewright_server.telemetry.metrics import ServerCollector
 
-DOCS = pathlib.Path(__file__).parents[3] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 PAGE = DOCS / "reference" / "metrics.md"
 ALERTS = DOCS / "how-to" / "alerts.md"
 SERIES = r"(?:_bucket|_sum|_count)?"

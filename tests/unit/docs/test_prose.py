@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import pathlib
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[3]
+ROOT = Path(__file__).parents[3]
 PAGES = [
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")),
     ROOT / "charts" / "tunewright" / "README.md",
@@ -56,7 +56,7 @@ def anchors(text: str) -> set[str]:
     return {title.replace(" ", "-") for title in titles}
 
 
-def find_broken_links(path: pathlib.Path, text: str) -> list[str]:
+def find_broken_links(path: Path, text: str) -> list[str]:
     broken = []
     for target in LINK.findall(CODE_SPAN.sub("", text)):
         if re.match(r"[a-z]+:", target):
@@ -69,17 +69,17 @@ def find_broken_links(path: pathlib.Path, text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_one_sentence_per_line(page: pathlib.Path) -> None:
+def test_one_sentence_per_line(page: Path) -> None:
     assert find_breaks(page.read_text()) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_work(page: pathlib.Path) -> None:
+def test_links_work(page: Path) -> None:
     assert find_broken_links(page, page.read_text()) == []
 
 
 def test_every_page_is_linked_from_the_readme_or_a_linked_page() -> None:
-    seen: set[pathlib.Path] = set()
+    seen: set[Path] = set()
     waiting = [ROOT / "README.md"]
     while waiting:
         page = waiting.pop()
@@ -97,7 +97,7 @@ def test_breaks_are_found() -> None:
     assert [line.partition(":")[0] for line in find_breaks(text)] == ["1", "2", "12"]
 
 
-def test_broken_links_are_found(tmp_path: pathlib.Path) -> None:
+def test_broken_links_are_found(tmp_path: Path) -> None:
     (tmp_path / "b.md").write_text("## A title: `x`, or y\n")
     text = "[a](b.md) [b](b.md#a-title-x-or-y) [c](b.md#none) [d](none.md) [e](https://example.com) `[f](none)`"
     assert find_broken_links(tmp_path / "a.md", text) == ["b.md#none", "none.md"]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import pathlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[3]
+ROOT = Path(__file__).parents[3]
 SCRIPT = ROOT / "dev" / "check_words.py"
 
 
@@ -25,12 +25,12 @@ check_words = load_script()
 WORD_LIST = check_words.read_word_list()
 
 
-def find(path: pathlib.Path) -> list[tuple[int, str]]:
+def find(path: Path) -> list[tuple[int, str]]:
     hits = check_words.find_hits(path.name, check_words.read_prose(path), WORD_LIST.words)
     return sorted((hit.line, hit.phrase) for hit in hits)
 
 
-def write(folder: pathlib.Path, name: str, text: str) -> pathlib.Path:
+def write(folder: Path, name: str, text: str) -> Path:
     path = folder / name
     path.write_text(text)
     return path
@@ -62,28 +62,28 @@ def test_paths_exist() -> None:
         assert (ROOT / path).exists(), path
 
 
-def test_a_phrase_that_a_line_break_splits_is_found(tmp_path: pathlib.Path) -> None:
+def test_a_phrase_that_a_line_break_splits_is_found(tmp_path: Path) -> None:
     page = write(tmp_path, "page.md", "The candidate is rolled back by\nitself.\n")
     assert find(page) == [(1, "by itself")]
 
 
-def test_comments_docstrings_and_messages_of_python_are_searched_and_names_are_not(tmp_path: pathlib.Path) -> None:
+def test_comments_docstrings_and_messages_of_python_are_searched_and_names_are_not(tmp_path: Path) -> None:
     text = '"""Mend\nit anew."""\n\nmend = anew = 1  # by\n# itself\nmessage = f"{mend} goes on"\n'
     found = find(write(tmp_path, "module.py", text))
     assert found == [(1, "Mend"), (2, "anew"), (4, "by itself"), (6, "goes on")]
 
 
-def test_code_of_a_page_is_left_out_and_its_manifests_are_not(tmp_path: pathlib.Path) -> None:
+def test_code_of_a_page_is_left_out_and_its_manifests_are_not(tmp_path: Path) -> None:
     text = "Run `mend --anew`.\n\n```\nmend it\n```\n\n```yaml\na: 1  # mend it\n```\n\nMend it.\n"
     assert find(write(tmp_path, "page.md", text)) == [(8, "mend"), (11, "Mend")]
 
 
-def test_any_other_file_is_searched_whole(tmp_path: pathlib.Path) -> None:
+def test_any_other_file_is_searched_whole(tmp_path: Path) -> None:
     text = "# Run by\n# itself\nkey: >-\n  Goes\n  on\n"
     assert find(write(tmp_path, "file.yaml", text)) == [(1, "by itself"), (4, "Goes on")]
 
 
-def test_a_path_prints_its_hits_whether_it_is_covered_or_not(tmp_path: pathlib.Path) -> None:
+def test_a_path_prints_its_hits_whether_it_is_covered_or_not(tmp_path: Path) -> None:
     command = [sys.executable, SCRIPT, "tests/unit/docs"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "tests/unit/docs" in done.stdout or done.returncode == 0

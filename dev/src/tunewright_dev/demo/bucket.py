@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
+from mypy_boto3_s3 import S3Client
 
 from tunewright_dev.errors import DevError
 from tunewright_dev.object_store import endpoint
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import TypeVar
-
-    from mypy_boto3_s3 import S3Client
-
-    Answer = TypeVar("Answer")
+Answer = TypeVar("Answer")
 
 ATTEMPTS = 10
 PAUSE_SECONDS = 3.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -13,12 +12,9 @@ from rich.text import Text
 from tunewright_dev import console, files
 from tunewright_dev.demo import setting, setup, story
 from tunewright_dev.demo.output import telling, view
-from tunewright_dev.demo.output.summary import find_violations
+from tunewright_dev.demo.output.summary import Summary, find_violations
 from tunewright_dev.errors import DevError
-
-if TYPE_CHECKING:
-    from tunewright_dev.demo.output.summary import Summary
-    from tunewright_dev.target import Target
+from tunewright_dev.target import Target
 
 
 def run(target: Target, cpu_percent: int) -> None:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tunewright_dev.demo import customers
+from tunewright_dev.demo.customers import Customers, Pace
 from tunewright_dev.errors import DevError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tunewright_dev.demo.customers import Customers, Pace
-    from tunewright_dev.kubectl import Kubectl
+from tunewright_dev.kubectl import Kubectl
 
 
 class Crowd:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from tunewright_dev import pod_security
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tunewright_dev.kubectl import Kubectl
+from tunewright_dev.kubectl import Kubectl
 
 NAME = "customers"
 SCRIPTS = ("client.py", "generate.py", "phrases.py", "traffic.py")

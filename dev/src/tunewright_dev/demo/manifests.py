@@ -6,16 +6,13 @@ import copy
 import dataclasses
 import os
 import re
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import yaml
 
 from tunewright_dev import files
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tunewright_dev.demo.timing.sizes import Sizes
+from tunewright_dev.demo.timing.sizes import Sizes
 
 Body = dict[str, Any]
 

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from typing import TYPE_CHECKING
 
 from tunewright_dev import chart
 from tunewright_dev.demo import bucket, customers, probe, setting
 from tunewright_dev.demo.manifests import parse_cores
 from tunewright_dev.demo.observed import memory
-from tunewright_dev.demo.observed.world import Source, find_condition, read_evaluation
+from tunewright_dev.demo.observed.world import EvaluationProgress, Source, World, find_condition, read_evaluation
 from tunewright_dev.demo.output import telling
 from tunewright_dev.demo.progress import marks
+from tunewright_dev.demo.scene import Scene
 from tunewright_dev.demo.timing.sizes import TOKENS_PER_ANSWER
 from tunewright_dev.demo.timing.speed import Speed, measure_speed
 from tunewright_dev.errors import DevError
-
-if TYPE_CHECKING:
-    from tunewright_dev.demo.observed.world import EvaluationProgress, World
-    from tunewright_dev.demo.scene import Scene
-    from tunewright_dev.kubectl import Kubectl
+from tunewright_dev.kubectl import Kubectl
 
 NAMESPACES = (setting.SERVING, setting.SUPPORT, chart.NAMESPACE)
 SERVER_URL = f"http://{setting.SERVER}.{setting.SERVING}.svc:8000"

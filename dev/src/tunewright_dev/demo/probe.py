@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
@@ -23,9 +24,6 @@ from tunewright_contracts.adapter_manifest import (
     compute_adapter_digest,
 )
 from tunewright_contracts.content_file import ContentFile
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 Body = dict[str, Any]
 

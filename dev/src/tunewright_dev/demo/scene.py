@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
 
-from tunewright_dev.demo.progress.waiter import Awaited
+from mypy_boto3_s3 import S3Client
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
-    from pathlib import Path
-
-    from mypy_boto3_s3 import S3Client
-
-    from tunewright_dev.demo.manifests import Manifests
-    from tunewright_dev.demo.observed.feed import Feed
-    from tunewright_dev.demo.observed.world import World
-    from tunewright_dev.demo.output.view import View
-    from tunewright_dev.demo.progress.waiter import Waiter
-    from tunewright_dev.demo.timekeeper import Timekeeper
-    from tunewright_dev.kubectl import Kubectl
-    from tunewright_dev.paths import Paths
+from tunewright_dev.demo.manifests import Manifests
+from tunewright_dev.demo.observed.feed import Feed
+from tunewright_dev.demo.observed.world import World
+from tunewright_dev.demo.output.view import View
+from tunewright_dev.demo.progress.waiter import Awaited, Waiter
+from tunewright_dev.demo.timekeeper import Timekeeper
+from tunewright_dev.kubectl import Kubectl
+from tunewright_dev.paths import Paths
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+
+from mypy_boto3_s3 import S3Client
 
 from tunewright_contracts.evaluation_report import EvaluationReport
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_dev import tenants
 from tunewright_dev.demo import bucket, customers, probe
 from tunewright_dev.errors import DevError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from mypy_boto3_s3 import S3Client
-
-    from tunewright_dev.kubectl import Kubectl
-    from tunewright_dev.paths import Paths
+from tunewright_dev.kubectl import Kubectl
+from tunewright_dev.paths import Paths
 
 SERVING, SUPPORT = "serving", "support"
 BASE_MODEL, SERVER = "smollm2", "smollm2"

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tunewright_dev import chart, console, files
-from tunewright_dev.target import SHOW_CLUSTER
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tunewright_dev.kubectl import Kubectl
-    from tunewright_dev.paths import Paths
-    from tunewright_dev.target import Target
+from tunewright_dev.kubectl import Kubectl
+from tunewright_dev.paths import Paths
+from tunewright_dev.target import SHOW_CLUSTER, Target
 
 _KEY = "coldSetupSeconds"
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from tunewright_dev import chart
 from tunewright_dev.demo import customers, opening, setting
@@ -25,19 +24,16 @@ from tunewright_dev.demo.observed.rollouts import name_watched_stage
 from tunewright_dev.demo.observed.world import Source, World
 from tunewright_dev.demo.output import telling
 from tunewright_dev.demo.output.report import Timing, build_summary
-from tunewright_dev.demo.output.summary import PROMOTED
+from tunewright_dev.demo.output.summary import PROMOTED, Summary
+from tunewright_dev.demo.output.view import View
 from tunewright_dev.demo.progress import marks
 from tunewright_dev.demo.progress.waiter import Waiter
 from tunewright_dev.demo.scene import Scene
 from tunewright_dev.demo.timekeeper import Timekeeper
 from tunewright_dev.demo.timing.reference import load_reference
 from tunewright_dev.errors import DevError
-
-if TYPE_CHECKING:
-    from tunewright_dev.demo.output.summary import Summary
-    from tunewright_dev.demo.output.view import View
-    from tunewright_dev.kubectl import Kubectl
-    from tunewright_dev.target import Target
+from tunewright_dev.kubectl import Kubectl
+from tunewright_dev.target import Target
 
 BUSY = customers.Pace(24, 0.5)
 """While a canary waits for evidence: twelve requests for each replica, so that vLLM has a batch."""

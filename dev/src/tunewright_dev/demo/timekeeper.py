@@ -5,19 +5,14 @@ and remembers how long it took.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
 from tunewright_dev.demo.output import telling
 from tunewright_dev.demo.timing import sizes
-from tunewright_dev.demo.timing.stopwatch import Stopwatch
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from tunewright_dev.demo.timing.reference import Reference
-    from tunewright_dev.demo.timing.sizes import Sizes
-    from tunewright_dev.demo.timing.speed import Speed
-    from tunewright_dev.demo.timing.stopwatch import Lap
+from tunewright_dev.demo.timing.reference import Reference
+from tunewright_dev.demo.timing.sizes import Sizes
+from tunewright_dev.demo.timing.speed import Speed
+from tunewright_dev.demo.timing.stopwatch import Lap, Stopwatch
 
 
 class Timekeeper:

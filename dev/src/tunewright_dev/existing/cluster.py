@@ -7,22 +7,18 @@ authority, as in the local cluster.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from mypy_boto3_s3 import S3Client
 
 from tunewright_dev import chart, commands, console, files
 from tunewright_dev.errors import DevError
 from tunewright_dev.existing import images as existing_images
 from tunewright_dev.kubectl import Kubectl
 from tunewright_dev.object_store import access, deployment, endpoint, readiness
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from mypy_boto3_s3 import S3Client
-
-    from tunewright_dev.paths import Paths
+from tunewright_dev.paths import Paths
 
 _PROGRAMS = ("kubectl", "helm")
 # Of the namespaces, and of the cluster; in the order in which they can go.

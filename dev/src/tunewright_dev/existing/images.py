@@ -11,18 +11,14 @@ import os
 import re
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from tunewright_dev import commands, console, files, hashing
 from tunewright_dev.errors import DevError
 from tunewright_dev.images import registry_access, table
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from tunewright_dev.images.table import Image
-    from tunewright_dev.paths import Paths
+from tunewright_dev.images.table import Image
+from tunewright_dev.paths import Paths
 
 BASE, BASE_IMAGE = "base", "docker.io/library/python:3.11-slim-bookworm"
 LOCAL_ONLY = frozenset({"pause", "coredns", BASE})

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 from tunewright_dev import commands, console, hashing, locks
 from tunewright_dev.errors import DevError
 from tunewright_dev.images import binaries, go_toolchain
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tunewright_dev.paths import Paths
+from tunewright_dev.paths import Paths
 
 # ensurepip comes in python3-venv; the CA bundle is for people's own HTTPS endpoints.
 DEBIAN_PACKAGES = ("ca-certificates", "python3", "python3-venv")

@@ -10,17 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tunewright_dev import commands, console, hashing, locks
 from tunewright_dev.images import go_toolchain
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from tunewright_dev.paths import Paths
+from tunewright_dev.paths import Paths
 
 KUBERNETES_VERSION = "v1.34.4"
 _VERSION_PACKAGE = "k8s.io/component-base/version"

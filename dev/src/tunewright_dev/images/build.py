@@ -5,19 +5,15 @@ from __future__ import annotations
 import http.client
 import os
 import shutil
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import quote
 
 from tunewright_dev import commands, console, locks, topology
 from tunewright_dev.errors import DevError
 from tunewright_dev.images import registry_access, table
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from tunewright_dev.images.table import Image, Reference
-    from tunewright_dev.paths import Paths
+from tunewright_dev.images.table import Image, Reference
+from tunewright_dev.paths import Paths
 
 _MANIFESTS = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
 _REGISTRY_SECONDS = 2.0

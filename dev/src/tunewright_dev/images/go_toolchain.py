@@ -11,13 +11,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tunewright_dev import commands, console, hashing
 from tunewright_dev.errors import DevError
-
-if TYPE_CHECKING:
-    from tunewright_dev.paths import Paths
+from tunewright_dev.paths import Paths
 
 # The smallest that all go.mod files accept.
 MINIMUM = (1, 24)

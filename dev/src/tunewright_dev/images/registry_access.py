@@ -11,13 +11,10 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tunewright_dev.images.artefacts import DEBIAN_SUITE
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _BUNDLE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT")
 _BUNDLE_IN_IMAGE = "/etc/ssl/certs/ca-certificates.crt"

@@ -12,19 +12,15 @@ import json
 import shutil
 import subprocess
 import tomllib
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from tunewright_dev import files, hashing, topology
 from tunewright_dev.errors import DevError
 from tunewright_dev.images.artefacts import ARTEFACTS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
-
-    from tunewright_dev.paths import Paths
+from tunewright_dev.paths import Paths
 
 TABLE = "dev/images/images.toml"
 LICENCE = "Apache-2.0"

@@ -10,12 +10,12 @@ import dataclasses
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tunewright_dev import commands, console, files, locks, topology
 from tunewright_dev.errors import DevError
 from tunewright_dev.images import artefacts, binaries
 from tunewright_dev.images import build as images
+from tunewright_dev.images.table import Reference
 from tunewright_dev.kubectl import Kubectl
 from tunewright_dev.local import (
     cgroups,
@@ -30,12 +30,9 @@ from tunewright_dev.local import (
     processes,
     registry,
 )
+from tunewright_dev.local.components import Component
 from tunewright_dev.object_store import access, deployment, readiness
-
-if TYPE_CHECKING:
-    from tunewright_dev.images.table import Reference
-    from tunewright_dev.local.components import Component
-    from tunewright_dev.paths import Paths
+from tunewright_dev.paths import Paths
 
 # In the order in which they start.
 COMPONENTS = (

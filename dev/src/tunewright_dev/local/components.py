@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from tunewright_dev import hashing, waiting
 from tunewright_dev.commands import tail
 from tunewright_dev.errors import DevError
 from tunewright_dev.local import processes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
-
-    from tunewright_dev.paths import Paths
+from tunewright_dev.paths import Paths
 
 READY_SECONDS = 90.0
 # The API server would wait for its watchers far longer; what it knows is thrown away anyway.

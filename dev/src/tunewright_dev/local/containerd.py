@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tunewright_dev import files, topology
 from tunewright_dev.local import components, probes
-
-if TYPE_CHECKING:
-    from tunewright_dev.paths import Paths
+from tunewright_dev.paths import Paths
 
 NAME = "containerd"
 _IPV6 = Path("/proc/sys/net/ipv6")

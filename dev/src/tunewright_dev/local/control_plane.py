@@ -8,17 +8,14 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from tunewright_dev import certificates, files, topology
+from tunewright_dev.certificates import KeyPair
 from tunewright_dev.local import probes
 from tunewright_dev.local.components import Component
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tunewright_dev.certificates import KeyPair
-    from tunewright_dev.paths import Paths
+from tunewright_dev.paths import Paths
 
 _MASTERS = "system:masters"
 _ISSUER = f"https://kubernetes.default.svc.{topology.CLUSTER_DOMAIN}"

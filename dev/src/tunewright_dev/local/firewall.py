@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import re
 import shutil
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from tunewright_dev import commands, topology
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 FORWARD_CHAIN = "TUNEWRIGHT-FORWARD"
 INPUT_CHAIN = "TUNEWRIGHT-INPUT"

@@ -11,18 +11,14 @@ import platform
 import shutil
 import socket
 import subprocess
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tunewright_dev import commands, console, topology
 from tunewright_dev.errors import DevError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from tunewright_dev.paths import Paths
+from tunewright_dev.paths import Paths
 
 PACKAGES = (
     "buildah",

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tunewright_dev.errors import DevError
 from tunewright_dev.local import cgroups, firewall, mounts, network, processes
-
-if TYPE_CHECKING:
-    from tunewright_dev.paths import Paths
+from tunewright_dev.paths import Paths
 
 # Processes that were killed, and control groups and mounts with them, are taken apart by the kernel by and by.
 _PATIENCE_SECONDS = 10.0

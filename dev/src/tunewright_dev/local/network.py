@@ -10,14 +10,11 @@ import json
 import subprocess
 from ipaddress import ip_interface
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tunewright_dev import commands, topology
 from tunewright_dev.errors import DevError
 from tunewright_dev.local import firewall
-
-if TYPE_CHECKING:
-    from tunewright_dev.paths import Paths
+from tunewright_dev.paths import Paths
 
 _LINK = topology.NODE_INTERFACE
 # What we and the components change; put back by `remove`.

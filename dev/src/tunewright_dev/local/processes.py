@@ -13,12 +13,9 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
 
 NAME_VARIABLE = "TUNEWRIGHT_COMPONENT"
 EXECUTABLE_VARIABLE = "TUNEWRIGHT_EXECUTABLE"

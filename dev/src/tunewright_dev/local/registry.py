@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tunewright_dev import files, topology
 from tunewright_dev.images import binaries
 from tunewright_dev.local import components, probes
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tunewright_dev.paths import Paths
+from tunewright_dev.paths import Paths
 
 NAME = "registry"
 

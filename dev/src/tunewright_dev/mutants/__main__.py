@@ -11,18 +11,14 @@ import dataclasses
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from pathlib import Path
 
 from tunewright_dev import console
 from tunewright_dev.mutants import mutation, survivors
+from tunewright_dev.mutants.mutation import Mutant
 from tunewright_dev.mutants.trial import Ended, Trial, preload, run_trials
 from tunewright_dev.paths import find_paths
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from tunewright_dev.mutants.mutation import Mutant
 
 DECISIONS = "operator/src/tunewright_operator/domain"
 SERVER = "server-image/src/tunewright_server"

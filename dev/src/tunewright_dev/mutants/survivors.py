@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from tunewright_dev.errors import DevError
+from tunewright_dev.mutants.mutation import Mutant
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
-
-    from tunewright_dev.mutants.mutation import Mutant
-
-    Explained = Mapping[tuple[str, str], str]
-    """(module, mutant's key) → why it may survive."""
+Explained = Mapping[tuple[str, str], str]
+"""(module, mutant's key) → why it may survive."""
 
 _SEPARATOR = "  # "
 

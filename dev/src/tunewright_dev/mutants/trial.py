@@ -10,16 +10,13 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterable, Sequence
+from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_file_location
-from typing import TYPE_CHECKING
+from pathlib import Path
+from types import CodeType
 
 import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from importlib.machinery import ModuleSpec
-    from pathlib import Path
-    from types import CodeType
 
 PYTEST_ARGUMENTS = (
     "-x",

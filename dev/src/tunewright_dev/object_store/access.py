@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+
+from mypy_boto3_s3 import S3Client
 
 from tunewright_dev import topology
 from tunewright_dev.errors import DevError
+from tunewright_dev.kubectl import Kubectl
 from tunewright_dev.object_store import buckets
 from tunewright_dev.object_store.endpoint import LOOPBACK, NAMESPACE, REGION, SERVICE
 from tunewright_dev.object_store.identities import read_identities
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from mypy_boto3_s3 import S3Client
-
-    from tunewright_dev.kubectl import Kubectl
-    from tunewright_dev.paths import Paths
+from tunewright_dev.paths import Paths
 
 _FORWARDING = re.compile(r"^Forwarding from 127\.0\.0\.1:(\d+) ->")
 

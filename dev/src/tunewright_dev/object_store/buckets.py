@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from mypy_boto3_s3 import S3Client
+from mypy_boto3_s3 import S3Client
 
 _ALREADY_THERE = frozenset({"BucketAlreadyExists", "BucketAlreadyOwnedByYou"})
 

@@ -8,18 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from tunewright_dev import certificates, pod_security, topology
+from tunewright_dev.kubectl import Kubectl
 from tunewright_dev.object_store import identities
 from tunewright_dev.object_store.endpoint import LOOPBACK, NAMESPACE, SERVICE
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from tunewright_dev.kubectl import Kubectl
-    from tunewright_dev.paths import Paths
+from tunewright_dev.paths import Paths
 
 NAME = "seaweedfs"
 USER = 65532

@@ -10,14 +10,11 @@ import base64
 import dataclasses
 import json
 import secrets
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
+from tunewright_dev.kubectl import Kubectl
 from tunewright_dev.object_store.endpoint import BUCKET, LOG_BUCKET, NAMESPACE, REGION, URL
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from tunewright_dev.kubectl import Kubectl
 
 # SeaweedFS's actions (weed/s3api/s3_constants/s3_actions.go), limited to a bucket.
 IDENTITIES: dict[str, tuple[str, ...]] = {

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from mypy_boto3_s3 import S3Client
 
 from tunewright_dev import waiting
+from tunewright_dev.kubectl import Kubectl
 from tunewright_dev.object_store import buckets
 from tunewright_dev.object_store.deployment import NAME
 from tunewright_dev.object_store.endpoint import BUCKET, LOG_BUCKET, NAMESPACE
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-    from tunewright_dev.kubectl import Kubectl
 
 _READY_SECONDS = 90
 

@@ -1,7 +1,7 @@
 """Only calls to an unreachable store are retried, with a time limit and not after SIGTERM."""
 
 import inspect
-import pathlib
+from pathlib import Path
 
 import pytest
 
@@ -83,7 +83,7 @@ METHODS = sorted(name for name, value in vars(Store).items() if inspect.isfuncti
 ARGUMENTS = {
     "prefix": URI,
     "uri": URI,
-    "path": pathlib.Path("weights"),
+    "path": Path("weights"),
     "data": b"data",
     "max_bytes": 5,
     "if_absent": True,

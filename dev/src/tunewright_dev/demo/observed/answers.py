@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from tunewright_contracts.document import Message
-
-if TYPE_CHECKING:
-    from tunewright_dev.demo.observed.ledger import Ledger
+from tunewright_dev.demo.observed.ledger import Ledger
 
 SETTLE_SECONDS = 5.0
 """An answer is judged this long after its end, so that the plan that it was given by has been seen."""

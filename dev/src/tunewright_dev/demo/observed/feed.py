@@ -14,12 +14,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, Any, Self
 
 from tunewright_dev.errors import DevError
-
-if TYPE_CHECKING:
-    from tunewright_dev.kubectl import Kubectl
+from tunewright_dev.kubectl import Kubectl
 
 RESTART_SECONDS = 1.0
 POLL_SECONDS = 15.0

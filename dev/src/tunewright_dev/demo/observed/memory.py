@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
-    from tunewright_dev.kubectl import Kubectl
+from tunewright_dev.kubectl import Kubectl
 
 _MIB = 2**20
 

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from collections.abc import Callable
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.serving_plan import PLAN_KEY, ServingPlan, SignedPlan
 from tunewright_dev.demo.observed.answers import Answer, Tally
+from tunewright_dev.demo.observed.feed import Event
 from tunewright_dev.demo.observed.ledger import Ledger, PlanEntry
 from tunewright_dev.demo.observed.rollouts import Ended, RolloutLog, read_time
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tunewright_dev.demo.observed.feed import Event
 
 Body = dict[str, Any]
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from mypy_boto3_s3 import S3Client
+
+from tunewright_contracts.evaluation_report import EvaluationReport
 from tunewright_contracts.metrics import MetricType
 from tunewright_dev.demo import setting
-from tunewright_dev.demo.observed.rollouts import read_time
+from tunewright_dev.demo.observed.ledger import Ledger
+from tunewright_dev.demo.observed.rollouts import Ended, read_time
+from tunewright_dev.demo.observed.world import World
 from tunewright_dev.demo.output.summary import (
     PROMOTED,
     Answers,
@@ -18,17 +24,6 @@ from tunewright_dev.demo.output.summary import (
     SpeedResult,
     Summary,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any
-
-    from mypy_boto3_s3 import S3Client
-
-    from tunewright_contracts.evaluation_report import EvaluationReport
-    from tunewright_dev.demo.observed.ledger import Ledger
-    from tunewright_dev.demo.observed.rollouts import Ended
-    from tunewright_dev.demo.observed.world import World
 
 
 @dataclasses.dataclass(frozen=True)

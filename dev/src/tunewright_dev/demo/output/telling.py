@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from tunewright_dev.demo.observed.rollouts import name_stage
-from tunewright_dev.demo.observed.world import find_condition
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from tunewright_dev.demo.observed.answers import Answer, Tally
-    from tunewright_dev.demo.observed.rollouts import Ended
-    from tunewright_dev.demo.observed.world import World
-    from tunewright_dev.demo.output.summary import Summary
-    from tunewright_dev.demo.timing.reference import Reference
-    from tunewright_dev.demo.timing.sizes import Sizes
-    from tunewright_dev.demo.timing.speed import Speed
-    from tunewright_dev.demo.timing.stopwatch import Lap
+from tunewright_dev.demo.observed.answers import Answer, Tally
+from tunewright_dev.demo.observed.rollouts import Ended, name_stage
+from tunewright_dev.demo.observed.world import World, find_condition
+from tunewright_dev.demo.output.summary import Summary
+from tunewright_dev.demo.timing.reference import Reference
+from tunewright_dev.demo.timing.sizes import Sizes
+from tunewright_dev.demo.timing.speed import Speed
+from tunewright_dev.demo.timing.stopwatch import Lap
 
 Body = dict[str, Any]
 WIDTH = 110

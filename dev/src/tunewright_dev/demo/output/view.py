@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -13,12 +14,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from tunewright_dev.demo.observed.world import World
 from tunewright_dev.demo.output import telling
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from tunewright_dev.demo.observed.world import World
 
 QUIET_SECONDS = 20.0
 """The longest that a pipe is silent."""

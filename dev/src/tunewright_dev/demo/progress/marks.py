@@ -7,15 +7,11 @@ the answers of the customers, who continue to ask while a rollout hangs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 from tunewright_dev.demo.observed.rollouts import name_stage
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable
-
-    from tunewright_dev.demo.observed.world import World
+from tunewright_dev.demo.observed.world import World
 
 Body = Mapping[str, Any]
 

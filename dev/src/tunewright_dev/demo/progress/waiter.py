@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Hashable
+from typing import Protocol
 
+from tunewright_dev.demo.observed.feed import Event
+from tunewright_dev.demo.observed.rollouts import Ended
+from tunewright_dev.demo.observed.world import World
 from tunewright_dev.demo.output import telling
+from tunewright_dev.demo.output.view import View
 from tunewright_dev.demo.progress.watchdog import Watchdog
 from tunewright_dev.errors import DevError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
-
-    from tunewright_dev.demo.observed.feed import Event
-    from tunewright_dev.demo.observed.rollouts import Ended
-    from tunewright_dev.demo.observed.world import World
-    from tunewright_dev.demo.output.view import View
 
 TICK_SECONDS = 1.0
 MOST_EVENTS = 1000

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable
+from collections.abc import Hashable
 
 LONGEST_TICK_SECONDS = 30.0
 """Of a longer time between two checks, the rest does not count: this program did not run, or the machine slept."""

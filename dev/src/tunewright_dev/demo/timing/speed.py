@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tunewright_dev.demo.observed.answers import Answer
+from tunewright_dev.demo.observed.answers import Answer
 
 LEAST_SECONDS = 15.0
 """A shorter measurement shows the machine's mood."""

@@ -13,10 +13,8 @@ Grünwald 2024, "Generic E-variables for exact sequential k-sample tests that al
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 GAPS = (0.02, 0.04, 0.08, 0.16, 0.32)
 """Suspected excess rates of the candidate: one bet is placed on each, with equal weights."""

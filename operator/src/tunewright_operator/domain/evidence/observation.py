@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field, PlainSerializer
 
@@ -25,9 +26,6 @@ from tunewright_operator.domain.evidence.counters import (
     gain,
     read_baseline,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 MAX_REGRESSION = 0.9
 """The largest allowed increase: with more, no bet is possible."""

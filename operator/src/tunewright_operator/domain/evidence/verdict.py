@@ -9,16 +9,13 @@ few answers. `Error`: no pod could be read.
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from tunewright_contracts.evaluation_report import Verdict
 from tunewright_operator.domain.evidence import betting
 from tunewright_operator.domain.evidence.observation import RESTARTS, Comparison, Guard, LiveMetric, Observation, Test
-
-if TYPE_CHECKING:
-    import datetime as dt
-    from collections.abc import Sequence
 
 FIRST_BET_WEIGHT = 0.5
 """The share of a restarting guard's wealth for the bet from the start; the later bets divide the rest equally."""

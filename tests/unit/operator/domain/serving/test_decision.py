@@ -33,7 +33,7 @@ APPLY = ApplyChildren()
 HOLD = ApplyChildren(hold_update=True)
 WRITE_1, WRITE_3, WRITE_4 = (WritePlan(PLAN.updated(generation=number)) for number in (1, 3, 4))
 NO_SECRET = SecretFacts(exists=False)
-TAKEN = Problem(CommonReason.NAME_TAKEN, "ConfigMap serving/pool-plan exists and belongs to another.")
+TAKEN = Problem(CommonReason.NAME_TAKEN, "ConfigMap serving/pool-plan exists and has another owner.")
 
 
 def states(a: int = 3, b: int = 3, status: PlanStatus = PlanStatus.APPLIED) -> dict[str, Any]:
