@@ -160,7 +160,10 @@ def build_deployment(image: str, config: Mapping[str, str]) -> dict[str, Any]:
         "ports": [{"name": "https", "containerPort": port}],
         "readinessProbe": {**probe, "periodSeconds": 1},
         "livenessProbe": {**probe, "periodSeconds": 10, "failureThreshold": 6, "timeoutSeconds": 5},
-        "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
+        # Go's heap stays well below the limit. Otherwise no room is left for the page cache after some gigabytes of
+        # uploads, and the server reads its files again and again until it no longer answers the probe.
+        "env": [{"name": "GOMEMLIMIT", "value": "640MiB"}],
+        "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "1536Mi"}},
         "securityContext": pod_security.build_restricted_context(),
         "volumeMounts": [
             {"name": "data", "mountPath": "/data"},
