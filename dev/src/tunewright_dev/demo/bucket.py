@@ -14,7 +14,8 @@ from tunewright_dev.object_store import endpoint
 
 Answer = TypeVar("Answer")
 
-ATTEMPTS = 10
+ATTEMPTS = 60
+"""Three minutes and more: longer than a store whose pod is restarted by its liveness probe is unavailable."""
 PAUSE_SECONDS = 3.0
 
 
