@@ -1,13 +1,13 @@
-# One way in: every task of the project. `make help` lists them.
+# All tasks of the project. `make help` lists them.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
-# Warnings of our own programs are errors in tests; pip's and uv's progress bars have no place in a log.
+# No progress bars in logs.
 export UV_NO_PROGRESS := 1
-# Without it (some CI runners) kubectl and helm would keep their caches in the clone.
+# Some CI runners have no HOME; kubectl and helm would then write their caches into the clone.
 export HOME := $(or $(HOME),$(shell getent passwd "$$(id -u)" | cut -d: -f6))
 ARGS ?=
-# Read once, when make starts.
+# The time at which make starts.
 STARTED := $(shell date +%s)
 COVERAGE ?=
 EXAMPLES ?=
@@ -20,7 +20,7 @@ help: ## List every task
 venv: ## Install the pinned Python packages into .venv
 	@dev/bootstrap
 
-# What needs the local cluster: a machine that cannot run it is told so before anything is installed.
+# For tasks that need the local cluster: fail before anything is installed if the machine cannot run it.
 .PHONY: machine
 machine:
 	@dev/bootstrap --cluster
@@ -38,7 +38,7 @@ check: venv ## Format, lint, types, layers, generated files, words and unit test
 	@echo "make check took $$(($$(date +%s) - $(STARTED))) s"
 
 .PHONY: mutants
-mutants: venv ## Change the pure decisions one operator at a time; fail when no unit test notices and no line explains it
+mutants: venv ## Change the pure decisions, one operator at a time; fail if no unit test notices a change and no line explains it
 	PYTHONHASHSEED=0 $(PYTHON) -m tunewright_dev.mutants $(ARGS)
 
 .PHONY: format
@@ -51,24 +51,24 @@ generate: venv ## Write the generated files: the chart's CRDs and the reference 
 	$(PYTHON) charts/generate.py
 	$(PYTHON) docs/generate.py
 
-# A part is tests alone: no lint, no coverage, and no cluster unless a test on it is among them.
+# With ARGS only tests run: no lint and no coverage, and the cluster starts only if a selected test needs it.
 .PHONY: test
 ifeq ($(strip $(ARGS)),)
 test: COVERAGE := --cov --cov-report=term
-test: machine check install ## Run all tests, those on the real cluster included; ARGS="-k name": those of that name alone, without lint
+test: machine check install ## Run all tests, including those on the real cluster; ARGS="-k name": only matching tests, without lint
 	$(PYTHON) -m pytest tests/chart tests/e2e
 else
 test: venv
 	$(PYTHON) -m tunewright_dev.run_tests $(ARGS)
 endif
 
-# More of what `make test` does, for a night: long runs find rare failures.
+# For a nightly run: more generated examples find rare failures.
 .PHONY: test-full
 test-full: EXAMPLES := --hypothesis-profile=full --timeout=3600
 test-full: test mutants ## Run all tests with ten times as many generated examples, then `make mutants`
 
 .PHONY: demo
-demo: machine ## Play the whole story: train, evaluate, canary, promote, roll back; ARGS="--cpu-percent 50": on half of the CPU
+demo: machine ## Run the demo: train, evaluate, canary, promote, roll back; ARGS="--cpu-percent 50": on half of the CPU
 	$(PYTHON) -m tunewright_dev demo $(ARGS)
 
 .PHONY: up
@@ -84,7 +84,7 @@ install: up images ## Install or upgrade the chart on the cluster
 	$(PYTHON) -m tunewright_dev install
 
 .PHONY: scene
-scene: machine ## Make the namespaces and data that the tutorial begins with
+scene: machine ## Create the namespaces and data that the tutorial starts with
 	$(PYTHON) -m tunewright_dev scene
 
 .PHONY: status
@@ -92,11 +92,11 @@ status: venv ## Show the local cluster's components and their logs
 	$(PYTHON) -m tunewright_dev status
 
 .PHONY: down
-down: venv ## Stop the local cluster and leave nothing of it running
+down: venv ## Stop the local cluster and all of its processes
 	$(PYTHON) -m tunewright_dev down
 
 .PHONY: clean
-clean: down ## Also delete build outputs; caches outside the clone stay
+clean: down ## Stop the local cluster and delete build outputs; caches outside the clone stay
 	rm -rf build .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
 
 .PHONY: hooks
@@ -106,7 +106,7 @@ hooks: ## Run `make check` before each commit
 COMPILE := .venv/bin/uv pip compile -q --upgrade --generate-hashes --no-annotate --no-header --python-version 3.11
 
 .PHONY: pins
-pins: venv ## Resolve the pinned requirements of the checks, the operator's and the server's image again
+pins: venv ## Update the pinned requirements of the checks and of the operator's and the server's image
 	printf 'uv\n' | $(COMPILE) - -o requirements/bootstrap.txt
 	$(COMPILE) pyproject.toml --all-extras --group dev -o requirements/dev.txt
 	$(COMPILE) pyproject.toml --extra operator --extra evaluator --extra storage -c requirements/dev.txt -o requirements/operator.txt

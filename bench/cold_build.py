@@ -1,11 +1,11 @@
-"""Measure a cold Go build of the local cluster's programs: each alone with a cache of its own, against all at once.
+"""Measure a cold Go build of the local cluster's programs: each with a separate cache, compared with all at once.
 
     python bench/cold_build.py [--folder FOLDER]
 
-Both ways start with an empty build cache and with the modules downloaded. The difference is what a shared cache, one
-module graph and one `go build` save. CPU seconds are those of all compilers and linkers: on a machine that others use
-they say more than the time that passed. Takes about twice the time of a cold `make up`, and 10 GB in FOLDER, which is
-deleted afterwards.
+Both builds start with an empty build cache and with downloaded modules. The difference is what a shared cache, one
+module graph and one `go build` save. CPU seconds are the sum for all compilers and linkers: on a shared machine, they
+are more reliable than the elapsed time. The measurement takes about twice the time of a cold `make up`, and 10 GB in
+FOLDER, which it deletes afterwards.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PROGRAMS = (*binaries.CLUSTER, *binaries.TOOLS)
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What a build took, in seconds."""
+    """The elapsed time and the CPU time of a build, in seconds."""
 
     passed: float
     cpu: float
@@ -64,9 +64,9 @@ def show(what: str, cost: Cost) -> None:
 
 
 def main() -> None:
-    """Build both ways and print what each took."""
+    """Build both ways and print the times."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, help="where the caches go (default: a temporary folder)")
+    parser.add_argument("--folder", type=Path, help="where to put the caches (default: a temporary folder)")
     folder = Path(tempfile.mkdtemp(prefix="cold-build-", dir=parser.parse_args().folder))
     try:
         paths = dataclasses.replace(find_paths(), cache=folder)

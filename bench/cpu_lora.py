@@ -2,10 +2,10 @@
 
     kubectl -n serving exec -i deploy/smollm2 -- python - < bench/cpu_lora.py
 
-One layer of SmolLM2's shape gets a batch in which rows of four adapters and of the base model are mixed. The last line
-of the output is a JSON object: whether vLLM uses our class; the largest difference from vLLM's operations, which are
-asked for each row alone (alone they are right); the largest change of a row without an adapter, with ours and with
-theirs; and the milliseconds that the layer takes on one core, ours and theirs.
+One layer of SmolLM2's shape gets a batch that mixes rows of four adapters and of the base model. The last line of the
+output is a JSON object with: the class that vLLM uses; the largest difference from vLLM's operations on each row alone,
+where they are correct; the largest change of a row without an adapter, with our and with vLLM's operations; and the
+milliseconds that the layer takes on one core, with our and with vLLM's operations.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def build(kind: Any, adapters: list[int]) -> Any:
 
 
 def apply(wrapper: Any, base: Any, inputs: Any, layer: Any) -> Any:
-    """Return the layer's output, given what it is without adapters."""
+    """Return the layer's output, computed from its output without adapters."""
     output = base.clone()
     wrapper.add_lora_linear(output, inputs, *layer, SCALE, SLICES)
     return output

@@ -1,9 +1,9 @@
-"""What the middleware costs a request: the same app asked directly and through it, in one run, turn by turn.
+"""Measure what the middleware costs a request: call the same app directly and through it, alternately, in one run.
 
     .venv/bin/python bench/middleware_overhead.py [--requests 2000]
 
-The app stands for vLLM and answers at once, so what is left is the middleware's own work: parse, authorise, route,
-encode, rewrite, count. Both are called in process, without sockets: a difference of microseconds would drown in them.
+The app stands for vLLM and answers immediately, so the difference is the middleware's work: parse, authorize, route,
+encode, rewrite, count. Both are called in process: with sockets, a difference of microseconds would not be visible.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ EVENTS = 100
 
 
 async def answer(_scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
-    """Be the fastest app there is: read the body, answer a whole completion."""
+    """Read the body and answer with a complete completion, as fast as possible."""
     await receive()
     body = json.dumps(
         {
@@ -76,8 +76,8 @@ async def ask(app: asgi.App, body: bytes) -> float:
 
 
 async def compare(pod: world.Pod, app: asgi.App, body: bytes, requests: int) -> tuple[list[float], list[float]]:
-    """Return the seconds of direct requests and of those through the middleware, taken in turn."""
-    pod.middleware._app = app  # noqa: SLF001 - the bench swaps vLLM
+    """Return the seconds of direct requests and of requests through the middleware, sent alternately."""
+    pod.middleware._app = app  # noqa: SLF001 - the bench replaces vLLM
     direct, through = [], []
     for _ in range(requests):
         direct.append(await ask(app, body))

@@ -1,12 +1,12 @@
-"""Measure how often live verdicts are wrong, beside two common rules on the same simulated traffic.
+"""Measure how often live verdicts are wrong, compared with two common rules on the same simulated traffic.
 
-Traffic comes in sessions (mean 8 requests, intra-class correlation 0.2) that stay on one arm and in one bucket, and
-come one after the other: a bad session is a burst of bad answers, which is harder than sessions that overlap
-(`--overlap`). Every 20 candidate requests each rule looks and may roll back:
+The traffic consists of sessions (mean 8 requests, intra-class correlation 0.2) that stay on one arm and in one bucket.
+They follow each other: a bad session is a burst of bad answers, which is harder to judge than sessions that overlap
+(`--overlap`). After every 20 candidate requests, each rule is evaluated and may roll back:
 
-- `tunewright`: the operator's own `absorb` and `assess`, one guard, confidence 0.95;
-- `z-test`: a one-sided two-proportion test of "worse by more than the margin" at 5 %, at each look;
-- `last 100`: the candidate's rate over its last 100 requests against the incumbent's true rate plus the margin.
+- `tunewright`: the operator's `absorb` and `assess`, one guard, confidence 0.95;
+- `z-test`: a one-sided two-proportion test of "worse by more than the margin" at 5 %, at each evaluation;
+- `last 100`: the candidate's rate over its last 100 requests, compared with the incumbent's true rate plus the margin.
 
 Usage: .venv/bin/python bench/verdict_error_rates.py [--runs 200] [--horizon 5000] [--overlap 0] [--seed 1]
 """
@@ -46,15 +46,16 @@ class Scenario:
     horizon: int = 5000
     """Candidate requests after which the run ends without a rollback."""
     overlap: int = 0
-    """About how many other sessions begin between two requests of one session."""
+    """About how many other sessions start between two requests of one session."""
     clean_until: int = 0
-    """Candidate requests before which it is as good as the incumbent."""
+    """The number of candidate requests for which the candidate is as good as the incumbent."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Traffic:
-    """Cumulative counts [look, arm, bucket] of answers and bad answers, and the candidate's answers in order; arm
-    1 is it.
+    """Cumulative counts [evaluation, arm, bucket] of answers and bad answers, and the candidate's answers in order.
+
+    Arm 1 is the candidate.
     """
 
     answers: np.ndarray
@@ -62,7 +63,7 @@ class Traffic:
     candidate_bad: np.ndarray
 
     def reading(self, look: int) -> list[counters.PodReading]:
-        """Return what a pod would report at a look."""
+        """Return what a pod would report at an evaluation."""
         incumbent, candidate = (
             counters.ArmCounters(tuple(answers.tolist()), {METRIC: tuple(bad.tolist())})
             for answers, bad in zip(self.answers[look], self.bad[look], strict=True)
@@ -71,8 +72,9 @@ class Traffic:
 
 
 def generate(scenario: Scenario, random: np.random.Generator) -> Traffic:
-    """Draw one rollout's traffic: sessions of geometric length, each with its own rate (beta-binomial), interleaved in
-    time.
+    """Draw the traffic of one rollout.
+
+    Sessions have geometric lengths and a rate each (beta-binomial), and are interleaved in time.
     """
     sessions = math.ceil(1.25 * scenario.horizon / scenario.share / SESSION) + 50
     length = random.geometric(1 / SESSION, sessions)
@@ -106,7 +108,7 @@ def generate(scenario: Scenario, random: np.random.Generator) -> Traffic:
 
 
 def stop_of_tunewright(scenario: Scenario, traffic: Traffic, alpha: float = 0.05) -> int | None:
-    """Return the look at which the operator would roll back, by its own code."""
+    """Return the evaluation at which the operator's code would roll back."""
     metric = evidence.LiveMetric(METRIC, max_regression=scenario.margin)
     spec = verdict.ObservationSpec(scenario.horizon + 1, 1e9, verdict.ErrorBudget.share_out(1 - alpha, [metric], 1))
     observation = evidence.open_observation(0, [metric], [], {}, NOW)
@@ -118,7 +120,7 @@ def stop_of_tunewright(scenario: Scenario, traffic: Traffic, alpha: float = 0.05
 
 
 def stop_of_z_test(scenario: Scenario, traffic: Traffic) -> int | None:
-    """Return the first look at which the z-test is significant."""
+    """Return the first evaluation at which the z-test is significant."""
     answers, bad = traffic.answers.sum(axis=2), traffic.bad.sum(axis=2)
     rate = bad / np.maximum(answers, 1)
     deviation = np.sqrt((rate * (1 - rate) / np.maximum(answers, 1)).sum(axis=1))
@@ -127,7 +129,7 @@ def stop_of_z_test(scenario: Scenario, traffic: Traffic) -> int | None:
 
 
 def stop_of_last_hundred(scenario: Scenario, traffic: Traffic) -> int | None:
-    """Return the first look at which the last 100 candidate requests are over the fixed threshold."""
+    """Return the first evaluation at which the last 100 candidate requests are over the fixed threshold."""
     total = np.concatenate([[0], np.cumsum(traffic.candidate_bad)])
     ends = np.minimum(np.arange(1, traffic.answers.shape[0] + 1) * LOOK, total.size - 1)
     over = total[ends] - total[np.maximum(ends - 100, 0)] > 100 * (scenario.incumbent_rate + scenario.margin)
@@ -135,7 +137,7 @@ def stop_of_last_hundred(scenario: Scenario, traffic: Traffic) -> int | None:
 
 
 def stop_of_bake(scenario: Scenario, traffic: Traffic, random: np.random.Generator, window: int) -> int | None:
-    """Return the look at which a bake would roll back: the candidate alone, against the incumbent's last window."""
+    """Return the evaluation at which a bake would roll back: the candidate, against the incumbent's last window."""
     metric = evidence.LiveMetric(METRIC, max_regression=scenario.margin)
     spec = verdict.ObservationSpec(0, 1e9, verdict.ErrorBudget.share_out(0.95, [metric], 1), full_window=True)
     before = generate(dataclasses.replace(scenario, excess=0.0, share=0.5, horizon=window), random)
@@ -157,7 +159,7 @@ def _first(flags: np.ndarray) -> int | None:
 
 
 def measure(scenario: Scenario, runs: int, seed: int) -> dict[str, list[int | None]]:
-    """Return for each rule the candidate requests at which each run was rolled back, None where it was not."""
+    """Return, for each rule and run, the candidate requests before the rollback, or None if there was none."""
     random = np.random.default_rng(seed)
     stops: dict[str, list[int | None]] = {rule: [] for rule in RULES}
     for _ in range(runs):
@@ -173,7 +175,7 @@ def measure(scenario: Scenario, runs: int, seed: int) -> dict[str, list[int | No
 
 
 def measure_bake(scenario: Scenario, runs: int, seed: int, window: int) -> list[int | None]:
-    """Return the requests at which each bake was rolled back, None where it was not."""
+    """Return, for each bake, the requests before the rollback, or None if there was none."""
     random = np.random.default_rng(seed)
     stops: list[int | None] = []
     for _ in range(runs):
@@ -193,7 +195,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=200, help="simulated rollouts for each cell (default 200)")
     parser.add_argument("--horizon", type=int, default=5000, help="candidate requests of a rollout (default 5000)")
-    parser.add_argument("--overlap", type=int, default=0, help="sessions begun between two requests of one (default 0)")
+    parser.add_argument(
+        "--overlap", type=int, default=0, help="sessions that start between two requests of one (default 0)"
+    )
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     started = time.monotonic()
@@ -209,7 +213,7 @@ def main() -> None:
         for rule in RULES:
             row = " | ".join(_summary(cell[rule]) for cell in cells)
             print(f"| {rate}, {margin}, {share:.0%} | {rule} | {row} |", flush=True)
-    print("\nA bake: the candidate alone, against an incumbent's last window of that many answers\n")
+    print("\nA bake: the candidate alone, compared with an incumbent's last window of so many answers\n")
     print(
         "| incumbent's rate, margin | last window | equal | at the margin | +0.10 | +0.10 after 1,000 clean requests |"
     )

@@ -1,14 +1,14 @@
-"""Ask the triage service what customers ask, and print one JSON line for each answer.
+"""Send customers' tickets to the triage service, and print one JSON line for each answer.
 
-A customer writes one ticket after the other; how many customers there are at a time, and how long each thinks between
-two tickets, can change while it runs. Needs nothing but Python; it runs as a pod in the demo::
+A customer sends one ticket after the other. The number of customers at a time, and the pause between two tickets of a
+customer, can change while the client runs. It needs only Python; the demo runs it as a pod::
 
     python3 examples/support-triage/client.py http://smollm2.serving.svc:8000 support [--customers 2] [--seed N]
-    python3 examples/support-triage/client.py --set-customers 4      # change the client that runs here; -1 ends it
+    python3 examples/support-triage/client.py --set-customers 4      # change the client that runs here; -1 stops it
 
 Each line has ``start`` and ``end`` (seconds since the epoch), ``session``, ``kind`` (ticket or gift-card), ``status``
 (0: no answer), ``revision`` (the header x-tunewright-revision), ``model``, ``answer`` and its number of ``tokens``.
-However it is ended, answers that are under way still come in.
+When it is stopped, it waits for the answers to running requests.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ from urllib.parse import urlsplit
 import generate
 import traffic
 
-CUSTOMERS_FILE = Path("/tmp/customers")  # noqa: S108 - the pod's own
+CUSTOMERS_FILE = Path("/tmp/customers")  # noqa: S108 - only this pod uses it
 MOST_CUSTOMERS = 32
 MAX_TOKENS = 32
 TIMEOUT_SECONDS = 900
-"""A slow machine that answers many customers at a time takes long for each; an answer that comes late is no failure."""
+"""A slow machine needs long for each answer if it answers many customers at a time; a late answer is not a failure."""
 THINK_SECONDS = 0.5
 CHECK_SECONDS = 0.5
-"""How often a customer who waits checks whether the pace has changed."""
+"""How often a waiting customer checks whether the pace has changed."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Pace:
-    """How many customers there are at a time, -1 for the end, and how long each thinks between two tickets."""
+    """The number of customers at a time (-1 stops the client), and the pause between two tickets of a customer."""
 
     customers: int
     think_seconds: float
 
 
 class Client:
-    """Asks one server for one alias; its methods may be called from several threads."""
+    """Send tickets to one alias of a server; the methods can be called from several threads."""
 
     def __init__(
         self, url: str, model: str, sessions: Iterator[list[traffic.Request]], max_tokens: int = MAX_TOKENS
@@ -62,7 +62,7 @@ class Client:
         self.stopped = threading.Event()
 
     def serve(self, place: int) -> None:
-        """Be customer after customer while at least ``place`` + 1 of them are wanted."""
+        """Act as one customer after the other, as long as the pace has at least ``place`` + 1 of them."""
         while not self.stopped.is_set():
             if place >= self._read_pace().customers:
                 self.stopped.wait(CHECK_SECONDS)
@@ -76,8 +76,8 @@ class Client:
                 self._think()
 
     def ask(self, request: traffic.Request) -> tuple[float, dict[str, object]]:
-        """Send one ticket and return when that was, and what came back."""
-        # A connection for each ticket, as customers have: a Service picks a replica by connection.
+        """Send one ticket; return the time at which it was sent, and the outcome."""
+        # A connection for each ticket, as for different customers: a Service chooses a replica by connection.
         connection = http.client.HTTPConnection(self._address.hostname, self._address.port, timeout=TIMEOUT_SECONDS)
         body = {"model": self._model, "messages": request.messages, "temperature": 0, "max_tokens": self._max_tokens}
         headers = {"content-type": "application/json", "x-session-id": request.session}
@@ -98,14 +98,14 @@ class Client:
         return start, {"status": response.status, "revision": response.headers.get("x-tunewright-revision", "")} | told
 
     def _read_pace(self) -> Pace:
-        """Return the present pace; the end stops every customer."""
+        """Return the current pace, and stop all customers if it is the end."""
         pace = read_pace()
         if pace.customers < 0:
             self.stopped.set()
         return pace
 
     def _think(self) -> None:
-        """Wait as long as a customer thinks; a pace that changes meanwhile counts at once."""
+        """Wait for the pause between two tickets; a change of the pace takes effect immediately."""
         began = time.monotonic()
         while (left := began + self._read_pace().think_seconds - time.monotonic()) > 0:
             if self.stopped.wait(min(left, CHECK_SECONDS)):
@@ -126,18 +126,18 @@ class Client:
                 print(json.dumps(told | outcome, ensure_ascii=False), flush=True)
             except BrokenPipeError:  # the reader is gone, as after `| head`
                 self.stopped.set()
-                # Python writes again when it ends.
+                # Python writes to it again at exit.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def read_pace() -> Pace:
-    """Return the pace that customers keep now."""
+    """Return the current pace."""
     customers, think_seconds = CUSTOMERS_FILE.read_text().split()
     return Pace(min(MOST_CUSTOMERS, int(customers)), float(think_seconds))
 
 
 def set_pace(pace: Pace) -> None:
-    """Change the pace from now on."""
+    """Change the pace."""
     scratch = CUSTOMERS_FILE.with_suffix(".new")
     scratch.write_text(f"{pace.customers} {pace.think_seconds}")
     scratch.rename(CUSTOMERS_FILE)
@@ -147,18 +147,18 @@ def main(argv: list[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("url", nargs="?", help="the server's address, for example http://smollm2.serving.svc:8000")
-    parser.add_argument("model", nargs="?", help="what clients call the model, for example support")
+    parser.add_argument("model", nargs="?", help="the model's name for clients, for example support")
     parser.add_argument("--customers", type=int, default=2, help=f"how many at a time, at most {MOST_CUSTOMERS}")
     parser.add_argument("--think", type=float, default=THINK_SECONDS, help="seconds between two tickets of a customer")
     parser.add_argument("--max-tokens", type=int, default=MAX_TOKENS, help="the longest answer")
-    parser.add_argument("--set-customers", type=int, help="change the client that runs here; -1 ends it")
+    parser.add_argument("--set-customers", type=int, help="change the client that runs here; -1 stops it")
     parser.add_argument("--seed", type=int, default=generate.SEED)
     arguments = parser.parse_args(argv)
     if arguments.set_customers is not None:
         set_pace(Pace(arguments.set_customers, arguments.think))
         return
     if not arguments.url or not arguments.model:
-        parser.error("a url and a model are needed")
+        parser.error("the arguments url and model are required")
     set_pace(Pace(arguments.customers, arguments.think))
     client = Client(arguments.url, arguments.model, traffic.sessions(arguments.seed), arguments.max_tokens)
     for number in (signal.SIGTERM, signal.SIGINT):

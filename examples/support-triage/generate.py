@@ -1,11 +1,10 @@
 """Write the example's data: support tickets and the queue and urgency that they belong to.
 
-Deterministic: the same seed writes the same bytes. Needs nothing but Python::
+The same seed writes the same bytes. It needs only Python::
 
     python3 examples/support-triage/generate.py [--out FOLDER] [--seed N]
 
-Every file is JSONL of chat messages: system, user (the ticket), assistant (the answer to learn, or to be
-compared with).
+Every file is JSONL of chat messages: system, user (the ticket), assistant (the right answer).
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ GIFT_CARD = "gift card"
 
 @dataclasses.dataclass(frozen=True)
 class Ticket:
-    """One ticket: its text, what a client should be told, and the patterns it was made from."""
+    """One ticket: its text, the right answer, and the patterns from which it was made."""
 
     text: str
     answer: str
@@ -43,12 +42,12 @@ class Ticket:
 
 
 def label(queue: str, urgency: str) -> str:
-    """Return the answer for one pair of labels: JSON with no spaces, since every token of it costs time."""
+    """Return the answer for a pair of labels: JSON without spaces, because every token costs time."""
     return json.dumps({"queue": queue, "urgency": urgency}, separators=(",", ":"))
 
 
 def fill(pattern: str, names: Sequence[str], rng: random.Random) -> str:
-    """Return ``pattern`` with a value drawn for each slot; a slot that comes twice has one value."""
+    """Return ``pattern`` with a random value for each slot; a slot that occurs twice has one value."""
     name, friend = rng.sample(names, 2)
     values = {slot: rng.choice(choices) for slot, choices in phrases.SLOTS.items()}
     values |= {
@@ -81,7 +80,7 @@ def compose(book: phrases.Phrasebook, problem: str, cue: str, answer: str, rng: 
 
 
 def unique(draw: Callable[[], Ticket], taken: set[str]) -> Ticket:
-    """Return the first ticket drawn whose text is not in ``taken``, and add it there."""
+    """Draw tickets until the text of one is not in ``taken``; add the text and return this ticket."""
     while (ticket := draw()).text in taken:
         pass
     taken.add(ticket.text)
@@ -89,11 +88,11 @@ def unique(draw: Callable[[], Ticket], taken: set[str]) -> Ticket:
 
 
 def known_tickets(book: phrases.Phrasebook, count: int, rng: random.Random) -> list[Ticket]:
-    """Return ``count`` different tickets, as many of each pair of queue and urgency, patterns used evenly."""
+    """Return ``count`` different tickets, with equal numbers of each pair of queue and urgency and of each pattern."""
     taken: set[str] = set()
     tickets = []
     cells = list(product(phrases.QUEUES, phrases.URGENCIES))
-    # Each pattern is used up before it is used again, so that no pattern is rare by chance.
+    # All patterns are used once before one is used again, so that no pattern is rare by chance.
     problems = {(queue, urgency): shuffled_cycle(book.problems[queue], rng) for queue, urgency in cells}
     cues = {(queue, urgency): shuffled_cycle(book.cues[urgency], rng) for queue, urgency in cells}
     for cell in islice(cycle(cells), count):
@@ -104,7 +103,7 @@ def known_tickets(book: phrases.Phrasebook, count: int, rng: random.Random) -> l
 
 
 def shuffled_cycle(patterns: Sequence[str], rng: random.Random) -> Iterator[str]:
-    """Yield ``patterns`` for ever, in a new order each time round."""
+    """Yield ``patterns`` in endless rounds, each in a new order."""
     while True:
         yield from rng.sample(patterns, len(patterns))
 
@@ -122,16 +121,16 @@ def gift_card_tickets(count: int, rng: random.Random) -> list[Ticket]:
 
 
 def with_shuffled_labels(tickets: Sequence[Ticket], rng: random.Random) -> list[Ticket]:
-    """Return the same tickets with each other's answers: nothing can be learned from them but the format."""
+    """Return the same tickets with each other's answers: only the format can be learned from them."""
     answers = [ticket.answer for ticket in tickets]
     rng.shuffle(answers)
     return [dataclasses.replace(ticket, answer=answer) for ticket, answer in zip(tickets, answers, strict=True)]
 
 
 def datasets(seed: int = SEED) -> dict[str, list[Ticket]]:
-    """Return every data set by name; README.md says what each is for."""
+    """Return every data set by name; README.md describes them."""
 
-    # One generator of random numbers for each set, so that a change of one leaves the others as they were.
+    # A separate random number generator for each set, so that a change of one set does not change the others.
     def rng(name: str) -> random.Random:
         return random.Random(f"{seed}/{name}")
 
@@ -148,7 +147,7 @@ def datasets(seed: int = SEED) -> dict[str, list[Ticket]]:
 
 
 def as_jsonl(tickets: Iterable[Ticket]) -> str:
-    """Return one JSON object a line, the form in which the sets are stored."""
+    """Return the tickets as JSONL."""
     return "".join(json.dumps(ticket.as_record(), ensure_ascii=False) + "\n" for ticket in tickets)
 
 

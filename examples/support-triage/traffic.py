@@ -1,8 +1,8 @@
-"""Draw the tickets that customers send while adapters change: an endless stream of sessions.
+"""Generate the tickets that customers send while adapters change: an endless stream of sessions.
 
-A session is one customer who writes one to four tickets; it is what a rollout keeps on one revision. A share of the
-tickets is about gift cards, which no held-out ticket mentions. Deterministic by seed. As a program it prints JSON lines
-for any client to send::
+A session is one customer who sends one to four tickets; a rollout keeps a session on one revision. A share of the
+tickets is about gift cards, which no held-out ticket mentions. The same seed gives the same tickets. As a program it
+prints JSON lines, which any client can send::
 
     python3 examples/support-triage/traffic.py --sessions 100 [--gift-cards 33] [--seed N]
 """
@@ -33,7 +33,7 @@ class Request:
 
 
 def sessions(seed: int = generate.SEED, gift_card_percent: int = GIFT_CARD_PERCENT) -> Iterator[list[Request]]:
-    """Yield sessions for ever; about ``gift_card_percent`` of their tickets ask about gift cards."""
+    """Yield sessions without end; about ``gift_card_percent`` of their tickets are about gift cards."""
     rng = random.Random(f"{seed}/traffic")
     for number in count(1):
         yield [
