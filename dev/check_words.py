@@ -1,8 +1,7 @@
-"""Find words and phrases that house style replaces, in documentation,
-API descriptions, comments, docstrings and messages.
+"""Find words and phrases that have a plainer form, in documentation, API descriptions, comments and messages.
 
 ``python dev/check_words.py`` checks the covered paths of ``dev/words.toml`` and fails on a hit. With paths as arguments
-it checks those instead, covered or not, and prints every hit: this is how a wording pass over a package begins.
+it checks those instead, covered or not, and prints every hit.
 """
 
 from __future__ import annotations
@@ -23,15 +22,15 @@ DATA = ROOT / "dev" / "words.toml"
 SUFFIXES = frozenset(
     {"", ".cfg", ".go", ".in", ".j2", ".jinja", ".json", ".md", ".py", ".sh", ".toml", ".tpl", ".txt", ".yaml", ".yml"}
 )
-"""Text that people write. Other files (images, lock files without a suffix of these) are skipped."""
+"""The suffixes of texts. Other files, such as images and lock files, are skipped."""
 FENCE = re.compile(r"^\s*(```+|~~~+)\s*(\w*)")
 CODE_SPAN = re.compile(r"`[^`\n]*`")
 LITERAL = re.compile(r"(\w*)(\"{3}|'{3}|[\"'])(.*)\2", re.DOTALL)
 INTERPOLATION = re.compile(r"\{[^{}]*\}")
 LEAD = re.compile(r"^\s*(#+|//+|>|\*|-)?\s*")
-"""What stands before the prose of a line: indentation and the marks of comments and lists."""
+"""What precedes the prose of a line: indentation, and the marks of comments and lists."""
 STRING_TOKENS = frozenset({tokenize.STRING, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)})
-"""Python 3.12 splits an f-string into tokens; its text is in the middle ones."""
+"""Python 3.12 splits an f-string into tokens; the middle ones contain its text."""
 
 Line = tuple[int, str]
 """A line's number, from 1, and its prose."""
@@ -39,9 +38,7 @@ Line = tuple[int, str]
 
 @dataclasses.dataclass(frozen=True)
 class Word:
-    """An entry of the list:
-    ``pattern`` is replaced by ``instead``, except inside one of the phrases that ``allows`` holds.
-    """
+    """An entry of the list: write ``instead`` for ``pattern``, except in one of the phrases in ``allows``."""
 
     pattern: re.Pattern[str]
     instead: str
@@ -52,7 +49,7 @@ class Word:
 
 @dataclasses.dataclass(frozen=True)
 class WordList:
-    """The data file: the words, and which paths are checked."""
+    """The content of the data file: the words, and which paths are checked."""
 
     words: tuple[Word, ...]
     covered: tuple[str, ...]
@@ -74,7 +71,7 @@ class Hit:
 
 
 def read_word_list(path: Path = DATA) -> WordList:
-    """Return the list that a TOML file holds."""
+    """Read the list from a TOML file."""
     data = tomllib.loads(path.read_text())
     words = tuple(
         Word(
@@ -96,7 +93,7 @@ def compile_phrase(pattern: str) -> re.Pattern[str]:
 
 
 def find_hits(path: str, lines: Sequence[Line], words: Iterable[Word]) -> Iterator[Hit]:
-    """Yield the hits of one file, phrases that a line break splits included."""
+    """Yield the hits in one file, including phrases with a line break."""
     starts: list[int] = []
     offset = 0
     for _, prose in lines:
@@ -113,7 +110,7 @@ def find_hits(path: str, lines: Sequence[Line], words: Iterable[Word]) -> Iterat
 
 
 def read_prose(path: Path) -> list[Line]:
-    """Return the lines of a file that people read as text."""
+    """Return the lines of prose in a file."""
     text = path.read_text()
     if path.suffix == ".py":
         return sorted(read_python(text))
@@ -133,9 +130,7 @@ def read_python(text: str) -> Iterator[Line]:
 
 
 def unquote(text: str) -> str:
-    """Return a string literal's text,
-    with its line breaks where the source has them and … for each interpolated value.
-    """
+    """Return a string literal's text, with the source's line breaks, and with … for each interpolated value."""
     match = LITERAL.fullmatch(text)
     if match is None:
         return text
@@ -144,7 +139,7 @@ def unquote(text: str) -> str:
 
 
 def read_markdown(text: str) -> Iterator[Line]:
-    """Yield prose and YAML blocks; other blocks hold commands and what programs print, and code spans hold names."""
+    """Yield prose and YAML blocks, but no code spans and no other blocks, which contain names, commands and output."""
     fence, kept = "", True
     for number, line in enumerate(text.splitlines(), start=1):
         match = FENCE.match(line)
@@ -155,15 +150,15 @@ def read_markdown(text: str) -> Iterator[Line]:
 
 
 def strip_lead(line: str) -> str:
-    """Return a line without its indentation and the mark of a comment or of a list, and with single spaces."""
+    """Return a line with single spaces, without its indentation and the mark of a comment or list."""
     return " ".join(LEAD.sub("", line, count=1).split())
 
 
 def list_files(paths: Iterable[str], skipped: Iterable[str]) -> list[Path]:
-    """Return the files of the repository at or below the paths, new ones included.
+    """Return the files of the repository at or below the paths, including new ones.
 
     Raises:
-        SystemExit: a path has no such file.
+        SystemExit: there is no file at or below a path.
     """
     hidden = tuple(skipped)
     files: set[Path] = set()
@@ -180,7 +175,7 @@ def list_files(paths: Iterable[str], skipped: Iterable[str]) -> list[Path]:
 
 
 def is_below(name: str, paths: Iterable[str]) -> bool:
-    """Return whether a file is one of the paths or lies below one."""
+    """Return whether a file is one of the paths or is below one."""
     return any(name == path or name.startswith(path.rstrip("/") + "/") for path in paths)
 
 
@@ -205,7 +200,7 @@ def main() -> None:
     for hit in hits:
         print(hit)
     if hits:
-        raise SystemExit(f"{len(hits)} phrases that dev/words.toml replaces")
+        raise SystemExit(f"{len(hits)} phrases to replace; dev/words.toml has the list")
 
 
 if __name__ == "__main__":

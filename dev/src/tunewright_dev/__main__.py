@@ -19,9 +19,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 
 @app.command()
 def up() -> None:
-    """Build what is missing and start the local cluster;
-    with CLUSTER=existing, prepare the one of the current context.
-    """
+    """Build what is missing and start the local cluster; with CLUSTER=existing, prepare the cluster of the context."""
     target = find_target()
     console.say(target.title)
     with console.step("the cluster", SHOW_CLUSTER):
@@ -31,13 +29,13 @@ def up() -> None:
 
 @app.command()
 def down() -> None:
-    """Stop the local cluster and leave nothing of it running."""
+    """Stop the local cluster and all of its processes."""
     console.say(find_target().down())
 
 
 @app.command()
 def status() -> None:
-    """Show the components and their logs; exit with 1 when one is not running."""
+    """Show the components and their logs; exit with 1 if one is not running."""
     found = find_target().read_status()
     console.say(found.text)
     if not found.is_whole:
@@ -64,11 +62,11 @@ def install() -> None:
 def demo(
     cpu_percent: Annotated[
         int,
-        typer.Option(min=10, max=100, help="Share of the nodes' CPU for servers and trainers: a slow machine at will."),
+        typer.Option(min=10, max=100, help="Percentage of the nodes' CPU for servers and trainers."),
     ] = 100,
 ) -> None:
-    """Play the whole story: train, evaluate, canary, promote, roll back."""
-    # Imported here: it needs more than all other commands together.
+    """Run the demo: train, evaluate, canary, promote, roll back."""
+    # Imported here, because it imports more than all other commands together.
     from tunewright_dev.demo import command  # noqa: PLC0415
 
     command.run(find_target(), cpu_percent)
@@ -76,7 +74,7 @@ def demo(
 
 @app.command()
 def scene() -> None:
-    """Make what the tutorial begins with: the two teams' namespaces and the example's data in the bucket."""
+    """Create what the tutorial starts with: the two teams' namespaces and the example's data in the bucket."""
     from tunewright_dev.demo import setting  # noqa: PLC0415 - as above
 
     target = find_target()
@@ -85,12 +83,12 @@ def scene() -> None:
     with target.open_store(kubectl) as store:
         for line in setting.upload_datasets(target.paths, store):
             console.say(line)
-    console.say(f"Namespaces {setting.SERVING} and {setting.SUPPORT} are there, each with its storage Secret.")
+    console.say(f"The namespaces {setting.SERVING} and {setting.SUPPORT} exist, each with its storage Secret.")
 
 
 def main() -> int:
-    """Run a command; a foreseen failure is a message, not a traceback."""
-    # A root shell got by `su` lacks the folders of iptables and ip.
+    """Run a command; print an expected failure as a message, without a traceback."""
+    # In a root shell from `su`, PATH lacks the folders of iptables and ip.
     os.environ["PATH"] = f"{os.environ.get('PATH', '')}:{host.SYSTEM_PATH}"
     try:
         app()
@@ -101,11 +99,11 @@ def main() -> int:
     return 0
 
 
-def explain_deaths(told: str) -> None:
-    """Name the parts of the cluster that died, unless `told` did: most failures come of that."""
+def explain_deaths(message: str) -> None:
+    """Name the parts of the cluster that died, the cause of most failures, unless `message` already did."""
     with suppress(DevError):
         deaths = find_target().explain_deaths()
-        if deaths and deaths not in told:
+        if deaths and deaths not in message:
             console.warn(deaths)
 
 

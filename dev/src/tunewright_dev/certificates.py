@@ -1,7 +1,7 @@
 """The private certificate authorities of the local cluster and of its object store.
 
-Made at run time on the machine that uses them, readable by root alone, thrown away by `down`. Elliptic-curve keys,
-since a dozen RSA keys would take longer than the rest of a warm start.
+They are created at run time on the machine that uses them, only root can read them, and `down` deletes them. The keys
+are elliptic-curve keys, because a dozen RSA keys would take longer than the rest of a warm start.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class KeyPair:
 
 
 def ensure_authority(folder: Path, name: str) -> KeyPair:
-    """Return the authority `<folder>/<name>.{crt,key}`, making it when it is not there."""
+    """Return the authority `<folder>/<name>.{crt,key}`; create it if it does not exist."""
     pair = _pair(folder, name)
     if not _is_whole(pair):
         key = ec.generate_private_key(ec.SECP256R1())
@@ -52,15 +52,15 @@ def ensure_certificate(
     organization: str | None = None,
     hosts: Sequence[str] = (),
 ) -> KeyPair:
-    """Return `<folder>/<name>.{crt,key}`, signed by `authority`, making it when it is not there.
+    """Return `<folder>/<name>.{crt,key}`, signed by `authority`; create it if it does not exist.
 
     Args:
-        folder: where the two files lie.
-        name: their stem.
-        authority: who signs.
-        common_name: to Kubernetes the user's name.
-        organization: to Kubernetes the user's group.
-        hosts: DNS names and addresses that a server may be called by.
+        folder: the folder of the two files.
+        name: their name without the suffix.
+        authority: the authority that signs.
+        common_name: for Kubernetes, the user's name.
+        organization: for Kubernetes, the user's group.
+        hosts: the DNS names and addresses of a server.
     """
     pair = _pair(folder, name)
     if _is_whole(pair):
@@ -69,7 +69,7 @@ def ensure_certificate(
     issuer = x509.load_pem_x509_certificate(authority.certificate.read_bytes())
     issuer_key = serialization.load_pem_private_key(authority.key.read_bytes(), password=None)
     if not isinstance(issuer_key, ec.EllipticCurvePrivateKey):
-        raise TypeError(f"{authority.key} is no elliptic-curve key; delete {folder} and run `make up` again.")
+        raise TypeError(f"{authority.key} is not an elliptic-curve key; delete {folder} and run `make up` again.")
     usages = [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]
     builder = _builder(_subject(common_name, organization), issuer.subject, key.public_key())
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -101,7 +101,7 @@ def _pair(folder: Path, name: str) -> KeyPair:
 
 
 def _is_whole(pair: KeyPair) -> bool:
-    # The certificate is renamed into place last: where it is, its key is too.
+    # The certificate is renamed into place last: if it exists, its key exists, too.
     return pair.certificate.exists()
 
 
@@ -122,7 +122,7 @@ def _builder(subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurve
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - CLOCK_SKEW)
         .not_valid_after(now + dt.timedelta(days=VALID_DAYS))
-        # Python's strict verification (3.13 and later) asks for both key identifiers.
+        # Python's strict verification (3.13 and later) requires both key identifiers.
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
     )
 

@@ -20,15 +20,15 @@ MODELS = ("smollm2", "tiny")
 _SCOPE = f"--namespace={object_store.NAMESPACE}"
 _HELM_SECONDS = 300
 _UPLOAD_SECONDS = 300
-# `kubectl wait` waits for one condition; so often is looked whether the other one came.
+# `kubectl wait` waits for one condition; this is how often the other one is checked.
 _LOOK_SECONDS = 2
 
 
 def install(paths: Paths, kubectl: Kubectl, helm: Path) -> None:
-    """Install or upgrade the chart with this clone's images, and upload the models that the bucket lacks.
+    """Install or upgrade the chart with this clone's images, and upload the models that are not in the bucket.
 
     Raises:
-        DevError: images were not built, or Helm or the upload failed.
+        DevError: the images were not built, or Helm or the upload failed.
     """
     images = read_images(paths)
     tenants.ensure_namespace(kubectl, NAMESPACE)
@@ -45,7 +45,7 @@ def read_images(paths: Paths) -> dict[str, str]:
     """Return the images that `make images` built, by name.
 
     Raises:
-        DevError: they were not built in this clone.
+        DevError: there are no images of this clone.
     """
     table = paths.build / "images.json"
     if not table.is_file():
@@ -55,7 +55,7 @@ def read_images(paths: Paths) -> dict[str, str]:
 
 
 def build_values(images: dict[str, str]) -> dict[str, Any]:
-    """Return the chart's values for a set of image references ``<registry>/<name>:<tag>``."""
+    """Return the chart's values for image references ``<registry>/<name>:<tag>``."""
     values: dict[str, Any] = {}
     for name in ("operator", "trainer", "server"):
         repository, _, tag = images[name].rpartition(":")
@@ -66,7 +66,7 @@ def build_values(images: dict[str, str]) -> dict[str, Any]:
 
 
 def upload_models(kubectl: Kubectl, image: str) -> None:
-    """Upload the models by a Job; one that is done for this image is not run again, one that failed is.
+    """Upload the models with a Job; a completed Job for this image is not repeated, a failed one is.
 
     Raises:
         DevError: the Job failed; the message names its log and shows the end.
@@ -100,12 +100,12 @@ def _read_log(kubectl: Kubectl, name: str) -> str:
     try:
         log = kubectl.run(_SCOPE, "logs", f"job/{name}", f"--tail={commands.TAIL_LINES}")
     except DevError:
-        return f"Its log (`{command}`) cannot be read; `kubectl -n {object_store.NAMESPACE} get events` may tell why."
+        return f"Its log (`{command}`) cannot be read; `kubectl -n {object_store.NAMESPACE} get events` may show why."
     return f"Its log (`{command}`) ends with:\n{commands.tail(log)}"
 
 
 def has_failed(job: dict[str, Any]) -> bool:
-    """Return whether a Job used up its attempts: it then stays as it is."""
+    """Return whether a Job has used all its attempts, so that it does not change any more."""
     conditions = job.get("status", {}).get("conditions", [])
     return any(one["type"] == "Failed" and one["status"] == "True" for one in conditions)
 

@@ -26,10 +26,10 @@ def capture(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> str:
-    """Run `argv` to its end and return its standard output.
+    """Run `argv`, wait for its end, and return its standard output.
 
     Raises:
-        DevError: it could not be started or failed; the message has the command and the end of its output.
+        DevError: it could not be started, or failed; the message has the command and the end of its output.
     """
     words = [str(word) for word in argv]
     try:
@@ -48,7 +48,7 @@ def capture(
 def run_logged(
     argv: Sequence[str | Path], log: Path, *, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> None:
-    """Run `argv` to its end with all its output in the file `log`.
+    """Run `argv` with all its output in the file `log`, and wait for its end.
 
     Raises:
         DevError: it failed; the message names the log and shows its end.
@@ -63,7 +63,7 @@ def running(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run `argv` while the block runs, with all its output in the file `log`, and wait for its end after the block.
 
-    A block that fails ends the program.
+    If the block fails, the program is stopped.
 
     Raises:
         DevError: the program failed; the message names the log and shows its end.
@@ -92,5 +92,5 @@ def running(
 
 
 def explain_missing(program: str, error: FileNotFoundError) -> str:
-    """Return the message about a program that is not there."""
+    """Return the message about a missing program."""
     return f"{program} is not installed: {error}. Run `make up`, which installs what is missing."

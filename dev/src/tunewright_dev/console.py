@@ -1,7 +1,7 @@
-"""What the program tells the person who runs it.
+"""The program's output for its user.
 
-One line when something begins that may take long, one each half minute that it goes on, one when it ends with its time,
-and where there is one, the command by which a person sees the same; nothing for what was already there.
+A step that may take long has a line when it starts, a line every 30 seconds, and a line with its duration when it ends.
+If there is a command that shows the result, it is printed, too. What already exists causes no output.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 
 def say(message: str) -> None:
-    """Print one line at once, so that a pipe shows it when it happens."""
+    """Print one line immediately, also to a pipe."""
     print(message, flush=True)
 
 
@@ -28,7 +28,7 @@ HEARTBEAT_SECONDS = 30.0
 
 @contextmanager
 def step(title: str, command: str = "") -> Iterator[None]:
-    """Announce `title`, run the block, and say how long it took and the `command` that shows what is there now."""
+    """Print `title`, run the block, and print its duration and the `command` that shows the result."""
     say(f"  {title} …")
     started = time.monotonic()
     ended = threading.Event()
@@ -48,7 +48,7 @@ def step(title: str, command: str = "") -> Iterator[None]:
 
 
 def follow(title: str, wait: Callable[[], object]) -> threading.Thread:
-    """Show a step that goes on beside others until `wait` returns; the thread that shows it ends then."""
+    """Show a step that runs in parallel with others until `wait` returns; then the returned thread ends."""
 
     def show() -> None:
         with step(title):

@@ -1,7 +1,7 @@
-"""The one error that a person using the program sees."""
+"""The only error that users of the program see."""
 
 from __future__ import annotations
 
 
 class DevError(Exception):
-    """Say what was wrong, where, and what to do; printed without a traceback, exit code 1."""
+    """A failure with a message that states what was wrong, where, and what to do; the exit code is 1."""

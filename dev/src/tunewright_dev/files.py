@@ -1,4 +1,4 @@
-"""Write files so that a reader never sees half of one, and none is touched for nothing."""
+"""Write files atomically, and only if their content changes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 def write(path: Path, text: str, *, mode: int = 0o644) -> None:
-    """Make `path` hold `text` with `mode`; a file that does already is left alone.
+    """Write `text` to `path` with `mode`, unless the file already has both.
 
-    Not for neatness: kube-proxy ends itself when its configuration is written, equal or not.
+    An unchanged file must not be written: kube-proxy exits when its configuration is written, changed or not.
     """
     if path.is_file() and path.stat().st_mode & 0o777 == mode and path.read_text() == text:
         return

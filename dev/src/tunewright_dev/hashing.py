@@ -1,4 +1,4 @@
-"""Content hashes of build inputs: equal inputs give equal names, whatever the clone or the time."""
+"""Content hashes of build inputs: equal inputs give equal names, in every clone and at any time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ IGNORED_NAMES = frozenset({"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest
 
 
 def list_files(root: Path) -> list[Path]:
-    """Return the regular files of a file or folder, sorted, without what tools leave behind.
+    """Return the regular files at or below a path, sorted, without the caches of tools.
 
     Raises:
         FileNotFoundError: `root` does not exist.
@@ -34,9 +34,9 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def hash_inputs(parameters: Mapping[str, str], files: Iterable[tuple[str, Path]]) -> str:
-    """Return 16 hex digits over the parameters and over each file's name, executable bit and content.
+    """Return 16 hex digits: the hash of the parameters and of each file's name, executable bit and content.
 
-    Each field goes in with its length, so that no two different inputs run together into the same bytes.
+    Each field is hashed with its length, so that different inputs cannot give the same bytes.
     """
     digest = hashlib.sha256()
 

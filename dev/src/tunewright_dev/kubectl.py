@@ -1,4 +1,4 @@
-"""Talk to the local cluster with kubectl, as its administrator."""
+"""Use a cluster with kubectl, as its administrator."""
 
 from __future__ import annotations
 
@@ -30,16 +30,14 @@ class Kubectl:
         return commands.capture([self.program, f"--kubeconfig={self.kubeconfig}", *arguments], stdin=stdin)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start kubectl in the background (a watch, a port-forward) with its standard output piped;
-        the caller ends it.
-        """
+        """Start kubectl in the background (a watch, a port-forward) with piped standard output; the caller stops it."""
         return subprocess.Popen(
             [str(self.program), f"--kubeconfig={self.kubeconfig}", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            # Not ended by Ctrl-C together with us: the caller ends it, in order.
+            # Ctrl-C must not stop it together with this program: the caller stops it in order.
             start_new_session=True,
         )
 
@@ -57,14 +55,14 @@ class Kubectl:
         )
 
     def get(self, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
-        """Return one object, None when there is none of that name."""
+        """Return one object, or None if there is none of this name."""
         scope = [f"--namespace={namespace}"] if namespace else []
         text = self.run("get", kind, name, *scope, "--ignore-not-found", "-o", "json")
         found: dict[str, Any] | None = json.loads(text) if text.strip() else None
         return found
 
     def list(self, kind: str, namespace: str, *, selector: str) -> Sequence[dict[str, Any]]:
-        """Return the objects of a namespace that a label selector picks."""
+        """Return the objects of a namespace that match a label selector."""
         text = self.run("get", kind, f"--namespace={namespace}", f"--selector={selector}", "-o", "json")
         items: Sequence[dict[str, Any]] = json.loads(text)["items"]
         return items

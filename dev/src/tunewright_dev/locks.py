@@ -1,4 +1,4 @@
-"""Keep two runs of this program, from whatever clone, from changing the same thing at once."""
+"""Keep two runs of this program, from any clones, from changing the same thing at the same time."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 from tunewright_dev import console
 
-# The kernel lets go of a lock when its holder ends, however that comes about; the files themselves mean nothing.
+# The kernel releases a lock when its holder ends for any reason; the files have no meaning.
 _FOLDER = Path("/run/lock")
 
 
 @contextmanager
 def exclusive(what: str) -> Iterator[None]:
-    """Hold the machine's lock on `what`, and say so when another run holds it.
+    """Hold the machine's lock on `what`; print a line if another run holds it.
 
     Args:
         what: "cluster", "images", "binaries" or "artefacts".

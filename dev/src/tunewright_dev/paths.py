@@ -1,7 +1,7 @@
-"""Where a cluster's files and the caches lie, for the local cluster and for an existing one (`CLUSTER=existing`).
+"""The folders of a cluster's files and of the caches, for the local cluster and an existing one (`CLUSTER=existing`).
 
-Three lifetimes, three roots: the cache (built once, shared by clones, safe to delete), the state (one cluster per
-machine, survives a reboot) and the run folder (sockets, process records, mounts; worth nothing after a reboot).
+There are three roots with different lifetimes: the cache (built once, shared by clones, safe to delete), the state (one
+cluster per machine, survives a reboot) and the run folder (sockets, process records, mounts; useless after a reboot).
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from tunewright_dev.errors import DevError
 
 @dataclasses.dataclass(frozen=True)
 class Paths:
-    """The folders that the program may write in; it writes nowhere else but where `network` and `cgroups` say."""
+    """The folders that the program writes to; `network` and `cgroups` name the only exceptions."""
 
     clone: Path
     cache: Path
     state: Path
     run: Path
     kubeconfig: Path
-    """The administrator's kubeconfig, as people of this clone use it."""
+    """The administrator's kubeconfig, for users of this clone."""
 
     @property
     def build(self) -> Path:
@@ -38,7 +38,7 @@ class Paths:
 
     @property
     def logs(self) -> Path:
-        """One log per component; the one folder to look in when something is wrong."""
+        """One log per component; look here first if something is wrong."""
         return self.state / "logs"
 
     @property
@@ -58,40 +58,40 @@ class Paths:
 
     @property
     def containerd_root(self) -> Path:
-        """Images and snapshots of the kubelet's containerd; kept by `down`, so that the next `up` pulls nothing."""
+        """Images and snapshots of containerd; `down` keeps them, so that the next `up` pulls nothing."""
         return self.state / "containerd"
 
     @property
     def containerd_socket(self) -> Path:
-        """Where the kubelet and ctr reach our containerd."""
+        """The socket of our containerd, for the kubelet and ctr."""
         return self.run / "containerd.sock"
 
     @property
     def buildah_root(self) -> Path:
-        """Images as buildah sees them; kept by `down`."""
+        """Images in buildah's storage; `down` keeps them."""
         return self.state / "buildah"
 
     @property
     def registry_root(self) -> Path:
-        """The registry's blobs; kept by `down`."""
+        """The registry's blobs; `down` keeps them."""
         return self.state / "registry"
 
     @property
     def object_store(self) -> Path:
-        """The data of the object store's volume; deleted by `down` with the cluster that knows its credentials."""
+        """The data of the object store's volume; `down` deletes it, because the cluster has the only credentials."""
         return self.state / "object-store"
 
     def claim(self) -> None:
-        """Note that the cluster on this machine is ours since this boot, and which state folder it has."""
+        """Record that we started the cluster on this machine since its boot, and the cluster's state folder."""
         for folder in (self.run, self.state):
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o755)
         files.write(self.run / _CLAIM, json.dumps({"state": str(self.state), "boot": _read_boot()}))
 
     def is_claimed(self) -> bool:
-        """Return whether a cluster of ours was started since this boot and not taken down.
+        """Return whether we started a cluster since the boot of this machine and have not stopped it.
 
-        Only then are the firewall's KUBE chains and the control groups `kubepods` ours to remove.
+        Only then do the firewall's KUBE chains and the control groups `kubepods` belong to us.
         """
         return _read_claim(self.run) is not None
 
@@ -101,26 +101,26 @@ _CLAIM = "claim.json"
 
 
 def is_existing() -> bool:
-    """Return whether `CLUSTER` asks for the cluster of the current kubeconfig context.
+    """Return whether `CLUSTER` selects the cluster of the current kubeconfig context.
 
     Raises:
         DevError: it has another value.
     """
     value = os.environ.get("CLUSTER", "")
     if value not in {"", "local", "existing"}:
-        raise DevError(f"CLUSTER is {value!r}. Leave it out for a local cluster, or set it to `existing`.")
+        raise DevError(f"CLUSTER is {value!r}. Do not set it for a local cluster, or set it to `existing`.")
     return value == "existing"
 
 
 def find_paths() -> Paths:
     """Return the folders of this machine and this clone.
 
-    `TUNEWRIGHT_CACHE` and `TUNEWRIGHT_STATE` override the two large ones. The run folder is fixed, and a cluster that
-    runs keeps the state folder that it was started with, so that two clones with different settings see the same one.
-    For an existing cluster nothing is written outside the clone and the cache.
+    `TUNEWRIGHT_CACHE` and `TUNEWRIGHT_STATE` override the two large ones. The run folder is fixed. A running cluster
+    keeps the state folder with which it was started, so that clones with different settings use the same one. For an
+    existing cluster, nothing is written outside the clone and the cache.
 
     Raises:
-        DevError: `CLUSTER` has another value than those that `is_existing` knows.
+        DevError: `CLUSTER` has an unknown value.
     """
     clone = Path(__file__).resolve().parents[3]
     cache = Path(os.environ.get("TUNEWRIGHT_CACHE") or Path.home() / ".cache" / "tunewright").resolve()
@@ -132,7 +132,7 @@ def find_paths() -> Paths:
 
 
 def _read_claim(run: Path) -> str | None:
-    """Return the state folder of the cluster that was started since this boot, None when there is none."""
+    """Return the state folder of the cluster that was started since the machine's boot, or None."""
     try:
         claim = json.loads((run / _CLAIM).read_text())
     except FileNotFoundError:

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def build_restricted_context() -> dict[str, Any]:
-    """Return the container security context that PodSecurity `restricted` asks for, with a read-only root."""
+    """Return the container security context that PodSecurity `restricted` requires, with a read-only root."""
     return {
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},

@@ -1,6 +1,6 @@
-"""Run some of the tests, as `make test ARGS="-k name"` does: only the stages in which pytest picks any.
+"""Run some of the tests for `make test ARGS="-k name"`: only the stages in which pytest selects a test.
 
-A unit test so asks for no cluster, and a test on the cluster is not held up by a stage that has none of that name.
+So a unit test needs no cluster, and a test on the cluster does not wait for a stage without matching tests.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tunewright_dev.errors import DevError
 from tunewright_dev.paths import find_paths
 
 Run = Callable[[Sequence[str]], int]
-"""Runs a Python module with its arguments and returns the exit code."""
+"""Run a Python module with its arguments and return the exit code."""
 
 LOCAL = ("tests/unit", "tests/loop")
 ON_CLUSTER = ("tests/chart", "tests/e2e")
@@ -25,17 +25,16 @@ INSTALL = ("up", "images", "install")
 
 
 def run_picked(arguments: Sequence[str], *, collect: Run, run: Run) -> int:
-    """Run the tests that pytest picks by `arguments`, those on the cluster last;
-    return the first exit code that is not 0.
+    """Run the tests that pytest selects by `arguments`, those on the cluster last; return the first exit code but 0.
 
     Raises:
-        DevError: there is no such test.
+        DevError: no test is selected.
     """
     local, on_cluster = (has_tests(folders, arguments, collect) for folders in (LOCAL, ON_CLUSTER))
     if not local and not on_cluster:
         raise DevError(
-            f"No test in {', '.join((*LOCAL, *ON_CLUSTER))} is picked by ARGS={' '.join(arguments)!r}."
-            " `-k` takes a part of the name of a test, its file or its folder."
+            f"ARGS={' '.join(arguments)!r} selects no test in {', '.join((*LOCAL, *ON_CLUSTER))}."
+            " Use `-k` with a part of the name of a test, its file or its folder."
         )
     steps: list[list[str]] = []
     if local:
@@ -47,20 +46,20 @@ def run_picked(arguments: Sequence[str], *, collect: Run, run: Run) -> int:
 
 
 def has_tests(folders: Sequence[str], arguments: Sequence[str], collect: Run) -> bool:
-    """Return whether pytest picks a test in the folders.
+    """Return whether pytest selects a test in the folders.
 
     Raises:
-        DevError: it could not tell: wrong arguments, or a file that cannot be imported.
+        DevError: pytest failed because of wrong arguments or of a file that cannot be imported.
     """
     code = collect(["pytest", *folders, "--collect-only", "--quiet", *arguments])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-        raise DevError(f"pytest could not collect the tests in {', '.join(folders)}; what it said is above.")
+        raise DevError(f"pytest could not collect the tests in {', '.join(folders)}; its output is above.")
     return code == pytest.ExitCode.OK
 
 
 def _collect(arguments: Sequence[str]) -> int:
     done = _start(arguments, stdout=subprocess.PIPE)
-    # The names of all picked tests are of no interest, only what kept pytest from finding them.
+    # Print the output only if pytest failed; otherwise it is the list of all selected tests.
     if done.returncode not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         console.say(done.stdout)
     return done.returncode
@@ -76,7 +75,7 @@ def _start(arguments: Sequence[str], stdout: int | None = None) -> subprocess.Co
 
 
 def main() -> int:
-    """Run what the command line picks."""
+    """Run the tests that the command line selects."""
     try:
         return run_picked(sys.argv[1:], collect=_collect, run=_run)
     except DevError as error:

@@ -1,4 +1,4 @@
-"""What the commands work on: the local cluster, or an existing one. Every command does the same on both."""
+"""The cluster that the commands work on: the local or an existing one. Every command does the same on both."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tunewright_dev.object_store import access
 from tunewright_dev.paths import Paths, find_paths, is_existing
 
 SHOW_CLUSTER = "kubectl get nodes,pods --all-namespaces"
-"""The command that shows what `up` brought up."""
+"""The command that shows what `up` has started."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Status:
-    """What runs, one line each, and whether that is everything."""
+    """What runs, one line each, and whether everything runs."""
 
     text: str
     is_whole: bool
@@ -33,27 +33,27 @@ class Target(Protocol):
     """A cluster that the commands work on."""
 
     title: ClassVar[str]
-    """What `up` begins with."""
+    """The first line that `up` prints."""
 
     @property
     def paths(self) -> Paths:
-        """Where its files lie."""
+        """The folders of its files."""
 
     def up(self) -> Kubectl:
-        """Bring up what is missing and return a kubectl.
+        """Start what is missing and return a kubectl.
 
         Raises:
             DevError: something is missing on this machine, or did not become ready.
         """
 
     def down(self) -> str:
-        """Take down what is ours to take down; return what was done, or the commands that remove the rest."""
+        """Stop the cluster if we started it; return what was done, or the commands that remove our objects."""
 
     def connect(self) -> Kubectl:
         """Return a kubectl for the running cluster.
 
         Raises:
-            DevError: it does not run.
+            DevError: the cluster does not run.
         """
 
     def read_status(self) -> Status:
@@ -77,20 +77,18 @@ class Target(Protocol):
         """Return a context with a client of the object store, as its administrator."""
 
     def format_environment(self) -> str:
-        """Return the shell command by which a user's kubectl and helm work on this cluster."""
+        """Return the shell command with which a user's kubectl and helm use this cluster."""
 
     def explain_deaths(self) -> str:
-        """Return the message about parts of the cluster that died, which explains most failures;
-        empty where none did.
-        """
+        """Return the message about parts of the cluster that died, which explains most failures; empty if none did."""
 
     def is_bare(self) -> bool:
-        """Return whether nothing was ever built for it: what an interrupted run left makes a cold start look short."""
+        """Return whether nothing was ever built for it, so that the duration of its set-up is that of a cold start."""
 
 
 @dataclasses.dataclass(frozen=True)
 class LocalTarget:
-    """The cluster of our own on this machine."""
+    """The local cluster on this machine."""
 
     paths: Paths
     title: ClassVar[str] = "Starting the local cluster"
@@ -100,9 +98,9 @@ class LocalTarget:
         return local_cluster.up(self.paths)
 
     def down(self) -> str:
-        """Stop the cluster and leave nothing of it running."""
+        """Stop the cluster and all of its processes."""
         local_cluster.down(self.paths)
-        return "The local cluster is gone."
+        return "The local cluster is removed."
 
     def connect(self) -> Kubectl:
         """Return a kubectl for the running cluster, from any clone."""
@@ -116,50 +114,50 @@ class LocalTarget:
         return Status("\n".join(lines), all(one.pid for one in found))
 
     def ensure_images(self) -> None:
-        """Push to the cluster's own registry, which must run; nothing waits for helm, which is built meanwhile."""
+        """Push to the cluster's registry, which must run; helm is built meanwhile."""
         self.connect()
-        # Some images hold a program of the cluster.
+        # Some images contain a program of the cluster.
         binaries.ensure_programs(self.paths, binaries.CLUSTER)
         with binaries.building(self.paths, binaries.TOOLS):
             build.ensure_images(self.paths)
         self.ensure_helm()
 
     def ensure_helm(self) -> Path:
-        """Return the pinned helm, building it and what else works on a cluster where that is needed."""
+        """Return the pinned helm; build it and the other tools if needed."""
         tools = binaries.ensure_programs(self.paths, binaries.TOOLS)
         binaries.link_programs(self.paths, tools)
         return tools["helm"]
 
     def open_store(self, kubectl: Kubectl) -> AbstractContextManager[S3Client]:
-        """Reach the store's Service directly: this machine is the node."""
+        """Connect to the store's Service directly, because this machine is the node."""
         return nullcontext(access.connect(self.paths, kubectl, access.service_address()))
 
     def format_environment(self) -> str:
-        """Name the kubeconfig and the folder of the built programs."""
+        """Return the command that sets the kubeconfig and the folder of the built programs."""
         return f"export KUBECONFIG={self.paths.kubeconfig} PATH={self.paths.build / 'bin'}:$PATH"
 
     def explain_deaths(self) -> str:
-        """Name the components that died with their logs."""
+        """Return the components that died, with their logs."""
         return local_cluster.read_deaths(self.paths)
 
     def is_bare(self) -> bool:
-        """Return whether neither a program nor an image was ever built here."""
+        """Return whether no program and no image was ever built here."""
         return not self.paths.binaries.exists() and not self.paths.buildah_root.exists()
 
 
 @dataclasses.dataclass(frozen=True)
 class ExistingTarget:
-    """The cluster of the current kubeconfig context, which is not ours: nothing is installed on this machine."""
+    """The cluster of the current kubeconfig context; nothing is installed on this machine."""
 
     paths: Paths
     title: ClassVar[str] = "Preparing the existing cluster"
 
     def up(self) -> Kubectl:
-        """Bring the object store into the cluster."""
+        """Install the object store in the cluster."""
         return existing_cluster.up(self.paths)
 
     def down(self) -> str:
-        """Return the commands that remove what was brought into it."""
+        """Return the commands that remove Tunewright from it."""
         return existing_cluster.explain_removal()
 
     def connect(self) -> Kubectl:
@@ -175,28 +173,28 @@ class ExistingTarget:
         existing_images.ensure_images(self.paths, existing_images.read_registry())
 
     def ensure_helm(self) -> Path:
-        """Return the machine's own helm."""
+        """Return the helm of this machine."""
         return existing_cluster.find_helm()
 
     def open_store(self, kubectl: Kubectl) -> AbstractContextManager[S3Client]:
-        """Reach the store through a port-forward."""
+        """Connect to the store with a port-forward."""
         return existing_cluster.open_store(self.paths, kubectl)
 
     def format_environment(self) -> str:
-        """Name the kubeconfig alone: kubectl and helm are on the PATH already."""
+        """Return the command that sets the kubeconfig; kubectl and helm are already on the PATH."""
         return f"export KUBECONFIG={self.paths.kubeconfig}"
 
     def explain_deaths(self) -> str:
-        """Return nothing: its components are not ours to watch."""
+        """Return an empty text, because we do not watch the components of this cluster."""
         return ""
 
     def is_bare(self) -> bool:
-        """Return False: how long others took to set it up was never seen."""
+        """Return False, because we did not set up this cluster."""
         return False
 
 
 def find_target() -> Target:
-    """Return the cluster that `CLUSTER` asks for.
+    """Return the cluster that `CLUSTER` selects.
 
     Raises:
         DevError: `CLUSTER` has an unknown value.

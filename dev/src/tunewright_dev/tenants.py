@@ -1,4 +1,4 @@
-"""Namespaces with what a team needs in them: PodSecurity, the tenant label, and one storage identity."""
+"""Namespaces with everything that a team needs: PodSecurity, the tenant label, and one storage identity."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TENANT_LABEL = "tunewright.dev/tenant"
 
 
 def ensure_namespace(kubectl: Kubectl, name: str, *, tenant: bool = False) -> None:
-    """Make a namespace with PodSecurity `restricted`; a tenant's also carries the label that servers select by."""
+    """Create a namespace with PodSecurity `restricted`, for a tenant also with the label that servers select."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     if tenant:
         labels[TENANT_LABEL] = "true"
@@ -27,12 +27,14 @@ def ensure_storage_secret(kubectl: Kubectl, namespace: str, name: str, identity:
     """
     source = kubectl.get("secret", identity, object_store.NAMESPACE)
     if source is None:
-        raise DevError(f"Secret {object_store.NAMESPACE}/{identity} does not exist. Run `make up`, which makes it.")
+        raise DevError(
+            f"The Secret {object_store.NAMESPACE}/{identity} does not exist. Run `make up`, which creates it."
+        )
     kubectl.apply([build_storage_secret(namespace, name, source["data"])])
 
 
 def build_storage_secret(namespace: str, name: str, data: dict[str, str]) -> dict[str, Any]:
-    """Return a Secret that Tunewright's jobs may use; ``data`` is base64-encoded, as the API has it."""
+    """Return a Secret that Tunewright's jobs can use; ``data`` is base64-encoded, as in the API."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",

@@ -1,7 +1,7 @@
-"""The names and addresses of the local cluster, in one place.
+"""The names and addresses of the local cluster.
 
-Everything is on addresses that end on this machine: the node's own address sits on an interface without ports, pods and
-Services on ranges that are routed to it, and the rest on loopback.
+All addresses are on this machine: the node's address is on an interface without ports, the ranges of pods and Services
+are routed to it, and the rest is on loopback.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ REGISTRY_PORT = 5000
 OBJECT_STORE_PORT = 8333
 
 API_URL = f"https://{NODE_ADDRESS}:{API_PORT}"
-# The name by which images are known in the cluster; containerd maps it to the registry on loopback.
+# The registry's name in the cluster; containerd maps it to the registry on loopback.
 REGISTRY_NAME = f"registry.tunewright.local:{REGISTRY_PORT}"
 REGISTRY_ADDRESS = f"127.0.0.1:{REGISTRY_PORT}"
 REPOSITORY = "tunewright"

@@ -1,4 +1,4 @@
-"""Wait for a condition, and say which one when it does not come."""
+"""Wait for a condition; the error names the condition that did not become true."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def wait_for(
     """Poll `condition` until it is true.
 
     Raises:
-        DevError: it stayed false for `timeout` seconds; the message ends with what `explain` returns.
+        DevError: it was false for `timeout` seconds; the message ends with the result of `explain`.
     """
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
-            raise DevError(f"{what} did not happen within {timeout:.0f} s. {explain()}".rstrip())
+            raise DevError(f"Timed out after {timeout:.0f} s, waiting for {what}. {explain()}".rstrip())
         time.sleep(POLL_SECONDS)

@@ -55,7 +55,7 @@ def test_a_failed_stage_ends_the_run(failing):
 
 
 def test_a_name_without_a_test_is_reported():
-    with pytest.raises(DevError, match=r"No test in tests/unit, .*tests/e2e is picked by ARGS='-k name'"):
+    with pytest.raises(DevError, match=r"ARGS='-k name' selects no test in tests/unit, .*tests/e2e"):
         Programs(local=NONE, on_cluster=NONE).pick()
 
 

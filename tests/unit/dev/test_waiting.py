@@ -15,5 +15,5 @@ def test_a_wait_ends_when_the_condition_is_true(monkeypatch):
 
 def test_a_condition_that_is_not_met_is_named_with_its_explanation(monkeypatch):
     monkeypatch.setattr(waiting, "POLL_SECONDS", 0.0)
-    with pytest.raises(DevError, match=r"^The end did not happen within 0 s\. See the log\.$"):
-        waiting.wait_for("The end", lambda: False, timeout=0, explain=lambda: "See the log.")
+    with pytest.raises(DevError, match=r"^Timed out after 0 s, waiting for the end\. See the log\.$"):
+        waiting.wait_for("the end", lambda: False, timeout=0, explain=lambda: "See the log.")

@@ -1,7 +1,7 @@
-"""A cluster that is there already: the context that kubectl uses now. Nothing is installed on this machine.
+"""An existing cluster: the one of kubectl's current context. Nothing is installed on this machine.
 
-What `make up` does to it: a namespace with an object store, on a volume of the default class and behind a private
-authority, as in the local cluster.
+`make up` adds a namespace with an object store to it, on a volume of the default class and behind a private authority,
+as in the local cluster.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from tunewright_dev.object_store import access, deployment, endpoint, readiness
 from tunewright_dev.paths import Paths
 
 _PROGRAMS = ("kubectl", "helm")
-# Of the namespaces, and of the cluster; in the order in which they can go.
+# The custom resources in namespaces, and those of the cluster, in the order in which they can be deleted.
 _NAMESPACED, _CLUSTER_SCOPED = ("finetunejobs", "adapterdeployments", "modelservers"), ("basemodels",)
 
 
 def connect(paths: Paths) -> Kubectl:
-    """Return a kubectl for the current context, copied, so that a later change of context changes nothing here.
+    """Return a kubectl for a copy of the current context, so that a later change of the context has no effect.
 
     Raises:
-        DevError: a program is missing, or no cluster answers.
+        DevError: a program is missing, or the cluster does not answer.
     """
     programs = {name: shutil.which(name) for name in _PROGRAMS}
     missing = [name for name, path in programs.items() if path is None]
@@ -45,7 +45,7 @@ def connect(paths: Paths) -> Kubectl:
 
 
 def up(paths: Paths) -> Kubectl:
-    """Bring the object store into the cluster and wait for it.
+    """Install the object store in the cluster and wait for it.
 
     Raises:
         DevError: something is missing on this machine, an image could not be pushed, or the store did not become ready.
@@ -69,17 +69,17 @@ def open_store(paths: Paths, kubectl: Kubectl) -> Iterator[S3Client]:
     """Yield a client of the object store, as its administrator, through a port-forward.
 
     Raises:
-        DevError: the store has no administrator's credentials, or cannot be reached.
+        DevError: the cluster has no credentials of the administrator, or the store cannot be reached.
     """
     with access.forward_port(kubectl) as address:
         yield access.connect(paths, kubectl, address)
 
 
 def require_tools(paths: Paths) -> None:
-    """Refuse to begin without the registry's name, the programs, or a builder where images are to be built.
+    """Check that there are the registry's name, the programs, and a builder if images must be built.
 
     Raises:
-        DevError: with everything that is missing.
+        DevError: something is missing; the message lists all of it.
     """
     lacks, registry = list[str](), None
     try:
@@ -89,7 +89,7 @@ def require_tools(paths: Paths) -> None:
     missing = [name for name in _PROGRAMS if shutil.which(name) is None]
     if missing:
         lacks.append(explain_programs(missing))
-    # Under which names images were pushed is known with the registry only.
+    # Without the registry's name it is not known which images were pushed.
     if registry is None or existing_images.find_unpushed(paths, registry):
         try:
             existing_images.find_builder()
@@ -105,7 +105,7 @@ def explain_programs(missing: list[str]) -> str:
 
 
 def find_helm() -> Path:
-    """Return the machine's own helm.
+    """Return the helm of this machine.
 
     Raises:
         DevError: there is none.
@@ -117,11 +117,11 @@ def find_helm() -> Path:
 
 
 def explain_removal() -> str:
-    """Return what takes everything away again: a cluster that is not ours is not taken down by us."""
+    """Return the commands that remove everything: we do not stop a cluster that we did not start."""
     namespaces = f"{chart.NAMESPACE} {endpoint.NAMESPACE} serving support"
     return "\n".join(
         [
-            "The cluster is not ours to take down. What Tunewright brought into it goes by:",
+            "`make down` does not stop an existing cluster. These commands remove Tunewright from it:",
             f"  kubectl delete {','.join(_NAMESPACED)} --all --all-namespaces",
             f"  kubectl delete {','.join(_CLUSTER_SCOPED)} --all",
             f"  helm uninstall {chart.RELEASE} --namespace {chart.NAMESPACE}",
@@ -134,7 +134,7 @@ def explain_removal() -> str:
 
 
 def _link_programs(paths: Paths, programs: dict[str, Path]) -> None:
-    """Put the programs where tests and people of this clone look for them."""
+    """Link the programs in build/bin, where tests and users of this clone find them."""
     folder = paths.build / "bin"
     folder.mkdir(parents=True, exist_ok=True)
     for name, program in programs.items():

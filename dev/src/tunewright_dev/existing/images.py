@@ -1,7 +1,7 @@
-"""Build the images with the machine's own docker or buildah and push them to any registry.
+"""Build the images with the machine's docker or buildah, and push them to any registry.
 
-The same table, Containerfiles and content tags as for the local cluster; only the first layer is the public Python
-image on Debian 12 in place of one that needs root and debootstrap, and what only the local cluster runs is left out.
+The table, the Containerfiles and the content tags are those of the local cluster. But the first layer is the public
+Python image on Debian 12, which needs no root and no debootstrap, and images for the local cluster only are left out.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from tunewright_dev.paths import Paths
 
 BASE, BASE_IMAGE = "base", "docker.io/library/python:3.11-slim-bookworm"
 LOCAL_ONLY = frozenset({"pause", "coredns", BASE})
-# The pinned wheels are those of this platform, whatever the machine that builds.
+# The pinned wheels are for this platform, independent of the machine that builds.
 PLATFORM = "linux/amd64"
 BUILDERS = ("docker", "buildah")
 _REGISTRY = re.compile(r"^[a-zA-Z0-9.-]+(:[0-9]+)?(/[a-z0-9._-]+)+$")
 
 
 def read_registry() -> str:
-    """Return where images are pushed and pulled: `REGISTRY`, as ``host/path``.
+    """Return the registry for pushes and pulls: `REGISTRY`, as ``host/path``.
 
     Raises:
-        DevError: it is not set, or not of that form.
+        DevError: it is not set, or does not have this form.
     """
     value = os.environ.get("REGISTRY", "").rstrip("/")
     if not _REGISTRY.match(value):
         raise DevError(
-            f"REGISTRY is {value!r}. With CLUSTER=existing it names where images go, as host/path (for example"
-            " `REGISTRY=registry.example.com/tunewright`): "
-            "this machine must be logged in to push there, and the nodes must be able to pull."
+            f"REGISTRY is {value!r}. With CLUSTER=existing set it to the registry for images, as host/path (for example"
+            " `REGISTRY=registry.example.com/tunewright`). "
+            "This machine must be logged in to push there, and the nodes must be able to pull."
         )
     return value
 
 
 def ensure_images(paths: Paths, registry: str, *, cluster_only: bool = False) -> dict[str, str]:
-    """Build and push what this clone did not push there yet; return all names and write them to build/images.json.
+    """Build and push the images that this clone has not pushed there; return all names, also in build/images.json.
 
     Raises:
         DevError: there is no builder, or a build or a push failed; the message names its log.
@@ -67,13 +67,13 @@ def ensure_images(paths: Paths, registry: str, *, cluster_only: bool = False) ->
                 pushed.add(names[image.name])
                 files.write(record, json.dumps(sorted(pushed), indent=2))
     if not cluster_only:
-        told = {image.name: names[image.name] for image in wanted}
-        files.write(paths.build / "images.json", json.dumps(told, indent=2) + "\n")
+        listed = {image.name: names[image.name] for image in wanted}
+        files.write(paths.build / "images.json", json.dumps(listed, indent=2) + "\n")
     return names
 
 
 def find_unpushed(paths: Paths, registry: str) -> list[str]:
-    """Return the images, by name, that this clone has still to build and push."""
+    """Return the names of the images that this clone still has to build and push."""
     images = table.read_table(paths.clone)
     names, pushed = name_images(paths, images, registry), _read_pushed(paths)
     skipped = LOCAL_ONLY | {image.base for image in images}
@@ -90,7 +90,7 @@ def _read_pushed(paths: Paths) -> set[str]:
 
 
 def name_images(paths: Paths, images: Sequence[Image], registry: str) -> dict[str, str]:
-    """Return the name of each image under the registry, tagged by its content and by the base that it stands on."""
+    """Return the name of each image in the registry; the tag is a hash of its content and its base."""
     names = {BASE: BASE_IMAGE}
     for name, reference in table.name_images(paths, images).items():
         if name != BASE:
@@ -103,19 +103,19 @@ def find_builder() -> str:
     """Return the program that builds and pushes.
 
     Raises:
-        DevError: the machine has none.
+        DevError: this machine has none.
     """
     found = next((name for name in BUILDERS if _works(name)), None)
     if found is None:
         raise DevError(
-            f"CLUSTER=existing needs a {' or '.join(BUILDERS)} that works: "
+            f"CLUSTER=existing needs a working {' or '.join(BUILDERS)}: "
             "it installs nothing on this machine. See `docker info`."
         )
     return found
 
 
 def _works(builder: str) -> bool:
-    """Return whether a builder is there; a docker without its daemon cannot build."""
+    """Return whether a builder works; docker needs its daemon."""
     if shutil.which(builder) is None:
         return False
     return subprocess.run([builder, "info"], capture_output=True, check=False).returncode == 0
@@ -124,7 +124,7 @@ def _works(builder: str) -> bool:
 def build_command(
     builder: str, image: Image, names: Mapping[str, str], labels: Mapping[str, str], context: Path
 ) -> list[str]:
-    """Return the command that builds an image from a context, without what only a proxied machine needs."""
+    """Return the command that builds an image from a context, without the settings for a machine behind a proxy."""
     command = [builder, "build", f"--platform={PLATFORM}", "--file", str(context / image.containerfile)]
     command += ["--tag", names[image.name]]
     arguments = dict(image.arguments) | ({"BASE_IMAGE": names[image.base]} if image.base is not None else {})
@@ -142,7 +142,7 @@ def _build(paths: Paths, builder: str, image: Image, names: Mapping[str, str]) -
     table.stage_context(paths, image, context)
     command = build_command(builder, image, names, table.build_labels(paths, image), context)
     if builder == "buildah":
-        # docker has no mounts for a build, and its daemon uses the machine's proxy anyway.
+        # docker has no mounts for a build, but its daemon uses the machine's proxy.
         command.append("--layers")
         for mount in registry_access.build_mounts(scratch / "access") if image.base is not None else ():
             command += ["--volume", mount]
@@ -157,7 +157,7 @@ def _push(paths: Paths, builder: str, name: str, reference: str) -> None:
 
 
 def push_command(builder: str, reference: str) -> list[str]:
-    """Return the command that pushes an image; a registry on this machine may do without TLS, as docker has it."""
+    """Return the command that pushes an image; like docker, it allows a registry on this machine without TLS."""
     on_this_machine = reference.startswith(("localhost:", "127.0.0.1:"))
     insecure = ["--tls-verify=false"] if builder == "buildah" and on_this_machine else []
     return [builder, "push", *insecure, reference]

@@ -1,7 +1,7 @@
-"""Files that images need and that no source folder holds: Go programs, the object store, a Debian root file system.
+"""Files of images that are not in the repository: Go programs, the object store, a Debian root file system.
 
-Each has a key (the hash of what decides its content) that goes into the tag of the image that it is part of, and is
-made only when that image is built.
+Each has a key: the hash of everything that its content depends on. The key is part of the tag of the image that needs
+the file, and the file is made only when this image is built.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from tunewright_dev.errors import DevError
 from tunewright_dev.images import binaries, go_toolchain
 from tunewright_dev.paths import Paths
 
-# ensurepip comes in python3-venv; the CA bundle is for people's own HTTPS endpoints.
+# python3-venv contains ensurepip; the CA bundle is for users' HTTPS endpoints.
 DEBIAN_PACKAGES = ("ca-certificates", "python3", "python3-venv")
 DEBIAN_SUITE = "bookworm"
-# Raise it to rebuild the root file system with Debian's latest updates.
+# Increase it to rebuild the root file system with Debian's latest updates.
 DEBIAN_GENERATION = 1
 # Documentation and package lists: a third of the root file system.
 _UNWANTED = (
@@ -35,7 +35,7 @@ _UNWANTED = (
 
 @dataclasses.dataclass(frozen=True)
 class Artefact:
-    """How to name and how to make one file."""
+    """How to compute the key of a file, and how to make the file."""
 
     key: Callable[[Paths], str]
     make: Callable[[Paths], Path]
@@ -93,7 +93,7 @@ def _bootstrap_debian(paths: Paths, archive: Path) -> None:
         for name in _UNWANTED:
             shutil.rmtree(root / name, ignore_errors=True)
             (root / name).mkdir(parents=True)
-        # The machine's mirror is its own business; builds that need packages are given its sources while they run.
+        # The image must not contain the machine's mirror; builds that need packages get its sources while they run.
         (root / "etc/apt/sources.list").write_text("")
         scratch = archive.with_suffix(".new")
         commands.capture(
@@ -114,16 +114,16 @@ def find_mirror() -> str:
     if found:
         return found[0]
     raise DevError(
-        f"apt on this machine knows no source of Debian {DEBIAN_SUITE} main: "
+        f"apt on this machine has no source for Debian {DEBIAN_SUITE} main: "
         "add one to /etc/apt/sources.list and run `apt-get update`."
     )
 
 
 def prefetch(paths: Paths) -> None:
-    """Make the files that no Go build makes.
+    """Make the files that are not built with Go.
 
     Raises:
-        DevError: one could not be made; the message names its log.
+        DevError: a file could not be made; the message names its log.
     """
     for name in ("weed", "debian.tar"):
         ARTEFACTS[name].make(paths)

@@ -1,9 +1,9 @@
-"""Build the Go programs of the local cluster from the one module whose versions go.sum pins (`dev/go`).
+"""Build the Go programs of the local cluster from one module, whose versions go.sum pins (`dev/go`).
 
-Programs that are missing are built by one `go build`: what they share is downloaded and compiled once, and one program
-is linked while packages of another still compile. Each program lies in a folder of the cache that is named after the
-hash of its inputs, so that an unchanged one is never built again and a second clone finds it. A build goes to a
-temporary folder and is renamed when it is whole.
+One `go build` builds all missing programs: shared packages are downloaded and compiled once, and one program is linked
+while packages of another still compile. Each program has a folder in the cache that is named after the hash of its
+inputs. So an unchanged program is not built again, and a second clone uses it. A build is written to a temporary folder
+and renamed when it is complete.
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ _KUBERNETES_STAMP = (
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A Go program:
-    its package, a folder of `dev/go` or a tool of its go.mod, and the other names that it answers to.
-    """
+    """A Go program: its package (a folder of `dev/go` or a tool of its go.mod), and its other names."""
 
     name: str
     package: str
@@ -55,19 +53,19 @@ HYPERKUBE = Program(
 REGISTRY = Program("registry", "./registry")
 COREDNS = Program("coredns", "./coredns")
 PAUSE = Program("pause", "./pause")
-# The Kubernetes that `helm template` and `helm lint` render for when no cluster is asked.
+# The Kubernetes version for which `helm template` and `helm lint` render without a cluster.
 _HELM_STAMP = "-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=34"
 HELM = Program("helm", "helm.sh/helm/v3/cmd/helm", linker_flags=_HELM_STAMP)
 KUBECONFORM = Program("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform")
 
 CLUSTER = (PAUSE, REGISTRY, COREDNS, HYPERKUBE)
-"""What the cluster itself runs."""
+"""The programs that the cluster runs."""
 TOOLS = (HELM, KUBECONFORM)
-"""What works on a cluster: nothing waits for it before the chart is installed or tested."""
+"""The programs that work on a cluster: they are needed only when the chart is installed or tested."""
 
 
 def ensure_program(paths: Paths, program: Program) -> Path:
-    """Return the path of the built program, building it first when its inputs changed.
+    """Return the path of the built program; build it first if its inputs changed.
 
     Raises:
         DevError: no Go could be found or fetched, or the build failed.
@@ -76,7 +74,7 @@ def ensure_program(paths: Paths, program: Program) -> Path:
 
 
 def ensure_programs(paths: Paths, programs: Sequence[Program]) -> dict[str, Path]:
-    """Return the path of each program by its name, building first those whose inputs changed.
+    """Return the path of each program by its name; first build those whose inputs changed.
 
     Raises:
         DevError: no Go could be found or fetched, or the build failed.
@@ -88,10 +86,9 @@ def ensure_programs(paths: Paths, programs: Sequence[Program]) -> dict[str, Path
 
 @contextmanager
 def building(paths: Paths, programs: Sequence[Program]) -> Iterator[bool]:
-    """Build those of the programs that are missing while the block runs; yield whether any is.
+    """Build the missing programs while the block runs, and wait for them after it; yield whether any is missing.
 
-    All are there afterwards. The block must build no other program: it would wait for itself. When it fails, the build
-    is ended.
+    The block must not build another program: it would wait for itself. If the block fails, the build is stopped.
 
     Raises:
         DevError: no Go could be found or fetched, or the build failed.
@@ -120,14 +117,14 @@ def building(paths: Paths, programs: Sequence[Program]) -> Iterator[bool]:
 
 
 def find_program(paths: Paths, program: Program) -> Path:
-    """Return where the program lies when it is built."""
+    """Return the path of the program, built or not."""
     return paths.binaries / f"{program.name}-{program_key(paths, program)}" / program.name
 
 
 def program_key(paths: Paths, program: Program) -> str:
     """Return the hash of the program's inputs: its sources, the versions of the module, package, flags and names.
 
-    The Go that builds it is no part: any that go.mod accepts will do, and a newer one builds nothing again.
+    The version of Go is not an input: any that go.mod accepts is right, and a newer one rebuilds nothing.
     """
     module = _module(paths)
     parameters = {"package": program.package, "flags": program.linker_flags, "names": " ".join(program.names)}
@@ -137,17 +134,17 @@ def program_key(paths: Paths, program: Program) -> str:
 
 
 def build_arguments(programs: Sequence[Program], folder: Path) -> list[str]:
-    """Return the arguments of the `go` that builds the programs into a folder, each under the name of its package."""
+    """Return the arguments for `go` to build the programs into a folder, each under the name of its package."""
     arguments = ["build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags=-s -w"]
-    # Of the flags whose pattern fits a package, the last ones count.
+    # If several patterns match a package, Go uses the last flags.
     arguments += [f"-ldflags={one.package}=-s -w {one.linker_flags}" for one in programs if one.linker_flags]
     return [*arguments, "-o", f"{folder}/", *(program.package for program in programs)]
 
 
 def build_environment(paths: Paths) -> dict[str, str]:
-    """Return what the environment of a Go build adds to ours."""
+    """Return the additional environment variables of a Go build."""
     return {
-        # Pure Go: the same bytes on a machine with and without a C compiler, and no libc needed in an image.
+        # Pure Go: the same bytes on a machine with and without a C compiler, and images need no libc.
         "CGO_ENABLED": "0",
         "GOTOOLCHAIN": "local",
         "GOFLAGS": "-modcacherw",
@@ -157,7 +154,7 @@ def build_environment(paths: Paths) -> dict[str, str]:
 
 
 def link_programs(paths: Paths, programs: dict[str, Path]) -> None:
-    """Put programs where tests and people of this clone look for them, build/bin."""
+    """Link the programs in build/bin, where tests and users of this clone find them."""
     folder = paths.build / "bin"
     folder.mkdir(parents=True, exist_ok=True)
     for name, target in programs.items():

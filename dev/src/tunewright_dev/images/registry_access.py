@@ -1,8 +1,8 @@
-"""How image builds reach the package registries that this machine reaches, without a trace in the images.
+"""Give image builds access to the package registries that this machine can reach, without a trace in the images.
 
-A machine behind a proxy or a company's certificate authority is set up for pip, uv and apt; a build in a container
-starts from nothing. So the machine's own settings are rendered into files that are mounted while a step runs: nothing
-of them is written into a layer, an environment variable or the repository.
+A machine behind a proxy or a company's certificate authority is configured for pip, uv and apt, but a build in a
+container is not. So the machine's settings are rendered into files that are mounted while a step runs. They are not
+written into a layer, an environment variable or the repository.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def build_mounts(folder: Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     bundle = find_bundle(os.environ)
-    # This environment's own pip: Debian's python3 comes without one.
+    # The pip of this environment, because Debian's python3 has none.
     pip = read_pip_settings(_output([sys.executable, "-m", "pip", "config", "list"]))
     sources = _output(
         ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages"]
@@ -52,13 +52,13 @@ def build_mounts(folder: Path) -> list[str]:
 
 
 def find_bundle(environment: Mapping[str, str]) -> Path | None:
-    """Return the bundle of certificate authorities that this machine was told to trust, None when it was not told."""
+    """Return the bundle of certificate authorities that this machine is configured to trust, or None."""
     named = (environment.get(variable) for variable in _BUNDLE_VARIABLES)
     return next((Path(name).resolve() for name in named if name and Path(name).is_file()), None)
 
 
 def read_pip_settings(listed: str) -> dict[str, str]:
-    """Return what a build may know of `pip config list`; the environment's settings win over the files'."""
+    """Return the settings of `pip config list` that a build needs; the environment overrides configuration files."""
     settings = {}
     for line in sorted(listed.splitlines(), key=lambda line: line.startswith(":env:")):
         match = _PIP_LINE.match(line)
@@ -84,7 +84,7 @@ def render_uv(index: str | None, *, has_bundle: bool) -> str:
 
 
 def render_apt_sources(targets: str) -> str:
-    """Return a sources.list with the machine's Debian sources, leaving out those of others."""
+    """Return a sources.list with the machine's Debian sources, without those of third parties."""
     suites = {DEBIAN_SUITE, f"{DEBIAN_SUITE}-updates", f"{DEBIAN_SUITE}-security"}
     rows = (line.split() for line in targets.splitlines())
     lines = sorted({f"deb {row[0]} {row[1]} {row[2]}" for row in rows if row[1] in suites})
@@ -92,7 +92,7 @@ def render_apt_sources(targets: str) -> str:
 
 
 def render_apt_settings(dumped: str) -> str:
-    """Return the lines of `apt-config dump` that tell how to reach a mirror."""
+    """Return the lines of `apt-config dump` with the settings to reach a mirror."""
     return "\n".join([line for line in dumped.splitlines() if _APT_LINE.match(line)] + [""])
 
 

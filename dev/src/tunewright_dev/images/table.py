@@ -1,8 +1,7 @@
-"""The table of images: what goes into each, and the name that follows from it.
+"""The table of images: the inputs of each, and the name that results from them.
 
-The tag of an image is the hash of everything that goes into it, its base's tag included. So an image that a registry
-has under its tag is current, whichever clone built it, and a pod's image name changes when and only when its
-content does.
+The tag of an image is the hash of all its inputs, including its base's tag. So an image that a registry has under its
+tag is current, in whichever clone it was built, and the name of a pod's image changes only with its content.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ LICENCE = "Apache-2.0"
 
 
 class Image(BaseModel):
-    """One entry of the table; its fields are explained there."""
+    """One entry of the table, which explains the fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,7 +41,7 @@ class Image(BaseModel):
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """An image under its content's tag."""
+    """An image, with a tag for its content."""
 
     name: str
     tag: str
@@ -54,15 +53,15 @@ class Reference:
 
     @property
     def on_host(self) -> str:
-        """The name by which buildah finds the same image."""
+        """The name of the same image for buildah."""
         return f"{topology.REGISTRY_ADDRESS}/{topology.REPOSITORY}/{self.name}:{self.tag}"
 
 
 def read_table(clone: Path) -> list[Image]:
-    """Return the images of the table, bases before what is built on them.
+    """Return the images of the table, each after its base.
 
     Raises:
-        DevError: an entry names a base that does not come before it, or an unknown artefact.
+        DevError: an entry has a base that does not precede it, or an unknown artefact.
     """
     images = [Image.model_validate(entry) for entry in tomllib.loads((clone / TABLE).read_text())["image"]]
     seen: set[str] = set()
@@ -71,13 +70,15 @@ def read_table(clone: Path) -> list[Image]:
             raise DevError(f"{TABLE}: image {image.name!r} has the base {image.base!r}, which must come before it.")
         unknown = sorted(set(image.artefacts) - set(ARTEFACTS))
         if unknown:
-            raise DevError(f"{TABLE}: image {image.name!r} has the artefacts {unknown}; known are {sorted(ARTEFACTS)}.")
+            raise DevError(
+                f"{TABLE}: image {image.name!r} has the unknown artefacts {unknown}; use some of {sorted(ARTEFACTS)}."
+            )
         seen.add(image.name)
     return images
 
 
 def name_images(paths: Paths, images: Iterable[Image]) -> dict[str, Reference]:
-    """Return the reference of each image by its name, from the content of its inputs alone.
+    """Return the reference of each image by its name; it depends only on the content of the inputs.
 
     Raises:
         DevError: an input does not exist.
@@ -89,7 +90,7 @@ def name_images(paths: Paths, images: Iterable[Image]) -> dict[str, Reference]:
 
 
 def hash_image(paths: Paths, image: Image, folder: Path, references: Mapping[str, Reference]) -> str:
-    """Return the hash of the image's inputs as they lie in `folder`: the clone, or a context made from it."""
+    """Return the hash of the image's inputs in `folder`: the clone, or a context made from it."""
     parameters = {f"artefact {name}": ARTEFACTS[name].key(paths) for name in image.artefacts}
     parameters |= {f"argument {name}": value for name, value in image.arguments.items()}
     if image.base is not None:
@@ -98,7 +99,7 @@ def hash_image(paths: Paths, image: Image, folder: Path, references: Mapping[str
 
 
 def write_references(paths: Paths, references: Mapping[str, Reference]) -> None:
-    """Write build/images.json: the name that pods use, by image."""
+    """Write build/images.json: the names that pods use, by image."""
     target = paths.build / "images.json"
     names = {name: reference.in_cluster for name, reference in references.items()}
     files.write(target, json.dumps(names, indent=2) + "\n")
@@ -118,15 +119,13 @@ def _list_inputs(folder: Path, image: Image) -> list[tuple[str, Path]]:
 
 
 def stage_context(paths: Paths, image: Image, context: Path) -> None:
-    """Lay out a context that holds the declared inputs and nothing else,
-    so that a build cannot use what no hash covers.
-    """
+    """Create a context with only the declared inputs, so that a build cannot use files that are not hashed."""
     context.mkdir(parents=True)
     for name, path in _list_inputs(paths.clone, image):
         target = context / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target)
-        # Whatever the umask of the clone: a pod's user must be able to read it.
+        # Independent of the clone's umask, because a pod's user must be able to read it.
         target.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
     for name in image.artefacts:
         _link(ARTEFACTS[name].make(paths), context / name)
@@ -140,7 +139,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def build_labels(paths: Paths, image: Image) -> dict[str, str]:
-    """Return the OCI labels. They tell of a build and are no input: a commit that changes no input changes no tag."""
+    """Return the OCI labels. They are not inputs: a commit that changes no input changes no tag."""
     project = tomllib.loads((paths.clone / "pyproject.toml").read_text())["project"]
     return {
         "org.opencontainers.image.title": f"tunewright-{image.name}",
@@ -151,9 +150,9 @@ def build_labels(paths: Paths, image: Image) -> dict[str, str]:
 
 
 def _read_revision(clone: Path) -> str:
-    """Return the commit, with "-dirty" where the clone differs from it.
+    """Return the commit, with "-dirty" if the clone differs from it.
 
-    It is "unknown" where there is no repository or no git, as in an unpacked archive.
+    The result is "unknown" without a repository or without git, as in an unpacked archive.
     """
     commit = _ask_git(clone, "rev-parse", "HEAD")
     if not commit:

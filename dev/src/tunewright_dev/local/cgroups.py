@@ -1,7 +1,7 @@
 """The processes and control groups of pods, as the kernel sees them.
 
-Removing a cluster must not depend on its API, nor on containerd: both may be dead. The kubelet puts every process of
-every pod under groups named `kubepods`, which no other program on the machine uses.
+The removal of a cluster must not depend on its API or on containerd: both may be dead. The kubelet puts all processes
+of all pods into groups below `kubepods`, which no other program on the machine uses.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ _GROUP = "kubepods"
 
 
 def find_groups(root: Path = _ROOT) -> list[Path]:
-    """Return the top groups of pods: one on cgroup v2, one for each controller on v1."""
+    """Return the top groups of pods: one with cgroup v2, one per controller with v1."""
     return [path for path in (root / _GROUP, *sorted(root.glob(f"*/{_GROUP}"))) if path.is_dir()]
 
 
 def kill_pods(root: Path = _ROOT) -> None:
-    """Kill every process of every pod and wait until they are gone.
+    """Kill all processes of all pods and wait until they have ended.
 
     Raises:
-        DevError: some survive.
+        DevError: some have not ended.
     """
     pids = _find_pids(root)
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     waiting.wait_for(
-        "The end of the pods' processes",
+        "the end of the pods' processes",
         lambda: not any(processes.is_running(pid) for pid in pids),
         timeout=30,
-        explain=lambda: f"Still there: {sorted(pid for pid in pids if processes.is_running(pid))}",
+        explain=lambda: f"Still running: {sorted(pid for pid in pids if processes.is_running(pid))}",
     )
 
 
 def remove_groups(root: Path = _ROOT) -> None:
-    """Remove the groups, the deepest first, and kill what a shim may have started in them since `kill_pods` looked.
+    """Remove the groups, the deepest first, and kill processes that shims have started in them since `kill_pods`.
 
     Raises:
         DevError: some cannot be removed.
@@ -55,7 +55,7 @@ def remove_groups(root: Path = _ROOT) -> None:
         return not busy
 
     waiting.wait_for(
-        "The removal of the pods' control groups",
+        "the removal of the pods' control groups",
         removed,
         timeout=30,
         explain=lambda: f"Still in use: {', '.join(map(str, busy))}",
@@ -63,7 +63,7 @@ def remove_groups(root: Path = _ROOT) -> None:
 
 
 def _remove_tree(top: Path) -> list[Path]:
-    """Remove a group and those below it; return those that still hold a process, if only one that is ending."""
+    """Remove a group and those below it; return those that still have a process, which may be about to end."""
     busy = []
     for name, _, _ in os.walk(top, topdown=False):
         folder = Path(name)

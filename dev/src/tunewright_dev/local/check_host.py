@@ -1,7 +1,7 @@
-"""Refuse a machine on which the local cluster cannot run, before anything is installed on it.
+"""Check that the local cluster can run on this machine, before anything is installed on it.
 
-`dev/bootstrap --cluster` runs this with the machine's own python3, before there is an environment: it imports, and so
-does all that it imports, the standard library only.
+`dev/bootstrap --cluster` runs this with the machine's python3, before there is an environment. So this module and the
+modules that it imports use only the standard library.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tunewright_dev.paths import find_paths, is_existing
 
 
 def main() -> int:
-    """Say everything that the machine misses; an existing cluster asks nothing of it."""
+    """Print everything that the machine lacks; an existing cluster needs nothing on it."""
     try:
         if not is_existing():
             host.require_supported(find_paths())

@@ -1,7 +1,7 @@
 """The local cluster as a whole: up, down, status.
 
-One cluster per machine, whichever clone started it. `up` makes the machine as it should be, from any state that an
-interruption may have left; `down` removes what runs and keeps what was costly to make (binaries, image layers).
+There is one cluster per machine, which any clone can use. `up` starts what is missing, also after an interrupted run.
+`down` removes everything that runs, and keeps what was expensive to make (binaries, image layers).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tunewright_dev.local.components import Component
 from tunewright_dev.object_store import access, deployment, readiness
 from tunewright_dev.paths import Paths
 
-# In the order in which they start.
+# In the order of their start.
 COMPONENTS = (
     registry.NAME,
     containerd.NAME,
@@ -53,10 +53,10 @@ _ADDRESSES = (
     (str(topology.NODE_ADDRESS), topology.KUBELET_PORT),
     *(("127.0.0.1", port) for port in (10248, 10249, 10256, 10257, 10259)),
 )
-# Folders of the state that describe this one cluster; image layers and the registry stay.
+# The folders of the state that belong to one cluster; image layers and the registry are kept.
 _CLUSTER_STATE = ("etcd", "pki", "config", "kubelet", "object-store")
 _READY_SECONDS = 120
-# Fixed in the sources of the kubelet and of containerd.
+# The kubelet and containerd have these paths in their sources.
 _DEVICE_PLUGINS = Path("/var/lib/kubelet/device-plugins")
 _SHIM_SOCKETS = Path("/run/containerd/s")
 
@@ -71,10 +71,10 @@ class Status:
 
 
 def up(paths: Paths) -> Kubectl:
-    """Bring the cluster up and return a kubectl for it; what runs already is left alone.
+    """Start the cluster and return a kubectl for it; components that already run are not changed.
 
     Raises:
-        DevError: the machine is unsupported or in use, or a component failed; the message says what to do.
+        DevError: the machine is unsupported or in use, or a component failed; the message states what to do.
     """
     host.require_supported(paths)
     host.install_packages()
@@ -95,10 +95,10 @@ def up(paths: Paths) -> Kubectl:
 
 
 def _build_programs(paths: Paths) -> Path:
-    """Build what the cluster runs and return the folder of Kubernetes' programs.
+    """Build the cluster's programs and return the folder of Kubernetes' programs.
 
-    What the images need from elsewhere is fetched meanwhile: that waits for the network and the disk, a Go build
-    for the cores.
+    The other files of the images are fetched meanwhile: a fetch needs the network and the disk, a Go build needs the
+    cores.
     """
     with binaries.building(paths, binaries.CLUSTER) as builds:
         if builds:
@@ -112,14 +112,14 @@ def down(paths: Paths) -> None:
     """Stop everything and remove every process, mount, namespace, interface and rule of the cluster.
 
     Raises:
-        DevError: something of it is left; what a later run needs to remove it is kept.
+        DevError: something is left; the files that a later run needs to remove it are kept.
     """
     host.require_root()
-    # In the order in which `up` takes them; a build needs the registry that this stops, so it waits for its end.
+    # In the same order as in `up`. A build needs the registry, which is stopped here, so wait for the end of a build.
     with locks.exclusive("cluster"), locks.exclusive("images"):
         components.stop_all(paths, COMPONENTS)
         _clear_leftovers(paths)
-        # Only what was ours can be left: a machine that has no claim may run another Kubernetes.
+        # Without a claim, the rest may belong to another Kubernetes on this machine.
         if paths.is_claimed():
             leftovers.require_none(paths)
         for name in _CLUSTER_STATE:
@@ -135,13 +135,13 @@ def read_status(paths: Paths) -> list[Status]:
 
 
 def read_deaths(paths: Paths) -> str:
-    """Return the message about components that were started and died while others run; empty where none did."""
+    """Return the message about components that were started and died while others run; empty if there are none."""
     started = [status for status in read_status(paths) if components.pid_path(paths, status.name).exists()]
     return explain_dead(started)
 
 
 def explain_dead(statuses: list[Status]) -> str:
-    """Return the message about the components that do not run while others do, with their logs; empty where none is."""
+    """Return the message about components that do not run while others do, with their logs; empty if there are none."""
     dead = [status for status in statuses if status.pid is None]
     if not dead or len(dead) == len(statuses):
         return ""
@@ -194,7 +194,7 @@ def _launch(paths: Paths, described: list[Component]) -> None:
 
 
 def _finish(paths: Paths, kubectl: Kubectl, names: dict[str, str]) -> None:
-    """Bring up what runs as pods, and wait for it and for the node."""
+    """Start the pods of the cluster, and wait for them and for the node."""
     kubectl.apply(coredns.build_dns(names["coredns"]))
     deployment.deploy(paths, kubectl, names["seaweedfs"])
     node, timeout = f"node/{topology.NODE_NAME}", f"--timeout={_READY_SECONDS}s"
@@ -210,7 +210,7 @@ def _publish_kubeconfig(paths: Paths, credentials: control_plane.Credentials) ->
 
 
 def _require_place(paths: Paths) -> None:
-    """Where no component runs, remove what an interrupted run left, and refuse a machine that others use."""
+    """If no component runs, remove what an interrupted run left, and check that no other program uses the machine."""
     if any(components.find(paths, name) for name in COMPONENTS):
         return
     _clear_leftovers(paths)
@@ -219,7 +219,7 @@ def _require_place(paths: Paths) -> None:
 
 
 def _clear_leftovers(paths: Paths) -> None:
-    """Remove what runs without a component that would look after it: pods, shims, strays, mounts, rules."""
+    """Remove what components left behind: pods, shims, other processes, mounts, rules."""
     if not paths.is_claimed():
         return
     cgroups.kill_pods()
@@ -239,7 +239,7 @@ def _remove_shim_sockets(paths: Paths) -> None:
 
 
 def _remove_foreign_traces(paths: Paths) -> None:
-    """Remove the few files that the kubelet and CNI put in folders that cannot be configured."""
+    """Remove the few files that the kubelet and CNI write to folders that cannot be configured."""
     for link in Path("/var/log/containers").glob("*.log"):
         if link.is_symlink() and link.readlink().is_relative_to(paths.logs):
             link.unlink()

@@ -1,7 +1,7 @@
-"""The components of the local cluster as a person meets them: started, healthy, dead, with a log.
+"""The components of the local cluster: start, readiness, end and log.
 
-A component is described by a frozen specification. Bringing it up is level-triggered: one that runs with the same
-specification is left alone, one with another is replaced, so that `up` may run at any time and from any clone.
+A frozen specification describes a component. Its start is level-triggered: a component that runs with the same
+specification is not changed, one with another specification is replaced. So `up` can run at any time, from any clone.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from tunewright_dev.local import processes
 from tunewright_dev.paths import Paths
 
 READY_SECONDS = 90.0
-# The API server would wait for its watchers far longer; what it knows is thrown away anyway.
+# The API server would wait much longer for its watches to end, but its state is deleted anyway.
 STOP_SECONDS = 3.0
-# Everything else in our environment (tokens of the shell, proxies) is none of a component's business.
+# Components do not get other variables of our environment, such as tokens and proxies.
 INHERITED_VARIABLES = ("HOME", "LANG", "PATH", "TMPDIR")
 
 
 @dataclasses.dataclass(frozen=True)
 class Component:
-    """One daemon: how it starts, the files that it reads at its start, and how it shows that it is ready."""
+    """One daemon: how to start it, the files that it reads at its start, and how to check that it is ready."""
 
     name: str
     argv: tuple[str, ...]
@@ -35,18 +35,18 @@ class Component:
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def spec(self) -> str:
-        """Return the hash of everything that a restart would change."""
+        """Return the hash of everything that would be different after a restart."""
         parameters = {"argv": "\0".join(self.argv)} | {f"env {key}": value for key, value in self.environment.items()}
         return hashing.hash_inputs(parameters, [(str(path), path) for path in self.files])
 
 
 def log_path(paths: Paths, name: str) -> Path:
-    """Return where the component's output goes."""
+    """Return the file of the component's output."""
     return paths.logs / f"{name}.log"
 
 
 def pid_path(paths: Paths, name: str) -> Path:
-    """Return where the component's pid is kept."""
+    """Return the file with the component's PID."""
     return paths.records / f"{name}.pid"
 
 
@@ -56,7 +56,7 @@ def find(paths: Paths, name: str) -> processes.Process | None:
 
 
 def start(paths: Paths, component: Component) -> bool:
-    """Make the component run with its present specification; return whether it had to be (re)started."""
+    """Make the component run with its current specification; return whether it was started or restarted."""
     running = find(paths, component.name)
     spec = component.spec()
     if running is not None:
@@ -83,7 +83,7 @@ def wait_ready(paths: Paths, component: Component) -> None:
     """
 
     def ready_or_dead() -> bool:
-        # Readiness first: a probe that passes proves more than a pid file, which the launcher may still be writing.
+        # Readiness first: a successful probe proves more than a PID file, which the launcher may not have written yet.
         if component.is_ready():
             return True
         pid_file = pid_path(paths, component.name)
@@ -92,7 +92,7 @@ def wait_ready(paths: Paths, component: Component) -> None:
         return False
 
     waiting.wait_for(
-        f"{component.name} becoming ready",
+        f"{component.name} to become ready",
         ready_or_dead,
         timeout=READY_SECONDS,
         explain=lambda: explain(paths, component.name),
@@ -100,14 +100,14 @@ def wait_ready(paths: Paths, component: Component) -> None:
 
 
 def explain(paths: Paths, name: str) -> str:
-    """Return the sentence that names the component's log, with the log's end."""
+    """Return a sentence that names the component's log, with the end of the log."""
     log = log_path(paths, name)
     text = log.read_text(errors="replace") if log.exists() else ""
     return f"Its log is {log} and ends with:\n{tail(text)}"
 
 
 def stop_all(paths: Paths, names: Sequence[str]) -> None:
-    """End those of the components that run, all at once, and forget their pids."""
+    """Stop the running components, all at the same time, and delete their PID files."""
     processes.stop(*filter(None, [find(paths, name) for name in names]), patience=STOP_SECONDS)
     for name in names:
         pid_path(paths, name).unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""A containerd of our own, so that a container runtime of the machine stays untouched.
+"""The cluster's containerd, separate from a container runtime of the machine.
 
-All that it writes lies in our state and run folders: images, mounts, sockets, network namespaces.
+Everything that it writes is in our state and run folders: images, mounts, sockets, network namespaces.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ disabled_plugins = [
 
 def build_network(paths: Paths) -> str:
     """Return the CNI configuration: a routed point-to-point link for each pod."""
-    # Not a bridge: with routed links the traffic of a Service between two pods passes the packet filter on its way
-    # back, too, without the br_netfilter module; and no pod shares a link layer with another.
+    # Not a bridge: with routed links, answers of a Service between two pods also pass the packet filter, without the
+    # br_netfilter module, and no pod shares a link layer with another.
     ipam = {
         "type": "host-local",
         "dataDir": str(paths.run / "addresses"),
@@ -77,19 +77,19 @@ def build_network(paths: Paths) -> str:
     }
     plugins: list[dict[str, Any]] = [{"type": "ptp", "ipMasq": False, "ipam": ipam}]
     if _IPV6.exists():
-        # Not even the link-local address, by which a pod could reach what the machine serves past the packet filter.
+        # Not even a link-local address: by it, a pod could reach services of the machine without the packet filter.
         plugins.append({"type": "tuning", "sysctl": {"net.ipv6.conf.eth0.disable_ipv6": "1"}})
     return json.dumps({"cniVersion": "1.0.0", "name": "tunewright", "plugins": plugins}, indent=2)
 
 
 def build_registry_hosts() -> str:
-    """Return the hosts.toml by which images of our registry's name come from the registry on loopback."""
+    """Return the hosts.toml that maps our registry's name to the registry on loopback."""
     address = f"http://{topology.REGISTRY_ADDRESS}"
     return f'server = "{address}"\n\n[host."{address}"]\n  capabilities = ["pull", "resolve"]\n'
 
 
 def write_config(paths: Paths, *, pause_image: str) -> Path:
-    """Write all files that containerd reads and return its own configuration's path."""
+    """Write all files that containerd reads, and return the path of its main configuration."""
     config = paths.config / "containerd.toml"
     contents = {
         config: build_config(paths, pause_image=pause_image),

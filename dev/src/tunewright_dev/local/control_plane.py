@@ -1,6 +1,6 @@
 """How each Kubernetes program is started: certificates, configuration files, arguments and readiness.
 
-Every name and address comes from `topology`. Defaults stay unless a comment or the machine's size says why.
+All names and addresses are from `topology`. Comments explain where a setting differs from its default.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ISSUER = f"https://kubernetes.default.svc.{topology.CLUSTER_DOMAIN}"
 
 @dataclasses.dataclass(frozen=True)
 class Credentials:
-    """Who is who in this cluster."""
+    """The certificates, keys and kubeconfigs of this cluster."""
 
     authority: KeyPair
     signing_key: KeyPair
@@ -35,7 +35,7 @@ class Credentials:
 
 
 def ensure_credentials(paths: Paths) -> Credentials:
-    """Make what is missing of the cluster's certificates, keys and kubeconfigs."""
+    """Create the cluster's missing certificates, keys and kubeconfigs."""
     folder, address = paths.pki, str(topology.NODE_ADDRESS)
     authority = certificates.ensure_authority(folder, "cluster-ca")
 
@@ -75,7 +75,7 @@ def ensure_credentials(paths: Paths) -> Credentials:
 
 
 def build_kubeconfig(authority: KeyPair, user: KeyPair) -> str:
-    """Return a kubeconfig with everything in it, so that it can be copied."""
+    """Return a kubeconfig that contains certificates and keys, so that it can be copied."""
 
     def embed(path: Path) -> str:
         return base64.b64encode(path.read_bytes()).decode()
@@ -108,7 +108,7 @@ def build_kubeconfig(authority: KeyPair, user: KeyPair) -> str:
 
 
 def describe_etcd(paths: Paths, programs: Path, credentials: Credentials) -> Component:
-    """Return etcd: loopback only, and only for holders of a certificate of this cluster."""
+    """Return etcd: it listens only on loopback, and clients need a certificate of this cluster."""
     client = f"https://127.0.0.1:{topology.ETCD_PORT}"
     pair, authority = credentials.etcd, credentials.authority.certificate
     return Component(
@@ -123,7 +123,7 @@ def describe_etcd(paths: Paths, programs: Path, credentials: Credentials) -> Com
             f"--key-file={pair.key}",
             "--client-cert-auth",
             f"--trusted-ca-file={authority}",
-            # A throwaway cluster on one disk that builds images meanwhile: speed before survival of a power cut.
+            # A temporary cluster, which shares a disk with image builds: speed is more important than a power failure.
             "--unsafe-no-fsync",
             "--log-level=warn",
         ),
@@ -160,7 +160,7 @@ def describe_api_server(programs: Path, credentials: Credentials) -> Component:
             f"--kubelet-client-certificate={own.certificate}",
             f"--kubelet-client-key={own.key}",
             f"--kubelet-certificate-authority={authority}",
-            # By address: the node's name then need not resolve on the machine for logs and exec.
+            # By address, so that logs and exec do not need DNS for the node's name on this machine.
             "--kubelet-preferred-address-types=InternalIP",
         ),
         is_ready=lambda: probes.answers(
@@ -187,7 +187,7 @@ def describe_controller_manager(programs: Path, credentials: Credentials) -> Com
             f"--cluster-signing-key-file={authority.key}",
             f"--cluster-cidr={topology.POD_RANGE}",
             f"--service-cluster-ip-range={topology.SERVICE_RANGE}",
-            # A claim that is seen before its volume waits for the next round, by default a quarter of a minute.
+            # A claim that is processed before its volume waits for the next sync, by default 15 s.
             "--pvclaimbinder-sync-period=1s",
         ),
         is_ready=lambda: probes.answers("https://127.0.0.1:10257/healthz"),
@@ -243,18 +243,18 @@ def build_kubelet_config(paths: Paths, credentials: Credentials) -> dict[str, An
         "authorization": {"mode": "Webhook"},
         "tlsCertFile": str(credentials.kubelet.certificate),
         "tlsPrivateKeyFile": str(credentials.kubelet.key),
-        # Both cgroup versions: 1.34 still runs on the first, and this driver needs no systemd.
+        # Both cgroup versions work: 1.34 still supports v1, and this driver needs no systemd.
         "cgroupDriver": "cgroupfs",
         "failCgroupV1": False,
         "failSwapOn": False,
         "containerRuntimeEndpoint": f"unix://{paths.containerd_socket}",
         "clusterDomain": topology.CLUSTER_DOMAIN,
         "clusterDNS": [str(topology.DNS_SERVICE)],
-        # Pods learn nothing of the machine's own resolvers, which they could not reach.
+        # Pods cannot reach the machine's resolvers, so they do not get their addresses.
         "resolvConf": "",
         "podLogsDir": str(paths.logs / "pods"),
         "serializeImagePulls": False,
-        # A developer's disk is often nearly full, and large images would be thrown away and fetched in turn.
+        # A developer's disk is often nearly full; large images would be deleted and fetched repeatedly.
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
         "imageGCHighThresholdPercent": 100,
     }
@@ -281,7 +281,7 @@ def build_proxy_config(credentials: Credentials) -> dict[str, Any]:
         "clientConnection": {"kubeconfig": str(credentials.kubeconfigs["kube-proxy"])},
         "healthzBindAddress": "127.0.0.1:10256",
         "metricsBindAddress": "127.0.0.1:10249",
-        # Leave the machine's connection tracking as it is, and its loopback addresses unroutable.
+        # Do not change the machine's connection tracking, and do not route its loopback addresses.
         "conntrack": {"maxPerCore": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
         "iptables": {"localhostNodePorts": False},
         "nodePortAddresses": ["primary"],

@@ -1,6 +1,6 @@
-"""The packet filter of the local cluster: what pods may reach, and how every trace of it is removed.
+"""The packet filter of the local cluster: what pods can reach, and how to remove all rules.
 
-Pods reach pods and the API server, and nothing else: no address outside the machine and no other service on it.
+Pods can reach pods and the API server, but no address outside the machine and no other service on it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def build_rules() -> str:
             f"-A {FORWARD_CHAIN} -s {pods} -d {pods} -j ACCEPT",
             f"-A {FORWARD_CHAIN} -s {pods} -j REJECT",
             f"-A {FORWARD_CHAIN} -d {pods} -j REJECT",
-            # Answers to the kubelet's probes and to people who call pods and Services from the machine itself.
+            # Answers to the kubelet's probes, and to users who call pods and Services from the machine.
             f"-A {INPUT_CHAIN} -s {pods} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
             f"-A {INPUT_CHAIN} -s {pods} -d {topology.NODE_ADDRESS} -p tcp --dport {topology.API_PORT} -j ACCEPT",
             f"-A {INPUT_CHAIN} -s {pods} -j REJECT",
@@ -44,7 +44,7 @@ def build_removal(saved: str) -> str:
     """Return the script for `iptables-restore --noflush` that removes our and kube-proxy's chains.
 
     Args:
-        saved: the output of iptables-save. Rules and chains of others stay as they are.
+        saved: the output of iptables-save. Rules and chains of other programs do not change.
     """
     lines: list[str] = []
     for table, body in _split_tables(saved):
@@ -59,7 +59,7 @@ def build_removal(saved: str) -> str:
 
 
 def apply() -> None:
-    """Bring our chains in force, before all other rules."""
+    """Add our chains, before all other rules."""
     commands.capture(["iptables-restore", "--wait", "--noflush"], stdin=build_rules())
     listed = commands.capture(["iptables-save", "-t", "filter"])
     for hook, chain in _HOOKS.items():
@@ -68,7 +68,7 @@ def apply() -> None:
 
 
 def remove() -> None:
-    """Remove our chains and kube-proxy's, of both address families."""
+    """Remove our and kube-proxy's chains for both address families."""
     for command in filter(shutil.which, _COMMANDS):
         script = build_removal(commands.capture([f"{command}-save"]))
         if script:
@@ -76,7 +76,7 @@ def remove() -> None:
 
 
 def find_chains() -> list[str]:
-    """Return our chains and kube-proxy's that are there, with the command and the table that show each."""
+    """Return our and kube-proxy's existing chains, each with its command and table."""
     found = []
     for command in filter(shutil.which, _COMMANDS):
         saved = commands.capture([f"{command}-save"])
@@ -85,7 +85,7 @@ def find_chains() -> list[str]:
 
 
 def list_chains(saved: str) -> list[tuple[str, str]]:
-    """Return (table, chain) of our chains and kube-proxy's in the output of iptables-save."""
+    """Return (table, chain) of our and kube-proxy's chains in the output of iptables-save."""
     return [(table, chain) for table, body in _split_tables(saved) for chain in _pick_own(body)]
 
 

@@ -1,6 +1,6 @@
-"""What the machine must be and have before anything is started, and the one `apt-get install` that adds what lacks.
+"""The requirements of the machine, and one `apt-get install` for the missing packages.
 
-A machine that is not supported is told everything that it misses at once, before anything was changed on it.
+If a machine is not supported, one message lists everything that it lacks, before anything is changed on it.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ CORES = 2
 MEMORY_GIB = 20
 DISK_GIB = 40
 KEPT_DISK_GIB = 8
-# What Go, its modules and the builds take of that; asked for apart where the cache has a file system of its own.
+# The part of Go, its modules and the builds; checked separately if the cache is on another file system.
 CACHE_GIB = 12
 KEPT_CACHE_GIB = 2
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-_ELSEWHERE = "On a machine with a cluster of its own use `CLUSTER=existing REGISTRY=host/path make demo`."
+_ELSEWHERE = "On a machine that already has a cluster, use `CLUSTER=existing REGISTRY=host/path make demo`."
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _POLICY_TEXT = (
     "#!/bin/sh\n# Written by Tunewright while it installs packages: their services are not to start.\nexit 101\n"
@@ -52,7 +52,7 @@ _POLICY_TEXT = (
 
 @dataclasses.dataclass(frozen=True)
 class Host:
-    """What was found on the machine."""
+    """The properties of the machine."""
 
     system: str
     architecture: str
@@ -62,12 +62,12 @@ class Host:
     memory_gib: float
     free_disk_gib: float
     free_cache_gib: float | None
-    """None where the cache is on the state's file system."""
+    """None if the cache is on the state's file system."""
     filesystems: frozenset[str]
 
 
 def inspect(paths: Paths) -> Host:
-    """Look at the machine."""
+    """Inspect the machine."""
     state, cache = _find_existing(paths.state), _find_existing(paths.cache)
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     release = platform.freedesktop_os_release() if Path("/etc/os-release").exists() else {}
@@ -88,7 +88,7 @@ def inspect(paths: Paths) -> Host:
 
 
 def _find_existing(folder: Path) -> Path:
-    """Return the folder, or the nearest above it that exists."""
+    """Return the folder, or its nearest parent that exists."""
     return next(path for path in (folder, *folder.parents) if path.exists())
 
 
@@ -101,12 +101,12 @@ def _measure_free_gib(folder: Path) -> float:
 
 
 def find_problems(host: Host, *, disk_gib: float, cache_gib: float) -> list[str]:
-    """Return what keeps the cluster from running on `host`, one sentence each.
+    """Return the reasons why the cluster cannot run on `host`, one sentence each.
 
     Args:
         host: the machine.
-        disk_gib: what must be free for the state.
-        cache_gib: what must be free for the cache where that is another file system.
+        disk_gib: the free disk space that the state needs.
+        cache_gib: the free disk space that the cache needs if it is on another file system.
     """
     problems = []
     if host.system != "Linux" or host.architecture != "x86_64":
@@ -114,7 +114,7 @@ def find_problems(host: Host, *, disk_gib: float, cache_gib: float) -> list[str]
     if host.distribution != "debian 12":
         problems.append(f"needs Debian 12 (its containerd, runc and buildah), this is {host.distribution}")
     if not host.is_root:
-        problems.append("needs root (it makes network interfaces, mounts and cgroups)")
+        problems.append("needs root (it creates network interfaces, mounts and cgroups)")
     if host.cores < CORES:
         problems.append(f"needs {CORES} cores, this has {host.cores}")
     if host.memory_gib < MEMORY_GIB:
@@ -122,25 +122,25 @@ def find_problems(host: Host, *, disk_gib: float, cache_gib: float) -> list[str]
     if host.free_disk_gib < disk_gib:
         problems.append(
             f"needs {disk_gib:.0f} GiB of free disk, "
-            f"this has {host.free_disk_gib:.0f} (TUNEWRIGHT_STATE names another folder)"
+            f"this has {host.free_disk_gib:.0f} (TUNEWRIGHT_STATE sets another folder)"
         )
     if host.free_cache_gib is not None and host.free_cache_gib < cache_gib:
         problems.append(
             f"needs {cache_gib:.0f} GiB of free disk for its cache, "
-            f"this has {host.free_cache_gib:.0f} (TUNEWRIGHT_CACHE names another folder)"
+            f"this has {host.free_cache_gib:.0f} (TUNEWRIGHT_CACHE sets another folder)"
         )
     if "overlay" not in host.filesystems:
-        problems.append("needs a kernel with overlayfs (`modprobe overlay` loads it where it is a module)")
+        problems.append("needs a kernel with overlayfs (`modprobe overlay` loads it if it is a module)")
     return problems
 
 
 def require_supported(paths: Paths) -> None:
-    """Refuse a machine on which the cluster cannot run.
+    """Check that the cluster can run on this machine.
 
     Raises:
-        DevError: with everything that is missing.
+        DevError: it cannot; the message lists all reasons.
     """
-    # What an earlier run stored here is what the space was for.
+    # After an earlier run, the space is already in use.
     disk = KEPT_DISK_GIB if paths.containerd_root.exists() else DISK_GIB
     cache = KEPT_CACHE_GIB if paths.binaries.exists() else CACHE_GIB
     problems = find_problems(inspect(paths), disk_gib=disk, cache_gib=cache)
@@ -149,7 +149,7 @@ def require_supported(paths: Paths) -> None:
 
 
 def require_root() -> None:
-    """Refuse to go on as another user.
+    """Check that this process runs as root.
 
     Raises:
         DevError: this is not root.
@@ -159,7 +159,7 @@ def require_root() -> None:
 
 
 def require_free(addresses: Sequence[tuple[str, int]], chains: str, routes: str) -> None:
-    """Refuse a machine where another program holds what the cluster needs.
+    """Check that no other program uses the cluster's ports, firewall chains and addresses.
 
     Args:
         addresses: the addresses and ports that components will listen on.
@@ -167,7 +167,7 @@ def require_free(addresses: Sequence[tuple[str, int]], chains: str, routes: str)
         routes: the output of `ip -4 -o route`.
 
     Raises:
-        DevError: with everything that is taken.
+        DevError: something is in use; the message lists all of it.
     """
     problems = [f"port {port} of {address} is in use" for address, port in addresses if not _is_free(address, port)]
     if ":KUBE-SERVICES " in chains:
@@ -175,11 +175,11 @@ def require_free(addresses: Sequence[tuple[str, int]], chains: str, routes: str)
     for network in (topology.POD_RANGE, topology.SERVICE_RANGE, IPv4Network(f"{topology.NODE_ADDRESS}/32")):
         problems += [f"the route `{route}` overlaps {network}" for route in find_overlapping(routes, network)]
     if problems:
-        raise DevError(_list(f"Something else uses what the local cluster needs. {_ELSEWHERE} Found:", problems))
+        raise DevError(_list(f"Another program uses what the local cluster needs. {_ELSEWHERE} Found:", problems))
 
 
 def find_overlapping(routes: str, network: IPv4Network) -> list[str]:
-    """Return the lines of `ip -4 -o route` whose destination overlaps `network`; the default route does not count."""
+    """Return the lines of `ip -4 -o route` whose destination overlaps `network`, except the default route."""
     found = []
     for line in routes.splitlines():
         words = [word for word in line.split() if word not in ("unreachable", "blackhole", "prohibit")]
@@ -189,7 +189,7 @@ def find_overlapping(routes: str, network: IPv4Network) -> list[str]:
 
 
 def install_packages() -> None:
-    """Install the Debian packages that are missing, without starting the services that come with them.
+    """Install the missing Debian packages, without starting their services.
 
     Raises:
         DevError: apt could not install them.
@@ -203,13 +203,13 @@ def install_packages() -> None:
         try:
             commands.capture(install, env=environment)
         except DevError:
-            # A fresh machine has no package lists, an old one may name versions that are gone.
+            # A new machine has no package lists, and old lists may have versions that no longer exist.
             commands.capture(["apt-get", "update", "-q"], env=environment)
             commands.capture(install, env=environment)
 
 
 def find_missing_packages() -> list[str]:
-    """Return those of our Debian packages that are not installed."""
+    """Return the required Debian packages that are not installed."""
     query = ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Abbrev}\n", *PACKAGES]
     listed = subprocess.run(query, capture_output=True, text=True, check=False).stdout
     installed = {line.split()[0] for line in listed.splitlines() if line.split()[1:] == ["ii"]}
@@ -233,7 +233,7 @@ def _no_services() -> Iterator[None]:
 def _is_free(address: str, port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # The node's own address need not exist yet; its port is free then.
+        # The node's address may not exist yet; then its port is free.
         probe.setsockopt(socket.IPPROTO_IP, 15, 1)  # IP_FREEBIND
         try:
             probe.bind((address, port))

@@ -1,4 +1,4 @@
-"""What of the local cluster is still on the machine: `down` looks before it says that the cluster is gone."""
+"""Find what is left of the local cluster: `down` checks this before it reports that the cluster is removed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tunewright_dev.errors import DevError
 from tunewright_dev.local import cgroups, firewall, mounts, network, processes
 from tunewright_dev.paths import Paths
 
-# Processes that were killed, and control groups and mounts with them, are taken apart by the kernel by and by.
+# The kernel needs some time to remove killed processes with their control groups and mounts.
 _PATIENCE_SECONDS = 10.0
 _POLL_SECONDS = 0.2
 
@@ -17,7 +17,7 @@ _POLL_SECONDS = 0.2
 def find(paths: Paths) -> list[str]:
     """Return what is left, one phrase each.
 
-    Network namespaces are among the mounts: containerd keeps them below the run folder.
+    Network namespaces are mounts, too: containerd has them below the run folder.
     """
     folders = [paths.run, paths.state]
     points = mounts.find_mounts(Path("/proc/self/mountinfo").read_text(), folders)
@@ -31,14 +31,14 @@ def find(paths: Paths) -> list[str]:
 
 
 def require_none(paths: Paths) -> None:
-    """Refuse to call the cluster gone while something of it is left.
+    """Check that nothing is left of the cluster.
 
     Raises:
-        DevError: with everything that is left.
+        DevError: something is left; the message lists all of it.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while left := find(paths):
         if time.monotonic() > deadline:
             lines = [f"  - {one}" for one in left]
-            raise DevError("\n".join(["These are left of the local cluster:", *lines, "`make down` tries again."]))
+            raise DevError("\n".join(["Parts of the local cluster are left:", *lines, "`make down` tries again."]))
         time.sleep(_POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""The mounts below our folders, and their end."""
+"""Find and remove the mounts below our folders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 def find_mounts(table: str, folders: list[Path]) -> list[Path]:
-    r"""Return the mount points below `folders`, the latest first; a folder may be a disk of its own, which is not ours.
+    r"""Return the mount points below `folders`, the latest first, but not the folders themselves.
 
     Args:
         table: the content of /proc/self/mountinfo (proc(5)), where a space in a path is written `\040`.
@@ -24,5 +24,5 @@ def find_mounts(table: str, folders: list[Path]) -> list[Path]:
 def unmount_all(folders: list[Path]) -> None:
     """Unmount everything below `folders`."""
     for point in find_mounts(Path("/proc/self/mountinfo").read_text(), folders):
-        # Lazily: a process that is just ending may still hold it for an instant.
+        # Lazily, because a process that is about to end may still use it.
         commands.capture(["umount", "--lazy", "--no-canonicalize", point])

@@ -1,7 +1,7 @@
-"""The machine's side of the cluster network: one interface without ports, the routes to it, and kernel settings.
+"""The machine's part of the cluster network: one interface without ports, the routes to it, and kernel settings.
 
-Pods hang on point-to-point links, routed one by one. The ranges of pods and Services are routed to that interface
-as a whole, so that a packet for an unused address ends there and never leaves by the default route.
+Each pod has a point-to-point link and a route. The whole ranges of pods and Services are routed to that interface, so
+that a packet for an unused address ends there and does not leave by the default route.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tunewright_dev.local import firewall
 from tunewright_dev.paths import Paths
 
 _LINK = topology.NODE_INTERFACE
-# What we and the components change; put back by `remove`.
+# The settings that this program and the components change; `remove` restores them.
 SETTINGS = (
     "net/ipv4/ip_forward",
     "net/ipv4/conf/all/route_localnet",
@@ -36,11 +36,11 @@ _PROC = Path("/proc/sys")
 
 
 def prepare(paths: Paths) -> None:
-    """Bring up interface, routes, forwarding and packet filter; does nothing where they are already right."""
+    """Set up interface, routes, forwarding and packet filter; do not change what is already right."""
     _remember_settings(_settings_path(paths))
     (_PROC / "net/ipv4/ip_forward").write_text("1\n")
     if not _exists(_LINK):
-        # A bridge without ports, for want of the dummy driver, which some kernels made for virtual machines lack.
+        # A bridge without ports, because some kernels for virtual machines have no dummy driver.
         commands.capture(["ip", "link", "add", _LINK, "type", "bridge"])
     commands.capture(["ip", "address", "replace", f"{topology.NODE_ADDRESS}/32", "dev", _LINK])
     commands.capture(["ip", "link", "set", _LINK, "up"])
@@ -50,7 +50,7 @@ def prepare(paths: Paths) -> None:
 
 
 def remove(paths: Paths) -> None:
-    """Remove what `prepare` and the components made, and put the kernel's settings back."""
+    """Remove what `prepare` and the components created, and restore the kernel's settings."""
     firewall.remove()
     for name in find_interfaces():
         _delete(name)
@@ -64,15 +64,13 @@ def remove(paths: Paths) -> None:
 
 
 def find_interfaces() -> list[str]:
-    """Return the node's interface and the pods' links that are there."""
+    """Return the existing interfaces of the node and of the pods' links."""
     own = list_interfaces(commands.capture(["ip", "-4", "-o", "address"]))
     return sorted({*own, *([_LINK] if _exists(_LINK) else [])})
 
 
 def list_interfaces(addresses: str) -> list[str]:
-    """Return the interfaces in the output of `ip -4 -o address` with an address of pods:
-    the machine's ends of their links.
-    """
+    """Return the interfaces with an address of pods, the ends of their links, in the output of `ip -4 -o address`."""
     found = []
     for line in addresses.splitlines():
         words = line.split()
@@ -82,15 +80,15 @@ def list_interfaces(addresses: str) -> list[str]:
 
 
 def _delete(name: str) -> None:
-    """Delete an interface, and the other end of a pod's link with it.
+    """Delete an interface, and with it the other end of a pod's link.
 
-    The kernel does that to the links of pods that ended, but only with their network namespace, and a TCP connection
-    that no process owns any more and whose other end is gone keeps its namespace for minutes.
+    When a pod has ended, the kernel deletes its link, but only with its network namespace. A TCP connection without a
+    process and without its other end keeps the namespace for minutes.
     """
     try:
         commands.capture(["ip", "link", "delete", name])
     except DevError:
-        # The kernel may just have been faster.
+        # The kernel may have deleted it in the meantime.
         if _exists(name):
             raise
 

@@ -1,4 +1,4 @@
-"""Ask a component whether it is healthy."""
+"""Check whether a component is healthy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROBE_SECONDS = 2.0
 
 @lru_cache(maxsize=8)
 def _context(ca: Path | None, certificate: Path | None, key: Path | None) -> ssl.SSLContext:
-    # Without a CA only the answer counts, not who gives it: the daemon's own loopback port with a made-up certificate.
+    # Without a CA the certificate is not verified: the daemon listens on loopback and has created it.
     context = ssl.create_default_context(cafile=str(ca)) if ca else ssl._create_unverified_context()  # noqa: SLF001
     if certificate:
         context.load_cert_chain(certificate, key)
@@ -23,7 +23,7 @@ def _context(ca: Path | None, certificate: Path | None, key: Path | None) -> ssl
 
 
 def answers(url: str, *, ca: Path | None = None, certificate: Path | None = None, key: Path | None = None) -> bool:
-    """Return whether a GET of `url` is answered with 200 within two seconds, never through a proxy."""
+    """Return whether a GET of `url`, without a proxy, gets a 200 within two seconds."""
     handlers: list[BaseHandler] = [ProxyHandler({})]
     if url.startswith("https:"):
         handlers.append(HTTPSHandler(context=_context(ca, certificate, key)))

@@ -1,9 +1,8 @@
-"""Long-running processes that outlive this program, and the proof that one is ours before it is signalled.
+"""Long-running processes that outlive this program, and the check that a process is ours before it gets a signal.
 
-A pid file alone proves nothing: pids are used again. So each process carries its name, its executable and the hash of
-its specification in its environment, which the kernel shows in /proc; a pid counts as ours only when all that fits.
-The pid file is written by the process itself before it becomes the component, so that an interruption between start
-and record loses none.
+A PID file is not enough, because PIDs are reused. So each process has its name, its executable and the hash of its
+specification in its environment, which the kernel shows in /proc. A PID is ours only if all of them match. The process
+writes its PID file before it executes the component, so that an interruption does not lose a process.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _LAUNCHER = 'echo $$ >"$0.new" && mv "$0.new" "$0" && exec "$@"'
 
 @dataclasses.dataclass(frozen=True)
 class Process:
-    """A running process of ours."""
+    """One of our running processes."""
 
     pid: int
     name: str
@@ -37,15 +36,15 @@ class Process:
 def start(
     name: str, argv: Sequence[str], *, spec: str, log: Path, pid_file: Path, environment: Mapping[str, str]
 ) -> None:
-    """Start `argv` in a session of its own with its output in `log` and its pid in `pid_file`.
+    """Start `argv` in a new session, with its output in `log` and its PID in `pid_file`.
 
-    The log of the run before is kept beside it as `<log>.1`.
+    The log of the previous run is kept as `<log>.1`.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     pid_file.parent.mkdir(parents=True, exist_ok=True)
     if log.exists():
         log.replace(log.with_name(f"{log.name}.1"))
-    # What it names is gone; left there, it would be taken for this one's until the launcher has written its own.
+    # The old PID file must not be taken for the new one before the launcher has written it.
     pid_file.unlink(missing_ok=True)
     marks = {NAME_VARIABLE: name, EXECUTABLE_VARIABLE: str(Path(argv[0]).resolve()), SPEC_VARIABLE: spec}
     with log.open("ab") as output:
@@ -61,7 +60,7 @@ def start(
 
 
 def find(name: str, pid_file: Path, proc: Path = Path("/proc")) -> Process | None:
-    """Return the process that `pid_file` names if it runs and is the component `name`, else None."""
+    """Return the process of `pid_file` if it runs and is the component `name`, otherwise None."""
     try:
         pid = int(pid_file.read_text())
     except (FileNotFoundError, ValueError):
@@ -75,7 +74,7 @@ def find(name: str, pid_file: Path, proc: Path = Path("/proc")) -> Process | Non
 
 
 def find_marked(proc: Path = Path("/proc")) -> Iterator[Process]:
-    """Yield every process that carries our mark: components, and the container shims that containerd left behind."""
+    """Yield every process with our marks: components, and the container shims that containerd left behind."""
     for folder in proc.iterdir():
         if folder.name.isdigit():
             environment = read_environment(int(folder.name), proc)
@@ -84,7 +83,7 @@ def find_marked(proc: Path = Path("/proc")) -> Iterator[Process]:
 
 
 def read_environment(pid: int, proc: Path = Path("/proc")) -> dict[str, str]:
-    """Return the environment that a process was started with; empty for one that is gone or a zombie."""
+    """Return the environment with which a process was started; empty if it has ended or is a zombie."""
     try:
         raw = (proc / str(pid) / "environ").read_bytes()
     except OSError:
@@ -94,16 +93,16 @@ def read_environment(pid: int, proc: Path = Path("/proc")) -> dict[str, str]:
 
 
 def read_executable(pid: int, proc: Path = Path("/proc")) -> str:
-    """Return the path of a process's executable; empty for one that is gone or a zombie."""
+    """Return the path of a process's executable; empty if it has ended or is a zombie."""
     try:
-        # The kernel marks an executable that was since replaced: the process is still ours.
+        # The kernel marks an executable that was replaced since the start; the process is still ours.
         return os.readlink(proc / str(pid) / "exe").removesuffix(" (deleted)")  # noqa: PTH115
     except OSError:
         return ""
 
 
 def stop(*targets: Process, patience: float = TERMINATE_SECONDS) -> None:
-    """End processes together: first politely, after `patience` seconds by force. Returns when all are gone."""
+    """Stop processes together, with SIGTERM, and after `patience` seconds with SIGKILL; return when all have ended."""
     left = list(targets)
     for number in (signal.SIGTERM, signal.SIGKILL):
         for target in left:
@@ -116,7 +115,7 @@ def stop(*targets: Process, patience: float = TERMINATE_SECONDS) -> None:
 
 
 def is_running(pid: int) -> bool:
-    """Return whether a process exists and is more than a zombie; reaps it when it is our child."""
+    """Return whether a process exists and is not a zombie; reap it if it is our child."""
     with suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
     try:

@@ -23,7 +23,7 @@ def build_config(paths: Paths) -> str:
             "cache": {"blobdescriptor": "inmemory"},
             "delete": {"enabled": True},
         },
-        # No hashes of parts: pushes come from this machine, and the digest of the whole is checked anyway.
+        # No hashes of parts: pushes are from this machine, and the digest of the whole blob is checked anyway.
         "http": {"addr": topology.REGISTRY_ADDRESS},
     }
     return json.dumps(config, indent=2)

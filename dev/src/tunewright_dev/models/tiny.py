@@ -1,10 +1,10 @@
-"""Make a tiny random Llama with a chat template, for end-to-end jobs that must be quick and need not be clever.
+"""Make a tiny random Llama with a chat template, for end-to-end jobs that must be fast and whose answers do not matter.
 
-It goes through the same code as a real model: Unsloth trains it, vLLM serves it (whose CPU attention wants heads of 32
-or more). It takes the tokenizer and chat template of the demo model, so that both speak the same token ids; the
-embeddings are the bulk of its 6 MB.
+The same code as for a real model uses it: Unsloth trains it, and vLLM serves it (its CPU attention needs heads of 32 or
+more). It has the tokenizer and chat template of the demo model, so that both have the same token IDs; most of its 6 MB
+are the embeddings.
 
-Runs where torch and transformers are installed, that is in the trainer's environment::
+It needs torch and transformers, as in the trainer's environment::
 
     python -m tunewright_dev.models.tiny OUT --tokenizer FOLDER
 """
@@ -22,13 +22,13 @@ HIDDEN_SIZE, HEADS, LAYERS, CONTEXT_LENGTH = 64, 2, 2, 2048
 
 
 def make(out: Path, tokenizer_folder: Path) -> None:
-    """Write the model to the folder ``out``; the same bytes every time. An existing ``out`` is replaced.
+    """Write the model to the folder ``out``, with the same bytes each time; an existing ``out`` is replaced.
 
     Args:
         out: folder to write.
         tokenizer_folder: a Hugging Face folder with a tokenizer and a chat template, such as the demo model's.
     """
-    # Heavy: seconds to import.
+    # Heavy: the import takes seconds.
     import torch  # noqa: PLC0415
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM  # noqa: PLC0415
 

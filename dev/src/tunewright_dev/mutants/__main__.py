@@ -1,6 +1,6 @@
 """``python -m tunewright_dev.mutants``: print how many mutants each module's tests kill.
 
-It fails on a survivor that no line of `SURVIVORS` explains.
+It fails if no line of `SURVIVORS` explains a survivor.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TESTS = {
     f"{SERVER}/adapters/convergence.py": ("tests/unit/server/adapters/test_convergence.py",),
     f"{TRAINER}/prepare/split.py": ("tests/unit/trainer/prepare/test_split.py",),
 }
-"""The pure modules, and the unit tests that must notice a change of each."""
+"""The pure modules, each with the unit tests that must notice a change."""
 SURVIVORS = "dev/mutants-survivors.txt"
 LIBRARIES = (
     "boto3",
@@ -49,37 +49,35 @@ LIBRARIES = (
     "starlette",
     "yaml",
 )
-"""What the tests import besides our own code and pytest's plugins."""
+"""The packages that the tests import in addition to our code and pytest's plugins."""
 SEED = "tunewright"
 _FACTOR, _EXTRA_SECONDS = 5.0, 30.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Module:
-    """A module under test with its chosen mutants."""
+    """A module with its chosen mutants."""
 
     path: str
     tree: ast.Module
     mutants: tuple[Mutant, ...]
     keys: frozenset[str]
-    """Of all its mutants, the chosen ones and the others."""
+    """The keys of all its mutants, chosen or not."""
 
     def trial(self, root: Path, source: str, seconds: float) -> Trial:
-        """Return the run of this module's tests on a source."""
+        """Return the trial that runs this module's tests on a source."""
         name = self.path.partition("/src/")[2].removesuffix(".py").replace("/", ".")
         tests = tuple(str(root / test) for test in TESTS[self.path])
         return Trial(name, root / self.path, source, tests, seconds)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run; return 0 when every mutant was killed or is explained."""
+    """Run the mutants; return 0 if every one was killed or is explained."""
     parser = argparse.ArgumentParser(prog="tunewright_dev.mutants", description=__doc__)
-    parser.add_argument(
-        "modules", nargs="*", help="a part of the paths of the modules to change; all of them by default"
-    )
+    parser.add_argument("modules", nargs="*", help="parts of the paths of the modules to change; default: all modules")
     parser.add_argument("--per-module", type=int, default=10, help="how many mutants of each module (default 10)")
-    parser.add_argument("--seed", default=SEED, help="another one chooses other mutants")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at a time")
+    parser.add_argument("--seed", default=SEED, help="another seed chooses other mutants")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many mutants run at a time")
     options = parser.parse_args(arguments)
     root = find_paths().clone
     explained = survivors.read(root / SURVIVORS)
@@ -100,11 +98,13 @@ def main(arguments: Sequence[str]) -> int:
         for module, baseline in zip(modules, baselines, strict=True)
         for mutant in module.mutants
     ]
-    # The unchanged sources again: were the disk full or the clone gone by now, each mutant would look killed.
+    # The unchanged sources again: if the disk is full or the clone was deleted by now, all mutants look killed.
     checks = [ended.trial for ended in baselines]
     ends = run_trials([*(trial for _, _, trial in trials), *checks], options.jobs, _dot)
     if not all(ended.passed for ended in ends[len(trials) :]):
-        console.warn("The tests no longer pass without a change, so the mutants' ends show nothing. Run it again.")
+        console.warn(
+            "The tests no longer pass without a change, so the results of the mutants are invalid. Run it again."
+        )
         return 1
     ends = ends[: len(trials)]
     alive = {(module.path, mutant.key) for (module, mutant, _), ended in zip(trials, ends, strict=True) if ended.passed}

@@ -1,4 +1,4 @@
-"""The mutants of a module's source: one changed operator, constant, condition or result each."""
+"""The mutants of a module's source: each changes one operator, constant, condition or result."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
 }
 _FUNCTIONS = {"min": "max", "max": "min", "any": "all", "all": "any"}
 _MESSAGE_KEYWORDS = frozenset({"message", "meaning", "remedy"})
-# Texts for people, which tests rarely compare word for word, and what a program never reads.
+# Texts for users, which tests rarely compare completely, and parts that have no effect on the program.
 _LEFT_ALONE = (ast.JoinedStr, ast.Raise, ast.Assert, ast.Import, ast.ImportFrom, ast.pattern)
 _CONTEXT = 30
 
@@ -47,11 +47,11 @@ class Mutant:
     target: ast.AST
     changed: ast.AST
     occurrence: int = 1
-    """Of several alike in one function, which one."""
+    """Which one it is of several equal changes in a function."""
 
     @property
     def key(self) -> str:
-        """Return a name that stays the same when other parts of the module change: it has no line number."""
+        """Return a name without a line number, so that it does not change with other parts of the module."""
         again = f" ({self.occurrence})" if self.occurrence > 1 else ""
         return f"{self.function}: {self.before} => {self.after}{again}"
 
@@ -59,8 +59,8 @@ class Mutant:
 def list_mutants(tree: ast.Module) -> list[Mutant]:
     """Return all mutants of a module, in the order of its lines.
 
-    Texts for people (f-strings, raised errors, log lines, ``message=``), annotations, decorators and patterns stay as
-    they are.
+    Texts for users (f-strings, raised errors, log lines, ``message=``), annotations, decorators and patterns do not
+    change.
     """
     seen: Counter[tuple[str, str, str]] = Counter()
     mutants: list[Mutant] = []
@@ -75,7 +75,7 @@ def list_mutants(tree: ast.Module) -> list[Mutant]:
 
 
 def choose_mutants(mutants: Sequence[Mutant], number: int, seed: str) -> list[Mutant]:
-    """Return `number` of the mutants: those whose keys hash lowest, so that a change elsewhere changes no choice."""
+    """Return the `number` mutants with the lowest hashes of their keys, so that other code does not affect them."""
 
     def rank(mutant: Mutant) -> bytes:
         return hashlib.sha256(f"{seed}\0{mutant.key}".encode()).digest()
@@ -85,7 +85,7 @@ def choose_mutants(mutants: Sequence[Mutant], number: int, seed: str) -> list[Mu
 
 
 def write_mutant(tree: ast.Module, mutant: Mutant) -> str:
-    """Return the whole module's source with one change."""
+    """Return the source of the whole module with one change."""
     _Replace(mutant.target, mutant.changed).visit(tree)
     source = ast.unparse(tree)
     _Replace(mutant.changed, mutant.target).visit(tree)
@@ -97,7 +97,7 @@ class _Place:
     node: ast.AST
     function: str
     frame: ast.AST
-    """The statement around the node, or of a compound one the expression: what shows a change best."""
+    """The code that shows a change best: the statement around the node, or the expression in a compound statement."""
 
 
 class _Replace(ast.NodeTransformer):
@@ -125,7 +125,7 @@ def _walk(node: ast.AST, function: str, frame: ast.AST) -> Iterator[_Place]:
 
 
 def _children(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield the parts of a node that may change: neither annotations nor decorators."""
+    """Yield the parts of a node that can change, without annotations and decorators."""
     match node:
         case ast.FunctionDef() | ast.AsyncFunctionDef():
             yield from node.args.defaults
@@ -150,7 +150,7 @@ def _is_message(node: ast.AST) -> bool:
 
 
 def _change(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
-    """Yield what to replace in or at a node, and by what."""
+    """Yield the nodes to replace in or at a node, each with its replacement."""
     match node:
         case ast.Compare():
             for position, operator in enumerate(node.ops):
@@ -162,7 +162,7 @@ def _change(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
         case ast.Constant(value=int(number) | float(number)):
             yield node, ast.Constant(number + 1)
         case ast.If(test=test) | ast.While(test=test) | ast.IfExp(test=test):
-            # A comparison or a `not` is changed as such.
+            # Comparisons and `not` have other mutants.
             if isinstance(test, ast.Name | ast.Attribute | ast.Call):
                 yield test, ast.UnaryOp(ast.Not(), test)
         case ast.Return(value=ast.expr() as value) if not isinstance(value, ast.Constant | ast.JoinedStr):
@@ -184,7 +184,7 @@ def _change_operator(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
 
 
 def _describe(frame: ast.AST, target: ast.AST, changed: ast.AST) -> tuple[str, str]:
-    """Return the code around a change before and after it, cut to what is near."""
+    """Return the code near a change, before and after the change."""
     before = _on_one_line(frame)
     if frame is target:
         after = _on_one_line(changed)
@@ -202,7 +202,7 @@ def _on_one_line(node: ast.AST) -> str:
 
 
 def _count_equal(first: str, second: str) -> int:
-    """Return how many letters two texts share at their beginnings."""
+    """Return the length of the common prefix of two texts."""
     return next(
         (place for place, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]), len(first)
     )

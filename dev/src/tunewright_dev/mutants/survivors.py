@@ -1,4 +1,4 @@
-"""The survivors that no test can or need kill, each with its reason, in a data file."""
+"""Read the data file of survivors: mutants that no test can or needs to kill, each with the reason."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from tunewright_dev.errors import DevError
 from tunewright_dev.mutants.mutation import Mutant
 
 Explained = Mapping[tuple[str, str], str]
-"""(module, mutant's key) → why it may survive."""
+"""(module, mutant's key) → the reason why it may survive."""
 
 _SEPARATOR = "  # "
 
 
 def read(path: Path) -> Explained:
-    """Read the file: ``<module> <key>  # <reason>`` on a line; empty ones and those that begin with ``#`` are skipped.
+    """Read the file: each line is ``<module> <key>  # <reason>``; empty lines and comments are skipped.
 
     Raises:
         DevError: a line has another form.
@@ -35,12 +35,12 @@ def read(path: Path) -> Explained:
 def find_problems(
     modules: Mapping[str, tuple[Iterable[Mutant], frozenset[str]]], alive: set[tuple[str, str]], explained: Explained
 ) -> list[str]:
-    """Return what to fix: mutants that survived without a reason, and lines of the file that are no longer true.
+    """Return what to fix: mutants that survived without a reason, and lines of the file that no longer apply.
 
     Args:
-        modules: by path, the mutants that ran and the keys of all that there are.
-        alive: (path, key) of those that no test noticed.
-        explained: what `read` returned.
+        modules: by path, the mutants that ran and the keys of all mutants.
+        alive: (path, key) of the mutants that no test noticed.
+        explained: the result of `read`.
     """
     problems: list[str] = []
     for path, (mutants, keys) in modules.items():

@@ -1,4 +1,4 @@
-"""Run a module's unit tests on a mutant: in a forked process that imports the mutant in place of the module."""
+"""Run a module's unit tests on a mutant, in a forked process that imports the mutant instead of the module."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ PYTEST_ARGUMENTS = (
     "no:cacheprovider",
 )
 _MEMORY_BYTES = 8 * 1024**3
-"""Of address space: a mutant that collects without end must not take the machine with it."""
+"""The limit of the address space, so that a mutant that allocates without end does not affect the machine."""
 _POLL_SECONDS = 0.02
 
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """The tests that a source must fail, or without a change pass."""
+    """A source and its tests, which must fail for a mutant, and pass without a change."""
 
     module: str
     path: Path
     source: str
     tests: tuple[str, ...]
     seconds: float
-    """After so long the tests count as failed: an endless loop is noticed, too."""
+    """After this time the tests count as failed, so that endless loops are noticed, too."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Ended:
-    """How a trial ended; `code` is pytest's exit code, or None when its time was up."""
+    """How a trial ended; `code` is pytest's exit code, or None if it ran out of time."""
 
     trial: Trial
     code: int | None
@@ -61,7 +61,7 @@ class Ended:
 
 
 def run_trials(trials: Sequence[Trial], jobs: int, report: Callable[[Ended], None]) -> list[Ended]:
-    """Run trials, at most `jobs` at a time; return their ends in the order of the trials."""
+    """Run trials, at most `jobs` at a time; return the results in the order of the trials."""
     waiting = list(enumerate(trials))
     running: dict[int, tuple[int, Trial, float]] = {}
     ended: dict[int, Ended] = {}
@@ -91,7 +91,7 @@ def _start(trial: Trial) -> int:
         return process
     code: int = pytest.ExitCode.INTERNAL_ERROR
     try:
-        os.setsid()  # the tests' own children end with them
+        os.setsid()  # the tests' child processes end with them
         nowhere = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(nowhere, descriptor)
@@ -114,13 +114,13 @@ def _stop(process: int) -> None:
 
 
 class _MutantFinder:
-    """Finds one module, as a part of `sys.meta_path`; every other one is found as usual."""
+    """A finder in `sys.meta_path` for one module only."""
 
     def __init__(self, trial: Trial) -> None:
         self._trial = trial
 
     def find_spec(self, name: str, _path: object = None, _target: object = None) -> ModuleSpec | None:
-        """Return how to import the mutant, None for any other module."""
+        """Return how to import the mutant, or None for any other module."""
         if name != self._trial.module:
             return None
         path = str(self._trial.path)
@@ -138,7 +138,7 @@ class _MutantLoader(importlib.machinery.SourceFileLoader):
 
 
 def preload(modules: Iterable[str]) -> None:
-    """Import libraries before the first fork, so that not each trial imports them again."""
+    """Import libraries before the first fork, so that the trials do not import them again."""
     for module in modules:
         with contextlib.suppress(ImportError):
             __import__(module)

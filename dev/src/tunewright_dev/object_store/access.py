@@ -27,13 +27,13 @@ def connect(paths: Paths, kubectl: Kubectl, address: str) -> S3Client:
     """
     access = read_identities(kubectl).get("admin")
     if access is None:
-        raise DevError(f"Secret {NAMESPACE}/admin is gone. Run `make up` again, which makes a new one.")
+        raise DevError(f"The Secret {NAMESPACE}/admin does not exist. Run `make up` again, which creates it.")
     authority = paths.pki / "object-store-ca.crt"
     return buckets.connect(f"https://{address}", access.access_key, access.secret_key, REGION, authority)
 
 
 def service_address() -> str:
-    """Return host and port of the Service itself, which only the machine that is the node reaches."""
+    """Return host and port of the Service, which can be reached only from the machine that is the node."""
     return f"{topology.OBJECT_STORE_SERVICE}:{topology.OBJECT_STORE_PORT}"
 
 

@@ -1,4 +1,4 @@
-"""Make buckets in an S3 store from the machine itself."""
+"""Create buckets in an S3 store from this machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ALREADY_THERE = frozenset({"BucketAlreadyExists", "BucketAlreadyOwnedByYou"})
 
 
 def connect(endpoint: str, access_key: str, secret_key: str, region: str, authority: Path) -> S3Client:
-    """Return a client that trusts only `authority`, never asks a proxy and gives up soon."""
+    """Return a client that trusts only `authority`, uses no proxy and has short timeouts."""
     return boto3.client(
         "s3",
         endpoint_url=endpoint,
@@ -26,7 +26,7 @@ def connect(endpoint: str, access_key: str, secret_key: str, region: str, author
 
 
 def ensure(client: S3Client, bucket: str) -> bool:
-    """Make the bucket if it is not there; return whether it is there now."""
+    """Create the bucket if it does not exist; return whether it exists now."""
     try:
         client.create_bucket(Bucket=bucket)
     except ClientError as error:

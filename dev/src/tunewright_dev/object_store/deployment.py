@@ -1,6 +1,6 @@
-"""The S3 store of a cluster: SeaweedFS in a restricted pod, behind TLS by a private authority.
+"""The S3 store of a cluster: SeaweedFS in a restricted pod, with TLS by a private authority.
 
-As users have it: an endpoint whose certificate no public bundle knows, and a separate identity for each duty.
+It is like users' stores: its certificate is not signed by a public authority, and each duty has a separate identity.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LABELS = {"app.kubernetes.io/name": NAME}
 
 
 def deploy(paths: Paths, kubectl: Kubectl, image: str) -> None:
-    """Bring the store's objects into the local cluster: its data on this disk, its Service at a fixed address."""
+    """Create the store in the local cluster, with its data on this disk and its Service at a fixed address."""
     folder = paths.object_store
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _give_to_user(folder)
@@ -34,12 +34,12 @@ def deploy(paths: Paths, kubectl: Kubectl, image: str) -> None:
 
 
 def deploy_anywhere(paths: Paths, kubectl: Kubectl, image: str) -> None:
-    """Bring the store's objects into any cluster: a volume of its default class, reached by port-forward."""
+    """Create the store in any cluster, with a volume of the default class; clients use a port-forward."""
     _deploy(paths, kubectl, image, LOOPBACK, [build_claim(), build_service()])
 
 
 def _deploy(paths: Paths, kubectl: Kubectl, image: str, address: str, objects: list[dict[str, Any]]) -> None:
-    """Apply everything; credentials that are there already stay as they are. The certificate also names ``address``."""
+    """Apply all objects; existing credentials do not change. The certificate is also valid for ``address``."""
     authority = certificates.ensure_authority(paths.pki, "object-store-ca")
     names = [SERVICE, f"{SERVICE}.{NAMESPACE}", f"{SERVICE}.{NAMESPACE}.svc"]
     names += [f"{SERVICE}.{NAMESPACE}.svc.{topology.CLUSTER_DOMAIN}", address]
@@ -64,12 +64,12 @@ def build_namespace() -> dict[str, Any]:
 
 
 def build_config(config: Mapping[str, str]) -> dict[str, Any]:
-    """Return the Secret that the store itself mounts."""
+    """Return the Secret that the store mounts."""
     return {"apiVersion": "v1", "kind": "Secret", "metadata": _metadata(), "stringData": dict(config)}
 
 
 def build_storage(folder: Path) -> list[dict[str, Any]]:
-    """Return a volume on the node's disk and the claim to it: the data outlives the pod."""
+    """Return a volume on the node's disk and a claim to it, so that the data outlives the pod."""
     common = {
         "accessModes": ["ReadWriteOnce"],
         "storageClassName": "",
@@ -111,7 +111,7 @@ def build_claim() -> dict[str, Any]:
 
 
 def build_service(address: str | None = None) -> dict[str, Any]:
-    """Return the Service; at an address that the certificate names, the machine itself may use it."""
+    """Return the Service; with an address that the certificate is valid for, the machine can use it, too."""
     port = topology.OBJECT_STORE_PORT
     return {
         "apiVersion": "v1",
@@ -132,12 +132,12 @@ def build_deployment(image: str, config: Mapping[str, str]) -> dict[str, Any]:
     arguments = [
         "server",
         "-dir=/data",
-        # Master, volume server and filer stay within the pod; only S3 is for others.
+        # Master, volume server and filer listen only inside the pod; only S3 is for clients.
         "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1",
         "-master.telemetry=false",
         "-master.volumeSizeLimitMB=1024",
-        # A cluster of one: there is no other vote to wait for, and no other server to tell before it stops.
+        # A cluster of one server: there are no votes to wait for, and no other servers to notify before it stops.
         "-master.electionTimeout=1s",
         "-volume.preStopSeconds=0",
         "-volume.max=0",

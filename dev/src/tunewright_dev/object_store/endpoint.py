@@ -1,4 +1,4 @@
-"""Where the object store is, in any cluster: its namespace, Service, URL, region and buckets."""
+"""The names and addresses of the object store in any cluster."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ URL = f"https://{SERVICE}.{NAMESPACE}.svc:{topology.OBJECT_STORE_PORT}"
 REGION = "us-east-1"
 BUCKET = "tunewright"
 LOG_BUCKET = "tunewright-logs"
-# Where a port-forward ends; the store's certificate names it.
+# The address of a port-forward; the store's certificate is valid for it.
 LOOPBACK = "127.0.0.1"

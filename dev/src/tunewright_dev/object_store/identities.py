@@ -1,7 +1,7 @@
-"""Who may use the object store: one identity for each duty, with random credentials.
+"""The identities of the object store: one for each duty, with random credentials.
 
-They are made at run time and kept in Secrets, whose keys are those of the AWS SDKs; copy a Secret into the namespace
-that needs it.
+They are created at run time and kept in Secrets with the keys of the AWS SDKs. Copy a Secret into the namespace that
+needs it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ IDENTITIES: dict[str, tuple[str, ...]] = {
     "server": (f"Read:{BUCKET}", f"List:{BUCKET}"),
     "trafficlog": (f"Write:{LOG_BUCKET}",),
 }
-# On the Secrets that hold an identity: what a FineTuneJob or a ModelServer may be pointed at.
+# The label of the Secrets with an identity: a FineTuneJob or a ModelServer can use only Secrets with this label.
 _LABEL = "tunewright.dev/use"
 
 
@@ -36,7 +36,7 @@ class Access:
 
 
 def generate_access() -> Access:
-    """Make up credentials of the shape that AWS's have."""
+    """Generate credentials in the form of AWS credentials."""
     return Access(access_key=secrets.token_hex(10).upper(), secret_key=secrets.token_urlsafe(30))
 
 
@@ -52,7 +52,7 @@ def _read_access(data: Mapping[str, str]) -> Access:
 
 
 def build_identities(identities: Mapping[str, Access]) -> str:
-    """Return SeaweedFS's own file of identities."""
+    """Return SeaweedFS's file of identities."""
     entries = [
         {
             "name": name,
@@ -65,7 +65,7 @@ def build_identities(identities: Mapping[str, Access]) -> str:
 
 
 def build_credentials(name: str, access: Access, ca: str) -> dict[str, Any]:
-    """Return the Secret of one identity: what an AWS SDK reads from its environment, and the authority."""
+    """Return the Secret of one identity, with the environment variables of AWS SDKs and the authority."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",

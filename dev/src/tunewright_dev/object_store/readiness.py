@@ -23,14 +23,14 @@ def wait_available(kubectl: Kubectl) -> None:
 
 
 def ensure_buckets(client: S3Client) -> None:
-    """Make the store's buckets, as soon as it answers.
+    """Create the store's buckets when it answers.
 
     Raises:
         DevError: it did not answer in time; the message names the command that shows its log.
     """
     for bucket in (BUCKET, LOG_BUCKET):
         waiting.wait_for(
-            f"Making the bucket {bucket}",
+            f"the creation of the bucket {bucket}",
             lambda bucket=bucket: buckets.ensure(client, bucket),  # type: ignore[misc]
             timeout=_READY_SECONDS,
             explain=lambda: f"See `kubectl --namespace {NAMESPACE} logs deployment/{NAME}`.",

@@ -19,7 +19,7 @@ def test_missing_programs_are_named_and_not_installed(monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(DevError, match="needs kubectl and helm on the PATH"):
         existing_cluster.connect(find_paths())
-    with pytest.raises(DevError, match="needs a docker or buildah"):
+    with pytest.raises(DevError, match="needs a working docker or buildah"):
         existing_images.find_builder()
 
 
@@ -42,7 +42,7 @@ def test_no_builder_is_needed_when_all_images_were_pushed(monkeypatch, tmp_path)
     (tmp_path / "pushed.json").write_text(json.dumps(sorted(names.values())))
     existing_cluster.require_tools(paths)
     (tmp_path / "pushed.json").write_text(json.dumps([]))
-    with pytest.raises(DevError, match=r"^CLUSTER=existing needs a docker or buildah"):
+    with pytest.raises(DevError, match=r"^CLUSTER=existing needs a working docker or buildah"):
         existing_cluster.require_tools(paths)
 
 

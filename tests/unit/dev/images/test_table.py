@@ -73,7 +73,7 @@ def test_a_base_must_come_first(paths):
 
 def test_an_unknown_artefact_is_named_with_the_known_ones(paths):
     (paths.clone / images.TABLE).write_text(TABLE + 'artefacts = ["nope"]\n')
-    with pytest.raises(DevError, match=r"\['nope'\]; known are .*'pause'"):
+    with pytest.raises(DevError, match=r"\['nope'\]; use some of .*'pause'"):
         images.read_table(paths.clone)
 
 

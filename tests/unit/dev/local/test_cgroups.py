@@ -52,5 +52,5 @@ def test_a_group_that_stays_in_use_is_named(tmp_path, pod, monkeypatch):
     (pod / "held").touch()
     patiently = waiting.wait_for
     monkeypatch.setattr(waiting, "wait_for", lambda *args, **options: patiently(*args, **options | {"timeout": 0.2}))
-    with pytest.raises(DevError, match=r"control groups did not happen.*Still in use: .*pod1/container"):
+    with pytest.raises(DevError, match=r"^Timed out .*control groups\. Still in use: .*pod1/container"):
         cgroups.remove_groups(tmp_path)

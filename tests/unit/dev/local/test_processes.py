@@ -19,7 +19,7 @@ def started(tmp_path):
         pid_file=pid_file,
         environment={"PATH": "/usr/bin:/bin"},
     )
-    waiting.wait_for("The start", lambda: processes.find("sleeper", pid_file) is not None, timeout=30)
+    waiting.wait_for("the start", lambda: processes.find("sleeper", pid_file) is not None, timeout=30)
     yield pid_file
     found = processes.find("sleeper", pid_file)
     if found:

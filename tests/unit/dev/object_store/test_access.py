@@ -86,5 +86,5 @@ def test_the_administrators_credentials_and_the_stores_authority_are_used(monkey
 
 
 def test_a_store_without_its_administrator_is_reported(paths):
-    with pytest.raises(DevError, match=r"object-store/admin is gone\. Run `make up`"):
+    with pytest.raises(DevError, match=r"object-store/admin does not exist\. Run `make up`"):
         access.connect(paths, Cluster("server"), "host:1")
