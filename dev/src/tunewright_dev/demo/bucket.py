@@ -1,4 +1,4 @@
-"""What the demo writes to the bucket and reads from it; a store that does not answer in time is asked again."""
+"""Write to the bucket and read from it; if the store does not answer in time, the request is repeated."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def put(store: S3Client, key: str, data: bytes) -> None:
     """Store an object.
 
     Raises:
-        DevError: the store refused it, or did not answer.
+        DevError: the store rejected the request, or did not answer.
     """
     _repeat(key, lambda: store.put_object(Bucket=endpoint.BUCKET, Key=key, Body=data))
 
@@ -37,7 +37,7 @@ def read(store: S3Client, key: str) -> bytes:
     """Return an object's bytes.
 
     Raises:
-        DevError: there is none, or the store did not answer.
+        DevError: the object does not exist, or the store did not answer.
     """
 
     def get() -> bytes:
@@ -51,7 +51,7 @@ def _repeat(key: str, ask: Callable[[], Answer]) -> Answer:
         try:
             return ask()
         except ClientError as error:
-            raise DevError(f"The object store refused {format_uri(key)}: {error}") from error
+            raise DevError(f"The object store rejected the request for {format_uri(key)}: {error}") from error
         except BotoCoreError as error:
             if attempt == ATTEMPTS - 1:
                 hint = f"`kubectl -n {endpoint.NAMESPACE} get pods` shows whether it runs."

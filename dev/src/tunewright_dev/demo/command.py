@@ -1,4 +1,4 @@
-"""`make demo`: set up, play, sum up."""
+"""`make demo`: set up the cluster, run the story, print the results."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from tunewright_dev.target import Target
 
 
 def run(target: Target, cpu_percent: int) -> None:
-    """Play the demo; its figures go to build/demo/summary.json. ``cpu_percent``: see `story.Story`.
+    """Run the demo and write its figures to build/demo/summary.json. ``cpu_percent``: see `story.Story`.
 
     Raises:
-        DevError: something failed, or the figures are not what they must be.
+        DevError: something failed, or the figures are not as required.
     """
-    # Ended in order, so that no kubectl outlives us.
+    # Exit in order, so that no kubectl outlives this program.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     console.say("Setting up: cluster, images, chart")
     kubectl, cold_seconds = setup.set_up(target)
     environment = target.format_environment()
-    console.say(f"To look on from another terminal:\n  {environment}")
+    console.say(f"To watch from another terminal:\n  {environment}")
     figures = target.paths.build / "demo" / "summary.json"
-    # Figures of an earlier run are none of this one's, should it break off.
+    # If this run fails, no figures of an earlier run must be left.
     figures.unlink(missing_ok=True)
     shown = view.open_view()
     played = story.Story(target, kubectl, shown, cpu_percent)
@@ -44,18 +44,18 @@ def run(target: Target, cpu_percent: int) -> None:
     violations = find_violations(summary)
     if violations:
         lines = [*violations, *played.problems]
-        raise DevError("\n".join(["The demo is not what it should be:", *(f"  - {line}" for line in lines)]))
-    console.say("\nThe cluster stays up. Three things to try:")
+        raise DevError("\n".join(["The results of the demo are not as required:", *(f"  - {line}" for line in lines)]))
+    console.say("\nThe cluster keeps running. Three things to try:")
     for title, commands in telling.suggest(environment, setting.SERVING, setting.SERVER, played.earlier):
         console.say(f"\n{title}")
         for command in commands.splitlines():
             console.say(f"  {command}")
-    console.say("\n`make down` takes it all away.")
+    console.say("\n`make down` removes everything.")
 
 
 def print_results(summary: Summary) -> None:
-    """Print the table of what happened."""
-    table = Table(title="What happened", title_justify="left", show_header=False)
+    """Print the table of results."""
+    table = Table(title="Results", title_justify="left", show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in telling.tabulate(summary):

@@ -1,4 +1,4 @@
-"""The demo's customers: one pod that runs the example's client, and the pace that they keep."""
+"""The demo's customers: one pod that runs the example's client, and its pace."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _FOLDER = "/client"
 
 @dataclasses.dataclass(frozen=True)
 class Pace:
-    """How many customers there are at a time, and how long each thinks between two tickets."""
+    """The number of customers at a time, and the pause of each between two tickets."""
 
     customers: int
     think_seconds: float
 
 
 QUIET = Pace(1, 6.0)
-"""While a job trains or an evaluation asks: a customer without a pause would take a core from them."""
+"""The pace while a job trains or an evaluation runs: a customer without pauses would take a core from them."""
 END = Pace(-1, 0.0)
-"""Lets the pod end when its last answer has come."""
+"""Ends the pod after its last answer."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Customers:
-    """Whom they ask, from where, and at which pace at first; ``image`` has a Python."""
+    """The server and the model that they ask, the pod, and the first pace; ``image`` must contain Python."""
 
     namespace: str
     image: str
@@ -42,7 +42,7 @@ class Customers:
 
 
 def build_customers(wanted: Customers, example: Path) -> list[dict[str, Any]]:
-    """Return the pod and the ConfigMap with its scripts, which are the example's own."""
+    """Return the pod and the ConfigMap with its scripts, which are the example's."""
     metadata = {"name": wanted.name, "namespace": wanted.namespace, "labels": {"app.kubernetes.io/name": NAME}}
     # For `kubectl logs` and `kubectl exec`: a service mesh may add containers.
     annotations = {"kubectl.kubernetes.io/default-container": "client"}
@@ -85,7 +85,7 @@ def build_customers(wanted: Customers, example: Path) -> list[dict[str, Any]]:
 
 
 def set_pace(kubectl: Kubectl, namespace: str, pace: Pace) -> None:
-    """Change the pace from now on.
+    """Change the pace.
 
     Raises:
         DevError: the pod does not run.
@@ -94,6 +94,6 @@ def set_pace(kubectl: Kubectl, namespace: str, pace: Pace) -> None:
 
 
 def build_pace_command(namespace: str, pace: Pace) -> list[str]:
-    """Return kubectl's arguments that change the pace."""
+    """Return the arguments for kubectl that change the pace."""
     change = [f"--think={pace.think_seconds}", f"--set-customers={pace.customers}"]
     return ["exec", "--namespace", namespace, NAME, "--", "python", f"{_FOLDER}/client.py", *change]

@@ -1,4 +1,4 @@
-"""The example's manifests as the demo applies them: its own files, or copies with the sizes of this machine."""
+"""The manifests that the demo applies: the example's files, or copies with the sizes for this machine."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tunewright_dev.demo.timing.sizes import Sizes
 Body = dict[str, Any]
 
 IDLE_CORES = 0.01
-"""What a limited replica requests, since without a request it would get its limit as one."""
+"""The CPU request of a limited replica; without a request, its limit would be the request."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Manifests:
     """The manifests of an example.
 
-    ``copies`` is where changed ones are written. ``cores`` limits the pods that train and serve, None leaves them as
-    the example has them.
+    ``copies`` is the folder for changed manifests. ``cores`` limits the pods that train and serve; None keeps the
+    example's resources.
     """
 
     clone: Path
@@ -36,7 +36,7 @@ class Manifests:
     def render(self, name: str, sizes: Sizes | None = None) -> str:
         """Return the path to apply for a manifest of the example, relative to the clone.
 
-        It is the example's own file where nothing had to be changed: what a reader has before them.
+        If nothing must be changed, it is the example's file, which users can read.
         """
         original = self.example / name
         body = read(original)
@@ -59,7 +59,7 @@ class Manifests:
 
 
 def read(path: Path) -> Body:
-    """Return the one object of a manifest."""
+    """Return the object of a manifest."""
     body: Body = yaml.safe_load(path.read_text(encoding="utf-8"))
     return body
 
@@ -76,12 +76,12 @@ def size_deployment(deployment: Body, sizes: Sizes) -> Body:
 
 
 def limit_server(server: Body, cores: float) -> Body:
-    """Return a ModelServer whose replicas share so many cores."""
+    """Return a ModelServer whose replicas share ``cores``."""
     return _limit(server, cores / server["spec"]["replicas"], IDLE_CORES)
 
 
 def limit_job(job: Body, cores: float) -> Body:
-    """Return a FineTuneJob whose pods get so many cores at most."""
+    """Return a FineTuneJob whose pods get at most ``cores``."""
     requested = float(job["spec"]["resources"].get("requests", {}).get("cpu", cores))
     return _limit(job, cores, min(cores, requested))
 
@@ -95,7 +95,7 @@ def _limit(body: Body, cores: float, requested: float) -> Body:
 
 
 def format_cores(cores: float) -> str:
-    """Return a quantity of CPU as Kubernetes writes it."""
+    """Return a quantity of CPU in Kubernetes' format."""
     return f"{round(cores * 1000)}m"
 
 
@@ -105,16 +105,16 @@ def parse_cores(quantity: str) -> float:
 
 
 def format_yaml(body: Body) -> str:
-    """Return an object as YAML, in its order."""
+    """Return an object as YAML, with its order of fields."""
     text: str = yaml.dump(body, Dumper=_PlainDumper, sort_keys=False, width=120)
     return text
 
 
 class _PlainDumper(yaml.SafeDumper):
-    """Writes what comes twice twice: a manifest with anchors of the form ``&id001`` is hard to read."""
+    """A dumper that repeats equal parts, because a manifest with anchors such as ``&id001`` is hard to read."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the name and arguments are PyYAML's
-        """Return True, whatever the data."""
+        """Return True for any data."""
         return True
 
 

@@ -1,4 +1,4 @@
-"""Everything before the first job: namespaces and data, the servers, and how fast they are."""
+"""The story before the first job: namespaces and data, the servers, and their speed."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SERVER_URL = f"http://{setting.SERVER}.{setting.SERVING}.svc:8000"
 
 
 def prepare(scene: Scene) -> None:
-    """Make the teams' namespaces, delete what an earlier demo left, and put the data into the bucket."""
+    """Create the teams' namespaces, delete the objects of an earlier demo, and upload the data to the bucket."""
     commands = ["kubectl get namespaces serving support --show-labels", "kubectl -n support get secret s3"]
-    scene.begin("A platform team's namespace and a support team's", commands, "namespaces and data")
+    scene.begin("The namespaces of a platform team and a support team", commands, "namespaces and data")
     setting.prepare_tenants(scene.kubectl)
     for objects in setting.EARLIER:
         found = setting.find_earlier(scene.kubectl, objects)
         if found:
-            scene.view.say(f"deleting what an earlier demo left: {', '.join(found)}; servers and data stay")
+            scene.view.say(f"deleting objects of an earlier demo: {', '.join(found)}; servers and data are kept")
             setting.delete_earlier(scene.kubectl, objects)
             _wait_deleted(scene, objects)
     scene.view.begin("The data", ["kubectl -n object-store get service s3"])
@@ -46,24 +46,24 @@ def _wait_deleted(scene: Scene, objects: tuple[str, ...]) -> None:
         lambda: not find(),
         lambda: tuple(find()),
         (
-            f"`kubectl -n {setting.SUPPORT} get {names} -o yaml` shows which finalizer holds them, "
-            "and the operator's log why."
+            f"`kubectl -n {setting.SUPPORT} get {names} -o yaml` shows which finalizer blocks the deletion, "
+            "and the operator's log shows why."
         ),
     )
 
 
 def open_platform(scene: Scene) -> None:
-    """Apply the catalogue and the servers, begin to watch everything, and wait until every replica is ready."""
+    """Apply the catalogue and the servers, start all watches, and wait until every replica is ready."""
     manifests = [scene.manifests.render(name) for name in setting.PLATFORM]
     commands = [
         f"kubectl apply {' '.join(f'-f {path}' for path in manifests)}",
         "kubectl get basemodels,modelservers -A",
     ]
-    scene.begin("The platform team opens a catalogue and two vLLM replicas", commands, "servers")
+    scene.begin("The platform team offers a base model and two vLLM replicas", commands, "servers")
     scene.apply(*manifests)
     _watch(scene)
     scene.wait(
-        "every vLLM replica being ready",
+        "all vLLM replicas to be ready",
         partial(are_servers_ready, scene.world),
         lambda: marks.mark_server(scene.world.server),
         (
@@ -75,7 +75,7 @@ def open_platform(scene: Scene) -> None:
 
 
 def are_servers_ready(world: World) -> bool:
-    """Return whether every replica that the server wants is ready and none is being replaced."""
+    """Return whether all replicas of the server are ready and none is being replaced."""
     server = world.server
     ready = find_condition(server, "Ready").get("status") == "True"
     settled = find_condition(server, "Reconciling").get("status") != "True"
@@ -97,7 +97,7 @@ def _watch(scene: Scene) -> None:
 
 
 def fetch_evaluation(kubectl: Kubectl) -> EvaluationProgress | None:
-    """Return how far the evaluation is that runs now, from its pod's log; None when none does.
+    """Return the progress of the running evaluation from its pod's log, or None if there is none.
 
     Raises:
         DevError: the pod has no log yet.
@@ -107,19 +107,19 @@ def fetch_evaluation(kubectl: Kubectl) -> EvaluationProgress | None:
 
 
 def measure(scene: Scene, in_flight: int) -> Speed:
-    """Return the pool's speed with an adapter that changes nothing and so many requests at a time.
+    """Return the pool's speed with ``in_flight`` requests at a time, to an adapter that changes nothing.
 
     Raises:
-        DevError: the adapter is not served, or no answer comes.
+        DevError: the adapter is not served, or there are no answers.
     """
     show = f"kubectl -n {setting.SUPPORT} describe adep {probe.NAME}"
-    title = "How fast the pool is: an adapter that changes nothing, asked by many at a time"
+    title = "The speed of the pool: many requests at a time to an adapter that changes nothing"
     scene.begin(title, [show, f"kubectl -n {setting.SUPPORT} logs -f {probe.NAME}"], "speed")
     server = {"name": setting.SERVER, "namespace": setting.SERVING}
     scene.kubectl.apply([probe.build_deployment(setting.SUPPORT, server, _publish_adapter(scene))])
     world = scene.world
     scene.wait(
-        "every replica serving the adapter for the measurement",
+        "all replicas to serve the adapter for the measurement",
         lambda: _is_adapter_served(world),
         lambda: (marks.mark_server(world.server), marks.mark_conditions(world.speed_deployment)),
         f"`{show}` shows what it waits for.",
@@ -132,10 +132,10 @@ def measure(scene: Scene, in_flight: int) -> Speed:
     scene.kubectl.apply(customers.build_customers(asking, scene.example))
     scene.feed.follow(Source.SPEED, probe.NAME, setting.SUPPORT)
     scene.wait(
-        "the pool's speed",
+        "the measurement of the pool's speed",
         lambda: _read_speed(world, in_flight) is not None,
         lambda: (marks.mark_server(world.server), sum(not answer.failed for answer in world.speed_answers)),
-        f"`kubectl -n {setting.SUPPORT} logs {probe.NAME}` shows what its requests are answered.",
+        f"`kubectl -n {setting.SUPPORT} logs {probe.NAME}` shows the answers.",
     )
     speed = _read_speed(world, in_flight)
     assert speed is not None
@@ -145,41 +145,43 @@ def measure(scene: Scene, in_flight: int) -> Speed:
 
 
 def _is_adapter_served(world: World) -> bool:
-    """Return whether every replica answers the alias of the measurement.
+    """Return whether all replicas answer for the alias of the measurement.
 
     Raises:
-        DevError: its adapter was refused.
+        DevError: its adapter was rejected.
     """
     history = (world.speed_deployment or {}).get("status", {}).get("history", ())
     if history:
         why = f"{history[0]['reason']}: {history[0].get('message', '')}"
-        raise DevError(f"The adapter that the pool's speed is measured with is not served. {why}")
+        raise DevError(f"The servers do not serve the adapter for the measurement of the pool's speed. {why}")
     return world.ledger.serves_everywhere(probe.NAME)
 
 
 def _read_speed(world: World, in_flight: int) -> Speed | None:
-    """Return the speed once there are enough answers of the whole pool.
+    """Return the speed when there are enough answers of the whole pool, before that None.
 
-    Answers from before every replica is ready are forgotten: after an upgrade the pool replaces its pods, and what is
-    left of it is slower.
+    Answers do not count while a replica is not ready: after an upgrade the pool replaces its pods, and the remaining
+    ones are slower.
 
     Raises:
-        DevError: no more will come.
+        DevError: there will be no more answers.
     """
     if not are_servers_ready(world):
         world.forget_speed_answers()
     speed = measure_speed(world.speed_answers, in_flight)
     if speed is None and world.speed_ended:
         logs = f"kubectl -n {setting.SUPPORT} logs {probe.NAME}"
-        raise DevError(f"The pod that measures the pool's speed has ended before it was measured. See `{logs}`.")
+        raise DevError(f"The pod that measures the pool's speed ended too early. See `{logs}`.")
     return speed
 
 
 def _publish_adapter(scene: Scene) -> str:
-    """Put the adapter into the team's part of the bucket and return its address."""
+    """Upload the adapter to the team's part of the bucket and return its address."""
     base = scene.kubectl.get("basemodel", setting.BASE_MODEL)
     if base is None or not base.get("status", {}).get("digest"):
-        raise DevError(f"BaseModel {setting.BASE_MODEL} has no digest. See `kubectl describe bm {setting.BASE_MODEL}`.")
+        raise DevError(
+            f"The BaseModel {setting.BASE_MODEL} has no digest. See `kubectl describe bm {setting.BASE_MODEL}`."
+        )
     model = json.loads(bucket.read(scene.store, f"models/{setting.BASE_MODEL}/config.json"))
     folder, contents = probe.build_adapter(model, setting.BASE_MODEL, base["status"]["digest"])
     prefix = f"adapters/{setting.SUPPORT}/{folder}"
@@ -189,6 +191,6 @@ def _publish_adapter(scene: Scene) -> str:
 
 
 def count_cores(kubectl: Kubectl) -> float:
-    """Return how many cores pods may use, on all nodes together."""
+    """Return how many cores pods can use on all nodes together."""
     nodes = json.loads(kubectl.run("get", "nodes", "-o", "json"))["items"]
     return sum(parse_cores(node["status"]["allocatable"]["cpu"]) for node in nodes)

@@ -1,7 +1,7 @@
-"""Measuring the pool before the story begins: an adapter that changes nothing, served under an alias of its own.
+"""Measure the pool before the story starts: an adapter that changes nothing, served under a separate alias.
 
-Clients reach adapters only, never the base model, and an adapter is what costs time: on CPUs vLLM gives a fraction of
-the base model's tokens with one. So the measurement takes the way of every request in the story.
+Clients reach only adapters, never the base model, and adapters cost time: on CPUs, vLLM generates fewer tokens with an
+adapter than without. So the measurement uses the same path as every request in the story.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from tunewright_contracts.content_file import ContentFile
 Body = dict[str, Any]
 
 NAME = "speed"
-"""Of the alias, its AdapterDeployment and the pod with its client."""
+"""The name of the alias, its AdapterDeployment and the client's pod."""
 RANK = 16
-"""As the jobs' adapters: the rank decides the cost, the values do not."""
+"""The rank of the jobs' adapters; the cost depends on the rank, not on the values."""
 
 
 def build_adapter(model: Mapping[str, Any], name: str, digest: str) -> tuple[str, dict[str, bytes]]:
     """Return the folder's name and the files of an adapter of zeros for every linear layer of a model.
 
     Args:
-        model: its ``config.json``, of the Llama family.
-        name: the BaseModel's.
-        digest: the BaseModel's.
+        model: the ``config.json`` of a model of the Llama family.
+        name: the name of the BaseModel.
+        digest: the digest of the BaseModel.
     """
     tensors: dict[str, np.ndarray[Any, np.dtype[np.float16]]] = {}
     shapes = _linear_layers(model)
@@ -74,9 +74,7 @@ def build_adapter(model: Mapping[str, Any], name: str, digest: str) -> tuple[str
 
 
 def build_deployment(namespace: str, server: Mapping[str, str], uri: str) -> Body:
-    """Return the AdapterDeployment of the alias:
-    it has no incumbent, so that its first weight gives it every request.
-    """
+    """Return the AdapterDeployment of the alias; it has no incumbent, so its first weight gives it all requests."""
     return {
         "apiVersion": "tunewright.dev/v1alpha1",
         "kind": "AdapterDeployment",
@@ -92,7 +90,7 @@ def build_deployment(namespace: str, server: Mapping[str, str], uri: str) -> Bod
 
 
 def _linear_layers(model: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
-    """Return (outputs, inputs) of the linear layers of one block of a Llama, by their names."""
+    """Return (outputs, inputs) of the linear layers in a block of a Llama model, by name."""
     hidden, inner = model["hidden_size"], model["intermediate_size"]
     size = model.get("head_dim") or hidden // model["num_attention_heads"]
     queries, keys = size * model["num_attention_heads"], size * model["num_key_value_heads"]

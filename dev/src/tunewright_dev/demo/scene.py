@@ -1,4 +1,4 @@
-"""What every part of the story works with."""
+"""The objects that every part of the story uses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tunewright_dev.paths import Paths
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """The cluster and its bucket, what is seen of them, who shows it, and the manifests that change it."""
+    """The cluster and its bucket, their observed state, the output, and the manifests."""
 
     paths: Paths
     kubectl: Kubectl
@@ -33,13 +33,13 @@ class Scene:
     manifests: Manifests
 
     def begin(self, title: str, commands: Sequence[str], stage: str, job: str | None = None) -> None:
-        """Begin a part of the story, and its first stage; see `View.begin` and `Timekeeper.enter`."""
+        """Begin a part of the story with its first stage; see `View.begin` and `Timekeeper.enter`."""
         self.times.finish()
         self.view.begin(title, commands, job)
         self.times.enter(stage)
 
     def apply(self, *manifests: str) -> None:
-        """Apply manifests of the clone; the paths are relative to it."""
+        """Apply manifests; their paths are relative to the clone."""
         options = [option for manifest in manifests for option in ("-f", str(self.paths.clone / manifest))]
         self.kubectl.run("apply", *options)
 

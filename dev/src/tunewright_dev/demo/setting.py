@@ -1,4 +1,4 @@
-"""What the story needs before it begins: tenants, data in the bucket, and no trace of an earlier run."""
+"""Prepare the story: tenants, data in the bucket, and no objects of an earlier run."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ MEASUREMENT: tuple[tuple[str, ...], ...] = (
     (f"pod/{probe.NAME}", f"configmap/{probe.NAME}"),
     (f"adapterdeployment/{probe.NAME}",),
 )
-"""What the measurement of the pool's speed leaves behind, its client first."""
+"""The objects of the measurement of the pool's speed, the client first."""
 
-# The customers first: no client is to ask when the alias goes. Servers, catalogue, data and published adapters stay,
-# since none of them remembers a rollout.
+# The customers first, so that no client sends requests when the alias is deleted. Servers, catalogue, data and
+# published adapters stay, because they do not depend on an earlier rollout.
 EARLIER: tuple[tuple[str, ...], ...] = (
     *MEASUREMENT,
     (f"pod/{customers.NAME}", f"configmap/{customers.NAME}"),
     (f"adapterdeployment/{DEPLOYMENT}",),
     ("finetunejobs", f"--selector={JOB_LABEL}"),
 )
-"""What an earlier demo left that would tell another story, in the order in which it is deleted."""
+"""The objects of an earlier demo that would change the story, in the order of their deletion."""
 
 
 def find_earlier(kubectl: Kubectl, objects: Sequence[str]) -> list[str]:
-    """Return those of an entry of `EARLIER` that are there."""
+    """Return the existing objects of an entry of `EARLIER`."""
     return kubectl.run("get", *objects, f"--namespace={SUPPORT}", "--ignore-not-found", "-o", "name").split()
 
 
 def delete_earlier(kubectl: Kubectl, objects: Sequence[str]) -> None:
-    """Ask for the deletion of an entry of `EARLIER`, without waiting for it."""
+    """Delete the objects of an entry of `EARLIER`, without waiting."""
     kubectl.run("delete", *objects, f"--namespace={SUPPORT}", "--ignore-not-found", "--wait=false")
 
 
 def prepare_tenants(kubectl: Kubectl) -> None:
-    """Make the platform's and the team's namespaces, each with the storage credentials of its duty."""
+    """Create the namespaces of the platform team and the support team, each with its storage credentials."""
     tenants.ensure_namespace(kubectl, SERVING)
     tenants.ensure_storage_secret(kubectl, SERVING, "s3-read", "server")
     tenants.ensure_namespace(kubectl, SUPPORT, tenant=True)
@@ -61,10 +61,10 @@ def prepare_tenants(kubectl: Kubectl) -> None:
 
 
 def upload_datasets(paths: Paths, store: S3Client) -> list[str]:
-    """Generate the example's data and put it into the bucket; return a line for each file.
+    """Generate the example's data and upload it to the bucket; return a line for each file.
 
     Raises:
-        DevError: the generator failed, or the object store did not take the data.
+        DevError: the generator or the upload failed.
     """
     example, folder = paths.clone / "examples" / "support-triage", paths.build / "support-triage"
     done = subprocess.run(
@@ -72,13 +72,13 @@ def upload_datasets(paths: Paths, store: S3Client) -> list[str]:
     )
     if done.returncode != 0:
         raise DevError(f"{example / 'generate.py'} failed:\n{done.stderr}")
-    told = []
+    lines = []
     for path in sorted(folder.glob("*.jsonl")):
         data = path.read_bytes()
         key = f"{DATASETS}/{path.name}"
         bucket.put(store, key, data)
-        told.append(f"{bucket.format_uri(key)}: {len(data.splitlines())} records")
-    return told
+        lines.append(f"{bucket.format_uri(key)}: {len(data.splitlines())} records")
+    return lines
 
 
 def read_report(store: S3Client, uri: str) -> EvaluationReport:

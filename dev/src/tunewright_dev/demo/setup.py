@@ -1,4 +1,4 @@
-"""Bring everything up that the story plays on, and remember how long that took on a bare machine."""
+"""Set up everything that the story needs, and record how long that took on a bare machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KEY = "coldSetupSeconds"
 
 
 def set_up(target: Target) -> tuple[Kubectl, float | None]:
-    """Bring up cluster, images and chart; return a kubectl, and the seconds that this took when the machine was bare.
+    """Set up cluster, images and chart; return a kubectl, and the seconds that this took on the bare machine.
 
     Raises:
         DevError: a part failed; the message names its log.
@@ -31,7 +31,7 @@ def set_up(target: Target) -> tuple[Kubectl, float | None]:
 
 
 def read_cold_seconds(paths: Paths) -> float | None:
-    """Return what setting up took when this machine was bare, None when that was not seen whole."""
+    """Return the seconds of the set-up when this machine was bare, or None if it was never measured completely."""
     record = _record(paths)
     return float(json.loads(record.read_text())[_KEY]) if record.is_file() else None
 

@@ -1,13 +1,14 @@
-"""The demo's story: four jobs, one after the other, while customers ask.
+"""The demo's story: four jobs, one after the other, while customers send requests.
 
 1. A small first job becomes the first revision.
 2. A better job goes through evaluation, 20 %, 50 % and 100 %.
-3. A job on shuffled labels is refused before a client sees it.
-4. A job whose adapter breaks the output contract where the held-out set has nothing is rolled back by live evidence.
+3. A job on shuffled labels is rolled back by its evaluation, before its adapter answers clients.
+4. A job whose adapter breaks the output contract, on tickets that the held-out set lacks, is rolled back by live
+   evidence.
 
-It may be run again at any time: it first deletes what an earlier run left of its own objects, and the servers stay.
-Before the first job it measures the pool and derives from its speed what each canary asks for (`timing.sizes`). It
-continues as long as there is progress, however slow the machine is (`progress.waiter`).
+It can be run again at any time: it first deletes its objects of an earlier run, and keeps the servers. Before the first
+job it measures the pool, and derives the requirements of each canary from its speed (`timing.sizes`). It continues as
+long as there is progress, even on a slow machine (`progress.waiter`).
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ from tunewright_dev.kubectl import Kubectl
 from tunewright_dev.target import Target
 
 BUSY = customers.Pace(24, 0.5)
-"""While a canary waits for evidence: twelve requests for each replica, so that vLLM has a batch."""
+"""The pace while a canary waits for evidence: twelve requests per replica, so that vLLM has a batch."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Act:
-    """One job, and what is to come of it."""
+    """One job and its rollout."""
 
     job: str
     file: str
@@ -51,7 +52,7 @@ class Act:
 ACTS = (
     Act("support-triage-1", "1-first.yaml", "1. A small first job → the first revision"),
     Act("support-triage-2", "2-better.yaml", "2. A better job → evaluate, 20 %, 50 %, 100 %, bake"),
-    Act("support-triage-3", "3-shuffled.yaml", "3. A job on shuffled labels → refused before a client sees it"),
+    Act("support-triage-3", "3-shuffled.yaml", "3. A job on shuffled labels → rolled back by its evaluation"),
     Act(
         "support-triage-4",
         "4-refreshed.yaml",
@@ -61,10 +62,10 @@ ACTS = (
 
 
 class Story:
-    """Plays the acts on an installed cluster.
+    """Run the acts on a cluster with Tunewright.
 
-    ``cpu_percent`` is the share of the nodes' cores that the story's servers and trainers may use, by CPU limits: below
-    100 it shows the story on a slower machine.
+    ``cpu_percent`` is the share of the nodes' cores that the story's servers and trainers can use, set by CPU limits. A
+    value below 100 shows the story on a slower machine.
     """
 
     def __init__(self, target: Target, kubectl: Kubectl, view: View, cpu_percent: int = 100) -> None:
@@ -76,10 +77,10 @@ class Story:
         self._crowd = Crowd(kubectl, view.say)
 
     def play(self, cold_setup_seconds: float | None) -> Summary:
-        """Play the whole story and return what happened.
+        """Run the whole story and return its results.
 
         Raises:
-            DevError: something did not come about; the message has the conditions that say why.
+            DevError: a part of the story failed; the message has the conditions that explain it.
         """
         with ExitStack() as stack:
             scene = self._open_scene(stack)
@@ -97,20 +98,20 @@ class Story:
 
     @property
     def stable(self) -> str | None:
-        """The revision that is stable now."""
+        """The current stable revision."""
         status = (self._world.deployment or {}).get("status", {})
         stable = status.get("stable")
         return str(stable["revision"]) if stable else None
 
     @property
     def earlier(self) -> str | None:
-        """A revision that was promoted and is not stable any more."""
+        """A revision that was promoted and is no longer stable."""
         ended = self._world.rollouts.ended.values()
         return next((one.revision for one in ended if one.outcome == PROMOTED and one.revision != self.stable), None)
 
     @property
     def problems(self) -> list[str]:
-        """What clients were answered wrongly, one sentence each, the first few."""
+        """The first few wrong and failed answers, one sentence each."""
         tally = self._world.tally
         return [*tally.wrong[:5], *(telling.tell_answer(answer) for answer in tally.failed[:5])]
 
@@ -119,7 +120,7 @@ class Story:
         cores = None
         if self._cpu_percent < 100:
             cores = opening.count_cores(self._kubectl) * self._cpu_percent / 100
-            self._view.say(f"servers and trainers get {cores:g} cores, {self._cpu_percent} % of what the nodes have")
+            self._view.say(f"servers and trainers get {cores:g} cores, {self._cpu_percent} % of the nodes' cores")
         store = stack.enter_context(self._target.open_store(self._kubectl))
         feed = stack.enter_context(Feed(self._kubectl))
         stack.callback(self._crowd.dismiss)
@@ -138,7 +139,7 @@ class Story:
 
     def _offer_alias(self, scene: Scene, manifest: str) -> None:
         commands = [f"kubectl apply -f {manifest}", "kubectl -n support get adep support"]
-        self._view.begin("The support team says what “support” is", commands)
+        self._view.begin("The support team defines the alias “support”", commands)
         scene.apply(manifest)
 
     def _train(self, scene: Scene, act: Act) -> None:
@@ -153,12 +154,12 @@ class Story:
         self._crowd.keep(customers.QUIET)
         scene.apply(manifest)
         scene.wait(
-            f"{act.job} being trained",
+            f"the training of {act.job}",
             lambda: self._is_trained(act.job),
             lambda: marks.mark_job(self._world.jobs.get(act.job)),
             (
-                f"`kubectl -n support describe ftj {act.job}` shows its conditions, "
-                "`kubectl -n support get pods,events` its pods."
+                f"`kubectl -n support describe ftj {act.job}` shows its conditions, and "
+                "`kubectl -n support get pods,events` shows its pods."
             ),
         )
         self._view.say(f"{act.job}: {telling.tell_job(self._world.jobs.get(act.job))}")
@@ -173,17 +174,18 @@ class Story:
     def _roll_out(self, scene: Scene, act: Act) -> None:
         scene.times.enter(f"{act.job}: evaluate")
         scene.wait(
-            f"the rollout of {act.job} ending",
+            f"the end of the rollout of {act.job}",
             lambda: act.job in self._world.rollouts.ended,
             lambda: marks.mark_rollout(self._world),
-            "`kubectl -n support describe adep support` shows what the candidate waits for, "
-            "`kubectl -n support get pods` "
-            "whether an evaluation and the customers run.",
+            (
+                "`kubectl -n support describe adep support` shows what the candidate waits for, and "
+                "`kubectl -n support get pods` shows whether an evaluation and the customers run."
+            ),
             lambda: self._accompany(scene, act),
         )
 
     def _accompany(self, scene: Scene, act: Act) -> None:
-        """Let customers in once the alias answers, have more of them while a canary needs them, and time its stages."""
+        """Start the customers when the alias answers, have more of them while a canary needs them, time the stages."""
         if not self._crowd.is_here and self._world.ledger.serves_everywhere(setting.ALIAS):
             self._let_customers_in(scene)
         deployment = self._world.deployment or {}
@@ -194,22 +196,20 @@ class Story:
             scene.times.enter(f"{act.job}: {stage}")
 
     def _let_customers_in(self, scene: Scene) -> None:
-        """Start the client: every replica has the first revision, so no customer is asked to come back later."""
+        """Start the client; all replicas have the first revision, so no customer gets a 503."""
         image = chart.read_images(scene.paths)["operator"]
         wanted = customers.Customers(setting.SUPPORT, image, opening.SERVER_URL, setting.ALIAS, BUSY)
         self._crowd.let_in(wanted, scene.example)
         scene.feed.follow(Source.CUSTOMERS, customers.NAME, setting.SUPPORT)
 
     def _check_customers(self) -> None:
-        """Refuse to continue without customers.
+        """Check that there are customers, unless they were asked to leave.
 
         Raises:
-            DevError: their pod has ended although they were not sent home.
+            DevError: their pod has ended too early.
         """
         if self._world.customers_ended and not self._crowd.has_left:
-            raise DevError(
-                "The customers' pod has ended before the story did. See `kubectl -n support logs customers`."
-            )
+            raise DevError("The customers' pod ended before the story. See `kubectl -n support logs customers`.")
 
     def _send_customers_home(self, scene: Scene) -> None:
         scene.begin("The last answers", ["kubectl -n support logs customers"], "last answers")
@@ -217,11 +217,11 @@ class Story:
             return
         self._crowd.send_home()
         scene.wait(
-            "the last answers coming in",
+            "the last answers",
             lambda: self._world.customers_ended,
             lambda: self._world.tally.total,
             "`kubectl -n support logs customers` shows what they wait for.",
         )
-        # What the plan was while the last answers were given is known now; nothing more is to come.
+        # The plans during the last answers are known now, and there are no more answers.
         self._world.tally.judge()
         self._view.say(telling.tell_answers(self._world.tally))

@@ -1,6 +1,4 @@
-"""Says of each stage of the story how long it takes on the reference machine and here,
-and remembers how long it took.
-"""
+"""Print how long each stage of the story takes on the reference machine and here, and record how long it took."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from tunewright_dev.demo.timing.stopwatch import Lap, Stopwatch
 
 
 class Timekeeper:
-    """Begins with the story; ``say`` prints a line."""
+    """Time the stages; create it when the story starts. ``say`` prints a line."""
 
     def __init__(
         self, say: Callable[[str], None], reference: Reference, clock: Callable[[], float] = time.monotonic
@@ -29,16 +27,16 @@ class Timekeeper:
 
     @property
     def patience_seconds(self) -> float:
-        """How long a wait without progress may last."""
+        """The longest wait without progress."""
         return sizes.FIRST_PATIENCE_SECONDS if self._sizes is None else self._sizes.patience_seconds
 
     @property
     def stages(self) -> Mapping[str, float]:
-        """The seconds of each stage that is over, in their order."""
+        """The seconds of each finished stage, in their order."""
         return self._stopwatch.seconds
 
     def enter(self, stage: str) -> None:
-        """Begin a stage, which ends the one before; nothing happens when it has begun already."""
+        """Begin a stage and end the one before; do nothing if it is the current stage."""
         now = self._clock()
         if stage == self._stopwatch.stage:
             return
@@ -51,7 +49,7 @@ class Timekeeper:
         self._tell(self._stopwatch.stop(self._clock()))
 
     def derive_sizes(self, speed: Speed) -> Sizes:
-        """Return what the story asks for at a speed, and say what follows from it; later stages are judged by it."""
+        """Return the story's sizes for a speed, and print their consequences; they apply to the later stages."""
         self._sizes = sizes.derive_sizes(speed.tokens_per_second, self._reference.speed.tokens_per_second)
         for line in telling.tell_speed(speed, self._reference, self._sizes):
             self._say(line)

@@ -53,6 +53,6 @@ def test_a_store_that_never_answers_is_an_error_with_a_remedy():
 
 def test_a_refusal_is_final(pauses):
     refusal = ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "PutObject")
-    with pytest.raises(DevError, match="refused s3://tunewright/a"):
+    with pytest.raises(DevError, match="rejected the request for s3://tunewright/a"):
         bucket.put(Store(refusal), "a", b"")
     assert pauses == []

@@ -61,7 +61,9 @@ def test_a_failed_change_of_pace_is_reported_once_and_retried(crowd, kubectl, sa
     kubectl.broken = True
     crowd.keep(QUIET)
     crowd.keep(QUIET)
-    assert [line for line in said if "could not be changed yet: the pod does not answer" in line] == said[1:]
+    assert [
+        line for line in said if "could not be changed; this is tried again: the pod does not answer" in line
+    ] == said[1:]
     assert len(said) == 2
     kubectl.broken = False
     crowd.keep(QUIET)

@@ -51,7 +51,7 @@ def test_four_jobs_end_as_documented(play, cluster, capsys):
     assert list(summary.seconds.stages) == list(load_reference().seconds.stages)
     assert summary.speed.tokens_per_second == 64.0  # 16 tokens each quarter of a second
     said = capsys.readouterr().out
-    assert "the pool gives 64.0 tokens/s for 24 requests at a time" in said
+    assert "the pool generates 64.0 tokens/s for 24 requests at a time" in said
     assert "support-triage-4" in said
     assert "No progress" not in said
 
@@ -121,7 +121,7 @@ def test_customers_whose_pod_ends_end_the_story(play, cluster, monkeypatch):
         cluster._emit(Source.CUSTOMERS, ended=True)
 
     monkeypatch.setattr(cluster, "_roll_out", lose)
-    with pytest.raises(DevError, match="customers' pod has ended before the story"):
+    with pytest.raises(DevError, match="customers' pod ended before the story"):
         play()
 
 
@@ -140,5 +140,5 @@ def test_an_adapter_that_the_pool_refuses_ends_the_measurement_at_once(play, clu
         cluster._emit(Source.SPEED_DEPLOYMENT, body)
 
     monkeypatch.setattr(cluster, "apply", refuse)
-    with pytest.raises(DevError, match=r"is not served\. AdapterRefused: RankTooHigh"):
+    with pytest.raises(DevError, match=r"do not serve the adapter .* AdapterRefused: RankTooHigh"):
         play()

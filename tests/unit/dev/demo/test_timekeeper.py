@@ -41,15 +41,15 @@ def test_after_the_measurement_the_time_here_and_the_remaining_time_are_shown(ti
     derived = times.derive_sizes(Speed(40, 24))
     assert (derived.slowdown, times.patience_seconds) == (2, 1800)
     assert said[1:] == [
-        "the pool gives 40.0 tokens/s for 24 requests at a time (reference machine: 80)",
+        "the pool generates 40.0 tokens/s for 24 requests at a time (reference machine: 80)",
         "the whole story takes about 9 minutes here (4 on the reference machine)",
-        "it continues as long as there is progress, and ends with an error after 30 minutes without any",
-        "each canary step needs 100 answers of either side within 4000 s; a bake takes 24 s",
+        "it continues as long as there is progress, and fails after 30 minutes without progress",
+        "each canary step needs 100 answers of each revision within 4000 s; a bake takes 24 s",
     ]
     times.enter("train")
     assert said[-2:] == [
         "stage “servers” took 01:40",
-        "stage “train”: 02:00 on the reference machine, about 04:00 here, 01:40 elapsed, about 07:00 to go",
+        "stage “train”: 02:00 on the reference machine, about 04:00 here, 01:40 elapsed, about 07:00 left",
     ]
 
 

@@ -1,4 +1,4 @@
-"""What clients were answered, and which of it was wrong."""
+"""The answers to clients, and which of them were wrong."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from tunewright_contracts.document import Message
 from tunewright_dev.demo.observed.ledger import Ledger
 
 SETTLE_SECONDS = 5.0
-"""An answer is judged this long after its end, so that the plan that it was given by has been seen."""
+"""An answer is judged this long after its end, so that the plan that was in force has been seen."""
 
 
 class Answer(Message):
-    """One line of the client's log; times are seconds since the epoch, ``status`` 0 means that there was no answer."""
+    """One line of the client's log; times are seconds since the epoch, and ``status`` 0 means no answer."""
 
     number: int
     start: float
@@ -28,12 +28,12 @@ class Answer(Message):
 
     @property
     def failed(self) -> bool:
-        """Return whether the client got anything other than a success."""
+        """Return whether the client got no successful answer."""
         return not 200 <= self.status < 300
 
 
 class Tally:
-    """Counts answers, and judges each against the ledger once that can know."""
+    """Count answers, and compare each with the ledger when the plans of its time are known."""
 
     def __init__(self, alias: str, ledger: Ledger) -> None:
         self._alias = alias
@@ -47,9 +47,7 @@ class Tally:
         """One sentence for each wrong answer."""
 
     def add(self, answer: Answer) -> bool:
-        """Count an answer and return whether it was new:
-        a log that is read again from its start counts nothing twice.
-        """
+        """Count an answer and return whether it was new: a log that is read again does not count twice."""
         if answer.number <= self._last:
             return False
         self._last = answer.number
@@ -73,13 +71,13 @@ class Tally:
 
 
 def explain_wrong(answer: Answer, alias: str, ledger: Ledger) -> str | None:
-    """Return what is wrong with who gave an answer, None when nothing is."""
+    """Return the problem if an answer is from a revision that was not allowed to answer, otherwise None."""
     if answer.model != alias:
-        return f"answer {answer.number} says that it is by {answer.model!r}; clients asked {alias!r}"
+        return f"answer {answer.number} has the model {answer.model!r}; clients asked {alias!r}"
     allowed = ledger.allowed(alias, answer.start, answer.end)
     if answer.revision in allowed:
         return None
     return (
-        f"answer {answer.number} is by {answer.revision or 'nobody'}; "
-        f"allowed were {', '.join(sorted(allowed)) or 'none'}"
+        f"answer {answer.number} is from {answer.revision or 'an unnamed revision'}; "
+        f"allowed: {', '.join(sorted(allowed)) or 'none'}"
     )

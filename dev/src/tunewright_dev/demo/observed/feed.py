@@ -1,7 +1,7 @@
-"""Everything that happens in the cluster during the demo, as one queue of timed events.
+"""All that happens in the cluster during the demo, as one queue of events with times.
 
-Each source is a thread around a kubectl that watches, follows a log, or is asked again and again. A kubectl that ends
-is started again: a watch ends after a while, and what comes twice must do no harm.
+Each source is a thread with a kubectl that watches, follows a log, or is called repeatedly. A kubectl that ends is
+started again, because a watch ends after some time. So readers must tolerate events that come twice.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ STATES = frozenset({"ADDED", "MODIFIED", DELETED})
 
 @dataclasses.dataclass(frozen=True)
 class Event:
-    """What a source told, and when it arrived (seconds since the epoch). ``ended``: the source will tell no more."""
+    """An event of a source, and when it arrived (seconds since the epoch); ``ended``: the source has no more events."""
 
     source: str
     at: float
@@ -37,7 +37,7 @@ class Event:
 
 
 class Feed:
-    """Collects from its sources until it is closed; use it as a context manager."""
+    """Collect events from sources until it is closed; use it as a context manager."""
 
     def __init__(self, kubectl: Kubectl) -> None:
         self._kubectl = kubectl
@@ -53,21 +53,21 @@ class Feed:
         self.close()
 
     def close(self) -> None:
-        """End every source."""
+        """Stop all sources."""
         self._closed.set()
         with self._lock:
             for process in self._processes:
                 process.terminate()
 
     def next(self, timeout: float) -> Event | None:
-        """Return the next event, or None when none came within ``timeout`` seconds."""
+        """Return the next event, or None if there is none within ``timeout`` seconds."""
         try:
             return self._events.get(timeout=timeout)
         except queue.Empty:
             return None
 
     def watch(self, source: str, kind: str, namespace: str, *options: str) -> None:
-        """Report every state of the objects of a kind, the current one first."""
+        """Put every state of the objects of a kind into the queue, the current one first."""
         arguments = (
             "get",
             kind,
@@ -81,25 +81,28 @@ class Feed:
 
         def run() -> None:
             while not self._closed.is_set():
-                for told in self._read(arguments, read_documents):
-                    if told["type"] not in STATES:
-                        break  # An ERROR: the version that the watch continued from is too old.
-                    self._put(Event(source, time.time(), told["object"], deleted=told["type"] == DELETED))
+                for change in self._read(arguments, read_documents):
+                    if change["type"] not in STATES:
+                        break  # An ERROR: the version from which the watch continued is too old.
+                    self._put(Event(source, time.time(), change["object"], deleted=change["type"] == DELETED))
                 self._closed.wait(RESTART_SECONDS)
 
         self._spawn(source, run)
 
     def follow(self, source: str, pod: str, namespace: str) -> None:
-        """Tell each JSON line of a pod's log, from its start again when the stream broke, until the pod has ended."""
+        """Put each JSON line of a pod's log into the queue until the pod has ended.
+
+        If the stream breaks, it is read again from its start.
+        """
         where = f"--namespace={namespace}"
 
         def run() -> None:
             ended = False
             while not self._closed.is_set():
-                # Asked before reading: what it wrote until then is in what is read now.
+                # Checked before reading: if it had ended, all of its lines are read now.
                 ended = self._has_ended(pod, namespace)
-                for told in self._read(("logs", pod, where, "--follow"), read_lines):
-                    self._put(Event(source, time.time(), told))
+                for line in self._read(("logs", pod, where, "--follow"), read_lines):
+                    self._put(Event(source, time.time(), line))
                 if ended:
                     break
                 self._closed.wait(RESTART_SECONDS)
@@ -108,11 +111,11 @@ class Feed:
         self._spawn(source, run)
 
     def poll(self, source: str, ask: Callable[[], Any]) -> None:
-        """Tell what ``ask`` returns, every `POLL_SECONDS`; a time at which it fails is left out."""
+        """Put the result of ``ask`` into the queue every `POLL_SECONDS`; failures are skipped."""
 
         def run() -> None:
             while not self._closed.is_set():
-                # A node that does not answer now answers later; what is measured is a maximum.
+                # A node that does not answer now may answer later.
                 with suppress(DevError):
                     self._put(Event(source, time.time(), ask()))
                 self._closed.wait(POLL_SECONDS)
@@ -154,7 +157,7 @@ def read_documents(stream: IO[str]) -> Iterator[Any]:
     buffer = ""
     for line in stream:
         buffer += line
-        # An indented document ends with a brace at the line's start; one that is not indented is one line.
+        # An indented document ends with a brace at the start of a line; any other document is one line.
         if not line.startswith(("{", "}")) or not line.rstrip().endswith("}"):
             continue
         try:
@@ -166,7 +169,7 @@ def read_documents(stream: IO[str]) -> Iterator[Any]:
 
 
 def read_lines(stream: IO[str]) -> Iterator[Any]:
-    """Yield the JSON objects of a stream that has one a line; other lines are left out."""
+    """Yield the JSON objects of a stream that has one per line; other lines are skipped."""
     for line in stream:
         try:
             document = json.loads(line)

@@ -1,8 +1,8 @@
-"""Which revisions were allowed to answer, and when: from the plans that were written and what the pods reported.
+"""Which revisions were allowed to answer, and when: computed from the written plans and the pods' reports.
 
-A pod takes a plan at some moment between its write and the first report of it, and never goes back. So at a given time
-a pod may route by any plan from the newest one that it had reported by then to the newest one that was written by then.
-An answer is right when a plan that some pod may have had while it was given lists its revision with a weight.
+A pod takes a plan at some time between the write and its first report of the plan, and never goes back. So at a given
+time, a pod may route by any plan between the newest one that it had reported and the newest one that was written. An
+answer is right if one of these plans of some pod, at a time during the answer, has its revision with a weight.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import dataclasses
 from collections.abc import Mapping
 
 GONE_SECONDS = 150.0
-"""How long a pod that is no longer reported may still be ending answers: a server pod's grace period, and some."""
+"""How long a pod that is no longer reported may still finish answers: more than a server pod's grace period."""
 
 
 @dataclasses.dataclass(frozen=True)
 class PlanEntry:
     """One written plan; times are seconds since the epoch.
 
-    ``earliest`` is before the write, ``observed`` after it: the API server notes whole seconds, and a watch lags.
-    ``shares`` has, by alias, the weight of each revision that has one.
+    ``earliest`` is before the write and ``observed`` after it, because the API server records whole seconds, and a
+    watch is delayed. ``shares`` has, by alias, the weight of each revision that has one.
     """
 
     generation: int
@@ -37,12 +37,12 @@ class _Pod:
     reports: list[tuple[float, int]] = dataclasses.field(default_factory=list)
 
     def least(self, at: float) -> int:
-        """Return the generation that the pod had at least at a time; 0 when it had said nothing by then."""
+        """Return the oldest generation that the pod can have had at a time; 0 if it had not reported one yet."""
         return max((generation for time, generation in self.reports if time <= at), default=0)
 
 
 class Ledger:
-    """Grows with every plan and every report; asked about intervals of time."""
+    """Record plans and reports, and answer questions about times."""
 
     def __init__(self) -> None:
         self._plans: dict[int, PlanEntry] = {}
@@ -50,11 +50,11 @@ class Ledger:
         self._present: frozenset[str] = frozenset()
 
     def record_plan(self, plan: PlanEntry) -> None:
-        """Note a plan; one that is known stays as it was seen first."""
+        """Record a plan; a known plan does not change."""
         self._plans.setdefault(plan.generation, plan)
 
     def record_pods(self, at: float, generations: Mapping[str, int]) -> None:
-        """Note which generation each present pod reports."""
+        """Record the generation that each existing pod reports."""
         self._present = frozenset(generations)
         for name, generation in generations.items():
             pod = self._pods.setdefault(name, _Pod(at, at))
@@ -63,13 +63,13 @@ class Ledger:
                 pod.reports.append((at, generation))
 
     def allowed(self, alias: str, start: float, end: float) -> frozenset[str]:
-        """Return the revisions that may have answered for an alias at some moment from ``start`` to ``end``."""
+        """Return the revisions that may have answered for an alias at some time from ``start`` to ``end``."""
         least = self._least_generation(start)
         plans = (plan for plan in self._plans.values() if plan.generation >= least and plan.earliest <= end)
         return frozenset(name for plan in plans for name in plan.shares.get(alias, {}))
 
     def serves_everywhere(self, alias: str) -> bool:
-        """Return whether every present pod routes the alias by the newest plan, and the plan has a target for it."""
+        """Return whether all existing pods have the newest plan, and the plan has a target for the alias."""
         if not self._plans or not self._present:
             return False
         newest = max(self._plans)
@@ -81,7 +81,7 @@ class Ledger:
         return self._plans[max(self._plans)].shares.get(alias, {}) if self._plans else {}
 
     def live_interval(self, alias: str, revision: str) -> tuple[float, float] | None:
-        """Return when a plan first gave a revision a weight and when a later one took it away; None: not both seen."""
+        """Return when a plan first gave a revision a weight, and when a later plan removed it, or None."""
         begun: float | None = None
         for generation in sorted(self._plans):
             plan = self._plans[generation]
@@ -97,9 +97,9 @@ class Ledger:
         return max((plan.shares.get(alias, {}).get(revision, 0) for plan in self._plans.values()), default=0)
 
     def convergence_seconds(self) -> dict[str, float]:
-        """Return, by pod, the longest time from seeing a plan written to seeing the pod report it or a later one.
+        """Return, by pod, the longest time between seeing a written plan and seeing the pod report it or a later one.
 
-        Plans from before the pod's first report are left out: how long a pod takes to start is another question.
+        Plans before the pod's first report do not count, because they would measure the pod's start.
         """
         longest: dict[str, float] = {}
         for name, pod in self._pods.items():
@@ -116,8 +116,8 @@ class Ledger:
         return max(0.0, taken[0] - plan.observed) if taken else None
 
     def _least_generation(self, start: float) -> int:
-        """Return the oldest generation that any pod that may have answered at ``start`` can have had."""
+        """Return the oldest generation that a pod that may have answered at ``start`` can have had."""
         alive = [pod for pod in self._pods.values() if pod.seen_at <= start and pod.last_at >= start - GONE_SECONDS]
-        # Reports end when nothing changes, so the last present pods are alive however long ago that was.
+        # There are no reports while nothing changes, so the pods of the last report are still alive.
         alive += [pod for name, pod in self._pods.items() if name in self._present and pod.seen_at <= start]
         return min((pod.least(start) for pod in alive), default=0)

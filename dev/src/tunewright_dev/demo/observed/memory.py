@@ -1,4 +1,4 @@
-"""How much memory pods use, as the kubelet measures it."""
+"""The memory use of pods, as measured by the kubelet."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _MIB = 2**20
 
 
 def fetch_working_sets(kubectl: Kubectl, namespaces: Collection[str]) -> dict[str, int]:
-    """Return the working set in MiB of each pod of some namespaces, from the summary of each node that has one.
+    """Return the working set in MiB of each pod of some namespaces, from the summaries of the pods' nodes.
 
     Raises:
-        DevError: a node's kubelet cannot be asked.
+        DevError: a node's kubelet cannot be reached.
     """
     path = "jsonpath={range .items[*]}{.metadata.namespace} {.spec.nodeName}{'\\n'}{end}"
     rows = (row.split() for row in kubectl.run("get", "pods", "--all-namespaces", "-o", path).splitlines())
@@ -28,9 +28,9 @@ def fetch_working_sets(kubectl: Kubectl, namespaces: Collection[str]) -> dict[st
 
 
 def read_working_sets(summary: Mapping[str, Any], namespaces: Collection[str]) -> dict[str, int]:
-    """Return the working sets that a kubelet's summary (k8s.io/kubelet/pkg/apis/stats/v1alpha1) has, in MiB by pod.
+    """Return the working sets in a kubelet's summary (k8s.io/kubelet/pkg/apis/stats/v1alpha1), in MiB by pod.
 
-    A pod that is starting or ending has none, or one of nothing: neither is a measurement.
+    A pod that is starting or ending has no working set or an empty one, which does not count.
     """
     used = {
         pod["podRef"]["name"]: (pod.get("memory") or {}).get("workingSetBytes", 0) // _MIB

@@ -1,4 +1,4 @@
-"""What became of each job's adapter, as the AdapterDeployment told it while it happened."""
+"""The rollout of each job's adapter, from the states of the AdapterDeployment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNKNOWN_STAGE = "unknown"
 
 @dataclasses.dataclass(frozen=True)
 class Ended:
-    """One rollout that is over; times are seconds since the epoch."""
+    """One finished rollout; times are seconds since the epoch."""
 
     job: str
     revision: str
@@ -28,15 +28,15 @@ class Ended:
 
 
 class RolloutLog:
-    """Reads every state of one AdapterDeployment, in order."""
+    """Read all states of one AdapterDeployment, in order."""
 
     def __init__(self) -> None:
         self._stages: dict[str, str] = {}
         self.ended: dict[str, Ended] = {}
-        """By the name of the job that the revision came from."""
+        """By the name of the revision's job."""
 
     def read(self, deployment: Body) -> list[Ended]:
-        """Take in one state; return the rollouts that ended since the last one."""
+        """Read one state; return the rollouts that ended since the last one."""
         status = deployment.get("status", {})
         candidate = status.get("candidate")
         if candidate:
@@ -66,7 +66,7 @@ class RolloutLog:
 
 
 def name_stage(steps: list[Body], index: int) -> str:
-    """Return what a rollout does at a step, in words: "evaluate", "shift to 20 %", "observe at 20 %", "bake"."""
+    """Return the name of a rollout's step: "evaluate", "shift to 20 %", "observe at 20 %", "bake"."""
     if index >= len(steps):
         return "bake"
     weights = [step["setWeight"] for step in steps[: index + 1] if "setWeight" in step]
@@ -78,7 +78,7 @@ def name_stage(steps: list[Body], index: int) -> str:
 
 
 def name_watched_stage(steps: list[Body], index: int) -> str:
-    """Return the name of the stage whose end a candidate at a step waits for: a shift belongs to what follows it."""
+    """Return the name of the stage that a candidate at a step is in; a shift belongs to the next stage."""
     while index < len(steps) and "setWeight" in steps[index]:
         index += 1
     return name_stage(steps, index)

@@ -1,4 +1,4 @@
-"""The demo's picture of the cluster, put together from events; it only reads."""
+"""The demo's view of the cluster, computed from events."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Source(StrEnum):
 
 
 class EvaluationProgress(NamedTuple):
-    """How many of the held-out records an arm has answered."""
+    """How many held-out records an arm has answered."""
 
     arm: str
     answered: int
@@ -43,7 +43,7 @@ class EvaluationProgress(NamedTuple):
 
 
 class World:
-    """What is known now, and the records that grow with it."""
+    """The current state of the cluster, and the records of its history."""
 
     def __init__(self, alias: str) -> None:
         self.alias = alias
@@ -57,16 +57,16 @@ class World:
         self.latest: deque[Answer] = deque(maxlen=SHOWN_ANSWERS)
         self.customers_ended = False
         self.evaluation: EvaluationProgress | None = None
-        """Of the evaluation that runs, or of the last one."""
+        """The progress of the current or the last evaluation."""
         self.speed_deployment: Body | None = None
-        """The AdapterDeployment that is there for the measurement of the pool's speed."""
+        """The AdapterDeployment for the measurement of the pool's speed."""
         self.speed_answers: list[Answer] = []
-        """What the pool answered while its speed was measured."""
+        """The pool's answers while its speed is measured."""
         self._last_speed_answer = 0
         self.speed_ended = False
 
     def absorb(self, event: Event) -> list[Ended]:
-        """Take in one event; return the rollouts that it ended."""
+        """Process one event; return the rollouts that it ended."""
         if event.source == Source.DEPLOYMENT:
             return self._take_deployment(event)
         take: dict[str, Callable[[Event], None]] = {
@@ -117,13 +117,13 @@ class World:
             self.speed_ended = True
             return
         answer = Answer.from_wire(event.body)
-        # A log that is read again from its start tells nothing twice.
+        # A log that is read again from its start repeats its answers.
         if answer.number > self._last_speed_answer:
             self.speed_answers.append(answer)
             self._last_speed_answer = answer.number
 
     def forget_speed_answers(self) -> None:
-        """Start the measurement of the pool's speed again, with the answers that come from now on."""
+        """Restart the measurement of the pool's speed with the next answers."""
         self.speed_answers.clear()
 
     def _take_answer(self, event: Event) -> None:
@@ -136,13 +136,13 @@ class World:
 
 
 def read_plan(config_map: Body, at: float) -> PlanEntry | None:
-    """Return the plan in a ConfigMap that was seen at a time, None when it holds none."""
+    """Return the plan in a ConfigMap that was seen at a time, or None if it has none."""
     try:
         signed = SignedPlan.from_json(config_map["data"][PLAN_KEY])
         plan = ServingPlan.from_json(signed.payload_bytes())
     except (KeyError, ValueError, ContractError):
         return None
-    # The API server notes when a field was last written, in whole seconds: the write was no earlier than that.
+    # The API server records the time of the last write in whole seconds: the write was not earlier.
     noted = [entry["time"] for entry in config_map["metadata"].get("managedFields", ()) if "time" in entry]
     earliest = min(at, max((read_time(time) for time in noted), default=at))
     shares = {
@@ -153,24 +153,24 @@ def read_plan(config_map: Body, at: float) -> PlanEntry | None:
 
 
 def read_evaluation(log: str) -> EvaluationProgress | None:
-    """Return how far an evaluation is by the last line of its log that shows it, None when none does."""
+    """Return the progress of an evaluation from the last line of its log that has one, or None."""
     for line in reversed(log.splitlines()):
         try:
-            told = json.loads(line)
-            return EvaluationProgress(told["arm"], told.get("answered", 0), told["records"])
+            entry = json.loads(line)
+            return EvaluationProgress(entry["arm"], entry.get("answered", 0), entry["records"])
         except (ValueError, KeyError, TypeError):
             continue
     return None
 
 
 def read_generations(server: Body) -> dict[str, int]:
-    """Return the plan's generation that each pod of a ModelServer reports, leaving out pods that serve nothing yet."""
+    """Return the plan's generation that each pod of a ModelServer reports, without pods that do not serve yet."""
     pods = server.get("status", {}).get("pods", ())
     return {pod["name"]: pod.get("planGeneration", 0) for pod in pods if pod.get("ready") or pod.get("planGeneration")}
 
 
 def find_condition(body: Body | None, condition_type: str) -> Body:
-    """Return a condition of an object, an empty one when it has none or only one of an older generation."""
+    """Return a condition of an object; empty if there is none or only one of an older generation."""
     for condition in (body or {}).get("status", {}).get("conditions", ()):
         fresh = condition.get("observedGeneration") == (body or {})["metadata"].get("generation")
         if condition["type"] == condition_type and fresh:

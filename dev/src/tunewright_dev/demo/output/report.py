@@ -1,4 +1,4 @@
-"""Measure the story: from the world's records to the summary."""
+"""Compute the summary of the story from the world's records."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tunewright_dev.demo.output.summary import (
 
 @dataclasses.dataclass(frozen=True)
 class Timing:
-    """What was measured of the story's machine: the set-up when it was bare, the pool's speed, each stage."""
+    """The measured times: the set-up of the bare machine, the pool's speed, each stage."""
 
     cold_setup_seconds: float | None
     tokens_per_second: float
@@ -36,9 +36,7 @@ class Timing:
 
 
 def build_summary(world: World, jobs: Sequence[str], store: S3Client, timing: Timing) -> Summary:
-    """Return the summary of rollouts of ``jobs``, in that order;
-    reads the last promoted one's report from the bucket.
-    """
+    """Return the summary of the rollouts of ``jobs``, in this order; read the last promoted one's report."""
     ended = [world.rollouts.ended[job] for job in jobs if job in world.rollouts.ended]
     promoted = [one for one in ended if one.outcome == PROMOTED]
     reported = next((one.report_uri for one in reversed(promoted) if one.report_uri), None)
@@ -61,7 +59,7 @@ def build_summary(world: World, jobs: Sequence[str], store: S3Client, timing: Ti
 
 
 def read_quality(report: EvaluationReport) -> Qualities | None:
-    """Return the scores of base and candidate, None when the report lacks one of the two metrics or the base."""
+    """Return the scores of base and candidate, or None if the report lacks a metric or the base model's scores."""
     scores = {metric.type: metric for metric in report.metrics}
     exact, valid = scores.get(MetricType.EXACT_MATCH), scores.get(MetricType.JSON_SCHEMA)
     if exact is None or valid is None or exact.base is None or valid.base is None:
@@ -73,7 +71,7 @@ def read_quality(report: EvaluationReport) -> Qualities | None:
 
 
 def describe_rollout(ended: Ended, alias: str, ledger: Ledger) -> RolloutResult:
-    """Return the rollout's line."""
+    """Return the result of one rollout."""
     return RolloutResult(
         name=ended.job,
         outcome=ended.outcome,
@@ -84,7 +82,7 @@ def describe_rollout(ended: Ended, alias: str, ledger: Ledger) -> RolloutResult:
 
 
 def measure_seconds(ended: Sequence[Ended], world: World, stages: Mapping[str, float]) -> Seconds:
-    """Return the times; see `summary` for what each is between."""
+    """Return the times; `summary` describes them."""
     promoted = next((one for one in reversed(ended) if one.outcome == PROMOTED), None)
     trained = _training_interval(world.jobs.get(promoted.job)) if promoted else None
     offline = next((one for one in ended if one.outcome != PROMOTED and not _share(one, world)), None)

@@ -1,20 +1,20 @@
-"""`build/demo/summary.json`: what happened, measured, and what must hold of it.
+"""`build/demo/summary.json`: the measured results of the demo, and what is required of them.
 
-Where a figure is from:
+The sources of the figures:
 
-- quality: the evaluation report of the last promoted job, whose held-out set was asked of the real servers; base and
-  tuned answered the same records.
-- answers: the log of the client pod, judged by the ledger of plans.
+- quality: the evaluation report of the last promoted job; the real servers answered its held-out set, base and tuned
+  the same records.
+- answers: the log of the client pod, compared with the ledger of plans.
 - rollouts: the AdapterDeployment's history. The share is the largest weight that a plan gave the candidate.
-- seconds: applyToTrained and trainedToPromoted are those of the last promoted job, from when it was applied and when it
-  ended. badOfflineToRolledBack is from when the candidate was accepted to its end, badLiveToRolledBack from the first
-  plan that gave it clients to the plan that took them away. stages: how long each stage of the story took after set-up,
-  in their order.
-- speed: tokens per second of the pool before the story began, with as many requests at a time as the canaries have.
-- convergenceSeconds: the longest time from seeing a plan written to seeing the pod report it.
-- peakMemoryMiB: the largest working set that the kubelet reported, asked every 15 s (`feed.POLL_SECONDS`).
-- coldSetupSeconds: on a bare machine, from the start of our program to an installed chart; the making of .venv before
-  it (dev/bootstrap) is left out. Null when this machine was never seen bare.
+- seconds: applyToTrained and trainedToPromoted are for the last promoted job, from its creation and from its end.
+  badOfflineToRolledBack is the time from a candidate's acceptance to its end. badLiveToRolledBack is the time from the
+  first plan that gave the candidate clients to the plan that removed them. stages: the duration of each stage of the
+  story after set-up, in their order.
+- speed: tokens per second of the pool before the story starts, with as many requests at a time as the canaries have.
+- convergenceSeconds: the longest time between seeing a written plan and seeing the pod report it.
+- peakMemoryMiB: the largest working set that the kubelet reported, read every 15 s (`feed.POLL_SECONDS`).
+- coldSetupSeconds: on a bare machine, from the start of this program to an installed chart, without the creation of
+  .venv (dev/bootstrap). Null if this program never ran on this machine when it was bare.
 """
 
 from __future__ import annotations
@@ -44,16 +44,14 @@ class Quality(_Part):
 
 
 class Qualities(_Part):
-    """Before and after."""
+    """The scores without and with the adapter."""
 
     base: Quality
     tuned: Quality
 
 
 class Answers(_Part):
-    """What clients got; ``wrong``: from a revision that was not allowed to answer then, ``failed``:
-    other than a 2xx.
-    """
+    """Counts of answers; ``wrong``: from a revision that was not allowed to answer then, ``failed``: not a 2xx."""
 
     total: int
     wrong: int
@@ -62,7 +60,7 @@ class Answers(_Part):
 
 
 class RolloutResult(_Part):
-    """How one job's adapter fared; ``name`` is the job's."""
+    """The rollout of one job's adapter; ``name`` is the job's."""
 
     name: str
     outcome: str
@@ -72,7 +70,7 @@ class RolloutResult(_Part):
 
 
 class Seconds(_Part):
-    """How long things took; None where they did not happen."""
+    """Durations; None if the event did not happen."""
 
     apply_to_trained: float | None
     trained_to_promoted: float | None
@@ -82,13 +80,13 @@ class Seconds(_Part):
 
 
 class SpeedResult(_Part):
-    """How fast the pool answers."""
+    """The speed of the pool."""
 
     tokens_per_second: float
 
 
 class Summary(_Part):
-    """The whole file."""
+    """The content of the file."""
 
     quality: Qualities | None
     answers: Answers
@@ -105,26 +103,26 @@ class Summary(_Part):
 
 
 def find_violations(summary: Summary) -> list[str]:
-    """Return what must hold of a demo and does not, one sentence each."""
+    """Return the violated requirements, one sentence each."""
     violations = [*_check_quality(summary.quality), *_check_answers(summary.answers)]
     expected = (PROMOTED, PROMOTED, ROLLED_BACK, ROLLED_BACK)
     if len(summary.rollouts) != len(expected):
-        violations.append(f"{len(summary.rollouts)} rollouts ended, {len(expected)} were to")
+        violations.append(f"{len(summary.rollouts)} rollouts ended, but {len(expected)} are required")
     for rollout, outcome in zip(summary.rollouts, expected, strict=False):
         if rollout.outcome != outcome:
-            said = f"{rollout.name} was {rollout.outcome} at {rollout.stage} ({rollout.reason})"
-            violations.append(f"{said}; it should have been {outcome}")
+            found = f"{rollout.name} is {rollout.outcome} at {rollout.stage} ({rollout.reason})"
+            violations.append(f"{found}, but must be {outcome}")
     violations += _check_last_two(summary.rollouts[2:4])
     return violations
 
 
 def _check_quality(quality: Qualities | None) -> list[str]:
     if quality is None:
-        return ["no evaluation report of a promoted job was read, so there is no quality"]
+        return ["there is no evaluation report of a promoted job, and so no quality"]
     base, tuned = quality.base, quality.tuned
     violations = []
     if tuned.n < MINIMUM_HELD_OUT:
-        violations.append(f"only {tuned.n} held-out records were asked, at least {MINIMUM_HELD_OUT} are wanted")
+        violations.append(f"only {tuned.n} held-out records were used, but at least {MINIMUM_HELD_OUT} are required")
     if tuned.exact_match < MINIMUM_EXACT_MATCH:
         violations.append(f"tuned exact match is {tuned.exact_match:.3f}, below {MINIMUM_EXACT_MATCH:.2f}")
     if tuned.valid_json < MINIMUM_VALID_JSON:
@@ -137,23 +135,23 @@ def _check_quality(quality: Qualities | None) -> list[str]:
 def _check_answers(answers: Answers) -> list[str]:
     violations = []
     if answers.wrong:
-        violations.append(f"{answers.wrong} answers came from a revision that was not allowed to answer then")
+        violations.append(f"{answers.wrong} answers are from a revision that was not allowed to answer then")
     if answers.failed:
         violations.append(f"{answers.failed} requests failed")
     if answers.total < MINIMUM_ANSWERS:
-        violations.append(f"only {answers.total} answers were seen, at least {MINIMUM_ANSWERS} are wanted")
+        violations.append(f"there are only {answers.total} answers, but at least {MINIMUM_ANSWERS} are required")
     return violations
 
 
 def _check_last_two(rollouts: tuple[RolloutResult, ...]) -> list[str]:
-    """The third is to be refused before a client saw it, the fourth by what clients saw."""
+    """Check that the third rollout ended before clients got answers of its adapter, and the fourth after."""
     violations = []
     if len(rollouts) > 0 and rollouts[0].candidate_share_percent > 0:
         violations.append(
-            f"{rollouts[0].name} got {rollouts[0].candidate_share_percent} % of clients; it should have got none"
+            f"{rollouts[0].name} answered {rollouts[0].candidate_share_percent} % of clients, but must answer none"
         )
     if len(rollouts) > 1 and rollouts[1].candidate_share_percent == 0:
         violations.append(
-            f"{rollouts[1].name} was stopped before a client saw it; live evidence should have stopped it"
+            f"{rollouts[1].name} was rolled back before it answered clients, but live evidence must roll it back"
         )
     return violations

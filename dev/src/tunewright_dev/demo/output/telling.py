@@ -1,4 +1,4 @@
-"""What the demo says of its world, in words: pure functions from what is known to lines of text."""
+"""The demo's texts: pure functions from the state of its world to lines of text."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ WIDTH = 110
 
 
 def tell_elapsed(seconds: float) -> str:
-    """Return minutes and seconds."""
+    """Return a duration in minutes and seconds."""
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes:02d}:{rest:02d}"
 
 
 def tell_server(server: Body | None) -> str:
-    """Return how many replicas are ready, and what they wait for."""
+    """Return how many replicas are ready, and what the others wait for."""
     if server is None:
-        return "the servers are not there yet"
+        return "there are no servers yet"
     status = server.get("status", {})
     ready, wanted = status.get("readyReplicas", 0), server["spec"].get("replicas", 1)
     plan = status.get("plan")
@@ -39,7 +39,7 @@ def tell_server(server: Body | None) -> str:
 
 
 def tell_job(job: Body | None) -> str:
-    """Return how far a FineTuneJob is, how good it became, or why it stopped."""
+    """Return the progress of a FineTuneJob, its scores, or why it failed."""
     if job is None:
         return "not applied yet"
     status = job.get("status", {})
@@ -48,10 +48,10 @@ def tell_job(job: Body | None) -> str:
         return f"Failed: {find_condition(job, 'Succeeded').get('message') or tell_conditions(job)}"
     if phase == "Succeeded":
         scores = status.get("evaluation", ())
-        told = [
-            f"{score['type']} {score.get('base', '?')} → {score['tuned']} of {score['samples']}" for score in scores
+        shown = [
+            f"{score['type']} {score.get('base', '?')} → {score['tuned']} on {score['samples']}" for score in scores
         ]
-        return f"Succeeded ({', '.join(told)} records that its split held out)" if told else "Succeeded"
+        return f"Succeeded ({', '.join(shown)} held-out records of its split)" if shown else "Succeeded"
     progress = status.get("progress", {})
     if phase != "Training" or not progress.get("totalSteps"):
         return phase
@@ -60,12 +60,12 @@ def tell_job(job: Body | None) -> str:
 
 
 def tell_rollout(deployment: Body | None) -> str:
-    """Return where the candidate is, or who is stable."""
+    """Return the candidate's stage, or the stable revision."""
     if deployment is None:
         return "no AdapterDeployment yet"
     status = deployment.get("status", {})
     candidate, stable = status.get("candidate"), status.get("stable")
-    incumbent = f"stable is {stable['revision']}" if stable else "nothing is stable yet"
+    incumbent = f"stable: {stable['revision']}" if stable else "no stable revision yet"
     if not candidate:
         return incumbent
     if candidate.get("ending"):
@@ -75,7 +75,7 @@ def tell_rollout(deployment: Body | None) -> str:
 
 
 def tell_evaluation(world: World) -> str:
-    """Return how far the evaluation is that the candidate waits for, empty when it waits for none."""
+    """Return the progress of the evaluation that the candidate waits for; empty if it waits for none."""
     deployment = world.deployment or {}
     candidate = deployment.get("status", {}).get("candidate")
     if not candidate or world.evaluation is None:
@@ -87,69 +87,70 @@ def tell_evaluation(world: World) -> str:
 
 
 def tell_speed(speed: Speed, reference: Reference, sizes: Sizes) -> list[str]:
-    """Return how fast the pool is, and what follows from that, one line each."""
+    """Return the speed of the pool and its consequences, one line each."""
     rate, reference_rate = speed.tokens_per_second, reference.speed.tokens_per_second
     minutes = reference.total_seconds * sizes.slowdown / 60
     reference_minutes = reference.total_seconds / 60
     patience = sizes.patience_seconds / 60
     return [
         (
-            f"the pool gives {rate:.1f} tokens/s for {speed.in_flight} requests at a time (reference machine: "
+            f"the pool generates {rate:.1f} tokens/s for {speed.in_flight} requests at a time (reference machine: "
             f"{reference_rate:g})"
         ),
         f"the whole story takes about {minutes:.0f} minutes here ({reference_minutes:.0f} on the reference machine)",
-        f"it continues as long as there is progress, and ends with an error after {patience:.0f} minutes without any",
+        f"it continues as long as there is progress, and fails after {patience:.0f} minutes without progress",
         (
-            f"each canary step needs {sizes.min_requests} answers of either side within {sizes.max_seconds} s; "
+            f"each canary step needs {sizes.min_requests} answers of each revision within {sizes.max_seconds} s; "
             f"a bake takes {sizes.bake_seconds} s"
         ),
     ]
 
 
 def tell_stage(stage: str, reference: Reference, slowdown: float | None, elapsed: float) -> str:
-    """Return how long a stage takes, and the story up to now; ``slowdown`` is None while it is not known."""
+    """Return the durations of a stage and of the story; ``slowdown`` is None before it is known."""
     seconds = reference.seconds.stages.get(stage)
     parts = [f"{tell_elapsed(seconds)} on the reference machine"] if seconds is not None else []
     if seconds is not None and slowdown is not None:
         parts.append(f"about {tell_elapsed(seconds * slowdown)} here")
     parts.append(f"{tell_elapsed(elapsed)} elapsed")
     if slowdown is not None and reference.seconds_from(stage):
-        parts.append(f"about {tell_elapsed(reference.seconds_from(stage) * slowdown)} to go")
+        parts.append(f"about {tell_elapsed(reference.seconds_from(stage) * slowdown)} left")
     return f"stage “{stage}”: {', '.join(parts)}"
 
 
 def tell_lap(lap: Lap) -> str:
-    """Return how long a stage took."""
+    """Return the duration of a finished stage."""
     return f"stage “{lap.stage}” took {tell_elapsed(lap.seconds)}"
 
 
 def tell_evidence(deployment: Body | None) -> str:
-    """Return what the current step's evidence says, empty when there is none."""
+    """Return the evidence of the current step; empty if there is none."""
     status = (deployment or {}).get("status", {})
     candidate = status.get("candidate") or {}
     return shorten("; ".join(candidate.get("reasons", ())))
 
 
 def tell_shares(shares: Mapping[str, int]) -> str:
-    """Return who answers clients."""
+    """Return which revisions answer clients."""
     return " + ".join(f"{name} {weight} %" for name, weight in sorted(shares.items(), key=lambda item: -item[1]))
 
 
 def tell_answers(tally: Tally) -> str:
-    """Return the count of answers."""
+    """Return the counts of answers."""
     return f"{tally.total} answers, {len(tally.wrong)} wrong, {len(tally.failed)} failed"
 
 
 def tell_answer(answer: Answer) -> str:
-    """Return one answer as a client saw it."""
+    """Return one answer as the client got it."""
     if answer.failed:
         return shorten(f"{answer.session} got {answer.status or 'no answer'}: {answer.error}")
-    said = " ".join(answer.answer.split())
-    return shorten(f"{answer.session} ({answer.kind}, {answer.end - answer.start:.1f} s) by {answer.revision}: {said}")
+    text = " ".join(answer.answer.split())
+    head = f"{answer.session} ({answer.kind}, {answer.end - answer.start:.1f} s) from {answer.revision}"
+    return shorten(f"{head}: {text}")
 
 
 def tell_conditions(body: Body | None) -> str:
-    """Return an object's conditions that say something, for an error message."""
+    """Return an object's conditions, for an error message."""
     conditions = (body or {}).get("status", {}).get("conditions", ())
     return (
         "; ".join(
@@ -161,13 +162,13 @@ def tell_conditions(body: Body | None) -> str:
 
 
 def tell_state(world: World, job: str | None, awaited: str) -> str:
-    """Return one line for a pipe: all that matters now."""
+    """Return the current state as one line, for a pipe."""
     parts = [tell_job(world.jobs.get(job)) if job else f"waiting for {awaited}"]
     if not job and world.server:
         parts.append(tell_server(world.server))
     if job and world.deployment:
         parts.append(tell_rollout(world.deployment))
-        parts += [told for told in [tell_evaluation(world)] if told]
+        parts += [progress for progress in [tell_evaluation(world)] if progress]
     shares = tell_shares(world.ledger.shares(world.alias))
     if shares:
         parts.append(f"clients get {shares}")
@@ -177,7 +178,7 @@ def tell_state(world: World, job: str | None, awaited: str) -> str:
 
 
 def tell_change(world: World, job: str | None) -> str:
-    """Return what differs only when something happened, not while something continues."""
+    """Return a text that changes only if something new happened, and not with mere progress."""
     server = (world.server or {}).get("status", {})
     phase = (world.jobs.get(job or "") or {}).get("status", {}).get("phase")
     rollout, shares = tell_rollout(world.deployment), tell_shares(world.ledger.shares(world.alias))
@@ -186,7 +187,7 @@ def tell_change(world: World, job: str | None) -> str:
 
 
 def tell_ended(ended: Ended) -> str:
-    """Return how a rollout ended and why, whole: these are the numbers that the demo is about."""
+    """Return how a rollout ended and why, in full: these are the most important figures of the demo."""
     return f"{ended.revision} of {ended.job}: {ended.outcome} at {ended.stage} ({ended.reason}). {ended.message}"
 
 
@@ -194,21 +195,24 @@ def tabulate(summary: Summary) -> list[tuple[str, str]]:
     """Return the rows of the table at the end."""
     rows = []
     for rollout in summary.rollouts:
-        saw = (
-            f"at most {rollout.candidate_share_percent} % of clients saw it"
+        reach = (
+            f"it answered at most {rollout.candidate_share_percent} % of clients"
             if rollout.candidate_share_percent
-            else "no client saw it"
+            else "it answered no clients"
         )
-        rows.append((rollout.name, f"{rollout.outcome} at {rollout.stage} ({rollout.reason}); {saw}"))
+        rows.append((rollout.name, f"{rollout.outcome} at {rollout.stage} ({rollout.reason}); {reach}"))
     if summary.quality is not None:
         base, tuned = summary.quality.base, summary.quality.tuned
         rows.append(
-            ("exact match", f"{base.exact_match:.3f} before, {tuned.exact_match:.3f} after ({tuned.n} held-out)")
+            (
+                "exact match",
+                f"{base.exact_match:.3f} before, {tuned.exact_match:.3f} after ({tuned.n} held-out records)",
+            )
         )
         rows.append(("valid JSON", f"{base.valid_json:.3f} before, {tuned.valid_json:.3f} after"))
     answers = summary.answers
     rows.append(("answers", f"{answers.total}: {answers.wrong} wrong, {answers.failed} failed"))
-    rows += [(f"  by {name}", str(count)) for name, count in answers.by_revision.items()]
+    rows += [(f"  from {name}", str(count)) for name, count in answers.by_revision.items()]
     seconds = summary.seconds
     named = (
         ("apply → trained", seconds.apply_to_trained),
@@ -221,8 +225,8 @@ def tabulate(summary: Summary) -> list[tuple[str, str]]:
     rows.append(("the whole story", tell_elapsed(sum(seconds.stages.values()))))
     rows.append(("the pool", f"{summary.speed.tokens_per_second:.1f} tokens/s"))
     if summary.convergence_seconds:
-        rows.append(("a plan reaches a replica in", f"at most {max(summary.convergence_seconds.values()):.1f} s"))
-    rows += [(f"memory of {pod}", f"{used} MiB at most") for pod, used in sorted(summary.peak_memory_mib.items())]
+        rows.append(("plan → each replica", f"at most {max(summary.convergence_seconds.values()):.1f} s"))
+    rows += [(f"memory of {pod}", f"at most {used} MiB") for pod, used in sorted(summary.peak_memory_mib.items())]
     return rows
 
 
@@ -230,12 +234,12 @@ def suggest(environment: str, namespace: str, server: str, earlier: str | None) 
     """Return three things to try, each with its commands.
 
     Args:
-        environment: sets up kubectl.
-        namespace: where the ModelServer is.
+        environment: the command that configures kubectl.
+        namespace: the ModelServer's namespace.
         server: the ModelServer's name.
-        earlier: a revision that was promoted once, to go back to.
+        earlier: a revision that was promoted before, for the rollback.
     """
-    # No curl: a bare Debian has none. bash's /dev/tcp opens a connection.
+    # No curl, because a bare Debian has none. bash's /dev/tcp opens a connection.
     ask = (
         f"kubectl -n {namespace} port-forward service/{server} 8000 &\n"
         "timeout 30 bash -c 'until true < /dev/tcp/127.0.0.1/8000; do sleep 1; done' 2> /dev/null\n"
@@ -256,13 +260,13 @@ def suggest(environment: str, namespace: str, server: str, earlier: str | None) 
         f"kubectl -n {namespace} get ms {server} -w"
     )
     return (
-        ("Ask it yourself; the header x-tunewright-revision says who answered", f"{environment}\n{ask}"),
-        ("Go back to the first adapter by a word", back),
-        ("Take all replicas away and see them come back with the same plan", kill),
+        ("Send a request; the header x-tunewright-revision names the revision that answered", f"{environment}\n{ask}"),
+        ("Roll back to the first adapter with an annotation", back),
+        ("Delete all replicas, and watch them come back with the same plan", kill),
     )
 
 
 def shorten(text: str, width: int = WIDTH) -> str:
-    """Return text on one line that fits."""
+    """Return text on one line, truncated to the width."""
     line = " ".join(text.split())
     return line if len(line) <= width else f"{line[: width - 1]}…"

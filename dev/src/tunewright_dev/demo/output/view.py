@@ -1,4 +1,4 @@
-"""Show the demo while it runs: a live panel on a terminal, plain lines anywhere else."""
+"""Show the running demo: a live panel on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from tunewright_dev.demo.observed.world import World
 from tunewright_dev.demo.output import telling
 
 QUIET_SECONDS = 20.0
-"""The longest that a pipe is silent."""
+"""The longest time between two lines in a pipe."""
 _COLOURS = ("green", "yellow", "cyan")
 
 
 class View(Protocol):
-    """What the story says; it never waits."""
+    """The output of the story; no method waits."""
 
     def begin(self, title: str, commands: Sequence[str], job: str | None = None) -> None:
-        """Begin a step; ``commands`` show the same as the step does. ``job`` is the FineTuneJob that it is about."""
+        """Begin a step; ``commands`` let users do or see the same. ``job`` is the step's FineTuneJob."""
 
     def say(self, text: str) -> None:
-        """Say something that stays to be read."""
+        """Print a line that stays."""
 
     def show(self, world: World, awaited: str) -> None:
-        """Show the present state and what is waited for; called every second or so."""
+        """Show the current state and what the story waits for; called about every second."""
 
     def end(self) -> None:
-        """Leave the screen in order; the view may not be used after that."""
+        """Restore the screen; the view cannot be used after that."""
 
 
 class PlainView:
-    """Lines: one for each change that a person would want to know of, and one when nothing changed for a while."""
+    """Lines: one for each important change, and one if nothing changed for some time."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
@@ -79,7 +79,7 @@ class PlainView:
 
 
 class LiveView:
-    """A panel at the bottom that is drawn again and again, under the lines that stay."""
+    """A panel at the bottom that is redrawn, below the lines that stay."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -115,7 +115,7 @@ class LiveView:
         rows.add_column(style="bold", no_wrap=True)
         rows.add_column(overflow="ellipsis", no_wrap=True)
         rows.add_row("waiting for", Text(awaited))
-        # Text, not str: messages of the cluster may have brackets, which rich would take for markup.
+        # Text, not str: messages may contain brackets, which rich would interpret as markup.
         rows.add_row("servers", Text(telling.tell_server(world.server)))
         if self._job:
             job = world.jobs.get(self._job)
@@ -141,7 +141,7 @@ class LiveView:
 
 
 def draw_shares(shares: Mapping[str, int]) -> Text:
-    """Return a bar in which each revision has its share."""
+    """Return a bar that shows the share of each revision."""
     text = Text()
     ordered = sorted(shares.items(), key=lambda item: -item[1])
     for (_, weight), colour in zip(ordered, _COLOURS, strict=False):
@@ -151,5 +151,5 @@ def draw_shares(shares: Mapping[str, int]) -> Text:
 
 
 def open_view() -> View:
-    """Return the view that fits where the output goes."""
+    """Return the view for the kind of standard output."""
     return LiveView(Console()) if sys.stdout.isatty() else PlainView()

@@ -1,8 +1,8 @@
-"""What counts as progress of each part of the story: states that differ when it got further, and only then.
+"""What counts as progress of each part of the story: states that change with progress, and only then.
 
 Training: phase, attempt, optimizer step. Evaluation: answers of each arm. Observation: the operator's counts of both
-arms. Everything: conditions. No state has a time, an age or a name that is new in every attempt, and none has only
-the answers of the customers, who continue to ask while a rollout hangs.
+arms. All parts: conditions. No state contains a time, an age or a name that is new in every attempt. No state consists
+only of the customers' answers, because customers continue to send requests while a rollout hangs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Body = Mapping[str, Any]
 
 
 def mark_server(server: Body | None) -> Hashable:
-    """Return how far the start of a pool is: conditions, and what each replica has."""
+    """Return the progress of a pool's start: conditions, and the plan and adapters of each replica."""
     status = (server or {}).get("status", {})
     pods = sorted(
         (bool(pod.get("ready")), pod.get("planGeneration", 0), pod.get("adapters", 0)) for pod in status.get("pods", ())
@@ -26,14 +26,14 @@ def mark_server(server: Body | None) -> Hashable:
 
 
 def mark_job(job: Body | None) -> Hashable:
-    """Return how far a FineTuneJob is."""
+    """Return the progress of a FineTuneJob."""
     status = (job or {}).get("status", {})
     step = status.get("progress", {}).get("step", 0)
     return status.get("phase"), status.get("attempt", 0), step, mark_conditions(job)
 
 
 def mark_rollout(world: World) -> Hashable:
-    """Return how far the candidate is, and the evaluation or the counts that its present step waits for."""
+    """Return the progress of the candidate, and the evaluation or the counts that its current step waits for."""
     deployment = world.deployment or {}
     status = deployment.get("status", {})
     candidate = status.get("candidate") or {}
@@ -51,6 +51,6 @@ def mark_rollout(world: World) -> Hashable:
 
 
 def mark_conditions(body: Body | None) -> Hashable:
-    """Return an object's conditions without their messages, some of which count seconds."""
+    """Return an object's conditions without their messages, because some of them contain seconds."""
     conditions = (body or {}).get("status", {}).get("conditions", ())
     return tuple(sorted((one["type"], one["status"], one.get("reason", "")) for one in conditions))

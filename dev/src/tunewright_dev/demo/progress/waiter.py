@@ -1,4 +1,4 @@
-"""Waiting for the parts of the story: as long as there is progress, and no longer."""
+"""Wait for the parts of the story, as long as there is progress."""
 
 from __future__ import annotations
 
@@ -17,17 +17,15 @@ from tunewright_dev.errors import DevError
 
 TICK_SECONDS = 1.0
 MOST_EVENTS = 1000
-"""Taken in at a time:
-the wait is judged by all that has come, and still judged while more comes than can be taken in.
-"""
+"""The most events between two checks of a wait, so that it is also checked while events arrive without end."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Awaited:
-    """Something that must come about.
+    """Something that the story waits for.
 
-    ``mark`` returns the present state of what leads to it: a state that was not there before is progress. Without any
-    for ``patience_seconds`` the wait fails, and ``remedy`` says what to do then.
+    ``mark`` returns the current state on the way to it; a state that was not seen before is progress. Without progress
+    for ``patience_seconds`` the wait fails, and ``remedy`` explains what to do.
     """
 
     what: str
@@ -38,14 +36,14 @@ class Awaited:
 
 
 class Events(Protocol):
-    """Where events come from; `feed.Feed` has the cluster's."""
+    """Where events come from; `feed.Feed` has the cluster's events."""
 
     def next(self, timeout: float) -> Event | None:
-        """Return the next event, or None when none came within ``timeout`` seconds."""
+        """Return the next event, or None if there is none within ``timeout`` seconds."""
 
 
 class Waiter:
-    """Takes events into the world until what is awaited holds; ``check`` raises where no wait makes sense any more."""
+    """Process events until a condition holds; ``check`` raises an error if waiting has no purpose any more."""
 
     def __init__(
         self,
@@ -62,10 +60,10 @@ class Waiter:
         self._clock = clock
 
     def wait(self, awaited: Awaited, each_tick: Callable[[], None] = lambda: None) -> None:
-        """Return when it holds; ``each_tick`` is called about every second until then, after what came was taken in.
+        """Return when the condition holds; until then ``each_tick`` is called about every second, after new events.
 
         Raises:
-            DevError: nothing new happened for too long; the message names the last signs of life and what to do.
+            DevError: there was no progress for too long; the message shows the objects' conditions and what to do.
         """
         watchdog = Watchdog(self._clock())
         drawn: float | None = None
@@ -88,7 +86,7 @@ class Waiter:
                 self._view.show(self._world, awaited.what)
 
     def _absorb(self, timeout: float) -> list[Ended]:
-        """Take in what has come, waiting ``timeout`` seconds for the first."""
+        """Process the available events; wait ``timeout`` seconds for the first."""
         ended: list[Ended] = []
         for _ in range(MOST_EVENTS):
             event = self._events.next(timeout)
@@ -100,12 +98,12 @@ class Waiter:
 
 
 def explain_silence(world: World, awaited: Awaited, seconds: float) -> str:
-    """Return the message of a wait without progress."""
+    """Return the message about a wait without progress."""
     parts = {"ModelServer": world.server, "AdapterDeployment": world.deployment, **world.jobs}
     return "\n".join(
         [
             f"No progress for {seconds / 60:.0f} minutes while waiting for {awaited.what}. {awaited.remedy}",
-            "`make demo` plays the story again from its start; servers and images stay. What the objects report:",
+            "`make demo` runs the story again from its start; servers and images are kept. The objects report:",
             *(f"  {name}: {telling.tell_conditions(body)}" for name, body in parts.items() if body is not None),
         ]
     )

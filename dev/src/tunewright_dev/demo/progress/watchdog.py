@@ -1,18 +1,18 @@
-"""Whether there is progress: what ends a wait is that nothing new happens, however slow the machine is."""
+"""Detect a lack of progress: only that ends a wait, not the time that a slow machine needs."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 
 LONGEST_TICK_SECONDS = 30.0
-"""Of a longer time between two checks, the rest does not count: this program did not run, or the machine slept."""
+"""The most that the time between two checks counts: after a longer time, this program or the machine was suspended."""
 
 
 class Watchdog:
-    """Counts how long no new state was seen.
+    """Measure how long no new state was seen.
 
-    A state that was seen before is no progress: what fails and starts again in a circle would otherwise be waited for
-    without end. Times are seconds of any clock that only goes forward.
+    A state that was seen before is not progress: otherwise, the wait for something that fails and restarts repeatedly
+    would never end. Times are seconds of any monotonic clock.
     """
 
     def __init__(self, now: float) -> None:
@@ -21,7 +21,7 @@ class Watchdog:
         self.silent_seconds = 0.0
 
     def note(self, state: Hashable, now: float) -> None:
-        """Take in the present state; call it at least every few seconds."""
+        """Record the current state; call this at least every few seconds."""
         self.silent_seconds += min(now - self._last, LONGEST_TICK_SECONDS)
         self._last = now
         if state not in self._seen:

@@ -1,7 +1,7 @@
-"""The reference machine: how fast its pool answers, and how long each stage of the story takes on it.
+"""The reference machine: the speed of its pool, and the duration of each stage of the story on it.
 
-`reference.json` has these figures in the form of `build/demo/summary.json`. They are of an idle machine with 2 cores
-and 24 GiB; after a change that makes the story shorter or longer, copy ``speed`` and ``seconds.stages`` from the
+`reference.json` has these figures in the form of `build/demo/summary.json`. They are from an idle machine with 2 cores
+and 24 GiB. After a change that makes the story shorter or longer, copy ``speed`` and ``seconds.stages`` from the
 summary of a run on such a machine.
 """
 
@@ -32,18 +32,18 @@ class ReferenceSeconds(_Part):
 
 
 class Reference(_Part):
-    """The figures that a story on another machine is compared with."""
+    """The figures of the reference machine."""
 
     speed: ReferenceSpeed
     seconds: ReferenceSeconds
 
     @property
     def total_seconds(self) -> float:
-        """How long the whole story takes after set-up."""
+        """The duration of the whole story after set-up."""
         return sum(self.seconds.stages.values())
 
     def seconds_from(self, stage: str) -> float:
-        """Return how long a stage and all that follow it take; 0 for one that the reference run did not have."""
+        """Return the duration of a stage and all later ones; 0 for a stage that the reference run did not have."""
         names = list(self.seconds.stages)
         if stage not in names:
             return 0.0

@@ -1,4 +1,4 @@
-"""How fast the pool answers: tokens per second, with as many requests under way as the story has."""
+"""The speed of the pool: tokens per second, with as many requests at a time as in the story."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from collections.abc import Sequence
 from tunewright_dev.demo.observed.answers import Answer
 
 LEAST_SECONDS = 15.0
-"""A shorter measurement shows the machine's mood."""
+"""A shorter measurement is not reliable."""
 WAVES = 2
-"""How many times as many answers as requests under way are measured, after the first ones."""
+"""How many answers are measured after the first ones, as a multiple of the requests at a time."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Speed:
-    """Generated tokens per second of the pool as a whole, with ``in_flight`` requests under way."""
+    """Generated tokens per second of the whole pool, with ``in_flight`` requests at a time."""
 
     tokens_per_second: float
     in_flight: int
 
 
 def measure_speed(answers: Sequence[Answer], in_flight: int) -> Speed | None:
-    """Return the speed that the answers show; None while there are too few to tell.
+    """Return the speed that the answers show, or None if there are too few.
 
-    The first ``in_flight`` answers are left out: they came while the requests were only beginning to fill the pool's
-    batches. Failed ones have no tokens.
+    The first ``in_flight`` answers do not count, because the pool's batches were not full yet. Failed answers have no
+    tokens.
     """
     given = sorted((answer for answer in answers if not answer.failed), key=lambda answer: answer.end)
     if len(given) < in_flight * (1 + WAVES):

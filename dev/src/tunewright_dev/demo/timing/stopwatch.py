@@ -1,4 +1,4 @@
-"""How long each stage of the story takes."""
+"""Measure how long each stage of the story takes."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Lap:
-    """A stage that is over."""
+    """A finished stage."""
 
     stage: str
     seconds: float
 
 
 class Stopwatch:
-    """Measures stages that follow each other; times are seconds of any clock that only goes forward."""
+    """Measure consecutive stages; times are seconds of any monotonic clock."""
 
     def __init__(self, now: float) -> None:
         self._started = now
         self._began = now
         self.stage = ""
         self.seconds: dict[str, float] = {}
-        """By stage, in the order in which they began; a stage that was entered twice has the sum."""
+        """The seconds by stage, in the order of their start; a stage that was entered twice has the sum."""
 
     def enter(self, stage: str, now: float) -> Lap | None:
-        """Begin a stage; return the one that this ends, None when there is none or it is the same."""
+        """Begin a stage; return the one that it ends, or None if there is none or it is the same."""
         if stage == self.stage:
             return None
         lap = self.stop(now)
@@ -32,7 +32,7 @@ class Stopwatch:
         return lap
 
     def stop(self, now: float) -> Lap | None:
-        """End the present stage and return it."""
+        """End the current stage and return it."""
         if not self.stage:
             return None
         lap = Lap(self.stage, now - self._began)
@@ -41,5 +41,5 @@ class Stopwatch:
         return lap
 
     def elapsed(self, now: float) -> float:
-        """Return the seconds since the story began."""
+        """Return the seconds since the start of the story."""
         return now - self._started

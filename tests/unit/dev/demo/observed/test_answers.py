@@ -40,7 +40,7 @@ def test_an_answer_by_another_revision_is_wrong(tally, revision):
 def test_an_answer_that_names_another_model_than_the_alias_is_wrong(tally):
     tally.add(answer(model=REVISION))
     tally.judge()
-    assert tally.wrong == [f"answer 1 says that it is by '{REVISION}'; clients asked 'support'"]
+    assert tally.wrong == [f"answer 1 has the model '{REVISION}'; clients asked 'support'"]
 
 
 @pytest.mark.parametrize("status", [0, 302, 404, 503])

@@ -20,15 +20,15 @@ def test_a_job_is_described_by_its_progress_and_scores():
     progress = {"step": 3, "totalSteps": 40, "trainLoss": "0.51"}
     assert telling.tell_job(job("Training", progress=progress)) == "Training, step 3 of 40, loss 0.51"
     scores = [{"type": "ExactMatch", "base": "0", "tuned": "0.75", "samples": 24}]
-    assert "ExactMatch 0 → 0.75 of 24" in telling.tell_job(job("Succeeded", evaluation=scores))
+    assert "ExactMatch 0 → 0.75 on 24" in telling.tell_job(job("Succeeded", evaluation=scores))
     failed = {"type": "Succeeded", "status": "False", "observedGeneration": 1, "message": "dataset.jsonl: no such key"}
     assert telling.tell_job(job("Failed", conditions=[failed])) == "Failed: dataset.jsonl: no such key"
 
 
 def test_a_rollout_is_described_by_its_stage():
-    assert telling.tell_rollout(deployment()) == "nothing is stable yet"
+    assert telling.tell_rollout(deployment()) == "no stable revision yet"
     text = telling.tell_rollout(deployment({"revision": NEW, "step": 0}, stable="support--aaa"))
-    assert text == f"{NEW}: evaluate (stable is support--aaa)"
+    assert text == f"{NEW}: evaluate (stable: support--aaa)"
     ending = {"revision": NEW, "step": 2, "ending": {"reason": "GuardrailFailed"}}
     assert telling.tell_rollout(deployment(ending)) == f"{NEW} is being withdrawn: GuardrailFailed"
 
@@ -80,11 +80,11 @@ def test_the_suggested_request_needs_only_bash_and_python(tmp_path):
 
 def test_the_table_shows_the_end_of_each_job_without_stages_that_were_not_reached():
     rows = dict(telling.tabulate(GOOD))
-    assert rows["three"] == "RolledBack at evaluate (x); no client saw it"
-    assert rows["four"].endswith("at most 20 % of clients saw it")
+    assert rows["three"] == "RolledBack at evaluate (x); it answered no clients"
+    assert rows["four"].endswith("it answered at most 20 % of clients")
     assert rows["answers"] == "100: 0 wrong, 0 failed"
     assert "bad live → rolled back" not in rows
-    assert rows["memory of pod"] == "2000 MiB at most"
+    assert rows["memory of pod"] == "at most 2000 MiB"
 
 
 def test_an_evaluation_is_described_while_the_candidate_waits_for_it():
