@@ -53,7 +53,6 @@ class WordList:
 
     words: tuple[Word, ...]
     covered: tuple[str, ...]
-    later: tuple[str, ...]
     skipped: tuple[str, ...]
 
 
@@ -84,7 +83,7 @@ def read_word_list(path: Path = DATA) -> WordList:
         for entry in data["words"]
     )
     paths = data["paths"]
-    return WordList(words, tuple(paths["covered"]), tuple(paths["later"]), tuple(paths["skipped"]))
+    return WordList(words, tuple(paths["covered"]), tuple(paths["skipped"]))
 
 
 def compile_phrase(pattern: str) -> re.Pattern[str]:

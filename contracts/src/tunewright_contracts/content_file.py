@@ -1,8 +1,8 @@
 """The files that a document in a bucket names.
 
-Everyone who can write to the bucket can write such a document. Readers join its names to folders and download as many
-bytes as it states. So each name is one path segment from a closed list and occurs once, and no
-size is negative.
+Anyone with write access to the bucket can write such a document, and readers join its names to folders and download as
+many bytes as it states. So each name must be one path segment from a closed list and must occur once, and no size may
+be negative.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ FORBIDDEN_FILE = "forbidden_file"
 """The kind of `ContractError` for a name that is not in the closed list."""
 PLAIN_NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$"
 PlainName = Annotated[str, StringConstraints(pattern=PLAIN_NAME_PATTERN)]
-"""One path segment: no separator, no leading dot, only characters that mean the same everywhere."""
+"""One path segment: no separator, no leading dot, and only characters that no shell, URL or file system interprets."""
 MAX_FILE_BYTES = 1 << 50
-"""No file is that large; sums of sizes stay within 64 bits."""
+"""Larger than any real file, and small enough that a sum of sizes fits in 64 bits."""
 _SHOWN_NAMES = 3
 _SHOWN_CHARACTERS = 100
 
 
 class ContentFile(Message):
-    """One file of the content: ``size`` in bytes. The document's own list decides which ``path`` is allowed."""
+    """One file of the content; ``size`` is in bytes. `only_files` restricts ``path`` to the document's closed list."""
 
     path: str
     sha256: Sha256
@@ -36,7 +36,7 @@ class ContentFile(Message):
 
 
 def only_files(allowed: Collection[str]) -> AfterValidator:
-    """Return the validator of a list of `ContentFile`: names of a closed list, each once.
+    """Return a validator for a list of `ContentFile`: each name must be in a closed list and must occur once.
 
     Args:
         allowed: the closed list; each name is one path segment.
@@ -54,7 +54,7 @@ def only_files(allowed: Collection[str]) -> AfterValidator:
 
 
 def refuse_forbidden(names: Collection[str], allowed: Collection[str]) -> None:
-    """Refuse names outside a closed list.
+    """Refuse names that are not in a closed list.
 
     Raises:
         PydanticCustomError: of the kind `FORBIDDEN_FILE`.
@@ -63,12 +63,12 @@ def refuse_forbidden(names: Collection[str], allowed: Collection[str]) -> None:
     if forbidden:
         raise PydanticCustomError(
             FORBIDDEN_FILE,
-            "lists {names}; it may list {allowed} only",
+            "lists {names}, but only {allowed} are allowed",
             {"names": _shorten(forbidden), "allowed": ", ".join(sorted(allowed))},
         )
 
 
 def _shorten(names: Collection[str]) -> str:
-    """Return the first names as a message shows them: as Python writes them, and cut."""
+    """Return the first names for a message: as Python literals, each cut to a maximum length."""
     shown = [repr(name)[:_SHOWN_CHARACTERS] for name in list(names)[:_SHOWN_NAMES]]
     return ", ".join([*shown, "…"] if len(names) > _SHOWN_NAMES else shown)

@@ -21,7 +21,7 @@ class ContractError(ValueError):
     """A document from another process cannot be read; the message names the field and the problem."""
 
     def __init__(self, message: str, kinds: frozenset[str] = frozenset()) -> None:
-        """Take the message and the kinds of the errors, as pydantic names them."""
+        """Create the error; ``kinds`` are pydantic's types of the errors that it contains."""
         super().__init__(message)
         self.kinds = kinds
 

@@ -74,7 +74,7 @@ def _find_reference_problem(node: dict[str, Any], schema: dict[str, Any], anchor
 
 
 def _list_anchors(schema: dict[str, Any]) -> frozenset[str]:
-    """Return the names that a reference may have instead of a pointer, each with its ``#``.
+    """Return the names that a reference may use instead of a JSON pointer, each with its ``#``.
 
     They are ``$anchor`` and ``$dynamicAnchor``, and before draft 2019-09 a ``$id`` or ``id`` of this form.
     """

@@ -101,11 +101,11 @@ class ObjectStore(Store):
             digest = self._stream(uri, partial, max_bytes)
             partial.replace(path)
         finally:
-            partial.unlink(missing_ok=True)  # what is left of a failed download would fill the disk
+            partial.unlink(missing_ok=True)  # the remains of failed downloads would fill the disk
         return digest
 
     def _stream(self, uri: StorageURI, path: Path, max_bytes: int | None) -> str:
-        """Write an object to a file and return its digest; stop at ``max_bytes``, whatever length the store states."""
+        """Write an object to a file and return its digest; stop at ``max_bytes`` even if the store states less."""
         hasher = hashlib.sha256()
         size = 0
         with translated("read", uri):

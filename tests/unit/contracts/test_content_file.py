@@ -49,7 +49,7 @@ def test_a_listing_of_allowed_files_is_read():
     ],
 )
 def test_other_files_are_forbidden(path):
-    with pytest.raises(ContractError, match=r"files: lists .*it may list a\.jsonl, b\.jsonl only") as error:
+    with pytest.raises(ContractError, match=r"files: lists .*but only a\.jsonl, b\.jsonl are allowed") as error:
         Listing.from_wire(listing(("a.jsonl", 1), (path, 1)))
     assert error.value.kinds == {FORBIDDEN_FILE}
 

@@ -58,7 +58,7 @@ def build_customers(wanted: Customers, example: Path) -> list[dict[str, Any]]:
             f"--think={wanted.pace.think_seconds}",
             f"--customers={wanted.pace.customers}",
         ],
-        # The image keeps a script's own folder off the import path, and these scripts import each other.
+        # These scripts import each other, but in this image Python does not search a script's own folder.
         "env": [{"name": "PYTHONPATH", "value": _FOLDER}],
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
         "securityContext": pod_security.build_restricted_context(),

@@ -1,1 +1,1 @@
-"""LoRA on vLLM's CPU build, computed once for each adapter in a batch (docs/adr/0009)."""
+"""LoRA for vLLM's CPU build: one matrix product for all rows of a batch that use the same adapter (docs/adr/0009)."""

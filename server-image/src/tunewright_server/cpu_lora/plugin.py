@@ -10,7 +10,7 @@ WRAPPER = "tunewright_server.cpu_lora.wrapper.GroupedPunicaWrapper"
 
 
 def register() -> None:
-    """Let the CPU platform name our class as the one that applies adapters; other platforms keep their own."""
+    """Make the CPU platform return our class for applying adapters; other platforms keep theirs."""
     from vllm.platforms import current_platform  # noqa: PLC0415 - only in the image
 
     if current_platform.is_cpu():

@@ -3,7 +3,7 @@
 vLLM's own CPU operations copy an adapter's weights once for each token of the batch, which takes most of the time of a
 small model. They also read the slot -1, "no adapter", as the last slot, so that a request for the base model gets the
 adapter in that slot if another request of the batch uses an adapter (vllm-project/vllm#48421 and #49656, both open).
-Here the rows of one adapter are multiplied at once, and rows without an adapter are left alone.
+Here the rows of one adapter are multiplied at once, and rows without an adapter do not change.
 
 Imported by vLLM in the image only (see `plugin`): torch and vLLM are not installed where the checks run.
 """
@@ -21,7 +21,7 @@ Groups = list[tuple[int, slice | torch.Tensor]]
 
 
 class GroupedPunicaWrapper(PunicaWrapperCPU):  # type: ignore[misc]  # vLLM is not installed where mypy runs
-    """Applies the adapters of a batch, one after the other; see `PunicaWrapperBase` for the meaning of each method.
+    """Apply the adapters of a batch, one after the other; `PunicaWrapperBase` documents each method.
 
     Products are computed in float32, as vLLM's GPU kernels accumulate them. Weights have the shape
     (slots, 1, rows of the matrix, columns of the matrix).
@@ -33,7 +33,7 @@ class GroupedPunicaWrapper(PunicaWrapperCPU):  # type: ignore[misc]  # vLLM is n
         self._sampled: Groups = []
 
     def update_metadata(self, *args: Any, **kwargs: Any) -> None:
-        """Note which rows of the next batches belong to which slot; vLLM calls it when that changes."""
+        """Store which rows of the next batches belong to which slot; vLLM calls this when the rows change."""
         super().update_metadata(*args, **kwargs)
         self._tokens = _group(self.token_lora_indices)
         self._sampled = _group(self.sampler_indices)

@@ -151,7 +151,7 @@ def test_a_forged_manifest_writes_nothing(forge, store, tmp_path, change, proble
 def test_a_dataset_over_the_budget_is_not_fetched(write, store, tmp_path, monkeypatch):
     manifest = write("q")
     monkeypatch.setattr(storage, "MAX_DATASET_BYTES", sum(file.size for file in manifest.files) - 1)
-    with pytest.raises(TrainerError, match="the most that is fetched"):
+    with pytest.raises(TrainerError, match="more than the limit of"):
         storage.fetch_dataset(store, URI, tmp_path / "fetched")
     assert not (tmp_path / "fetched").exists()
 

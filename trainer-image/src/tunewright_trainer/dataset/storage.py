@@ -27,7 +27,7 @@ _MAX_MANIFEST_BYTES = 4 << 20
 
 
 MAX_DATASET_BYTES = 40 << 30
-"""The most that a job fetches of prepared data: `prepare` wrote it to a disk of 50 GiB."""
+"""The limit for prepared data that a job downloads: `prepare` cannot write more, because its disk has 50 GiB."""
 
 
 def split_name(split: Split) -> str:
@@ -146,7 +146,7 @@ def fetch_dataset(store: Store, uri: StorageURI, folder: Path) -> DatasetManifes
         )
     size = sum(file.size for file in manifest.files)
     if size > MAX_DATASET_BYTES:
-        raise _changed(uri, f"its manifest states {size} bytes, over {MAX_DATASET_BYTES}, the most that is fetched")
+        raise _changed(uri, f"its manifest states {size} bytes, more than the limit of {MAX_DATASET_BYTES}")
     for file in manifest.files:
         if store.download(uri.join(file.path), folder / file.path, max_bytes=file.size) != file.sha256:
             raise _changed(uri, f"the digest of {file.path} differs from the manifest")

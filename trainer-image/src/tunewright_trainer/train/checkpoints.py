@@ -27,7 +27,7 @@ FILE_NAMES = (CONFIG_NAME, WEIGHTS_NAME, "optimizer.pt", "scheduler.pt", "rng_st
 """The files that resuming needs; tokenizer, model card and pickled arguments are created again."""
 KEPT = 2
 MAX_CHECKPOINT_BYTES = 64 << 30
-"""The most that is fetched of one checkpoint: adapters of up to 8 GiB with the optimizer's two moments in float32."""
+"""The limit for one checkpoint's download. An adapter of 8 GiB with the optimizer's two float32 moments fits in it."""
 _MAX_COMPLETE_BYTES = 1 << 20
 _REASONS_TO_SKIP = frozenset({StorageReason.NOT_FOUND, StorageReason.DIGEST_MISMATCH, StorageReason.TOO_LARGE})
 _ADDRESS = re.compile(r"(?P<attempt>\d+)-(?P<pod>[^/]+)/step-(?P<step>\d{6,})/COMPLETE$")
