@@ -15,7 +15,7 @@ from tunewright_dev.object_store import endpoint
 Answer = TypeVar("Answer")
 
 ATTEMPTS = 60
-"""Three minutes and more: longer than a store whose pod is restarted by its liveness probe is unavailable."""
+"""At least three minutes, which is longer than the store takes to restart after its liveness probe fails."""
 PAUSE_SECONDS = 3.0
 
 
