@@ -49,8 +49,23 @@ class StorageReason(reasons.Reason):
     )
     UNKNOWN_AUTHORITY = (
         "UnknownAuthority",
-        "The endpoint's certificate is signed by an unknown authority.",
-        "Put the authority's certificate into the storage secret as ca.crt.",
+        "The endpoint's certificate is signed by an unknown authority, or ca.crt cannot be read.",
+        "Put the authority's certificate into the storage secret as ca.crt, in PEM format.",
+    )
+    CERTIFICATE_EXPIRED = (
+        "CertificateExpired",
+        "The certificate of the endpoint, or of its authority, has expired.",
+        "Renew that certificate, and check the clock of the node.",
+    )
+    CERTIFICATE_NOT_YET_VALID = (
+        "CertificateNotYetValid",
+        "The certificate of the endpoint, or of its authority, is not valid yet.",
+        "Check the clock of the node and the dates of the certificate.",
+    )
+    CERTIFICATE_NAME_MISMATCH = (
+        "CertificateNameMismatch",
+        "The endpoint's certificate was issued for another host name.",
+        "Set AWS_ENDPOINT_URL_S3 to a name in the certificate, or issue a certificate for this name.",
     )
     NO_CREDENTIALS = (
         "NoCredentials",
@@ -82,6 +97,41 @@ class StorageReason(reasons.Reason):
         "The bucket is not in the region that the Secret names.",
         "Set AWS_REGION in the storage secret to the bucket's region.",
     )
+    ARCHIVED = (
+        "ObjectArchived",
+        "The object is in an archive storage class and cannot be read.",
+        "Restore the object, or copy it to a storage class that can be read directly.",
+    )
+    NOT_SUPPORTED = (
+        "NotSupported",
+        "The object store does not support an operation that Tunewright needs.",
+        "Upgrade the object store, or use one that supports the operation.",
+    )
+    ENCRYPTION_KEY = (
+        "EncryptionKeyUnavailable",
+        "The key that encrypts the bucket or the object is disabled, missing, or not allowed for this identity.",
+        "Enable the KMS key, and allow the identity of the storage secret to encrypt and decrypt with it.",
+    )
+    QUOTA = (
+        "QuotaExceeded",
+        "The quota of the bucket or the account is used up, or the object store is full.",
+        "Delete objects that are no longer needed, or raise the quota.",
+    )
+    CLOCK_SKEW = (
+        "ClockSkew",
+        "The clocks of the node and of the object store differ by more than the store allows.",
+        "Synchronize both clocks, for example with NTP.",
+    )
+    CREDENTIALS_EXPIRED = (
+        "CredentialsExpired",
+        "The temporary credentials in the Secret have expired.",
+        ("Put new values of AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN into the storage secret."),
+    )
+    REJECTED = (
+        "RequestRejected",
+        "The endpoint rejected the request, and would reject it again.",
+        "Correct what the message names, and see the object store's log for the cause.",
+    )
     TOO_LARGE = (
         "ObjectTooLarge",
         "An object is too large to be read or stored there.",
@@ -95,6 +145,16 @@ class StorageReason(reasons.Reason):
 
 
 RETRYABLE = frozenset({StorageReason.UNREACHABLE, StorageReason.OTHER})
+CONTENT_PROBLEMS = frozenset(
+    {
+        StorageReason.NOT_AN_ADAPTER,
+        StorageReason.NO_MANIFEST,
+        StorageReason.DIGEST_MISMATCH,
+        StorageReason.FORBIDDEN_FILE,
+        StorageReason.TOO_LARGE,
+    }
+)
+"""What is stored is wrong. Any other reason is about access to it: the content may still be good."""
 
 
 class StorageError(Exception):

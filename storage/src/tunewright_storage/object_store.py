@@ -17,7 +17,7 @@ from botocore.config import Config
 from tunewright_contracts.locations import CA_BUNDLE_PATH
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
-from tunewright_storage.s3_errors import AlreadyThereError, translated
+from tunewright_storage.s3_errors import AlreadyThereError, check_answer, is_status, translated
 from tunewright_storage.store import ObjectInfo, Store, digest_file
 
 _CHUNK_BYTES = 1 << 20
@@ -65,6 +65,7 @@ class ObjectStore(Store):
         with translated("list", prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=prefix.bucket, Prefix=prefix.key)
             for page in pages:
+                check_answer(page, ("IsTruncated",), "list", prefix)
                 for item in page.get("Contents", ()):
                     key = str(item["Key"])
                     if key.endswith("/"):
@@ -77,17 +78,34 @@ class ObjectStore(Store):
         """See `Store.exists`."""
         try:
             with translated("read", uri):
-                self._client.head_object(Bucket=uri.bucket, Key=uri.key)
+                answer = self._client.head_object(Bucket=uri.bucket, Key=uri.key)
+                check_answer(answer, ("ETag", "LastModified"), "read", uri)
+        except StorageError as error:
+            if not is_status(error.__cause__, 404):
+                raise
+            return self._confirm(uri)
+        return True
+
+    def _confirm(self, uri: StorageURI) -> bool:
+        """Return whether an object is there, by a GET: the answer to HEAD has no body, so a proxy's 404 looks alike."""
+        try:
+            self._open(uri)["Body"].close()
         except StorageError as error:
             if error.reason is StorageReason.NOT_FOUND:
                 return False
             raise
         return True
 
+    def _open(self, uri: StorageURI) -> Any:
+        with translated("read", uri):
+            answer = self._client.get_object(Bucket=uri.bucket, Key=uri.key)
+            check_answer(answer, ("ETag", "LastModified"), "read", uri)
+            return answer
+
     def read(self, uri: StorageURI, max_bytes: int | None = None) -> bytes:
         """See `Store.read`."""
         with translated("read", uri):
-            body = self._client.get_object(Bucket=uri.bucket, Key=uri.key)["Body"]
+            body = self._open(uri)["Body"]
             data = bytes(body.read() if max_bytes is None else body.read(max_bytes + 1))
         if max_bytes is not None and len(data) > max_bytes:
             raise StorageError(StorageReason.TOO_LARGE, f"{uri} has more than {max_bytes} bytes, which is the limit")
@@ -109,7 +127,7 @@ class ObjectStore(Store):
         hasher = hashlib.sha256()
         size = 0
         with translated("read", uri):
-            answer = self._client.get_object(Bucket=uri.bucket, Key=uri.key)
+            answer = self._open(uri)
             with contextlib.closing(answer["Body"]) as body:
                 _check_size(uri, answer.get("ContentLength") or 0, max_bytes)
                 with path.open("wb") as file:
@@ -130,9 +148,10 @@ class ObjectStore(Store):
                     self._client.upload_fileobj(body, uri.bucket, uri.key, ExtraArgs={"ChecksumAlgorithm": "SHA256"})
             else:
                 with path.open("rb") as body:
-                    self._client.put_object(
+                    answer = self._client.put_object(
                         Bucket=uri.bucket, Key=uri.key, Body=body, ChecksumSHA256=_base64_digest(digest)
                     )
+                check_answer(answer, ("ETag",), "write", uri)
         return digest
 
     def write(self, uri: StorageURI, data: bytes, *, if_absent: bool = False) -> bool:
@@ -140,7 +159,8 @@ class ObjectStore(Store):
         condition = {"IfNoneMatch": "*"} if if_absent else {}
         try:
             with translated("write", uri):
-                self._client.put_object(Bucket=uri.bucket, Key=uri.key, Body=data, **condition)
+                answer = self._client.put_object(Bucket=uri.bucket, Key=uri.key, Body=data, **condition)
+                check_answer(answer, ("ETag",), "write", uri)
         except AlreadyThereError:
             return False
         return True

@@ -3,6 +3,7 @@
 import http.server
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 from botocore.config import Config
@@ -98,8 +99,16 @@ ONCE = {"mode": "standard", "total_max_attempts": 1}
     [
         (401, StorageReason.ACCESS_DENIED),
         (403, StorageReason.ACCESS_DENIED),
-        (404, StorageReason.OTHER),
+        (400, StorageReason.REJECTED),
+        (404, StorageReason.UNREACHABLE),
+        (405, StorageReason.NOT_SUPPORTED),
+        (407, StorageReason.REJECTED),
+        (408, StorageReason.UNREACHABLE),
+        (418, StorageReason.REJECTED),
         (429, StorageReason.UNREACHABLE),
+        (501, StorageReason.NOT_SUPPORTED),
+        (507, StorageReason.QUOTA),
+        (521, StorageReason.UNREACHABLE),
         (502, StorageReason.UNREACHABLE),
         (503, StorageReason.UNREACHABLE),
         (504, StorageReason.UNREACHABLE),
@@ -112,11 +121,79 @@ def test_a_proxy_that_answers_in_the_stores_place(proxy, status, reason):
     assert error.value.reason is reason
 
 
+FOREIGN_BODIES = {
+    "nothing": b"",
+    "a Go server's text": b"404 page not found\n",
+    "HTML that is XML": b"<html><body><h1>404 Not Found</h1></body></html>",
+    "HTML that is no XML": b"<!DOCTYPE html><html><head><meta charset=utf-8><title>Not Found</title></head>",
+    "JSON": b'{"code": "NoSuchKey", "message": "no route"}',
+    "XML of another program": b"<?xml version='1.0'?><Fault><Code>404</Code><Text>no route</Text></Fault>",
+    "an S3 error without a code": b"<Error><Message>not found</Message></Error>",
+    "a code that is a status": b"<Error><Code>404</Code></Error>",
+    "an unknown code": b"<Error><Code>NoSuchRoute</Code></Error>",
+}
+CALLS = {
+    "list": lambda store, _folder: list(store.list(ROOT)),
+    "exists": lambda store, _folder: store.exists(ROOT),
+    "read": lambda store, _folder: store.read(ROOT, 9),
+    "download": lambda store, folder: store.download(ROOT, folder / "copy"),
+    "upload": lambda store, _folder: store.upload(Path(__file__), ROOT),
+    "write": lambda store, _folder: store.write(ROOT, b"x"),
+    "write if absent": lambda store, _folder: store.write(ROOT, b"x", if_absent=True),
+    "delete": lambda store, _folder: store.delete_prefix(ROOT),
+    "check": lambda store, _folder: store.check_writable(ROOT),
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(404, body) for body in FOREIGN_BODIES.values()]
+    + [(200, body) for body in (b"", b"<html><body>Sign in</body></html>", b"Sign in")],
+)
+def test_an_answer_that_is_not_the_stores_means_neither_presence_nor_absence(proxy, tmp_path, status, body):
+    proxy.status, proxy.body = status, body
+    store = ObjectStore.from_environment()  # one for all: botocore reads megabytes of service descriptions for each
+    for name, call in CALLS.items():
+        with pytest.raises(StorageError, match=r"may have answered|NoSuchRoute") as error:
+            call(store, tmp_path)
+        assert error.value.reason is StorageReason.UNREACHABLE, name
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"), [("NoSuchKey", StorageReason.NOT_FOUND), ("NoSuchBucket", StorageReason.NO_SUCH_BUCKET)]
+)
+def test_absence_is_the_stores_own_word(proxy, code, reason):
+    proxy.status, proxy.body = 404, f"<Error><Code>{code}</Code></Error>".encode()
+    with pytest.raises(StorageError) as error:
+        ObjectStore.from_environment().read(ROOT)
+    assert error.value.reason is reason
+    if reason is StorageReason.NOT_FOUND:
+        assert ObjectStore.from_environment().exists(ROOT) is False
+    else:
+        with pytest.raises(StorageError, match="create the bucket"):
+            ObjectStore.from_environment().exists(ROOT)
+
+
 @pytest.mark.parametrize(
     ("status", "code", "reason", "advice"),
     [
         (400, "AuthorizationHeaderMalformed", StorageReason.WRONG_REGION, "AWS_REGION"),
         (400, "EntityTooLarge", StorageReason.TOO_LARGE, "split"),
+        (400, "ExpiredToken", StorageReason.CREDENTIALS_EXPIRED, "AWS_SESSION_TOKEN"),
+        (400, "TokenRefreshRequired", StorageReason.CREDENTIALS_EXPIRED, "AWS_SESSION_TOKEN"),
+        (403, "RequestTimeTooSkewed", StorageReason.CLOCK_SKEW, "synchronize both clocks"),
+        (403, "InvalidObjectState", StorageReason.ARCHIVED, "restore the object"),
+        (501, "NotImplemented", StorageReason.NOT_SUPPORTED, "upgrade the object store"),
+        (405, "MethodNotAllowed", StorageReason.NOT_SUPPORTED, "upgrade the object store"),
+        (400, "KMS.DisabledException", StorageReason.ENCRYPTION_KEY, "enable the KMS key"),
+        (400, "KMS.NotFoundException", StorageReason.ENCRYPTION_KEY, "enable the KMS key"),
+        (400, "KMS.KMSInvalidStateException", StorageReason.ENCRYPTION_KEY, "enable the KMS key"),
+        (403, "QuotaExceeded", StorageReason.QUOTA, "raise the quota"),
+        (507, "XMinioStorageFull", StorageReason.QUOTA, "raise the quota"),
+        (409, "InvalidBucketState", StorageReason.REJECTED, r"InvalidBucketState \(no\); correct what the message"),
+        (400, "InvalidArgument", StorageReason.REJECTED, r"InvalidArgument \(no\); correct what the message names"),
+        (422, "UnknownCode", StorageReason.REJECTED, r"UnknownCode \(no\); correct what the message names"),
     ],
 )
 def test_permanent_failures_are_not_retried(proxy, status, code, reason, advice):
@@ -125,6 +202,27 @@ def test_permanent_failures_are_not_retried(proxy, status, code, reason, advice)
     with pytest.raises(StorageError, match=advice) as error:
         ObjectStore.from_environment().write(ROOT, b"x")
     assert (error.value.reason, error.value.retryable) == (reason, False)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "RequestTimeout"),
+        (400, "BadDigest"),
+        (400, "KMS.ThrottlingException"),
+        (400, "ThrottlingException"),
+        (403, "RequestLimitExceeded"),
+        (409, "OperationAborted"),
+        (503, "SlowDown"),
+        (503, "XMinioServerNotInitialized"),
+    ],
+)
+def test_a_store_that_is_busy_is_waited_for(proxy, status, code):
+    proxy.status = status
+    proxy.body = f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode()
+    with pytest.raises(StorageError) as error:
+        ObjectStore.from_environment().write(ROOT, b"x")
+    assert error.value.reason is StorageReason.UNREACHABLE
 
 
 def test_an_endpoint_that_redirects(proxy):

@@ -12,23 +12,14 @@ from collections.abc import Mapping
 from tunewright_contracts.serving_plan import AdapterEntry, AdapterPhase, ServingPlan
 from tunewright_server.adapters.reasons import AdapterFailure, AdapterReason
 from tunewright_server.message_limits import shorten
-from tunewright_storage.errors import StorageReason
+from tunewright_storage.errors import CONTENT_PROBLEMS, RETRYABLE, StorageReason
 
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
 MAX_LOAD_ATTEMPTS = 3
 """After these attempts a refusal by vLLM is final: the files passed every check, so another one changes nothing."""
 
-EXTERNAL_CAUSES = frozenset(
-    {
-        StorageReason.ACCESS_DENIED,
-        StorageReason.NO_SUCH_BUCKET,
-        StorageReason.NOT_FOUND,
-        StorageReason.UNKNOWN_AUTHORITY,
-        StorageReason.NO_CREDENTIALS,
-        StorageReason.WRONG_REGION,
-    }
-)
+EXTERNAL_CAUSES = frozenset(StorageReason) - CONTENT_PROBLEMS - RETRYABLE - {StorageReason.INVALID_URI}
 """Reasons of storage that are outside the adapter's files."""
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -12,7 +13,7 @@ from tunewright_contracts.serving_plan import AdapterEntry, AdapterPhase
 from tunewright_server.adapters import convergence
 from tunewright_server.adapters.convergence import AdapterRecord
 from tunewright_server.adapters.reasons import AdapterFailure, AdapterReason
-from tunewright_storage.errors import StorageReason
+from tunewright_storage.errors import CONTENT_PROBLEMS, StorageError, StorageReason
 
 
 def make_entry(number: int) -> AdapterEntry:
@@ -109,6 +110,13 @@ def test_a_refusal_of_storage_is_reported_at_once_and_retried_every_minute():
     broken = convergence.record_failure(record(A, AdapterPhase.FETCHING), failure(StorageReason.DIGEST_MISMATCH), 5.0)
     assert broken.phase is AdapterPhase.FAILED
     assert convergence.decide_actions(plan, {A.name: broken}, {}, 9999.0, **limits) == ()
+
+
+@pytest.mark.parametrize("reason", set(StorageReason) - CONTENT_PROBLEMS - {StorageReason.INVALID_URI})
+def test_only_a_problem_of_the_content_is_evidence_against_an_adapter(reason):
+    retryable = StorageError(reason, "no").retryable
+    failed = convergence.record_failure(record(A, AdapterPhase.FETCHING), failure(reason, retryable=retryable), 0.0)
+    assert failed.phase is AdapterPhase.RETRYING
 
 
 def test_a_refusal_of_vllm_is_final_at_the_third_time():

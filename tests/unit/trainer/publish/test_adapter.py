@@ -9,6 +9,7 @@ from safetensors.numpy import save_file
 
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.adapter import fetch_adapter
+from tunewright_storage.errors import CONTENT_PROBLEMS, StorageError, StorageReason
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.publish.adapter import canonical_adapter_config, publish, verify_published
 from tunewright_trainer.publish.manifest import Provenance
@@ -66,6 +67,21 @@ def test_a_lost_file_is_detected(store, trained, provenance, tmp_path, name):
     summary = publish(store, trained, tmp_path / "out", provenance)
     store.delete_prefix(StorageURI.parse(summary.uri).join(name))
     assert not verify_published(store, summary)
+
+
+@pytest.mark.parametrize("reason", set(StorageReason) - CONTENT_PROBLEMS - {StorageReason.NOT_FOUND})
+def test_a_refused_check_of_a_published_adapter_does_not_train_again(
+    store, trained, provenance, tmp_path, monkeypatch, reason
+):
+    summary = publish(store, trained, tmp_path / "out", provenance)
+
+    def refuse(*_):
+        raise StorageError(reason, "no")
+
+    monkeypatch.setattr(store, "read", refuse)
+    with pytest.raises(StorageError) as error:
+        verify_published(store, summary)
+    assert error.value.reason is reason
 
 
 def test_canonical_config_has_no_path_and_a_fixed_order():

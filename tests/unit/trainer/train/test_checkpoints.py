@@ -1,13 +1,17 @@
 """A checkpoint is usable when it is complete, unchanged and of this configuration; the newest usable one is resumed."""
 
+import io
 import json
 import threading
 
 import pytest
+import urllib3
+from botocore.awsrequest import AWSResponse
 
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.object_store import ObjectStore
+from tunewright_trainer.process.retrying_store import RetryingStore
 from tunewright_trainer.train.checkpoints import FILE_NAMES, CheckpointStore
 
 RUN = StorageURI.parse("s3://bucket/adapters/runs/support/tickets-12345678")
@@ -196,3 +200,23 @@ def test_training_does_not_wait_for_a_slow_store_which_gets_the_last_checkpoint(
     assert checkpoints.save(30, write_local(30), last=True) is True
     checkpoints.finish()
     assert checkpoints._saved == [10, 30]
+
+
+def test_checkpoints_behind_a_proxy_that_answers_404_are_waited_for_and_found(store, write_local, tmp_path):
+    save(store, write_local, 10)
+    answers, waits = [404] * 3, []
+
+    def answer(request, **_):
+        if not answers:
+            return None
+        body = urllib3.HTTPResponse(io.BytesIO(b"<html><body>no healthy upstream</body></html>"), preload_content=False)
+        return AWSResponse(request.url, answers.pop(), {}, body)
+
+    client = store._client
+    client.meta.events.register_first("before-send.s3", answer)
+    try:
+        patient = RetryingStore(store, 600, waits.append)
+        assert find(patient, tmp_path).step == 10
+    finally:
+        client.meta.events.unregister("before-send.s3", answer)
+    assert waits == [1, 2, 4]

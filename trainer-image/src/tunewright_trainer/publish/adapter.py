@@ -21,7 +21,7 @@ from tunewright_contracts.phase_result import AdapterSummary
 from tunewright_contracts.run_spec import RunSpec
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.adapter import read_manifest, summarise
-from tunewright_storage.errors import StorageError, StorageReason
+from tunewright_storage.errors import CONTENT_PROBLEMS, StorageError, StorageReason
 from tunewright_storage.safetensors_file import find_non_finite, read_tensors
 from tunewright_storage.store import Store, digest_file
 from tunewright_trainer.errors import Reason, TrainerError
@@ -71,15 +71,15 @@ def verify_published(store: Store, summary: AdapterSummary) -> bool:
     """Return whether a published adapter is still complete: a valid manifest, and each file of the listed size.
 
     Raises:
-        StorageError: the store could not be read.
+        StorageError: the store did not answer, or refused: training again would not help.
     """
     uri = StorageURI.parse(summary.uri)
     try:
         manifest = read_manifest(store, uri)
     except StorageError as error:
-        if error.retryable:
-            raise
-        return False
+        if error.reason in CONTENT_PROBLEMS:
+            return False
+        raise
     sizes = {item.uri: item.size for item in store.list(uri)}
     whole = all(sizes.get(uri.join(file.path)) == file.size for file in manifest.files)
     return whole and manifest.digest == summary.digest
