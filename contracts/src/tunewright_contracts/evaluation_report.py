@@ -11,6 +11,8 @@ from tunewright_contracts.metrics import MetricSpec, MetricType
 
 EVALUATION_REQUEST_PATH = "/etc/tunewright/evaluation.json"
 TOKEN_PATH = "/etc/tunewright/token/token"  # noqa: S105 - a path
+MAX_HELD_OUT_BYTES = 256 << 20
+"""The limit for the held-out records, for the prepare phase that writes them and the evaluation that reads them."""
 
 
 class Verdict(StrEnum):

@@ -11,6 +11,7 @@ import httpx
 import structlog
 
 from tunewright_contracts.evaluation_report import (
+    MAX_HELD_OUT_BYTES,
     EvaluationReport,
     EvaluationRequest,
     SampleAnswer,
@@ -25,7 +26,6 @@ from tunewright_evaluator.records import Record, choose_records, parse_records
 from tunewright_evaluator.scorers import build_scorer
 from tunewright_storage.store import Store
 
-_MAX_DATASET_BYTES = 256 << 20
 _REQUEST_TIMEOUT_SECONDS = 300
 """Long enough for a server on a few slow cores that has all requests of an evaluation in one batch."""
 _REPORTED_ANSWERS = 20
@@ -58,7 +58,7 @@ async def evaluate(
         build_scorer(metric)
     dataset = StorageURI.parse(request.dataset_uri)
     report_uri = StorageURI.parse(request.report_uri)
-    text = await asyncio.to_thread(store.read, dataset, _MAX_DATASET_BYTES)
+    text = await asyncio.to_thread(store.read, dataset, MAX_HELD_OUT_BYTES)
     records = choose_records(parse_records(text.decode(), request.dataset_uri), request.max_samples)
     if not records:
         return build_error_report(

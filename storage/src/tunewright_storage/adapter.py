@@ -19,7 +19,8 @@ from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.store import Store
 
-_MAX_MANIFEST_BYTES = 1 << 20
+MAX_MANIFEST_BYTES = 1 << 20
+"""The limit for an adapter's manifest, for its writer and its readers."""
 
 
 def read_manifest(store: Store, uri: StorageURI) -> AdapterManifest:
@@ -30,7 +31,7 @@ def read_manifest(store: Store, uri: StorageURI) -> AdapterManifest:
     """
     manifest_uri = uri.join(MANIFEST_NAME)
     try:
-        text = store.read(manifest_uri, _MAX_MANIFEST_BYTES)
+        text = store.read(manifest_uri, MAX_MANIFEST_BYTES)
     except StorageError as error:
         if error.reason is not StorageReason.NOT_FOUND:
             raise

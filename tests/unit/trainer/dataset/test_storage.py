@@ -182,3 +182,42 @@ def test_the_inputs_of_prepared_data_never_change(digest):
     If other files would be written, raise `PREPARER_VERSION` and replace the value.
     """
     assert digest() == "sha256:6a69633cb94ee6564702b5ef8cd0d5dd11076b1de34d8fa122e198b8192e6f5a"
+
+
+def test_a_source_of_tens_of_thousands_of_small_files_fits_in_a_manifest(store, talk, tmp_path):
+    files = [input_file(f"tickets/2026/01/ticket-{number:08d}.jsonl", "e" * 32) for number in range(60_000)]
+    inputs = storage.list_inputs(files)
+    records = [Record(talk(("user", "q"), ("assistant", "a")), 1)]
+    summary = DatasetSummary(digest=INPUTS, uri=str(URI), train=1, validation=0, evaluation=0)
+    draft = storage.DatasetManifest(summary=summary, files=(), inputs=inputs, inputs_digest=INPUTS)
+    splits = {Split.TRAIN: records, Split.VALIDATION: [], Split.EVALUATION: []}
+    written = storage.write_dataset(store, URI, tmp_path / "scratch", splits, draft)
+    assert storage.find_manifest(store, URI) == written
+    assert len(written.inputs) == 60_000
+
+
+def test_more_files_than_a_manifest_can_list_are_rejected(monkeypatch):
+    monkeypatch.setattr(storage, "_MAX_INPUT_BYTES", 100)
+    with pytest.raises(StorageError, match=r"sources has 9 files, .* at most 100 are read\. Join the records") as error:
+        storage.list_inputs([input_file(f"tickets/{number}.jsonl") for number in range(9)])
+    assert error.value.reason is StorageReason.TOO_LARGE
+    assert not error.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("limit", "split", "words"),
+    [
+        ("MAX_HELD_OUT_BYTES", Split.EVALUATION, r"held-out records have \d+ bytes.*lower spec\.dataset\.split"),
+        ("MAX_DATASET_BYTES", Split.TRAIN, r"prepared records have \d+ bytes.*use fewer records"),
+    ],
+)
+def test_records_that_a_reader_would_reject_are_not_stored(store, talk, tmp_path, monkeypatch, limit, split, words):
+    monkeypatch.setattr(storage, limit, 10)
+    records = [Record(talk(("user", "q"), ("assistant", "a")), 1)]
+    summary = DatasetSummary(digest=INPUTS, uri=str(URI), train=1, validation=0, evaluation=1)
+    draft = storage.DatasetManifest(summary=summary, files=(), inputs={}, inputs_digest=INPUTS)
+    splits = {name: records if name is split else [] for name in Split}
+    with pytest.raises(StorageError, match=words) as error:
+        storage.write_dataset(store, URI, tmp_path / "scratch", splits, draft)
+    assert error.value.reason is StorageReason.TOO_LARGE
+    assert list(store.list(URI)) == []

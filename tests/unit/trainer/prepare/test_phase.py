@@ -247,6 +247,15 @@ def test_no_such_output_bucket(run, config_map, jsonl):
     assert error.value.reason is StorageReason.NO_SUCH_BUCKET
 
 
+def test_too_many_files_are_rejected_before_one_is_read(run, config_map, jsonl, store, monkeypatch):
+    config_map(a=jsonl(80), b=jsonl(60, start=40))
+    monkeypatch.setattr(storage, "_MAX_INPUT_BYTES", 100)
+    monkeypatch.setattr("tunewright_trainer.prepare.phase.read_records", None)
+    with pytest.raises(StorageError, match="has 2 files") as error:
+        run()
+    assert error.value.reason is StorageReason.TOO_LARGE
+
+
 def test_a_truncated_split_is_detected(run, config_map, jsonl, store):
     config_map(a=jsonl(60))
     summary = run().dataset

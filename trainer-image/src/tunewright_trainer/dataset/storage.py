@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 from tunewright_contracts.adapter_manifest import adapter_folder, compute_adapter_digest
 from tunewright_contracts.content_file import ContentFile, only_files
 from tunewright_contracts.document import ContractError, Document, Sha256
+from tunewright_contracts.evaluation_report import MAX_HELD_OUT_BYTES
 from tunewright_contracts.phase_result import DatasetSummary
 from tunewright_contracts.run_spec import RunSpec
 from tunewright_contracts.storage_uri import StorageURI
+from tunewright_storage.documents import write_document
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.store import Store, digest_file
 from tunewright_trainer.chat.conversation import ChatMessage, Conversation
@@ -23,7 +25,9 @@ from tunewright_trainer.errors import Reason, TrainerError
 PREPARER_VERSION = 2
 """Increase it when a change of the code writes different files for the same inputs."""
 MANIFEST_NAME = "manifest.json"
-_MAX_MANIFEST_BYTES = 4 << 20
+_MAX_MANIFEST_BYTES = 16 << 20
+_MAX_INPUT_BYTES = _MAX_MANIFEST_BYTES - (64 << 10)
+"""The names and versions of the input files: the rest of the manifest fits in 64 KiB."""
 
 
 MAX_DATASET_BYTES = 40 << 30
@@ -62,6 +66,23 @@ def digest_inputs(spec: RunSpec, files: Iterable[InputFile]) -> str:
     return f"sha256:{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}"
 
 
+def list_inputs(files: Iterable[InputFile]) -> dict[str, str]:
+    """Return the version of each input file by name, as the manifest has them.
+
+    Raises:
+        StorageError: there are more than a manifest can list. This is found before the first file is read.
+    """
+    inputs = {file.label: file.version for file in files}
+    size = len(json.dumps(inputs, ensure_ascii=False).encode(errors="replace"))
+    if size > _MAX_INPUT_BYTES:
+        raise StorageError(
+            StorageReason.TOO_LARGE,
+            f"spec.dataset.sources has {len(inputs)} files, whose names and versions take {size} bytes in the "
+            f"dataset's manifest; at most {_MAX_INPUT_BYTES} are read. Join the records into fewer files",
+        )
+    return inputs
+
+
 def dataset_uri(output: StorageURI, inputs_digest: str) -> StorageURI:
     """Return the folder for data that is prepared from these inputs."""
     return output.join("datasets", adapter_folder(inputs_digest))
@@ -90,11 +111,12 @@ def write_dataset(
         with path.open("w", encoding="utf-8", newline="\n") as output:
             output.writelines(format_record(record.conversation) + "\n" for record in records)
         files.append(ContentFile(path=path.name, sha256=digest_file(path), size=path.stat().st_size))
+    _check_sizes(files)
     digest = compute_adapter_digest({file.path: file.sha256 for file in files})
     manifest = manifest.updated(files=tuple(files), summary=manifest.summary.updated(digest=digest))
     for file in files:
         store.upload(scratch / file.path, uri.join(file.path))
-    if store.write(uri.join(MANIFEST_NAME), manifest.to_json().encode(), if_absent=True):
+    if write_document(store, uri.join(MANIFEST_NAME), manifest, _MAX_MANIFEST_BYTES, if_absent=True):
         return manifest
     existing = find_manifest(store, uri)
     if existing is None or existing.summary.digest != digest:
@@ -103,6 +125,27 @@ def write_dataset(
             f"{uri} already contains different data for the same inputs; delete this folder and run the job again",
         )
     return existing
+
+
+def _check_sizes(files: Sequence[ContentFile]) -> None:
+    """Check that every reader accepts the files: training reads them all, an evaluation the held-out records.
+
+    Raises:
+        StorageError: there is too much of them.
+    """
+    total = sum(file.size for file in files)
+    if total > MAX_DATASET_BYTES:
+        raise StorageError(
+            StorageReason.TOO_LARGE,
+            f"the prepared records have {total} bytes, and training reads at most {MAX_DATASET_BYTES}; use fewer records",
+        )
+    for file in files:
+        if file.path == split_name(Split.EVALUATION) and file.size > MAX_HELD_OUT_BYTES:
+            raise StorageError(
+                StorageReason.TOO_LARGE,
+                f"the held-out records have {file.size} bytes, and an evaluation reads at most {MAX_HELD_OUT_BYTES}; "
+                "lower spec.dataset.split.evaluationPercent",
+            )
 
 
 def find_manifest(store: Store, uri: StorageURI) -> DatasetManifest | None:

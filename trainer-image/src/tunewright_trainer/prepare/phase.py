@@ -40,11 +40,12 @@ def prepare(spec: RunSpec, store: Store, settings: Settings, board: ProgressBoar
     output = StorageURI.parse(spec.output_uri)
     store.check_writable(output)
     files = list_files(spec.dataset.sources, store, settings.sources_root)
+    inputs = storage.list_inputs(files)
     inputs_digest = storage.digest_inputs(spec, files)
     uri = storage.dataset_uri(output, inputs_digest)
     manifest = storage.find_manifest(store, uri)
     if manifest is None:
-        manifest = _prepare_files(spec, store, settings, files=files, uri=uri, inputs_digest=inputs_digest)
+        manifest = _prepare_files(spec, store, settings, files=files, inputs=inputs, uri=uri, inputs_digest=inputs_digest)
     else:
         log.info("prepared_dataset_found", uri=str(uri))
     summary = manifest.summary
@@ -66,6 +67,7 @@ def _prepare_files(
     settings: Settings,
     *,
     files: list[InputFile],
+    inputs: dict[str, str],
     uri: StorageURI,
     inputs_digest: str,
 ) -> storage.DatasetManifest:
@@ -105,7 +107,7 @@ def _prepare_files(
     draft = storage.DatasetManifest(
         summary=summary,
         files=(),
-        inputs={file.label: file.version for file in files},
+        inputs=inputs,
         inputs_digest=inputs_digest,
     )
     return storage.write_dataset(store, uri, settings.work / "dataset", splits, draft)

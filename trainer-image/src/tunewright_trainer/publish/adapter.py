@@ -20,7 +20,8 @@ from tunewright_contracts.content_file import ContentFile
 from tunewright_contracts.phase_result import AdapterSummary
 from tunewright_contracts.run_spec import RunSpec
 from tunewright_contracts.storage_uri import StorageURI
-from tunewright_storage.adapter import read_manifest, summarise
+from tunewright_storage.adapter import MAX_MANIFEST_BYTES, read_manifest, summarise
+from tunewright_storage.documents import write_document
 from tunewright_storage.errors import CONTENT_PROBLEMS, StorageError, StorageReason
 from tunewright_storage.safetensors_file import find_non_finite, read_tensors
 from tunewright_storage.store import Store, digest_file
@@ -55,7 +56,7 @@ def publish(store: Store, trained: Path, scratch: Path, provenance: Provenance) 
     for file in files:
         store.upload(scratch / file.path, uri.join(file.path))
     store.write(uri.join(MODEL_CARD_NAME), render_model_card(manifest, provenance.dataset).encode(), if_absent=True)
-    if not store.write(uri.join(MANIFEST_NAME), manifest.to_json().encode(), if_absent=True):
+    if not write_document(store, uri.join(MANIFEST_NAME), manifest, MAX_MANIFEST_BYTES, if_absent=True):
         # Published before: by an earlier attempt, or by this write, whose first answer was lost.
         published = read_manifest(store, uri)
         if published.digest != digest:

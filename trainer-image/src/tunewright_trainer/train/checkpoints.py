@@ -19,6 +19,7 @@ import structlog
 from tunewright_contracts.adapter_manifest import CONFIG_NAME, WEIGHTS_NAME
 from tunewright_contracts.document import ContractError, Document, Sha256
 from tunewright_contracts.storage_uri import StorageURI
+from tunewright_storage.documents import write_document
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.store import Store
 
@@ -150,7 +151,7 @@ class CheckpointStore:
             name: self._store.upload(folder / name, uri.join(name)) for name in FILE_NAMES if (folder / name).is_file()
         }
         mark = CompleteMark(step=step, fingerprint=self._fingerprint, files=digests)
-        self._store.write(uri.join(COMPLETE_NAME), mark.to_json().encode())
+        write_document(self._store, uri.join(COMPLETE_NAME), mark, _MAX_COMPLETE_BYTES)
         self._saved.append(step)
         log.info("checkpoint_stored", step=step, uri=str(uri))
         for old in self._saved[:-KEPT]:

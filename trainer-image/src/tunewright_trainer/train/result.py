@@ -9,6 +9,7 @@ from tunewright_contracts.document import ContractError, Document, Sha256
 from tunewright_contracts.phase_result import PhaseResult
 from tunewright_contracts.run_spec import RunSpec
 from tunewright_contracts.storage_uri import StorageURI
+from tunewright_storage.documents import write_document
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.store import Store
 from tunewright_trainer.config import TrainingConfig
@@ -53,4 +54,4 @@ def write_result(store: Store, run: StorageURI, inputs: str, result: PhaseResult
     Raises:
         StorageError: the write failed.
     """
-    store.write(run.join(RESULT_NAME), RunRecord(inputs=inputs, result=result).to_json().encode())
+    write_document(store, run.join(RESULT_NAME), RunRecord(inputs=inputs, result=result), _MAX_RESULT_BYTES)
