@@ -22,6 +22,7 @@ from tunewright_contracts.storage_uri import StorageURIError
 from tunewright_evaluator.evaluation import build_error_report, evaluate
 from tunewright_evaluator.reasons import EvaluationReason
 from tunewright_evaluator.scorers import ScorerError
+from tunewright_storage import redaction
 from tunewright_storage.errors import StorageError
 from tunewright_storage.object_store import ObjectStore
 
@@ -33,12 +34,14 @@ def main() -> int:
 
     Only the verdict Error exits with 1; with any other verdict the Job did its work and exits with 0.
     """
+    redaction.install()
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
+            redaction.redact_line,
         ]
     )
     request_path = Path(os.environ.get("TUNEWRIGHT_EVALUATION_REQUEST", EVALUATION_REQUEST_PATH))
@@ -66,12 +69,13 @@ def main() -> int:
         report = build_error_report(request, EvaluationReason.INVALID_URI, str(error))
     except Exception as error:
         log.exception("unexpected_failure")
-        report = build_error_report(request, EvaluationReason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
+        message = redaction.redact(f"{type(error).__name__}: {error}")
+        report = build_error_report(request, EvaluationReason.INTERNAL_ERROR, message)
     return _finish(report)
 
 
 def _finish(report: EvaluationReport) -> int:
-    text = to_termination_message(report)
+    text = redaction.redact(to_termination_message(report))
     Path(os.environ.get("TUNEWRIGHT_TERMINATION_LOG", "/dev/termination-log")).write_text(text)
     print(text)  # noqa: T201 - the Job's log shows its termination message
     return 1 if report.verdict is Verdict.ERROR else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import importlib.metadata
 import os
 import signal
@@ -19,7 +18,9 @@ from tunewright_contracts.phase_result import Outcome, PhaseResult
 from tunewright_contracts.server_config import ServerConfig
 from tunewright_server import launch, logs
 from tunewright_server.settings import Settings
+from tunewright_storage import redaction
 from tunewright_storage.base_model import fetch_base_model
+from tunewright_storage.disk_space import is_disk_full
 from tunewright_storage.errors import StorageError
 from tunewright_storage.object_store import ObjectStore
 
@@ -34,6 +35,7 @@ _GIVE_UP_SECONDS = 600.0
 def main() -> NoReturn:
     """Run the server; on failure the termination message shows what was wrong and what to do."""
     logs.configure()
+    redaction.install()
     # The kernel ignores SIGTERM for a container's first process if it has no handler, as during the download.
     signal.signal(signal.SIGTERM, _leave)
     settings = Settings.from_environment()
@@ -52,7 +54,7 @@ def main() -> NoReturn:
     except importlib.metadata.PackageNotFoundError:
         _fail(Outcome.FAILED, "NoInferenceServer", "this image has no vLLM; build it from server-image/Containerfile")
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_disk_full(error):
             _fail(Outcome.FAILED, "InvalidServerConfig", str(error))
         advice = "free the node's disk, or raise ephemeral-storage in the ModelServer's spec.resources"
         _fail(Outcome.RETRYABLE, "DiskFull", f"no room for the base model: {error}; {advice}")
@@ -90,7 +92,7 @@ def fetch_patiently(config: ServerConfig, folder: Path) -> None:
 
 def _fail(outcome: Outcome, reason: str, message: str) -> NoReturn:
     log.error("server_failed", reason=reason, message=message)
-    result = PhaseResult(outcome=outcome, reason=reason, message=message)
+    result = PhaseResult(outcome=outcome, reason=reason, message=redaction.redact(message))
     try:
         TERMINATION_LOG.write_text(result.to_termination_message())
     except OSError:

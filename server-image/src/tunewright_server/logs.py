@@ -6,6 +6,8 @@ import os
 
 import structlog
 
+from tunewright_storage.redaction import redact_line
+
 
 def configure() -> None:
     """Configure structlog for this process."""
@@ -18,6 +20,7 @@ def configure() -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             renderer,
+            redact_line,
         ],
         cache_logger_on_first_use=True,
     )

@@ -17,6 +17,7 @@ from tunewright_contracts.inspection import AdapterInspection, BaseModelInspecti
 from tunewright_contracts.locations import RUN_SPEC_PATH
 from tunewright_contracts.phase_result import Outcome, PhaseResult
 from tunewright_contracts.storage_uri import StorageURI, StorageURIError
+from tunewright_storage import redaction
 from tunewright_storage.adapter import read_manifest, summarise
 from tunewright_storage.base_model import inspect_base_model
 from tunewright_storage.errors import StorageError, StorageReason
@@ -41,6 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
 def run_inspection(inspect: Callable[[bytes], PhaseResult]) -> int:
     """Answer the request at `RUN_SPEC_PATH` with the termination message, and return the exit code."""
     request = Path(os.environ.get("TUNEWRIGHT_RUN_SPEC", RUN_SPEC_PATH))
+    redaction.install()
     answer = Path(os.environ.get("TUNEWRIGHT_TERMINATION_LOG", "/dev/termination-log"))
     try:
         result = inspect(request.read_bytes())
@@ -60,7 +62,7 @@ def run_inspection(inspect: Callable[[bytes], PhaseResult]) -> int:
         result = PhaseResult(
             outcome=Outcome.RETRYABLE, reason=StorageReason.OTHER, message=f"on the pod's disk: {error}"
         )
-    text = result.to_termination_message()
+    text = redaction.redact(result.to_termination_message())
     answer.write_text(text)
     print(text)  # noqa: T201 - the Job's log shows its termination message
     return 0 if result.outcome is Outcome.SUCCEEDED else 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tunewright_contracts import reasons
+from tunewright_storage.redaction import redact
 
 
 class StorageReason(reasons.Reason):
@@ -158,10 +159,13 @@ CONTENT_PROBLEMS = frozenset(
 
 
 class StorageError(Exception):
-    """Storage denied access or failed; the message states what was wrong, where and what to do."""
+    """Storage denied access or failed; the message states what was wrong, where and what to do.
+
+    The message may quote a library: credentials are removed from it.
+    """
 
     def __init__(self, reason: StorageReason, message: str) -> None:
-        super().__init__(message)
+        super().__init__(redact(message))
         self.reason = reason
 
     @property

@@ -16,9 +16,11 @@ from botocore.config import Config
 
 from tunewright_contracts.locations import CA_BUNDLE_PATH
 from tunewright_contracts.storage_uri import StorageURI
+from tunewright_storage.credentials import clean_environment
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.s3_errors import AlreadyThereError, check_answer, is_status, translated
 from tunewright_storage.store import ObjectInfo, Store, digest_file
+from tunewright_storage.tls_errors import check_bundle
 
 _CHUNK_BYTES = 1 << 20
 _MULTIPART_BYTES = 64 << 20
@@ -37,8 +39,9 @@ class ObjectStore(Store):
         With a custom endpoint it uses path-style addresses, because a host name for each bucket needs wildcard DNS.
 
         Raises:
-            StorageError: the endpoint or the region is invalid.
+            StorageError: the endpoint, the region, a credential or ca.crt is invalid.
         """
+        clean_environment()
         bundle = ca_bundle or Path(os.environ.get("TUNEWRIGHT_CA_BUNDLE", CA_BUNDLE_PATH))
         custom_endpoint = bool(os.environ.get("AWS_ENDPOINT_URL_S3"))
         config = Config(
@@ -46,19 +49,32 @@ class ObjectStore(Store):
             read_timeout=60,
             retries={"mode": "standard", "total_max_attempts": 4},
             s3={"addressing_style": "path" if custom_endpoint else "auto"},
+            # Otherwise boto3 sends and wants CRC checksums of its choice, which many S3-compatible stores reject.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
         )
         # A storage secret may have no region: S3-compatible stores ignore it, but boto3 requires one.
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
         verify = str(bundle) if bundle.is_file() and bundle.stat().st_size else None
+        if verify is not None:
+            check_bundle(bundle)
         # A new session: the default one keeps the first credentials that a process used.
         session = boto3.session.Session()
         try:
-            return cls(session.client("s3", region_name=region, config=config, verify=verify))
+            client = session.client("s3", region_name=region, config=config, verify=verify)
+        except botocore_exceptions.PartialCredentialsError as error:
+            raise StorageError(
+                StorageReason.NO_CREDENTIALS,
+                "the storage secret has AWS_ACCESS_KEY_ID, but no AWS_SECRET_ACCESS_KEY; add it",
+            ) from error
         except (ValueError, botocore_exceptions.BotoCoreError) as error:
             raise StorageError(
                 StorageReason.INVALID_URI,
                 f"{error}; correct AWS_ENDPOINT_URL_S3 (https://host:port) or AWS_REGION in the storage secret",
             ) from error
+        for call in ("PutObject", "UploadPart"):
+            client.meta.events.register(f"before-parameter-build.s3.{call}", _add_checksum)
+        return cls(client)
 
     def list(self, prefix: StorageURI) -> Iterator[ObjectInfo]:
         """See `Store.list`."""
@@ -188,6 +204,24 @@ def _check_size(uri: StorageURI, size: int, max_bytes: int | None) -> None:
         raise StorageError(
             StorageReason.DIGEST_MISMATCH, f"{uri} has {size} bytes instead of {max_bytes}; publish it again"
         )
+
+
+def _add_checksum(params: dict[str, Any], **_: Any) -> None:
+    """Give an object or a part its SHA-256 in a header, which the store verifies.
+
+    boto3 would append it to the body over https (a "trailing checksum"), which many S3-compatible stores reject.
+    """
+    if "ChecksumSHA256" in params:
+        return
+    body = params["Body"]
+    hasher = hashlib.sha256()
+    if isinstance(body, bytes):
+        hasher.update(body)
+    else:
+        while chunk := body.read(_CHUNK_BYTES):
+            hasher.update(chunk)
+        body.seek(0)
+    params["ChecksumSHA256"] = base64.b64encode(hasher.digest()).decode()
 
 
 def _base64_digest(digest: str) -> str:

@@ -12,6 +12,8 @@ from botocore.parsers import ResponseParserError
 
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
+from tunewright_storage.redaction import redact
+from tunewright_storage.tls_errors import describe_tls, judge_tls
 
 _REASON_BY_CODE = {
     "AccessDenied": StorageReason.ACCESS_DENIED,
@@ -98,10 +100,12 @@ def translated(verb: str, uri: StorageURI) -> Iterator[None]:
             raise AlreadyThereError from error
         reason = _judge_answer(code, status)
         raise _storage_error(reason, verb, uri, _describe_answer(error, reason, code, status)) from error
-    except ResponseParserError as error:
+    except (ResponseParserError, KeyError) as error:
+        # No XML where S3 sends it, or XML without the fields that boto3 reads from it.
         raise _foreign_answer(verb, uri) from error
     except botocore_exceptions.SSLError as error:
-        raise _storage_error(_judge_tls(str(error)), verb, uri, _root_cause(error)) from error
+        text = str(error)
+        raise _storage_error(judge_tls(text), verb, uri, describe_tls(text) or _root_cause(error)) from error
     except RecursionError as error:
         # botocore repeats a request without end if a redirect names no region.
         detail = "the endpoint answers only with redirects (is its URL http:// instead of https://?)"
@@ -176,15 +180,9 @@ def _describe_answer(error: botocore_exceptions.ClientError, reason: StorageReas
     """Return the code, or that there is none, and the store's message where the code alone explains little."""
     if not code:
         return f"HTTP {status} without an S3 error code: a proxy or mesh may have answered in the object store's place"
-    message = str(error.response.get("Error", {}).get("Message") or "")[:_SHOWN_CHARACTERS].strip()
+    message = redact(str(error.response.get("Error", {}).get("Message") or ""))[:_SHOWN_CHARACTERS].strip()
     explained = reason not in {StorageReason.REJECTED, StorageReason.OTHER} or not message
     return code if explained else f"{code} ({message.rstrip('.')})"
-
-
-def _judge_tls(text: str) -> StorageReason:
-    """Return the reason of a TLS failure: an untrusted certificate, or a connection that broke or does not use TLS."""
-    about_trust = any(word in text.lower() for word in ("certificate", "x509", "unknown ca"))
-    return StorageReason.UNKNOWN_AUTHORITY if about_trust else StorageReason.UNREACHABLE
 
 
 def _storage_error(reason: StorageReason, verb: str, uri: StorageURI, detail: str) -> StorageError:
@@ -194,7 +192,7 @@ def _storage_error(reason: StorageReason, verb: str, uri: StorageURI, detail: st
 
 def _root_cause(error: BaseException) -> str:
     """Return the innermost cause in a few words: urllib3 wraps it several times."""
-    text = str(error)
+    text = redact(str(error))  # before it is cut: half of a credential would not be recognised
     for marker in (
         "certificate verify failed",
         "wrong version number",

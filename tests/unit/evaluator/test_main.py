@@ -2,6 +2,7 @@
 
 import pytest
 
+from support import marked
 from support.worlds.evaluation_world import CANDIDATE, Store, request_for
 from tunewright_contracts.evaluation_report import EvaluationReport
 from tunewright_contracts.phase_result import MAX_TERMINATION_MESSAGE_BYTES
@@ -32,6 +33,18 @@ def test_the_termination_message_has_the_reason_of_a_failure(tmp_path, monkeypat
     (tmp_path / "request.json").write_text(request_for(**changes).to_json())
     code, report = run_program(tmp_path, monkeypatch, token, store)
     assert (code, report.verdict, report.reason) == (1, "Error", reason)
+
+
+def test_no_credential_is_written(tmp_path, monkeypatch, token, capfd):
+    class Quoting(Store):
+        def read(self, _uri, _max_bytes):
+            raise RuntimeError(marked.quote_all())
+
+    marked.plant(monkeypatch)
+    (tmp_path / "request.json").write_text(request_for().to_json())
+    code, report = run_program(tmp_path, monkeypatch, token, Quoting())
+    assert (code, report.reason) == (1, "InternalError")
+    assert marked.MARK not in "".join([*capfd.readouterr(), (tmp_path / "result.json").read_text()])
 
 
 def test_a_request_that_is_missing_or_unreadable(tmp_path, monkeypatch, token):

@@ -5,6 +5,7 @@ import json
 import pytest
 import structlog
 
+from support import marked
 from tunewright_server import logs
 
 
@@ -39,3 +40,17 @@ def test_a_line_on_a_terminal_is_text(monkeypatch, capsys):
     assert "adapter_failed" in text
     assert "name=support--1" in text
     assert not text.startswith("{")
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_no_credential_is_logged(monkeypatch, capsys, form):
+    monkeypatch.setenv("TUNEWRIGHT_LOG_FORMAT", form)
+    marked.plant(monkeypatch)
+    logs.configure()
+    try:
+        raise ValueError(marked.quote_all())
+    except ValueError:
+        structlog.get_logger("test").exception("adapter_failed", message=marked.quote_all())
+    text = capsys.readouterr().out
+    assert "adapter_failed" in text
+    assert marked.MARK not in text

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from support import marked
 from support.worlds.server_world import make_server_config
 from tunewright_contracts.phase_result import PhaseResult
 from tunewright_server import __main__ as entry
@@ -88,3 +89,18 @@ def test_main_refuses_a_configuration_that_cannot_be_read(pod):
     with pytest.raises(SystemExit):
         entry.main()
     assert "InvalidServerConfig" in (pod / "termination-log").read_text()
+
+
+@pytest.mark.parametrize("error", [OSError, lambda text: StorageError(StorageReason.OTHER, text)])
+def test_no_credential_is_written(pod, monkeypatch, capfd, error):
+    marked.plant(monkeypatch)
+
+    def fail(*_):
+        raise error(marked.quote_all())
+
+    monkeypatch.setattr(entry, "fetch_base_model", fail)
+    monkeypatch.setattr(entry, "_GIVE_UP_SECONDS", 0.0)
+    with pytest.raises(SystemExit):
+        entry.main()
+    written = "".join([*capfd.readouterr(), (pod / "termination-log").read_text()])
+    assert marked.MARK not in written

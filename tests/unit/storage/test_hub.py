@@ -1,6 +1,7 @@
 """A Hub model that cannot be downloaded: the cause decides whether the download is retried."""
 
 import errno
+import json
 import types
 
 import httpx
@@ -11,6 +12,11 @@ from huggingface_hub import errors
 from tunewright_contracts.locations import HuggingFaceSource
 from tunewright_storage import base_model
 from tunewright_storage.errors import StorageError, StorageReason
+
+DISK_FULL_IN_OTHER_WORDS = [
+    RuntimeError('Os { code: 28, kind: StorageFull, message: "No space left on device" }'),
+    ValueError("I/O error: Disk quota exceeded (os error 122)"),
+]
 
 
 @pytest.fixture
@@ -87,6 +93,84 @@ def test_a_repository_that_is_gated_or_missing_is_not_retried(hub, error, reason
         hub(error, of="description")
     assert raised.value.reason is reason
     assert not raised.value.retryable
+
+
+HTML = {"content-type": "text/html; charset=utf-8"}
+
+
+def hub_error(status, text="no", headers=None):
+    response = httpx.Response(
+        status, headers=headers or {}, request=httpx.Request("GET", "https://hub.test/api/models/org/tiny")
+    )
+    return errors.HfHubHTTPError(text, response=response)
+
+
+@pytest.mark.parametrize("of", ["description", "files"])
+@pytest.mark.parametrize(
+    ("error", "reason", "words"),
+    [
+        (hub_error(401), StorageReason.ACCESS_DENIED, "HTTP 401; put HF_TOKEN"),
+        (hub_error(403), StorageReason.ACCESS_DENIED, "HTTP 403; put HF_TOKEN"),
+        (hub_error(400), StorageReason.REJECTED, "HTTP 400"),
+        (hub_error(451), StorageReason.REJECTED, "HTTP 451"),
+        (hub_error(404), StorageReason.UNREACHABLE, "check the network and HF_ENDPOINT"),
+        (hub_error(408), StorageReason.UNREACHABLE, "check the network and HF_ENDPOINT"),
+        (hub_error(429), StorageReason.UNREACHABLE, "limits the rate of requests"),
+        (hub_error(500), StorageReason.UNREACHABLE, "check the network and HF_ENDPOINT"),
+        (hub_error(511, headers=HTML), StorageReason.UNREACHABLE, "captive portal"),
+        (hub_error(403, headers=HTML), StorageReason.UNREACHABLE, "captive portal"),
+        (hub_error(404, headers=HTML), StorageReason.UNREACHABLE, "captive portal"),
+        (hub_error(403, headers=HTML | {"x-request-id": "1"}), StorageReason.ACCESS_DENIED, "put HF_TOKEN"),
+        (json.JSONDecodeError("Expecting value", "<html>", 0), StorageReason.UNREACHABLE, "captive portal"),
+        (KeyError("id"), StorageReason.UNREACHABLE, "captive portal"),
+        (errors.HFValidationError("Repo id is invalid"), StorageReason.INVALID_URI, "correct the repository"),
+        (errors.DisabledRepoError("no", response=answer(403)), StorageReason.ACCESS_DENIED, "disabled on the Hub"),
+        (errors.RemoteEntryNotFoundError("no", response=answer(404)), StorageReason.NOT_FOUND, "does not exist"),
+        (
+            httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired"),
+            StorageReason.CERTIFICATE_EXPIRED,
+            "certificate has expired; check the network and HF_ENDPOINT",
+        ),
+        (
+            httpx.ConnectError("certificate verify failed: unable to get local issuer certificate (_ssl.c:1006)"),
+            StorageReason.UNKNOWN_AUTHORITY,
+            "local issuer certificate; check the network and HF_ENDPOINT",
+        ),
+    ],
+)
+def test_each_answer_has_a_reason_and_a_remedy(hub, of, error, reason, words):
+    with pytest.raises(StorageError, match="org/tiny@main") as raised:
+        hub(error, of=of)
+    assert raised.value.reason is reason
+    assert words in str(raised.value)
+    assert raised.value.retryable == (reason is StorageReason.UNREACHABLE)
+
+
+def test_the_answer_behind_a_missing_local_file_decides(hub):
+    error = errors.LocalEntryNotFoundError("an error happened while trying to locate the files")
+    error.__cause__ = hub_error(403)
+    with pytest.raises(StorageError, match="put HF_TOKEN"):
+        hub(error)
+
+
+@pytest.mark.parametrize("error", DISK_FULL_IN_OTHER_WORDS)
+def test_a_full_disk_in_other_words(hub, error):
+    with pytest.raises(OSError, match="no space left for the base model"):
+        hub(error)
+
+
+def test_messages_name_the_host_of_the_endpoint(hub, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", "https://mirror.example:8443/hf\n")
+    with pytest.raises(StorageError, match=r"cannot read mirror\.example/org/tiny@main"):
+        hub(httpx.ReadTimeout(""))
+
+
+@pytest.mark.parametrize("endpoint", ["mirror.example", "https://", "ftp://mirror.example", "https://[::1"])
+def test_an_endpoint_that_is_no_url_is_rejected(hub, monkeypatch, endpoint):
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    with pytest.raises(StorageError, match=r"HF_ENDPOINT .* is not a URL") as raised:
+        hub(httpx.ReadTimeout(""))
+    assert raised.value.reason is StorageReason.INVALID_URI
 
 
 def test_a_download_requests_only_the_resolved_commit_and_the_models_files(monkeypatch, tmp_path):

@@ -1,9 +1,12 @@
 """The port over S3: digests and conditions (moto stands for S3; tests/e2e runs a real server)."""
 
+import base64
 import hashlib
+import http.server
 
 import pytest
 
+from support.tls import Authority, serve_https
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.object_store import ObjectStore
@@ -84,7 +87,7 @@ class LyingClient:
         self.stated, self.sent, self.read = stated, sent, 0
 
     def get_object(self, **_address):
-        return {"Body": self, **({} if self.stated is None else {"ContentLength": self.stated})}
+        return {"Body": self, "ETag": "1", **({} if self.stated is None else {"ContentLength": self.stated})}
 
     def iter_chunks(self, size):
         while self.read < self.sent:
@@ -134,3 +137,64 @@ def test_invalid_settings(monkeypatch, name, value):
         ObjectStore.from_environment()
     assert error.value.reason is StorageReason.INVALID_URI
     assert not error.value.retryable
+
+
+class OlderStore(http.server.BaseHTTPRequestHandler):
+    """A store that takes objects and parts, and rejects a checksum after the body."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_PUT(self):
+        if "x-amz-trailer" in self.headers or "aws-chunked" in self.headers.get("content-encoding", ""):
+            self.close_connection = True
+            self.answer(501, b"<Error><Code>NotImplemented</Code><Message>x-amz-trailer</Message></Error>")
+            return
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.bodies.append(body)
+        checksum = base64.b64encode(hashlib.sha256(body).digest()).decode()
+        assert self.headers["x-amz-checksum-sha256"] == checksum
+        self.answer(200, b"", {"ETag": '"1"', "x-amz-checksum-sha256": checksum})
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers.get("content-length") or 0))
+        kind = "InitiateMultipartUploadResult" if "uploads" in self.path else "CompleteMultipartUploadResult"
+        self.answer(200, f"<{kind}><UploadId>1</UploadId><ETag>1</ETag></{kind}>".encode())
+
+    def do_DELETE(self):
+        self.answer(204, b"")
+
+    def answer(self, status, body, headers=None):
+        self.send_response(status)
+        for name, value in {"content-length": str(len(body)), **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def older_store(monkeypatch, tmp_path):
+    """An `ObjectStore` on an `OlderStore` over https, and the bodies that this takes."""
+    authority = Authority(tmp_path)
+    with serve_https(OlderStore, authority.issue("localhost")) as server:
+        server.bodies = []
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"https://localhost:{server.server_port}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+        yield ObjectStore.from_environment(authority.bundle), server.bodies
+
+
+def test_writes_over_https_to_a_store_without_trailing_checksums(older_store, tmp_path, monkeypatch):
+    store, bodies = older_store
+    store.check_writable(ROOT)
+    assert store.write(ROOT.join("a"), b"document", if_absent=True)
+    (tmp_path / "weights").write_bytes(bytes(range(256)) * (9 << 12))
+    store.upload(tmp_path / "weights", ROOT.join("weights"))
+    monkeypatch.setattr("tunewright_storage.object_store._MULTIPART_BYTES", 1)
+    store.upload(tmp_path / "weights", ROOT.join("in-parts"))
+    whole = (tmp_path / "weights").read_bytes()
+    assert bodies[1:3] == [b"document", whole]
+    assert len(bodies) == 5, "a probe, a document, an object and two parts"
+    assert sorted(map(len, bodies[3:])) == [1 << 20, 8 << 20]

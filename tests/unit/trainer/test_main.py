@@ -1,6 +1,7 @@
 """The program in a pod: a run document in, a termination message and an exit code out."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import sys
 
 import pytest
 
+from support import marked
 from tunewright_trainer import __main__ as program
 
 
@@ -94,3 +96,19 @@ def test_preparing_needs_no_training_library():
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("error", [RuntimeError, OSError, ValueError])
+def test_no_credential_is_written(environment, make_spec, monkeypatch, capfd, error):
+    marked.plant(monkeypatch)
+
+    def fail(*_):
+        logging.getLogger("library").warning("sent %s", marked.quote_all())
+        raise error(marked.quote_all())
+
+    monkeypatch.setattr("tunewright_trainer.prepare.phase.prepare", fail)
+    (environment / "run.json").write_text(make_spec().to_json())
+    assert program.main(["prepare"]) == 1
+    written = "".join([*capfd.readouterr(), (environment / "termination-log").read_text()])
+    assert result(environment)["reason"] == "InternalError"
+    assert marked.MARK not in written

@@ -13,6 +13,7 @@ import structlog
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.phase_result import PhaseResult
 from tunewright_contracts.run_spec import RunSpec
+from tunewright_storage import redaction
 from tunewright_storage.object_store import ObjectStore
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.process.progress_server import ProgressBoard, ProgressServer
@@ -94,6 +95,7 @@ def _prepare_process(spec: RunSpec, work: Path) -> None:
 
 
 def _configure_logging() -> None:
+    redaction.install()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     structlog.configure(
         processors=[
@@ -101,6 +103,7 @@ def _configure_logging() -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(ensure_ascii=False),
+            redaction.redact_line,
         ],
         logger_factory=structlog.PrintLoggerFactory(),
     )

@@ -20,6 +20,7 @@ CREDENTIAL_KEYS: Final = (
     "AWS_REGION",
     "AWS_ENDPOINT_URL_S3",
     "HF_TOKEN",
+    "HF_ENDPOINT",
 )
 """The only keys of a tenant's Secret that become environment variables: with envFrom, it could set LD_PRELOAD."""
 STATE_DIRECTORY: Final = "/var/lib/tunewright"

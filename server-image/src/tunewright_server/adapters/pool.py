@@ -23,7 +23,9 @@ from tunewright_server.adapters.engine import Engine, EngineRefusedError
 from tunewright_server.adapters.reasons import AdapterError, AdapterFailure, AdapterReason
 from tunewright_server.files import write_atomically
 from tunewright_server.message_limits import shorten
+from tunewright_storage.disk_space import is_disk_full
 from tunewright_storage.errors import StorageError
+from tunewright_storage.redaction import redact
 from tunewright_storage.store import digest_file
 
 log = structlog.get_logger(__name__)
@@ -215,8 +217,9 @@ class AdapterPool:
         except Exception as error:
             # A full disk or a bug: it is reported and retried, and must not affect the other adapters.
             log.exception("adapter_failed_unexpectedly", name=name)
-            message = f"{type(error).__name__}: {error}"
-            self._fail(name, AdapterFailure(AdapterReason.LOAD_FAILED, message, retryable=True))
+            reason = AdapterReason.DISK_FULL if is_disk_full(error) else AdapterReason.LOAD_FAILED
+            message = redact(f"{type(error).__name__}: {error}")
+            self._fail(name, AdapterFailure(reason, message, retryable=True))
         else:
             self.records[name] = self.records[name].loaded()
             log.info("adapter_loaded", name=name, seconds=round(self._clock() - started, 3))

@@ -71,9 +71,14 @@ class AdapterReason(reasons.Reason):
         "The adapter has more bytes than an adapter of the server's highest rank.",
         "Publish only its LoRA weights.",
     )
+    DISK_FULL = (
+        "DiskFull",
+        "The pod has no space left for the adapter's files.",
+        "Free the node's disk, or raise `ephemeral-storage` in the ModelServer's `spec.resources`.",
+    )
     LOAD_FAILED = (
         "LoadFailed",
-        "vLLM did not load the adapter, or the pod failed before that, for example because of a full disk.",
+        "vLLM did not load the adapter, or the pod failed before that.",
         "No action needed if the next attempt succeeds; otherwise fix what the message names.",
     )
     NO_SLOT = (

@@ -105,6 +105,7 @@ def test_each_credential_is_one_key_of_the_secret(pod: dict[str, Any]):
         "AWS_REGION",
         "AWS_ENDPOINT_URL_S3",
         "HF_TOKEN",
+        "HF_ENDPOINT",
     }
     (secret,) = [volume for volume in pod["volumes"] if volume["name"] == "ca"]
     assert secret["projected"]["sources"][0]["secret"]["items"] == [{"key": "ca.crt", "path": "ca.crt"}]

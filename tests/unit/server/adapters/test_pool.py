@@ -1,6 +1,7 @@
 """A pod's adapters over time: they are loaded, fail, are replaced and removed; their files are deleted last."""
 
 import asyncio
+import errno
 
 import pytest
 
@@ -106,14 +107,22 @@ async def test_the_pod_refuses_another_tenants_adapter(pod):
     assert pod.source.fetched == [pod.stable.uri]
 
 
-async def test_a_store_that_is_briefly_unavailable_is_waited_for(pod):
-    pod.source.failure = StorageError(StorageReason.UNREACHABLE, "no answer")
+@pytest.mark.parametrize(
+    ("failure", "reason"),
+    [
+        (StorageError(StorageReason.UNREACHABLE, "no answer"), "StorageUnreachable"),
+        (OSError(errno.ENOSPC, "No space left on device"), "DiskFull"),
+    ],
+)
+async def test_a_store_or_disk_that_is_briefly_unavailable_is_waited_for(pod, monkeypatch, failure, reason):
+    monkeypatch.setattr("tunewright_server.adapters.convergence.LONGEST_RETRY_SECONDS", 0.2)
+    pod.source.failure = failure
     await pod.push(world.make_plan(2, [pod.stable, pod.canary], [world.make_route((pod.stable, 100))]))
     await world.until(lambda: pod.runtime.pool.records.get(pod.canary.name))
     record = await world.until(
         lambda: next((r for r in pod.runtime.pool.states() if r.phase.value == "Retrying"), None)
     )
-    assert (record.name, record.reason) == (pod.canary.name, "StorageUnreachable")
+    assert (record.name, record.reason) == (pod.canary.name, reason)
     pod.source.failure = None
     await pod.settled()
     assert pod.canary.name in pod.engine.loaded

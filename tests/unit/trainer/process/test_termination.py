@@ -37,6 +37,18 @@ from tunewright_trainer.process.termination import end_phase, explain_failure
             "DiskFull",
             "no space left on the pod's volume for /tmp/model",
         ),
+        (
+            RuntimeError("I/O error: No space left on device (os error 28)"),
+            "Retryable",
+            "DiskFull",
+            "no space left on the pod's volume for its files",
+        ),
+        (
+            RuntimeError("[enforce fail at inline_container.cc:595] . PytorchStreamWriter failed writing file data/3"),
+            "Retryable",
+            "DiskFull",
+            "ephemeral-storage",
+        ),
         (OSError(errno.EPERM, "not permitted"), "Retryable", "InternalError", "PermissionError"),
         (KeyError("odd"), "Retryable", "InternalError", "the error: KeyError: 'odd'"),
     ],

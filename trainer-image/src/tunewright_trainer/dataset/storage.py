@@ -137,7 +137,8 @@ def _check_sizes(files: Sequence[ContentFile]) -> None:
     if total > MAX_DATASET_BYTES:
         raise StorageError(
             StorageReason.TOO_LARGE,
-            f"the prepared records have {total} bytes, and training reads at most {MAX_DATASET_BYTES}; use fewer records",
+            f"the prepared records have {total} bytes, and training reads at most {MAX_DATASET_BYTES}; "
+            "use fewer records",
         )
     for file in files:
         if file.path == split_name(Split.EVALUATION) and file.size > MAX_HELD_OUT_BYTES:

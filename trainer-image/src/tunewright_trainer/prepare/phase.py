@@ -45,7 +45,9 @@ def prepare(spec: RunSpec, store: Store, settings: Settings, board: ProgressBoar
     uri = storage.dataset_uri(output, inputs_digest)
     manifest = storage.find_manifest(store, uri)
     if manifest is None:
-        manifest = _prepare_files(spec, store, settings, files=files, inputs=inputs, uri=uri, inputs_digest=inputs_digest)
+        manifest = _prepare_files(
+            spec, store, settings, files=files, inputs=inputs, uri=uri, inputs_digest=inputs_digest
+        )
     else:
         log.info("prepared_dataset_found", uri=str(uri))
     summary = manifest.summary

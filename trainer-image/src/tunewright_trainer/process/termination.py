@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import traceback
 from pathlib import Path
 
@@ -11,7 +10,9 @@ import structlog
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.phase_result import Outcome, PhaseResult
 from tunewright_contracts.storage_uri import StorageURIError
+from tunewright_storage.disk_space import is_disk_full
 from tunewright_storage.errors import StorageError, StorageReason
+from tunewright_storage.redaction import redact
 from tunewright_trainer.accelerator import is_out_of_memory
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.process.stopping import StopRequestedError
@@ -46,10 +47,11 @@ def explain_failure(error: BaseException) -> PhaseResult:
                 "out of memory outside of training and answering, for example while loading the model; use "
                 f"quantization NF4, or a pod or an accelerator with more memory. The error: {_describe_error(error)}"
             )
-        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+        case _ if is_disk_full(error):
             outcome, reason = Outcome.RETRYABLE, Reason.DISK_FULL
+            where = getattr(error, "filename", None) or "its files"
             message = (
-                f"no space left on the pod's volume for {error.filename or 'its files'}; raise the limit of "
+                f"no space left on the pod's volume for {where}; raise the limit of "
                 "ephemeral-storage: it must hold the base model and two checkpoints"
             )
         case _:
@@ -61,9 +63,10 @@ def explain_failure(error: BaseException) -> PhaseResult:
 def end_phase(result: PhaseResult, termination_log: Path) -> int:
     """Write a result as the termination message and to the log, and return the process's exit code."""
     report = log.info if _EXIT_CODES[result.outcome] == 0 else log.error
+    result = result.updated(message=redact(result.message))  # before it is cut
     report("phase_ended", outcome=str(result.outcome), reason=result.reason, message=result.message)
     try:
-        termination_log.write_text(result.to_termination_message(), encoding="utf-8")
+        termination_log.write_text(redact(result.to_termination_message()), encoding="utf-8")
     except OSError as error:
         log.error("termination_message_not_written", path=str(termination_log), error=str(error))  # noqa: TRY400 - the error is enough
     return _EXIT_CODES[result.outcome]
@@ -75,7 +78,8 @@ def _describe_error(error: BaseException) -> str:
         f"{Path(frame.filename).name}:{frame.lineno} in {frame.name}"
         for frame in traceback.extract_tb(error.__traceback__)[-4:]
     ]
-    text = f"{type(error).__name__}: {str(error).strip() or 'no message'} (at {' < '.join(reversed(frames)) or '?'})"
+    message = redact(str(error)).strip() or "no message"
+    text = f"{type(error).__name__}: {message} (at {' < '.join(reversed(frames)) or '?'})"
     encoded = text.encode()
     if len(encoded) <= _MAX_ERROR_BYTES:
         return text
