@@ -80,6 +80,15 @@ class TestProblems:
         assert world.condition("Succeeded")["reason"] == "InvalidURI"
         assert "spec.output.uri" in world.condition("Succeeded")["message"]
 
+    @pytest.mark.parametrize("uri", ["s3://bucket/", "s3://bucket/out", "s3://bucket/out/runs/a.jsonl"])
+    async def test_a_source_that_overlaps_the_output_fails_before_a_job_is_created(self, uri):
+        world = World(dataset={"sources": [{"name": "tickets", "s3": {"uri": uri}}]})
+        await world.settle()
+        assert world.jobs.names() == []
+        assert world.status["phase"] == "Failed"
+        assert world.condition("Succeeded")["reason"] == "SourceOverlapsOutput"
+        assert uri in world.condition("Succeeded")["message"]
+
     async def test_an_invalid_schema_of_a_metric_fails_permanently_without_a_gpu(self):
         metrics = [{"type": "ExactMatch"}, {"type": "JSONSchema", "schema": {"properties": {"queue": {"type": 7}}}}]
         world = World(evaluation={"metrics": metrics})

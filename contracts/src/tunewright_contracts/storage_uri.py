@@ -59,6 +59,10 @@ class StorageURI:
         base = str(self)
         return StorageURI.parse("/".join([base, *(part.strip("/") for part in parts)]))
 
+    def overlaps(self, other: StorageURI) -> bool:
+        """Return whether one of the two addresses is at or below the other."""
+        return self.is_within(other) or other.is_within(self)
+
     def is_within(self, prefix: StorageURI) -> bool:
         """Return whether this is at or below a prefix, by complete segments: ``a/bc`` is not within ``a/b``."""
         if self.bucket != prefix.bucket:

@@ -65,3 +65,20 @@ def test_join_stays_within(base, parts):
     joined = uri.join(*parts) if parts else uri
     assert joined.is_within(uri)
     assert StorageURI.parse(str(joined)) == joined
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "overlaps"),
+    [
+        ("s3://bucket/a", "s3://bucket/a/", True),
+        ("s3://bucket/a/b", "s3://bucket/a", True),
+        ("s3://bucket", "s3://bucket/a", True),
+        ("s3://bucket/ab", "s3://bucket/a", False),
+        ("s3://bucket/a/b", "s3://bucket/a/c", False),
+        ("s3://other/a", "s3://bucket/a", False),
+    ],
+)
+def test_overlaps(one, other, overlaps):
+    pair = StorageURI.parse(one), StorageURI.parse(other)
+    assert pair[0].overlaps(pair[1]) is overlaps
+    assert pair[1].overlaps(pair[0]) is overlaps

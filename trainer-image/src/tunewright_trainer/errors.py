@@ -29,6 +29,11 @@ class Reason(reasons.Reason):
         "A source contains no file with records.",
         "Upload a file whose name ends in `.jsonl`, or correct `spec.dataset.sources`.",
     )
+    SOURCE_OVERLAPS_OUTPUT = (
+        "SourceOverlapsOutput",
+        "A source in `spec.dataset.sources` is `spec.output.uri`, or above or below it: the job would read its output.",
+        "Keep the dataset and the output in folders that do not contain each other.",
+    )
     DATASET_EMPTY = (
         "DatasetEmpty",
         "The files exist, but contain no records.",
@@ -45,7 +50,7 @@ class Reason(reasons.Reason):
     TOO_FEW_RECORDS = (
         "TooFewRecords",
         "A split that the job asks for has no records.",
-        "Add records, or set the percentage of the empty split in `spec.dataset.split` to 0.",
+        "Add records with other questions, or set the percentage of the empty split in `spec.dataset.split` to 0.",
     )
     DATASET_CHANGED = (
         "DatasetChanged",

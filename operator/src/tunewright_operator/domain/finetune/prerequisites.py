@@ -41,6 +41,19 @@ def _check_addresses(observation: FineTuneObservation) -> Problem | None:
     return None
 
 
+def _check_overlap(observation: FineTuneObservation) -> Problem | None:
+    """Check that no source is the output, or above or below it: the job would train on what jobs wrote there."""
+    spec = observation.job.spec
+    output = StorageURI.parse(spec.output.uri)
+    for index, source in enumerate(spec.dataset.sources):
+        if source.s3 is None or not StorageURI.parse(source.s3.uri).overlaps(output):
+            continue
+        reason = FineTuneJobReason.SOURCE_OVERLAPS_OUTPUT
+        message = f"spec.dataset.sources[{index}].s3.uri {source.s3.uri} overlaps spec.output.uri {spec.output.uri}."
+        return Problem(reason, join_sentences(message, reason.remedy, IMMUTABLE), final=True)
+    return None
+
+
 def _check_metrics(observation: FineTuneObservation) -> Problem | None:
     problem = explain_bad_metric(observation.job.spec.evaluation.metrics)
     if problem is None:
@@ -74,6 +87,7 @@ def _check_config_maps(observation: FineTuneObservation) -> Problem | None:
 
 _CHECKS: tuple[Callable[[FineTuneObservation], Problem | None], ...] = (
     _check_addresses,
+    _check_overlap,
     _check_metrics,
     _check_base_model,
     _check_secret,

@@ -46,6 +46,11 @@ class FineTuneJobReason(Reason):
         "A ConfigMap that `spec.dataset.sources` names does not exist in the job's namespace.",
         "Create the ConfigMap, or create another job with correct `spec.dataset.sources`.",
     )
+    SOURCE_OVERLAPS_OUTPUT = (
+        "SourceOverlapsOutput",
+        "A source in `spec.dataset.sources` is `spec.output.uri`, or above or below it: the job would read its output.",
+        "Keep the dataset and the output in folders that do not contain each other.",
+    )
     DEADLINE_EXCEEDED = (
         "DeadlineExceeded",
         "The job's pods ran longer than `spec.activeDeadlineSeconds`.",

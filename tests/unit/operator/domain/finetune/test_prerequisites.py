@@ -48,6 +48,8 @@ def see(
 
 BAD_OUTPUT = {"output": {"uri": "s3://bucket/../x"}}
 BAD_SOURCE = {"dataset": {"sources": [*SOURCES, {"name": "c", "s3": {"uri": "/data"}}]}}
+OWN_OUTPUT = {"dataset": {"sources": [*SOURCES, {"name": "c", "s3": {"uri": "s3://bucket/out/datasets/x/"}}]}}
+ABOVE_OUTPUT = {"dataset": {"sources": [{"name": "a", "s3": {"uri": "s3://bucket"}}]}}
 BAD_METRIC = {"evaluation": {"metrics": [{"type": "JSONSchema", "schema": {"type": 7}}]}}
 
 
@@ -56,6 +58,13 @@ BAD_METRIC = {"evaluation": {"metrics": [{"type": "JSONSchema", "schema": {"type
     [
         (see(**BAD_OUTPUT), "InvalidURI", True, "spec.output.uri: "),
         (see(**BAD_SOURCE), "InvalidURI", True, "spec.dataset.sources[2].s3.uri: "),
+        (
+            see(**OWN_OUTPUT),
+            "SourceOverlapsOutput",
+            True,
+            "spec.dataset.sources[2].s3.uri s3://bucket/out/datasets/x/ ",
+        ),
+        (see(**ABOVE_OUTPUT), "SourceOverlapsOutput", True, "overlaps spec.output.uri s3://bucket/out"),
         (see(**BAD_METRIC), "InvalidSchema", True, "spec.evaluation.metrics[0].schema: "),
         (see(None), "BaseModelNotFound", False, "'smol'"),
         (see(secret=SecretFacts(exists=False)), "SecretNotFound", False, "'s3'"),
@@ -76,6 +85,7 @@ def test_each_problem_is_reported_with_its_place(
     ("observation", "reason"),
     [
         (see(None, **BAD_OUTPUT, **BAD_METRIC), "InvalidURI"),
+        (see(None, **OWN_OUTPUT, **BAD_METRIC), "SourceOverlapsOutput"),
         (see(None, **BAD_METRIC), "InvalidSchema"),
         (see(None, SecretFacts(exists=False)), "BaseModelNotFound"),
         (see(secret=SecretFacts(exists=False), missing_config_maps=("a",)), "SecretNotFound"),
