@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from pydantic import Field
+
 from tunewright_contracts.adapter_manifest import Score
 from tunewright_contracts.document import Document, Message, Sha256
 
@@ -26,6 +28,10 @@ class DatasetSummary(Message):
     """The first invalid records, each as ``<file>:<line>: <reason>``."""
     problems_uri: str = ""
     """The list of all invalid records: a JSONL object in the folder of the run that prepared the data."""
+    ignored_keys: dict[str, int] = Field(default_factory=dict)
+    """The most frequent keys that were not read, with the number of records that have them."""
+    notes: tuple[str, ...] = ()
+    """Sentences on what was not read, and on splits whose share differs much from the wanted one."""
 
 
 class AdapterSummary(Message):
@@ -86,4 +92,6 @@ class PhaseResult(Document):
         while len(text.encode()) > MAX_TERMINATION_MESSAGE_BYTES and len(result.message) > 1:
             result = result.updated(message=result.message[: len(result.message) * 3 // 4 - 1].rstrip() + "…")
             text = result.to_json()
+        if len(text.encode()) > MAX_TERMINATION_MESSAGE_BYTES and result.dataset is not None:
+            text = result.updated(dataset=result.dataset.updated(ignored_keys={}, notes=())).to_json()
         return text

@@ -45,3 +45,16 @@ def test_facts_over_the_limit_are_written_without_a_message(message):
     read = PhaseResult.from_json(result.to_termination_message())
     assert read.adapter == adapter
     assert len(read.message) <= 1
+
+
+def test_notes_are_dropped_only_if_a_message_without_text_is_too_long():
+    long = "s3://bucket/" + '"' * 1000
+    notes = ("x" * 280,) * 8
+    for uri, kept in (("s3://bucket/d", notes), (long, ())):
+        dataset = DatasetSummary(
+            digest=DIGEST, uri=uri, train=1, validation=1, evaluation=1, notes=notes, ignored_keys={"id": 7}
+        )
+        result = PhaseResult(outcome=Outcome.SUCCEEDED, reason="Prepared", message="m" * 5000, dataset=dataset)
+        text = result.to_termination_message()
+        assert len(text.encode()) <= MAX_TERMINATION_MESSAGE_BYTES
+        assert PhaseResult.from_json(text).dataset.notes == kept

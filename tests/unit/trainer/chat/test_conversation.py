@@ -18,3 +18,8 @@ def test_hash_is_that_of_earlier_releases():
     """Splits depend on it: another hash would move held-out records into training."""
     conversation = (ChatMessage("user", "Grüße"), ChatMessage("assistant", "hi"))
     assert hash_conversation(conversation).hex() == "bb0aea11474acb42c14548204d2ea1d0e400da05f6731b86c4c8868d6970e93c"
+
+
+def test_hash_depends_on_a_weight_of_0():
+    turns = ChatMessage("user", "a"), ChatMessage("assistant", "b")
+    assert hash_conversation(turns) != hash_conversation((turns[0], ChatMessage("assistant", "b", learned=False)))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tunewright_trainer.chat.conversation import ChatMessage
 from tunewright_trainer.chat.template import ChatTemplate, ChatTemplateError, mask_tokens
 from tunewright_trainer.errors import Reason, TrainerError
 
@@ -46,6 +47,12 @@ def learnt(template, conversation):
 def test_every_assistant_turn_is_learnt_with_its_closing_token(tokenizer, talk):
     conversation = talk(("user", "hi"), ("assistant", "yo"), ("user", "bye"), ("assistant", "ciao"))
     assert learnt(tokenizer.template, conversation) == ["yo<|im_end|>", "ciao<|im_end|>"]
+
+
+def test_a_turn_with_weight_0_is_context_only(tokenizer):
+    wrong = ChatMessage("assistant", "wrong", learned=False)
+    ask, right = ChatMessage("user", "q"), ChatMessage("assistant", "right")
+    assert learnt(tokenizer.template, (ask, wrong, ask, right)) == ["right<|im_end|>"]
 
 
 def test_generation_marks_are_transparent(talk):

@@ -8,6 +8,7 @@ from tunewright_contracts.phase_result import DatasetSummary
 from tunewright_contracts.run_spec import DatasetFormat
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
+from tunewright_trainer.chat.conversation import ChatMessage
 from tunewright_trainer.dataset import storage
 from tunewright_trainer.dataset.record import InputFile, Record, Split
 from tunewright_trainer.errors import Reason, TrainerError
@@ -181,7 +182,7 @@ def test_the_inputs_of_prepared_data_never_change(digest):
 
     If other files would be written, raise `PREPARER_VERSION` and replace the value.
     """
-    assert digest() == "sha256:6a69633cb94ee6564702b5ef8cd0d5dd11076b1de34d8fa122e198b8192e6f5a"
+    assert digest() == "sha256:8090e646f2723fd9eabccfa8eeb334cc2a12784fe564b89bea1d23b4edd73963"
 
 
 def test_a_source_of_tens_of_thousands_of_small_files_fits_in_a_manifest(store, talk, tmp_path):
@@ -221,3 +222,15 @@ def test_records_that_a_reader_would_reject_are_not_stored(store, talk, tmp_path
         storage.write_dataset(store, URI, tmp_path / "scratch", splits, draft)
     assert error.value.reason is StorageReason.TOO_LARGE
     assert list(store.list(URI)) == []
+
+
+def test_an_answer_with_weight_0_keeps_it():
+    conversation = (
+        ChatMessage("user", "q"),
+        ChatMessage("assistant", "a", learned=False),
+        ChatMessage("user", "q"),
+        ChatMessage("assistant", "b"),
+    )
+    line = storage.format_record(conversation)
+    assert line.count('"weight":0') == line.count('"weight"') == 1
+    assert storage._parse_line(line) == conversation

@@ -15,6 +15,9 @@ USER, ASSISTANT = {"role": "user", "content": "q"}, {"role": "assistant", "conte
         ({"messages": []}, DatasetFormat.MESSAGES),
         ({"messages": [], "prompt": "q", "completion": "a"}, DatasetFormat.MESSAGES),
         ({"prompt": "q", "completion": "a", "id": 7}, DatasetFormat.PROMPT_COMPLETION),
+        ({"messages": None, "prompt": "q", "completion": "a"}, DatasetFormat.PROMPT_COMPLETION),
+        ({"messages": [], "prompt": None, "completion": None}, DatasetFormat.MESSAGES),
+        ({"messages": None, "prompt": "q"}, DatasetFormat.MESSAGES),
     ],
 )
 def test_detection(record, expected):
@@ -52,11 +55,11 @@ def test_every_format_but_auto_has_a_parser():
 @pytest.mark.parametrize("key", ["tool_calls", "function_call", "tool_call_id"])
 def test_tools_are_not_supported_unless_empty(talk, key):
     assert parse_record({"messages": [{**USER, key: None}]}, DatasetFormat.MESSAGES) == talk(("user", "q"))
-    with pytest.raises(RecordError, match=rf"messages\[0\] has {key}, which is not supported"):
+    with pytest.raises(RecordError, match=f"message 1 has {key}, which is not supported"):
         parse_record({"messages": [{**USER, key: "x"}]}, DatasetFormat.MESSAGES)
 
 
 @pytest.mark.parametrize(("value", "kind"), [(1, "a number"), (True, "a boolean"), (None, "nothing"), ([], "a list")])
 def test_a_value_in_place_of_text_is_named(value, kind):
-    with pytest.raises(RecordError, match=rf"messages\[0\] has {kind} as content, not text"):
+    with pytest.raises(RecordError, match=f"message 1 has {kind} as content, not text"):
         parse_record({"messages": [{"role": "user", "content": value}]}, DatasetFormat.MESSAGES)

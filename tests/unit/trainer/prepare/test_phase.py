@@ -126,9 +126,9 @@ def check_all_seven_are_listed(store):
         "not a JSON object",
         "not a JSON object",
         "has no messages",
-        'has no "messages"',
-        'has no "messages"',
-        'has no "messages"',
+        'has neither "messages" nor "prompt" and "completion"',
+        'has neither "messages" nor "prompt" and "completion"',
+        'has neither "messages" nor "prompt" and "completion"',
     ]
 
 
@@ -282,3 +282,52 @@ def test_held_out_records_keep_their_form(run, config_map, store):
     first = json.loads(text.splitlines()[0])
     assert first["messages"][-1] == {"role": "assistant", "content": '{"a": 1}'}
     assert "Grüße 日本" in text
+
+
+ASK, RIGHT = {"role": "user", "content": "no, again"}, {"role": "assistant", "content": "right", "weight": 1}
+
+
+def test_a_weight_of_0_reaches_training(run, config_map, store, settings, tokenizer):
+    wrong = {"role": "assistant", "content": "WRONG ANSWER", "weight": 0}
+    rows = [{"messages": [{"role": "user", "content": f"q{n}"}, wrong, ASK, RIGHT]} for n in range(40)]
+    config_map(a="".join(json.dumps(row) + "\n" for row in rows))
+    storage.fetch_dataset(store, StorageURI.parse(run().dataset.uri), settings.work / "fetched")
+    for conversation in storage.read_split(settings.work / "fetched", Split.TRAIN):
+        labels = tokenizer.encode_example(conversation).labels
+        assert "".join(chr(label) for label in labels if label != -100) == "right<|im_end|>"
+
+
+def test_what_was_not_read_is_in_the_summary(run, config_map, jsonl, settings):
+    rows = jsonl(60).replace('{"messages"', '{"id": 7, "messages"')
+    config_map(a=rows + json.dumps({"prompt": "p", "completion": "c"}) + "\n", b="\n")
+    (settings.sources_root / "tickets" / "README.md").write_text("about the data")
+    result = run()
+    assert result.dataset.ignored_keys == {"id": 60}
+    expected = (
+        "Source tickets: 1 file was not read, because its name does not end in .jsonl: README.md.",
+        "1 file without records: tickets/b.jsonl.",
+        "The formats are mixed: 60 Messages records and 1 PromptCompletion record.",
+        "Keys that were not read: id (60 records).",
+    )
+    assert result.dataset.notes[:4] == expected
+    assert all(note in f"{result.message}." for note in expected)
+    (settings.sources_root / "tickets" / "README.md").unlink()
+    assert run().dataset.notes[:3] == expected[1:], "files that are not read do not belong to the prepared data"
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket", "s3://bucket/adapters/", "s3://bucket/adapters/datasets/a.jsonl"])
+def test_a_source_that_overlaps_the_output_is_refused_before_anything_is_written(run, jsonl, store, uri):
+    store.write(StorageURI.parse("s3://bucket/adapters/datasets/a.jsonl"), jsonl(60).encode())
+    before = objects(store, "s3://bucket")
+    with pytest.raises(TrainerError, match=f"source tickets: {uri} overlaps output.uri s3://bucket/adapters;") as error:
+        run(dataset={"sources": [{"name": "tickets", "s3": {"uri": uri}}]})
+    assert error.value.reason is Reason.SOURCE_OVERLAPS_OUTPUT
+    assert objects(store, "s3://bucket") == before
+
+
+@pytest.mark.parametrize("start", range(0, 200, 20))
+def test_ten_records_with_the_default_split(run, config_map, jsonl, start):
+    config_map(a=jsonl(10, start=start))
+    summary = run().dataset
+    assert min(summary.train, summary.validation, summary.evaluation) >= 1
+    assert any("instead of 5 %: " in note for note in summary.notes)

@@ -8,6 +8,7 @@ import pytest
 from tunewright_contracts.run_spec import DatasetFormat
 from tunewright_trainer.dataset.record import InputFile, Record
 from tunewright_trainer.errors import Reason, TrainerError
+from tunewright_trainer.prepare import records
 from tunewright_trainer.prepare.problems import KEPT_PROBLEMS, Problem
 from tunewright_trainer.prepare.records import ReadResult, judge_problems, read_records
 from tunewright_trainer.prepare.validate import check_length
@@ -31,14 +32,14 @@ def messages(*turns):
         (b'{"messages": [}', "not JSON: Expecting value at column 15"),
         (b"[1, 2]", "not a JSON object"),
         (b'{"messages": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "not usable JSON: nested too deeply"),
-        (b'{"text": "hello"}', 'has no "messages"'),
+        (b'{"text": "hello"}', 'has neither "messages" nor "prompt" and "completion" (its keys: text)'),
         (b'{"messages": {}}', '"messages" is an object, not a list of messages'),
         (b'{"messages": []}', "has no messages"),
-        (b'{"messages": ["hi"]}', "messages[0] is text, not an object with role and content"),
-        (messages(("bot", "x")), "messages[0] has the role 'bot', not system, user or assistant"),
-        (messages((["user"], "x")), "messages[0] has the role ['user'], not system, user or assistant"),
+        (b'{"messages": ["hi"]}', "message 1 is text, not an object with role and content"),
+        (messages(("bot", "x")), "message 1 has the role 'bot', not system, user or assistant"),
+        (messages((["user"], "x")), "message 1 has the role ['user'], not system, user or assistant"),
         (b'{"messages": ' + b"9" * 5000 + b"}", "not usable JSON: Exceeds the limit"),
-        (messages(("user", None)), "messages[0] has nothing as content, not text"),
+        (messages(("user", None)), "message 1 has nothing as content, not text"),
         (messages(("user", "q"), ("assistant", " ")), "message 2 (assistant) is empty"),
         (messages(("user", "q")), "has no assistant message to learn from"),
         (messages(("system", "s"), ("assistant", "a")), "has an assistant message before the first user message"),
@@ -47,7 +48,7 @@ def messages(*turns):
         (messages(("user", "\ud800"), ("assistant", "a")), "message 1 (user) contains half of a surrogate pair"),
         (
             b'{"messages": [{"role": "assistant", "content": "x", "tool_calls": [{}]}]}',
-            "messages[0] has tool_calls, which is not supported",
+            "message 1 has tool_calls, which is not supported",
         ),
     ],
 )
@@ -63,8 +64,15 @@ def test_an_unknown_format_is_reported_with_the_keys():
     assert str(problem) == ('tickets/a.jsonl:1: has neither "messages" nor "prompt" and "completion" (its keys: text)')
 
 
-def test_auto_takes_the_first_records_format_for_the_whole_file():
+def test_auto_goes_by_each_record_and_counts_the_formats():
     result = read(b'{"prompt": "q", "completion": "a"}\n' + GOOD)
+    assert len(result.records) == 2
+    assert result.problems == ()
+    assert result.formats == {DatasetFormat.PROMPT_COMPLETION: 1, DatasetFormat.MESSAGES: 1}
+
+
+def test_a_source_with_a_format_has_only_that_one():
+    result = read(b'{"prompt": "q", "completion": "a"}\n' + GOOD, DatasetFormat.PROMPT_COMPLETION)
     assert len(result.records) == 1
     assert result.problems == (Problem("tickets/a.jsonl", 2, 'has no "prompt"'),)
 
@@ -84,8 +92,8 @@ def test_byte_order_mark_and_windows_line_ends():
 
 def test_a_system_prompt_is_added_only_where_there_is_none():
     own = messages(("system", "mine"), ("user", "q"), ("assistant", "a"))
-    records = read(GOOD + b"\n" + own, system_prompt="yours").records
-    assert [record.conversation[0].content for record in records] == ["yours", "mine"]
+    found = read(GOOD + b"\n" + own, system_prompt="yours").records
+    assert [record.conversation[0].content for record in found] == ["yours", "mine"]
 
 
 def test_over_long_counts_the_system_prompt():
@@ -146,7 +154,7 @@ def test_quotes_of_long_records_leave_room_for_the_rest_of_the_message():
     with pytest.raises(TrainerError) as error:
         judge_problems(result, "Fail", 0, address)
     assert len(str(error.value).encode()) <= 1024
-    assert "tickets/a.jsonl:5: messages[0] has the role 'éé" in str(error.value)
+    assert "tickets/a.jsonl:5: message 1 has the role 'éé" in str(error.value)
     assert address in str(error.value)
     assert str(error.value).endswith("and 2 more. Correct or remove them")
 
@@ -154,3 +162,65 @@ def test_quotes_of_long_records_leave_room_for_the_rest_of_the_message():
 def test_half_a_surrogate_pair_in_a_reason_can_be_encoded():
     (problem,) = read(b'{"\\ud800": 1}').problems
     assert str(problem).encode().endswith(b"(its keys: ?)")
+
+
+WEIGHTS = {"role": "assistant", "content": "WRONG ANSWER", "weight": 0}
+ASK, RIGHT = {"role": "user", "content": "q"}, {"role": "assistant", "content": "right", "weight": 1}
+
+
+def test_a_weight_of_0_is_kept_up_to_the_last_learned_answer(talk):
+    record = {"messages": [ASK, WEIGHTS, ASK, RIGHT, ASK, WEIGHTS]}
+    (found,) = read(json.dumps(record).encode()).records
+    assert [message.learned for message in found.conversation] == [True, False, True, True]
+    assert found.conversation[-1].content == "right", "the reference answer of a held-out record"
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        ({"messages": [ASK, WEIGHTS]}, "has no assistant message to learn from: each has weight 0"),
+        ({"tools": [{"type": "function"}], "messages": [ASK, RIGHT]}, "has tools, which is not supported: tool calls"),
+        (
+            {"messages": [{**ASK, "name": "Ada"}, RIGHT]},
+            "message 1 has name, which is not supported: names of speakers",
+        ),
+        (
+            {"prompt": "p", "completion": {"queue": "billing"}},
+            '"completion" is an object, not text or a list of messages; write JSON as text, with escaped quotes',
+        ),
+        ({"prompt": 7, "completion": "c"}, '"prompt" is a number, not text or a list of messages; write JSON as text'),
+        (
+            {"messages": [ASK, {"role": "assistant", "content": {"queue": "billing"}}]},
+            "message 2 has an object as content, not text; write JSON as text, with escaped quotes",
+        ),
+        ({"prompt": [ASK, RIGHT, ASK], "completion": [{"role": "bot"}]}, "message 4 has the role 'bot'"),
+        ({"prompt": [ASK, RIGHT, ASK], "completion": [{**RIGHT, "content": " "}]}, "message 4 (assistant) is empty"),
+    ],
+)
+def test_reason_of_a_bad_record(record, reason):
+    (problem,) = read(json.dumps(record).encode()).problems
+    assert problem.reason.startswith(reason)
+
+
+def test_unknown_keys_of_valid_records_are_counted():
+    rows = [
+        {"messages": [ASK, {**RIGHT, "id": 1}], "id": 1, "source": "mail"},
+        {"messages": [ASK, RIGHT], "id": 2},
+        {"messages": [], "id": 3},
+    ]
+    result = read("\n".join(map(json.dumps, rows)).encode())
+    assert result.ignored_keys == {"id": 2, "source": 1, "messages[].id": 1}
+
+
+def test_the_number_of_counted_keys_is_limited(monkeypatch):
+    monkeypatch.setattr(records, "_COUNTED_KEYS", 2)
+    rows = [{"messages": [ASK, RIGHT], f"key-{number % 4}": 1} for number in range(8)]
+    assert read("\n".join(map(json.dumps, rows)).encode()).ignored_keys == {"key-0": 2, "key-1": 2}
+
+
+def test_files_without_records_are_named():
+    files = [
+        InputFile(label, DatasetFormat.AUTO, "v", lambda data=data: data)
+        for label, data in (("a", b"\n"), ("b", b"{}"))
+    ]
+    assert read_records(files, "", lambda _conversation: 1).empty_files == ("a",)

@@ -35,7 +35,7 @@ def test_sources_in_order_and_their_files_by_name(store, mount):
     for name in ("b.jsonl", "a/x.jsonl", "notes.txt"):
         store.write(DATA.join(name), name.encode())
     root = mount(two="2", one="1")
-    files = list_files((source("s3://bucket/data", "bucket"), source()), store, root)
+    files = list_files((source("s3://bucket/data", "bucket"), source()), store, root).files
     assert [file.label for file in files] == [
         "bucket/a/x.jsonl",
         "bucket/b.jsonl",
@@ -47,13 +47,13 @@ def test_sources_in_order_and_their_files_by_name(store, mount):
 
 def test_a_single_object_is_named_by_its_file(store, tmp_path):
     store.write(DATA.join("a.jsonl"), b"1")
-    (file,) = list_files((source("s3://bucket/data/a.jsonl", format="Messages"),), store, tmp_path)
+    (file,) = list_files((source("s3://bucket/data/a.jsonl", format="Messages"),), store, tmp_path).files
     assert (file.label, file.format) == ("tickets/a.jsonl", DatasetFormat.MESSAGES)
 
 
 def test_versions_change_with_the_content_only(store, mount):
     def versions():
-        return [file.version for file in list_files((source("s3://bucket/data"), source()), store, root)]
+        return [file.version for file in list_files((source("s3://bucket/data"), source()), store, root).files]
 
     store.write(DATA.join("a.jsonl"), b"1")
     root = mount(a="1")
@@ -74,6 +74,42 @@ def test_a_config_map_without_records_files(store, tmp_path):
     ) as error:
         list_files((source(),), store, tmp_path)
     assert error.value.reason is Reason.DATASET_NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("names", "read", "notes"),
+    [
+        (("a.jsonl",), ["a.jsonl"], ()),
+        (("A.JSONL", "b.Jsonl"), ["A.JSONL", "b.Jsonl"], ()),
+        ((".hidden.jsonl",), [".hidden.jsonl"], ()),
+        (
+            ("a.jsonl", "b.json"),
+            ["a.jsonl"],
+            ("Source tickets: 1 file was not read, because its name does not end in .jsonl: b.json.",),
+        ),
+        (
+            ("a.jsonl", "e.txt", "d.jsonl.gz", "c.csv", "b.json"),
+            ["a.jsonl"],
+            (
+                (
+                    "Source tickets: 4 files were not read, because their names do not end in .jsonl: b.json, c.csv, "
+                    "d.jsonl.gz, …."
+                ),
+            ),
+        ),
+    ],
+)
+@pytest.mark.parametrize("kind", ["S3", "ConfigMap"])
+def test_files_that_are_not_read_are_named(store, tmp_path, kind, names, read, notes):
+    for name in names:
+        if kind == "S3":
+            store.write(DATA.join(name), b"1")
+        else:
+            (tmp_path / "tickets").mkdir(exist_ok=True)
+            (tmp_path / "tickets" / name).write_text("1")
+    listed = list_files((source("s3://bucket/data" if kind == "S3" else None),), store, tmp_path)
+    assert [file.label for file in listed.files] == [f"tickets/{name}" for name in read]
+    assert listed.notes == notes
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 """A record is valid when it has an answer to learn and its length fits."""
 
+import re
+
 import pytest
 
+from tunewright_trainer.chat.conversation import ChatMessage
 from tunewright_trainer.chat.template import ChatTemplateError
 from tunewright_trainer.prepare.validate import RecordError, check_conversation, check_length, decode_line
 
@@ -38,3 +41,61 @@ def test_a_template_that_refuses_makes_the_record_unusable(talk):
 
     with pytest.raises(RecordError, match="the chat template rejects it: roles must alternate"):
         check_length(talk(("user", "q")), count, 5, "the setting")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (
+            '{"messages": [], "messages": []}',
+            'not usable JSON: an object has the key "messages" twice; keep one of them',
+        ),
+        ('{"messages": [{"role": "user", "content": "a", "content": "b"}]}', 'an object has the key "content" twice'),
+        ('{"a": 1, "b": {"c": {"d": 1, "d": 1}}}', 'an object has the key "d" twice'),
+        ('{"weight": NaN}', "not JSON: NaN is not a JSON value; write null or a number"),
+        ('{"a": [Infinity]}', "not JSON: Infinity is not a JSON value"),
+        ('{"a": {"b": -Infinity}}', "not JSON: -Infinity is not a JSON value"),
+    ],
+)
+def test_a_value_that_would_be_lost_or_is_no_json_is_refused(line, reason):
+    with pytest.raises(RecordError, match=re.escape(reason)):
+        decode_line(line.encode())
+
+
+@pytest.mark.parametrize(
+    ("content", "codes"),
+    [
+        ("\u200b", "U+200B"),
+        ("\ufeff \u200d", "U+FEFF, U+0020, U+200D"),
+        ("\u2060\u2060\u2060\u2060", "U+2060"),
+        ("\u00ad", "U+00AD"),
+        ("\x00", "U+0000"),
+        ("\u3164", "U+3164"),
+        ("\u2800", "U+2800"),
+        ("\ufe0f", "U+FE0F"),
+        ("\U000e0100", "U+E0100"),
+        ("\U000e0041", "U+E0041"),
+    ],
+)
+@pytest.mark.parametrize("place", [1, 2])
+def test_a_message_that_shows_nothing_is_refused(talk, content, codes, place):
+    contents = ["q", "a"]
+    contents[place - 1] = content
+    role = ("user", "assistant")[place - 1]
+    with pytest.raises(RecordError) as error:
+        check_conversation(talk(("user", contents[0]), ("assistant", contents[1])))
+    assert str(error.value) == (
+        f"message {place} ({role}) has only invisible characters ({codes}); write text, or remove the record"
+    )
+
+
+@pytest.mark.parametrize("content", ["a\u200b", "\u200b.", "👍\ufe0f", "\u0301", "\ue000", "日", "0"])
+def test_a_message_that_shows_something_is_kept(talk, content):
+    check_conversation(talk(("user", content), ("assistant", content)))
+
+
+def test_a_record_needs_an_answer_that_is_learned():
+    ask, wrong = ChatMessage("user", "q"), ChatMessage("assistant", "a", learned=False)
+    check_conversation((ask, wrong, ask, ChatMessage("assistant", "a")))
+    with pytest.raises(RecordError, match=r"^has no assistant message to learn from: each has weight 0$"):
+        check_conversation((ask, wrong))

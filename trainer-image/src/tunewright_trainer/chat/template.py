@@ -7,7 +7,6 @@ second, and training, scoring and counting must agree on every character.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
@@ -59,7 +58,7 @@ class ChatTemplate:
         """
         try:
             return self._template.render(
-                messages=[dataclasses.asdict(message) for message in conversation],
+                messages=[{"role": message.role, "content": message.content} for message in conversation],
                 add_generation_prompt=add_generation_prompt,
                 enable_thinking=False,
                 tools=None,
@@ -70,7 +69,7 @@ class ChatTemplate:
             raise ChatTemplateError(str(error) or type(error).__name__) from error
 
     def assistant_spans(self, conversation: Conversation) -> tuple[str, list[tuple[int, int]]]:
-        """Return the rendered text and the (start, end) characters of the assistant's turns.
+        """Return the rendered text and the (start, end) characters of the assistant's turns that are learned.
 
         A span begins after the opening that generation starts from, and ends with the turn's closing token. Both are
         found by rendering the conversation up to the turn, so that any template works, with or without ``generation``
@@ -83,7 +82,7 @@ class ChatTemplate:
         text = self.render(conversation)
         spans: list[tuple[int, int]] = []
         for index, message in enumerate(conversation):
-            if message.role != "assistant":
+            if message.role != "assistant" or not message.learned:
                 continue
             until_turn = self.render(conversation[: index + 1])
             if not text.startswith(until_turn):

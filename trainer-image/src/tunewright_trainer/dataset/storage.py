@@ -22,7 +22,7 @@ from tunewright_trainer.chat.conversation import ChatMessage, Conversation
 from tunewright_trainer.dataset.record import InputFile, Record, Split
 from tunewright_trainer.errors import Reason, TrainerError
 
-PREPARER_VERSION = 2
+PREPARER_VERSION = 3
 """Increase it when a change of the code writes different files for the same inputs."""
 MANIFEST_NAME = "manifest.json"
 _MAX_MANIFEST_BYTES = 16 << 20
@@ -199,7 +199,10 @@ def fetch_dataset(store: Store, uri: StorageURI, folder: Path) -> DatasetManifes
 
 def format_record(conversation: Conversation) -> str:
     """Return the JSON line of a conversation."""
-    messages = [{"role": message.role, "content": message.content} for message in conversation]
+    messages = [
+        {"role": message.role, "content": message.content, **({} if message.learned else {"weight": 0})}
+        for message in conversation
+    ]
     return json.dumps({"messages": messages}, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -210,7 +213,10 @@ def read_split(folder: Path, split: Split) -> list[Conversation]:
 
 
 def _parse_line(line: str) -> Conversation:
-    return tuple(ChatMessage(item["role"], item["content"]) for item in json.loads(line)["messages"])
+    return tuple(
+        ChatMessage(item["role"], item["content"], learned=item.get("weight", 1) != 0)
+        for item in json.loads(line)["messages"]
+    )
 
 
 def _changed(uri: StorageURI, what: str) -> TrainerError:

@@ -7,39 +7,43 @@ from typing import Any
 
 from tunewright_contracts.run_spec import DatasetFormat
 from tunewright_trainer.chat.conversation import ChatMessage, Conversation
+from tunewright_trainer.prepare.keys import check_message_keys, check_record_keys, read_weight
 from tunewright_trainer.prepare.validate import RecordError
 
 ROLES = frozenset({"system", "user", "assistant"})
-_UNSUPPORTED_KEYS = ("tool_calls", "function_call", "tool_call_id")
+_AS_TEXT = "write JSON as text, with escaped quotes"
 
 
 def detect_format(record: Mapping[str, Any]) -> DatasetFormat:
-    """Return the format of a file's first record.
+    """Return the format of a record, from its keys. A key without a value counts only if no other key decides.
 
     Raises:
         RecordError: its format is unknown.
     """
-    if "messages" in record:
-        return DatasetFormat.MESSAGES
-    if "prompt" in record and "completion" in record:
-        return DatasetFormat.PROMPT_COMPLETION
-    keys = ", ".join(map(str, list(record)[:5])) or "none"
-    raise RecordError(f'has neither "messages" nor "prompt" and "completion" (its keys: {keys})')
+    given = {key for key, value in record.items() if value is not None}
+    for keys in (given, record.keys()):
+        if "messages" in keys:
+            return DatasetFormat.MESSAGES
+        if {"prompt", "completion"} <= keys:
+            return DatasetFormat.PROMPT_COMPLETION
+    names = ", ".join(map(str, list(record)[:5])) or "none"
+    raise RecordError(f'has neither "messages" nor "prompt" and "completion" (its keys: {names})')
 
 
 def parse_record(record: Mapping[str, Any], record_format: DatasetFormat) -> Conversation:
     """Return the conversation of a record.
 
     Raises:
-        RecordError: it does not have the format's fields.
+        RecordError: it does not have the format's fields, or it has keys that training cannot honour.
     """
+    check_record_keys(record)
     return _PARSERS[record_format](record)
 
 
 def _parse_messages(record: Mapping[str, Any]) -> Conversation:
     if "messages" not in record:
         raise RecordError('has no "messages"')
-    return _parse_turns(record["messages"], "messages")
+    return _parse_turns(record["messages"], "messages", 1)
 
 
 def _parse_prompt_completion(record: Mapping[str, Any]) -> Conversation:
@@ -47,20 +51,24 @@ def _parse_prompt_completion(record: Mapping[str, Any]) -> Conversation:
     missing = [name for name in ("prompt", "completion") if name not in record]
     if missing:
         raise RecordError(f'has no "{missing[0]}"')
-    return _parse_side(record, "prompt", "user") + _parse_side(record, "completion", "assistant")
+    prompt = _parse_side(record, "prompt", "user", 1)
+    return prompt + _parse_side(record, "completion", "assistant", len(prompt) + 1)
 
 
-def _parse_side(record: Mapping[str, Any], name: str, role: str) -> Conversation:
+def _parse_side(record: Mapping[str, Any], name: str, role: str, first: int) -> Conversation:
     value = record[name]
     if isinstance(value, str):
         return (ChatMessage(role, value),)
-    return _parse_turns(value, name)
+    if not isinstance(value, list):
+        raise RecordError(f'"{name}" is {_kind(value)}, not text or a list of messages; {_AS_TEXT}')
+    return _parse_turns(value, name, first)
 
 
-def _parse_turns(value: Any, name: str) -> Conversation:
+def _parse_turns(value: Any, name: str, first: int) -> Conversation:
+    """Parse a list of messages; ``first`` is the position of its first one in the conversation, from 1."""
     if not isinstance(value, list):
         raise RecordError(f'"{name}" is {_kind(value)}, not a list of messages')
-    return tuple(_parse_turn(item, f"{name}[{index}]") for index, item in enumerate(value))
+    return tuple(_parse_turn(item, f"message {position}") for position, item in enumerate(value, start=first))
 
 
 def _parse_turn(item: Any, where: str) -> ChatMessage:
@@ -69,12 +77,12 @@ def _parse_turn(item: Any, where: str) -> ChatMessage:
     role, content = item.get("role"), item.get("content")
     if not isinstance(role, str) or role not in ROLES:
         raise RecordError(f"{where} has the role {role!r}, not system, user or assistant")
-    unsupported = [key for key in _UNSUPPORTED_KEYS if item.get(key)]
-    if unsupported:
-        raise RecordError(f"{where} has {unsupported[0]}, which is not supported")
+    check_message_keys(item, where)
+    learned = read_weight(item, where)
     if not isinstance(content, str):
-        raise RecordError(f"{where} has {_kind(content)} as content, not text")
-    return ChatMessage(role, content)
+        advice = f"; {_AS_TEXT}" if isinstance(content, dict) else ""
+        raise RecordError(f"{where} has {_kind(content)} as content, not text{advice}")
+    return ChatMessage(role, content, learned)
 
 
 def _kind(value: Any) -> str:

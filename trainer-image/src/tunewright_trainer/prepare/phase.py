@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import structlog
 
 from tunewright_contracts.phase_result import DatasetSummary, Outcome, PhaseResult
@@ -18,10 +20,11 @@ from tunewright_trainer.errors import Reason
 from tunewright_trainer.evaluate.metrics import check_metrics
 from tunewright_trainer.limits import length_limit
 from tunewright_trainer.prepare.deduplicate import deduplicate
+from tunewright_trainer.prepare.notes import describe_reading, limit_notes, rank_keys
 from tunewright_trainer.prepare.problems import list_problems, show_problems
 from tunewright_trainer.prepare.records import judge_problems, read_records
-from tunewright_trainer.prepare.sources import list_files
-from tunewright_trainer.prepare.split import SplitPercents, check_splits, split_records
+from tunewright_trainer.prepare.sources import check_overlap, list_files
+from tunewright_trainer.prepare.split import SplitPercents, check_splits, describe_shares, split_records
 from tunewright_trainer.prepare.validate import check_length
 from tunewright_trainer.process.progress_server import ProgressBoard
 from tunewright_trainer.process.settings import Settings
@@ -38,8 +41,10 @@ def prepare(spec: RunSpec, store: Store, settings: Settings, board: ProgressBoar
     board.update(phase=Phase.PREPARING)
     check_metrics(spec.evaluation.metrics)
     output = StorageURI.parse(spec.output_uri)
+    check_overlap(spec.dataset.sources, output)
     store.check_writable(output)
-    files = list_files(spec.dataset.sources, store, settings.sources_root)
+    listed_files = list_files(spec.dataset.sources, store, settings.sources_root)
+    files = listed_files.files
     inputs = storage.list_inputs(files)
     inputs_digest = storage.digest_inputs(spec, files)
     uri = storage.dataset_uri(output, inputs_digest)
@@ -50,7 +55,11 @@ def prepare(spec: RunSpec, store: Store, settings: Settings, board: ProgressBoar
         )
     else:
         log.info("prepared_dataset_found", uri=str(uri))
-    summary = manifest.summary
+    # Files that are not read belong to this job, not to the prepared data, which other jobs share.
+    notes = (*listed_files.notes, *manifest.summary.notes)
+    summary = manifest.summary.updated(notes=limit_notes(notes))
+    for note in notes:
+        log.warning("dataset_note", note=note)
     listed = f", listed in {summary.problems_uri}" if summary.problems_uri else ""
     return PhaseResult(
         outcome=Outcome.SUCCEEDED,
@@ -58,6 +67,7 @@ def prepare(spec: RunSpec, store: Store, settings: Settings, board: ProgressBoar
         message=(
             f"{summary.train} training, {summary.validation} validation and {summary.evaluation} held-out records; "
             f"skipped {summary.duplicates} duplicates and {summary.skipped} invalid records{listed}"
+            + "".join(f". {note.removesuffix('.')}" for note in summary.notes)
         ),
         dataset=summary,
     )
@@ -68,7 +78,7 @@ def _prepare_files(
     store: Store,
     settings: Settings,
     *,
-    files: list[InputFile],
+    files: Sequence[InputFile],
     inputs: dict[str, str],
     uri: StorageURI,
     inputs_digest: str,
@@ -91,8 +101,9 @@ def _prepare_files(
     judge_problems(read, spec.dataset.on_invalid_record, spec.dataset.max_invalid_percent, list_uri)
     unique, duplicates = deduplicate(read.records, spec.dataset.deduplication)
     percents = SplitPercents(spec.dataset.validation_percent, spec.dataset.evaluation_percent)
-    splits = split_records(unique, percents)
-    check_splits(splits, percents, duplicates)
+    division = split_records(unique, percents)
+    check_splits(division, percents, duplicates)
+    splits = division.splits
     summary = DatasetSummary(
         digest=inputs_digest,  # write_dataset replaces it by the content's digest
         uri=str(uri),
@@ -105,6 +116,8 @@ def _prepare_files(
         max_tokens=max(record.tokens for record in unique),
         first_problems=first_problems,
         problems_uri=list_uri,
+        ignored_keys=rank_keys(read.ignored_keys),
+        notes=limit_notes((*describe_reading(read), *describe_shares(division, percents))),
     )
     draft = storage.DatasetManifest(
         summary=summary,

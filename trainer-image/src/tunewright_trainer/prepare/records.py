@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Literal
 
 from tunewright_contracts.run_spec import DatasetFormat
@@ -11,6 +12,7 @@ from tunewright_trainer.chat.conversation import ChatMessage, Conversation
 from tunewright_trainer.dataset.record import InputFile, Record
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.prepare.formats import detect_format, parse_record
+from tunewright_trainer.prepare.keys import list_ignored_keys
 from tunewright_trainer.prepare.problems import (
     KEPT_PROBLEMS,
     SHOWN_PROBLEMS,
@@ -21,6 +23,8 @@ from tunewright_trainer.prepare.problems import (
 from tunewright_trainer.prepare.sources import split_lines
 from tunewright_trainer.prepare.validate import RecordError, check_conversation, decode_line
 
+_COUNTED_KEYS = 1000
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ReadResult:
@@ -30,6 +34,18 @@ class ReadResult:
     problems: tuple[Problem, ...]
     invalid: int
     files: tuple[str, ...] = ()
+    empty_files: tuple[str, ...] = ()
+    formats: Mapping[DatasetFormat, int] = dataclasses.field(default_factory=dict)
+    """The number of valid records by format."""
+    ignored_keys: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Keys of valid records that were not read, with the number of records that have them."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _ValidRecord:
+    record: Record
+    format: DatasetFormat
+    ignored_keys: frozenset[str]
 
 
 def read_records(files: Iterable[InputFile], system_prompt: str, measure: Callable[[Conversation], int]) -> ReadResult:
@@ -47,16 +63,26 @@ def read_records(files: Iterable[InputFile], system_prompt: str, measure: Callab
     problems: list[Problem] = []
     invalid = 0
     read: list[str] = []
+    empty: list[str] = []
+    formats: Counter[DatasetFormat] = Counter()
+    ignored_keys: Counter[str] = Counter()
     for file in files:
         read.append(file.label)
+        before = len(records) + invalid
         for outcome in _read_file(file, system_prompt, measure):
-            if isinstance(outcome, Record):
-                records.append(outcome)
+            if isinstance(outcome, _ValidRecord):
+                records.append(outcome.record)
+                formats[outcome.format] += 1
+                ignored_keys.update(key for key in outcome.ignored_keys if _is_counted(key, ignored_keys))
                 continue
             invalid += 1
             if invalid <= KEPT_PROBLEMS:
                 problems.append(outcome)
-    return ReadResult(tuple(records), tuple(problems), invalid, tuple(read))
+        if len(records) + invalid == before:
+            empty.append(file.label)
+    return ReadResult(
+        tuple(records), tuple(problems), invalid, tuple(read), tuple(empty), dict(formats), dict(ignored_keys)
+    )
 
 
 def judge_problems(
@@ -97,6 +123,16 @@ def judge_problems(
     )
 
 
+def cut_unlearned_end(conversation: Conversation) -> Conversation:
+    """Return the conversation up to its last learned answer.
+
+    What follows has no loss and does not affect what is before it. Without the cut, an answer with weight 0 could be
+    the reference answer of a held-out record.
+    """
+    learned = [index for index, message in enumerate(conversation) if message.role == "assistant" and message.learned]
+    return conversation[: learned[-1] + 1]
+
+
 def add_system_prompt(conversation: Conversation, system_prompt: str) -> Conversation:
     """Return the conversation with the system prompt, unless it has a system message or the prompt is empty."""
     if not system_prompt or conversation[0].role == "system":
@@ -106,16 +142,20 @@ def add_system_prompt(conversation: Conversation, system_prompt: str) -> Convers
 
 def _read_file(
     file: InputFile, system_prompt: str, measure: Callable[[Conversation], int]
-) -> Iterator[Record | Problem]:
-    record_format = file.format
+) -> Iterator[_ValidRecord | Problem]:
     for line in split_lines(file.read()):
         try:
             data = decode_line(line.content)
-            if record_format is DatasetFormat.AUTO:
-                record_format = detect_format(data)
+            record_format = detect_format(data) if file.format is DatasetFormat.AUTO else file.format
             conversation = parse_record(data, record_format)
             check_conversation(conversation)
-            conversation = add_system_prompt(conversation, system_prompt)
-            yield Record(conversation, measure(conversation))
+            conversation = add_system_prompt(cut_unlearned_end(conversation), system_prompt)
+            record = Record(conversation, measure(conversation))
+            yield _ValidRecord(record, record_format, list_ignored_keys(data, record_format))
         except RecordError as error:
             yield build_problem(file.label, line.number, error)
+
+
+def _is_counted(key: str, counted: Mapping[str, int]) -> bool:
+    """Return whether a key is counted: files whose records all have other keys must not fill the memory."""
+    return key in counted or len(counted) < _COUNTED_KEYS

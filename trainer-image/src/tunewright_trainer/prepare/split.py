@@ -1,19 +1,21 @@
-"""Assign each record to a split by its opening question.
+"""Assign each record to a split by the hash of its question.
 
-The hash of the opening question decides. So new records do not move others to another split. The same question with
-two answers, or a dialogue and its beginning, is never both trained on and held out. The system prompt is not hashed: it
-is the same for all records, and a new one must not move records out of a held-out set on which rollouts compare. The
-percentage of a split is therefore a probability for each record, not an exact count.
+So new records do not move others to another split. The same question with two answers, or a dialogue and its beginning,
+is never both trained on and held out. The percentage of a split is therefore a probability for each question, not an
+exact count. A split that would stay empty takes the question whose hash is next to its part: if records are added, only
+this question can move back.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable
 
-from tunewright_trainer.chat.conversation import ChatMessage, Conversation, hash_conversation
+from tunewright_trainer.chat.conversation import Conversation, hash_conversation
 from tunewright_trainer.dataset.record import Record, Split
 from tunewright_trainer.errors import Reason, TrainerError
+from tunewright_trainer.prepare.questions import Question, find_questions
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -23,13 +25,31 @@ class SplitPercents:
     validation: int
     evaluation: int
 
+    @property
+    def held_out(self) -> dict[Split, int]:
+        """The splits that are not trained on, with their percentages."""
+        return {Split.VALIDATION: self.validation, Split.EVALUATION: self.evaluation}
 
-def choose_split(conversation: Conversation, percents: SplitPercents) -> Split:
-    """Return the split of a conversation: the lowest part of [0, 100) is evaluation, the next validation, then train.
+    @property
+    def wanted(self) -> tuple[Split, ...]:
+        """The splits that need a record."""
+        return (Split.TRAIN, *(split for split, percent in self.held_out.items() if percent > 0))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Division:
+    """The records by split, in their order, with the number of records of each split's questions."""
+
+    splits: dict[Split, list[Record]]
+    questions: dict[Split, Counter[Question]]
+
+
+def choose_split(question: Conversation, percents: SplitPercents) -> Split:
+    """Return the split of a question: the lowest part of [0, 100) is evaluation, the next validation, then train.
 
     Evaluation comes first, so that another validation percentage moves no record into or out of the held-out set.
     """
-    fraction = int.from_bytes(hash_conversation(opening_question(conversation))[:8], "big") / 2**64 * 100
+    fraction = int.from_bytes(hash_conversation(question)[:8], "big") / 2**64 * 100
     if fraction < percents.evaluation:
         return Split.EVALUATION
     if fraction < percents.evaluation + percents.validation:
@@ -37,38 +57,58 @@ def choose_split(conversation: Conversation, percents: SplitPercents) -> Split:
     return Split.TRAIN
 
 
-def opening_question(conversation: Conversation) -> Conversation:
-    """Return the messages before the first answer, without the system prompt."""
-    opening: list[ChatMessage] = []
-    for message in conversation:
-        if message.role == "assistant" and opening:
-            break
-        if message.role != "system":
-            opening.append(message)
-    return tuple(opening)
-
-
-def split_records(records: Iterable[Record], percents: SplitPercents) -> dict[Split, list[Record]]:
-    """Return the records by split, in their order."""
+def split_records(records: Iterable[Record], percents: SplitPercents) -> Division:
+    """Return the records by split. Each split that is wanted has a record, if there are enough different questions."""
+    ordered = list(records)
+    found = find_questions(ordered, len(percents.wanted))
+    chosen = _assign(set(found), percents)
     splits: dict[Split, list[Record]] = {split: [] for split in Split}
-    for record in records:
-        splits[choose_split(record.conversation, percents)].append(record)
-    return splits
+    questions: dict[Split, Counter[Question]] = {split: Counter() for split in Split}
+    for record, question in zip(ordered, found, strict=True):
+        splits[chosen[question]].append(record)
+        questions[chosen[question]][question] += 1
+    return Division(splits, questions)
 
 
-def check_splits(splits: dict[Split, list[Record]], percents: SplitPercents, duplicates: int) -> None:
+def _assign(questions: set[Question], percents: SplitPercents) -> dict[Question, Split]:
+    """Return the split of each question, so that no split that is wanted is empty if there are enough questions.
+
+    In the order of the hashes, the held-out splits are the first questions. Only the ends of their parts move.
+    """
+    free = [question for question in questions if not question.continued]
+    ranked = sorted(free, key=lambda question: hash_conversation(question.messages))
+    natural = [choose_split(question.messages, percents) for question in ranked]
+    evaluation = natural.count(Split.EVALUATION)
+    held_out = evaluation + natural.count(Split.VALIDATION)
+    need_train = 1 if len(free) == len(questions) else 0
+    need_validation, need_evaluation = min(percents.validation, 1), min(percents.evaluation, 1)
+    if len(ranked) >= need_train + need_validation + need_evaluation:
+        evaluation = _clamp(evaluation, need_evaluation, len(ranked) - need_train - need_validation)
+        held_out = _clamp(held_out, evaluation + need_validation, len(ranked) - need_train)
+    chosen = dict.fromkeys(questions, Split.TRAIN)
+    chosen.update(dict.fromkeys(ranked[:evaluation], Split.EVALUATION))
+    chosen.update(dict.fromkeys(ranked[evaluation:held_out], Split.VALIDATION))
+    return chosen
+
+
+def _clamp(value: int, least: int, most: int) -> int:
+    return max(least, min(value, most))
+
+
+def check_splits(division: Division, percents: SplitPercents, duplicates: int) -> None:
     """Check that each split that the job asks for has a record.
 
     Raises:
         TrainerError: one is empty.
     """
-    held_out = {Split.VALIDATION: percents.validation, Split.EVALUATION: percents.evaluation}
-    wanted = [Split.TRAIN, *(split for split, percent in held_out.items() if percent > 0)]
-    empty = [split for split in wanted if not splits[split]]
+    splits = division.splits
+    empty = [split for split in percents.wanted if not splits[split]]
     if not empty:
         return
     unique = sum(len(records) for records in splits.values())
+    questions = sum(len(found) for found in division.questions.values())
     dropped = f" (after {duplicates} duplicates were dropped)" if duplicates else ""
+    different = _describe_questions(questions) if questions < unique else ""
     counts = ", ".join(f"{split} {len(records)}" for split, records in splits.items())
     settings = {
         Split.TRAIN: "lower the split's percentages",
@@ -77,6 +117,39 @@ def check_splits(splits: dict[Split, list[Record]], percents: SplitPercents, dup
     }
     raise TrainerError(
         Reason.TOO_FEW_RECORDS,
-        f"no records for {' and '.join(empty)}: {unique} unique records{dropped} were split into {counts}; "
-        f"add records, or {' and '.join(settings[split] for split in empty)}",
+        f"no records for {' and '.join(empty)}: {unique} unique records{dropped}{different} were split into {counts}; "
+        f"add records{' with other questions' if different else ''}, or "
+        f"{' and '.join(settings[split] for split in empty)}",
     )
+
+
+def describe_shares(division: Division, percents: SplitPercents) -> tuple[str, ...]:
+    """Return a note with the reason for each split whose share differs from its percentage by more than half of it."""
+    total = sum(len(records) for records in division.splits.values())
+    notes: list[str] = []
+    for split, percent in percents.held_out.items():
+        count = len(division.splits[split])
+        if 2 * abs(100 * count - percent * total) > percent * total:
+            share = (
+                f"The {split} split has {count} of {total} records ({100 * count / total:.1f} %) instead of {percent} %"
+            )
+            notes.append(f"{share}: {_explain_share(division, split, total * percent / 100)}.")
+    return tuple(notes)
+
+
+def _explain_share(division: Division, split: Split, expected: float) -> str:
+    found = [item for questions in division.questions.values() for item in questions.items()]
+    largest = max((size for question, size in found if not question.continued), default=0)
+    begun = sum(size for question, size in found if question.continued)
+    count = len(division.splits[split])
+    if count < expected and begun > expected / 2:
+        return f"{begun} records are the beginning of other dialogues, so they are trained on"
+    if largest > max(1, expected / 2):
+        return f"records with the same question stay in one split, and one question has {largest} records"
+    if count > expected and len(division.questions[split]) == 1:
+        return "each split has at least one record"
+    return f"the hash of a question chooses its split, so that the shares of only {len(found)} questions vary"
+
+
+def _describe_questions(number: int) -> str:
+    return " with the same question" if number == 1 else f" with only {number} different questions"

@@ -149,7 +149,10 @@ def build_dataset_status(summary: DatasetSummary) -> DatasetStatus:
 
 
 def describe_dataset(summary: DatasetSummary) -> str:
-    """Return one sentence with the counts. If records were skipped, it names the first ones and the list of all."""
+    """Return a sentence with the counts, and the trainer's notes.
+
+    If records were skipped, the sentence names the first ones and the list of all.
+    """
     text = f"{summary.train} training, {summary.validation} validation and {summary.evaluation} held-out records"
     if summary.duplicates:
         text += f"; {summary.duplicates} duplicates dropped"
@@ -159,7 +162,7 @@ def describe_dataset(summary: DatasetSummary) -> str:
             text += f" (all are listed in {summary.problems_uri})"
         if summary.first_problems:
             text += ": " + "; ".join(summary.first_problems)
-    return text + "."
+    return " ".join((f"{text}.", *summary.notes))
 
 
 def build_adapter_status(summary: AdapterSummary) -> AdapterStatus:

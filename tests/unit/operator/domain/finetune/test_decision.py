@@ -402,6 +402,17 @@ def test_the_message_about_skipped_records_names_the_file_that_lists_them():
     )
 
 
+def test_the_message_about_the_dataset_ends_with_the_notes_of_the_trainer():
+    notes = (
+        "Source a: 1 file was not read, because its name does not end in .jsonl: b.csv.",
+        "Keys that were not read: id.",
+    )
+    summary = DATASET_SUMMARY.updated(notes=notes)
+    done = run(PREPARE, RunState.SUCCEEDED, result=result(Outcome.SUCCEEDED, dataset=summary))
+    conditions = {item.type: item for item in decide(see(job(), done), NOW).status.conditions}
+    assert conditions["DatasetReady"].message.endswith(f" held-out records. {notes[0]} {notes[1]}")
+
+
 def test_a_retry_names_the_cause_and_then_the_time_of_the_next_attempt():
     cause = "cannot write s3://bucket/x: timed out; check that the object store is up"
     retryable = PhaseResult(outcome=Outcome.RETRYABLE, reason="StorageUnreachable", message=cause)
