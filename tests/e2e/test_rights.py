@@ -94,6 +94,7 @@ def test_operator_cannot(kubectl: Kubectl, verb: str, resource: str, options: tu
         ("update", "adapterdeployments.tunewright.dev", ("--subresource=status",)),
         ("get", "basemodels.tunewright.dev", ()),
         ("create", "events", ()),
+        ("list", "events", ()),
     ],
 )
 def test_operator_can(kubectl: Kubectl, verb: str, resource: str, options: tuple[str, ...]) -> None:

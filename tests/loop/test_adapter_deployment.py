@@ -153,7 +153,7 @@ async def test_an_evaluation_whose_pod_cannot_start_shows_the_reason(world):
     name = world.evaluation_job()["metadata"]["name"]
     waiting = {"reason": "ImagePullBackOff", "message": "no such image"}
     world.jobs.create_pod(
-        name, {"phase": "Pending", "containerStatuses": [{"name": "inspect-adapter", "state": {"waiting": waiting}}]}
+        name, {"phase": "Pending", "containerStatuses": [{"name": "evaluate", "state": {"waiting": waiting}}]}
     )
     await world.settle()
     progressing = condition(world.status(), "Progressing")

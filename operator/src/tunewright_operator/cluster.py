@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final, Protocol
@@ -64,6 +65,11 @@ class UnavailableError(ClusterError):
     """The server did not answer, or asked to retry later."""
 
 
+_REFUSED_BY_ADMISSION: Final = re.compile(
+    r"""admission\ webhook\ "[^"]*"\ denied | failed\ calling\ webhook | ValidatingAdmissionPolicy\ '[^']*'""",
+    re.VERBOSE,
+)
+"""What the API server writes of a webhook or a policy; a webhook chooses the status, 404 and 503 included."""
 _ERRORS_BY_REASON: Final[Mapping[tuple[int, str], type[ClusterError]]] = {
     # With another reason, or none, a 404 says nothing of the object: it is the answer of a proxy without a route, or of
     # an API server that does not serve the CRD yet.
@@ -100,8 +106,18 @@ class Cluster(Protocol):
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Body | None:
         """Read one object from the server, never from a cache; return None when it does not exist."""
 
-    async def list(self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None) -> Bodies:
-        """Read all objects of a kind that have all the labels, in one namespace or in all."""
+    async def list(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> Bodies:
+        """Read all objects of a kind that have all the labels, in one namespace or in all.
+
+        ``fields`` gives the values of fields by dotted paths, as far as the API server selects objects of the kind by
+        them.
+        """
 
     async def read_metadata(self, kind: Kind, namespace: str | None, name: str) -> Body | None:
         """Read only the metadata of an object (PartialObjectMetadata); return None when it does not exist.
@@ -207,11 +223,18 @@ class KubernetesCluster:
         """See `Cluster.read_metadata`."""
         return await self._read(_path(kind, namespace, name), accept=_METADATA_ONLY)
 
-    async def list(self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None) -> Bodies:
+    async def list(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> Bodies:
         """See `Cluster.list`."""
         query = [("limit", str(LIST_PAGE))]
-        if labels:
-            query.append(("labelSelector", ",".join(f"{key}={value}" for key, value in sorted(labels.items()))))
+        for parameter, wanted in (("labelSelector", labels), ("fieldSelector", fields)):
+            if wanted:
+                query.append((parameter, ",".join(f"{key}={value}" for key, value in sorted(wanted.items()))))
         items: Bodies = []
         token = ""
         while True:
@@ -357,4 +380,6 @@ def _to_error(method: str, path: str, status: int, data: bytes) -> ClusterError:
     except (ValueError, AttributeError):
         message, reason = data[:200].decode(errors="replace"), ""
     error = _ERRORS_BY_REASON.get((status, reason)) or _ERRORS_BY_STATUS.get(status, UnavailableError)
+    if _REFUSED_BY_ADMISSION.search(message):
+        error = ForbiddenError
     return error(f"{method} {path}: {status} {reason}: {message}")

@@ -145,11 +145,20 @@ class FakeCluster:
             "metadata": body["metadata"],
         }
 
-    async def list(self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None) -> Bodies:
+    async def list(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> Bodies:
         self._maybe_fail("list", (kind.name, namespace, ""))
         wanted = (labels or {}).items()
         return [
-            body for body in self.bodies(kind, namespace) if wanted <= (body["metadata"].get("labels") or {}).items()
+            body
+            for body in self.bodies(kind, namespace)
+            if wanted <= (body["metadata"].get("labels") or {}).items()
+            and all(_get_field(body, path) == value for path, value in (fields or {}).items())
         ]
 
     async def create(self, body: Body) -> Body:
@@ -333,6 +342,13 @@ def refer_to_controller(body: Body) -> Body:
         "uid": body["metadata"]["uid"],
         "controller": True,
     }
+
+
+def _get_field(body: Body, path: str) -> Any:
+    value: Any = body
+    for key in path.split("."):
+        value = value.get(key, {})
+    return value
 
 
 def _address(body: Body) -> Address:

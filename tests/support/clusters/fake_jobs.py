@@ -6,7 +6,7 @@ from typing import Any
 
 from support.clusters.fake_cluster import FakeCluster, refer_to_controller
 from tunewright_contracts.phase_result import PhaseResult
-from tunewright_operator.api.kinds import CONFIG_MAP, JOB, POD, SECRET
+from tunewright_operator.api.kinds import CONFIG_MAP, EVENT, JOB, POD, SECRET
 from tunewright_operator.cluster import Body
 
 NAMESPACE = "support"
@@ -63,6 +63,31 @@ class FakeJobs:
         assert not missing, f"the pod of Job {name} waits for {missing}"
         self.create_pod(name)
         self._set_pod(name, {"phase": "Running", "podIP": ip}, {"running": {"startedAt": self.cluster.clock.text}})
+
+    def give_resources(self, name: str, resources: Body) -> None:
+        """Give the pod's container other resources than its Job asks for, as a LimitRange does."""
+        (container,) = self.cluster.peek(JOB, self.namespace, name)["spec"]["template"]["spec"]["containers"]
+
+        def change(pod: Body) -> None:
+            pod["spec"] = {"containers": [{**container, "resources": resources}]}
+
+        self.cluster.edit(POD, self.namespace, f"{name}-pod", change)
+
+    def refuse_pod(self, name: str, message: str) -> None:
+        """Report, as the Job controller does, that the API server refused to create the Job's pod."""
+        job = self.cluster.peek(JOB, self.namespace, name)
+        self.cluster.put(
+            {
+                "apiVersion": EVENT.api_version,
+                "kind": EVENT.name,
+                "metadata": {"name": f"{name}.{self.cluster.clock.text}", "namespace": self.namespace},
+                "involvedObject": {"kind": "Job", "name": name, "uid": job["metadata"]["uid"]},
+                "reason": "FailedCreate",
+                "type": "Warning",
+                "message": f"Error creating: {message}",
+                "lastTimestamp": self.cluster.clock.text,
+            }
+        )
 
     def finish(self, name: str, result: PhaseResult, *, exit_code: int = 0) -> None:
         """End the running pod with a result as its termination message."""

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 from kubernetes.aio import client
 
-from tunewright_operator.api.kinds import BASE_MODEL, CONFIG_MAP, FINE_TUNE_JOB, JOB, SECRET, kind_of
+from tunewright_operator.api.kinds import BASE_MODEL, CONFIG_MAP, EVENT, FINE_TUNE_JOB, JOB, SECRET, kind_of
 from tunewright_operator.cluster import (
     AlreadyExistsError,
     ClusterError,
@@ -188,6 +188,43 @@ async def test_an_object_is_absent_only_if_the_api_server_itself_says_so(api: Ap
         await cluster.read_metadata(SECRET, "ns", "s")
     with pytest.raises(UnavailableError, match="404 page not found"):
         await cluster.delete(JOB, "ns", "j")
+
+
+DENIED = 'admission webhook "policy.example.com" denied the request: images must come from registry.example.com'
+AWAY = 'Internal error occurred: failed calling webhook "policy.example.com": failed to call webhook: context deadline'
+POLICY = "jobs.batch \"j\" is forbidden: ValidatingAdmissionPolicy 'small' with binding 'all' denied request: too large"
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "message"),
+    [
+        (400, "", DENIED),
+        (403, "Forbidden", DENIED),
+        (404, "NotFound", DENIED),
+        (409, "Conflict", DENIED),
+        (409, "AlreadyExists", DENIED),
+        (422, "Invalid", POLICY),
+        (413, "RequestEntityTooLarge", POLICY),
+        (429, "TooManyRequests", DENIED),
+        (503, "ServiceUnavailable", DENIED),
+        (500, "InternalError", AWAY),
+    ],
+)
+async def test_a_refusal_by_admission_is_one_whatever_its_status(
+    api: Api, cluster: KubernetesCluster, status: int, reason: str, message: str
+):
+    api.answers = [(status, {"reason": reason, "message": message})]
+    with pytest.raises(ForbiddenError) as caught:
+        await cluster.create(BODY)
+    assert message in str(caught.value)
+
+
+async def test_list_selects_by_fields(api: Api, cluster: KubernetesCluster):
+    api.answers = [(200, {"metadata": {}, "items": []})]
+    assert await cluster.list(EVENT, "ns", fields={"reason": "FailedCreate", "involvedObject.uid": "u"}) == []
+    _, path, query, _, _ = api.asked[0]
+    assert path == "/api/v1/namespaces/ns/events"
+    assert query == {"limit": "500", "fieldSelector": "involvedObject.uid=u,reason=FailedCreate"}
 
 
 async def test_no_answer_is_unavailable():

@@ -12,13 +12,14 @@ from tunewright_contracts.document import ContractError
 from tunewright_contracts.phase_result import PhaseResult
 from tunewright_operator.api.containers import JOB_CONTAINERS, find_container_status
 from tunewright_operator.api.labels import controller_uid
+from tunewright_operator.domain.pod_admission import describe_changes
 from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.domain.sentences import join_sentences
 from tunewright_operator.domain.times import parse_time
 
 MAX_LAST_LOG_BYTES = 1024
 PODLESS_SECONDS = 30.0
-"""After that time without a pod, something probably keeps the Job from getting one."""
+"""After that time without a pod, a Job is reported even if no Event shows what keeps it from getting one."""
 _INITIALIZING = "PodInitializing"
 """What the kubelet reports of a container while init containers run, whatever their state is."""
 _SIGNALS = {129: "SIGHUP", 130: "SIGINT", 134: "SIGABRT", 137: "SIGKILL", 139: "SIGSEGV", 143: "SIGTERM"}
@@ -53,13 +54,15 @@ class PodRun:
     result: PhaseResult | None = None
     last_log_lines: str = ""
     """The end of the container's log, at most `MAX_LAST_LOG_BYTES`, if it left no result."""
+    changes: str = ""
+    """A sentence on the resources that admission gave the container instead of those that its Job asked for."""
 
     def describe_exit(self) -> str:
         """Return sentences with the exit code and the last log lines."""
         signal = f" ({_SIGNALS[self.exit_code]})" if self.exit_code in _SIGNALS else ""
         lines = f"Its last log lines: {self.last_log_lines}" if self.last_log_lines else "It left no log lines."
         code = "without an exit code" if self.exit_code is None else f"with exit code {self.exit_code}{signal}"
-        return join_sentences(f"The container of pod {self.name} ended {code}.", lines)
+        return join_sentences(f"The container of pod {self.name} ended {code}.", self.changes, lines)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,12 +87,19 @@ class JobRun:
     failure: str = ""
     """The reason and the message with which the Job controller reports a failure."""
     pod: PodRun | None = None
+    refusal: str = ""
+    """The API server's message when it refused to create the pod, if that was read."""
     annotations: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
         """Return whether the Job has ended."""
         return self.state in {RunState.SUCCEEDED, RunState.FAILED}
+
+    @property
+    def lacks_pod(self) -> bool:
+        """Return whether the Job controller must create the pod now and has not created it yet."""
+        return self.state is RunState.ACTIVE and self.pod is None
 
     @property
     def result(self) -> PhaseResult | None:
@@ -101,13 +111,16 @@ class JobRun:
         if self.state is RunState.QUEUED:
             message = f"Job {self.name} is suspended by another controller, which decides when it starts."
             return Wait(CommonReason.QUEUED, message)
-        if self.pod is not None:
-            return Wait(CommonReason.POD_PENDING, self.pod.waiting) if self.pod.waiting else None
+        if self.pod is not None and self.pod.waiting:
+            waiting, changes = self.pod.waiting, self.pod.changes
+            return Wait(CommonReason.POD_PENDING, join_sentences(waiting, changes) if changes else waiting)
+        if self.lacks_pod and self.refusal:
+            return Wait(CommonReason.POD_REFUSED, self.refusal)
         waited = (now - self.began_at).total_seconds() if self.began_at else 0.0
-        if self.state is not RunState.ACTIVE or waited < PODLESS_SECONDS:
+        if not self.lacks_pod or waited < PODLESS_SECONDS:
             return None
         message = (
-            f"Job {self.name} has no pod: a quota, a limit range or an admission policy may refuse it."
+            f"Job {self.name} has no pod after {PODLESS_SECONDS:.0f} s, and no Event of the Job controller shows why."
             f" See `kubectl describe job {self.name}`."
         )
         return Wait(CommonReason.POD_PENDING, message)
@@ -128,7 +141,7 @@ def read_job_run(job: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]) -> J
     complete = conditions.get("Complete") or {}
     own = [pod for pod in pods if controller_uid(pod) == metadata["uid"]]
     newest = max(own, key=lambda pod: pod["metadata"].get("creationTimestamp", ""), default=None)
-    pod = read_pod_run(newest) if newest is not None else None
+    pod = _read_own_pod(job, newest) if newest is not None else None
     if complete:
         state = RunState.SUCCEEDED
     elif failed:
@@ -150,6 +163,11 @@ def read_job_run(job: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]) -> J
         pod=pod,
         annotations=metadata.get("annotations") or {},
     )
+
+
+def _read_own_pod(job: Mapping[str, Any], pod: Mapping[str, Any]) -> PodRun:
+    template = job.get("spec", {}).get("template") or {}
+    return dataclasses.replace(read_pod_run(pod), changes=describe_changes(template, pod, JOB_CONTAINERS))
 
 
 def read_pod_run(pod: Mapping[str, Any], names: Collection[str] = JOB_CONTAINERS) -> PodRun:

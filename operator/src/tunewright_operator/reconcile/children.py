@@ -5,13 +5,15 @@ Their names are deterministic, so that creating a child again finds the existing
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 from tunewright_operator.api import labels
-from tunewright_operator.api.kinds import JOB, POD, SECRET, Kind, kind_of
+from tunewright_operator.api.kinds import EVENT, JOB, POD, SECRET, Kind, kind_of
 from tunewright_operator.cluster import AlreadyExistsError, Bodies, Body, Cluster
 from tunewright_operator.domain.job_run import JobRun, read_job_run
+from tunewright_operator.domain.pod_admission import FAILED_CREATE, read_refusal
 from tunewright_operator.domain.secrets import SecretFacts
 
 
@@ -44,8 +46,18 @@ async def list_runs(cluster: Cluster, namespace: str, owner_kind: Kind, owner: M
     jobs: Bodies = await cluster.list(JOB, namespace, selector)
     pods: Bodies = await cluster.list(POD, namespace, selector) if jobs else []
     uid = owner["metadata"]["uid"]
-    runs = [read_job_run(job, pods) for job in jobs if labels.controller_uid(job) == uid]
+    runs = [await read_run(cluster, job, pods) for job in jobs if labels.controller_uid(job) == uid]
     return {run.name: run for run in runs}
+
+
+async def read_run(cluster: Cluster, job: Body, pods: Bodies) -> JobRun:
+    """Return the state of a Job with its pod, and why the API server refused the pod if there is none."""
+    run = read_job_run(job, pods)
+    if not run.lacks_pod:
+        return run
+    fields = {"involvedObject.uid": run.uid, "reason": FAILED_CREATE}
+    events = await cluster.list(EVENT, job["metadata"]["namespace"], fields=fields)
+    return dataclasses.replace(run, refusal=read_refusal(events))
 
 
 async def read_secret_facts(cluster: Cluster, namespace: str, name: str) -> SecretFacts:

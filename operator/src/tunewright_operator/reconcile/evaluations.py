@@ -20,7 +20,7 @@ from tunewright_operator.domain.rollout.actions import JobReference, WantedEvalu
 from tunewright_operator.domain.rollout.observation import EvaluationRun
 from tunewright_operator.manifests import evaluation as manifests
 from tunewright_operator.manifests.pods import ImageDefaults
-from tunewright_operator.reconcile.children import NameTakenError, ensure_created
+from tunewright_operator.reconcile.children import NameTakenError, ensure_created, read_run
 from tunewright_operator.reconcile.signing_keys import SigningKeys
 
 
@@ -98,7 +98,7 @@ class Evaluations:
         selector = {labels.NAME: metadata["labels"][labels.NAME], labels.ROLE: labels.Role.EVALUATE.value}
         pods = await self._cluster.list(POD, metadata["namespace"], selector)
         own = [pod for pod in pods if labels.controller_uid(pod) == metadata["uid"]]
-        run = read_job_run(job, own)
+        run = await read_run(self._cluster, job, own)
         report = next((found for found in map(read_report, own) if found is not None), None)
         if report is not None or run.finished or run.state is RunState.DELETING:
             return EvaluationRun(run, report)

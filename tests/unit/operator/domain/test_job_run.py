@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from typing import Any
 
@@ -152,6 +153,49 @@ def test_a_suspended_job_waits_for_the_controller_that_suspended_it():
     assert wait is not None
     assert wait.reason is CommonReason.QUEUED
     assert wait.message == "Job j is suspended by another controller, which decides when it starts."
+
+
+@pytest.mark.parametrize(
+    ("body", "refusal", "seconds", "reason", "words"),
+    [
+        pytest.param(job(), "exceeded quota: small", 0, "PodRefused", "exceeded quota: small", id="refused"),
+        pytest.param(job(), "", 29, None, "", id="too early to report"),
+        pytest.param(job(), "", 30, "PodPending", "kubectl describe job j", id="no Event shows why"),
+        pytest.param(
+            job(spec={"suspend": True}), "exceeded quota", 60, "Queued", "suspended", id="suspended since then"
+        ),
+        pytest.param(job(status=condition("Failed")), "exceeded quota", 60, None, "", id="ended"),
+        pytest.param(job(deletionTimestamp="2026-01-01T00:00:00Z"), "exceeded quota", 60, None, "", id="being deleted"),
+    ],
+)
+def test_why_a_job_has_no_pod(body: dict[str, Any], refusal: str, seconds: int, reason: str | None, words: str):
+    run = dataclasses.replace(read_job_run(body, []), refusal=refusal, began_at=NOW)
+    wait = run.explain_waiting(NOW + dt.timedelta(seconds=seconds))
+    assert (None if wait is None else wait.reason.value) == reason
+    assert wait is None or words in wait.message
+
+
+def test_a_refusal_is_not_reported_once_there_is_a_pod():
+    refused = dataclasses.replace(read_job_run(job(), [pod({"phase": "Pending"})]), refusal="exceeded quota: small")
+    assert refused.explain_waiting(NOW) is None
+
+
+def test_what_admission_changed_is_part_of_what_is_reported_of_the_pod():
+    asked, given = (
+        {"containers": [{"name": "train", "resources": {"limits": {"memory": size}}}]} for size in ("8Gi", "1Gi")
+    )
+    owner = job(spec={"template": {"spec": asked}})
+    changed = "limits.memory is 1Gi instead of 8Gi"
+    waiting = read_job_run(owner, [{**pod(container(waiting={"reason": "ImagePullBackOff"})), "spec": given}])
+    wait = waiting.explain_waiting(NOW)
+    assert wait is not None
+    assert wait.message.startswith("ImagePullBackOff. ")
+    assert changed in wait.message
+    ended = read_job_run(
+        owner, [{**pod(container(terminated={"exitCode": 137, "reason": "OOMKilled"})), "spec": given}]
+    )
+    assert ended.pod is not None
+    assert changed in ended.pod.describe_exit()
 
 
 def test_eviction_and_disruption_are_distinguished():

@@ -6,6 +6,7 @@ action finds that it is done. What an action deletes was recorded in the status 
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 
 from tunewright_contracts.phase_result import AdapterSummary, PhaseResult
@@ -312,7 +313,16 @@ def _watch(observation: FineTuneObservation, run: JobRun, now: dt.datetime) -> F
         reconcile_after = min(reconcile_after, PROGRESS_SECONDS) if running else reconcile_after
     else:
         report = report_prepare(run, update, now)
+    report = _add_changes(report, run)
     return FineTuneDecision(build_status(observation.job, report, now), reconcile_after_seconds=reconcile_after)
+
+
+def _add_changes(report: Report, run: JobRun) -> Report:
+    """Add what admission changed of the pod: too little memory or CPU fails a job later, or makes it slow."""
+    changes = run.pod.changes if run.pod is not None else ""
+    if not changes or changes in report.message:  # A repeated report has it already.
+        return report
+    return dataclasses.replace(report, message=join_sentences(report.message, changes))
 
 
 def _must_wait(observation: FineTuneObservation) -> bool:

@@ -94,7 +94,7 @@ def _assess_result(job: FineTuneJob, run: JobRun, result: PhaseResult, phase: Ru
                 join_sentences(f"The pod of Job {run.name} was stopped: {result.message}"),
             )
         case Outcome.RETRYABLE if result.reason == FineTuneJobReason.OUT_OF_MEMORY:
-            return _assess_memory(job, result.message, phase)
+            return _assess_memory(job, join_sentences(result.message, run.pod.changes if run.pod else ""), phase)
         case Outcome.RETRYABLE | Outcome.FAILED:
             kind = FailureKind.COUNTED if result.outcome is Outcome.RETRYABLE else FailureKind.FINAL
             reason = condition_reason(result.reason, FineTuneJobReason.POD_KILLED)

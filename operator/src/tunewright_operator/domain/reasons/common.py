@@ -89,6 +89,14 @@ class CommonReason(Reason):
             "exclude Jobs without the label `kueue.x-k8s.io/queue-name` in that controller's configuration."
         ),
     )
+    POD_REFUSED = (
+        "PodRefused",
+        (
+            "The API server refuses to create the pod of a Job: a quota, a limit range or an admission policy; "
+            "the message is from the API server."
+        ),
+        "Change what the message names, or ask for other resources. The pod is created again automatically.",
+    )
     POD_PENDING = (
         "PodPending",
         "The pod does not run yet; the message is from the scheduler or the kubelet.",

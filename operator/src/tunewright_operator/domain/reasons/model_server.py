@@ -35,6 +35,6 @@ class ModelServerReason(Reason):
     )
     REPLICAS_UNAVAILABLE = (
         "ReplicasUnavailable",
-        "Fewer replicas are ready than the pool needs; the message is from the kubelet or the pod.",
+        "Fewer replicas are ready than the pool needs; the message is from the API server, the kubelet or the pod.",
         "Fix what the message names: image, credentials, memory or capacity.",
     )

@@ -12,6 +12,8 @@ from tunewright_contracts.serving_plan import PlanStatus, PodState, ServingPlan
 from tunewright_operator.api.containers import SERVER_CONTAINERS, find_container_status
 from tunewright_operator.api.labels import controller_uid
 from tunewright_operator.domain.job_run import read_pod_run
+from tunewright_operator.domain.pod_admission import describe_changes
+from tunewright_operator.domain.sentences import join_sentences
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,10 +74,16 @@ def find_own_pods(
     """
     if deployment is None or controller_uid(deployment) != server_uid:
         return ()
-    own_sets = {
-        item["metadata"]["uid"] for item in replica_sets if controller_uid(item) == deployment["metadata"]["uid"]
+    templates = {
+        item["metadata"]["uid"]: item.get("spec", {}).get("template") or {}
+        for item in replica_sets
+        if controller_uid(item) == deployment["metadata"]["uid"]
     }
-    own = [read_server_pod(pod) for pod in pods if controller_uid(pod) in own_sets]
+    own = [
+        read_server_pod(pod, templates[owner])
+        for pod, owner in ((pod, controller_uid(pod)) for pod in pods)
+        if owner in templates
+    ]
     return tuple(sorted(own, key=lambda pod: pod.name))
 
 
@@ -90,8 +98,8 @@ def _lacks(state: PodState, plan: ServingPlan) -> bool:
     return state.plan_generation < plan.generation or state.plan_status is PlanStatus.NONE
 
 
-def read_server_pod(pod: Mapping[str, Any]) -> ServerPod:
-    """Return the facts of a pod's body."""
+def read_server_pod(pod: Mapping[str, Any], template: Mapping[str, Any] | None = None) -> ServerPod:
+    """Return the facts of a pod's body; ``template`` is the pod template of its ReplicaSet."""
     metadata, status = pod["metadata"], pod.get("status", {})
     conditions = {item["type"]: item["status"] for item in status.get("conditions") or []}
     leaving = bool(metadata.get("deletionTimestamp"))
@@ -102,12 +110,19 @@ def read_server_pod(pod: Mapping[str, Any]) -> ServerPod:
         name=metadata["name"],
         ip=(status.get("podIP") or "") if running else "",
         ready=running and not leaving and conditions.get("Ready") == "True",
-        problem="" if leaving else _explain(pod),
+        problem="" if leaving else _explain(pod, template or {}),
     )
 
 
-def _explain(pod: Mapping[str, Any]) -> str:
-    """Return why a container does not run: what it waits for, and how its last run ended."""
+def _explain(pod: Mapping[str, Any], template: Mapping[str, Any]) -> str:
+    """Return why the server's container does not run, and what admission changed of it."""
+    problem = _explain_container(pod)
+    changes = describe_changes(template, pod, SERVER_CONTAINERS)
+    return join_sentences(problem, changes) if problem and changes else problem
+
+
+def _explain_container(pod: Mapping[str, Any]) -> str:
+    """Return what the container waits for, and how its last run ended."""
     waiting = read_pod_run(pod, SERVER_CONTAINERS).waiting
     container = find_container_status(pod, SERVER_CONTAINERS)
     ended = (

@@ -94,6 +94,28 @@ def test_the_problem_of_the_servers_container_is_reported_wherever_the_kubelet_l
     assert read_server_pod({**POD, "status": {"containerStatuses": [proxy]}}).problem == ""
 
 
+def test_what_admission_changed_is_part_of_a_problem_of_the_server():
+    asked, given = (
+        {"containers": [{"name": "server", "resources": {"limits": {"memory": size}}}]} for size in ("8Gi", "1Gi")
+    )
+    deployment = owned(SERVER)
+    deployment["metadata"]["uid"] = "d"
+    replica_set = {
+        "metadata": {"uid": "r", "ownerReferences": [{"uid": "d", "controller": True}]},
+        "spec": {"template": {"spec": asked}},
+    }
+    metadata = {**POD["metadata"], "ownerReferences": [{"uid": "r", "controller": True}]}
+    killed = {"name": "server", "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
+    failing = {"metadata": metadata, "spec": given, "status": {"containerStatuses": [killed]}}
+    (pod,) = find_own_pods(SERVER, deployment, [replica_set], [failing])
+    assert "OOMKilled" in pod.problem
+    assert "limits.memory is 1Gi instead of 8Gi" in pod.problem
+    (fine,) = find_own_pods(
+        SERVER, deployment, [replica_set], [{"metadata": metadata, "spec": given, "status": POD["status"]}]
+    )
+    assert fine.problem == ""
+
+
 def test_a_pod_is_called_while_it_runs_and_is_ready_until_it_is_deleted():
     pod = read_server_pod(POD)
     assert (pod.ip, pod.ready, pod.problem) == ("10.0.0.1", True, "")

@@ -1,0 +1,121 @@
+"""Jobs whose pods the API server refuses: each loop reports the refusal within a minute, and continues after it."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.worlds.job_worlds import PREPARE, TRAIN_1, BaseModelWorld, World, inspected, prepared
+from support.worlds.serving_world import ServingWorld, condition
+from tunewright_operator.api.kinds import EVENT
+
+MINUTE = 60.0
+QUOTA = 'pods "p-x7x2k" is forbidden: exceeded quota: small, requested: pods=1, used: pods=4, limited: pods=4'
+LIMIT_RANGE = 'pods "p-9hq4d" is forbidden: maximum memory usage per Container is 1Gi, but limit is 8Gi'
+POLICY = 'admission webhook "policy.example.com" denied the request: images must come from registry.example.com'
+REFUSALS = pytest.mark.parametrize("refusal", [QUOTA, LIMIT_RANGE, POLICY], ids=["quota", "limit range", "policy"])
+
+
+@REFUSALS
+async def test_the_refusal_of_a_prepare_pod_is_reported(refusal: str):
+    world = World()
+    wait = await world.settle()
+    assert wait is not None
+    assert wait <= MINUTE
+    world.jobs.refuse_pod(PREPARE, refusal)
+    await world.pass_time(wait)
+    assert world.condition("Reconciling")["reason"] == "PodRefused"
+    assert refusal in world.condition("Succeeded")["message"]
+    world.jobs.start(PREPARE)
+    await world.settle()
+    assert world.condition("Reconciling")["reason"] == "Preparing"
+    world.jobs.finish(PREPARE, prepared())
+    await world.settle()
+    assert world.jobs.names() == [PREPARE, TRAIN_1]
+
+
+@REFUSALS
+async def test_the_refusal_of_a_train_pod_is_reported(refusal: str):
+    world = World()
+    await world.prepare()
+    world.jobs.refuse_pod(TRAIN_1, refusal)
+    await world.pass_time(MINUTE / 2)
+    assert world.condition("Reconciling")["reason"] == "PodRefused"
+    assert refusal in world.condition("Reconciling")["message"]
+    await world.train()
+    assert world.status["phase"] == "Training"
+
+
+@REFUSALS
+async def test_the_refusal_of_a_pod_that_inspects_a_base_model_is_reported(refusal: str):
+    world = BaseModelWorld()
+    wait = await world.settle()
+    assert wait is not None
+    assert wait <= MINUTE
+    job = "base-model-smol-inspect"
+    world.jobs.refuse_pod(job, refusal)
+    await world.settle()
+    assert world.condition("Ready")["reason"] == "PodRefused"
+    assert refusal in world.condition("Ready")["message"]
+    world.jobs.start(job)
+    world.jobs.finish(job, inspected())
+    await world.settle()
+    assert world.condition("Ready")["status"] == "True"
+
+
+@REFUSALS
+async def test_the_refusal_of_an_evaluation_pod_is_reported(world: ServingWorld, refusal: str):
+    await world.settle()
+    world.put_job("first")
+    await world.settle()
+    name = world.evaluation_job()["metadata"]["name"]
+    world.jobs.refuse_pod(name, refusal)
+    await world.pass_time(MINUTE / 2)
+    progressing = condition(world.status(), "Progressing")
+    assert progressing["reason"] == "PodRefused"
+    assert refusal in progressing["message"]
+    world.jobs.start(name)
+    await world.settle()
+    assert condition(world.status(), "Progressing")["reason"] == "Evaluating"
+
+
+@REFUSALS
+async def test_the_refusal_of_a_pod_that_inspects_an_adapter_is_reported(refusal: str):
+    world = ServingWorld()
+    world.put_deployment(adapter={"uri": "s3://models/adapters/support/one"})
+    await world.settle()
+    (name,) = world.jobs.names()
+    world.jobs.refuse_pod(name, refusal)
+    await world.pass_time(MINUTE / 2)
+    progressing = condition(world.status(), "Progressing")
+    assert progressing["reason"] == "PodRefused"
+    assert refusal in progressing["message"]
+
+
+async def test_an_event_about_a_deleted_job_of_the_same_name_is_not_read():
+    world = World()
+    await world.settle()
+    world.jobs.refuse_pod(PREPARE, QUOTA)
+    (event,) = world.cluster.bodies(EVENT)
+    event["involvedObject"]["uid"] = "another"
+    world.cluster.put(event)
+    await world.pass_time(MINUTE / 2)
+    assert world.condition("Reconciling")["reason"] == "PodPending"
+    assert QUOTA not in world.condition("Reconciling")["message"]
+    assert f"kubectl describe job {PREPARE}" in world.condition("Reconciling")["message"]
+
+
+async def test_memory_that_a_limit_range_took_is_reported_while_the_pod_runs_and_when_it_is_killed():
+    world = World()
+    await world.prepare()
+    world.jobs.start(TRAIN_1)
+    world.jobs.give_resources(TRAIN_1, {"limits": {"memory": "1Gi", "nvidia.com/gpu": "1"}})
+    await world.settle()
+    changed = "limits.memory is 1Gi instead of 8Gi"
+    assert changed in world.condition("Reconciling")["message"]
+    message = world.condition("Reconciling")["message"]
+    await world.pass_time(30)
+    assert world.condition("Reconciling")["message"] == message, "it is added once"
+    world.jobs.die(TRAIN_1, exit_code=137, reason="OOMKilled")
+    await world.settle()
+    assert world.condition("Succeeded")["reason"] == "Retrying"
+    assert changed in world.condition("Succeeded")["message"]
