@@ -1,5 +1,5 @@
 # ruff: noqa: INP001 - a script, no package
-"""Write what the chart takes from elsewhere: the CRDs as templates, and the README's table of values.
+"""Write what the chart takes from elsewhere: CRDs as templates, defaults as a file, and the README's table of values.
 
 ``python charts/generate.py`` writes; ``--check`` writes nothing and fails when a file is not current.
 """
@@ -18,6 +18,10 @@ ROOT = Path(__file__).resolve().parents[1]
 CHART = ROOT / "charts" / "tunewright"
 BEGIN, END = "<!-- values: generated from values.schema.json by charts/generate.py -->", "<!-- end of values -->"
 NAME_LINE = "\nmetadata:\n  name: {name}\n"
+HEAD = """{{- include "tunewright.completeValues" . }}
+{{- if .Values.crds.enabled }}
+# Generated from crds/ by charts/generate.py; change it there.
+"""
 ANNOTATIONS = """  {{- if .Values.crds.keep }}
   annotations:
     helm.sh/resource-policy: keep
@@ -34,8 +38,13 @@ def render_crd(text: str) -> str:
         raise SystemExit(f"{name}: metadata must hold the name and nothing else")
     _, body = text.split("\n", 1)
     body = body.replace(NAME_LINE.format(name=name), NAME_LINE.format(name=name) + ANNOTATIONS)
-    head = "{{- if .Values.crds.enabled }}\n# Generated from crds/ by charts/generate.py; change it there.\n"
-    return head + body + "{{- end }}\n"
+    return HEAD + body + "{{- end }}\n"
+
+
+def render_default_values(values: str) -> str:
+    """Return values.yaml as a file that templates can read, which values.yaml itself is not."""
+    _, body = values.split("\n", 1)
+    return "# Generated from values.yaml by charts/generate.py, because a template cannot read that file.\n" + body
 
 
 def render_readme(readme: str) -> str:
@@ -66,8 +75,9 @@ def outputs() -> dict[Path, str]:
     """Return every generated file with what it should say."""
     crds = sorted((ROOT / "crds").glob("*.yaml"))
     files = {CHART / "templates" / "crds" / path.name: render_crd(path.read_text()) for path in crds}
+    defaults = render_default_values((CHART / "values.yaml").read_text())
     readme = CHART / "README.md"
-    return files | {readme: render_readme(readme.read_text())}
+    return files | {CHART / "files" / "default-values.yaml": defaults, readme: render_readme(readme.read_text())}
 
 
 def main() -> None:

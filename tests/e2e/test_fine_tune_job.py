@@ -199,3 +199,27 @@ def test_deadline_ends_a_job_and_its_message_names_the_field(platform: Kubectl, 
     assert (found["status"], found["reason"]) == ("False", "DeadlineExceeded")
     assert "activeDeadlineSeconds" in found["message"]
     wait_until(lambda: train_pods(platform, team) == [], timeout=120)
+
+
+def test_a_pod_that_a_quota_refuses_is_reported_and_created_when_the_quota_allows_it(
+    platform: Kubectl, team: str
+) -> None:
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "no-pods", "namespace": team},
+        "spec": {"hard": {"pods": "0"}},
+    }
+    job = build_job("refused", team)
+    platform.apply(quota, build_dataset("data", team, build_records(20)), job)
+
+    def is_refused(body: Body) -> bool:
+        return bool(condition(body, "Reconciling").get("reason") == "PodRefused")
+
+    refused = platform.wait_for("ftj", "refused", team, is_refused, timeout=60)
+    message = condition(refused, "Reconciling")["message"]
+    assert "is forbidden: " in message
+    assert "no-pods" in message
+    platform.delete("resourcequota", "no-pods", team)
+    platform.wait_for("ftj", "refused", team, lambda body: is_true(body, "DatasetReady"), timeout=240)
+    platform.delete("ftj", "refused", team)

@@ -8,15 +8,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from e2e.harness import custom_resources
-from e2e.harness.kubectl import Kubectl
+from e2e.harness.kubectl import Body, Kubectl
 from e2e.test_manifests import find_program
 from tunewright_dev import paths
 
 pytestmark = pytest.mark.e2e
 
 CHART = Path(__file__).parents[2] / "charts" / "tunewright"
+CHART_BEFORE = Path(__file__).parents[1] / "chart" / "fixtures" / "tunewright-2f5b22b.tgz"
+VERSIONING = {"resourceVersion", "managedFields"}
 SYSTEM = "tunewright-system"
 OPERATOR = "tunewright-operator"
 FINALIZER = "tunewright.dev/in-use"
@@ -67,6 +70,23 @@ def base_model(kubectl: Kubectl) -> Iterator[str]:
     kubectl.delete("basemodel", name)
 
 
+def read_objects(manifest: str) -> dict[tuple[str, str], Body]:
+    """Return the objects of a manifest by kind and name."""
+    bodies = [body for body in yaml.safe_load_all(manifest) if body]
+    return {(body["kind"], body["metadata"]["name"]): body for body in bodies}
+
+
+def fetch_contents(kubectl: Kubectl, manifest: str) -> dict[tuple[str, str], Body]:
+    """Return the objects of a manifest as the cluster has them, without status, version and field managers."""
+    done = kubectl.run("get", "-f", "-", "-o", "json", stdin=manifest)
+    contents = {}
+    for body in json.loads(done.stdout)["items"]:
+        metadata = {key: value for key, value in body["metadata"].items() if key not in VERSIONING}
+        kept = {key: value for key, value in body.items() if key != "status"}
+        contents[body["kind"], body["metadata"]["name"]] = {**kept, "metadata": metadata}
+    return contents
+
+
 def test_upgrade_with_the_same_values_replaces_no_pod(kubectl: Kubectl, helm: Helm, release: tuple[str, Path]) -> None:
     name, values = release
     before = kubectl.get("deployment", OPERATOR, SYSTEM)
@@ -75,6 +95,34 @@ def test_upgrade_with_the_same_values_replaces_no_pod(kubectl: Kubectl, helm: He
     assert before is not None
     assert after is not None
     assert after["metadata"]["generation"] == before["metadata"]["generation"]
+
+
+def test_upgrade_reuses_the_values_of_the_release_before(helm: Helm, release: tuple[str, Path]) -> None:
+    name, values = release
+    # Without operator and definitions: older ones must not touch the resources of the other tests.
+    options = ("--set", "crds.enabled=false", "--set", "operator.replicas=0")
+    try:
+        helm("upgrade", name, str(CHART_BEFORE), "-f", str(values), *options)
+        helm("upgrade", name, str(CHART), "--reuse-values")
+        wanted = helm("template", name, str(CHART), "--no-hooks", "-f", str(values), *options)
+        assert read_objects(helm("get", "manifest", name)) == read_objects(wanted)
+    finally:
+        helm("upgrade", name, str(CHART), "-f", str(values), "--wait", "--timeout", "5m")
+
+
+def test_applying_the_chart_with_another_field_manager_shows_no_drift(
+    kubectl: Kubectl, helm: Helm, release: tuple[str, Path]
+) -> None:
+    """A GitOps tool applies what `helm template` prints, server-side and under its own name, at every sync."""
+    name, values = release
+    manifest = helm("template", name, str(CHART), "--no-hooks", "-f", str(values))
+    options = ("--server-side", "--force-conflicts", "--field-manager=gitops", "-f", "-")
+    installed = fetch_contents(kubectl, manifest)
+    for _ in range(2):
+        kubectl.run("apply", *options, stdin=manifest)
+        assert fetch_contents(kubectl, manifest) == installed
+    diff = kubectl.run("diff", *options, stdin=manifest, check=False)
+    assert diff.returncode == 0, diff.stdout + diff.stderr
 
 
 def test_uninstall_releases_finalizers_and_keeps_resources(

@@ -20,15 +20,34 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 app.kubernetes.io/component: operator
 {{- end }}
 
+{{/*
+Set the values that are absent to the chart's defaults. `helm upgrade --reuse-values` uses the values and the defaults of
+the release, so that a value which a newer chart has added is absent. Every template that reads values begins with this.
+A section of values is completed, but not a map that is one value: there, a user may have removed a key with null.
+*/}}
+{{- define "tunewright.completeValues" -}}
+{{- range $section, $defaults := .Files.Get "files/default-values.yaml" | fromYaml -}}
+{{- if kindIs "invalid" (index $.Values $section) -}}
+{{- $_ := set $.Values $section $defaults -}}
+{{- else if kindIs "map" $defaults -}}
+{{- range $name, $default := $defaults -}}
+{{- if kindIs "invalid" (index $.Values $section $name) -}}
+{{- $_ := set (index $.Values $section) $name $default -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{/* An image's reference. Call with a dict of root and image (operator, trainer or server). */}}
 {{- define "tunewright.image" -}}
 {{- $images := .root.Values.images -}}
 {{- $image := get $images .image -}}
 {{- $registry := required "images.registry is required: the registry and path that hold the images, for example registry.example.com/tunewright" $images.registry -}}
 {{- if $image.digest -}}
-{{ $registry }}/{{ $image.name }}@{{ $image.digest }}
+{{ $registry }}/{{ $image.name | default .image }}@{{ $image.digest }}
 {{- else -}}
-{{ $registry }}/{{ $image.name }}:{{ $image.tag | default .root.Chart.AppVersion }}
+{{ $registry }}/{{ $image.name | default .image }}:{{ $image.tag | default .root.Chart.AppVersion }}
 {{- end -}}
 {{- end }}
 
