@@ -20,6 +20,8 @@ from tunewright_operator.domain.times import parse_time
 MAX_LAST_LOG_BYTES = 1024
 PODLESS_SECONDS = 30.0
 """After that time without a pod, a Job is reported even if no Event shows what keeps it from getting one."""
+LINGERING_SECONDS = 30.0
+"""After that time, containers that still run although ours has ended are reported: some end a little later."""
 _INITIALIZING = "PodInitializing"
 """What the kubelet reports of a container while init containers run, whatever their state is."""
 _SIGNALS = {129: "SIGHUP", 130: "SIGINT", 134: "SIGABRT", 137: "SIGKILL", 139: "SIGSEGV", 143: "SIGTERM"}
@@ -54,6 +56,8 @@ class PodRun:
     result: PhaseResult | None = None
     last_log_lines: str = ""
     """The end of the container's log, at most `MAX_LAST_LOG_BYTES`, if it left no result."""
+    lingering: tuple[str, ...] = ()
+    """The containers, added by others, that still run although ours has ended: the Job does not end before them."""
     changes: str = ""
     """A sentence on the resources that admission gave the container instead of those that its Job asked for."""
 
@@ -63,6 +67,14 @@ class PodRun:
         lines = f"Its last log lines: {self.last_log_lines}" if self.last_log_lines else "It left no log lines."
         code = "without an exit code" if self.exit_code is None else f"with exit code {self.exit_code}{signal}"
         return join_sentences(f"The container of pod {self.name} ended {code}.", self.changes, lines)
+
+
+    def describe_lingering(self) -> str:
+        """Return sentences with the containers that still run although ours has ended."""
+        return join_sentences(
+            f"containers that others added to pod {self.name} still run after ours has ended: {', '.join(self.lingering)}",
+            CommonReason.SIDECAR_RUNNING.remedy,
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -114,6 +126,8 @@ class JobRun:
         if self.pod is not None and self.pod.waiting:
             waiting, changes = self.pod.waiting, self.pod.changes
             return Wait(CommonReason.POD_PENDING, join_sentences(waiting, changes) if changes else waiting)
+        if self.pod is not None and self._is_kept_by_others(self.pod, now):
+            return Wait(CommonReason.SIDECAR_RUNNING, self.pod.describe_lingering())
         if self.lacks_pod and self.refusal:
             return Wait(CommonReason.POD_REFUSED, self.refusal)
         waited = (now - self.began_at).total_seconds() if self.began_at else 0.0
@@ -124,6 +138,12 @@ class JobRun:
             f" See `kubectl describe job {self.name}`."
         )
         return Wait(CommonReason.POD_PENDING, message)
+
+    def _is_kept_by_others(self, pod: PodRun, now: dt.datetime) -> bool:
+        """Return whether only containers that others have added keep the Job from ending."""
+        if self.state is not RunState.ACTIVE or pod.finished_at is None or not pod.lingering:
+            return False
+        return (now - pod.finished_at).total_seconds() >= LINGERING_SECONDS
 
     def active_seconds(self, now: dt.datetime) -> int:
         """Return how long the pod has run, in whole seconds; 0 before it started."""
@@ -190,9 +210,15 @@ def read_pod_run(pod: Mapping[str, Any], names: Collection[str] = JOB_CONTAINERS
         exit_code=terminated.get("exitCode"),
         out_of_memory=terminated.get("reason") == "OOMKilled",
         evicted=status.get("message") or "evicted" if status.get("reason") == "Evicted" else "",
+        lingering=_find_running(status, names) if terminated else (),
         result=result,
         last_log_lines="" if result is not None else _cut_last_log_lines(message),
     )
+
+
+def _find_running(status: Mapping[str, Any], names: Collection[str]) -> tuple[str, ...]:
+    others = [item for item in status.get("containerStatuses") or [] if item.get("name") not in names]
+    return tuple(str(item.get("name")) for item in others if (item.get("state") or {}).get("running"))
 
 
 def _read_result(message: str) -> PhaseResult | None:

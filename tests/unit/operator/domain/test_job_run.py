@@ -175,6 +175,28 @@ def test_why_a_job_has_no_pod(body: dict[str, Any], refusal: str, seconds: int, 
     assert wait is None or words in wait.message
 
 
+@pytest.mark.parametrize(
+    ("added", "seconds", "reported"),
+    [
+        ([PROXY], 29, False),
+        ([PROXY], 30, True),
+        ([], 60, False),
+        ([{"name": "a-proxy", "state": {"terminated": {"exitCode": 0}}}], 60, False),
+    ],
+)
+def test_added_containers_that_keep_a_job_from_ending_are_reported(
+    added: list[dict[str, Any]], seconds: int, reported: bool
+):
+    ended = {"exitCode": 0, "startedAt": "2026-01-01T00:00:00Z", "finishedAt": "2026-01-01T00:01:00Z"}
+    ours = {"name": "train", "state": {"terminated": ended}}
+    run = read_job_run(job(), [pod({"containerStatuses": [*added, ours]})])
+    wait = run.explain_waiting(NOW + dt.timedelta(seconds=seconds))
+    assert (wait is not None) is reported
+    assert wait is None or (wait.reason is CommonReason.SIDECAR_RUNNING and "a-proxy" in wait.message)
+    done = read_job_run(job(status=condition("Complete")), [pod({"containerStatuses": [*added, ours]})])
+    assert done.explain_waiting(NOW + dt.timedelta(seconds=seconds)) is None
+
+
 def test_a_refusal_is_not_reported_once_there_is_a_pod():
     refused = dataclasses.replace(read_job_run(job(), [pod({"phase": "Pending"})]), refusal="exceeded quota: small")
     assert refused.explain_waiting(NOW) is None

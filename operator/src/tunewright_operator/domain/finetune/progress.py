@@ -45,14 +45,14 @@ def report_train(  # noqa: PLR0911 - one return a rule
     if run.state is RunState.DELETING:
         message = f"Job {run.name} is being deleted, but not by the operator; it is created again when it is gone."
         return Report(FineTuneJobPhase.PENDING, FineTuneJobReason.STARTING, message, update=update)
+    wait = run.explain_waiting(now)
+    if wait is not None:
+        message = f"The pod of attempt {attempt} waits: {wait.message}"
+        return Report(FineTuneJobPhase.PENDING, wait.reason, message, update=update)
     if pod is not None and pod.finished_at is not None:
         # The Job controller has not counted the pod yet; after that, its result is read.
         return _repeat_report(status, attempt, update)
     if pod is None or not pod.running:
-        wait = run.explain_waiting(now)
-        if wait is not None:
-            message = f"The pod of attempt {attempt} waits: {wait.message}"
-            return Report(FineTuneJobPhase.PENDING, wait.reason, message, update=update)
         return Report(FineTuneJobPhase.PENDING, FineTuneJobReason.STARTING, f"Attempt {attempt} starts.", update=update)
     if progress is None or progress.attempt != attempt:
         return _repeat_report(status, attempt, update)

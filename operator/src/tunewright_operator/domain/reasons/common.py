@@ -97,6 +97,17 @@ class CommonReason(Reason):
         ),
         "Change what the message names, or ask for other resources. The pod is created again automatically.",
     )
+    SIDECAR_RUNNING = (
+        "SidecarRunning",
+        (
+            "The work of a Job's pod is done, but containers that a service mesh or a policy added still run, "
+            "so that the Job does not end."
+        ),
+        (
+            "Exclude pods with the label `tunewright.dev/managed-by: tunewright` from the injection, or inject native "
+            "sidecars (init containers with `restartPolicy: Always`)."
+        ),
+    )
     POD_PENDING = (
         "PodPending",
         "The pod does not run yet; the message is from the scheduler or the kubelet.",

@@ -17,6 +17,7 @@ from tunewright_operator.domain.secrets import SecretFacts
 NOW = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 UNSCHEDULABLE = PodRun("p", "p-uid", waiting="Unschedulable: no gpu")
 RUNNING = PodRun("p", "p-uid", running=True)
+LINGERING = PodRun("p", "p-uid", finished_at=NOW - dt.timedelta(minutes=1), lingering=("a-proxy",))
 
 
 def make_progress(phase: Phase = Phase.TRAINING, *, step: int = 3, attempt: int = 2) -> Progress:
@@ -71,6 +72,7 @@ QUEUE = {"kueue.x-k8s.io/queue-name": "gpu"}
         (see(), run(), "Pending", "Starting", "Attempt 2"),
         (see(), run(PodRun("p", "p-uid")), "Pending", "Starting", "Attempt 2"),
         (see(), run(UNSCHEDULABLE), "Pending", "PodPending", "Unschedulable: no gpu"),
+        (see(), run(LINGERING), "Pending", "SidecarRunning", "a-proxy"),
         (see(), run(RUNNING), "Training", "Training", "Attempt 2"),
         (see(make_progress(attempt=1)), run(RUNNING), "Training", "Training", "Attempt 2"),
         (see(make_progress()), run(RUNNING), "Training", "Training", "Attempt 2"),
@@ -85,6 +87,7 @@ QUEUE = {"kueue.x-k8s.io/queue-name": "gpu"}
         "without a pod",
         "the pod starts",
         "the pod waits",
+        "an added container still runs",
         "no progress was read",
         "progress of the last attempt",
         "training",
