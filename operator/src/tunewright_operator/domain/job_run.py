@@ -71,8 +71,9 @@ class PodRun:
 
     def describe_lingering(self) -> str:
         """Return sentences with the containers that still run although ours has ended."""
+        others = ", ".join(self.lingering)
         return join_sentences(
-            f"containers that others added to pod {self.name} still run after ours has ended: {', '.join(self.lingering)}",
+            f"containers that others added to pod {self.name} still run after ours has ended: {others}",
             CommonReason.SIDECAR_RUNNING.remedy,
         )
 
