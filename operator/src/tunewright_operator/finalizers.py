@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import structlog
 
-from tunewright_operator.api.kinds import DEPLOYMENT, GROUP, OWN_KINDS, kind_of
-from tunewright_operator.cluster import Body, Cluster, ConflictError, NotFoundError
+from tunewright_operator.api.kinds import CUSTOM_RESOURCE_DEFINITION, DEPLOYMENT, GROUP, OWN_KINDS, kind_of
+from tunewright_operator.cluster import Body, Cluster, ConflictError, NotFoundError, UnavailableError
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +43,12 @@ async def release_finalizers(cluster: Cluster) -> int:
         try:
             found = await cluster.list(kind)
         except NotFoundError:
-            continue  # The CRD does not exist any more.
+            continue
+        except UnavailableError:
+            # For a kind that it does not serve, the API server answers with a 404 that is not about an object.
+            if await cluster.get(CUSTOM_RESOURCE_DEFINITION, None, f"{kind.plural}.{kind.group}") is not None:
+                raise
+            continue
         for body in found:
             released += await _release(cluster, body)
     return released

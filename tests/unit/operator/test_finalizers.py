@@ -8,7 +8,7 @@ import pytest
 
 from support.clusters.fake_cluster import FakeCluster
 from tunewright_operator.api.kinds import BASE_MODEL, DEPLOYMENT, MODEL_SERVER
-from tunewright_operator.cluster import ConflictError, ForbiddenError, NotFoundError
+from tunewright_operator.cluster import ConflictError, ForbiddenError, NotFoundError, UnavailableError
 from tunewright_operator.finalizers import release_finalizers, stop_operator
 
 
@@ -39,6 +39,22 @@ async def test_a_missing_crd_does_not_prevent_the_removal_from_other_kinds():
     metadata = {"name": "s", "namespace": "serving", "finalizers": ["tunewright.dev/in-use"]}
     cluster.put({"apiVersion": MODEL_SERVER.api_version, "kind": MODEL_SERVER.name, "metadata": metadata, "spec": {}})
     cluster.fail_next(NotFoundError("the server could not find the requested resource"), "list", BASE_MODEL)
+    assert await release_finalizers(cluster) == 1
+
+
+NOT_SERVED = UnavailableError("GET /apis/tunewright.dev/v1alpha1/basemodels: 404 : 404 page not found")
+"""The answer of an API server without the CRD: it is not about an object."""
+
+
+async def test_a_kind_that_is_not_served_is_skipped_only_if_its_crd_does_not_exist():
+    cluster = FakeCluster()
+    put_model(cluster, "a", "tunewright.dev/in-use")
+    cluster.fail_next(NOT_SERVED, "list", BASE_MODEL, times=2)
+    assert await release_finalizers(cluster) == 0
+    metadata = {"name": "basemodels.tunewright.dev"}
+    cluster.put({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": metadata})
+    with pytest.raises(UnavailableError):
+        await release_finalizers(cluster)
     assert await release_finalizers(cluster) == 1
 
 

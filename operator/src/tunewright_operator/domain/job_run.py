@@ -68,7 +68,6 @@ class PodRun:
         code = "without an exit code" if self.exit_code is None else f"with exit code {self.exit_code}{signal}"
         return join_sentences(f"The container of pod {self.name} ended {code}.", self.changes, lines)
 
-
     def describe_lingering(self) -> str:
         """Return sentences with the containers that still run although ours has ended."""
         others = ", ".join(self.lingering)
