@@ -49,7 +49,9 @@ def test_no_value_is_null(render: Render) -> None:
 
 
 def test_no_list_that_is_merged_by_keys_repeats_one(render: Render) -> None:
-    for path, value in values_of(render(WITHOUT_CRDS, "images.pullSecrets[0].name=pull", "operator.extraEnv[0].name=X")):
+    for path, value in values_of(
+        render(WITHOUT_CRDS, "images.pullSecrets[0].name=pull", "operator.extraEnv[0].name=X")
+    ):
         keys = KEYED_LISTS.get(path.rpartition(".")[2])
         if keys is not None and isinstance(value, list):
             found = [tuple(item[key] for key in keys) for item in value]
