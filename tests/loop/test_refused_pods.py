@@ -53,6 +53,7 @@ async def test_the_refusal_of_a_pod_that_inspects_a_base_model_is_reported(refus
     assert wait <= MINUTE
     job = "base-model-smol-inspect"
     world.jobs.refuse_pod(job, refusal)
+    world.clock.advance(wait)
     await world.settle()
     assert world.condition("Ready")["reason"] == "PodRefused"
     assert refusal in world.condition("Ready")["message"]

@@ -20,6 +20,8 @@ from tunewright_operator.domain.times import parse_time
 MAX_LAST_LOG_BYTES = 1024
 PODLESS_SECONDS = 30.0
 """After that time without a pod, a Job is reported even if no Event shows what keeps it from getting one."""
+FRESH_SECONDS = 5.0
+"""A Job has no pod for so long without any problem."""
 LINGERING_SECONDS = 30.0
 """After that time, containers that still run although ours has ended are reported: some end a little later."""
 _INITIALIZING = "PodInitializing"
@@ -130,14 +132,20 @@ class JobRun:
             return Wait(CommonReason.SIDECAR_RUNNING, self.pod.describe_lingering())
         if self.lacks_pod and self.refusal:
             return Wait(CommonReason.POD_REFUSED, self.refusal)
-        waited = (now - self.began_at).total_seconds() if self.began_at else 0.0
-        if not self.lacks_pod or waited < PODLESS_SECONDS:
+        if not self.lacks_pod or self._age(now) < PODLESS_SECONDS:
             return None
         message = (
             f"Job {self.name} has no pod after {PODLESS_SECONDS:.0f} s, and no Event of the Job controller shows why."
             f" See `kubectl describe job {self.name}`."
         )
         return Wait(CommonReason.POD_PENDING, message)
+
+    def may_be_refused(self, now: dt.datetime) -> bool:
+        """Return whether the Job has no pod although its controller had time to create one."""
+        return self.lacks_pod and self._age(now) >= FRESH_SECONDS
+
+    def _age(self, now: dt.datetime) -> float:
+        return (now - self.began_at).total_seconds() if self.began_at else 0.0
 
     def _is_kept_by_others(self, pod: PodRun, now: dt.datetime) -> bool:
         """Return whether only containers that others have added keep the Job from ending."""

@@ -94,10 +94,10 @@ class AdapterDeploymentReconciler:
             secret = await read_secret_facts(self._cluster, namespace, deployment.spec.storage.secret_ref.name)
             situation = dataclasses.replace(situation, secret=secret)
         if inspection is not None and situation.secret_problem is None:
-            runs = await list_runs(self._cluster, namespace, ADAPTER_DEPLOYMENT, body)
+            runs = await list_runs(self._cluster, namespace, ADAPTER_DEPLOYMENT, body, self._now())
             situation = dataclasses.replace(situation, inspection=runs.get(inspection.name))
         if may_change_evaluations(situation):
-            evaluations = await self._evaluations.observe(body, evaluation)
+            evaluations = await self._evaluations.observe(body, evaluation, self._now())
             situation = dataclasses.replace(situation, evaluations=evaluations)
         return situation
 

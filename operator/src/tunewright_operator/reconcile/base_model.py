@@ -73,7 +73,7 @@ class BaseModelReconciler:
         secret = None
         if model.spec.storage is not None:
             secret = await read_secret_facts(self._cluster, self._namespace, model.spec.storage.secret_ref.name)
-        runs = await list_runs(self._cluster, self._namespace, BASE_MODEL, body)
+        runs = await list_runs(self._cluster, self._namespace, BASE_MODEL, body, self._now())
         run = runs.get(inspect_job_name(model.metadata.name))
         return BaseModelObservation(model, self._namespace, secret, run)
 

@@ -6,6 +6,7 @@ Their names are deterministic, so that creating a child again finds the existing
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,7 +38,9 @@ async def ensure_created(cluster: Cluster, body: Body) -> None:
             raise NameTakenError(f"{kind} {metadata['namespace']}/{metadata['name']}") from error
 
 
-async def list_runs(cluster: Cluster, namespace: str, owner_kind: Kind, owner: Mapping[str, Any]) -> dict[str, JobRun]:
+async def list_runs(
+    cluster: Cluster, namespace: str, owner_kind: Kind, owner: Mapping[str, Any], now: dt.datetime
+) -> dict[str, JobRun]:
     """Return the Jobs that a custom resource controls in a namespace, with their pods, by Job name.
 
     Both owner references, of the Job and of the pod, are checked by UID: anyone who can create pods can set labels.
@@ -46,14 +49,14 @@ async def list_runs(cluster: Cluster, namespace: str, owner_kind: Kind, owner: M
     jobs: Bodies = await cluster.list(JOB, namespace, selector)
     pods: Bodies = await cluster.list(POD, namespace, selector) if jobs else []
     uid = owner["metadata"]["uid"]
-    runs = [await read_run(cluster, job, pods) for job in jobs if labels.controller_uid(job) == uid]
+    runs = [await read_run(cluster, job, pods, now) for job in jobs if labels.controller_uid(job) == uid]
     return {run.name: run for run in runs}
 
 
-async def read_run(cluster: Cluster, job: Body, pods: Bodies) -> JobRun:
+async def read_run(cluster: Cluster, job: Body, pods: Bodies, now: dt.datetime) -> JobRun:
     """Return the state of a Job with its pod, and why the API server refused the pod if there is none."""
     run = read_job_run(job, pods)
-    if not run.lacks_pod:
+    if not run.may_be_refused(now):
         return run
     fields = {"involvedObject.uid": run.uid, "reason": FAILED_CREATE}
     events = await cluster.list(EVENT, job["metadata"]["namespace"], fields=fields)

@@ -32,7 +32,9 @@ class Evaluations:
         self._keys = keys
         self._images = images
 
-    async def observe(self, owner: Body, wanted: WantedEvaluation | None) -> tuple[EvaluationRun, ...]:
+    async def observe(
+        self, owner: Body, wanted: WantedEvaluation | None, now: dt.datetime
+    ) -> tuple[EvaluationRun, ...]:
         """Return the existing evaluations of a deployment; pods and token are read only for the wanted one."""
         metadata = owner["metadata"]
         selector = labels.build_labels(ADAPTER_DEPLOYMENT, metadata["name"], labels.Role.EVALUATE)
@@ -40,7 +42,7 @@ class Evaluations:
         own = [job for job in jobs if labels.controller_uid(job) == metadata["uid"]]
         return tuple(
             [
-                await self._observe_wanted(job)
+                await self._observe_wanted(job, now)
                 if wanted is not None and job["metadata"]["name"] == wanted.name
                 else EvaluationRun(read_job_run(job, []))
                 for job in own
@@ -93,12 +95,12 @@ class Evaluations:
         for job in jobs:
             await self._cluster.delete(JOB, namespace, job.name, uid=job.uid)
 
-    async def _observe_wanted(self, job: Body) -> EvaluationRun:
+    async def _observe_wanted(self, job: Body, now: dt.datetime) -> EvaluationRun:
         metadata = job["metadata"]
         selector = {labels.NAME: metadata["labels"][labels.NAME], labels.ROLE: labels.Role.EVALUATE.value}
         pods = await self._cluster.list(POD, metadata["namespace"], selector)
         own = [pod for pod in pods if labels.controller_uid(pod) == metadata["uid"]]
-        run = await read_run(self._cluster, job, own)
+        run = await read_run(self._cluster, job, own, now)
         report = next((found for found in map(read_report, own) if found is not None), None)
         if report is not None or run.finished or run.state is RunState.DELETING:
             return EvaluationRun(run, report)

@@ -81,7 +81,7 @@ class FineTuneJobReconciler:
     async def _observe(self, body: Body) -> FineTuneObservation:
         job = FineTuneJob.from_body(body)
         namespace = job.metadata.namespace or ""
-        runs = await list_runs(self._cluster, namespace, FINE_TUNE_JOB, body)
+        runs = await list_runs(self._cluster, namespace, FINE_TUNE_JOB, body, self._now())
         found = FineTuneObservation(job, None, {}, SecretFacts(exists=False), runs=runs)
         if not needs_prerequisites(job, runs):
             return FineTuneObservation(

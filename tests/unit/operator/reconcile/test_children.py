@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.clusters.fake_cluster import FakeCluster, refer_to_controller
+from support.clusters.fake_cluster import Clock, FakeCluster, refer_to_controller
 from tunewright_operator.api.kinds import FINE_TUNE_JOB, JOB
 from tunewright_operator.cluster import ForbiddenError
 from tunewright_operator.domain.job_run import RunState
@@ -66,7 +66,7 @@ async def test_only_jobs_and_pods_that_the_owner_controls_are_listed() -> None:
     forged = build("forged-pod", kind="Pod") | {"status": {"phase": "Running", "podIP": "10.6.6.6"}}
     cluster.put(pod)
     cluster.put(forged)
-    runs = await list_runs(cluster, "team", FINE_TUNE_JOB, OWNER)
+    runs = await list_runs(cluster, "team", FINE_TUNE_JOB, OWNER, Clock()())
     assert set(runs) == {"tickets-train-1"}
     run = runs["tickets-train-1"]
     assert (run.uid, run.state) == (own["metadata"]["uid"], RunState.ACTIVE)
@@ -82,7 +82,7 @@ async def test_jobs_of_another_name_or_namespace_are_not_listed() -> None:
     other = build("other-train-1")
     other["metadata"] |= {"labels": {**LABELS, "tunewright.dev/name": "other"}}
     cluster.put(other)
-    assert await list_runs(cluster, "team", FINE_TUNE_JOB, OWNER) == {}
+    assert await list_runs(cluster, "team", FINE_TUNE_JOB, OWNER, Clock()()) == {}
 
 
 @pytest.mark.parametrize(

@@ -124,11 +124,11 @@ async def test_a_job_is_removed_only_with_its_uid() -> None:
 
 async def test_the_wanted_evaluation_is_observed_with_its_token() -> None:
     setting = Setting()
-    assert await setting.evaluations.observe(setting.owner, WANTED) == ()
+    assert await setting.evaluations.observe(setting.owner, WANTED, setting.clock()) == ()
     await setting.ensure()
-    (found,) = await setting.evaluations.observe(setting.owner, WANTED)
+    (found,) = await setting.evaluations.observe(setting.owner, WANTED, setting.clock())
     assert (found.run.name, found.report, found.token_issued_at) == (NAME, None, setting.clock.text)
-    (other,) = await setting.evaluations.observe(setting.owner, None)
+    (other,) = await setting.evaluations.observe(setting.owner, None, setting.clock())
     assert (other.run.name, other.token_issued_at) == (NAME, None)
 
 
@@ -137,7 +137,7 @@ async def test_the_time_of_a_token_is_its_annotation(annotations: dict[str, str]
     setting = Setting()
     await setting.ensure()
     setting.cluster.edit(SECRET, "team", NAME, lambda body: body["metadata"].update(annotations=annotations))
-    (found,) = await setting.evaluations.observe(setting.owner, WANTED)
+    (found,) = await setting.evaluations.observe(setting.owner, WANTED, setting.clock())
     assert found.token_issued_at == issued_at
 
 
@@ -147,7 +147,7 @@ async def test_a_token_of_another_owner_is_none() -> None:
     setting.cluster.edit(
         SECRET, "team", NAME, lambda body: body["metadata"].update(ownerReferences=[refer_to_controller(setting.owner)])
     )
-    (found,) = await setting.evaluations.observe(setting.owner, WANTED)
+    (found,) = await setting.evaluations.observe(setting.owner, WANTED, setting.clock())
     assert found.token_issued_at is None
 
 
@@ -159,7 +159,7 @@ async def test_the_report_of_an_evaluation_is_read_from_its_own_pod() -> None:
     await setting.ensure()
     setting.jobs.start(NAME)
     setting.jobs.die(NAME, exit_code=0, message=REPORT.to_json(), reason="Completed")
-    (found,) = await setting.evaluations.observe(setting.owner, WANTED)
+    (found,) = await setting.evaluations.observe(setting.owner, WANTED, setting.clock())
     assert found.report == REPORT
 
 
