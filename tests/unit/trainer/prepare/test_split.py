@@ -51,16 +51,16 @@ def numbered(first, last):
 @pytest.mark.parametrize(
     "shares", [SplitPercents(5, 10), SplitPercents(1, 1), SplitPercents(0, 10), SplitPercents(40, 40)]
 )
-def test_adding_records_moves_at_most_those_that_kept_a_split_from_being_empty(shares):
+def test_adding_records_moves_only_those_at_the_ends_of_the_held_out_splits(shares):
     before = positions(split_records(numbered(0, 4), shares).splits)
     moved = 0
     for count in range(5, 400):
         after = positions(split_records(numbered(0, count), shares).splits)
         step = sum(after[record] is not name for record, name in before.items())
-        assert step <= 2, "one at the end of each held-out split"
+        assert step <= 3
         moved += step
         before = after
-    assert moved <= 12
+    assert moved <= 40, "of 400, while the shares of few records change most"
 
 
 @pytest.mark.parametrize(("count", "more"), [(100, 1), (100, 100), (1000, 1000)])
@@ -68,6 +68,13 @@ def test_adding_records_to_splits_that_have_some_moves_none(count, more):
     shares = SplitPercents(5, 10)
     before = positions(split_records(numbered(0, count), shares).splits)
     assert before.items() <= positions(split_records(numbered(0, count + more), shares).splits).items()
+
+
+@pytest.mark.parametrize("count", [40, 50, 100, 200])
+def test_no_share_of_small_datasets_is_off_by_more_than_half(count):
+    shares = SplitPercents(5, 10)
+    for start in range(0, 2000, 100):
+        assert describe_shares(split_records(numbered(start, start + count), shares), shares) == ()
 
 
 @pytest.mark.parametrize("count", [3, 4, 10, 20])

@@ -2,15 +2,15 @@
 
 So new records do not move others to another split. The same question with two answers, or a dialogue and its beginning,
 is never both trained on and held out. The percentage of a split is therefore a probability for each question, not an
-exact count. A split that would stay empty takes the question whose hash is next to its part: if records are added, only
-this question can move back.
+exact count. If a share would be off by more than half, or a split empty, the questions whose hashes are next to the end
+of the part move. Only these can move when records are added.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tunewright_trainer.chat.conversation import Conversation, hash_conversation
 from tunewright_trainer.dataset.record import Record, Split
@@ -61,7 +61,7 @@ def split_records(records: Iterable[Record], percents: SplitPercents) -> Divisio
     """Return the records by split. Each split that is wanted has a record, if there are enough different questions."""
     ordered = list(records)
     found = find_questions(ordered, len(percents.wanted))
-    chosen = _assign(set(found), percents)
+    chosen = _assign(Counter(found), percents)
     splits: dict[Split, list[Record]] = {split: [] for split in Split}
     questions: dict[Split, Counter[Question]] = {split: Counter() for split in Split}
     for record, question in zip(ordered, found, strict=True):
@@ -70,10 +70,11 @@ def split_records(records: Iterable[Record], percents: SplitPercents) -> Divisio
     return Division(splits, questions)
 
 
-def _assign(questions: set[Question], percents: SplitPercents) -> dict[Question, Split]:
+def _assign(questions: Counter[Question], percents: SplitPercents) -> dict[Question, Split]:
     """Return the split of each question, so that no split that is wanted is empty if there are enough questions.
 
-    In the order of the hashes, the held-out splits are the first questions. Only the ends of their parts move.
+    In the order of the hashes, the held-out splits are the first questions. Only the ends of their parts move: to keep
+    each share within half of its percentage, and then to leave a question for each split.
     """
     free = [question for question in questions if not question.continued]
     ranked = sorted(free, key=lambda question: hash_conversation(question.messages))
@@ -83,12 +84,38 @@ def _assign(questions: set[Question], percents: SplitPercents) -> dict[Question,
     need_train = 1 if len(free) == len(questions) else 0
     need_validation, need_evaluation = min(percents.validation, 1), min(percents.evaluation, 1)
     if len(ranked) >= need_train + need_validation + need_evaluation:
+        sizes = [questions[question] for question in ranked]
+        wanted = questions.total() / 100
+        evaluation = _keep_share(sizes, 0, evaluation, wanted * percents.evaluation)
         evaluation = _clamp(evaluation, need_evaluation, len(ranked) - need_train - need_validation)
+        held_out = _keep_share(sizes, evaluation, held_out, wanted * percents.validation)
         held_out = _clamp(held_out, evaluation + need_validation, len(ranked) - need_train)
     chosen = dict.fromkeys(questions, Split.TRAIN)
     chosen.update(dict.fromkeys(ranked[:evaluation], Split.EVALUATION))
     chosen.update(dict.fromkeys(ranked[evaluation:held_out], Split.VALIDATION))
     return chosen
+
+
+def _keep_share(sizes: Sequence[int], start: int, end: int, expected: float) -> int:
+    """Return the end of a part, moved until its records are between half and one and a half times the expected number.
+
+    A part that one large question brings from below the one bound to above the other is left below.
+
+    Args:
+        sizes: the number of records of each question.
+        start: the part's first question.
+        end: the question after its last one.
+        expected: the number of records of the part.
+    """
+    end = max(start, end)
+    count = sum(sizes[start:end])
+    while end < len(sizes) and count < expected / 2:
+        count += sizes[end]
+        end += 1
+    while end > start and count > expected * 1.5:
+        end -= 1
+        count -= sizes[end]
+    return end
 
 
 def _clamp(value: int, least: int, most: int) -> int:
