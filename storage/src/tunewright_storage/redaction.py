@@ -60,7 +60,8 @@ def install() -> None:
 
     def make_redacted_record(*arguments: Any, **fields: Any) -> logging.LogRecord:
         record = make_record(*arguments, **fields)
-        record.msg, record.args = redact(record.getMessage()), ()
+        if isinstance(record.msg, str):  # structlog passes a dict to its formatter
+            record.msg, record.args = redact(record.getMessage()), ()
         if record.exc_info:
             # A formatter uses this text if it is there.
             record.exc_text = redact(formatter.formatException(record.exc_info))

@@ -83,6 +83,12 @@ def test_logs_of_libraries_are_redacted(planted, caplog):
     assert "MARKED" not in caplog.text
 
 
+def test_a_message_that_is_not_text_reaches_its_formatter(caplog):
+    install()
+    logging.getLogger("library").warning({"event": "job_started"})
+    assert caplog.records[-1].msg == {"event": "job_started"}
+
+
 def test_a_traceback_that_ends_the_process_is_redacted(planted):
     code = (
         "from tunewright_storage import redaction; redaction.install();"
