@@ -7,9 +7,9 @@ chart with the old chart's values in the place of its own values.yaml, and this 
 from __future__ import annotations
 
 import copy
-import pathlib
 import shutil
 import tarfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,13 +17,13 @@ import yaml
 
 from chart.conftest import CHART, KUBE_VERSION, Body, Helm
 
-BEFORE = pathlib.Path(__file__).parent / "fixtures" / "tunewright-2f5b22b.tgz"
+BEFORE = Path(__file__).parent / "fixtures" / "tunewright-2f5b22b.tgz"
 """The chart of commit 2f5b22b, made by `helm package`: the last one before values could be absent."""
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 REGISTRY = ("--set", "images.registry=registry.example.com/tunewright")
 
 
-def render(helm: Helm, chart: pathlib.Path, *options: str) -> dict[tuple[str, str], Body]:
+def render(helm: Helm, chart: Path, *options: str) -> dict[tuple[str, str], Body]:
     """Return the objects of a chart by kind and name."""
     where = ("-n", "tunewright-system", "--kube-version", KUBE_VERSION)
     done = helm("template", "demo", str(chart), *where, *REGISTRY, *options)
@@ -32,7 +32,7 @@ def render(helm: Helm, chart: pathlib.Path, *options: str) -> dict[tuple[str, st
     return {(body["kind"], body["metadata"]["name"]): body for body in bodies}
 
 
-def copy_chart(folder: pathlib.Path, values: dict[str, Any]) -> pathlib.Path:
+def copy_chart(folder: Path, values: dict[str, Any]) -> Path:
     """Return a copy of the chart that has other defaults."""
     chart = folder / "tunewright"
     shutil.copytree(CHART, chart)
@@ -60,9 +60,7 @@ def without(values: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
     return kept
 
 
-def test_reused_values_of_the_release_before_render_as_values_given_to_this_chart(
-    helm: Helm, tmp_path: pathlib.Path
-) -> None:
+def test_reused_values_of_the_release_before_render_as_values_given_to_this_chart(helm: Helm, tmp_path: Path) -> None:
     with tarfile.open(BEFORE) as archive:
         file = archive.extractfile("tunewright/values.yaml")
         assert file is not None
@@ -76,7 +74,7 @@ def test_reused_values_of_the_release_before_render_as_values_given_to_this_char
 
 @pytest.mark.parametrize("path", list_paths(VALUES), ids=".".join)
 def test_a_value_that_the_older_chart_did_not_have_has_its_default(
-    helm: Helm, tmp_path: pathlib.Path, path: tuple[str, ...]
+    helm: Helm, tmp_path: Path, path: tuple[str, ...]
 ) -> None:
     assert render(helm, copy_chart(tmp_path, without(VALUES, path))) == render(helm, CHART)
 
