@@ -72,6 +72,11 @@ class AdapterManifest(Document):
     parent_digest: Sha256 | None = None
     created_at: str
 
+    @property
+    def content_bytes(self) -> int:
+        """The size of all files together."""
+        return sum(file.size for file in self.files)
+
 
 def compute_adapter_digest(files: Mapping[str, str]) -> str:
     r"""Return the content digest: SHA-256 over the lines ``<path>\0<sha256>\n`` sorted by path.

@@ -11,6 +11,12 @@ SERVER_CONFIG_PATH = "/etc/tunewright/server/server.json"
 STATE_DIRECTORY = "/var/lib/tunewright"
 """An emptyDir with base model, adapters and the last applied plan: it survives container restarts, not the pod."""
 
+ADAPTERS_DIRECTORY = f"{STATE_DIRECTORY}/adapters"
+"""Another emptyDir: adapters are tenants' files, and must not take the space of the base model or the node."""
+ADAPTERS_VOLUME_GIBIBYTES = 100
+MAX_ADAPTERS_BYTES = 95 << 30
+"""The most that a pod downloads there: the kubelet evicts a pod whose volume is over its limit."""
+
 
 class ServerConfig(Document):
     """The fixed settings of a replica; to change one of them means a new pod template."""

@@ -92,15 +92,29 @@ def check_manifest(manifest: AdapterManifest, where: StorageURI) -> None:
         )
 
 
-def fetch_adapter(store: Store, uri: StorageURI, folder: Path, expected_digest: str) -> AdapterManifest:
+def fetch_adapter(
+    store: Store, uri: StorageURI, folder: Path, expected_digest: str, max_bytes: int | None = None
+) -> AdapterManifest:
     """Fetch an adapter's content files into a folder and verify every byte.
 
     The folder's name contains the digest, so that a path always has the same content (vLLM caches by name and path).
+
+    Args:
+        store: contains the adapter.
+        uri: the adapter's folder in the store.
+        folder: gets a subfolder with the files.
+        expected_digest: the adapter's digest.
+        max_bytes: the size of all files together.
 
     Raises:
         StorageError: a file is missing, too large or different, or the digest is not the expected one.
     """
     manifest = read_manifest(store, uri)
+    if max_bytes is not None and manifest.content_bytes > max_bytes:
+        raise StorageError(
+            StorageReason.TOO_LARGE,
+            f"{uri} has {manifest.content_bytes} bytes instead of {max_bytes}; publish the adapter again",
+        )
     if manifest.digest != expected_digest:
         raise StorageError(
             StorageReason.DIGEST_MISMATCH,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 from pathlib import Path
 
 from tunewright_contracts.adapter_manifest import compute_adapter_digest
@@ -31,6 +32,9 @@ PATTERNS = (
 """The files of a model; all others (a README, a pickle) are neither fetched nor part of the digest."""
 
 TOKENIZER_PATTERNS = tuple(pattern for pattern in PATTERNS if not pattern.endswith("safetensors"))
+_INDEX_NAME = "model.safetensors.index.json"
+_WEIGHTS = ("*.safetensors",)
+_SHOWN_CHARACTERS = 100
 
 
 def belongs(name: str, patterns: tuple[str, ...] = PATTERNS) -> bool:
@@ -42,9 +46,11 @@ def digest_base_model(folder: Path, revision: str = "") -> BaseModelSummary:
     """Return the digest of the model's files in a folder, by the same rule as an adapter's digest.
 
     Raises:
-        StorageError: there is no config.json or no safetensors file.
+        StorageError: there is no config.json or no safetensors file, or the index names a file outside the folder.
     """
     files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file() and belongs(path.name)}
+    if _INDEX_NAME in files:
+        _check_index(files[_INDEX_NAME], str(files[_INDEX_NAME]))
     return _summarise(
         {name: digest_file(path) for name, path in files.items()},
         sum(path.stat().st_size for path in files.values()),
@@ -159,8 +165,34 @@ def inspect_base_model(
         size += path.stat().st_size
         if path.suffix == ".safetensors":
             _check_weights(path, uri)
+        if path.name == _INDEX_NAME:
+            _check_index(path, str(uri))
         path.unlink()
     return _summarise(digests, size, str(prefix), "")
+
+
+def _check_index(path: Path, where: str) -> None:
+    """Check that an index names weights in its own folder only: vLLM and transformers join its names to the folder.
+
+    Raises:
+        StorageError: it is invalid, or names another file.
+    """
+    try:
+        names = set(json.loads(path.read_bytes())["weight_map"].values())
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise StorageError(
+            StorageReason.FORBIDDEN_FILE,
+            f"{where} is not an index of safetensors files (it needs an object weight_map); upload it again",
+        ) from error
+    forbidden = sorted(
+        repr(name)[:_SHOWN_CHARACTERS] for name in names if not isinstance(name, str) or not belongs(name, _WEIGHTS)
+    )
+    if forbidden:
+        shown = ", ".join(forbidden[:3])
+        raise StorageError(
+            StorageReason.FORBIDDEN_FILE,
+            f"{where} names {shown}, but an index can name only *.safetensors files in its folder; upload it again",
+        )
 
 
 def _check_weights(path: Path, uri: StorageURI) -> None:

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 _LENGTH = struct.Struct("<Q")
-_MAX_HEADER_BYTES = 100_000_000
-"""The limit of the safetensors library (``MAX_HEADER_SIZE``)."""
+_MAX_HEADER_BYTES = 16 << 20
+"""Enough for 100,000 tensors. The library accepts 100 MB, and parsing that would take 1.5 GiB of memory."""
 _PICKLE_BEGINNINGS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x04")
 _LARGEST_OFFSET = 2**64 - 1
 _CHUNK_ELEMENTS = 1 << 20
@@ -49,14 +49,19 @@ class Tensor:
     end: int
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path, max_header_bytes: int | None = None) -> dict[str, Tensor]:
     """Return the tensors that a safetensors file declares, by name.
 
+    Args:
+        path: the file.
+        max_header_bytes: a lower limit than the general one; a longer header is not read.
+
     Raises:
-        SafetensorsError: the file is something else (a pickle), truncated, or has an inconsistent header.
+        SafetensorsError: the file is something else (a pickle), truncated, or has an inconsistent or too long header.
         OSError: it cannot be read.
     """
     size = path.stat().st_size
+    limit = _MAX_HEADER_BYTES if max_header_bytes is None else min(max_header_bytes, _MAX_HEADER_BYTES)
     with path.open("rb") as file:
         prefix = file.read(_LENGTH.size)
         if prefix.startswith(_PICKLE_BEGINNINGS):
@@ -64,12 +69,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         if len(prefix) < _LENGTH.size:
             raise SafetensorsError(f"it has {size} bytes, too few for a header")
         (length,) = _LENGTH.unpack(prefix)
-        if length > min(size - _LENGTH.size, _MAX_HEADER_BYTES):
+        if length > size - _LENGTH.size:
             raise SafetensorsError(f"its header should have {length} bytes, but the file has {size}")
+        if length > limit:
+            raise SafetensorsError(f"its header should have {length} bytes, but at most {limit} are read")
         text = file.read(length)
     data_start = _LENGTH.size + length
     try:
-        tensors = _parse_header(json.loads(text), data_start)
+        tensors = _parse_header(json.loads(text, object_pairs_hook=_refuse_repeated_keys), data_start)
     except (ValueError, RecursionError) as error:
         raise SafetensorsError(f"its header is invalid: {error}") from error
     _check_layout(tensors.values(), data_start, size)
@@ -106,6 +113,14 @@ def find_non_finite(path: Path, tensors: Mapping[str, Tensor]) -> str | None:
                 if bool(np.any((bits & unsigned.type(exponent)) == exponent)):
                     return tensor.name
     return None
+
+
+def _refuse_repeated_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return an object whose keys are unique: of two values for one name, another reader may take the other."""
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("it has a key more than once")
+    return fields
 
 
 def _parse_header(header: object, data_start: int) -> dict[str, Tensor]:

@@ -181,8 +181,9 @@ class FakeSource:
             raise StorageError(StorageReason.NO_MANIFEST, f"{uri} has no manifest.json")
         return self.manifests[str(uri)]
 
-    def fetch(self, uri, folder, digest):
+    def fetch(self, uri, folder, digest, max_bytes):
         manifest = self.read_manifest(uri)
+        assert manifest.content_bytes <= max_bytes
         self.fetched.append(str(uri))
         target = folder / adapter_folder(digest)
         target.mkdir(parents=True, exist_ok=True)
@@ -192,17 +193,23 @@ class FakeSource:
 
 
 class FakeEngine:
-    """vLLM's registry of adapters; names in ``refuse`` get an error, ``events`` records the order of calls."""
+    """vLLM's registry of adapters; ``events`` records the order of calls.
+
+    Names in ``refuse`` get an error, and the load of those in ``block`` does not end.
+    """
 
     def __init__(self) -> None:
         self.loaded: dict[str, Path] = {}
         self.refuse: set[str] = set()
+        self.block: set[str] = set()
         self.events: list[tuple[str, str]] = []
 
     async def load(self, name, folder):
         assert (folder / WEIGHTS_NAME).is_file()
         if name in self.refuse:
             raise EngineRefusedError("unsupported module")
+        if name in self.block:
+            await asyncio.Event().wait()
         self.loaded[name] = folder
         self.events.append(("load", name))
 

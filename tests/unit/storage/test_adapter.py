@@ -117,3 +117,13 @@ def test_another_digest_than_requested(store, tmp_path):
     _publish(store)
     with pytest.raises(StorageError, match=r"instead of .*; publish that one again"):
         fetch_adapter(store, URI, tmp_path, "sha256:" + "5" * 64)
+
+
+def test_a_manifest_that_states_more_bytes_than_were_checked_is_refused(store, tmp_path):
+    manifest = _publish(store)
+    assert manifest.content_bytes == sum(len(data) for data in CONTENT.values())
+    with pytest.raises(StorageError, match="bytes instead of") as error:
+        fetch_adapter(store, URI, tmp_path, manifest.digest, manifest.content_bytes - 1)
+    assert error.value.reason is StorageReason.TOO_LARGE
+    assert list(tmp_path.iterdir()) == []
+    fetch_adapter(store, URI, tmp_path, manifest.digest, manifest.content_bytes)

@@ -81,3 +81,33 @@ def test_broken_weights(model, tmp_path, data):
     model.write(MODEL.join("model.safetensors"), data)
     with pytest.raises(StorageError, match="not a complete safetensors file"):
         base_model.inspect_base_model(S3Source(uri=str(MODEL)), None, tmp_path, model)
+
+
+INDEX = MODEL.join("model.safetensors.index.json")
+
+
+@pytest.mark.parametrize(
+    ("index", "problem"),
+    [
+        ({"weight_map": {"a": "/etc/passwd"}}, "names '/etc/passwd'"),
+        ({"weight_map": {"a": "model.safetensors", "b": "../other/model.safetensors"}}, "names '../other"),
+        ({"weight_map": {"a": "sub/model.safetensors"}}, "names 'sub/model.safetensors'"),
+        ({"weight_map": {"a": "pytorch_model.bin"}}, "names 'pytorch_model.bin'"),
+        ({"weight_map": {"a": 7}}, "names 7"),
+        ({"weight_map": {"a": ["model.safetensors"]}}, "needs an object weight_map"),
+        ({"weight_map": []}, "needs an object weight_map"),
+        ([], "needs an object weight_map"),
+    ],
+)
+def test_an_index_names_weights_in_its_folder_only(model, tmp_path, index, problem):
+    model.write(INDEX, json.dumps(index).encode())
+    with pytest.raises(StorageError, match=problem) as error:
+        base_model.inspect_base_model(S3Source(uri=str(MODEL)), None, tmp_path, model)
+    assert error.value.reason is StorageReason.FORBIDDEN_FILE
+    with pytest.raises(StorageError, match=problem):
+        base_model.fetch_base_model(_source("sha256:" + "0" * 64), tmp_path / "model", model)
+
+
+def test_an_index_of_the_models_own_weights_is_accepted(model, tmp_path):
+    model.write(INDEX, json.dumps({"weight_map": {"w": "model.safetensors"}}).encode())
+    assert base_model.inspect_base_model(S3Source(uri=str(MODEL)), None, tmp_path, model).files == 4

@@ -74,6 +74,25 @@ def test_a_header_longer_than_the_file(tmp_path, length):
     assert problem_of(path) == f"its header should have {length} bytes, but the file has 10"
 
 
+def test_a_caller_may_set_a_lower_limit(tmp_path):
+    path = write(tmp_path / "w", {"a": entry(end=8)}, b"\0" * 8)
+    length = struct.unpack("<Q", path.read_bytes()[:8])[0]
+    assert read_tensors(path, length)
+    with pytest.raises(SafetensorsError, match=f"should have {length} bytes, but at most {length - 1} are read"):
+        read_tensors(path, length - 1)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}',
+        b'{"a":{"dtype":"F32","dtype":"F16","shape":[4],"data_offsets":[0,8]}}',
+    ],
+)
+def test_a_repeated_key_is_refused(tmp_path, header):
+    assert "a key more than once" in problem_of(write(tmp_path / "w", header, b"\0" * 8))
+
+
 def test_a_header_over_the_limit_is_not_read(tmp_path, monkeypatch):
     path = write(tmp_path / "w", {"w": entry()}, b"\0" * 8)
     assert read_tensors(path)

@@ -9,7 +9,12 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from tunewright_contracts.server_config import SERVER_CONFIG_PATH, ServerConfig
+from tunewright_contracts.server_config import (
+    ADAPTERS_DIRECTORY,
+    ADAPTERS_VOLUME_GIBIBYTES,
+    SERVER_CONFIG_PATH,
+    ServerConfig,
+)
 from tunewright_contracts.serving_plan import (
     ADMIN_PREFIX,
     GRACE_SECONDS,
@@ -45,7 +50,7 @@ CONFIG_HASH: Final = f"{GROUP}/config-hash"
 TEMPLATE_HASH: Final = f"{GROUP}/template-hash"
 """Annotation of the Deployment: the hash of the pod template that was applied last."""
 STATE_SIZE: Final = "200Gi"
-"""The maximum size of base model and adapters; nothing is reserved."""
+"""The maximum size of the base model and caches; nothing is reserved."""
 START_MINUTES: Final = 60
 """How long a pod may fetch and load its base model before the kubelet restarts the container."""
 
@@ -190,6 +195,7 @@ def _build_pod_spec(server: ModelServer, images: pods.ImageDefaults) -> Body:
         _build_own_volumes(server.metadata.name),
         pods.build_ca_volume(secret),
         pods.build_scratch_volumes(STATE_SIZE, shared_memory=True),
+        _build_adapters_volume(),
     )
     container: Body = {
         "name": CONTAINER,
@@ -243,6 +249,12 @@ def _build_own_volumes(name: str) -> tuple[list[Body], list[Body]]:
         volumes.append({"name": volume, "configMap": source})
         mounts.append({"name": volume, "mountPath": folder, "readOnly": True})
     return volumes, mounts
+
+
+def _build_adapters_volume() -> tuple[list[Body], list[Body]]:
+    """Return the volume of the adapters: tenants' files must not take the space of the base model or the node."""
+    volume = {"name": "adapters", "emptyDir": {"sizeLimit": f"{ADAPTERS_VOLUME_GIBIBYTES}Gi"}}
+    return [volume], [{"name": "adapters", "mountPath": ADAPTERS_DIRECTORY}]
 
 
 def _build_probe(path: str) -> Body:

@@ -21,6 +21,9 @@ from tunewright_server.message_limits import list_names, quote
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.]{1,200}")
 _MAX_BYTES = 256 * 1024
 _MAX_ALPHA = 65536
+_MAX_PATTERN_KEYS = 64
+"""vLLM compares every module with every key, in the engine's loop: 29,000 keys blocked it for half an hour."""
+_MAX_TARGET_CHARACTERS = 1000
 _UNSUPPORTED_FLAGS = (
     "use_dora",
     "lora_bias",
@@ -41,6 +44,13 @@ class AdapterConfig:
     rank_pattern: Mapping[str, int]
     targets: tuple[object, ...] | None
     """``target_modules``; None for a regular expression of PEFT, for which only the tensors' names can be checked."""
+    alpha_names: frozenset[str] = frozenset()
+    """The keys of ``alpha_pattern``."""
+
+    @property
+    def pattern_names(self) -> frozenset[str]:
+        """The keys of ``rank_pattern`` and ``alpha_pattern``, which must match modules."""
+        return frozenset(self.rank_pattern) | self.alpha_names
 
     def rank_of(self, module: str) -> int:
         """Return a module's rank as PEFT and vLLM do: of the first pattern that its name ends with, otherwise ``r``."""
@@ -81,8 +91,7 @@ def read_adapter_config(path: Path, max_rank: int) -> AdapterConfig:
     rank_pattern = {key: check_rank(value, max_rank, f"{CONFIG_NAME} rank_pattern") for key, value in ranks.items()}
     for alpha in alphas.values():
         _check_alpha(alpha, "alpha_pattern")
-    targets = data.get("target_modules")
-    return AdapterConfig(rank, rank_pattern, tuple(targets) if isinstance(targets, list) else None)
+    return AdapterConfig(rank, rank_pattern, _read_targets(data), frozenset(alphas))
 
 
 def check_rank(rank: object, max_rank: int, where: str) -> int:
@@ -116,12 +125,29 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 def _read_pattern(data: Mapping[str, Any], field: str) -> dict[str, object]:
     pattern = data.get(field) or {}
+    if isinstance(pattern, dict) and len(pattern) > _MAX_PATTERN_KEYS:
+        raise AdapterError(
+            AdapterReason.UNSUPPORTED_ADAPTER,
+            f"{CONFIG_NAME}: {field} has {len(pattern)} keys, but at most {_MAX_PATTERN_KEYS} are accepted; train an "
+            "adapter with fewer different ranks and alphas",
+        )
     if not isinstance(pattern, dict) or not all(_PLAIN_NAME.fullmatch(str(key)) for key in pattern):
         raise AdapterError(
             AdapterReason.UNSUPPORTED_ADAPTER,
             f"{CONFIG_NAME}: {field} can contain only plain names; publish the adapter again without wildcards",
         )
     return pattern
+
+
+def _read_targets(data: Mapping[str, Any]) -> tuple[object, ...] | None:
+    targets = data.get("target_modules")
+    if isinstance(targets, str) and len(targets) > _MAX_TARGET_CHARACTERS:
+        raise AdapterError(
+            AdapterReason.UNSUPPORTED_ADAPTER,
+            f"{CONFIG_NAME}: target_modules has {len(targets)} characters, but at most {_MAX_TARGET_CHARACTERS} are "
+            "accepted; publish the adapter again with a list of module names",
+        )
+    return tuple(targets) if isinstance(targets, list) else None
 
 
 def _find_unsupported(data: Mapping[str, Any]) -> list[str]:

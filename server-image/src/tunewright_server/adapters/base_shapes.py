@@ -10,6 +10,10 @@ from tunewright_storage.safetensors_file import FLOAT_TYPES, SafetensorsError, r
 
 _LAYERS = "layers."
 _MATRIX = 2
+_ENTRY_BYTES = 256
+"""Of a header's entry, without the module's name: prefixes, ``lora_A.weight``, type, shape and offsets."""
+_OTHER_HEADER_BYTES = 2 << 20
+"""Of a header, without its entries: metadata and padding."""
 _PLAIN = ".weight"
 _PACKED = (".qweight", ".weight_packed")
 """The names of packed weights in GPTQ and AWQ, and in compressed-tensors; bitsandbytes packs into ``.weight``."""
@@ -36,6 +40,11 @@ class BaseShapes:
             return module
         position = module.find(_LAYERS)
         return self.by_layer_path.get(module[position:]) if position >= 0 else None
+
+    @property
+    def largest_adapter_header_bytes(self) -> int:
+        """Return how long the safetensors header of an adapter on every module can be."""
+        return _OTHER_HEADER_BYTES + sum(2 * (len(module) + _ENTRY_BYTES) for module in self.modules)
 
     @property
     def largest_adapter_elements_per_rank(self) -> int | None:

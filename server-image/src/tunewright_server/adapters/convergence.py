@@ -38,6 +38,13 @@ class AdapterRecord:
     given_up: bool = False
     """An earlier wait did not help: readiness no longer waits for this adapter, even while it is retried."""
 
+    suspect: bool = False
+    """An earlier process of this pod ended while it loaded this adapter: it is loaded alone, after all others."""
+
+    def suspected(self) -> AdapterRecord:
+        """Return the record of an adapter that may have ended a process: readiness does not wait for it."""
+        return dataclasses.replace(self, suspect=True, given_up=True)
+
     def in_phase(self, phase: AdapterPhase) -> AdapterRecord:
         """Return the record in another phase."""
         return dataclasses.replace(self, phase=phase)
@@ -48,7 +55,7 @@ class AdapterRecord:
 
     def loaded(self) -> AdapterRecord:
         """Return the record of an adapter that vLLM has loaded."""
-        return dataclasses.replace(self, phase=AdapterPhase.LOADED, failure=None, given_up=False)
+        return dataclasses.replace(self, phase=AdapterPhase.LOADED, failure=None, given_up=False, suspect=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -135,12 +142,15 @@ def decide_actions(
     holding = (AdapterPhase.LOADED, AdapterPhase.DRAINING, AdapterPhase.FETCHING)
     free = slots - sum(record.phase in holding for record in records.values())
     fetching = sum(record.phase is AdapterPhase.FETCHING for record in records.values())
-    for name in wanted:
-        due = _is_due(records.get(name), now)
-        if due and free > 0 and fetching < parallel:
+    due = [name for name in wanted if _is_due(records.get(name), now)]
+    suspects = [name for name in due if records[name].suspect]
+    for name in due:
+        if name not in suspects and free > 0 and fetching < parallel:
             actions.append(BringUp(name))
             free -= 1
             fetching += 1
+    if suspects and free > 0 and not fetching and wanted.keys() <= records.keys():
+        actions.append(BringUp(suspects[0]))
     return tuple(actions)
 
 

@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 
-from tunewright_contracts.adapter_manifest import AdapterManifest, adapter_folder, compute_adapter_digest
-from tunewright_contracts.document import ContractError
 from tunewright_contracts.serving_plan import AdapterEntry, AdapterPhase, AdapterState, ServingPlan
-from tunewright_contracts.storage_uri import StorageURI
-from tunewright_server.adapters import convergence, preflight
-from tunewright_server.adapters.base_shapes import BaseShapes
+from tunewright_server.adapters import convergence
 from tunewright_server.adapters.convergence import AdapterRecord
 from tunewright_server.adapters.engine import Engine, EngineRefusedError
+from tunewright_server.adapters.load_journal import LoadJournal
+from tunewright_server.adapters.local_adapters import JOURNAL_FOLDER, AdapterLimits, AdapterSourcePort, LocalAdapters
 from tunewright_server.adapters.reasons import AdapterError, AdapterFailure, AdapterReason
-from tunewright_server.files import write_atomically
 from tunewright_server.message_limits import shorten
 from tunewright_storage.disk_space import is_disk_full
 from tunewright_storage.errors import StorageError
 from tunewright_storage.redaction import redact
-from tunewright_storage.store import digest_file
 
 log = structlog.get_logger(__name__)
 
-_KEPT_MANIFEST = "manifest.json"
 _PARALLEL_FETCHES = 2
 _LEADS_ON = (
     convergence.Admit,
@@ -40,27 +32,6 @@ _LEADS_ON = (
     convergence.Forget,
 )
 """Actions that make others possible: admitting leads to bringing up, draining to unloading."""
-
-
-class AdapterSourcePort(Protocol):
-    """Where adapters come from; pods use `StoredAdapters`."""
-
-    def read_manifest(self, uri: StorageURI) -> AdapterManifest:
-        """Return the manifest. Raises StorageError."""
-
-    def fetch(self, uri: StorageURI, folder: Path, digest: str) -> AdapterManifest:
-        """Fetch and verify into ``<folder>/sha256-<hex>/``. Raises StorageError."""
-
-
-@dataclasses.dataclass(frozen=True)
-class AdapterLimits:
-    """The limits from the server's settings and its base model."""
-
-    base_digest: str
-    base: BaseShapes
-    max_rank: int
-    slots: int
-    timeout_seconds: float
 
 
 class AdapterPool:
@@ -79,14 +50,14 @@ class AdapterPool:
         clock: Callable[[], float] = time.monotonic,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
-        self._folder = folder
-        self._source = source
+        self._files = LocalAdapters(folder, source, limits)
         self._engine = engine
         self._limits = limits
         self._clock = clock
         self._wake = wake
         self._tasks: set[asyncio.Task[None]] = set()
         self._plan: ServingPlan | None = None
+        self._journal = LoadJournal(folder / JOURNAL_FOLDER)
         self.records: dict[str, AdapterRecord] = {}
         self.in_flight: dict[str, int] = {}
 
@@ -148,10 +119,9 @@ class AdapterPool:
     def delete_leftovers(self) -> None:
         """Delete the folders of an earlier process of this pod that no adapter of the plan uses."""
         wanted = {entry.name for entry in self._plan.adapters} if self._plan else set()
-        if self._folder.is_dir():
-            for path in self._folder.iterdir():
-                if path.name not in wanted:
-                    shutil.rmtree(path, ignore_errors=True)
+        self._files.delete_others({name for name in wanted if not self._journal.read(name).is_final})
+        if self._plan is not None:
+            self._journal.delete_others(wanted)
 
     async def step(self) -> None:
         """Do what can be done now; fetches run in the background and wake the loop when they end."""
@@ -176,11 +146,11 @@ class AdapterPool:
     async def _act(self, action: convergence.Action) -> None:
         match action:
             case convergence.Admit(entry):
-                self.records[entry.name] = AdapterRecord(entry, AdapterPhase.PENDING, self._clock())
+                self._admit(entry)
             case convergence.Readdress(entry):
                 record = self.records[entry.name]
                 if record.phase in (AdapterPhase.FAILED, AdapterPhase.RETRYING):
-                    self.records[entry.name] = AdapterRecord(entry, AdapterPhase.PENDING, self._clock())
+                    self._admit(entry)
                 else:
                     self.records[entry.name] = record.at_address(entry)
                 log.info("adapter_readdressed", name=entry.name, uri=entry.uri)
@@ -198,18 +168,30 @@ class AdapterPool:
             case convergence.Unload(name):
                 await self._unload(name)
             case convergence.Forget(name):
-                del self.records[name]
-                await asyncio.to_thread(shutil.rmtree, self._folder / name, ignore_errors=True)
+                await self._forget(name)
+
+    def _admit(self, entry: AdapterEntry) -> None:
+        record = AdapterRecord(entry, AdapterPhase.PENDING, self._clock())
+        history = self._journal.read(entry.name)
+        if history.is_final:
+            problem = (
+                f"vLLM did not load the adapter within {self._limits.load_deadline_seconds:.0f} s"
+                if history.overdue
+                else f"the server ended {history.interrupted} times while it loaded the adapter"
+            )
+            failure = AdapterFailure(AdapterReason.LOAD_DEADLINE, f"{problem}; train it again with a lower rank")
+            self.records[entry.name] = convergence.record_failure(record, failure, self._clock())
+            log.warning("adapter_failed_before", name=entry.name, interrupted=history.interrupted)
+        else:
+            self.records[entry.name] = record.suspected() if history.interrupted else record
 
     async def _bring_up(self, name: str) -> None:
         entry = self.records[name].entry
         started = self._clock()
         try:
-            folder = await asyncio.to_thread(self._prepare, entry)
-            try:
-                await self._engine.load(name, folder)
-            except EngineRefusedError as error:
-                raise AdapterError(AdapterReason.LOAD_FAILED, f"vLLM: {error}", retryable=True) from error
+            assert self._plan is not None  # noqa: S101 - a step comes after the first plan
+            folder = await asyncio.to_thread(self._files.prepare, entry, self._plan.adapter_sources)
+            await self._load(name, folder)
         except AdapterError as error:
             self._fail(name, error.failure)
         except StorageError as error:
@@ -226,21 +208,25 @@ class AdapterPool:
         finally:
             self._wake()
 
-    def _prepare(self, entry: AdapterEntry) -> Path:
-        """Return the folder with the entry's checked files, fetched now or kept from before a restart."""
-        limits = self._limits
-        assert self._plan is not None  # noqa: S101 - a step comes after the first plan
-        uri = preflight.check_entry(entry, self._plan.adapter_sources)
-        home = self._folder / entry.name
-        folder = home / adapter_folder(entry.digest)
-        manifest = read_kept_manifest(home, folder, entry.digest)
-        if manifest is None:
-            preflight.check_manifest(self._source.read_manifest(uri), limits.base_digest, limits.max_rank, limits.base)
-            manifest = self._source.fetch(uri, home, entry.digest)
-            write_atomically(home / _KEPT_MANIFEST, manifest.to_json().encode())
-        preflight.check_manifest(manifest, limits.base_digest, limits.max_rank, limits.base)
-        preflight.check_folder(folder, limits.max_rank, limits.base)
-        return folder
+    async def _load(self, name: str, folder: Path) -> None:
+        """Load an adapter within the deadline; the journal keeps a load that does not end, whatever ends the process.
+
+        Raises:
+            AdapterError: vLLM refused it, or did not answer in time.
+        """
+        await asyncio.to_thread(self._journal.begin, name)
+        seconds = self._limits.load_deadline_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                await self._engine.load(name, folder)
+        except TimeoutError as error:
+            await asyncio.to_thread(self._journal.mark_overdue, name)
+            message = f"vLLM did not load the adapter within {seconds:.0f} s; train it again with a lower rank"
+            raise AdapterError(AdapterReason.LOAD_DEADLINE, message) from error
+        except EngineRefusedError as error:
+            await asyncio.to_thread(self._journal.end, name)
+            raise AdapterError(AdapterReason.LOAD_FAILED, f"vLLM: {error}", retryable=True) from error
+        await asyncio.to_thread(self._journal.end, name)
 
     async def _unload(self, name: str) -> None:
         try:
@@ -250,32 +236,25 @@ class AdapterPool:
             log.exception("adapter_unload_failed", name=name)
             del self.records[name]
             return
-        del self.records[name]
-        await asyncio.to_thread(shutil.rmtree, self._folder / name, ignore_errors=True)
+        await self._forget(name)
         log.info("adapter_unloaded", name=name)
+
+    async def _forget(self, name: str) -> None:
+        """Delete an adapter's record, its files and the history of its loads: it is no longer in the plan."""
+        del self.records[name]
+        await asyncio.to_thread(self._files.delete, name)
+        await asyncio.to_thread(self._journal.end, name)
 
     def _fail(self, name: str, failure: AdapterFailure) -> None:
         record = convergence.record_failure(self.records[name], failure, self._clock())
         self.records[name] = record
         message = shorten(failure.message)
         log.warning("adapter_failed", name=name, reason=failure.reason.value, message=message, phase=record.phase.value)
-        if record.phase is AdapterPhase.FAILED:
-            shutil.rmtree(self._folder / name, ignore_errors=True)
+        if record.phase is AdapterPhase.FAILED and failure.reason is not AdapterReason.LOAD_DEADLINE:
+            self._files.delete(name)  # an overdue load may still read its files
 
 
 def _reported_reason(record: AdapterRecord, *, full: bool) -> str:
     if full and record.phase is AdapterPhase.PENDING:
         return AdapterReason.NO_SLOT
     return record.failure.reason if record.failure is not None else ""
-
-
-def read_kept_manifest(home: Path, folder: Path, digest: str) -> AdapterManifest | None:
-    """Return the manifest of files kept from before a restart, or None if one of them has another digest now."""
-    try:
-        manifest = AdapterManifest.from_json((home / _KEPT_MANIFEST).read_bytes())
-        if manifest.digest != digest or {path.name for path in folder.iterdir()} != {f.path for f in manifest.files}:
-            return None
-        digests = {file.path: digest_file(folder / file.path) for file in manifest.files}
-    except (OSError, ContractError):
-        return None
-    return manifest if compute_adapter_digest(digests) == digest else None

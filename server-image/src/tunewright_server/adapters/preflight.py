@@ -7,7 +7,7 @@ only inside the engine. So everything is checked here first, without torch.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tunewright_contracts.adapter_manifest import CONFIG_NAME, CONTENT_NAMES, WEIGHTS_NAME, AdapterManifest
@@ -76,7 +76,7 @@ def check_manifest(manifest: AdapterManifest, base_digest: str, max_rank: int, b
             f"server runs {base_digest}; train it again on this base model, or use a ModelServer that runs the other",
         )
     check_rank(manifest.rank, max_rank, "the manifest")
-    size = sum(file.size for file in manifest.files)
+    size = manifest.content_bytes
     limit = _find_most_bytes(max_rank, base)
     if size > limit:
         raise AdapterError(
@@ -109,7 +109,7 @@ def check_folder(folder: Path, max_rank: int, base: BaseShapes) -> None:
     config = read_adapter_config(folder / CONFIG_NAME, max_rank)
     path = folder / WEIGHTS_NAME
     try:
-        tensors = read_tensors(path)
+        tensors = read_tensors(path, base.largest_adapter_header_bytes)
     except (OSError, SafetensorsError) as error:
         raise AdapterError(
             AdapterReason.NOT_SAFETENSORS,
@@ -155,6 +155,7 @@ def _check_tensors(tensors: dict[str, Tensor], config: AdapterConfig, base: Base
     for module, pair in halves.items():
         _check_pair(module, pair, config, base.modules[base.find(module) or module])
     _check_targets(halves, config)
+    _check_patterns([*halves, *base.modules], config)
 
 
 def _check_pair(module: str, pair: dict[str, Tensor], config: AdapterConfig, shape: tuple[int, int] | None) -> None:
@@ -177,14 +178,33 @@ def _check_pair(module: str, pair: dict[str, Tensor], config: AdapterConfig, sha
 def _check_targets(halves: dict[str, dict[str, Tensor]], config: AdapterConfig) -> None:
     if config.targets is None:
         return
-    missing = [
-        target
-        for target in config.targets
-        if not any(module == target or module.endswith(f".{target}") for module in halves)
-    ]
+    endings = {ending for module in halves for ending in _endings(module)}
+    missing = [target for target in config.targets if not isinstance(target, str) or target not in endings]
     if missing or not config.targets:
         raise AdapterError(
             AdapterReason.UNKNOWN_MODULES,
             f"{CONFIG_NAME}: target_modules is {list_names(missing) or 'empty'}, without weights; publish the adapter "
             "again with the weights and the modules that it was trained with",
         )
+
+
+def _check_patterns(modules: Iterable[str], config: AdapterConfig) -> None:
+    if not config.pattern_names:
+        return
+    unknown = set(config.pattern_names)
+    for module in modules:
+        unknown.difference_update(_endings(module))
+    if unknown:
+        raise AdapterError(
+            AdapterReason.UNKNOWN_MODULES,
+            f"{CONFIG_NAME}: rank_pattern or alpha_pattern has {list_names(sorted(unknown))}, but the base model has no "
+            "such module; train the adapter on this base model",
+        )
+
+
+def _endings(module: str) -> Iterator[str]:
+    """Yield the names that mean a module in PEFT's settings: its path, and each end of the path after a dot."""
+    yield module
+    while "." in module:
+        module = module.partition(".")[2]
+        yield module

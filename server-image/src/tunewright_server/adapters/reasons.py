@@ -76,6 +76,16 @@ class AdapterReason(reasons.Reason):
         "The pod has no space left for the adapter's files.",
         "Free the node's disk, or raise `ephemeral-storage` in the ModelServer's `spec.resources`.",
     )
+    VOLUME_FULL = (
+        "AdapterVolumeFull",
+        "The pod's other adapters take the space that the adapter needs.",
+        "No action needed if others are removed; otherwise serve it on another ModelServer.",
+    )
+    LOAD_DEADLINE = (
+        "LoadDeadlineExceeded",
+        "vLLM did not load the adapter before the deadline, or the server ended twice while it loaded the adapter.",
+        "Train it again with a lower rank or on fewer modules.",
+    )
     LOAD_FAILED = (
         "LoadFailed",
         "vLLM did not load the adapter, or the pod failed before that.",

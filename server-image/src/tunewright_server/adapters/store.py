@@ -20,6 +20,6 @@ class StoredAdapters:
         """Return an adapter's manifest. Raises StorageError."""
         return adapter.read_manifest(self._store, uri)
 
-    def fetch(self, uri: StorageURI, folder: Path, digest: str) -> AdapterManifest:
-        """Fetch and verify an adapter into ``<folder>/sha256-<hex>/``. Raises StorageError."""
-        return adapter.fetch_adapter(self._store, uri, folder, digest)
+    def fetch(self, uri: StorageURI, folder: Path, digest: str, max_bytes: int) -> AdapterManifest:
+        """Fetch and verify an adapter of at most ``max_bytes`` into ``<folder>/sha256-<hex>/``. Raises StorageError."""
+        return adapter.fetch_adapter(self._store, uri, folder, digest, max_bytes)

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from tunewright_contracts.locations import BaseModelSource
-from tunewright_contracts.server_config import ServerConfig
+from tunewright_contracts.server_config import MAX_ADAPTERS_BYTES, ServerConfig
 from tunewright_operator.api.model_server import ModelServer
 from tunewright_operator.manifests import model_server, pods
 from tunewright_server import launch
+from tunewright_server.settings import Settings
 
 OWNER = {
     "apiVersion": "tunewright.dev/v1alpha1",
@@ -55,3 +56,15 @@ def test_no_replica_uses_the_metadata_service_or_imports_from_its_working_direct
     environment = {item["name"]: item.get("value") for item in container["env"]}
     assert environment["AWS_EC2_METADATA_DISABLED"] == "true"
     assert environment["PYTHONSAFEPATH"] == "1"
+
+
+def test_adapters_have_a_volume_with_a_limit_that_the_pod_never_reaches() -> None:
+    images = pods.ImageDefaults(operator="o", trainer="t", server="s")
+    config_map = model_server.build_config_map(OWNER, CONFIG, "key")
+    pod = model_server.build_deployment(OWNER, SERVER, config_map, images)["spec"]["template"]["spec"]
+    (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "adapters"]
+    (mount,) = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == "adapters"]
+    assert mount["mountPath"] == str(Settings.from_environment({}).adapters_folder)
+    limit = int(volume["emptyDir"]["sizeLimit"].removesuffix("Gi")) << 30
+    assert MAX_ADAPTERS_BYTES * 100 <= limit * 95
+    assert all(volume["emptyDir"].get("sizeLimit") for volume in pod["volumes"] if "emptyDir" in volume)

@@ -87,6 +87,23 @@ def test_a_scale_for_one_module_is_accepted(path):
 
 
 @pytest.mark.parametrize("field", ["rank_pattern", "alpha_pattern"])
+@pytest.mark.parametrize(("keys", "good"), [(64, True), (65, False), (5_000, False)])
+def test_a_pattern_has_at_most_64_keys(path, field, keys, good):
+    write(path, **{field: {f"layers.{number}": 4 for number in range(keys)}})
+    if good:
+        assert len(read_adapter_config(path, 8).pattern_names) == keys
+    else:
+        assert reason_of(path) is AdapterReason.UNSUPPORTED_ADAPTER
+
+
+def test_a_long_regular_expression_is_refused(path):
+    write(path, target_modules="a" * 1000)
+    assert read_adapter_config(path, 8).targets is None
+    write(path, target_modules="a" * 1001)
+    assert reason_of(path) is AdapterReason.UNSUPPORTED_ADAPTER
+
+
+@pytest.mark.parametrize("field", ["rank_pattern", "alpha_pattern"])
 def test_a_pattern_that_stops_the_engine(path, field):
     write(path, **{field: {"(a+)+$": 4}})
     assert reason_of(path) == AdapterReason.UNSUPPORTED_ADAPTER

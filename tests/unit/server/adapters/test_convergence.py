@@ -88,6 +88,24 @@ def test_slots_and_parallel_fetches_are_limited():
     assert convergence.BringUp(C.name) not in decide([A, C], full, {B.name: 1}, slots=2)
 
 
+def test_a_suspect_is_loaded_alone_after_all_others():
+    suspects = [record(entry, AdapterPhase.PENDING).suspected() for entry in (A, B)]
+    pending = record(C, AdapterPhase.PENDING)
+    assert decide([A, B, C], [*suspects, pending]) == (convergence.BringUp(C.name),)
+    assert decide([A, B, C], suspects) == (convergence.Admit(C),)
+    assert decide([A, B, C], [*suspects, record(C, AdapterPhase.FETCHING)]) == ()
+    for phase in (AdapterPhase.LOADED, AdapterPhase.FAILED):
+        assert decide([A, B, C], [*suspects, record(C, phase)]) == (convergence.BringUp(A.name),)
+    assert decide([A, B], suspects, slots=0) == ()
+    assert convergence.is_settled(world.make_plan(1, [A, B]), {s.entry.name: s for s in suspects}, 0.0, 120.0)
+    assert not suspects[0].loaded().suspect
+
+
+def test_a_load_over_the_deadline_is_final():
+    failed = convergence.record_failure(record(A, AdapterPhase.FETCHING), failure(AdapterReason.LOAD_DEADLINE), 0.0)
+    assert failed.phase is AdapterPhase.FAILED
+
+
 def test_pauses_after_transient_failures_grow_up_to_a_minute():
     failing, waits = record(A, AdapterPhase.FETCHING), []
     for _ in range(9):

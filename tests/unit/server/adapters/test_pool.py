@@ -2,11 +2,14 @@
 
 import asyncio
 import errno
+import dataclasses
 
 import pytest
 
 import support.worlds.server_world as world
 from support.worlds.server_world import chat, serve
+from tunewright_server.adapters.disk_budget import DiskBudget
+from tunewright_server.adapters.load_journal import LoadJournal
 from tunewright_storage.errors import StorageError, StorageReason
 
 CHAT = "/v1/chat/completions"
@@ -141,3 +144,76 @@ async def test_no_manifest(pod):
     del pod.source.manifests[pod.canary.uri]
     await serve(pod, (pod.stable, 100), extra=[pod.canary])
     assert pod.runtime.pool.records[pod.canary.name].failure.reason == "NoManifest"
+
+
+async def phase_of(pod, entry):
+    state = {item["name"]: item for item in (await pod.state())["adapters"]}[entry.name]
+    return state["phase"], state["reason"]
+
+
+def loads(pod):
+    return [name for event, name in pod.engine.events if event == "load"]
+
+
+async def test_a_load_over_the_deadline_has_failed_permanently_also_after_a_restart(tmp_path):
+    pod = world.Pod(tmp_path / "pod")
+    slow, good = pod.source.publish(tmp_path / "a", 1), pod.source.publish(tmp_path / "b", 2)
+    pod.engine.block.add(slow.name)
+    async with pod.running():
+        pool = pod.runtime.pool
+        pool._limits = dataclasses.replace(pool._limits, load_deadline_seconds=0.05)
+        await serve(pod, (good, 100), extra=[slow])
+        assert await phase_of(pod, slow) == ("Failed", "LoadDeadlineExceeded")
+        assert (await pod.client.post(CHAT, json=chat())).status_code == 200
+        moved = slow.updated(uri=f"{world.PREFIX}/moved")
+        await serve(pod, (good, 100), extra=[moved])
+        assert await phase_of(pod, slow) == ("Failed", "LoadDeadlineExceeded"), "the content is the same"
+    again = world.Pod(tmp_path / "pod", pod.source)
+    async with again.running():
+        await again.settled()
+        assert await phase_of(again, slow) == ("Failed", "LoadDeadlineExceeded")
+        assert loads(again) == [good.name]
+        assert not (again.settings.adapters_folder / slow.name).exists()
+
+
+async def test_an_adapter_that_a_process_did_not_survive_is_loaded_last(tmp_path):
+    pod = world.Pod(tmp_path / "pod")
+    suspect, *others = (pod.source.publish(tmp_path / str(seed), seed) for seed in range(4))
+    LoadJournal(pod.settings.adapters_folder / ".loads").begin(suspect.name)
+    async with pod.running():
+        await serve(pod, (others[0], 100), extra=[suspect, *others[1:]])
+        await world.until(lambda: suspect.name in pod.engine.loaded)
+        assert loads(pod)[-1] == suspect.name
+        await world.until(lambda: not list((pod.settings.adapters_folder / ".loads").iterdir()))
+
+
+async def test_an_adapter_that_two_processes_did_not_survive_is_not_loaded_until_it_left_the_plan(tmp_path):
+    pod = world.Pod(tmp_path / "pod")
+    bad, good = pod.source.publish(tmp_path / "a", 1), pod.source.publish(tmp_path / "b", 2)
+    for _ in range(2):
+        LoadJournal(pod.settings.adapters_folder / ".loads").begin(bad.name)
+    pod.mount(world.make_plan(1, [bad], [world.make_route((bad, 100))]))
+    async with pod.running():
+        await pod.settled()
+        assert await phase_of(pod, bad) == ("Failed", "LoadDeadlineExceeded")
+        await serve(pod, (good, 100))
+        await world.until(lambda: bad.name not in pod.runtime.pool.records)
+        await serve(pod, (good, 100), extra=[bad])
+        assert loads(pod) == [good.name, bad.name]
+
+
+async def test_an_adapter_for_which_the_volume_has_no_room_waits_until_another_is_removed(pod):
+    size = pod.source.manifests[pod.canary.uri].content_bytes
+    budget = DiskBudget(size + size // 2)
+    budget.reserve(pod.stable.name, size)
+    pod.runtime.pool._files.budget = budget
+    await pod.push(world.make_plan(2, [pod.stable, pod.canary], [world.make_route((pod.stable, 100))]))
+
+    async def waits():
+        return pod.canary.name in pod.runtime.pool.records and (await phase_of(pod, pod.canary))[0] == "Retrying"
+
+    await world.until(waits)
+    assert await phase_of(pod, pod.canary) == ("Retrying", "AdapterVolumeFull")
+    assert not (pod.settings.adapters_folder / pod.canary.name).exists()
+    await serve(pod, (pod.canary, 100))
+    await world.until(lambda: pod.canary.name in pod.engine.loaded)

@@ -205,6 +205,47 @@ def test_a_rank_pattern_counts(folder, base):
     preflight.check_folder(folder, 8, base)
 
 
+@pytest.mark.parametrize("field", ["rank_pattern", "alpha_pattern"])
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("q_proj", True),
+        ("self_attn.v_proj", True),
+        ("model.layers.0.self_attn.q_proj", True),
+        ("0.self_attn.q_proj", True),
+        ("roj", False),
+        ("layers.0", False),
+        ("k_proj", False),
+        ("model.layers.2.self_attn.q_proj", False),
+        ("..q_proj", False),
+    ],
+)
+def test_a_pattern_names_modules_that_exist(folder, base, field, name, known):
+    write(folder, **{field: {name: 4}})
+    if known:
+        preflight.check_folder(folder, 8, base)
+        return
+    reason, message = reason_of(folder, base)
+    assert reason == AdapterReason.UNKNOWN_MODULES
+    assert name in message
+
+
+@pytest.mark.parametrize("target", [7, None, [], {}, ["q_proj"]])
+def test_a_target_that_is_no_name(folder, base, target):
+    write(folder, target_modules=["q_proj", "v_proj", target])
+    assert reason_of(folder, base)[0] == AdapterReason.UNKNOWN_MODULES
+
+
+def test_a_header_that_no_adapter_of_the_base_model_needs_is_not_parsed(folder, base, monkeypatch):
+    limit = base.largest_adapter_header_bytes
+    (folder / WEIGHTS_NAME).write_bytes(struct.pack("<Q", limit + 1) + b" " * (limit + 1))
+    monkeypatch.setattr("json.loads", lambda *_arguments, **_options: pytest.fail("parsed"))
+    monkeypatch.setattr(preflight, "read_adapter_config", lambda *_: None)
+    reason, message = reason_of(folder, base)
+    assert reason == AdapterReason.NOT_SAFETENSORS
+    assert f"at most {limit} are read" in message
+
+
 def test_the_manifest_of_another_base_model(tmp_path, base):
     source = world.FakeSource()
     entry = source.publish(tmp_path / "x", base_digest="sha256:" + "c" * 64)

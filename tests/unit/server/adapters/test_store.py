@@ -38,5 +38,5 @@ def test_a_fetch_is_verified_against_the_requested_digest(tmp_path, monkeypatch)
     manifest = AdapterManifest.model_construct(digest="sha256:" + "a" * 64)
     monkeypatch.setattr(store.adapter, "fetch_adapter", lambda *arguments: asked.append(arguments) or manifest)
     shelf = Shelf(b"")
-    assert StoredAdapters(shelf).fetch(URI, tmp_path, manifest.digest) is manifest
-    assert asked == [(shelf, URI, tmp_path, manifest.digest)]
+    assert StoredAdapters(shelf).fetch(URI, tmp_path, manifest.digest, 11) is manifest
+    assert asked == [(shelf, URI, tmp_path, manifest.digest, 11)]
