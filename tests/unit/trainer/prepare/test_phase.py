@@ -79,6 +79,14 @@ def test_writes_splits_and_manifest(run, config_map, jsonl, store, settings):
     assert summary.uri.startswith("s3://bucket/adapters/datasets/sha256-")
 
 
+def test_an_adapter_that_no_server_can_load_is_refused_before_anything_is_written(run, config_map, jsonl, store):
+    config_map(a=jsonl(60))
+    with pytest.raises(TrainerError, match="cannot serve an adapter of it") as error:
+        run(training={"lora": {"targetModules": ["q_proj", "lm_head"]}})
+    assert error.value.reason is Reason.INVALID_TRAINING
+    assert not objects(store, "s3://bucket/adapters")
+
+
 def test_a_second_run_only_reads(run, config_map, jsonl, store):
     config_map(a=jsonl(60))
     first = run()

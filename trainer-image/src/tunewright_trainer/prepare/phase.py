@@ -25,6 +25,7 @@ from tunewright_trainer.prepare.problems import list_problems, show_problems
 from tunewright_trainer.prepare.records import judge_problems, read_records
 from tunewright_trainer.prepare.sources import check_overlap, list_files
 from tunewright_trainer.prepare.split import SplitPercents, check_splits, describe_shares, split_records
+from tunewright_trainer.prepare.targets import check_adapter_shape
 from tunewright_trainer.prepare.validate import check_length
 from tunewright_trainer.process.progress_server import ProgressBoard
 from tunewright_trainer.process.settings import Settings
@@ -40,6 +41,7 @@ def prepare(spec: RunSpec, store: Store, settings: Settings, board: ProgressBoar
     """
     board.update(phase=Phase.PREPARING)
     check_metrics(spec.evaluation.metrics)
+    check_adapter_shape(spec)
     output = StorageURI.parse(spec.output_uri)
     check_overlap(spec.dataset.sources, output)
     store.check_writable(output)
