@@ -197,8 +197,8 @@ def _check_patterns(modules: Iterable[str], config: AdapterConfig) -> None:
     if unknown:
         raise AdapterError(
             AdapterReason.UNKNOWN_MODULES,
-            f"{CONFIG_NAME}: rank_pattern or alpha_pattern has {list_names(sorted(unknown))}, but the base model has no "
-            "such module; train the adapter on this base model",
+            f"{CONFIG_NAME}: rank_pattern or alpha_pattern has {list_names(sorted(unknown))}, but the base model has "
+            "no such module; train the adapter on this base model",
         )
 
 
