@@ -22,7 +22,7 @@ from tunewright_operator.domain.reasons.base_model import BaseModelReason
 from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
 from tunewright_operator.domain.reasons.model_server import ModelServerReason
-from tunewright_server.adapters.reasons import AdapterReason
+from tunewright_storage.adapter_reasons import AdapterReason
 from tunewright_storage.errors import StorageReason
 from tunewright_trainer.errors import Reason as TrainerReason
 

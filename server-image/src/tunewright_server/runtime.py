@@ -13,13 +13,12 @@ import structlog
 from tunewright_contracts.server_config import ServerConfig
 from tunewright_contracts.serving_plan import PodState, Route
 from tunewright_server import logs
-from tunewright_server.adapters import base_shapes
 from tunewright_server.adapters.engine import Engine, VllmEngine
 from tunewright_server.adapters.local_adapters import AdapterLimits, AdapterSourcePort
 from tunewright_server.adapters.pool import AdapterPool
 from tunewright_server.adapters.store import StoredAdapters
 from tunewright_server.auth import OperatorKey
-from tunewright_server.message_limits import fit_state, shorten
+from tunewright_server.message_limits import fit_state
 from tunewright_server.output_contract.checker import ProcessChecker
 from tunewright_server.plan import MountedPlan, Offer, PlanKeeper
 from tunewright_server.settings import Settings

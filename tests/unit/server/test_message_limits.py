@@ -11,6 +11,7 @@ from tunewright_contracts.serving_plan import (
     RevisionCounters,
 )
 from tunewright_server import message_limits
+from tunewright_storage.quoting import LONGEST_MESSAGE
 
 MOST_ADAPTERS = 1024 + 64
 """The most aliases and rollout slots of a ModelServer."""
@@ -51,7 +52,7 @@ def make_state(messages, counters=0, bucketed=0) -> PodState:
 @pytest.mark.parametrize("letter", ["x", '"', "\x01", "é", "\N{GRINNING FACE}"])
 @pytest.mark.parametrize("counters", [0, 1000])
 def test_a_state_of_failures_only_fits_and_keeps_every_reason(letter, counters):
-    state = make_state([letter * message_limits.LONGEST_MESSAGE] * MOST_ADAPTERS, counters)
+    state = make_state([letter * LONGEST_MESSAGE] * MOST_ADAPTERS, counters)
     fitted = message_limits.fit_state(state)
     assert len(fitted.to_json().encode()) <= MAX_STATE_BYTES
     assert [(item.name, item.reason) for item in fitted.adapters] == [
@@ -81,15 +82,3 @@ def test_too_long_messages_get_equal_shares_and_short_ones_stay_whole():
     assert len(fitted[0]) > 20_000
 
 
-def test_a_cut_text_keeps_its_beginning_and_its_end():
-    assert message_limits.shorten("abcdefghij", 10) == "abcdefghij"
-    assert message_limits.shorten("abcdefghijk", 10) == "abcde…hijk"
-    assert message_limits.shorten("abc", 1) == "…"
-    assert message_limits.shorten("abc", 0) == ""
-
-
-def test_names_are_few_cut_and_quoted():
-    shown = message_limits.list_names(["a" * 1_000_000, "\ud800", "c", "d"])
-    assert len(shown) < 4 * message_limits.LONGEST_NAME
-    assert shown.endswith("…" + "a" * 98 + "', '\\ud800', 'c' (4 in all)")
-    assert message_limits.list_names([]) == ""

@@ -92,6 +92,11 @@ class Reason(reasons.Reason):
         "Loss or weights became NaN or infinite.",
         "Lower `spec.training.learningRate`, or look for unusual records.",
     )
+    NOT_SERVABLE = (
+        "AdapterNotServable",
+        "Every server would refuse the trained adapter, for the reason in the message; nothing was published.",
+        "Correct the training settings that the message names, and create another job.",
+    )
     BELOW_MINIMUM = (
         "BelowMinimum",
         "A held-out score is below its minimum; nothing was published.",

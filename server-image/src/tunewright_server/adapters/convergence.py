@@ -10,9 +10,9 @@ import dataclasses
 from collections.abc import Mapping
 
 from tunewright_contracts.serving_plan import AdapterEntry, AdapterPhase, ServingPlan
-from tunewright_server.adapters.reasons import AdapterFailure, AdapterReason
-from tunewright_server.message_limits import shorten
+from tunewright_storage.adapter_reasons import AdapterFailure, AdapterReason
 from tunewright_storage.errors import CONTENT_PROBLEMS, RETRYABLE, StorageReason
+from tunewright_storage.quoting import shorten
 
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from tunewright_server.adapters.reasons import AdapterError, AdapterReason
+from tunewright_storage.adapter_reasons import AdapterError, AdapterReason
 
 
 class DiskBudget:

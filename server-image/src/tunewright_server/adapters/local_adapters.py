@@ -14,9 +14,10 @@ from tunewright_contracts.server_config import MAX_ADAPTERS_BYTES
 from tunewright_contracts.serving_plan import AdapterEntry, AdapterSource
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_server.adapters import preflight
-from tunewright_server.adapters.base_shapes import BaseShapes
 from tunewright_server.adapters.disk_budget import DiskBudget
 from tunewright_server.files import write_atomically
+from tunewright_storage import adapter_content
+from tunewright_storage.base_shapes import BaseShapes
 from tunewright_storage.store import digest_file
 
 LOAD_DEADLINE_SECONDS = 300.0
@@ -81,7 +82,7 @@ class LocalAdapters:
         else:
             self.budget.reserve(entry.name, manifest.content_bytes)
         preflight.check_manifest(manifest, limits.base_digest, limits.max_rank, limits.base)
-        preflight.check_folder(folder, limits.max_rank, limits.base)
+        adapter_content.check_folder(folder, limits.max_rank, limits.base)
         return folder
 
     def delete(self, name: str) -> None:

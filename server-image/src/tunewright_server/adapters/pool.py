@@ -15,10 +15,10 @@ from tunewright_server.adapters.convergence import AdapterRecord
 from tunewright_server.adapters.engine import Engine, EngineRefusedError
 from tunewright_server.adapters.load_journal import LoadJournal
 from tunewright_server.adapters.local_adapters import JOURNAL_FOLDER, AdapterLimits, AdapterSourcePort, LocalAdapters
-from tunewright_server.adapters.reasons import AdapterError, AdapterFailure, AdapterReason
-from tunewright_server.message_limits import shorten
+from tunewright_storage.adapter_reasons import AdapterError, AdapterFailure, AdapterReason
 from tunewright_storage.disk_space import is_disk_full
 from tunewright_storage.errors import StorageError
+from tunewright_storage.quoting import shorten
 from tunewright_storage.redaction import redact
 
 log = structlog.get_logger(__name__)

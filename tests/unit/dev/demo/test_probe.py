@@ -11,7 +11,7 @@ from support.worlds.rollout_world import RolloutWorld, revision_of
 from tunewright_contracts.adapter_manifest import CONFIG_NAME, MANIFEST_NAME, WEIGHTS_NAME, AdapterManifest
 from tunewright_dev.demo import probe
 from tunewright_server.adapters import preflight
-from tunewright_server.adapters.base_shapes import read_base_shapes
+from tunewright_storage.base_shapes import read_base_shapes
 
 MODEL = {
     "hidden_size": 24,

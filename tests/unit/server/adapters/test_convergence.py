@@ -12,7 +12,7 @@ from support.examples import examples
 from tunewright_contracts.serving_plan import AdapterEntry, AdapterPhase
 from tunewright_server.adapters import convergence
 from tunewright_server.adapters.convergence import AdapterRecord
-from tunewright_server.adapters.reasons import AdapterFailure, AdapterReason
+from tunewright_storage.adapter_reasons import AdapterFailure, AdapterReason
 from tunewright_storage.errors import CONTENT_PROBLEMS, StorageError, StorageReason
 
 

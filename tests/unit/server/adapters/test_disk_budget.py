@@ -4,7 +4,7 @@ import pytest
 
 import support.worlds.server_world as world
 from tunewright_server.adapters.disk_budget import DiskBudget
-from tunewright_server.adapters.reasons import AdapterError, AdapterReason
+from tunewright_storage.adapter_reasons import AdapterError, AdapterReason
 
 
 def test_adapters_share_the_volume():

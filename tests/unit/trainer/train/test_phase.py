@@ -15,6 +15,7 @@ from tunewright_contracts.progress import Phase
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.base_model import digest_base_model
 from tunewright_storage.errors import StorageError, StorageReason
+from tunewright_trainer.config import DEFAULT_TARGET_MODULES
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.evaluate import scoring
 from tunewright_trainer.evaluate.metrics import Answers
@@ -26,6 +27,7 @@ from tunewright_trainer.train.phase import train
 
 RUN = StorageURI.parse("s3://bucket/adapters/runs/support/tickets-12345678")
 TOTAL_STEPS = 4
+LAYER = "model.layers.0"
 
 
 class Heavy:
@@ -37,14 +39,20 @@ class Heavy:
         self.calls = []
         self.stop_at = None
         self.right = 1.0
+        self.extra_tensors = {}
 
     def fit(self, config, _model_folder, examples, _validation, *, resume, work, checkpoints, **_):
         step = self.stop_at or config.total_steps
         self.calls.append(("fit", resume.step if resume else 0, step, len(examples)))
         folder = work / f"checkpoint-{step}"
         folder.mkdir(parents=True)
-        save_file({"lora_A": np.full((2, 2), step, np.float32)}, folder / "adapter_model.safetensors")
-        (folder / "adapter_config.json").write_text(json.dumps({"r": 16, "target_modules": ["q_proj"]}))
+        tensors = {
+            f"base_model.model.{LAYER}.q_proj.lora_A.weight": np.full((16, 2), step, np.float32),
+            f"base_model.model.{LAYER}.q_proj.lora_B.weight": np.zeros((2, 16), np.float32),
+        }
+        save_file(tensors | self.extra_tensors, folder / "adapter_model.safetensors")
+        peft_config = {"peft_type": "LORA", "r": 16, "lora_alpha": 16, "target_modules": ["q_proj"]}
+        (folder / "adapter_config.json").write_text(json.dumps(peft_config))
         checkpoints.save(step, folder)
         checkpoints.finish()
         return types.SimpleNamespace(
@@ -87,7 +95,8 @@ def job(store, settings, make_spec, jsonl, use_tokenizer, tmp_path):
     model = tmp_path / "model"
     model.mkdir()
     (model / "config.json").write_text("{}")
-    save_file({"w": np.ones(1, np.float32)}, model / "model.safetensors")
+    layers = {f"{LAYER}.{module}.weight": np.ones((2, 2), np.float32) for module in DEFAULT_TARGET_MODULES}
+    save_file({"w": np.ones(1, np.float32)} | layers, model / "model.safetensors")
     for path in model.iterdir():
         store.upload(path, StorageURI.parse("s3://bucket/models/tiny").join(path.name))
     source = {"name": "tiny", "s3": {"uri": "s3://bucket/models/tiny"}, "contextLength": 4096}
@@ -120,6 +129,21 @@ def published(store):
         for item in store.list(StorageURI.parse("s3://bucket/adapters"))
         if "/sha256-" in str(item.uri) and "/datasets/" not in str(item.uri)
     ]
+
+
+def test_an_adapter_that_no_server_can_load_is_not_published(job, heavy, store):
+    heavy.extra_tensors = {"base_model.model.lm_head.modules_to_save.weight": np.zeros((2, 2), np.float32)}
+    with pytest.raises(TrainerError, match="train target modules that are linear layers") as error:
+        job()
+    assert error.value.reason is Reason.NOT_SERVABLE
+    assert published(store) == []
+
+
+def test_target_modules_that_the_base_model_does_not_have_are_refused_before_training(job, heavy):
+    with pytest.raises(TrainerError, match=r"targetModules: base model tiny has no linear layers 'k2_proj'") as error:
+        job(training={"maxSteps": TOTAL_STEPS, "lora": {"targetModules": ["q_proj", "k2_proj"]}})
+    assert error.value.reason is Reason.INVALID_TRAINING
+    assert heavy.calls == []
 
 
 def test_trains_scores_and_publishes(job, heavy, store):

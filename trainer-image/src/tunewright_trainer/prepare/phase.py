@@ -25,10 +25,10 @@ from tunewright_trainer.prepare.problems import list_problems, show_problems
 from tunewright_trainer.prepare.records import judge_problems, read_records
 from tunewright_trainer.prepare.sources import check_overlap, list_files
 from tunewright_trainer.prepare.split import SplitPercents, check_splits, describe_shares, split_records
-from tunewright_trainer.prepare.targets import check_adapter_shape
 from tunewright_trainer.prepare.validate import check_length
 from tunewright_trainer.process.progress_server import ProgressBoard
 from tunewright_trainer.process.settings import Settings
+from tunewright_trainer.publish.servable import check_adapter_shape
 
 log = structlog.get_logger(__name__)
 

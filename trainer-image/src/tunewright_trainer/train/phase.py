@@ -12,6 +12,7 @@ from tunewright_contracts.progress import Phase
 from tunewright_contracts.run_spec import RunSpec
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.base_model import fetch_base_model
+from tunewright_storage.base_shapes import read_base_shapes
 from tunewright_storage.store import Store
 from tunewright_trainer import accelerator, run_folder
 from tunewright_trainer.chat.tokenizer import ConversationTokenizer
@@ -25,6 +26,7 @@ from tunewright_trainer.process.progress_server import ProgressBoard
 from tunewright_trainer.process.settings import Settings
 from tunewright_trainer.process.stopping import Stopper
 from tunewright_trainer.publish import adapter as publishing
+from tunewright_trainer.publish import servable
 from tunewright_trainer.publish.manifest import Provenance
 from tunewright_trainer.train.checkpoints import Checkpoint, CheckpointStore
 from tunewright_trainer.train.data import encode_conversations
@@ -68,6 +70,7 @@ class _TrainPhase:
             self._store.write(self._run_uri.join(run_folder.CONFIG_NAME), config.to_json().encode())
             self._board.update(phase=Phase.LOADING_MODEL, total_steps=config.total_steps)
             fetch_base_model(self._spec.base_model, self._model_folder, self._store)
+            servable.check_targets(self._spec, read_base_shapes(self._model_folder))
             tokenizer = ConversationTokenizer.from_folder(self._model_folder, self._spec.base_model.chat_template)
             checkpoints = CheckpointStore(
                 self._store, self._run_uri, self._spec.attempt, self._settings.pod_uid, config.fingerprint
@@ -189,6 +192,7 @@ class _TrainPhase:
         else:
             self._board.update(phase=Phase.PUBLISHING)
             provenance = Provenance(self._spec, config, dataset.summary, scores)
+            servable.check_files(checkpoint.folder, read_base_shapes(self._model_folder))
             adapter = publishing.publish(self._store, checkpoint.folder, self._settings.work / "adapter", provenance)
             shown = ", ".join(f"{score.type} {score.base:.3f} → {score.tuned:.3f}" for score in scores)
             result = PhaseResult(

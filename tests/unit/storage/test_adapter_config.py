@@ -7,8 +7,8 @@ import pytest
 
 import support.worlds.server_world as world
 from tunewright_contracts.adapter_manifest import CONFIG_NAME
-from tunewright_server.adapters.adapter_config import AdapterConfig, check_rank, read_adapter_config
-from tunewright_server.adapters.reasons import AdapterError, AdapterReason
+from tunewright_storage.adapter_config import AdapterConfig, check_rank, read_adapter_config
+from tunewright_storage.adapter_reasons import AdapterError, AdapterReason
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from tunewright_trainer.errors import Reason, TrainerError
-from tunewright_trainer.prepare.targets import check_adapter_shape
+from tunewright_trainer.publish.servable import check_adapter_shape
 
 SERVABLE = ["q_proj", "gate_proj", "self_attn.q_proj", "layers.0.mlp.down_proj", "c_attn", "query_key_value", "fc1"]
 NOT_SERVABLE = [

@@ -5,7 +5,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import support.worlds.server_world as world
-from tunewright_server.adapters.base_shapes import BaseShapes, read_base_shapes
+from tunewright_storage.base_shapes import BaseShapes, read_base_shapes
 from tunewright_storage.safetensors_file import SafetensorsError
 
 QUERY, VALUE = "layers.0.self_attn.q_proj", "layers.1.self_attn.v_proj"

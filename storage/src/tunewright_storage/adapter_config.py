@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tunewright_contracts.adapter_manifest import CONFIG_NAME
-from tunewright_server.adapters.reasons import AdapterError, AdapterReason
-from tunewright_server.message_limits import list_names, quote
+from tunewright_storage.adapter_reasons import AdapterError, AdapterReason
+from tunewright_storage.quoting import list_names, quote
 
 # vLLM uses the keys of rank_pattern and alpha_pattern as regular expressions in the engine's loop.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.]{1,200}")
