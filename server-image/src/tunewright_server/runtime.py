@@ -24,7 +24,9 @@ from tunewright_server.plan import MountedPlan, Offer, PlanKeeper
 from tunewright_server.settings import Settings
 from tunewright_server.telemetry import memory, metrics
 from tunewright_server.telemetry.counters import Counters
+from tunewright_storage import base_shapes
 from tunewright_storage.object_store import ObjectStore
+from tunewright_storage.quoting import shorten
 
 log = structlog.get_logger(__name__)
 
