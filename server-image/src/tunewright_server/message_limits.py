@@ -12,7 +12,6 @@ from tunewright_contracts.serving_plan import MAX_STATE_BYTES, PodState
 from tunewright_storage.quoting import shorten
 
 
-
 def fit_state(state: PodState) -> PodState:
     """Return the state within `MAX_STATE_BYTES`: if it is larger, all messages get an equal share of the rest."""
     size = len(state.to_json().encode())

@@ -80,5 +80,3 @@ def test_too_long_messages_get_equal_shares_and_short_ones_stay_whole():
     assert len(set(fitted[:64])) == 1
     assert fitted[0].endswith("; publish it again")
     assert len(fitted[0]) > 20_000
-
-

@@ -9,8 +9,8 @@ import pytest
 from safetensors.numpy import save_file
 
 import support.worlds.server_world as world
-from tunewright_contracts.adapter_manifest import CONFIG_NAME, WEIGHTS_NAME
 from support.worlds.packed_models import PACKED, write_packed_model
+from tunewright_contracts.adapter_manifest import CONFIG_NAME, WEIGHTS_NAME
 from tunewright_storage import adapter_content
 from tunewright_storage.adapter_reasons import AdapterError, AdapterReason
 from tunewright_storage.base_shapes import read_base_shapes
