@@ -1,8 +1,8 @@
 """A pod's adapters over time: they are loaded, fail, are replaced and removed; their files are deleted last."""
 
 import asyncio
-import errno
 import dataclasses
+import errno
 
 import pytest
 
