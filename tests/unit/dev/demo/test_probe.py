@@ -10,7 +10,7 @@ from support.crds.schema import read_crds, root_schema
 from support.worlds.rollout_world import RolloutWorld, revision_of
 from tunewright_contracts.adapter_manifest import CONFIG_NAME, MANIFEST_NAME, WEIGHTS_NAME, AdapterManifest
 from tunewright_dev.demo import probe
-from tunewright_server.adapters import preflight
+from tunewright_storage import adapter_content
 from tunewright_storage.base_shapes import read_base_shapes
 
 MODEL = {
@@ -47,7 +47,7 @@ def test_a_server_accepts_it(tmp_path):
     for name in (CONFIG_NAME, WEIGHTS_NAME):
         (adapter / name).write_bytes(files[name])
     shapes = read_base_shapes(base)
-    preflight.check_folder(adapter, probe.RANK, shapes)
+    adapter_content.check_folder(adapter, probe.RANK, shapes)
     manifest = AdapterManifest.from_json(files[MANIFEST_NAME])
     preflight.check_manifest(manifest, DIGEST, probe.RANK, shapes)
     assert folder == manifest.digest.replace(":", "-")
