@@ -10,6 +10,7 @@ from support.crds.schema import read_crds, root_schema
 from support.worlds.rollout_world import RolloutWorld, revision_of
 from tunewright_contracts.adapter_manifest import CONFIG_NAME, MANIFEST_NAME, WEIGHTS_NAME, AdapterManifest
 from tunewright_dev.demo import probe
+from tunewright_server.adapters import preflight
 from tunewright_storage import adapter_content
 from tunewright_storage.base_shapes import read_base_shapes
 
