@@ -58,3 +58,18 @@ def test_notes_are_dropped_only_if_a_message_without_text_is_too_long():
         text = result.to_termination_message()
         assert len(text.encode()) <= MAX_TERMINATION_MESSAGE_BYTES
         assert PhaseResult.from_json(text).dataset.notes == kept
+
+
+@pytest.mark.parametrize(("extra", "is_whole"), [(0, True), (1, False)])
+def test_a_message_of_exactly_the_limit_is_whole(extra, is_whole):
+    empty = PhaseResult(outcome=Outcome.FAILED, reason="Reason", message="")
+    message = "x" * (MAX_TERMINATION_MESSAGE_BYTES - len(empty.to_json()) + extra)
+    text = empty.updated(message=message).to_termination_message()
+    assert len(text) <= MAX_TERMINATION_MESSAGE_BYTES
+    assert (PhaseResult.from_json(text).message == message) is is_whole
+
+
+def test_counts_that_a_trainer_does_not_report_are_zero_or_unknown():
+    wire = {"digest": DIGEST, "uri": "s3://bucket/d", "train": 1, "validation": 1, "evaluation": 1}
+    summary = DatasetSummary.from_wire(wire)
+    assert (summary.skipped, summary.duplicates, summary.tokens, summary.max_tokens) == (0, 0, None, None)

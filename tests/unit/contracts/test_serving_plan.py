@@ -8,6 +8,7 @@ import pytest
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.serving_plan import (
     LATENCY_BOUNDS_MILLISECONDS,
+    PodState,
     Route,
     ServingPlan,
     SignedPlan,
@@ -48,3 +49,16 @@ def test_the_bounds_of_the_latency_histogram_increase_from_5_ms_to_3_minutes():
     assert list(LATENCY_BOUNDS_MILLISECONDS) == sorted(set(LATENCY_BOUNDS_MILLISECONDS))
     assert LATENCY_BOUNDS_MILLISECONDS[0] == 5
     assert 170_000 < LATENCY_BOUNDS_MILLISECONDS[-1] < 190_000
+
+
+def test_a_route_of_an_earlier_operator_has_no_targets_and_counts_no_buckets():
+    route = Route.from_wire({"alias": "support", "namespace": "team"})
+    assert (route.targets, route.fallback, route.salt) == ((), "", "")
+    assert not route.count_by_key_bucket
+
+
+def test_a_state_of_an_earlier_server_has_no_requests_and_no_plan():
+    adapter = {"name": "support--abc", "digest": DIGEST, "phase": "Loaded"}
+    state = PodState.from_wire({"podUid": "p", "bootId": "b", "adapters": [adapter]})
+    assert (state.plan_generation, state.plan_status, state.settled) == (0, "None", False)
+    assert [item.in_flight for item in state.adapters] == [0]

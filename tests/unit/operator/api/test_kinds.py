@@ -16,6 +16,11 @@ def test_the_core_api_has_no_group() -> None:
     assert (POD.api_version, DEPLOYMENT.api_version) == ("v1", "apps/v1")
 
 
+def test_some_kinds_have_no_namespace() -> None:
+    cluster_scoped = {str(kind) for kind in ALL_KINDS if not kind.namespaced}
+    assert cluster_scoped == {"BaseModel", "Namespace", "CustomResourceDefinition"}
+
+
 @pytest.mark.parametrize(
     "body",
     [{"apiVersion": "apps/v1", "kind": "StatefulSet"}, {"apiVersion": "apps/v1beta1", "kind": "Deployment"}, {}],

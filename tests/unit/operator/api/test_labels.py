@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tunewright_operator.api import labels
-from tunewright_operator.api.kinds import FINE_TUNE_JOB
+from tunewright_operator.api.kinds import FINE_TUNE_JOB, MODEL_SERVER
 
 OWNER = {
     "apiVersion": FINE_TUNE_JOB.api_version,
@@ -26,6 +26,10 @@ def test_a_child_has_the_labels_by_which_its_loop_and_the_watch_find_it() -> Non
     }
     key, _, value = labels.OWNED_SELECTOR.partition("=")
     assert found[key] == value
+
+
+def test_the_service_of_a_server_selects_its_pods() -> None:
+    assert labels.build_server_labels("pool") == labels.build_labels(MODEL_SERVER, "pool", labels.Role.SERVER)
 
 
 def test_the_owner_of_a_child_is_its_controller() -> None:

@@ -41,3 +41,8 @@ def test_answers_of_another_alias_or_revision_do_not_count() -> None:
 def test_a_limit_is_at_least_one_millisecond() -> None:
     fast = slow_state({0: MIN_ANSWERS_FOR_P95})
     assert derive_slow_limit([fast], "support", "support--old", 0.01) == 1
+
+
+def test_a_limit_may_be_above_the_last_bound() -> None:
+    slow = slow_state({len(LATENCY_BOUNDS_MILLISECONDS): MIN_ANSWERS_FOR_P95})
+    assert derive_slow_limit([slow], "support", "support--old", 2.0) == 2 * LATENCY_BOUNDS_MILLISECONDS[-1]
