@@ -33,6 +33,21 @@ def test_a_jobs_pod_ends_at_once_and_does_not_restart() -> None:
     assert base["shareProcessNamespace"] is True
 
 
+def test_a_pod_knows_its_name_and_writes_only_to_its_own_folders() -> None:
+    variables = {item["name"]: item for item in pods.build_common_env()}
+    fields = {
+        name: item["valueFrom"]["fieldRef"]["fieldPath"] for name, item in variables.items() if "valueFrom" in item
+    }
+    assert fields == {"POD_UID": "metadata.uid", "POD_NAME": "metadata.name"}
+    assert variables["HOME"]["value"] == variables["TMPDIR"]["value"] == "/tmp"
+    assert variables["AWS_EC2_METADATA_DISABLED"]["value"] == "true", "or a pod without credentials acts as its node"
+
+
+def test_kubectl_chooses_the_container_of_a_jobs_pod() -> None:
+    metadata = pods.build_job_pod_metadata({"a": "b"}, {"containers": [{"name": "train"}]})
+    assert metadata == {"labels": {"a": "b"}, "annotations": {"kubectl.kubernetes.io/default-container": "train"}}
+
+
 def test_only_listed_keys_of_a_secret_become_variables() -> None:
     variables = pods.build_credential_env("s3")
     assert {item["name"] for item in variables} == set(pods.CREDENTIAL_KEYS)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from support.crds.schema import read_crds, root_schema
 from support.worlds.rollout_world import BASE_DIGEST, digest_of, make_situation, revision_of
 from tunewright_operator.api.adapter_deployment import CandidateRevision, Outcome
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
@@ -49,6 +50,9 @@ def test_waiting_keeps_the_status() -> None:
     assert decision.wait is not None
     assert (decision.wait.reason, decision.wait.message, decision.wait.stalled) == ("Pausing", "Wait.", True)
     assert decision.reconcile_after_seconds == 30.0
+    waiting = transitions.hold(status, Why.PAUSING, "Wait.")
+    assert waiting.wait is not None
+    assert (waiting.wait.stalled, waiting.reconcile_after_seconds) == (False, None)
 
 
 def test_a_changed_candidate_is_recorded_before_the_next_decision() -> None:
@@ -124,6 +128,15 @@ def test_a_promotion_keeps_the_history_within_its_limit() -> None:
     situation = see(history=3, limit=2)
     history = transitions.promote(situation, candidate_of(situation), NOW, "").status.history
     assert [entry.revision for entry in history] == [revision_of("two"), revision_of("old")]
+
+
+def test_the_limits_are_those_of_the_crd() -> None:
+    status = root_schema(read_crds()["AdapterDeployment"])["properties"]["status"]["properties"]
+    candidate = status["candidate"]["properties"]
+    assert candidate["ending"]["properties"]["message"]["maxLength"] == transitions.MAX_MESSAGE
+    assert status["history"]["items"]["properties"]["message"]["maxLength"] == transitions.MAX_MESSAGE
+    assert candidate["reasons"]["maxItems"] == transitions.MAX_REASONS
+    assert candidate["reasons"]["items"]["maxLength"] == transitions.MAX_REASON
 
 
 def test_reasons_fit_into_the_status() -> None:

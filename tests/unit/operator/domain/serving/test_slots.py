@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from tunewright_operator.domain.serving.slots import SlotRequest, Standing, admit_aliases, grant_slots
@@ -16,6 +18,15 @@ def test_slots_go_to_routed_draining_candidate_new_in_that_order():
 def test_an_adapter_that_is_requested_twice_takes_one_slot() -> None:
     requests = [SlotRequest("a", Standing.ROUTED), SlotRequest("a", Standing.NEW), SlotRequest("b", Standing.NEW)]
     assert grant_slots(requests, 2) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), itertools.pairwise([Standing.LOADED_CANDIDATE, Standing.CANDIDATE, Standing.NEW])
+)
+def test_a_loaded_candidate_comes_before_a_new_one_and_that_before_a_new_alias(
+    first: Standing, second: Standing
+) -> None:
+    assert grant_slots([SlotRequest("a", second), SlotRequest("b", first)], 1) == {"b"}
 
 
 def test_equal_standings_are_served_in_order() -> None:
