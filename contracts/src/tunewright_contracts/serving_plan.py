@@ -164,6 +164,11 @@ class RevisionCounters(Message):
     ``bad`` maps a live metric (ErrorRate, Latency, OutputContract) to the number of bad answers. ``unchecked`` counts
     answers whose contract could not be checked in time. ``latency_milliseconds`` is a histogram: counts by upper
     bound in `LATENCY_BOUNDS_MILLISECONDS`, and a last one without a bound.
+
+    ``requests`` counts the requests that the revision answered completely, failed, or that the client abandoned: it
+    disconnected before the last byte. Wrong requests and answers that a shutdown cancelled are not among them.
+    ``abandoned`` counts the abandoned ones, whether or not they are also answers: one that was slow, or had already
+    exceeded the output contract's length, is. A server of an earlier release reports neither: the arrays are empty.
     """
 
     alias: str
@@ -174,6 +179,10 @@ class RevisionCounters(Message):
     answers_by_bucket: tuple[int, ...] = ()
     bad_by_bucket: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     unchecked_by_bucket: tuple[int, ...] = ()
+    requests: int = 0
+    abandoned: int = 0
+    requests_by_bucket: tuple[int, ...] = ()
+    abandoned_by_bucket: tuple[int, ...] = ()
     latency_milliseconds: tuple[int, ...] = ()
 
 

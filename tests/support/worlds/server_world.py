@@ -262,15 +262,18 @@ class FakeVllm:
         return JSONResponse(body)
 
     async def stream(self, data: dict, prompt: str):
-        for piece in (self.answer[:5], self.answer[5:]):
+        options = data.get("stream_options") or {}
+        for number, piece in enumerate((self.answer[:5], self.answer[5:]), start=1):
             event = {"id": "1", "model": data["model"], "choices": [{"index": 0, "delta": {"content": piece}}]}
+            if options.get("continuous_usage_stats"):
+                event["usage"] = {"completion_tokens": number * 7 // 2}
             yield f"data: {json.dumps(event)}\n\n"
             if prompt == "error-event":
                 yield f"data: {json.dumps({'error': {'message': data['model'] + ' failed', 'code': 500}})}\n\n"
                 break
             if prompt == "abort":
                 raise RuntimeError("engine died")
-        if (data.get("stream_options") or {}).get("include_usage"):
+        if options.get("include_usage"):
             usage = {"id": "1", "model": data["model"], "choices": [], "usage": {"completion_tokens": 7}}
             yield f"data: {json.dumps(usage)}\n\n"
         yield "data: [DONE]\n\n"

@@ -9,6 +9,7 @@ from tunewright_contracts.document import ContractError
 from tunewright_contracts.serving_plan import (
     LATENCY_BOUNDS_MILLISECONDS,
     PodState,
+    RevisionCounters,
     Route,
     ServingPlan,
     SignedPlan,
@@ -62,3 +63,9 @@ def test_a_state_of_an_earlier_server_has_no_requests_and_no_plan():
     state = PodState.from_wire({"podUid": "p", "bootId": "b", "adapters": [adapter]})
     assert (state.plan_generation, state.plan_status, state.settled) == (0, "None", False)
     assert [item.in_flight for item in state.adapters] == [0]
+
+
+def test_counters_of_an_earlier_server_do_not_show_what_clients_abandoned():
+    counters = RevisionCounters.from_wire({"alias": "support", "revision": "support--abc", "answers": 3})
+    assert (counters.requests, counters.abandoned) == (0, 0)
+    assert (counters.requests_by_bucket, counters.abandoned_by_bucket) == ((), ())

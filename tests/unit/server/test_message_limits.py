@@ -43,6 +43,10 @@ def make_state(messages, counters=0, bucketed=0) -> PodState:
                 answers_by_bucket=(9_999_999,) * BUCKETS * (number < bucketed),
                 bad_by_bucket=dict.fromkeys(METRICS, (9_999_999,) * BUCKETS) if number < bucketed else {},
                 unchecked_by_bucket=(9_999_999,) * BUCKETS * (number < bucketed),
+                requests=9_999_999,
+                abandoned=9_999_999,
+                requests_by_bucket=(9_999_999,) * BUCKETS * (number < bucketed),
+                abandoned_by_bucket=(9_999_999,) * BUCKETS * (number < bucketed),
             )
             for number in range(counters)
         ),

@@ -35,13 +35,20 @@ class Outcome:
 
     ending: Ending
     milliseconds: float
+    too_long: bool = False
+    """The client disconnected when the answer already had more tokens than the output contract allows."""
+
+    @property
+    def is_request(self) -> bool:
+        """Return whether the request counts: a wrong one does not, nor one that the server stopped to shut down."""
+        return self.ending not in (Ending.CLIENT_ERROR, Ending.CANCELLED)
 
     def find_bad_metrics(self, slow_after: int | None) -> frozenset[LiveMetricType] | None:
         """Return the metrics for which this answer is bad, or None if it does not count as an answer.
 
         These do not count: a wrong request, an answer that the server stopped to shut down, and a client that
-        disconnected before the answer was slow. If the client disconnects after that, the answer counts as slow:
-        otherwise the slowest answers would be missing in the evidence.
+        disconnected before the answer was slow or too long. If the client disconnects after that, the answer counts as
+        slow or as a breach: otherwise the slowest and the longest answers would be missing in the evidence.
         """
         slow = slow_after is not None and self.milliseconds > slow_after
         latency = frozenset({LiveMetricType.LATENCY}) if slow else frozenset()
@@ -49,7 +56,8 @@ class Outcome:
             case Ending.CLIENT_ERROR | Ending.CANCELLED:
                 return None
             case Ending.ABANDONED:
-                return latency or None
+                breach = frozenset({LiveMetricType.OUTPUT_CONTRACT}) if self.too_long else frozenset()
+                return latency | breach or None
             case Ending.FAILED | Ending.UNFINISHED:
                 return latency | {LiveMetricType.ERROR_RATE}
             case Ending.WHOLE:

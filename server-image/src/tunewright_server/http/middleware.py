@@ -8,7 +8,6 @@ see aliases only.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,17 +15,16 @@ from typing import Any
 import orjson
 import structlog
 
-from tunewright_contracts.metrics import LiveMetricType
-from tunewright_contracts.serving_plan import ADMIN_PREFIX, OutputContract, Route
+from tunewright_contracts.serving_plan import ADMIN_PREFIX
 from tunewright_server.http import admin, asgi, request_body
-from tunewright_server.http.assignment import Assignment, assign
-from tunewright_server.http.ending import Ending, Outcome
+from tunewright_server.http.answer_texts import AnswerTexts
+from tunewright_server.http.assignment import assign
+from tunewright_server.http.client_options import ClientOptions
+from tunewright_server.http.counting import AnswerCounter
+from tunewright_server.http.ending import Ending
 from tunewright_server.http.errors import RefusalCode, RefusalError
-from tunewright_server.http.responses import AnswerRelay, AnswerTexts
-from tunewright_server.output_contract import checker
-from tunewright_server.output_contract.worker import CheckOutcome
+from tunewright_server.http.responses import AnswerRelay
 from tunewright_server.runtime import Runtime
-from tunewright_server.telemetry.counters import Answer
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +40,7 @@ class TunewrightMiddleware:
         self._app = app
         self._build_runtime = build_runtime
         self._runtime: Runtime | None = None
-        self._checks: set[asyncio.Task[None]] = set()
+        self._counter = AnswerCounter()
 
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         """Answer, forward or refuse one connection."""
@@ -66,7 +64,7 @@ class TunewrightMiddleware:
                     return
                 self._runtime = runtime
             elif message["type"].startswith("lifespan.shutdown") and self._runtime is not None:
-                await asyncio.gather(*self._checks, return_exceptions=True)
+                await self._counter.close()
                 await self._runtime.stop()
             await send(message)
 
@@ -106,11 +104,19 @@ class TunewrightMiddleware:
         data = await asyncio.to_thread(request_body.decode_body, body) if big else request_body.decode_body(body)
         assignment = assign(runtime, scope["headers"], data)
         output = assignment.route.output_contract if assignment.route is not None else None
+        options = ClientOptions.of_request(data)
         texts = AnswerTexts() if output is not None and not data.get("echo") else None
-        hide_usage = output is not None and output.max_tokens is not None and request_body.ask_for_usage(data)
+        needs_usage = output is not None and output.max_tokens is not None
+        added = request_body.ask_for_usage(data) if needs_usage else request_body.NO_ADDED_USAGE
         data["model"] = assignment.model
         relay = AnswerRelay(
-            send, assignment.alias, assignment.model, assignment.revision, texts=texts, hide_usage=hide_usage
+            send,
+            assignment.alias,
+            assignment.model,
+            assignment.revision,
+            texts=texts,
+            hide_usage=added.final,
+            hide_running_usage=added.running,
         )
         # From here on the revision counts as in use, so it is not unloaded while a large body is encoded.
         runtime.pool.enter(assignment.model)
@@ -130,33 +136,8 @@ class TunewrightMiddleware:
             if assignment.route is not None:
                 ending = Ending.CANCELLED if _is_cancelling() else relay.ending
                 finished = relay.finished_at if relay.finished_at is not None else time.perf_counter()
-                outcome = Outcome(ending, milliseconds=(finished - started) * 1000)
-                self._count(runtime, assignment, assignment.route, outcome, texts)
-
-    def _count(
-        self, runtime: Runtime, assignment: Assignment, route: Route, outcome: Outcome, texts: AnswerTexts | None
-    ) -> None:
-        bad = outcome.find_bad_metrics(route.slow_after_milliseconds)
-        if bad is None:
-            return
-        output = route.output_contract
-        checkable = texts if outcome.ending is Ending.WHOLE else None
-        answer = Answer(
-            alias=assignment.alias,
-            revision=assignment.revision,
-            bucket=assignment.bucket,
-            milliseconds=outcome.milliseconds,
-            bad=bad,
-            unchecked=output is not None and checkable is None,
-            by_bucket=route.count_by_key_bucket,
-        )
-        if output is None or checkable is None:
-            runtime.counters.add(answer)
-            return
-        # After the answer, so that no client waits for a check.
-        task = asyncio.create_task(_check_and_count(runtime, output, checkable, answer), name="output-contract")
-        self._checks.add(task)
-        task.add_done_callback(self._checks.discard)
+                milliseconds = (finished - started) * 1000
+                self._counter.count(runtime, assignment, assignment.route, ending, milliseconds, texts, options)
 
 
 class _Exchange:
@@ -180,13 +161,6 @@ class _Exchange:
         if message["type"] == "http.disconnect":
             self._relay.note_disconnect()
         return message
-
-
-async def _check_and_count(runtime: Runtime, output: OutputContract, texts: AnswerTexts, answer: Answer) -> None:
-    result = await checker.check_answer(runtime.checker, output, texts.texts(), texts.completion_tokens)
-    breached = frozenset({LiveMetricType.OUTPUT_CONTRACT}) if result is CheckOutcome.BREACH else frozenset()
-    unchecked = result is CheckOutcome.UNCHECKED
-    runtime.counters.add(dataclasses.replace(answer, bad=answer.bad | breached, unchecked=unchecked))
 
 
 def _list_models(runtime: Runtime) -> bytes:

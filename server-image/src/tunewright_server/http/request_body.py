@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -23,6 +23,16 @@ _PART_KEYS = {"text": frozenset({"type", "text", "cache_control"}), "refusal": f
 
 With a `uuid`, vLLM 0.32 reads a part of type text as the image, audio or video that another of its keys names.
 """
+
+
+class AddedUsage(NamedTuple):
+    """The usage that the client did not ask for: in the last event of a stream, and in all others."""
+
+    final: bool
+    running: bool
+
+
+NO_ADDED_USAGE = AddedUsage(final=False, running=False)
 
 
 def check_headers(headers: Iterable[tuple[bytes, bytes]], max_bytes: int) -> None:
@@ -137,15 +147,15 @@ def _is_text(part: object) -> bool:
     return isinstance(kind, str) and part.keys() <= _PART_KEYS.get(kind, frozenset())
 
 
-def ask_for_usage(data: dict[str, Any]) -> bool:
-    """Request the usage at the end of a streamed answer, to check a token limit; return whether this was added."""
-    if data.get("stream") is not True:
-        return False
+def ask_for_usage(data: dict[str, Any]) -> AddedUsage:
+    """Request the usage in every event of a stream, to check a token limit; return what the client did not ask for."""
     options = data.get("stream_options")
-    if options is not None and (not isinstance(options, dict) or options.get("include_usage")):
-        return False  # already requested, or malformed: vLLM refuses it
-    data["stream_options"] = {**(options or {}), "include_usage": True}
-    return True
+    if data.get("stream") is not True or not (options is None or isinstance(options, dict)):
+        return NO_ADDED_USAGE  # vLLM refuses malformed options
+    given = options or {}
+    final = not given.get("include_usage")
+    data["stream_options"] = {**given, "include_usage": True, "continuous_usage_stats": True}
+    return AddedUsage(final=final, running=final or not given.get("continuous_usage_stats"))
 
 
 def encode_body(data: dict[str, Any]) -> bytes:

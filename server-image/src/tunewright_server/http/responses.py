@@ -10,52 +10,21 @@ from typing import Any
 import orjson
 
 from tunewright_contracts.serving_plan import REVISION_HEADER
+from tunewright_server.http.answer_texts import AnswerTexts
 from tunewright_server.http.asgi import Message, Send
 from tunewright_server.http.ending import Ending
 from tunewright_server.http.request_body import OFF_LOOP_BYTES
-from tunewright_server.output_contract.checker import MAX_ANSWER_BYTES
 
 _EVENT_END = b"\n\n"
 _DATA = b"data:"
 _DONE = b"[DONE]"
 
 
-class AnswerTexts:
-    """The texts of an answer's choices, for the check of the output contract."""
-
-    def __init__(self) -> None:
-        self._parts: dict[int, list[str]] = {}
-        self._length = 0
-        self._checkable = True
-        self.completion_tokens: int | None = None
-
-    def note(self, data: dict[str, Any]) -> None:
-        """Record a complete answer or one event of a stream."""
-        usage = data.get("usage")
-        if isinstance(usage, dict) and isinstance(usage.get("completion_tokens"), int):
-            self.completion_tokens = usage["completion_tokens"]
-        for choice in data.get("choices") or ():
-            said = choice.get("delta") or choice.get("message")
-            text = choice.get("text") if said is None else said.get("content")
-            if said is not None and said.get("tool_calls"):
-                self._checkable = False
-            parts = self._parts.setdefault(choice.get("index", 0), [])
-            # One part beyond the limit is kept, which shows that the text is too long.
-            if isinstance(text, str) and self._length <= MAX_ANSWER_BYTES:
-                parts.append(text)
-                self._length += len(text)
-
-    def texts(self) -> list[str] | None:
-        """Return the text of each choice, or None if there is nothing to check."""
-        if not self._checkable or not self._parts:
-            return None
-        return ["".join(self._parts[index]) for index in sorted(self._parts)]
-
-
 class AnswerRelay:
     """An ASGI ``send`` for one request to one revision.
 
     When the app has returned, ``ending`` and ``finished_at`` (None before the last byte) show how the answer ended.
+    A stream is complete with its event ``[DONE]``: clients close the connection when they have read it.
     """
 
     def __init__(
@@ -67,6 +36,7 @@ class AnswerRelay:
         *,
         texts: AnswerTexts | None = None,
         hide_usage: bool = False,
+        hide_running_usage: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Create a relay.
@@ -78,6 +48,7 @@ class AnswerRelay:
             revision: the revision's name in the answer's header.
             texts: collects the answer's texts, if a contract needs them.
             hide_usage: drop the usage event at the end of a stream, because the client did not ask for it.
+            hide_running_usage: drop the usage in the other events of a stream, for the same reason.
             clock: returns seconds.
         """
         self._send = send
@@ -86,12 +57,14 @@ class AnswerRelay:
         self._revision_header = (REVISION_HEADER.encode(), revision.encode())
         self._texts = texts
         self._hide_usage = hide_usage
+        self._hide_running_usage = hide_running_usage
         self._clock = clock
         self._start: Message | None = None
         self._is_stream = False
         self._is_json = False
         self._buffer = bytearray()
         self._status = 0
+        self._is_delivered = False
         self.ending = Ending.UNFINISHED
         self.finished_at: float | None = None
 
@@ -102,17 +75,26 @@ class AnswerRelay:
         elif message["type"] == "http.response.body":
             await self._continue(message)
         else:
-            await self._send(message)
+            await self._deliver(message)
 
     def end(self, ending: Ending) -> None:
-        """Record how the answer ended, unless the client disconnected before that."""
-        if self.ending is not Ending.ABANDONED:
+        """Record how the answer ended, unless the client disconnected or had the complete answer before that."""
+        if self.ending is not Ending.ABANDONED and not self._is_delivered:
             self.ending = ending
 
     def note_disconnect(self) -> None:
         """Record that the client disconnected; this has no effect after the last byte."""
         if self.finished_at is None:
             self.ending = Ending.ABANDONED
+
+    async def _deliver(self, message: Message) -> None:
+        try:
+            await self._send(message)
+        except OSError:  # ASGI: the client has disconnected
+            self.end(Ending.ABANDONED)
+            raise
+        if message["type"] == "http.response.body":
+            self._is_delivered = self.finished_at is not None
 
     async def _begin(self, message: Message) -> None:
         self._status = int(message["status"])
@@ -124,15 +106,13 @@ class AnswerRelay:
             headers = [(key, value) for key, value in headers if key.lower() != b"content-length"]
         self._start = {**message, "headers": [*headers, self._revision_header]}
         if not self._is_json:
-            await self._send(self._start)
+            await self._deliver(self._start)
 
     async def _continue(self, message: Message) -> None:
         body = message.get("body", b"")
         last = not message.get("more_body", False)
         if last:
-            self.finished_at = self._clock()
-            if self.ending is Ending.UNFINISHED:
-                self.ending = Ending.of_status(self._status)
+            self._finish()
         if self._is_json:
             self._buffer += body
             if last:
@@ -141,15 +121,21 @@ class AnswerRelay:
         if self._is_stream:
             body = self._rewrite_stream(body, last=last)
         if body or last:
-            await self._send({"type": "http.response.body", "body": body, "more_body": not last})
+            await self._deliver({"type": "http.response.body", "body": body, "more_body": not last})
+
+    def _finish(self) -> None:
+        if self.finished_at is None:
+            self.finished_at = self._clock()
+            if self.ending is Ending.UNFINISHED:
+                self.ending = Ending.of_status(self._status)
 
     async def _send_json(self, body: bytes) -> None:
         big = len(body) > OFF_LOOP_BYTES
         body = await asyncio.to_thread(self._rewrite_json, body) if big else self._rewrite_json(body)
         assert self._start is not None  # noqa: S101 - ASGI: the start comes first
         self._start["headers"].append((b"content-length", str(len(body)).encode()))
-        await self._send(self._start)
-        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+        await self._deliver(self._start)
+        await self._deliver({"type": "http.response.body", "body": body, "more_body": False})
 
     def _rewrite_json(self, body: bytes) -> bytes:
         if Ending.of_status(self._status) is not Ending.WHOLE:
@@ -170,7 +156,10 @@ class AnswerRelay:
 
     def _rewrite_event(self, event: bytes) -> bytes | None:
         payload = event.removeprefix(_DATA).strip()
-        if not event.startswith(_DATA) or payload == _DONE:
+        if not event.startswith(_DATA):
+            return event
+        if payload == _DONE:
+            self._finish()
             return event
         data = _load_object(payload)
         if data is None:
@@ -191,6 +180,8 @@ class AnswerRelay:
             data["model"] = self._alias
         if self._texts is not None:
             self._texts.note(data)
+        if self._hide_running_usage and data.get("choices"):
+            data.pop("usage", None)
         return orjson.dumps(data)
 
 

@@ -12,6 +12,24 @@ from tunewright_contracts.serving_plan import LATENCY_BOUNDS_MILLISECONDS, Adapt
 from tunewright_server.telemetry.counters import Counters
 
 _LABELS = ("alias", "revision")
+_COUNTS: tuple[tuple[str, str, Callable[[RevisionCounters], int]], ...] = (
+    ("tunewright_answers", "Finished answers to clients.", lambda item: item.answers),
+    (
+        "tunewright_unchecked_answers",
+        "Answers whose output contract could not be checked.",
+        lambda item: item.unchecked,
+    ),
+    (
+        "tunewright_requests",
+        "Requests that were answered, failed or abandoned by the client.",
+        lambda item: item.requests,
+    ),
+    (
+        "tunewright_abandoned_requests",
+        "Requests whose client disconnected before the last byte.",
+        lambda item: item.abandoned,
+    ),
+)
 
 
 class ServerCollector(Collector):
@@ -36,9 +54,9 @@ class ServerCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield all metric families."""
         snapshot = self._counters.snapshot()
-        yield _answers(snapshot)
+        for name, text, read in _COUNTS:
+            yield _build_counter(name, text, snapshot, read)
         yield _bad_answers(snapshot)
-        yield _unchecked(snapshot)
         yield _seconds(snapshot, self._counters)
         refused = CounterMetricFamily(
             "tunewright_refused_requests", "Requests that reached no adapter, by error code.", labels=("code",)
@@ -67,10 +85,12 @@ def register(collector: ServerCollector, registry: CollectorRegistry = REGISTRY)
     return lambda: registry.unregister(collector)
 
 
-def _answers(snapshot: tuple[RevisionCounters, ...]) -> Metric:
-    family = CounterMetricFamily("tunewright_answers", "Finished answers to clients.", labels=_LABELS)
+def _build_counter(
+    name: str, text: str, snapshot: tuple[RevisionCounters, ...], read: Callable[[RevisionCounters], int]
+) -> Metric:
+    family = CounterMetricFamily(name, text, labels=_LABELS)
     for item in snapshot:
-        family.add_metric((item.alias, item.revision), item.answers)
+        family.add_metric((item.alias, item.revision), read(item))
     return family
 
 
@@ -81,15 +101,6 @@ def _bad_answers(snapshot: tuple[RevisionCounters, ...]) -> Metric:
     for item in snapshot:
         for metric, count in item.bad.items():
             family.add_metric((item.alias, item.revision, metric), count)
-    return family
-
-
-def _unchecked(snapshot: tuple[RevisionCounters, ...]) -> Metric:
-    family = CounterMetricFamily(
-        "tunewright_unchecked_answers", "Answers whose output contract could not be checked.", labels=_LABELS
-    )
-    for item in snapshot:
-        family.add_metric((item.alias, item.revision), item.unchecked)
     return family
 
 

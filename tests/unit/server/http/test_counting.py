@@ -26,9 +26,12 @@ async def test_good_answers_and_server_errors(pod):
     counters = (await pod.counted(5))[pod.stable.name]
     assert counters["alias"] == "support"
     assert counters["answers"] == 5  # all except the client's error
+    assert (counters["requests"], counters["abandoned"]) == (5, 0)
     assert counters["bad"] == {"ErrorRate": 4, "Latency": 0, "OutputContract": 0}
     assert sum(counters["latencyMilliseconds"]) == 5
     assert sorted(counters["answersByBucket"])[-2:] == [0, 5]
+    assert sorted(counters["requestsByBucket"])[-2:] == [0, 5]
+    assert counters["abandonedByBucket"] == [0] * 64
     assert sorted(counters["badByBucket"]["ErrorRate"])[-2:] == [0, 4]
 
 
@@ -65,6 +68,7 @@ async def test_answers_are_counted_by_bucket_only_if_the_route_says_so(pod):
     await pod.client.post(CHAT, json=chat())
     counters = (await pod.counted(1))[pod.stable.name]
     assert counters["answersByBucket"] == []
+    assert (counters["requestsByBucket"], counters["abandonedByBucket"]) == ([], [])
 
 
 @pytest.mark.parametrize(("limit", "slow"), [(0, 1), (600_000, 0)])
@@ -115,13 +119,10 @@ async def send_null(send):
     await send({"type": "http.response.body", "body": b"null", "more_body": False})
 
 
-@pytest.mark.parametrize("contract", [None, OutputContract(json_schema=SCHEMA)], ids=["free", "contract"])
-@pytest.mark.parametrize("finish", [send_nothing, send_null])
-@pytest.mark.parametrize(("limit", "answers"), [(600_000, 0), (0, 1)])
-async def test_a_client_that_disconnects_counts_only_after_the_latency_limit(pod, limit, answers, finish, contract):
-    await serve(pod, (pod.stable, 100), slow_after_milliseconds=limit, output_contract=contract)
+async def leave(pod, inner, **body) -> dict:
+    """Let a client disconnect while `inner` answers for vLLM; return the counters of the stable revision, if any."""
     gone = asyncio.Event()
-    first = [{"type": "http.request", "body": json.dumps(chat()).encode(), "more_body": False}]
+    first = [{"type": "http.request", "body": json.dumps(chat(**body)).encode(), "more_body": False}]
 
     async def receive():
         if first:
@@ -129,23 +130,92 @@ async def test_a_client_that_disconnects_counts_only_after_the_latency_limit(pod
         await gone.wait()
         return {"type": "http.disconnect"}
 
-    async def inner(scope, receive, send):
+    async def answer(scope, receive, send):
         await receive()
-        assert (await receive())["type"] == "http.disconnect"
-        await finish(send)
+        await inner(receive, send)
 
     async def send(_message):
         """Send to a client that has disconnected, without an effect."""
 
-    pod.middleware._app = inner
+    pod.middleware._app = answer
     scope = {"type": "http", "method": "POST", "path": CHAT, "headers": [(b"content-type", b"application/json")]}
     task = asyncio.create_task(pod.middleware(scope, receive, send))
     await world.until(lambda: pod.runtime.pool.in_flight.get(pod.stable.name) == 1)
     gone.set()
     await task
     assert pod.runtime.pool.in_flight == {}
-    counters = {item["revision"]: item for item in (await pod.state())["counters"]}
-    assert sum(item["answers"] for item in counters.values()) == answers
-    if answers:
-        assert counters[pod.stable.name]["bad"] == {"ErrorRate": 0, "Latency": 1, "OutputContract": 0}
-        assert counters[pod.stable.name]["unchecked"] == (contract is not None)
+    return next((item for item in (await pod.state())["counters"] if item["revision"] == pod.stable.name), {})
+
+
+def stream(*events, done=False):
+    """Return an app that streams events, and ends or waits for the client's disconnect."""
+
+    async def inner(receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+        parts = [json.dumps(event) for event in events] + ["[DONE]"] * done
+        for part in parts:
+            await send({"type": "http.response.body", "body": f"data: {part}\n\n".encode(), "more_body": True})
+        assert (await receive())["type"] == "http.disconnect"
+
+    return inner
+
+
+@pytest.mark.parametrize("contract", [None, OutputContract(json_schema=SCHEMA)], ids=["free", "contract"])
+@pytest.mark.parametrize("finish", [send_nothing, send_null])
+@pytest.mark.parametrize(("limit", "answers"), [(600_000, 0), (0, 1)])
+async def test_a_client_that_disconnects_counts_only_after_the_latency_limit(pod, limit, answers, finish, contract):
+    await serve(pod, (pod.stable, 100), slow_after_milliseconds=limit, output_contract=contract)
+
+    async def inner(receive, send):
+        assert (await receive())["type"] == "http.disconnect"
+        await finish(send)
+
+    counters = await leave(pod, inner)
+    assert counters["answers"] == answers
+    assert (counters["requests"], counters["abandoned"]) == (1, 1)
+    assert counters["bad"] == {"ErrorRate": 0, "Latency": answers, "OutputContract": 0}
+    assert counters["unchecked"] == (answers and contract is not None)
+
+
+PIECE = {"choices": [{"index": 0, "delta": {"content": "a"}}]}
+LONG = {**PIECE, "usage": {"completion_tokens": 3}}
+
+
+@pytest.mark.parametrize(
+    ("events", "body", "breaches"),
+    [
+        ([PIECE] * 2, {}, 0),
+        ([PIECE] * 3, {}, 1),
+        ([LONG], {}, 1),
+        ([LONG], {"n": 2}, 0),
+        ([LONG], {"echo": True}, 0),
+    ],
+)
+@pytest.mark.parametrize(("limit", "slow"), [(600_000, 0), (0, 1)])
+async def test_a_stream_that_was_too_long_before_the_client_left_is_a_breach(pod, events, body, breaches, limit, slow):
+    output = OutputContract(json_schema=SCHEMA, max_tokens=2)
+    rules = {"slow_after_milliseconds": limit, "output_contract": output, "count_by_key_bucket": True}
+    await serve(pod, (pod.stable, 100), **rules)
+    counters = await leave(pod, stream(*events), stream=True, **body)
+    assert (counters["requests"], counters["abandoned"]) == (1, 1)
+    assert counters["answers"] == max(breaches, slow)
+    assert counters["bad"] == {"ErrorRate": 0, "Latency": slow, "OutputContract": breaches}
+    assert counters["unchecked"] == counters["answers"] - breaches
+    assert sum(counters["requestsByBucket"]) == sum(counters["abandonedByBucket"]) == 1
+    assert sum(counters["uncheckedByBucket"]) == counters["unchecked"]
+
+
+async def test_a_client_that_closes_the_connection_after_the_last_event_has_its_answer(pod):
+    counters = await leave(pod, stream(PIECE, done=True), stream=True)
+    assert (counters["requests"], counters["answers"], counters["abandoned"]) == (1, 1, 0)
+
+
+async def test_an_answer_that_a_shutdown_cancels_is_not_counted(pod):
+    pod.vllm.hold.clear()
+    task = asyncio.create_task(pod.client.post(CHAT, json=chat()))
+    await world.until(lambda: pod.runtime.pool.in_flight.get(pod.stable.name) == 1)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    assert pod.runtime.pool.in_flight == {}
+    assert (await pod.state())["counters"] == []

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tunewright_server.http.errors import RefusalCode, RefusalError
 from tunewright_server.http.request_body import (
+    ask_for_usage,
     check_headers,
     decode_body,
     encode_body,
@@ -180,3 +181,26 @@ def test_invalid_messages_are_left_for_vllm_to_refuse(messages):
 def test_headers_for_vllm():
     headers = [*JSON, (b"content-length", b"9"), (b"transfer-encoding", b"chunked"), (b"x-tunewright-evaluate", b"x")]
     assert replace_headers(headers, 5) == [*JSON, (b"content-length", b"5")]
+
+
+@pytest.mark.parametrize(
+    ("options", "added"),
+    [
+        ({}, (True, True)),
+        ({"stream_options": None}, (True, True)),
+        ({"stream_options": {"include_usage": False, "continuous_usage_stats": True}}, (True, True)),
+        ({"stream_options": {"include_usage": True}}, (False, True)),
+        ({"stream_options": {"include_usage": True, "continuous_usage_stats": True}}, (False, False)),
+    ],
+)
+def test_the_usage_of_a_stream_is_requested(options, added):
+    data = {"model": "a", "stream": True, **options}
+    assert ask_for_usage(data) == added
+    assert data["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
+
+
+@pytest.mark.parametrize("options", [{}, {"stream": False}, {"stream": True, "stream_options": "x"}])
+def test_no_usage_is_requested_without_a_stream_or_of_malformed_options(options):
+    data = dict(options)
+    assert ask_for_usage(data) == (False, False)
+    assert data == options

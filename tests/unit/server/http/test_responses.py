@@ -6,8 +6,7 @@ import pytest
 
 from tunewright_server.http.ending import Ending
 from tunewright_server.http.request_body import OFF_LOOP_BYTES
-from tunewright_server.http.responses import AnswerRelay, AnswerTexts
-from tunewright_server.output_contract.checker import MAX_ANSWER_BYTES
+from tunewright_server.http.responses import AnswerRelay
 
 MODEL = "support--0123456789ab"
 
@@ -130,6 +129,18 @@ async def test_the_usage_event_is_dropped_when_the_client_did_not_request_it():
         assert client.text.count(b"completion_tokens") == (1 if hide else 2)
 
 
+@pytest.mark.parametrize(("hide", "counts"), [(False, [1, 2, 2]), (True, [None, None, 2])])
+async def test_the_usage_of_each_event_is_dropped_when_the_client_did_not_request_it(hide, counts):
+    client = Client(hide_running_usage=hide)
+    await client.start(b"text/event-stream")
+    for tokens in (1, 2):
+        choices = [{"index": 0, "delta": {"content": "a"}}]
+        await client.body(event(choices=choices, usage={"completion_tokens": tokens}), more=True)
+    await client.body(event(choices=[], usage={"completion_tokens": 2}))
+    events = [json.loads(line.removeprefix(b"data: ")) for line in client.text.split(b"\n\n") if line]
+    assert [item.get("usage", {}).get("completion_tokens") for item in events] == counts
+
+
 # --- the end ---------------------------------------------------------------------------------------------------------
 
 
@@ -180,43 +191,43 @@ async def test_a_disconnect_after_the_last_byte_changes_nothing():
     assert client.relay.ending is Ending.WHOLE
 
 
-# --- texts -----------------------------------------------------------------------------------------------------------
-
-
-def record_events(*events) -> AnswerTexts:
-    texts = AnswerTexts()
-    for item in events:
-        texts.note(item)
-    return texts
-
-
-def test_the_texts_of_a_stream_are_joined_by_choice():
-    pieces = [(0, "a"), (1, "x"), (0, "b"), (1, None), (1, "y")]
-    texts = record_events(*({"choices": [{"index": index, "delta": {"content": text}}]} for index, text in pieces))
-    assert texts.texts() == ["ab", "xy"]
-    assert texts.completion_tokens is None
-
-
-def test_the_texts_of_a_whole_answer():
-    chat = {"choices": [{"message": {"content": "a"}}], "usage": {"completion_tokens": 5}}
-    assert (record_events(chat).texts(), record_events(chat).completion_tokens) == (["a"], 5)
-    assert record_events({"choices": [{"index": 0, "text": "b"}], "usage": None}).texts() == ["b"]
+async def test_a_stream_is_complete_with_its_last_event():
+    """Clients close the connection when they have read it, which can be before the app's last, empty message."""
+    client = Client()
+    await client.start(b"text/event-stream")
+    await client.body(event(choices=[]) + b"data: [DONE]\n\n", more=True)
+    assert (client.relay.ending, client.relay.finished_at) == (Ending.WHOLE, 7.0)
+    client.relay.note_disconnect()
+    client.relay.end(Ending.FAILED)
+    await client.body(b"")
+    assert client.relay.ending is Ending.WHOLE
 
 
 @pytest.mark.parametrize(
-    "events",
+    ("kind", "bodies", "delivered", "ending"),
     [
-        [],
-        [{"usage": {"completion_tokens": 1}}],
-        [{"choices": [{"message": {"content": None, "tool_calls": [{"id": "1"}]}}]}],
-        [{"choices": [{"delta": {"content": "a"}}]}, {"choices": [{"delta": {"tool_calls": [{"id": "1"}]}}]}],
+        (b"application/json", [b'{"a":', b"1}"], 0, Ending.ABANDONED),
+        (b"application/json", [b'{"a":', b"1}"], 1, Ending.ABANDONED),
+        (b"application/json", [b'{"a":', b"1}"], 2, Ending.WHOLE),
+        (b"text/event-stream", [b"data: {}\n\n", b"data: [DONE]\n\n", b""], 1, Ending.ABANDONED),
+        (b"text/event-stream", [b"data: {}\n\n", b"data: [DONE]\n\n", b""], 2, Ending.ABANDONED),
+        (b"text/event-stream", [b"data: {}\n\n", b"data: [DONE]\n\n", b""], 3, Ending.WHOLE),
+        (b"text/event-stream", [b"data: {}\n\n", b"data: [DONE]\n\n", b""], 4, Ending.WHOLE),
     ],
 )
-def test_answers_without_a_text_to_check(events):
-    assert record_events(*events).texts() is None
+async def test_a_server_that_cannot_send_any_longer_has_lost_its_client(kind, bodies, delivered, ending):
+    client = Client()
 
+    async def take(message):
+        if len(client.messages) == delivered:
+            raise OSError("connection lost")
+        client.messages.append(message)
 
-def test_of_a_too_long_answer_only_a_part_is_kept():
-    piece = {"choices": [{"index": 0, "delta": {"content": "x" * MAX_ANSWER_BYTES}}]}
-    (text,) = record_events(piece, piece, piece).texts()
-    assert MAX_ANSWER_BYTES < len(text) <= 2 * MAX_ANSWER_BYTES
+    client.relay._send = take
+    try:
+        await client.start(kind)
+        for number, body in enumerate(bodies, start=1):
+            await client.body(body, more=number < len(bodies))
+    except OSError:
+        client.relay.end(Ending.FAILED)  # as the middleware does after an exception
+    assert client.relay.ending is ending

@@ -81,3 +81,22 @@ def test_sums():
     for milliseconds in (1.5, 2.0):
         counters.add(answer(milliseconds=milliseconds))
     assert list(counters.sums()) == [("support", "support--1", 3.5)]
+
+
+def test_a_request_counts_even_if_its_client_left_before_there_was_an_answer():
+    slow = frozenset({LiveMetricType.LATENCY})
+    items = (answer(), answer(bad=None, abandoned=True), answer(bad=slow, abandoned=True, bucket=5))
+    seen = counted(*items)["support--1"]
+    assert (seen.requests, seen.abandoned, seen.answers) == (3, 2, 2)
+    assert [seen.requests_by_bucket[bucket] for bucket in (3, 4, 5)] == [2, 0, 1]
+    assert [seen.abandoned_by_bucket[bucket] for bucket in (3, 4, 5)] == [1, 0, 1]
+    assert [seen.answers_by_bucket[bucket] for bucket in (3, 4, 5)] == [1, 0, 1]
+    assert sum(seen.latency_milliseconds) == 2
+    assert seen.bad["Latency"] == 1
+
+
+@pytest.mark.parametrize(("by_bucket", "bucketed"), [(False, ("support",)), (True, ())])
+def test_requests_by_bucket_only_when_they_are_requested(by_bucket, bucketed):
+    seen = counted(answer(bad=None, abandoned=True, by_bucket=by_bucket), bucketed=bucketed)["support--1"]
+    assert (seen.requests, seen.abandoned) == (1, 1)
+    assert sum(seen.requests_by_bucket) == sum(seen.abandoned_by_bucket) == 0

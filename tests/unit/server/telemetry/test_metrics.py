@@ -17,6 +17,9 @@ async def test_prometheus_shows_the_same_numbers(pod):
     assert (
         f'tunewright_bad_answers_total{{alias="support",metric="ErrorRate",revision="{pod.stable.name}"}} 0.0' in text
     )
+    assert f"tunewright_requests_total{{{labels}}} 1.0" in text
+    assert f"tunewright_abandoned_requests_total{{{labels}}} 0.0" in text
+    assert f"tunewright_unchecked_answers_total{{{labels}}} 0.0" in text
     assert f"tunewright_answer_seconds_count{{{labels}}} 1.0" in text
     assert 'tunewright_refused_requests_total{code="model_not_found"} 1.0' in text
     assert f'tunewright_adapter_phase{{phase="Loaded",revision="{pod.stable.name}"}} 1.0' in text
