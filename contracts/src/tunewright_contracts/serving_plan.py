@@ -162,13 +162,14 @@ class RevisionCounters(Message):
     """Live counters of one (alias, revision) since boot; arrays have a value per key bucket, if the route asks for it.
 
     ``bad`` maps a live metric (ErrorRate, Latency, OutputContract) to the number of bad answers. ``unchecked`` counts
-    answers whose contract could not be checked in time. ``latency_milliseconds`` is a histogram: counts by upper
+    answers whose contract could not be checked: they failed, were cut by the client, or the check took too long. ``latency_milliseconds`` is a histogram: counts by upper
     bound in `LATENCY_BOUNDS_MILLISECONDS`, and a last one without a bound.
 
     ``requests`` counts the requests that the revision answered completely, failed, or that the client abandoned: it
-    disconnected before the last byte. Wrong requests and answers that a shutdown cancelled are not among them.
+    disconnected before the last byte. Wrong, overloaded and cancelled requests (by a shutdown) are not among them.
     ``abandoned`` counts the abandoned ones, whether or not they are also answers: one that was slow, or had already
     exceeded the output contract's length, is. A server of an earlier release reports neither: the arrays are empty.
+    ``overloaded`` counts the requests that vLLM refused for its load; they are neither requests nor answers.
     """
 
     alias: str
@@ -181,6 +182,7 @@ class RevisionCounters(Message):
     unchecked_by_bucket: tuple[int, ...] = ()
     requests: int = 0
     abandoned: int = 0
+    overloaded: int = 0
     requests_by_bucket: tuple[int, ...] = ()
     abandoned_by_bucket: tuple[int, ...] = ()
     latency_milliseconds: tuple[int, ...] = ()

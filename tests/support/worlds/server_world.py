@@ -214,10 +214,16 @@ class FakeEngine:
         self.events.append(("load", name))
 
     async def unload(self, name):
+        if name not in self.loaded:
+            return
         # The files must still exist when the name is removed: without them, vLLM's engine dies.
         assert self.loaded[name].is_dir()
         del self.loaded[name]
         self.events.append(("unload", name))
+
+
+STATUSES = frozenset({"400", "401", "404", "405", "415", "422", "429", "500", "503"})
+"""Prompts that `FakeVllm` answers with an error of this status."""
 
 
 class FakeVllm:
@@ -229,6 +235,7 @@ class FakeVllm:
         self.hold = asyncio.Event()
         self.hold.set()
         self.answer = '{"queue":"billing"}'
+        self.finish: tuple[str, str | int | None] = ("stop", None)
         names = ["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/tokenize", "/invocations"]
         names += ["/v1/load_lora_adapter", "/adapters", "/v1/responses"]
         self.app = Starlette(
@@ -250,7 +257,7 @@ class FakeVllm:
         model = data["model"]
         if prompt == "crash":
             raise RuntimeError("engine died")
-        if prompt in ("400", "500"):
+        if prompt in STATUSES:
             error = {"message": f"The model `{model}` did not like it", "code": int(prompt)}
             return JSONResponse({"error": error}, status_code=int(prompt))
         if data.get("stream"):
@@ -258,18 +265,25 @@ class FakeVllm:
         said = {"text": self.answer} if "prompt" in data else {"message": {"role": "assistant", "content": self.answer}}
         if prompt == "tool":
             said = {"message": {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}}
-        body = {"id": "1", "model": model, "choices": [{"index": 0, **said}], "usage": {"completion_tokens": 5}}
-        return JSONResponse(body)
+        choice = {"index": 0, **said, **self.ended()}
+        return JSONResponse({"id": "1", "model": model, "choices": [choice], "usage": {"completion_tokens": 5}})
+
+    def ended(self) -> dict:
+        reason, stop = self.finish
+        return {"finish_reason": reason, "stop_reason": stop}
 
     async def stream(self, data: dict, prompt: str):
         options = data.get("stream_options") or {}
         for number, piece in enumerate((self.answer[:5], self.answer[5:]), start=1):
             event = {"id": "1", "model": data["model"], "choices": [{"index": 0, "delta": {"content": piece}}]}
+            if number == 2:
+                event["choices"][0].update(self.ended())
             if options.get("continuous_usage_stats"):
                 event["usage"] = {"completion_tokens": number * 7 // 2}
             yield f"data: {json.dumps(event)}\n\n"
-            if prompt == "error-event":
-                yield f"data: {json.dumps({'error': {'message': data['model'] + ' failed', 'code': 500}})}\n\n"
+            if prompt.startswith("error-event"):
+                code = int(prompt.removeprefix("error-event") or 500)
+                yield f"data: {json.dumps({'error': {'message': data['model'] + ' failed', 'code': code}})}\n\n"
                 break
             if prompt == "abort":
                 raise RuntimeError("engine died")

@@ -67,5 +67,5 @@ def test_a_state_of_an_earlier_server_has_no_requests_and_no_plan():
 
 def test_counters_of_an_earlier_server_do_not_show_what_clients_abandoned():
     counters = RevisionCounters.from_wire({"alias": "support", "revision": "support--abc", "answers": 3})
-    assert (counters.requests, counters.abandoned) == (0, 0)
+    assert (counters.requests, counters.abandoned, counters.overloaded) == (0, 0, 0)
     assert (counters.requests_by_bucket, counters.abandoned_by_bucket) == ((), ())

@@ -45,6 +45,7 @@ def make_state(messages, counters=0, bucketed=0) -> PodState:
                 unchecked_by_bucket=(9_999_999,) * BUCKETS * (number < bucketed),
                 requests=9_999_999,
                 abandoned=9_999_999,
+                overloaded=9_999_999,
                 requests_by_bucket=(9_999_999,) * BUCKETS * (number < bucketed),
                 abandoned_by_bucket=(9_999_999,) * BUCKETS * (number < bucketed),
             )

@@ -16,6 +16,8 @@ from tunewright_storage.quoting import shorten
 
 FIRST_RETRY_SECONDS = 1.0
 LONGEST_RETRY_SECONDS = 60.0
+RELOAD_PAUSE_SECONDS = 60.0
+"""The shortest time between two reloads of one adapter: a reload that does not help is not repeated at once."""
 MAX_LOAD_ATTEMPTS = 3
 """After these attempts a refusal by vLLM is final: the files passed every check, so another one changes nothing."""
 
@@ -41,6 +43,11 @@ class AdapterRecord:
     suspect: bool = False
     """An earlier process of this pod ended while it loaded this adapter: it is loaded alone, after all others."""
 
+    reloading: bool = False
+    """It is draining to be loaded again, because vLLM does not answer for it."""
+    reload_after: float = 0.0
+    """It is not loaded again before this time."""
+
     def suspected(self) -> AdapterRecord:
         """Return the record of an adapter that may have ended a process: readiness does not wait for it."""
         return dataclasses.replace(self, suspect=True, given_up=True)
@@ -49,13 +56,24 @@ class AdapterRecord:
         """Return the record in another phase."""
         return dataclasses.replace(self, phase=phase)
 
+    def to_reload(self, now: float) -> AdapterRecord:
+        """Return the record of an adapter that is loaded again when its running requests have ended."""
+        later = now + RELOAD_PAUSE_SECONDS
+        return dataclasses.replace(self, phase=AdapterPhase.DRAINING, reloading=True, reload_after=later)
+
+    def unloaded(self) -> AdapterRecord:
+        """Return the record of an adapter that vLLM has unloaded, and that is loaded again."""
+        return dataclasses.replace(self, phase=AdapterPhase.PENDING, reloading=False, attempts=0)
+
     def at_address(self, entry: AdapterEntry) -> AdapterRecord:
         """Return the record with an entry for the same content at another address."""
         return dataclasses.replace(self, entry=entry)
 
     def loaded(self) -> AdapterRecord:
         """Return the record of an adapter that vLLM has loaded."""
-        return dataclasses.replace(self, phase=AdapterPhase.LOADED, failure=None, given_up=False, suspect=False)
+        return dataclasses.replace(
+            self, phase=AdapterPhase.LOADED, failure=None, given_up=False, suspect=False, reloading=False
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -107,7 +125,14 @@ class Forget:
     name: str
 
 
-Action = Admit | Readdress | BringUp | Drain | Revive | Unload | Forget
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reload:
+    """Unload from vLLM, keep the files, and load again."""
+
+    name: str
+
+
+Action = Admit | Readdress | BringUp | Drain | Revive | Unload | Forget | Reload
 
 
 def decide_actions(
@@ -157,7 +182,11 @@ def decide_actions(
 def _decide_known(record: AdapterRecord, *, keep: bool, idle: bool) -> Action | None:
     name = record.entry.name
     if keep:
-        return Revive(name) if record.phase is AdapterPhase.DRAINING else None
+        if record.phase is not AdapterPhase.DRAINING:
+            return None
+        if not record.reloading:
+            return Revive(name)
+        return Reload(name) if idle else None
     match record.phase:
         case AdapterPhase.LOADED:
             return Drain(name)
@@ -222,3 +251,8 @@ def find_next_wake(records: Mapping[str, AdapterRecord]) -> float | None:
     """Return the earliest time at which a retry is due, or None."""
     due = [record.retry_at for record in records.values() if record.phase is AdapterPhase.RETRYING]
     return min(due, default=None)
+
+
+def may_reload(record: AdapterRecord, now: float) -> bool:
+    """Return whether an adapter for which vLLM does not answer is loaded again now."""
+    return record.phase is AdapterPhase.LOADED and now >= record.reload_after

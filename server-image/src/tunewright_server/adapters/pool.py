@@ -30,6 +30,7 @@ _LEADS_ON = (
     convergence.Drain,
     convergence.Unload,
     convergence.Forget,
+    convergence.Reload,
 )
 """Actions that make others possible: admitting leads to bringing up, draining to unloading."""
 
@@ -93,6 +94,14 @@ class AdapterPool:
         self.in_flight.pop(name, None)
         record = self.records.get(name)
         if record is not None and record.phase is AdapterPhase.DRAINING:
+            self._wake()
+
+    def reload(self, name: str, cause: str) -> None:
+        """Load an adapter again for which vLLM does not answer, when its running requests have ended."""
+        record = self.records.get(name)
+        if record is not None and convergence.may_reload(record, self._clock()):
+            self.records[name] = record.to_reload(self._clock())
+            log.warning("adapter_reloading", name=name, cause=cause)
             self._wake()
 
     def states(self) -> tuple[AdapterState, ...]:
@@ -169,6 +178,8 @@ class AdapterPool:
                 await self._unload(name)
             case convergence.Forget(name):
                 await self._forget(name)
+            case convergence.Reload(name):
+                await self._reload(name)
 
     def _admit(self, entry: AdapterEntry) -> None:
         record = AdapterRecord(entry, AdapterPhase.PENDING, self._clock())
@@ -238,6 +249,15 @@ class AdapterPool:
             return
         await self._forget(name)
         log.info("adapter_unloaded", name=name)
+
+    async def _reload(self, name: str) -> None:
+        try:
+            await self._engine.unload(name)
+        except EngineRefusedError:
+            log.exception("adapter_unload_failed", name=name)
+            self.records[name] = self.records[name].loaded()
+            return
+        self.records[name] = self.records[name].unloaded()
 
     async def _forget(self, name: str) -> None:
         """Delete an adapter's record, its files and the history of its loads: it is no longer in the plan."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from tunewright_server.http.client_options import ClientOptions
 from tunewright_server.output_contract.checker import MAX_ANSWER_BYTES
 
 
 class AnswerTexts:
     """Collect an answer's texts and count its tokens, from a complete answer or from the events of a stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, options: ClientOptions | None = None) -> None:
+        self._options = options or ClientOptions()
         self._parts: dict[int, list[str]] = {}
         self._length = 0
         self._checkable = True
+        self._cut: set[int] = set()
         self._total: int | None = None
         self._reported: dict[int, int] = {}
         self._events: dict[int, int] = {}
@@ -35,6 +38,8 @@ class AnswerTexts:
             if said is not None and said.get("tool_calls"):
                 self._checkable = False
             index = choice.get("index", 0)
+            if self._options.cut(choice.get("finish_reason"), choice.get("stop_reason")):
+                self._cut.add(index)
             parts = self._parts.setdefault(index, [])
             if isinstance(text, str) and text:
                 self._events[index] = self._events.get(index, 0) + 1
@@ -43,18 +48,17 @@ class AnswerTexts:
                 parts.append(text)
                 self._length += len(text)
 
-    def texts(self) -> list[str] | None:
-        """Return the text of each choice, or None if there is nothing to check."""
+    def texts(self) -> list[str | None] | None:
+        """Return the text of each choice, or None if there is nothing to check.
+
+        The text is None for a choice that the client's options cut: its rest is unknown.
+        """
         if not self._checkable or not self._parts:
             return None
-        return ["".join(self._parts[index]) for index in sorted(self._parts)]
+        return [None if index in self._cut else "".join(self._parts[index]) for index in sorted(self._parts)]
 
-    def exceeds(self, max_tokens: int, choices: int) -> bool:
+    def exceeds(self, max_tokens: int) -> bool:
         """Return whether the choices of an unfinished stream already have more than ``max_tokens`` tokens on average.
-
-        Args:
-            max_tokens: the output contract's limit.
-            choices: how many choices the client asked for.
 
         Each event with text has at least one token, so that the number of events is a lower bound.
         """
@@ -62,7 +66,7 @@ class AnswerTexts:
             return False
         seen = self._reported.keys() | self._events.keys()
         least = sum(max(self._reported.get(index, 0), self._events.get(index, 0)) for index in seen)
-        return max(least, self._total or 0) > max_tokens * max(choices, len(seen))
+        return max(least, self._total or 0) > max_tokens * max(self._options.choices, len(seen))
 
     def _note_usage(self, usage: Any, choices: Any) -> None:
         tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None

@@ -9,10 +9,8 @@ from typing import Any
 from tunewright_contracts.serving_plan import BASE_MODEL_TARGET, EVALUATE_HEADER, Route
 from tunewright_server.auth import EVALUATE_SCOPE, AuthError
 from tunewright_server.http import asgi, routing
-from tunewright_server.http.errors import RefusalCode, RefusalError
+from tunewright_server.http.errors import RefusalCode, RefusalError, adapter_unavailable
 from tunewright_server.runtime import Runtime
-
-RETRY_AFTER_SECONDS = 5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ def assign(runtime: Runtime, headers: asgi.Headers, data: Mapping[str, Any]) -> 
     key = key if key is not None else routing.make_own_key()
     revision = routing.choose_target(route, key, runtime.pool.is_loaded)
     if revision is None:
-        raise _unavailable(alias)
+        raise adapter_unavailable(alias)
     return Assignment(alias, revision, revision, route, routing.bucket_of(key))
 
 
@@ -66,15 +64,5 @@ def _assign_evaluation(runtime: Runtime, headers: asgi.Headers, alias: str, revi
     if revision == BASE_MODEL_TARGET:
         return Assignment(alias, runtime.config.served_base_name, BASE_MODEL_TARGET)
     if not runtime.pool.is_loaded(revision):
-        raise _unavailable(revision[:200])
+        raise adapter_unavailable(revision)
     return Assignment(alias, revision, revision)
-
-
-def _unavailable(name: str) -> RefusalError:
-    return RefusalError(
-        503,
-        RefusalCode.ADAPTER_UNAVAILABLE,
-        f"No adapter of `{name}` is loaded on this replica; try again",
-        param="model",
-        retry_after=RETRY_AFTER_SECONDS,
-    )

@@ -16,11 +16,47 @@ class ClientOptions:
 
     choices: int = 1
     """How many choices the answer has."""
+    limits_tokens: bool = False
+    """The length is the client's choice: it set a limit, or it ignores the token that ends an answer."""
+    stop_token_ids: frozenset[int] = frozenset()
 
     @classmethod
     def of_request(cls, data: Mapping[str, Any]) -> ClientOptions:
         """Read the options of a decoded request, before anything is added to it."""
-        return cls(choices=_read_choices(data))
+        stop_token_ids = data.get("stop_token_ids")
+        return cls(
+            choices=_read_choices(data),
+            limits_tokens=_limits_tokens(data),
+            stop_token_ids=frozenset(item for item in stop_token_ids if isinstance(item, int))
+            if isinstance(stop_token_ids, list)
+            else frozenset(),
+        )
+
+    def cut(self, finish_reason: object, stop_reason: object) -> bool:
+        """Return whether these options ended a choice, and not the model or the context's length.
+
+        Args:
+            finish_reason: vLLM's, of OpenAI's API.
+            stop_reason: vLLM's: the stop sequence or the ID of the stop token that ended the choice, or None.
+        """
+        match finish_reason:
+            case "length":
+                return self.limits_tokens
+            case "repetition":  # only with the request's `repetition_detection`
+                return True
+            case "stop":
+                known = isinstance(stop_reason, int) and stop_reason in self.stop_token_ids
+                return known or isinstance(stop_reason, str)
+            case _:
+                return False
+
+
+def _limits_tokens(data: Mapping[str, Any]) -> bool:
+    if data.get("ignore_eos"):
+        return True
+    if "messages" not in data and "max_tokens" not in data:
+        return True  # a completion's limit is then 16 tokens, by OpenAI's API
+    return data.get("max_tokens") is not None or data.get("max_completion_tokens") is not None
 
 
 def _read_choices(data: Mapping[str, Any]) -> int:

@@ -9,7 +9,6 @@ from tunewright_contracts.metrics import LiveMetricType
 from tunewright_contracts.serving_plan import OutputContract, Route
 from tunewright_server.http.answer_texts import AnswerTexts
 from tunewright_server.http.assignment import Assignment
-from tunewright_server.http.client_options import ClientOptions
 from tunewright_server.http.ending import Ending, Outcome
 from tunewright_server.output_contract import checker
 from tunewright_server.output_contract.worker import CheckOutcome
@@ -31,7 +30,6 @@ class AnswerCounter:
         ending: Ending,
         milliseconds: float,
         texts: AnswerTexts | None,
-        options: ClientOptions,
     ) -> None:
         """Count one request, now or after the check of its contract.
 
@@ -42,11 +40,12 @@ class AnswerCounter:
             ending: how the answer ended.
             milliseconds: from the request's last byte to the answer's last byte.
             texts: the answer's texts, if the contract needs them.
-            options: what the client asked for.
         """
         output = route.output_contract
-        too_long = texts is not None and _is_too_long(output, texts, options)
+        too_long = texts is not None and _is_too_long(output, texts)
         outcome = Outcome(ending, milliseconds, too_long=too_long)
+        if ending is Ending.OVERLOADED:
+            runtime.counters.add_overloaded(assignment.alias, assignment.revision)
         if not outcome.is_request:
             return
         bad = outcome.find_bad_metrics(route.slow_after_milliseconds)
@@ -81,5 +80,5 @@ async def _check_and_count(runtime: Runtime, output: OutputContract, texts: Answ
     runtime.counters.add(dataclasses.replace(answer, bad=bad, unchecked=result is CheckOutcome.UNCHECKED))
 
 
-def _is_too_long(output: OutputContract | None, texts: AnswerTexts, options: ClientOptions) -> bool:
-    return output is not None and output.max_tokens is not None and texts.exceeds(output.max_tokens, options.choices)
+def _is_too_long(output: OutputContract | None, texts: AnswerTexts) -> bool:
+    return output is not None and output.max_tokens is not None and texts.exceeds(output.max_tokens)

@@ -7,6 +7,9 @@ from enum import StrEnum
 import orjson
 
 
+_RETRY_AFTER_SECONDS = 5
+
+
 class RefusalCode(StrEnum):
     """The machine-readable ``error.code``."""
 
@@ -47,3 +50,14 @@ class RefusalError(Exception):
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Return the headers other than content type and length."""
         return [] if self.retry_after is None else [(b"retry-after", str(self.retry_after).encode())]
+
+
+def adapter_unavailable(name: str) -> RefusalError:
+    """Return the refusal of a request for which no adapter is loaded."""
+    return RefusalError(
+        503,
+        RefusalCode.ADAPTER_UNAVAILABLE,
+        f"No adapter of `{name[:200]}` is loaded on this replica; try again",
+        param="model",
+        retry_after=_RETRY_AFTER_SECONDS,
+    )

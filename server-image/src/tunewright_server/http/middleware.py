@@ -104,8 +104,7 @@ class TunewrightMiddleware:
         data = await asyncio.to_thread(request_body.decode_body, body) if big else request_body.decode_body(body)
         assignment = assign(runtime, scope["headers"], data)
         output = assignment.route.output_contract if assignment.route is not None else None
-        options = ClientOptions.of_request(data)
-        texts = AnswerTexts() if output is not None and not data.get("echo") else None
+        texts = AnswerTexts(ClientOptions.of_request(data)) if output is not None and not data.get("echo") else None
         needs_usage = output is not None and output.max_tokens is not None
         added = request_body.ask_for_usage(data) if needs_usage else request_body.NO_ADDED_USAGE
         data["model"] = assignment.model
@@ -133,11 +132,13 @@ class TunewrightMiddleware:
             raise
         finally:
             runtime.pool.leave(assignment.model)
+            if relay.misrouted_status is not None:
+                runtime.pool.reload(assignment.model, f"vLLM answered {relay.misrouted_status}")
             if assignment.route is not None:
                 ending = Ending.CANCELLED if _is_cancelling() else relay.ending
                 finished = relay.finished_at if relay.finished_at is not None else time.perf_counter()
                 milliseconds = (finished - started) * 1000
-                self._counter.count(runtime, assignment, assignment.route, ending, milliseconds, texts, options)
+                self._counter.count(runtime, assignment, assignment.route, ending, milliseconds, texts)
 
 
 class _Exchange:

@@ -10,14 +10,18 @@ from typing import Any
 import orjson
 
 from tunewright_contracts.serving_plan import REVISION_HEADER
+from tunewright_server.http import asgi
 from tunewright_server.http.answer_texts import AnswerTexts
 from tunewright_server.http.asgi import Message, Send
-from tunewright_server.http.ending import Ending
+from tunewright_server.http.ending import MISROUTED, Ending
+from tunewright_server.http.errors import adapter_unavailable
 from tunewright_server.http.request_body import OFF_LOOP_BYTES
 
 _EVENT_END = b"\n\n"
 _DATA = b"data:"
 _DONE = b"[DONE]"
+_ENDINGS = {"error": Ending.FAILED, "abort": Ending.CANCELLED}
+"""By vLLM's reasons to end a choice: it failed, or vLLM stopped it while its client waited."""
 
 
 class AnswerRelay:
@@ -77,6 +81,11 @@ class AnswerRelay:
         else:
             await self._deliver(message)
 
+    @property
+    def misrouted_status(self) -> int | None:
+        """Return vLLM's status if it does not know the revision or the path; the client gets 503 instead."""
+        return self._status if self._status in MISROUTED else None
+
     def end(self, ending: Ending) -> None:
         """Record how the answer ended, unless the client disconnected or had the complete answer before that."""
         if self.ending is not Ending.ABANDONED and not self._is_delivered:
@@ -98,6 +107,8 @@ class AnswerRelay:
 
     async def _begin(self, message: Message) -> None:
         self._status = int(message["status"])
+        if self.misrouted_status is not None:
+            return
         headers = list(message.get("headers", ()))
         kind = next((value for key, value in headers if key.lower() == b"content-type"), b"")
         self._is_stream = kind.startswith(b"text/event-stream")
@@ -113,6 +124,10 @@ class AnswerRelay:
         last = not message.get("more_body", False)
         if last:
             self._finish()
+        if self.misrouted_status is not None:
+            if last:
+                await self._send_refusal()
+            return
         if self._is_json:
             self._buffer += body
             if last:
@@ -129,6 +144,11 @@ class AnswerRelay:
             if self.ending is Ending.UNFINISHED:
                 self.ending = Ending.of_status(self._status)
 
+    async def _send_refusal(self) -> None:
+        """Send what a client gets if no adapter is loaded: vLLM's own words would blame the client."""
+        refusal = adapter_unavailable(self._alias)
+        await asgi.send_json(self._deliver, refusal.status, refusal.to_body(), [self._revision_header, *refusal.headers()])
+
     async def _send_json(self, body: bytes) -> None:
         big = len(body) > OFF_LOOP_BYTES
         body = await asyncio.to_thread(self._rewrite_json, body) if big else self._rewrite_json(body)
@@ -138,11 +158,9 @@ class AnswerRelay:
         await self._deliver({"type": "http.response.body", "body": body, "more_body": False})
 
     def _rewrite_json(self, body: bytes) -> bytes:
-        if Ending.of_status(self._status) is not Ending.WHOLE:
-            return body.replace(*self._names)  # vLLM's messages contain the revision's name
-        data = _load_object(body)
+        data = _load_object(body) if Ending.of_status(self._status) is Ending.WHOLE else None
         if data is None:
-            return body.replace(*self._names)
+            return body.replace(*self._names)  # vLLM's messages contain the revision's name
         return self._rewrite(data)
 
     def _rewrite_stream(self, chunk: bytes, *, last: bool) -> bytes:
@@ -155,8 +173,9 @@ class AnswerRelay:
         return out + rest.replace(*self._names) if last else out
 
     def _rewrite_event(self, event: bytes) -> bytes | None:
-        payload = event.removeprefix(_DATA).strip()
-        if not event.startswith(_DATA):
+        head, found, payload = b"\n".join((b"", event)).partition(b"\n" + _DATA)
+        payload = payload.strip()
+        if not found:
             return event
         if payload == _DONE:
             self._finish()
@@ -164,20 +183,21 @@ class AnswerRelay:
         data = _load_object(payload)
         if data is None:
             return event.replace(*self._names)
-        error = data.get("error")
-        if isinstance(error, dict):
-            code = error.get("code")
-            if not isinstance(code, int) or Ending.of_status(code) is Ending.FAILED:
-                self.end(Ending.FAILED)
-            return event.replace(*self._names)
         rewritten = self._rewrite(data)
         if self._hide_usage and not data.get("choices") and data.get("usage"):
             return None
-        return b"data: " + rewritten
+        return b"\n".join((*head.splitlines()[1:], _DATA + b" " + rewritten))
 
     def _rewrite(self, data: dict[str, Any]) -> bytes:
+        if data.get("error") is not None or data.get("object") == "error":
+            self.end(Ending.FAILED)
+            return orjson.dumps(data).replace(*self._names)
         if "model" in data:
             data["model"] = self._alias
+        for choice in data.get("choices") or ():
+            ending = _ENDINGS.get(choice.get("finish_reason"))
+            if ending is not None:
+                self.end(ending)
         if self._texts is not None:
             self._texts.note(data)
         if self._hide_running_usage and data.get("choices"):

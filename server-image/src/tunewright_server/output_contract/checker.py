@@ -36,28 +36,34 @@ class SchemaChecker(Protocol):
 
 
 async def check_answer(
-    checker: SchemaChecker, contract: OutputContract, texts: Sequence[str] | None, completion_tokens: int | None
+    checker: SchemaChecker,
+    contract: OutputContract,
+    texts: Sequence[str | None] | None,
+    completion_tokens: int | None,
 ) -> CheckOutcome:
     """Return the outcome of one answer.
 
     Args:
         checker: checks texts against the schema.
         contract: the route's output contract.
-        texts: the text of each choice, or None if the answer has no text to check (a tool call, an echo).
+        texts: the text of each choice, None for one that the client cut short; or None if the answer has no text to
+            check (a tool call, an echo).
         completion_tokens: how many tokens were generated for all choices, if the server reported it.
 
-    A breach of one choice is a breach of the answer. With several choices, ``max_tokens`` limits their mean.
+    A breach of one choice is a breach of the answer. With several choices, ``max_tokens`` limits their mean. An answer
+    that was cut short, but is already too long, is a breach.
     """
     if texts is None:
         return CheckOutcome.UNCHECKED
-    unchecked = False
+    whole = [text for text in texts if text is not None]
+    unchecked = len(whole) < len(texts)
     if contract.max_tokens is not None:
         if completion_tokens is None:
             unchecked = True
         elif completion_tokens > contract.max_tokens * max(1, len(texts)):
             return CheckOutcome.BREACH
     if contract.json_schema is not None:
-        for text in texts:
+        for text in whole:
             outcome = CheckOutcome.UNCHECKED
             if len(text) <= MAX_ANSWER_BYTES and len(text.encode("utf-8", "replace")) <= MAX_ANSWER_BYTES:
                 outcome = await checker.check(contract.json_schema, text)

@@ -37,6 +37,7 @@ class _Tally:
     unchecked: int = 0
     requests: int = 0
     abandoned: int = 0
+    overloaded: int = 0
     milliseconds: float = 0.0
     bad: dict[str, int] = dataclasses.field(default_factory=lambda: dict.fromkeys((m.value for m in LiveMetricType), 0))
     latency: list[int] = dataclasses.field(default_factory=lambda: [0] * (len(LATENCY_BOUNDS_MILLISECONDS) + 1))
@@ -82,6 +83,10 @@ class Counters:
         if answer.bad is not None:
             tally.add_answer(answer, answer.bad)
 
+    def add_overloaded(self, alias: str, revision: str) -> None:
+        """Count a request that vLLM refused for its load."""
+        self._tallies.setdefault((alias, revision), _Tally()).overloaded += 1
+
     def keep(self, revisions: frozenset[str]) -> None:
         """Keep only these revisions: over months, a pool serves more revisions than fit into a state."""
         self._tallies = {key: tally for key, tally in self._tallies.items() if key[1] in revisions}
@@ -117,6 +122,7 @@ def _build_counters(alias: str, revision: str, tally: _Tally, *, bucketed: bool)
         unchecked=tally.unchecked,
         requests=tally.requests,
         abandoned=tally.abandoned,
+        overloaded=tally.overloaded,
         latency_milliseconds=tuple(tally.latency),
         **arrays,
     )

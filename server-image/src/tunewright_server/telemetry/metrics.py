@@ -29,6 +29,11 @@ _COUNTS: tuple[tuple[str, str, Callable[[RevisionCounters], int]], ...] = (
         "Requests whose client disconnected before the last byte.",
         lambda item: item.abandoned,
     ),
+    (
+        "tunewright_overloaded_requests",
+        "Requests that vLLM refused with 429 or 503.",
+        lambda item: item.overloaded,
+    ),
 )
 
 

@@ -56,6 +56,17 @@ def test_a_draining_adapter_that_is_wanted_again_is_revived():
     assert decide([A], [record(A, AdapterPhase.DRAINING)], {A.name: 1}) == (convergence.Revive(A.name),)
 
 
+def test_an_adapter_to_reload_drains_and_is_then_loaded_again():
+    reloading = record(A, AdapterPhase.LOADED).to_reload(5.0)
+    assert decide([A], [reloading], {A.name: 1}) == ()
+    assert decide([A], [reloading]) == (convergence.Reload(A.name),)
+    assert decide([], [reloading]) == (convergence.Unload(A.name),)
+    assert decide([A], [reloading.unloaded()]) == (convergence.BringUp(A.name),)
+    again = reloading.unloaded().loaded()
+    assert [convergence.may_reload(again, now) for now in (64.9, 65.0)] == [False, True]
+    assert not convergence.may_reload(reloading, 100.0)
+
+
 def test_an_adapter_that_was_never_loaded_is_forgotten():
     for phase in (AdapterPhase.PENDING, AdapterPhase.RETRYING, AdapterPhase.FAILED):
         assert decide([], [record(A, phase)]) == (convergence.Forget(A.name),)
@@ -215,6 +226,12 @@ class AnyPlans(RuleBasedStateMachine):
         if name in self.records and self.records[name].phase is AdapterPhase.LOADED:
             self.in_flight[name] = self.in_flight.get(name, 0) + 1
 
+    @rule(number=st.integers(1, 5))
+    def lose(self, number):
+        name = make_entry(number).name
+        if name in self.records and convergence.may_reload(self.records[name], self.now):
+            self.records[name] = self.records[name].to_reload(self.now)
+
     @rule()
     def answer_all(self):
         self.in_flight.clear()
@@ -258,6 +275,10 @@ class AnyPlans(RuleBasedStateMachine):
                     assert self.records[name].phase is AdapterPhase.DRAINING
                     self.loaded.remove(name)
                     del self.records[name]
+                case convergence.Reload(name):
+                    assert not self.in_flight.get(name)
+                    self.loaded.remove(name)
+                    self.records[name] = self.records[name].unloaded()
                 case convergence.Forget(name):
                     assert name not in self.loaded
                     del self.records[name]

@@ -217,3 +217,44 @@ async def test_an_adapter_for_which_the_volume_has_no_room_waits_until_another_i
     assert not (pod.settings.adapters_folder / pod.canary.name).exists()
     await serve(pod, (pod.canary, 100))
     await world.until(lambda: pod.canary.name in pod.engine.loaded)
+
+
+async def test_an_adapter_is_loaded_again_after_its_running_requests_and_at_most_once_a_minute(pod):
+    pool, now = pod.runtime.pool, 1000.0
+    pool._clock = lambda: now
+    pod.vllm.hold.clear()
+    running = asyncio.create_task(pod.client.post(CHAT, json=chat()))
+    await world.until(lambda: pool.in_flight.get(pod.stable.name) == 1)
+    pool.reload(pod.stable.name, "vLLM answered 404")
+    assert await phase_of(pod, pod.stable) == ("Draining", "")
+    world.refused(await pod.client.post(CHAT, json=chat()), 503, "adapter_unavailable")
+    assert loads(pod) == [pod.stable.name]
+    folder = pod.engine.loaded[pod.stable.name]
+    pod.vllm.hold.set()
+    assert (await running).status_code == 200
+    await world.until(lambda: pool.is_loaded(pod.stable.name))
+    assert pod.engine.events == [(event, pod.stable.name) for event in ("load", "unload", "load")]
+    assert pod.engine.loaded[pod.stable.name] == folder
+    assert pod.source.fetched == [pod.stable.uri], "the files are kept"
+    now += 59
+    pool.reload(pod.stable.name, "vLLM answered 404")
+    assert await phase_of(pod, pod.stable) == ("Loaded", "")
+    now += 1
+    pool.reload(pod.stable.name, "vLLM answered 404")
+    await world.until(lambda: len(loads(pod)) == 3)
+
+
+async def test_an_adapter_that_vllm_does_not_unload_stays_loaded(pod, monkeypatch):
+    async def refuse(_name):
+        raise world.EngineRefusedError("busy")
+
+    monkeypatch.setattr(pod.engine, "unload", refuse)
+    pod.runtime.pool.reload(pod.stable.name, "vLLM answered 405")
+    await world.until(lambda: pod.runtime.pool.is_loaded(pod.stable.name))
+    assert loads(pod) == [pod.stable.name]
+
+
+async def test_only_a_loaded_adapter_is_loaded_again(pod):
+    for name in (world.BASE_NAME, pod.canary.name):
+        pod.runtime.pool.reload(name, "vLLM answered 404")
+    assert set(pod.runtime.pool.records) == {pod.stable.name}

@@ -3,11 +3,12 @@
 import pytest
 
 from tunewright_server.http.answer_texts import AnswerTexts
+from tunewright_server.http.client_options import ClientOptions
 from tunewright_server.output_contract.checker import MAX_ANSWER_BYTES
 
 
-def record_events(*events) -> AnswerTexts:
-    texts = AnswerTexts()
+def record_events(*events, options: ClientOptions | None = None) -> AnswerTexts:
+    texts = AnswerTexts(options)
     for item in events:
         texts.note(item)
     return texts
@@ -82,4 +83,16 @@ def test_the_tokens_of_all_choices(events, tokens):
     ],
 )
 def test_an_unfinished_stream_is_too_long_when_its_choices_have_more_tokens_than_allowed(events, choices, too_long):
-    assert record_events(*events).exceeds(2, choices) == too_long
+    assert record_events(*events, options=ClientOptions(choices=choices)).exceeds(2) == too_long
+
+
+@pytest.mark.parametrize(
+    ("options", "texts"),
+    [(ClientOptions(), ["ab", "xy"]), (ClientOptions(limits_tokens=True), [None, "xy"])],
+)
+def test_a_choice_that_the_clients_options_cut_has_no_text_to_check(options, texts):
+    last = piece("b")
+    last["choices"][0]["finish_reason"] = "length"
+    other = piece("xy", index=1)
+    other["choices"][0]["finish_reason"] = "stop"
+    assert record_events(piece("a"), other, last, options=options).texts() == texts

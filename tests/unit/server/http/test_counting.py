@@ -108,6 +108,71 @@ async def test_an_error_is_no_breach_of_the_contract(pod):
     assert (counters["bad"]["OutputContract"], counters["bad"]["ErrorRate"], counters["unchecked"]) == (0, 1, 1)
 
 
+@pytest.mark.parametrize("code", [400, 404, 429, 500, 503])
+async def test_an_error_inside_a_stream_is_a_failed_answer_and_no_breach(pod, code):
+    await serve(pod, (pod.stable, 100), output_contract=OutputContract(json_schema=SCHEMA, max_tokens=6))
+    await pod.client.post(CHAT, json=chat(f"error-event{code}", stream=True))
+    counters = (await pod.counted(1))[pod.stable.name]
+    assert counters["bad"] == {"ErrorRate": 1, "Latency": 0, "OutputContract": 0}
+    assert (counters["answers"], counters["unchecked"], counters["overloaded"]) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("status", [401, 404, 405, 415])
+async def test_a_revision_that_vllm_does_not_know_is_a_server_error_and_loaded_again(pod, status):
+    loads = pod.engine.events.count(("load", pod.stable.name))
+    response = await pod.client.post(CHAT, json=chat(str(status)))
+    world.refused(response, 503, "adapter_unavailable")
+    assert pod.stable.name not in response.text
+    await world.until(lambda: pod.engine.events.count(("load", pod.stable.name)) == loads + 1)
+    await world.until(lambda: pod.runtime.pool.is_loaded(pod.stable.name))
+    counters = (await pod.counted(1))[pod.stable.name]
+    assert counters["bad"]["ErrorRate"] == counters["requests"] == 1
+    assert (await pod.client.post(CHAT, json=chat())).status_code == 200
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_load_is_counted_separately(pod, status):
+    await serve(pod, (pod.stable, 100), count_by_key_bucket=True)
+    assert (await pod.client.post(CHAT, json=chat(str(status)))).status_code == status
+    counters = next(item for item in (await pod.state())["counters"] if item["revision"] == pod.stable.name)
+    assert (counters["overloaded"], counters["requests"], counters["answers"]) == (1, 0, 0)
+    assert counters["bad"]["ErrorRate"] == sum(counters["requestsByBucket"]) == 0
+    assert pod.runtime.pool.is_loaded(pod.stable.name)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("finish", "options", "breaches", "unchecked"),
+    [
+        (("length", None), {}, 1, 0),
+        (("length", None), {"max_tokens": 5}, 0, 1),
+        (("length", None), {"max_completion_tokens": 5}, 0, 1),
+        (("stop", "\n"), {"stop": ["\n"]}, 0, 1),
+        (("stop", 7), {"stop_token_ids": [7]}, 0, 1),
+        (("stop", 2), {"stop_token_ids": [7]}, 1, 0),
+        (("stop", None), {"max_tokens": 5}, 1, 0),
+    ],
+)
+async def test_an_answer_that_the_clients_own_options_cut_is_unchecked(
+    pod, stream, finish, options, breaches, unchecked
+):
+    await serve(pod, (pod.stable, 100), output_contract=OutputContract(json_schema=SCHEMA))
+    pod.vllm.answer, pod.vllm.finish = '{"queue":"bil', finish
+    await pod.client.post(CHAT, json=chat(stream=stream, **options))
+    counters = (await pod.counted(1))[pod.stable.name]
+    assert (counters["bad"]["OutputContract"], counters["unchecked"]) == (breaches, unchecked)
+    assert counters["bad"]["ErrorRate"] == 0
+
+
+@pytest.mark.parametrize(("limit", "breaches"), [(4, 1), (5, 0)])
+async def test_an_answer_that_was_cut_but_is_already_too_long_is_a_breach(pod, limit, breaches):
+    await serve(pod, (pod.stable, 100), output_contract=OutputContract(max_tokens=limit))
+    pod.vllm.finish = ("length", None)
+    await pod.client.post(CHAT, json=chat(max_tokens=5))
+    counters = (await pod.counted(1))[pod.stable.name]
+    assert (counters["bad"]["OutputContract"], counters["unchecked"]) == (breaches, 1 - breaches)
+
+
 async def send_nothing(_send):
     """Stand for an app that is cancelled before it sends anything."""
 

@@ -17,9 +17,19 @@ BREACH = frozenset({LiveMetricType.OUTPUT_CONTRACT})
         (200, Ending.WHOLE),
         (399, Ending.WHOLE),
         (400, Ending.CLIENT_ERROR),
+        (401, Ending.FAILED),
+        (403, Ending.FAILED),
+        (404, Ending.FAILED),
+        (405, Ending.FAILED),
+        (413, Ending.CLIENT_ERROR),
+        (415, Ending.FAILED),
+        (422, Ending.CLIENT_ERROR),
+        (429, Ending.OVERLOADED),
         (499, Ending.CLIENT_ERROR),
         (500, Ending.FAILED),
-        (503, Ending.FAILED),
+        (502, Ending.FAILED),
+        (503, Ending.OVERLOADED),
+        (504, Ending.FAILED),
     ],
 )
 def test_a_whole_response_ends_as_its_status_shows(status, ending):
@@ -34,6 +44,7 @@ def test_a_whole_response_ends_as_its_status_shows(status, ending):
         (Ending.UNFINISHED, WRONG, WRONG | SLOW),
         (Ending.ABANDONED, None, SLOW),
         (Ending.CLIENT_ERROR, None, None),
+        (Ending.OVERLOADED, None, None),
         (Ending.CANCELLED, None, None),
     ],
 )
@@ -55,7 +66,7 @@ def test_an_abandoned_answer_can_be_slow_and_too_long():
 
 def test_requests_are_those_that_the_client_made_correctly_and_no_shutdown_stopped():
     others = {ending for ending in Ending if not Outcome(ending, 1.0).is_request}
-    assert others == {Ending.CLIENT_ERROR, Ending.CANCELLED}
+    assert others == {Ending.CLIENT_ERROR, Ending.OVERLOADED, Ending.CANCELLED}
 
 
 def test_every_ending_has_a_result():

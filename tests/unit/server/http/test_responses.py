@@ -154,17 +154,69 @@ async def test_an_answer_ends_with_its_last_byte(status, ending):
     assert (client.relay.ending, client.relay.finished_at) == (ending, 7.0)
 
 
+ERROR = {"message": f"{MODEL} failed"}
+
+
 @pytest.mark.parametrize(
-    ("code", "ending"),
-    [(500, Ending.FAILED), (503, Ending.FAILED), (None, Ending.FAILED), ("x", Ending.FAILED), (400, Ending.WHOLE)],
+    "fields",
+    [
+        *({"error": {**ERROR, "code": code}} for code in (500, 503, None, "x", 400, 404, 429)),
+        {"error": ERROR["message"]},
+        {"object": "error", **ERROR, "code": 400},
+        {"choices": [{"index": 0, "delta": {"content": "support failed"}, "finish_reason": "error"}]},
+    ],
 )
-async def test_an_error_inside_a_stream(code, ending):
+@pytest.mark.parametrize("head", [b"", b"event: error\n"])
+async def test_an_error_inside_a_stream(fields, head):
     client = Client()
     await client.start(b"text/event-stream")
-    await client.body(event(error={"message": f"{MODEL} failed", "code": code}), more=True)
+    await client.body(head + event(**fields), more=True)
+    assert client.text.startswith(head + b"data: ")
     assert b"support failed" in client.text
+    assert MODEL.encode() not in client.text
     await client.body(b"data: [DONE]\n\n")
+    assert client.relay.ending is Ending.FAILED
+
+
+@pytest.mark.parametrize(
+    ("fields", "ending"),
+    [
+        ({"error": ERROR}, Ending.FAILED),
+        ({"choices": [{"finish_reason": "error"}]}, Ending.FAILED),
+        ({"choices": [{"finish_reason": "abort"}]}, Ending.CANCELLED),
+        ({"choices": [{"finish_reason": "stop"}], "error": None}, Ending.WHOLE),
+    ],
+)
+async def test_an_error_in_a_whole_answer(fields, ending):
+    client = Client()
+    await client.start(b"application/json")
+    await client.body(json.dumps({"model": "x", **fields}).encode())
+    assert MODEL.encode() not in client.text
     assert client.relay.ending is ending
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 415])
+async def test_a_client_is_not_blamed_if_vllm_does_not_know_its_revision(status):
+    client = Client()
+    await client.start(b"application/json", status, (b"content-length", b"9"))
+    await client.body(b"The model", more=True)
+    assert client.messages == []
+    await client.body(f" `{MODEL}` does not exist. Valid aliases: tiny.".encode())
+    assert client.messages[0]["status"] == 503
+    assert json.loads(client.text)["error"]["code"] == "adapter_unavailable"
+    assert client.headers[b"retry-after"] == b"5"
+    assert client.headers[b"content-length"] == str(len(client.text)).encode()
+    assert client.headers[b"x-tunewright-revision"] == MODEL.encode()
+    assert (client.relay.ending, client.relay.misrouted_status) == (Ending.FAILED, status)
+
+
+@pytest.mark.parametrize("status", [200, 400, 429, 500, 503])
+async def test_other_answers_of_vllm_are_passed_on(status):
+    client = Client()
+    await client.start(b"application/json", status)
+    await client.body(b"{}")
+    assert client.messages[0]["status"] == status
+    assert client.relay.misrouted_status is None
 
 
 async def test_an_error_in_the_last_chunk_counts_too():

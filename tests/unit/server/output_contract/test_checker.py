@@ -60,6 +60,20 @@ async def test_token_limit(checker, tokens, texts, outcome):
     assert await check_answer(checker, OutputContract(max_tokens=10), texts, tokens) == outcome
 
 
+@pytest.mark.parametrize(
+    ("tokens", "texts", "outcome"),
+    [
+        (5, [None], UNCHECKED),
+        (21, [None, "{}"], BREACH),
+        (5, [None, '{"queue":"billing"}'], UNCHECKED),
+        (5, [None, "prose"], BREACH),
+    ],
+)
+async def test_of_a_choice_that_the_client_cut_only_the_length_is_checked(checker, tokens, texts, outcome):
+    contract = OutputContract(json_schema=SCHEMA, max_tokens=10)
+    assert await check_answer(checker, contract, texts, tokens) == outcome
+
+
 async def test_a_slow_schema_gives_unchecked_answers_then_is_disabled_and_does_not_affect_others(checker):
     slow = make_exponential_schema()
     assert find_schema_problem(slow) is None

@@ -100,3 +100,11 @@ def test_requests_by_bucket_only_when_they_are_requested(by_bucket, bucketed):
     seen = counted(answer(bad=None, abandoned=True, by_bucket=by_bucket), bucketed=bucketed)["support--1"]
     assert (seen.requests, seen.abandoned) == (1, 1)
     assert sum(seen.requests_by_bucket) == sum(seen.abandoned_by_bucket) == 0
+
+
+def test_requests_that_vllm_refused_for_its_load_are_counted_separately():
+    counters = Counters()
+    counters.add_overloaded("support", "support--1")
+    counters.add(answer())
+    (seen,) = counters.snapshot()
+    assert (seen.overloaded, seen.requests, seen.answers) == (1, 1, 1)

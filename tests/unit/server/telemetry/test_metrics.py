@@ -19,6 +19,7 @@ async def test_prometheus_shows_the_same_numbers(pod):
     )
     assert f"tunewright_requests_total{{{labels}}} 1.0" in text
     assert f"tunewright_abandoned_requests_total{{{labels}}} 0.0" in text
+    assert f"tunewright_overloaded_requests_total{{{labels}}} 0.0" in text
     assert f"tunewright_unchecked_answers_total{{{labels}}} 0.0" in text
     assert f"tunewright_answer_seconds_count{{{labels}}} 1.0" in text
     assert 'tunewright_refused_requests_total{code="model_not_found"} 1.0' in text
