@@ -162,11 +162,12 @@ class RevisionCounters(Message):
     """Live counters of one (alias, revision) since boot; arrays have a value per key bucket, if the route asks for it.
 
     ``bad`` maps a live metric (ErrorRate, Latency, OutputContract) to the number of bad answers. ``unchecked`` counts
-    answers whose contract could not be checked: they failed, were cut by the client, or the check took too long. ``latency_milliseconds`` is a histogram: counts by upper
-    bound in `LATENCY_BOUNDS_MILLISECONDS`, and a last one without a bound.
+    answers whose contract could not be checked: they failed, the client cut them short, or the check took too long.
+    ``latency_milliseconds`` is a histogram: counts by upper bound in `LATENCY_BOUNDS_MILLISECONDS`, and a last one
+    without a bound.
 
     ``requests`` counts the requests that the revision answered completely, failed, or that the client abandoned: it
-    disconnected before the last byte. Wrong, overloaded and cancelled requests (by a shutdown) are not among them.
+    disconnected before the last byte. Wrong requests, and those that a shutdown cancelled, are not among them.
     ``abandoned`` counts the abandoned ones, whether or not they are also answers: one that was slow, or had already
     exceeded the output contract's length, is. A server of an earlier release reports neither: the arrays are empty.
     ``overloaded`` counts the requests that vLLM refused for its load; they are neither requests nor answers.
