@@ -44,6 +44,7 @@ class Runtime:
         self.checker = ProcessChecker()
         self.refusals: dict[str, int] = {}
         self.routes: dict[str, Route] = {}
+        self.allowed_origins: frozenset[str] = frozenset()
         self._settings = settings
         self._keeper = PlanKeeper(self.key, config.server_uid, config.base_model.digest, settings.stored_plan_path)
         self._mounted = MountedPlan(settings.plan_directory)
@@ -138,6 +139,7 @@ class Runtime:
         if plan is None:
             return
         self.routes = {route.alias: route for route in plan.routes}
+        self.allowed_origins = frozenset(plan.allowed_origins)
         self.pool.set_plan(plan)
         named = {adapter.name for adapter in plan.adapters}
         named |= {target.name for route in plan.routes for target in route.targets}

@@ -65,6 +65,7 @@ class ModelServerSpec(ApiModel):
     storage: Storage
     allowed_namespaces: ServerNamespaces = ServerNamespaces()
     adapter_sources: tuple[AdapterSource, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
     update_strategy: UpdateStrategy = UpdateStrategy()
     resources: ResourceRequirements = Field(default_factory=ResourceRequirements)
     scheduling: Scheduling = Field(default_factory=Scheduling)

@@ -8,7 +8,7 @@ from typing import Any
 
 from tunewright_contracts.serving_plan import BASE_MODEL_TARGET, EVALUATE_HEADER, Route
 from tunewright_server.auth import EVALUATE_SCOPE, AuthError
-from tunewright_server.http import asgi, routing
+from tunewright_server.http import asgi, models, routing
 from tunewright_server.http.errors import RefusalCode, RefusalError, adapter_unavailable
 from tunewright_server.runtime import Runtime
 
@@ -36,14 +36,7 @@ def assign(runtime: Runtime, headers: asgi.Headers, data: Mapping[str, Any]) -> 
     evaluated = asgi.get_header(headers, EVALUATE_HEADER)
     if evaluated is not None:
         return _assign_evaluation(runtime, headers, alias, evaluated)
-    route = runtime.routes.get(alias)
-    if route is None:
-        raise RefusalError(
-            404,
-            RefusalCode.MODEL_NOT_FOUND,
-            f"The model `{alias[:200]}` does not exist; GET /v1/models lists the models of this server",
-            param="model",
-        )
+    route = models.find_route(runtime, alias)
     key = routing.find_sticky_key(route.sticky_by, lambda name: asgi.get_header(headers, name), data)
     key = key if key is not None else routing.make_own_key()
     revision = routing.choose_target(route, key, runtime.pool.is_loaded)

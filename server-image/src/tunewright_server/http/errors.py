@@ -17,6 +17,8 @@ class RefusalCode(StrEnum):
     MODEL_NOT_FOUND = "model_not_found"
     INVALID_JSON = "invalid_json"
     INVALID_MODEL = "invalid_model"
+    INVALID_VALUE = "invalid_value"
+    INTEGER_OUT_OF_RANGE = "integer_out_of_range"
     DUPLICATE_MODEL = "duplicate_model"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     UNSUPPORTED_ENCODING = "unsupported_content_encoding"
@@ -24,6 +26,7 @@ class RefusalCode(StrEnum):
     REQUEST_TOO_LARGE = "request_too_large"
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
+    ORIGIN_NOT_ALLOWED = "origin_not_allowed"
     ADAPTER_UNAVAILABLE = "adapter_unavailable"
     NOT_STARTED = "not_started"
 

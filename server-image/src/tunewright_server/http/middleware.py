@@ -12,11 +12,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import orjson
 import structlog
 
 from tunewright_contracts.serving_plan import ADMIN_PREFIX
-from tunewright_server.http import admin, asgi, request_body
+from tunewright_server.http import admin, asgi, cors, models, paths, request_body
 from tunewright_server.http.answer_texts import AnswerTexts
 from tunewright_server.http.assignment import assign
 from tunewright_server.http.client_options import ClientOptions
@@ -27,10 +26,6 @@ from tunewright_server.http.responses import AnswerRelay
 from tunewright_server.runtime import Runtime
 
 log = structlog.get_logger(__name__)
-
-INFERENCE_PATHS = frozenset({"/v1/chat/completions", "/v1/completions"})
-PASSED_ON = frozenset({("GET", "/health"), ("GET", "/metrics")})
-MODELS_PATH = "/v1/models"
 
 
 class TunewrightMiddleware:
@@ -72,26 +67,39 @@ class TunewrightMiddleware:
 
     async def _handle_http(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         runtime = self._runtime
-        method, path = scope["method"], scope["path"]
+        if scope["method"] == "HEAD":
+            scope, send = {**scope, "method": "GET"}, asgi.drop_body(send)
+        origins = runtime.allowed_origins if runtime is not None else frozenset()
+        answer = cors.replace_headers(send, scope["headers"], origins)
         try:
             if runtime is None:
                 raise RefusalError(503, RefusalCode.NOT_STARTED, "The server is starting", retry_after=1)
-            if method == "POST" and path in INFERENCE_PATHS:
-                await self._infer(runtime, scope, receive, send)
-            elif (method, path) in PASSED_ON:
-                await self._app(scope, receive, send)
-            elif (method, path) == ("GET", MODELS_PATH):
-                await asgi.send_json(send, 200, _list_models(runtime))
-            elif path.startswith(f"{ADMIN_PREFIX}/"):
-                await admin.handle(runtime, scope, receive, send)
+            if cors.is_preflight(scope["method"], scope["headers"]):
+                await cors.answer_preflight(send, scope["headers"], origins)
             else:
-                raise RefusalError(404, RefusalCode.NOT_FOUND, "This path does not exist")
+                await self._answer(runtime, scope, receive, answer)
         except RefusalError as refusal:
             if runtime is not None:
                 runtime.count_refusal(refusal.code.value)
-            await asgi.send_json(send, refusal.status, refusal.to_body(), refusal.headers())
+            await asgi.send_json(answer, refusal.status, refusal.to_body(), refusal.headers())
         except asgi.ClientDisconnectedError:
             return
+
+    async def _answer(self, runtime: Runtime, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        method, path = scope["method"], scope["path"]
+        alias = paths.find_model(path)
+        if method == "POST" and path in paths.INFERENCE_PATHS:
+            await self._infer(runtime, scope, receive, send)
+        elif method == "GET" and path in paths.PASSED_ON:
+            await self._app(scope, receive, send)
+        elif method == "GET" and path == paths.MODELS_PATH:
+            await asgi.send_json(send, 200, models.list_models(runtime))
+        elif method == "GET" and alias is not None:
+            await asgi.send_json(send, 200, models.show_model(runtime, alias))
+        elif path.startswith(f"{ADMIN_PREFIX}/"):
+            await admin.handle(runtime, scope, receive, send)
+        else:
+            raise RefusalError(404, RefusalCode.NOT_FOUND, paths.explain_path(method, path))
 
     async def _infer(self, runtime: Runtime, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         limit = runtime.config.max_request_bytes
@@ -162,21 +170,6 @@ class _Exchange:
         if message["type"] == "http.disconnect":
             self._relay.note_disconnect()
         return message
-
-
-def _list_models(runtime: Runtime) -> bytes:
-    models = [
-        {
-            "id": alias,
-            "object": "model",
-            "created": 0,
-            "owned_by": route.namespace,
-            "max_model_len": runtime.config.max_model_length,
-        }
-        for alias, route in sorted(runtime.routes.items())
-        if route.targets
-    ]
-    return orjson.dumps({"object": "list", "data": models})
 
 
 def _is_cancelling() -> bool:

@@ -13,6 +13,7 @@ import orjson
 
 from tunewright_server.http.asgi import get_header
 from tunewright_server.http.errors import RefusalCode, RefusalError
+from tunewright_server.http.lenient import check_integers, replace_booleans
 
 OFF_LOOP_BYTES = 256 * 1024
 """Larger bodies are decoded and encoded in a thread."""
@@ -93,7 +94,9 @@ def decode_body(body: bytes) -> dict[str, Any]:
             param="model",
         )
     check_messages(data)
+    replace_booleans(data)
     encode_body(data)  # orjson reads 1024 levels, but writes only 254
+    check_integers(body)
     return data
 
 

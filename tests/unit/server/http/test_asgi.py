@@ -63,3 +63,15 @@ async def test_a_body_over_the_limit_is_not_read_to_its_end():
 async def test_a_client_that_disconnects():
     with pytest.raises(asgi.ClientDisconnectedError):
         await asgi.read_body(receiver(part(b"a", more=True), {"type": "http.disconnect"}), 3)
+
+
+async def test_the_answer_to_head_has_no_body():
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    await asgi.send_json(asgi.drop_body(send), 200, b"{}")
+    start, body = sent
+    assert dict(start["headers"])[b"content-length"] == b"2"
+    assert body == {"type": "http.response.body", "body": b""}

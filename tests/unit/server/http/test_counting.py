@@ -284,3 +284,20 @@ async def test_an_answer_that_a_shutdown_cancels_is_not_counted(pod):
         await task
     assert pod.runtime.pool.in_flight == {}
     assert (await pod.state())["counters"] == []
+
+
+@pytest.mark.parametrize("stream", [1, "true", "on"])
+async def test_a_lenient_boolean_asks_for_the_usage_too(pod, stream):
+    await serve(pod, (pod.stable, 100), output_contract=OutputContract(max_tokens=6))
+    response = await pod.client.post(CHAT, json=chat(stream=stream))
+    assert response.headers["content-type"].startswith("text/event-stream")
+    assert "usage" not in response.text
+    counters = (await pod.counted(1))[pod.stable.name]
+    assert (counters["bad"]["OutputContract"], counters["unchecked"]) == (1, 0)
+
+
+@pytest.mark.parametrize(("echo", "unchecked"), [("false", 0), (0, 0), ("true", 1), (1, 1)])
+async def test_an_echo_is_read_as_vllm_reads_it(pod, echo, unchecked):
+    await serve(pod, (pod.stable, 100), output_contract=OutputContract(json_schema=SCHEMA))
+    await pod.client.post(CHAT, json=chat(echo=echo))
+    assert (await pod.counted(1))[pod.stable.name]["unchecked"] == unchecked

@@ -204,3 +204,22 @@ def test_no_usage_is_requested_without_a_stream_or_of_malformed_options(options)
     data = dict(options)
     assert ask_for_usage(data) == (False, False)
     assert data == options
+
+
+@pytest.mark.parametrize("value", [1, "true", "YES", 1.0])
+def test_vllm_gets_the_boolean_that_was_read(value):
+    data = decode_body(orjson.dumps({"model": "a", "stream": value, "stream_options": {"include_usage": "off"}}))
+    assert data["stream"] is True
+    assert ask_for_usage(data) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        (b'"stream":"maybe"', RefusalCode.INVALID_VALUE),
+        (b'"seed":18446744073709551616', RefusalCode.INTEGER_OUT_OF_RANGE),
+        (b'"x":[{"y":-9223372036854775809}]', RefusalCode.INTEGER_OUT_OF_RANGE),
+    ],
+)
+def test_values_that_parsers_read_differently(fields, code):
+    assert code_of(decode_body, b'{"model":"a",%s}' % fields) == (400, code)

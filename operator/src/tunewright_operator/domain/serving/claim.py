@@ -67,6 +67,7 @@ class ServerView:
     max_adapters: int
     rollout_slots: int
     sources: SourcePolicy
+    allowed_origins: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

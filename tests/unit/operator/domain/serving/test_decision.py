@@ -95,6 +95,10 @@ ROWS: dict[str, tuple[ServerObservation, list[Any]]] = {
         see(plan=PlanFacts(PLAN.updated(generation=2), is_signed=True), states={}),
         [APPLY, WRITE_4],
     ),
+    "other allowed origins are a new plan, and no new pods": (
+        see(make_model_server(allowedOrigins=["https://chat.example.com"])),
+        [APPLY, WritePlan(PLAN.updated(generation=4, allowed_origins=("https://chat.example.com",))), PushPlan()],
+    ),
     "a plan's ConfigMap of another owner is neither written nor pushed": (
         see(plan=PlanFacts(problem=TAKEN), states=states(b=2)),
         [APPLY],

@@ -344,3 +344,13 @@ def test_a_contract_that_grows_does_not_displace_smaller_ones():
     refused = {uid for uid, found in decision.refusals.items() if found.alias}
     assert refused
     assert refused <= {f"uid-t{index}" for index in range(44)}, "the six small ones stay although they are the newest"
+
+
+def test_the_plan_names_the_allowed_origins_in_any_order():
+    assert build_plan(SERVER, [], None, []).plan.allowed_origins == ()
+    origins = ("https://b.example.com", "https://a.example.com")
+    first = build_plan(dataclasses.replace(SERVER, allowed_origins=origins), [], None, []).plan
+    assert first.allowed_origins == tuple(sorted(origins))
+    again = build_plan(dataclasses.replace(SERVER, allowed_origins=origins[::-1]), [], first, [])
+    assert not again.changed
+    assert build_plan(SERVER, [], first, []).plan.generation == first.generation + 1

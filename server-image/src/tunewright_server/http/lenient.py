@@ -1,0 +1,105 @@
+"""Read a request's values as vLLM's pydantic does (docs.pydantic.dev/latest/concepts/conversion_table), or refuse them.
+
+vLLM accepts `"stream": 1` as true. The middleware must not read it as false: so a boolean that it uses is replaced by
+true or false before vLLM sees it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from tunewright_server.http.errors import RefusalCode, RefusalError
+
+_TRUE = frozenset({"1", "t", "y", "on", "yes", "true"})
+_FALSE = frozenset({"0", "f", "n", "no", "off", "false"})
+_BOOLEANS = ("stream", "echo", "ignore_eos")
+_STREAM_BOOLEANS = ("include_usage", "continuous_usage_stats")
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+_SMALLEST, _LARGEST = -(2**63), 2**64 - 1
+
+
+def read_boolean(value: object) -> bool | None:
+    """Return a boolean as pydantic reads it, or None if pydantic refuses it."""
+    if isinstance(value, str):
+        text = value.lower() if value.isascii() else ""
+        return True if text in _TRUE else False if text in _FALSE else None
+    if isinstance(value, (bool, int, float)) and value in (0, 1):
+        return bool(value)
+    return None
+
+
+def replace_booleans(data: dict[str, Any]) -> None:
+    """Replace the booleans that the middleware uses by true or false; null stays null.
+
+    Raises:
+        RefusalError: 400; the message names the field.
+    """
+    _replace(data, _BOOLEANS, "")
+    options = data.get("stream_options")
+    if isinstance(options, dict):
+        _replace(options, _STREAM_BOOLEANS, "stream_options.")
+
+
+def check_integers(body: bytes) -> None:
+    """Refuse integers of more than 64 bits, which JSON parsers read differently: as rounded numbers, or not at all.
+
+    Args:
+        body: a valid JSON text, nested not too deeply for any parser.
+
+    Raises:
+        RefusalError: 400; the message names the field.
+    """
+    if _LONG_NUMBER.search(body) is None:
+        return
+    found = _find_large(json.loads(body, parse_int=_parse_integer))
+    if found is not None:
+        where, text = found
+        raise RefusalError(
+            400,
+            RefusalCode.INTEGER_OUT_OF_RANGE,
+            f"`{where[:200]}` is {text}, an integer of more than 64 bits; send a smaller one",
+            param=where.partition(".")[0].partition("[")[0][:200],
+        )
+
+
+class _LargeInteger(str):
+    """The first digits of an integer that is too large."""
+
+    __slots__ = ()
+
+
+def _parse_integer(text: str) -> int | _LargeInteger:
+    if len(text) <= len(str(_LARGEST)) and _SMALLEST <= int(text) <= _LARGEST:
+        return int(text)
+    return _LargeInteger(text if len(text) <= 24 else f"{text[:24]}…")
+
+
+def _find_large(data: Any) -> tuple[str, str] | None:
+    stack = [("", data)]
+    while stack:
+        where, value = stack.pop()
+        if isinstance(value, _LargeInteger):
+            return where, value
+        if isinstance(value, dict):
+            stack.extend((f"{where}.{key}" if where else key, item) for key, item in value.items())
+        elif isinstance(value, list):
+            stack.extend((f"{where}[{number}]", item) for number, item in enumerate(value))
+    return None
+
+
+def _replace(data: dict[str, Any], names: tuple[str, ...], prefix: str) -> None:
+    for name in names:
+        value = data.get(name)
+        if value is None or isinstance(value, bool):
+            continue
+        read = read_boolean(value)
+        if read is None:
+            raise RefusalError(
+                400,
+                RefusalCode.INVALID_VALUE,
+                f"`{prefix}{name}` is {str(value)[:40]!r}; send true or false",
+                param=f"{prefix}{name}",
+            )
+        data[name] = read

@@ -1,0 +1,100 @@
+"""Values are read exactly as pydantic, and therefore vLLM, reads them."""
+
+import json
+
+import pydantic
+import pytest
+
+from tunewright_server.http.errors import RefusalCode, RefusalError
+from tunewright_server.http.lenient import check_integers, read_boolean, replace_booleans
+
+PYDANTIC = pydantic.TypeAdapter(bool)
+VALUES = [
+    *(True, False, 0, 1, 2, -1, 0.0, 1.0, -0.0, 0.5, 1e300, 10**30, None, [], {}, [True]),
+    *("1", "0", "t", "F", "yes", "NO", "y", "n", "On", "oFF", "TRUE", "False", "false", "true"),
+    *("", " true", "true ", "2", "1.0", "yess", "tru", "ja", "ｔｒｕｅ", "ﬀ", "oﬀ", "null", "None"),
+]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+def test_a_boolean_is_read_as_pydantic_reads_it(value):
+    try:
+        expected = PYDANTIC.validate_python(value)
+    except pydantic.ValidationError:
+        expected = None
+    assert read_boolean(value) is expected
+
+
+def test_booleans_that_the_middleware_uses_are_replaced():
+    data = {
+        "stream": "yes",
+        "echo": 0,
+        "ignore_eos": "off",
+        "logprobs": 1,
+        "stream_options": {"include_usage": "false", "continuous_usage_stats": 1.0, "x": "1"},
+    }
+    replace_booleans(data)
+    assert data == {
+        "stream": True,
+        "echo": False,
+        "ignore_eos": False,
+        "logprobs": 1,
+        "stream_options": {"include_usage": False, "continuous_usage_stats": True, "x": "1"},
+    }
+    assert all(isinstance(data[name], bool) for name in ("stream", "echo", "ignore_eos"))
+
+
+@pytest.mark.parametrize("data", [{}, {"stream": None}, {"stream_options": "x"}, {"stream_options": None}])
+def test_null_and_malformed_options_are_left_for_vllm(data):
+    replaced = dict(data)
+    replace_booleans(replaced)
+    assert replaced == data
+
+
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [
+        ({"stream": "maybe"}, "stream"),
+        ({"stream": 2}, "stream"),
+        ({"echo": [1]}, "echo"),
+        ({"stream_options": {"include_usage": "maybe"}}, "stream_options.include_usage"),
+    ],
+)
+def test_a_boolean_that_cannot_be_read_is_refused(data, field):
+    with pytest.raises(RefusalError, match=f"`{field}` is .*; send true or false") as caught:
+        replace_booleans(data)
+    assert (caught.value.status, caught.value.code) == (400, RefusalCode.INVALID_VALUE)
+    assert caught.value.param == field
+
+
+LARGE = 2**64
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "param"),
+    [
+        ({"seed": LARGE}, "seed", "seed"),
+        ({"seed": -(2**63) - 1}, "seed", "seed"),
+        (b'{"seed": 1%s}' % (b"0" * 5000), "seed", "seed"),
+        ({"logit_bias": {"5": LARGE}}, "logit_bias.5", "logit_bias"),
+        ({"a": [1, {"b": [LARGE]}]}, "a[1].b[0]", "a"),
+        ({"tools": [{"function": {"parameters": {"maximum": 10**20}}}]}, "tools[0].function.parameters.maximum", "tools"),
+    ],
+)
+def test_an_integer_of_more_than_64_bits_is_refused(body, field, param):
+    text = body if isinstance(body, bytes) else json.dumps(body).encode()
+    with pytest.raises(RefusalError) as caught:
+        check_integers(text)
+    assert caught.value.message.startswith(f"`{field}` is ")
+    assert "64 bits; send a smaller one" in caught.value.message
+    assert len(caught.value.message) < 200
+    assert (caught.value.status, caught.value.code) == (400, RefusalCode.INTEGER_OUT_OF_RANGE)
+    assert caught.value.param == param
+
+
+@pytest.mark.parametrize(
+    "value",
+    [2**64 - 1, -(2**63), 1e20, 0.1234567890123456789012, "1" * 30, {"1" * 30: 1}, 1.5e300],
+)
+def test_other_long_numbers_are_accepted(value):
+    check_integers(json.dumps({"x": value}).encode())
