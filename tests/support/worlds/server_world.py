@@ -275,7 +275,8 @@ class FakeVllm:
     async def stream(self, data: dict, prompt: str):
         options = data.get("stream_options") or {}
         for number, piece in enumerate((self.answer[:5], self.answer[5:]), start=1):
-            event = {"id": "1", "model": data["model"], "choices": [{"index": 0, "delta": {"content": piece}}]}
+            said = {"text": piece} if "prompt" in data else {"delta": {"content": piece}}
+            event = {"id": "1", "model": data["model"], "choices": [{"index": 0, **said}]}
             if number == 2:
                 event["choices"][0].update(self.ended())
             if options.get("continuous_usage_stats"):
