@@ -174,7 +174,8 @@ def encode_body(data: dict[str, Any]) -> bytes:
 
 
 def replace_headers(headers: Iterable[tuple[bytes, bytes]], length: int) -> list[tuple[bytes, bytes]]:
-    """Return the request's headers for vLLM: with the new length, and without those for this layer."""
-    dropped = (b"content-length", b"transfer-encoding", b"content-encoding")
+    """Return the request's headers for vLLM: with the new type and length, and without those for this layer."""
+    dropped = (b"content-length", b"content-type", b"transfer-encoding", b"content-encoding")
     kept = [(key, value) for key, value in headers if key not in dropped and not key.startswith(b"x-tunewright-")]
-    return [*kept, (b"content-length", str(length).encode())]
+    # vLLM does not accept spaces in a content type, which are allowed.
+    return [*kept, (b"content-type", b"application/json"), (b"content-length", str(length).encode())]

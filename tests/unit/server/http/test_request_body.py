@@ -223,3 +223,9 @@ def test_vllm_gets_the_boolean_that_was_read(value):
 )
 def test_values_that_parsers_read_differently(fields, code):
     assert code_of(decode_body, b'{"model":"a",%s}' % fields) == (400, code)
+
+
+@pytest.mark.parametrize("kind", [b"application/json ; charset=utf-8", b" Application/JSON"])
+def test_vllm_gets_the_content_type_in_the_form_that_it_accepts(kind):
+    check_headers([(b"content-type", kind)], 10)
+    assert replace_headers([(b"content-type", kind)], 5) == [*JSON, (b"content-length", b"5")]
