@@ -113,8 +113,8 @@ class ServingPlan(Document):
     adapters: tuple[AdapterEntry, ...] = ()
     routes: tuple[Route, ...] = ()
     adapter_sources: tuple[AdapterSource, ...] = ()
-    allowed_origins: tuple[str, ...] = ()
-    """The origins whose web pages may call the pods from a browser, as browsers send them; none: no page may."""
+    allowed_origins: tuple[str, ...] | None = None
+    """The origins whose web pages may call the pods from a browser, as browsers send them. None: no page may."""
 
     def content_hash(self) -> str:
         """Return ``sha256:<hex>`` of the plan without its generation; a plan with the same hash is not written."""

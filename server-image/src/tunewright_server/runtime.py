@@ -139,7 +139,7 @@ class Runtime:
         if plan is None:
             return
         self.routes = {route.alias: route for route in plan.routes}
-        self.allowed_origins = frozenset(plan.allowed_origins)
+        self.allowed_origins = frozenset(plan.allowed_origins or ())
         self.pool.set_plan(plan)
         named = {adapter.name for adapter in plan.adapters}
         named |= {target.name for route in plan.routes for target in route.targets}

@@ -182,11 +182,9 @@ def decide_actions(
 def _decide_known(record: AdapterRecord, *, keep: bool, idle: bool) -> Action | None:
     name = record.entry.name
     if keep:
-        if record.phase is not AdapterPhase.DRAINING:
+        if record.phase is not AdapterPhase.DRAINING or (record.reloading and not idle):
             return None
-        if not record.reloading:
-            return Revive(name)
-        return Reload(name) if idle else None
+        return Reload(name) if record.reloading else Revive(name)
     match record.phase:
         case AdapterPhase.LOADED:
             return Drain(name)

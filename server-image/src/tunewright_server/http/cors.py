@@ -34,8 +34,8 @@ async def answer_preflight(send: asgi.Send, headers: asgi.Headers, allowed: Coll
         raise RefusalError(
             403,
             RefusalCode.ORIGIN_NOT_ALLOWED,
-            f"Pages of {origin[:200]} cannot call this server; its owner can add the origin to spec.allowedOrigins of the"
-            " ModelServer",
+            f"Pages of {origin[:200]} cannot call this server; its owner can add the origin to spec.allowedOrigins of"
+            " the ModelServer",
         )
     answer: asgi.Headers = [
         (b"access-control-allow-origin", origin.encode("latin-1")),

@@ -27,9 +27,10 @@ class AnswerCounter:
         runtime: Runtime,
         assignment: Assignment,
         route: Route,
+        texts: AnswerTexts | None,
+        *,
         ending: Ending,
         milliseconds: float,
-        texts: AnswerTexts | None,
     ) -> None:
         """Count one request, now or after the check of its contract.
 
@@ -37,9 +38,9 @@ class AnswerCounter:
             runtime: has the counters and the checker.
             assignment: the revision that answered.
             route: the rules for its alias.
+            texts: the answer's texts, if the contract needs them.
             ending: how the answer ended.
             milliseconds: from the request's last byte to the answer's last byte.
-            texts: the answer's texts, if the contract needs them.
         """
         output = route.output_contract
         too_long = texts is not None and _is_too_long(output, texts)

@@ -6,7 +6,6 @@ from enum import StrEnum
 
 import orjson
 
-
 _RETRY_AFTER_SECONDS = 5
 
 

@@ -145,8 +145,14 @@ class TunewrightMiddleware:
             if assignment.route is not None:
                 ending = Ending.CANCELLED if _is_cancelling() else relay.ending
                 finished = relay.finished_at if relay.finished_at is not None else time.perf_counter()
-                milliseconds = (finished - started) * 1000
-                self._counter.count(runtime, assignment, assignment.route, ending, milliseconds, texts)
+                self._counter.count(
+                    runtime,
+                    assignment,
+                    assignment.route,
+                    texts,
+                    ending=ending,
+                    milliseconds=(finished - started) * 1000,
+                )
 
 
 class _Exchange:

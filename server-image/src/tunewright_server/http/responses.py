@@ -147,7 +147,9 @@ class AnswerRelay:
     async def _send_refusal(self) -> None:
         """Send what a client gets if no adapter is loaded: vLLM's own words would blame the client."""
         refusal = adapter_unavailable(self._alias)
-        await asgi.send_json(self._deliver, refusal.status, refusal.to_body(), [self._revision_header, *refusal.headers()])
+        await asgi.send_json(
+            self._deliver, refusal.status, refusal.to_body(), [self._revision_header, *refusal.headers()]
+        )
 
     async def _send_json(self, body: bytes) -> None:
         big = len(body) > OFF_LOOP_BYTES

@@ -78,7 +78,11 @@ LARGE = 2**64
         (b'{"seed": 1%s}' % (b"0" * 5000), "seed", "seed"),
         ({"logit_bias": {"5": LARGE}}, "logit_bias.5", "logit_bias"),
         ({"a": [1, {"b": [LARGE]}]}, "a[1].b[0]", "a"),
-        ({"tools": [{"function": {"parameters": {"maximum": 10**20}}}]}, "tools[0].function.parameters.maximum", "tools"),
+        (
+            {"tools": [{"function": {"parameters": {"maximum": 10**20}}}]},
+            "tools[0].function.parameters.maximum",
+            "tools",
+        ),
     ],
 )
 def test_an_integer_of_more_than_64_bits_is_refused(body, field, param):

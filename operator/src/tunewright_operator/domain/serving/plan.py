@@ -157,7 +157,7 @@ def _compose(
         adapters=tuple(used[name] for name in sorted(used)),
         routes=tuple(sorted((_build_route(tenant) for tenant in tenants), key=lambda route: route.alias)),
         adapter_sources=server.sources.list_for_plan([(entry.namespace, entry.uri) for entry in used.values()]),
-        allowed_origins=tuple(sorted(server.allowed_origins)),
+        allowed_origins=tuple(sorted(server.allowed_origins)) or None,
     )
     return plan, waiting
 
