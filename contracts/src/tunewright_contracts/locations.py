@@ -1,4 +1,4 @@
-"""Where the files of a base model or a dataset come from, and where the operator mounts files in pods."""
+"""Where base models and datasets come from, and where pods find their files and the values of the storage Secret."""
 
 from __future__ import annotations
 
@@ -8,6 +8,16 @@ RUN_SPEC_PATH = "/etc/tunewright/run.json"
 SOURCES_ROOT = "/etc/tunewright/sources"
 """ConfigMap sources are mounted at ``<SOURCES_ROOT>/<source name>/``."""
 CA_BUNDLE_PATH = "/etc/tunewright/ca/ca.crt"
+STORAGE_SECRET_KEYS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "AWS_ENDPOINT_URL_S3",
+    "HF_TOKEN",
+    "HF_ENDPOINT",
+)
+"""The only keys of a storage Secret that become environment variables: with envFrom, it could set LD_PRELOAD."""
 
 
 class S3Source(Message):
@@ -24,7 +34,11 @@ class HuggingFaceSource(Message):
 
 
 class BaseModelSource(Message):
-    """Where a base model's files come from: exactly one source, and the digest that inspection recorded."""
+    """Where a base model's files come from: exactly one source, and the digest that inspection recorded.
+
+    ``target_modules`` is the BaseModel's default. ``linear_modules`` has the last part of each linear layer's name; it
+    is empty if the inspection did not record them.
+    """
 
     name: str
     s3: S3Source | None = None
@@ -34,3 +48,4 @@ class BaseModelSource(Message):
     context_length: int
     chat_template: str = ""
     target_modules: tuple[str, ...] = ()
+    linear_modules: tuple[str, ...] = ()

@@ -5,17 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import MutableMapping
 
+from tunewright_contracts.locations import STORAGE_SECRET_KEYS
 from tunewright_storage.errors import StorageError, StorageReason
 
-_KEYS = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_REGION",
-    "AWS_ENDPOINT_URL_S3",
-    "HF_TOKEN",
-    "HF_ENDPOINT",
-)
 _HEADER_KEYS = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "HF_TOKEN"})
 """These are sent in an HTTP header as they are. The secret key signs only."""
 
@@ -28,7 +20,7 @@ def clean_environment(environment: MutableMapping[str, str] = os.environ) -> Non
     Raises:
         StorageError: a value contains a character that cannot be sent; the message names the key, never the value.
     """
-    for key in _KEYS:
+    for key in STORAGE_SECRET_KEYS:
         value = environment.get(key)
         if value is None:
             continue

@@ -7,22 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from tunewright_contracts.locations import CA_BUNDLE_PATH, RUN_SPEC_PATH
+from tunewright_contracts.locations import CA_BUNDLE_PATH, RUN_SPEC_PATH, STORAGE_SECRET_KEYS
 from tunewright_operator.api.containers import DEFAULT_CONTAINER
 from tunewright_operator.api.resource import ResourceRequirements
 
 USER_ID: Final = 65532
 """The user and the group of the images ("nonroot" in distroless images)."""
-CREDENTIAL_KEYS: Final = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_REGION",
-    "AWS_ENDPOINT_URL_S3",
-    "HF_TOKEN",
-    "HF_ENDPOINT",
-)
-"""The only keys of a tenant's Secret that become environment variables: with envFrom, it could set LD_PRELOAD."""
 STATE_DIRECTORY: Final = "/var/lib/tunewright"
 CA_KEY: Final = "ca.crt"
 RUN_SPEC_KEY: Final = PurePosixPath(RUN_SPEC_PATH).name
@@ -120,7 +110,7 @@ def build_credential_env(secret_name: str | None) -> list[Body]:
         return []
     return [
         {"name": key, "valueFrom": {"secretKeyRef": {"name": secret_name, "key": key, "optional": True}}}
-        for key in CREDENTIAL_KEYS
+        for key in STORAGE_SECRET_KEYS
     ]
 
 

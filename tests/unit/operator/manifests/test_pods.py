@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tunewright_contracts.locations import STORAGE_SECRET_KEYS
 from tunewright_operator.api.resource import ResourceRequirements
 from tunewright_operator.manifests import pods
 
@@ -50,7 +51,7 @@ def test_kubectl_chooses_the_container_of_a_jobs_pod() -> None:
 
 def test_only_listed_keys_of_a_secret_become_variables() -> None:
     variables = pods.build_credential_env("s3")
-    assert {item["name"] for item in variables} == set(pods.CREDENTIAL_KEYS)
+    assert {item["name"] for item in variables} == set(STORAGE_SECRET_KEYS)
     for item in variables:
         reference = item["valueFrom"]["secretKeyRef"]
         assert reference == {"name": "s3", "key": item["name"], "optional": True}
