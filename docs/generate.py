@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from tunewright_contracts.reasons import Reason
+from tunewright_dev.kubernetes_yaml import format_yaml
 from tunewright_evaluator.reasons import EvaluationReason
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason
 from tunewright_operator.domain.reasons.base_model import BaseModelReason
@@ -122,9 +123,7 @@ def default_of(schema: dict[str, Any]) -> str:
     """Return the default as a table shows it; an object's stands with its fields."""
     if "default" not in schema or isinstance(schema["default"], dict):
         return ""
-    text = yaml.safe_dump(schema["default"], default_flow_style=True, width=1000).removesuffix("...\n").strip()
-    # PyYAML writes the string 2e-4 without quotes, and Kubernetes would read it as a number.
-    return f'`"{text}"`' if schema.get("type") == "string" and text[0].isdecimal() else f"`{text}`"
+    return f"`{format_yaml(schema['default'], flow=True).strip()}`"
 
 
 def type_of(schema: dict[str, Any]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import yaml
 
 from tunewright_dev import files
 from tunewright_dev.demo.timing.sizes import Sizes
+from tunewright_dev.kubernetes_yaml import format_yaml
 
 Body = dict[str, Any]
 
@@ -102,28 +102,3 @@ def format_cores(cores: float) -> str:
 def parse_cores(quantity: str) -> float:
     """Return the cores of a quantity such as ``2`` or ``1500m``."""
     return float(quantity[:-1]) / 1000 if quantity.endswith("m") else float(quantity)
-
-
-def format_yaml(body: Body) -> str:
-    """Return an object as YAML, with its order of fields."""
-    text: str = yaml.dump(body, Dumper=_PlainDumper, sort_keys=False, width=120)
-    return text
-
-
-class _PlainDumper(yaml.SafeDumper):
-    """A dumper that repeats equal parts, because a manifest with anchors such as ``&id001`` is hard to read."""
-
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the name and arguments are PyYAML's
-        """Return True for any data."""
-        return True
-
-
-# Kubernetes reads more words as numbers and booleans than PyYAML does (go-yaml's resolve.go). PyYAML quotes the strings
-# that it resolves to something else.
-_PlainDumper.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$"),
-    list("-+.0123456789"),
-)
-_PlainDumper.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"[-+]?0o[0-7]+$"), list("-+0"))
-_PlainDumper.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"[yYnN]$"), list("yYnN"))

@@ -73,18 +73,6 @@ def test_a_copy_is_plain_yaml_that_the_definitions_allow(tmp_path, name, sizes):
     jsonschema.validate(body, root_schema(read_crds()[body["kind"]]))
 
 
-@pytest.mark.parametrize(
-    "word", ["2e-3", "1E5", "2.5e-4", "10", "1.", ".5", "0x1f", "0o17", "y", "N", "yes", "null", "~"]
-)
-def test_a_string_that_kubernetes_would_read_as_something_else_is_quoted(word):
-    assert manifests.format_yaml({"value": word}) == f"value: '{word}'\n"
-
-
-def test_other_strings_are_not_quoted():
-    words = {"a": "2e-3-x", "b": "500m", "c": "4Gi", "d": "yesterday", "e": "e5"}
-    assert manifests.format_yaml(words) == "a: 2e-3-x\nb: 500m\nc: 4Gi\nd: yesterday\ne: e5\n"
-
-
 @pytest.mark.parametrize(("quantity", "cores"), [("2", 2), ("1500m", 1.5), ("0.5", 0.5)])
 def test_quantities_of_cores(quantity, cores):
     assert manifests.parse_cores(quantity) == cores
