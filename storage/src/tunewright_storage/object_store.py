@@ -157,16 +157,14 @@ class ObjectStore(Store):
     def upload(self, path: Path, uri: StorageURI) -> str:
         """See `Store.upload`."""
         digest = digest_file(path)
-        with translated("write", uri):
+        # A file object: with a path, boto3 would hide the store's answer in another error.
+        with translated("write", uri), path.open("rb") as body:
             if path.stat().st_size >= _MULTIPART_BYTES:
-                # A file object: with a path, boto3 would hide the store's answer in another error.
-                with path.open("rb") as body:
-                    self._client.upload_fileobj(body, uri.bucket, uri.key, ExtraArgs={"ChecksumAlgorithm": "SHA256"})
+                self._client.upload_fileobj(body, uri.bucket, uri.key, ExtraArgs={"ChecksumAlgorithm": "SHA256"})
             else:
-                with path.open("rb") as body:
-                    answer = self._client.put_object(
-                        Bucket=uri.bucket, Key=uri.key, Body=body, ChecksumSHA256=_base64_digest(digest)
-                    )
+                answer = self._client.put_object(
+                    Bucket=uri.bucket, Key=uri.key, Body=body, ChecksumSHA256=_base64_digest(digest)
+                )
                 check_answer(answer, ("ETag",), "write", uri)
         return digest
 

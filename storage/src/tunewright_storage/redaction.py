@@ -5,6 +5,7 @@ Libraries quote headers, URLs and arguments in their errors, so a credential can
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -39,7 +40,7 @@ _PATTERNS = (
 
 def redact(text: str) -> str:
     """Return a text without the credentials of this process's environment and of other known forms."""
-    for value in sorted(set(_secret_values()), key=len, reverse=True):
+    for value in _find_secrets(tuple(os.environ.get(key, "") for key in (*_SECRET_KEYS, *_ADDRESS_KEYS))):
         text = text.replace(value, MASK)
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
@@ -76,22 +77,25 @@ def _print_redacted(kind: type[BaseException], error: BaseException, trace: Trac
     sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
 
 
-def _secret_values() -> Iterator[str]:
-    """Yield each credential of the environment, plainly, in URLs, and as JSON and Python's repr write it.
+@functools.lru_cache(maxsize=4)
+def _find_secrets(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Return each credential plainly, in URLs, and as JSON and Python's repr write it, the longest first.
 
-    A log line in JSON can quote an error that quotes a value: it is escaped twice.
+    ``values`` are those of the secret keys and the address keys, in this order. Every log line is redacted, so the
+    forms are computed once. A log line in JSON can quote an error that quotes a value: it is escaped twice.
     """
-    secrets = [os.environ.get(key, "").strip() for key in _SECRET_KEYS]
-    for key in _ADDRESS_KEYS:
-        userinfo = _userinfo(os.environ.get(key, ""))
+    secrets = [value.strip() for value in values[: len(_SECRET_KEYS)]]
+    for address in values[len(_SECRET_KEYS) :]:
+        userinfo = _userinfo(address)
         secrets += [userinfo, userinfo.partition(":")[2]]
+    found: set[str] = set()
     for value in secrets:
-        if len(value) < _SHORTEST_SECRET:
-            continue
-        forms = {value, urllib.parse.quote(value, safe="")}
-        for _ in range(2):
-            forms |= {escaped for form in forms for escaped in _escape(form)}
-        yield from forms
+        if len(value) >= _SHORTEST_SECRET:
+            forms = {value, urllib.parse.quote(value, safe="")}
+            for _ in range(2):
+                forms |= {escaped for form in forms for escaped in _escape(form)}
+            found |= forms
+    return tuple(sorted(found, key=len, reverse=True))
 
 
 def _escape(text: str) -> Iterator[str]:

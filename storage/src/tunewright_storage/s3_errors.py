@@ -202,4 +202,4 @@ def _root_cause(error: BaseException) -> str:
     ):
         if marker.lower() in text.lower():
             return marker
-    return text[:200]
+    return text[:_SHOWN_CHARACTERS]

@@ -25,8 +25,11 @@ _REASON_BY_TEXT = (
     ("x509", StorageReason.UNKNOWN_AUTHORITY),
     ("unknown ca", StorageReason.UNKNOWN_AUTHORITY),
 )
-_PEM_MARK = b"-----BEGIN CERTIFICATE-----"
-_PEM_MARKS = (_PEM_MARK, b"-----BEGIN TRUSTED CERTIFICATE-----", b"-----BEGIN X509 CERTIFICATE-----")
+_PEM_MARKS = (
+    b"-----BEGIN CERTIFICATE-----",
+    b"-----BEGIN TRUSTED CERTIFICATE-----",
+    b"-----BEGIN X509 CERTIFICATE-----",
+)
 _DER_SEQUENCE = b"\x30"
 
 

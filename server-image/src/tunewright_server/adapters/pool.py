@@ -24,6 +24,7 @@ from tunewright_storage.redaction import redact
 log = structlog.get_logger(__name__)
 
 _PARALLEL_FETCHES = 2
+_LIGHTER_ADAPTER = "train it again with a lower rank"
 _LEADS_ON = (
     convergence.Admit,
     convergence.Readdress,
@@ -186,11 +187,11 @@ class AdapterPool:
         history = self._journal.read(entry.name)
         if history.is_final:
             problem = (
-                f"vLLM did not load the adapter within {self._limits.load_deadline_seconds:.0f} s"
+                self._describe_overdue()
                 if history.overdue
                 else f"the server ended {history.interrupted} times while it loaded the adapter"
             )
-            failure = AdapterFailure(AdapterReason.LOAD_DEADLINE, f"{problem}; train it again with a lower rank")
+            failure = AdapterFailure(AdapterReason.LOAD_DEADLINE, f"{problem}; {_LIGHTER_ADAPTER}")
             self.records[entry.name] = convergence.record_failure(record, failure, self._clock())
             log.warning("adapter_failed_before", name=entry.name, interrupted=history.interrupted)
         else:
@@ -226,18 +227,20 @@ class AdapterPool:
             AdapterError: vLLM refused it, or did not answer in time.
         """
         await asyncio.to_thread(self._journal.begin, name)
-        seconds = self._limits.load_deadline_seconds
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(self._limits.load_deadline_seconds):
                 await self._engine.load(name, folder)
         except TimeoutError as error:
             await asyncio.to_thread(self._journal.mark_overdue, name)
-            message = f"vLLM did not load the adapter within {seconds:.0f} s; train it again with a lower rank"
+            message = f"{self._describe_overdue()}; {_LIGHTER_ADAPTER}"
             raise AdapterError(AdapterReason.LOAD_DEADLINE, message) from error
         except EngineRefusedError as error:
             await asyncio.to_thread(self._journal.end, name)
             raise AdapterError(AdapterReason.LOAD_FAILED, f"vLLM: {error}", retryable=True) from error
         await asyncio.to_thread(self._journal.end, name)
+
+    def _describe_overdue(self) -> str:
+        return f"vLLM did not load the adapter within {self._limits.load_deadline_seconds:.0f} s"
 
     async def _unload(self, name: str) -> None:
         try:

@@ -117,8 +117,10 @@ def read_server_pod(pod: Mapping[str, Any], template: Mapping[str, Any] | None =
 def _explain(pod: Mapping[str, Any], template: Mapping[str, Any]) -> str:
     """Return why the server's container does not run, and what admission changed of it."""
     problem = _explain_container(pod)
+    if not problem:
+        return ""
     changes = describe_changes(template, pod, SERVER_CONTAINERS)
-    return join_sentences(problem, changes) if problem and changes else problem
+    return join_sentences(problem, changes) if changes else problem
 
 
 def _explain_container(pod: Mapping[str, Any]) -> str:
