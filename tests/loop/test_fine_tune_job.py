@@ -64,7 +64,7 @@ async def test_a_run_spec_carries_the_resolved_base_model_and_training():
     assert spec.base_model.digest == "sha256:" + "a" * 64
     assert spec.training.learning_rate == "0.0002"
     assert spec.training.max_sequence_length == 0
-    assert spec.training.lora.target_modules[0] == "q_proj"
+    assert spec.base_model.target_modules[0] == "q_proj"
     assert spec.run_uri.startswith(f"s3://bucket/out/runs/{NAMESPACE}/{NAME}-")
     assert spec.attempt == 1
 

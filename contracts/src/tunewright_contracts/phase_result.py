@@ -47,12 +47,17 @@ class AdapterSummary(Message):
 
 
 class BaseModelSummary(Message):
-    """The result of an inspection; ``digest`` covers config, tokenizer and weights."""
+    """The result of an inspection.
+
+    ``digest`` covers config, tokenizer and weights. ``linear_modules`` has the last part of each linear layer's name,
+    such as ``q_proj``; it is empty if they are too many to list.
+    """
 
     digest: Sha256
     revision: str = ""
     bytes: int
     files: int
+    linear_modules: tuple[str, ...] = ()
 
 
 class Outcome(StrEnum):

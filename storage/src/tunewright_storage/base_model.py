@@ -11,6 +11,7 @@ from tunewright_contracts.locations import BaseModelSource, HuggingFaceSource, S
 from tunewright_contracts.phase_result import BaseModelSummary
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage import hub
+from tunewright_storage.base_shapes import find_matrices
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.safetensors_file import SafetensorsError, read_tensors
 from tunewright_storage.store import Store, digest_file
@@ -33,7 +34,9 @@ PATTERNS = (
 
 TOKENIZER_PATTERNS = tuple(pattern for pattern in PATTERNS if not pattern.endswith("safetensors"))
 _INDEX_NAME = "model.safetensors.index.json"
-_WEIGHTS = ("*.safetensors",)
+_WEIGHTS = "*.safetensors"
+_MAX_MODULES = 64
+_MAX_MODULE_CHARACTERS = 1024
 _SHOWN_CHARACTERS = 100
 
 
@@ -155,20 +158,23 @@ def inspect_base_model(
     """
     if s3 is None:
         revision = download_base_model(None, hugging_face, scratch, store)
-        return digest_base_model(scratch, revision)
+        summary = digest_base_model(scratch, revision)
+        names = {name for path in scratch.glob(_WEIGHTS) for name in _read_linear_modules(path, path.name)}
+        return summary.updated(linear_modules=_list_modules(names))
     prefix = StorageURI.parse(s3.uri)
     digests: dict[str, str] = {}
+    modules: set[str] = set()
     size = 0
     for uri in model_objects(prefix, store):
         path = scratch / uri.key.rpartition("/")[2]
         digests[path.name] = store.download(uri, path)
         size += path.stat().st_size
         if path.suffix == ".safetensors":
-            _check_weights(path, uri)
+            modules |= _read_linear_modules(path, str(uri))
         if path.name == _INDEX_NAME:
             _check_index(path, str(uri))
         path.unlink()
-    return _summarise(digests, size, str(prefix), "")
+    return _summarise(digests, size, str(prefix), "").updated(linear_modules=_list_modules(modules))
 
 
 def _check_index(path: Path, where: str) -> None:
@@ -185,7 +191,7 @@ def _check_index(path: Path, where: str) -> None:
             f"{where} is not an index of safetensors files (it needs an object weight_map); upload it again",
         ) from error
     forbidden = sorted(
-        repr(name)[:_SHOWN_CHARACTERS] for name in names if not isinstance(name, str) or not belongs(name, _WEIGHTS)
+        repr(name)[:_SHOWN_CHARACTERS] for name in names if not isinstance(name, str) or not belongs(name, (_WEIGHTS,))
     )
     if forbidden:
         shown = ", ".join(forbidden[:3])
@@ -195,13 +201,25 @@ def _check_index(path: Path, where: str) -> None:
         )
 
 
-def _check_weights(path: Path, uri: StorageURI) -> None:
+def _read_linear_modules(path: Path, where: str) -> set[str]:
+    """Return the last part of the names of the linear layers whose weights are in a file.
+
+    Raises:
+        StorageError: it is not a complete safetensors file.
+    """
     try:
-        read_tensors(path)
+        tensors = read_tensors(path)
     except SafetensorsError as error:
         raise StorageError(
-            StorageReason.DIGEST_MISMATCH, f"{uri} is not a complete safetensors file ({error}); upload it again"
+            StorageReason.DIGEST_MISMATCH, f"{where} is not a complete safetensors file ({error}); upload it again"
         ) from error
+    return {module.rpartition(".")[2] for module in find_matrices(tensors.values())}
+
+
+def _list_modules(names: set[str]) -> tuple[str, ...]:
+    """Return the names in order, or none of them if they do not fit into a termination message and a status."""
+    fit = len(names) <= _MAX_MODULES and sum(map(len, names)) <= _MAX_MODULE_CHARACTERS
+    return tuple(sorted(names)) if fit else ()
 
 
 def _summarise(digests: dict[str, str], size: int, where: str, revision: str) -> BaseModelSummary:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tunewright_storage.safetensors_file import FLOAT_TYPES, SafetensorsError, read_tensors
+from tunewright_storage.safetensors_file import FLOAT_TYPES, SafetensorsError, Tensor, read_tensors
 
 _LAYERS = "layers."
 _MATRIX = 2
@@ -53,6 +53,18 @@ class BaseShapes:
         return sum(sum(shape) for shape in shapes) if len(shapes) == len(self.modules) else None
 
 
+def find_matrices(tensors: Iterable[Tensor]) -> dict[str, tuple[int, int] | None]:
+    """Return the modules whose weight is a matrix, as in `BaseShapes.modules`."""
+    modules: dict[str, tuple[int, int] | None] = {}
+    for tensor in tensors:
+        module, dot, kind = tensor.name.rpartition(".")
+        if dot + kind in _PACKED or (dot + kind == _PLAIN and tensor.dtype not in FLOAT_TYPES):
+            modules[module] = None
+        elif dot + kind == _PLAIN and len(tensor.shape) == _MATRIX:
+            modules[module] = (tensor.shape[0], tensor.shape[1])
+    return modules
+
+
 def read_base_shapes(folder: Path) -> BaseShapes:
     """Read the headers of all safetensors files in a base model's folder.
 
@@ -64,12 +76,7 @@ def read_base_shapes(folder: Path) -> BaseShapes:
     if not paths:
         raise SafetensorsError(f"{folder} contains no safetensors file")
     for path in paths:
-        for tensor in read_tensors(path).values():
-            module, dot, kind = tensor.name.rpartition(".")
-            if dot + kind in _PACKED or (dot + kind == _PLAIN and tensor.dtype not in FLOAT_TYPES):
-                modules[module] = None
-            elif dot + kind == _PLAIN and len(tensor.shape) == _MATRIX:
-                modules[module] = (tensor.shape[0], tensor.shape[1])
+        modules |= find_matrices(read_tensors(path).values())
     endings: dict[str, list[str]] = {}
     for module in modules:
         position = module.find(_LAYERS)

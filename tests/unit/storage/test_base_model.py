@@ -1,11 +1,12 @@
 """A base model is identified by its files, fetched once and verified."""
 
 import json
+import math
 import struct
 
 import pytest
 
-from tunewright_contracts.locations import BaseModelSource, S3Source
+from tunewright_contracts.locations import BaseModelSource, HuggingFaceSource, S3Source
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage import base_model
 from tunewright_storage.errors import StorageError, StorageReason
@@ -39,6 +40,58 @@ def test_inspection_and_fetch_agree(model, tmp_path):
     fetched = base_model.fetch_base_model(_source(summary.digest), tmp_path / "model", model)
     assert fetched.digest == summary.digest
     assert {path.name for path in (tmp_path / "model").iterdir()} == set(FILES)
+
+
+def _with_tensors(*names: str, dtype: str = "F16", shape: tuple[int, ...] = (1, 1)) -> bytes:
+    size = 2 * math.prod(shape)
+    entries = {
+        name: {"dtype": dtype, "shape": shape, "data_offsets": [size * index, size * (index + 1)]}
+        for index, name in enumerate(names)
+    }
+    header = json.dumps(entries).encode()
+    return struct.pack("<Q", len(header)) + header + bytes(size * len(names))
+
+
+@pytest.mark.parametrize(
+    ("files", "modules"),
+    [
+        ([_with_tensors("model.layers.0.q_proj.weight", "model.layers.1.q_proj.weight")], ("q_proj",)),
+        ([_with_tensors("a.up.weight"), _with_tensors("a.down.weight")], ("down", "up")),
+        ([_with_tensors("a.norm.weight", shape=(4,)), _with_tensors("a.conv1d.weight", shape=(1, 1, 4))], ()),
+        ([_with_tensors("a.q.qweight", "a.k.weight_packed", dtype="I16")], ("k", "q")),
+        ([_with_tensors(*(f"layer{number:04d}.weight" for number in range(200)))], ()),
+    ],
+    ids=["layers", "several files", "no matrix", "quantized", "too many to list"],
+)
+def test_an_inspection_lists_the_linear_layers(model, tmp_path, files, modules):
+    model.delete_prefix(MODEL.join("model.safetensors"))
+    for number, data in enumerate(files):
+        model.write(MODEL.join(f"model-{number}.safetensors"), data)
+    summary = base_model.inspect_base_model(S3Source(uri=str(MODEL)), None, tmp_path, model)
+    assert summary.linear_modules == modules
+
+
+def _download_from_hub(monkeypatch, data):
+    def download(source, folder, patterns):
+        for name in ("config.json", "tokenizer.json"):
+            (folder / name).write_bytes(b"{}")
+        (folder / "model.safetensors").write_bytes(data)
+        return "c" * 40
+
+    monkeypatch.setattr(base_model.hub, "download", download)
+    return HuggingFaceSource(repository="a/b", revision="main")
+
+
+def test_an_inspection_of_a_hub_model_lists_the_linear_layers(monkeypatch, store, tmp_path):
+    source = _download_from_hub(monkeypatch, _with_tensors("a.q_proj.weight"))
+    summary = base_model.inspect_base_model(None, source, tmp_path, store)
+    assert (summary.linear_modules, summary.revision, summary.files) == (("q_proj",), "c" * 40, 3)
+
+
+def test_broken_weights_of_a_hub_model(monkeypatch, store, tmp_path):
+    source = _download_from_hub(monkeypatch, b"PK\x03\x04pickle..")
+    with pytest.raises(StorageError, match=r"model\.safetensors is not a complete safetensors file"):
+        base_model.inspect_base_model(None, source, tmp_path, store)
 
 
 def test_fetch_keeps_files_that_verify(model, tmp_path):

@@ -64,6 +64,9 @@ class BaseModelStatus(Status):
 
     revision: str = ""
     digest: str = ""
+    linear_modules: tuple[str, ...] = ()
+    """The last part of each linear layer's name. Empty if an earlier release inspected the model, or it has too many.
+    """
 
 
 class BaseModel(Resource):

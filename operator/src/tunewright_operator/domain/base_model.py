@@ -120,7 +120,10 @@ def _decide_inspection(observation: BaseModelObservation, now: dt.datetime) -> B
         return BaseModelDecision(_report_inspecting(model, wait, now), reconcile_after_seconds=RETRY_SECONDS)
     result = run.result
     if result is not None and result.outcome is Outcome.SUCCEEDED and result.base_model is not None:
-        found = model.status.updated(digest=result.base_model.digest, revision=result.base_model.revision)
+        summary = result.base_model
+        found = model.status.updated(
+            digest=summary.digest, revision=summary.revision, linear_modules=summary.linear_modules
+        )
         inspected = model.updated(status=found)
         return BaseModelDecision(_report(inspected, "True", BaseModelReason.INSPECTED, _describe(found), now))
     final = result is not None and result.outcome is Outcome.FAILED

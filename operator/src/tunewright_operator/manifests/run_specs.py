@@ -22,7 +22,7 @@ def build_run_spec(job: FineTuneJob, base_model: BaseModel, *, attempt: int, mic
         attempt=attempt,
         base_model=build_base_model_source(base_model),
         dataset=_build_dataset(job.spec.dataset),
-        training=_build_training(job, base_model, micro_batch_size),
+        training=_build_training(job, micro_batch_size),
         evaluation=_build_evaluation(job.spec.evaluation),
         output_uri=str(output),
         run_uri=str(output.join("runs", namespace, f"{metadata.name}-{metadata.uid[:8]}")),
@@ -49,6 +49,7 @@ def build_base_model_source(base_model: BaseModel) -> BaseModelSource:
         context_length=base_model.spec.context_length,
         chat_template=base_model.spec.training.chat_template,
         target_modules=base_model.spec.training.target_modules,
+        linear_modules=status.linear_modules,
     )
 
 
@@ -75,7 +76,7 @@ def _build_dataset(dataset: Dataset) -> DatasetSpec:
     )
 
 
-def _build_training(job: FineTuneJob, base_model: BaseModel, micro_batch_size: int | None) -> TrainingSpec:
+def _build_training(job: FineTuneJob, micro_batch_size: int | None) -> TrainingSpec:
     training = job.spec.training
     lora = training.lora
     length = training.max_sequence_length
@@ -85,7 +86,7 @@ def _build_training(job: FineTuneJob, base_model: BaseModel, micro_batch_size: i
             rank=lora.rank,
             alpha=lora.alpha,
             dropout=plain_decimal(lora.dropout),
-            target_modules=lora.target_modules or base_model.spec.training.target_modules,
+            target_modules=lora.target_modules,
         ),
         epochs=training.epochs or DEFAULT_EPOCHS,
         max_steps=training.max_steps,

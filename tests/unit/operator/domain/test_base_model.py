@@ -31,7 +31,7 @@ INSPECTED = PhaseResult(
     outcome=Outcome.SUCCEEDED,
     reason="Inspected",
     message="3 files",
-    base_model=BaseModelSummary(digest=DIGEST, revision="abc", bytes=1, files=3),
+    base_model=BaseModelSummary(digest=DIGEST, revision="abc", bytes=1, files=3, linear_modules=("q_proj",)),
 )
 FAILED = PhaseResult(outcome=Outcome.FAILED, reason="NoSuchBucket", message="there is no bucket models")
 RETRYABLE = PhaseResult(outcome=Outcome.RETRYABLE, reason="StorageUnreachable", message="no answer")
@@ -115,6 +115,7 @@ def test_decide(observation: BaseModelObservation, actions: list[Any], reason: s
 def test_the_result_of_an_inspection_is_recorded():
     status = decide(see(run=run(RunState.SUCCEEDED, INSPECTED)), NOW).status
     assert (status.digest, status.revision, status.observed_generation) == (DIGEST, "abc", 2)
+    assert status.to_status()["linearModules"] == ["q_proj"]
     assert [(item.type, item.status) for item in status.conditions] == [("Ready", "True")]
 
 

@@ -24,7 +24,7 @@ def make_model(source: dict[str, Any] | None = None, revision: str = "commit") -
                 "contextLength": 2048,
                 "training": {"targetModules": ["q_proj"], "chatTemplate": "{{ x }}"},
             },
-            "status": {"digest": DIGEST, "revision": revision},
+            "status": {"digest": DIGEST, "revision": revision, "linearModules": ["k_proj", "q_proj"]},
         }
     )
 
@@ -70,6 +70,7 @@ def test_the_base_model_is_pinned_to_what_inspection_found() -> None:
         "contextLength": 2048,
         "chatTemplate": "{{ x }}",
         "targetModules": ["q_proj"],
+        "linearModules": ["k_proj", "q_proj"],
     }
     hub = build_base_model_source(make_model(HUB)).hugging_face
     assert hub is not None
@@ -116,7 +117,7 @@ def test_hyperparameters_are_resolved() -> None:
     defaults = build().training
     assert (defaults.epochs, defaults.max_steps, defaults.max_sequence_length) == (3, None, 0)
     assert (defaults.learning_rate, defaults.micro_batch_size) == ("0.0002", None)
-    assert defaults.lora.target_modules == ("q_proj",)
+    assert defaults.lora.target_modules == (), "the BaseModel's modules are in base_model, where messages name them"
     training = {
         "quantization": "None",
         "lora": {"rank": 8, "alpha": 32, "dropout": "5e-2", "targetModules": ["v_proj"]},

@@ -48,6 +48,33 @@ def test_the_base_models_own_list_is_named_by_its_field(make_spec):
         check_adapter_shape(spec)
 
 
+LINEAR = ["down_proj", "embed_tokens", "in_proj_ba", "lm_head", "q_proj"]
+
+
+def _on_linear_modules(make_spec, modules, **base):
+    base = {**make_spec().to_wire()["baseModel"], "linearModules": LINEAR, **base}
+    return make_spec(baseModel=base, training={"lora": {"targetModules": modules}})
+
+
+@pytest.mark.parametrize("module", ["q_proj", "in_proj_ba", "layers.3.mlp.down_proj"])
+def test_the_linear_layers_that_the_inspection_found_are_accepted(make_spec, module):
+    check_adapter_shape(_on_linear_modules(make_spec, [module]))
+
+
+@pytest.mark.parametrize("module", ["k_proj", "mlp", "layers.0.self_attn", "A_log", "q_pro"])
+def test_a_module_that_is_no_linear_layer_is_refused_with_those_that_are(make_spec, module):
+    with pytest.raises(TrainerError, match=rf"has no linear layers '{module}'; choose from: d") as error:
+        check_adapter_shape(_on_linear_modules(make_spec, ["q_proj", module]))
+    assert error.value.reason is Reason.INVALID_TRAINING
+    assert str(error.value).endswith("choose from: down_proj, in_proj_ba, q_proj")
+
+
+def test_the_default_modules_of_a_base_model_are_looked_up_too(make_spec):
+    spec = _on_linear_modules(make_spec, [], targetModules=["c_attn"])
+    with pytest.raises(TrainerError, match=r"spec\.training\.targetModules of BaseModel .*no linear layers 'c_attn'"):
+        check_adapter_shape(spec)
+
+
 def test_the_defaults_are_accepted(make_spec):
     check_adapter_shape(make_spec())
 

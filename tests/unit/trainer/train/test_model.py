@@ -103,10 +103,16 @@ def test_another_error_is_no_error_of_the_user(models, unsloth, tmp_path):
 
 def test_target_modules_that_the_model_does_not_have(models, unsloth, tmp_path):
     unsloth.modules = ("model.layers.0.self_attn.q_proj",)
-    with pytest.raises(TrainerError, match="base model tiny has no modules v_proj; correct") as raised:
+    with pytest.raises(TrainerError, match="base model tiny has no modules 'v_proj'; correct") as raised:
         models.load_for_training(tmp_path, CONFIG)
     assert raised.value.reason is Reason.INVALID_TRAINING
     assert "adapter" not in unsloth.asked
+
+
+def test_a_target_module_can_be_a_path(models, unsloth, tmp_path):
+    config = CONFIG.updated(target_modules=("layers.0.self_attn.q_proj",))
+    models.load_for_training(tmp_path, config)
+    assert unsloth.asked["adapter"]["target_modules"] == ["layers.0.self_attn.q_proj"]
 
 
 @pytest.mark.parametrize(

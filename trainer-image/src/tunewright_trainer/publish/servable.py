@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from tunewright_contracts.run_spec import RunSpec
@@ -24,6 +25,8 @@ _NOT_ADAPTABLE = re.compile(
 
 def check_adapter_shape(spec: RunSpec) -> None:
     """Check target modules and rank by what is known without the base model's weights.
+
+    The names of its linear layers are known if its inspection recorded them.
 
     Raises:
         TrainerError: no server can load such an adapter; the message names the field.
@@ -47,6 +50,11 @@ def check_adapter_shape(spec: RunSpec) -> None:
                 f"{field} has {module!r}, and vLLM cannot serve an adapter of it; remove it, and name linear layers "
                 "of the attention or of the MLP",
             )
+    linear = spec.base_model.linear_modules
+    missing = [module for module in modules if module.rpartition(".")[2] not in linear]
+    if linear and missing:
+        usable = ", ".join(name for name in linear if not _NOT_ADAPTABLE.fullmatch(name.lower()))
+        raise TrainerError(Reason.INVALID_TRAINING, f"{_describe_missing(field, spec, missing)}; choose from: {usable}")
 
 
 def check_targets(spec: RunSpec, base: BaseShapes) -> None:
@@ -60,8 +68,7 @@ def check_targets(spec: RunSpec, base: BaseShapes) -> None:
     if missing:
         raise TrainerError(
             Reason.INVALID_TRAINING,
-            f"{field}: base model {spec.base_model.name} has no linear layers {list_names(missing)}, so no server can "
-            "load such an adapter; remove them",
+            f"{_describe_missing(field, spec, missing)}, so no server can load such an adapter; remove them",
         )
 
 
@@ -76,6 +83,10 @@ def check_files(folder: Path, base: BaseShapes) -> None:
     except AdapterError as error:
         diverged = error.failure.reason is AdapterReason.NON_FINITE_WEIGHTS
         raise TrainerError(Reason.DIVERGED if diverged else Reason.NOT_SERVABLE, str(error)) from error
+
+
+def _describe_missing(field: str, spec: RunSpec, missing: Sequence[object]) -> str:
+    return f"{field}: base model {spec.base_model.name} has no linear layers {list_names(missing)}"
 
 
 def _find_target_modules(spec: RunSpec) -> tuple[str, tuple[str, ...]]:

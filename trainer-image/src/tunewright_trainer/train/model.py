@@ -10,6 +10,8 @@ from typing import Any
 import unsloth  # isort: skip - it patches transformers, trl and peft, so it comes before them
 from peft import PeftModel
 
+from tunewright_storage.adapter_content import find_missing_targets
+from tunewright_storage.quoting import list_names
 from tunewright_trainer.accelerator import free_memory, has_accelerator
 from tunewright_trainer.config import TrainingConfig
 from tunewright_trainer.errors import Reason, TrainerError
@@ -75,11 +77,10 @@ def loaded_for_scoring(folder: Path, adapter: Path, config: TrainingConfig) -> I
 
 
 def _check_target_modules(model: Any, config: TrainingConfig) -> None:
-    present = {name.rpartition(".")[2] for name, _ in model.named_modules()}
-    missing = [name for name in config.target_modules if name not in present]
+    missing = find_missing_targets(config.target_modules, (name for name, _ in model.named_modules()))
     if missing:
         raise TrainerError(
             Reason.INVALID_TRAINING,
-            f"base model {config.base_model} has no modules {', '.join(missing)}; correct training.lora.targetModules "
+            f"base model {config.base_model} has no modules {list_names(missing)}; correct training.lora.targetModules "
             "of the job or training.targetModules of the BaseModel",
         )
