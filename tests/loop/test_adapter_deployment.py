@@ -393,15 +393,3 @@ async def reconcile_calls(world: ServingWorld, calls: list[tuple[str, str]]) -> 
     await world.rollouts.reconcile(Key(ADAPTER_DEPLOYMENT, SUPPORT, "support"))
     return sorted(calls)
 
-
-@pytest.mark.parametrize("uid", ["0-lower", "z-higher"])
-async def test_of_two_jobs_that_end_in_the_same_second_each_becomes_the_candidate(world, uid):
-    world.put_job("first")
-    await world.settle()
-    assert world.status()["candidate"]["revision"] == revision_of("first")
-    world.put_job("second")
-    world.cluster.edit(FINE_TUNE_JOB, SUPPORT, "second", lambda body: body["metadata"].update(uid=uid))
-    await world.settle()
-    assert world.status()["candidate"]["revision"] == revision_of("second")
-    await world.pass_time(10)
-    assert world.status()["lastConsideredJob"]["name"] == "second", "and not the first one again"

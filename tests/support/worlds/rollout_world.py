@@ -15,6 +15,7 @@ from tunewright_contracts.phase_result import AdapterSummary, PhaseResult
 from tunewright_contracts.phase_result import Outcome as RunOutcome
 from tunewright_contracts.serving_plan import ServingPlan
 from tunewright_operator.api.adapter_deployment import AdapterDeployment
+from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.domain.job_run import JobRun, PodRun, RunState
 from tunewright_operator.domain.rollout.decision import decide
 from tunewright_operator.domain.rollout.evaluation import evaluation_name
@@ -109,6 +110,7 @@ class RolloutWorld:
         self.plan: ServingPlan | None = None
         self.refusals: dict[str, Refusals] = {}
         self.pods = [FakePod(f"pod-{index}") for index in range(pods)]
+        self.jobs: list[FineTuneJob] = []
         self.evaluations: list[EvaluationRun] = []
         self.notices: list[tuple[str, str]] = []
 
@@ -123,12 +125,19 @@ class RolloutWorld:
     def name_adapter(self, word: str) -> None:
         self.body["spec"]["adapter"] = {"uri": f"s3://models/team/{word}"}
 
+    def select_jobs(self, *jobs: FineTuneJob) -> None:
+        """Let the spec select jobs by a label, and let these exist."""
+        self.body["spec"]["adapter"] = {"fineTuneJobSelector": {"matchLabels": {"app": "support"}}}
+        self.jobs = [*jobs]
+
     def annotate(self, verb: str, word: str, nonce: str = "1") -> None:
         self.body["metadata"]["annotations"][f"tunewright.dev/{verb}"] = f"{revision_of(word)}@{nonce}"
 
-    def inspection(self) -> JobRun:
-        """Return the finished Job that read the manifest at the spec's URI."""
-        uri = self.body["spec"]["adapter"]["uri"]
+    def inspection(self) -> JobRun | None:
+        """Return the finished Job that read the manifest at the spec's URI; None if the spec has no URI."""
+        uri = self.body["spec"]["adapter"].get("uri")
+        if uri is None:
+            return None
         word = uri.rsplit("/", 1)[-1]
         summary = AdapterSummary(
             uri=uri,
@@ -158,6 +167,7 @@ class RolloutWorld:
         return Situation(
             self.deployment,
             self.observe_server(),
+            jobs=tuple(self.jobs),
             secret=SecretFacts(exists=True, allowed=True),
             inspection=self.inspection(),
             evaluations=tuple(self.evaluations),

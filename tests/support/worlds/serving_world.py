@@ -105,11 +105,11 @@ class ServingWorld:
             }
         )
 
-    def put_job(self, word: str, *, namespace: str = SUPPORT, **adapter: Any) -> None:
+    def put_job(self, word: str, *, namespace: str = SUPPORT, finished: bool = True, **adapter: Any) -> None:
         condition = {
             "type": "Succeeded",
-            "status": "True",
-            "reason": "Succeeded",
+            "status": "True" if finished else "Unknown",
+            "reason": "Succeeded" if finished else "Training",
             "lastTransitionTime": self.clock.text,
         }
         self.cluster.put(
@@ -139,6 +139,15 @@ class ServingWorld:
                 },
             }
         )
+
+    def finish_job(self, word: str) -> None:
+        """Let a job that was put unfinished succeed."""
+
+        def change(body: Body) -> None:
+            body["status"]["conditions"][0].update(status="True", reason="Succeeded")
+            body["status"]["completionTime"] = self.clock.text
+
+        self.cluster.edit(FINE_TUNE_JOB, SUPPORT, word, change)
 
     def put_deployment(self, name: str = "support", *, namespace: str = SUPPORT, **spec: Any) -> None:
         self.cluster.put(

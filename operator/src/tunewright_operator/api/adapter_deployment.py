@@ -152,10 +152,11 @@ class AdapterDeploymentSpec(ApiModel):
 
 
 class SourceJob(ApiModel):
-    """The FineTuneJob that a revision came from."""
+    """The FineTuneJob that a revision came from; earlier versions did not record when it was created."""
 
     name: str
     uid: str
+    creation_time: str | None = None
 
 
 class Revision(ApiModel):
@@ -232,11 +233,25 @@ class Convergence(ApiModel):
 
 
 class ConsideredJob(ApiModel):
-    """The newest job that the selector considered; older jobs are not considered again."""
+    """The last job that was considered; jobs that were created before it are passed over.
+
+    Earlier versions recorded ``completion_time`` instead; such a record is converted once.
+    """
 
     name: str
     uid: str
-    completion_time: str
+    creation_time: str | None = None
+    completion_time: str | None = None
+
+
+class PassedOverJob(ApiModel):
+    """A job that the selector matches and that does not become the candidate."""
+
+    name: str
+    uid: str
+    creation_time: str
+    reason: str
+    message: str
 
 
 class HistoryEntry(Revision):
@@ -265,6 +280,7 @@ class AdapterDeploymentStatus(Status):
     candidate: CandidateRevision | None = None
     convergence: Convergence | None = None
     last_considered_job: ConsideredJob | None = None
+    passed_over_jobs: tuple[PassedOverJob, ...] = ()
     last_handled_requests: tuple[HandledRequest, ...] = ()
     history: tuple[HistoryEntry, ...] = ()
 

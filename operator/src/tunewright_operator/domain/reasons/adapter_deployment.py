@@ -29,6 +29,11 @@ class AdapterDeploymentReason(Reason):
         "No action needed: the rollout starts when the job succeeds.",
     )
     JOB_FAILED = ("JobFailed", "The FineTuneJob failed.", "Name a job that succeeded.")
+    CREATED_EARLIER = (
+        "CreatedEarlier",
+        "The FineTuneJob was created before a job that was considered, or before the job of the stable revision.",
+        "No action needed: a selector only moves forward. To serve the job, name it in `spec.adapter.fineTuneJobRef`.",
+    )
     INSPECTING_ADAPTER = (
         "InspectingAdapter",
         "A Job reads the manifest at `spec.adapter.uri`.",

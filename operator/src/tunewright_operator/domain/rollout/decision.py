@@ -26,6 +26,7 @@ from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploym
 from tunewright_operator.domain.rollout import history, steps, transitions
 from tunewright_operator.domain.rollout.evaluation import find_evaluation_problem, plan_evaluations
 from tunewright_operator.domain.rollout.inspection import plan_inspection
+from tunewright_operator.domain.rollout.jobs import convert_considered
 from tunewright_operator.domain.rollout.loading import hold_for_loading
 from tunewright_operator.domain.rollout.observation import (
     ActiveStep,
@@ -38,7 +39,7 @@ from tunewright_operator.domain.rollout.observation import (
     Wait,
 )
 from tunewright_operator.domain.rollout.requests import Request, list_pending, record_handled
-from tunewright_operator.domain.rollout.selection import Choice, choose_adapter
+from tunewright_operator.domain.rollout.selection import Choice, choose_adapter, find_passed_over
 from tunewright_operator.domain.sentences import join_sentences
 from tunewright_operator.domain.serving.weights import desired_targets
 
@@ -59,16 +60,29 @@ def decide(situation: Situation, now: dt.datetime) -> Decision:
     actions = (*plan_inspection(situation, now), *plan_evaluations(situation, now))
     problem = find_evaluation_problem(situation)
     wait = decision.wait if problem is None else Wait(problem.reason, problem.message, stalled=True)
-    return dataclasses.replace(decision, actions=actions, wait=wait)
+    status = decision.status.updated(passed_over_jobs=find_passed_over(situation, decision.status))
+    return dataclasses.replace(decision, status=status, actions=actions, wait=wait)
 
 
 def _decide_status(situation: Situation, now: dt.datetime) -> Decision:
     """Return the decision of the first rule that makes one."""
-    for rule in (_handle_request, _finish_ending, _follow_address, _supersede, _advance, _accept):
+    for rule in (_convert_status, _handle_request, _finish_ending, _follow_address, _supersede, _advance, _accept):
         decision = rule(situation, now)
         if decision is not None:
             return decision
     return Decision(situation.status)
+
+
+def _convert_status(situation: Situation, now: dt.datetime) -> Decision | None:
+    """Convert the last considered job of a status that an earlier version wrote.
+
+    Only a selector uses it, and only then all jobs of the namespace were read.
+    """
+    last = situation.status.last_considered_job
+    if last is None or last.creation_time is not None or situation.spec.adapter.fine_tune_job_selector is None:
+        return None
+    converted = convert_considered(last, situation.jobs, now)
+    return Decision(situation.status.updated(last_considered_job=converted), again=True)
 
 
 def _handle_request(situation: Situation, now: dt.datetime) -> Decision | None:

@@ -14,14 +14,22 @@ from tunewright_contracts.reasons import Reason
 from tunewright_operator.api.adapter_deployment import (
     AdapterDeploymentStatus,
     ConsideredJob,
+    PassedOverJob,
     Revision,
     SourceJob,
 )
-from tunewright_operator.api.conditions import FineTuneJobCondition, find_condition
 from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.rollout.history import as_revision
 from tunewright_operator.domain.rollout.inspection import Inspection, find_known_address, view_inspection
+from tunewright_operator.domain.rollout.jobs import (
+    find_failure,
+    find_newest,
+    has_adapter,
+    list_limits,
+    list_passed_over,
+    record_considered,
+)
 from tunewright_operator.domain.rollout.observation import Situation
 from tunewright_operator.domain.sentences import join_sentences
 
@@ -50,9 +58,13 @@ def choose_adapter(situation: Situation, now: dt.datetime) -> Choice:
     if adapter.fine_tune_job_ref is not None:
         return _choose_job(spec.model_name, adapter.fine_tune_job_ref.name, status, jobs)
     if adapter.fine_tune_job_selector is not None:
-        selected = [job for job in jobs if adapter.fine_tune_job_selector.matches(job.metadata.labels)]
-        return _choose_newest(spec.model_name, status, selected)
+        return _choose_newest(spec.model_name, status, _list_selected(situation), jobs)
     return _choose_address(spec.model_name, adapter.uri or "", status, view_inspection(situation, now))
+
+
+def find_passed_over(situation: Situation, status: AdapterDeploymentStatus) -> tuple[PassedOverJob, ...]:
+    """Return the jobs that the selector matches and that do not become the candidate, according to a status."""
+    return list_passed_over(status, _list_selected(situation), list_limits(status, situation.jobs))
 
 
 def _choose_job(model_name: str, name: str, status: AdapterDeploymentStatus, jobs: Sequence[FineTuneJob]) -> Choice:
@@ -64,30 +76,31 @@ def _choose_job(model_name: str, name: str, status: AdapterDeploymentStatus, job
             f"FineTuneJob {name!r} does not exist in this namespace. Create it, or correct spec.adapter.fineTuneJobRef."
         )
         return Choice(reason=Why.JOB_NOT_FOUND, message=message, stalled=True)
-    succeeded = find_condition(job.status.conditions, FineTuneJobCondition.SUCCEEDED)
-    if _has_adapter(job):
-        return Choice(revision=_revision_of(model_name, job), job=_considered(job), named=True)
-    if succeeded is not None and succeeded.status == "False":
-        why = f"FineTuneJob {name!r} failed: {succeeded.reason}: {succeeded.message}"
+    if has_adapter(job):
+        return Choice(revision=_revision_of(model_name, job), job=record_considered(job), named=True)
+    failure = find_failure(job)
+    if failure is not None:
+        why = f"FineTuneJob {name!r} failed: {failure.reason}: {failure.message}"
         message = join_sentences(why, Why.JOB_FAILED.remedy)
         return Choice(reason=Why.JOB_FAILED, message=message, stalled=True)
     return Choice(reason=Why.JOB_NOT_FINISHED, message=f"FineTuneJob {name!r} has not succeeded yet.")
 
 
-def _choose_newest(model_name: str, status: AdapterDeploymentStatus, jobs: Sequence[FineTuneJob]) -> Choice:
-    """Return the newest succeeded job that is not older than the last considered one.
+def _choose_newest(
+    model_name: str, status: AdapterDeploymentStatus, selected: Sequence[FineTuneJob], jobs: Sequence[FineTuneJob]
+) -> Choice:
+    """Return the newest succeeded job that is newer than what was considered before.
 
     The selector only moves forward.
     """
-    last = status.last_considered_job
-    fresh = [job for job in jobs if _has_adapter(job) and (last is None or _is_fresh(job, last, status))]
-    if not fresh:
-        if last is not None:
-            return Choice()
-        message = "No FineTuneJob that the selector matches has succeeded yet."
-        return Choice(reason=Why.NO_ADAPTER_YET, message=message)
-    newest = max(fresh, key=_completion)
-    return Choice(revision=_revision_of(model_name, newest), job=_considered(newest))
+    limits = list_limits(status, jobs)
+    newest = find_newest(selected, limits)
+    if newest is not None:
+        return Choice(revision=_revision_of(model_name, newest), job=record_considered(newest))
+    if limits:
+        return Choice()
+    message = "No FineTuneJob that the selector matches has succeeded yet."
+    return Choice(reason=Why.NO_ADAPTER_YET, message=message)
 
 
 def _choose_address(
@@ -117,31 +130,11 @@ def _choose_address(
     return Choice(revision=revision, named=True)
 
 
-def _has_adapter(job: FineTuneJob) -> bool:
-    succeeded = find_condition(job.status.conditions, FineTuneJobCondition.SUCCEEDED)
-    return succeeded is not None and succeeded.is_true and job.status.adapter is not None
-
-
-def _is_fresh(job: FineTuneJob, last: ConsideredJob, status: AdapterDeploymentStatus) -> bool:
-    """Return whether a job ended after the last considered one.
-
-    A job that ended in the same second counts if its adapter was never a candidate.
-    """
-    completion_time = job.status.completion_time or ""
-    if completion_time != last.completion_time or job.status.adapter is None:
-        return completion_time > last.completion_time
-    known = (*status.history, *(revision for revision in (status.stable, status.candidate) if revision is not None))
-    return job.metadata.uid != last.uid and job.status.adapter.digest not in {revision.digest for revision in known}
-
-
-def _completion(job: FineTuneJob) -> tuple[str, str]:
-    """Return the sort key of a job; RFC 3339 times in UTC with whole seconds sort as text."""
-    return (job.status.completion_time or "", job.metadata.uid)
-
-
-def _considered(job: FineTuneJob) -> ConsideredJob:
-    completion_time, uid = _completion(job)
-    return ConsideredJob(name=job.metadata.name, uid=uid, completion_time=completion_time)
+def _list_selected(situation: Situation) -> tuple[FineTuneJob, ...]:
+    selector = situation.spec.adapter.fine_tune_job_selector
+    if selector is None:
+        return ()
+    return tuple(job for job in situation.jobs if selector.matches(job.metadata.labels))
 
 
 def _revision_of(model_name: str, job: FineTuneJob) -> Revision:
@@ -155,5 +148,7 @@ def _revision_of(model_name: str, job: FineTuneJob) -> Revision:
         rank=adapter.rank,
         base_model_digest=adapter.base_model_digest,
         evaluation_dataset_uri=adapter.evaluation_dataset_uri,
-        source_job=SourceJob(name=job.metadata.name, uid=job.metadata.uid),
+        source_job=SourceJob(
+            name=job.metadata.name, uid=job.metadata.uid, creation_time=job.metadata.creation_timestamp
+        ),
     )

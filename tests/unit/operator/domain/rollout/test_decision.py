@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from support.clusters.fake_pods import UNCHECKED
-from support.worlds.rollout_world import BASE_DIGEST, RolloutWorld, digest_of, revision_of
+from support.rollout_objects import build_job, build_source, time_at
+from support.worlds.rollout_world import RolloutWorld, digest_of, revision_of
 from tunewright_contracts.evaluation_report import Verdict
 from tunewright_operator.api.adapter_deployment import HandledRequest, Verb
-from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason
 from tunewright_operator.domain.rollout.decision import decide
 from tunewright_operator.domain.rollout.observation import Missing, Unseen
@@ -99,35 +99,36 @@ def test_a_candidate_that_the_plan_excludes_stalls_unless_it_waits_for_a_slot(re
 def test_a_selected_job_of_the_stable_adapter_is_recorded_and_not_considered_again():
     world = RolloutWorld(SHORT)
     world.promote_first("one")
-    seen = dataclasses.replace(world.situation(), inspection=None)
-    world.body["spec"]["adapter"] = {"fineTuneJobSelector": {"matchLabels": {"app": "support"}}}
-    time = "2026-01-01T00:00:00Z"
-    succeeded = {"type": "Succeeded", "status": "True", "reason": "Completed", "lastTransitionTime": time}
-    adapter = {"uri": "s3://models/team/one", "digest": digest_of("one"), "rank": 16, "bytes": 1}
-    job = FineTuneJob.from_body(
-        {
-            "metadata": {"name": "first", "namespace": "team", "uid": "job-uid", "labels": {"app": "support"}},
-            "spec": {
-                "baseModelRef": {"name": "smol"},
-                "storage": {"secretRef": {"name": "s3"}},
-                "dataset": {"sources": [{"name": "a", "s3": {"uri": "s3://bucket/x"}}]},
-                "output": {"uri": "s3://models/team"},
-            },
-            "status": {
-                "conditions": [succeeded],
-                "completionTime": time,
-                "adapter": {**adapter, "baseModelDigest": BASE_DIGEST},
-            },
-        }
-    )
-    seen = dataclasses.replace(seen, deployment=world.deployment, jobs=(job,))
-    decision = decide(seen, world.now)
+    world.select_jobs(build_job("one", created=3))
+    decision = world.step()
     considered = decision.status.last_considered_job
-    assert (considered.name, considered.uid, decision.again) == ("first", "job-uid", True)
+    assert (considered.to_wire(), decision.again) == (build_source("one", 3), True)
     assert decision.status.candidate is None
-    world.body["status"] = decision.status.to_status()
-    again = decide(dataclasses.replace(seen, deployment=world.deployment), world.now)
+    again = world.step()
     assert (again.status, again.again, again.wait) == (decision.status, False, None)
+
+
+@pytest.mark.parametrize(("jobs", "creation"), [(["one"], 3), ([], 9)], ids=["the job exists", "the job was deleted"])
+def test_a_status_of_an_earlier_version_is_converted_once_before_any_other_decision(jobs, creation):
+    world = RolloutWorld(SHORT)
+    world.promote_first("one")
+    world.body["status"]["lastConsideredJob"] = {"name": "one", "uid": "one-uid", "completionTime": time_at(9)}
+    existing = [build_job(name, created=3, done=9) for name in jobs]
+    world.select_jobs(*existing, build_job("two", created=1, done=20))
+    assert world.step().again
+    assert world.body["status"]["lastConsideredJob"] == build_source("one", creation)
+    decision = world.step()
+    assert (decision.again, decision.status.candidate) == (False, None)
+    assert [item.name for item in decision.status.passed_over_jobs] == ["two"]
+
+
+def test_a_record_of_an_earlier_version_is_kept_while_no_selector_uses_it():
+    world = RolloutWorld(SHORT)
+    world.promote_first("one")
+    record = {"name": "one", "uid": "one-uid", "completionTime": time_at(9)}
+    world.body["status"]["lastConsideredJob"] = record
+    world.settle()
+    assert world.body["status"]["lastConsideredJob"] == record
 
 
 def test_an_evaluation_without_a_held_out_set_does_not_start():

@@ -8,54 +8,17 @@ from typing import Any
 import pytest
 
 from support.clusters.fake_cluster import Clock
+from support.rollout_objects import build_job, build_revision, build_source, time_at
 from support.worlds.rollout_world import BASE_DIGEST, digest_of, make_situation, revision_of
 from tunewright_contracts.phase_result import AdapterSummary, Outcome, PhaseResult
 from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.domain.job_run import JobRun, PodRun, RunState
 from tunewright_operator.domain.rollout.observation import Situation
-from tunewright_operator.domain.rollout.selection import Choice, choose_adapter
+from tunewright_operator.domain.rollout.selection import Choice, choose_adapter, find_passed_over
 
 CLOCK = Clock()
 NOW = CLOCK()
 TIME = CLOCK.text
-
-
-def revision(word: str, **changes: Any) -> dict[str, Any]:
-    return {
-        "revision": revision_of(word),
-        "digest": digest_of(word),
-        "uri": f"s3://models/team/{word}",
-        "rank": 16,
-        "baseModelDigest": BASE_DIGEST,
-        **changes,
-    }
-
-
-def job(word: str, status: str = "True", *, at: int = 0, app: str = "support", published: bool = True) -> FineTuneJob:
-    adapter = {key: value for key, value in revision(word).items() if key != "revision"}
-    condition = {
-        "type": "Succeeded",
-        "status": status,
-        "reason": "Because",
-        "message": "line 41 is no JSON",
-        "lastTransitionTime": TIME,
-    }
-    return FineTuneJob.from_body(
-        {
-            "metadata": {"name": word, "namespace": "team", "uid": f"{word}-uid", "labels": {"app": app}},
-            "spec": {
-                "baseModelRef": {"name": "smol"},
-                "storage": {"secretRef": {"name": "s3"}},
-                "dataset": {"sources": [{"name": "a", "s3": {"uri": "s3://bucket/x"}}]},
-                "output": {"uri": "s3://models/team"},
-            },
-            "status": {
-                "conditions": [condition],
-                "completionTime": f"2026-01-01T00:00:{at:02}Z",
-                "adapter": {**adapter, "bytes": 1, "evaluationDatasetURI": "s3://e"} if published else None,
-            },
-        }
-    )
 
 
 def choose(adapter: dict[str, Any], *jobs: FineTuneJob, **facts: Any) -> Choice:
@@ -68,23 +31,23 @@ SELECTOR = {"fineTuneJobSelector": {"matchLabels": {"app": "support"}}}
 
 
 def test_the_adapter_of_a_referenced_job_is_copied() -> None:
-    choice = choose(REFERENCE, job("two", at=9), job("one", at=3))
+    choice = choose(REFERENCE, build_job("two", created=9), build_job("one", created=3, done=8))
     assert choice.revision is not None
-    assert choice.revision.to_wire() == revision(
-        "one", evaluationDatasetURI="s3://e", sourceJob={"name": "one", "uid": "one-uid"}
+    assert choice.revision.to_wire() == build_revision(
+        "one", evaluationDatasetURI="s3://e", sourceJob=build_source("one", 3)
     )
     assert choice.named
     assert choice.job is not None
-    assert (choice.job.name, choice.job.uid, choice.job.completion_time) == ("one", "one-uid", "2026-01-01T00:00:03Z")
+    assert choice.job.to_wire() == {"name": "one", "uid": "one-uid", "creationTime": time_at(3)}
 
 
 @pytest.mark.parametrize(
     ("jobs", "reason", "stalled", "words"),
     [
-        ([job("two")], "JobNotFound", True, "'one'"),
-        ([job("one", "False")], "JobFailed", True, "line 41 is no JSON"),
-        ([job("one", "Unknown", published=False)], "JobNotFinished", False, "'one'"),
-        ([job("one", published=False)], "JobNotFinished", False, "'one'"),
+        ([build_job("two")], "JobNotFound", True, "'one'"),
+        ([build_job("one", "False")], "JobFailed", True, "line 41 is no JSON"),
+        ([build_job("one", "Unknown", published=False)], "JobNotFinished", False, "'one'"),
+        ([build_job("one", published=False)], "JobNotFinished", False, "'one'"),
     ],
 )
 def test_a_referenced_job_without_an_adapter(jobs: list[FineTuneJob], reason: str, stalled: bool, words: str) -> None:
@@ -95,38 +58,34 @@ def test_a_referenced_job_without_an_adapter(jobs: list[FineTuneJob], reason: st
 
 
 def test_a_deleted_job_is_not_missed_after_its_adapter_became_stable() -> None:
-    stable = revision("one", since=TIME, sourceJob={"name": "one", "uid": "u"})
+    stable = build_revision("one", since=TIME, sourceJob={"name": "one", "uid": "u"})
     assert choose(REFERENCE, status={"stable": stable}) == Choice()
     other = {**stable, "sourceJob": {"name": "two", "uid": "u"}}
     assert choose(REFERENCE, status={"stable": other}).reason == "JobNotFound"
 
 
-def considered(word: str, at: int) -> dict[str, Any]:
-    return {"name": word, "uid": f"{word}-uid", "completionTime": f"2026-01-01T00:00:{at:02}Z"}
+def considered(word: str, created: int) -> dict[str, Any]:
+    return {"name": word, "uid": f"{word}-uid", "creationTime": time_at(created)}
+
+
+ONE, TWO = build_job("one", created=3, done=9), build_job("two", created=5, done=6)
 
 
 @pytest.mark.parametrize(
     ("jobs", "status", "chosen"),
     [
-        ([job("one", at=3), job("two", at=5), job("three", at=4)], {}, "two"),
-        ([job("one", at=3), job("two", "Unknown", at=5)], {}, "one"),
-        ([job("one", at=3), job("two", at=5, app="billing")], {}, "one"),
-        ([job("one", at=3), job("two", at=5)], {"lastConsideredJob": considered("one", 3)}, "two"),
-        ([job("one", at=3), job("two", at=5)], {"lastConsideredJob": considered("gone", 4)}, "two"),
-        ([job("one", at=3), job("two", at=5)], {"lastConsideredJob": considered("two", 5)}, None),
-        ([job("one", at=3)], {"lastConsideredJob": considered("gone", 4)}, None),
-        ([job("one", at=3), job("two", at=3)], {"lastConsideredJob": considered("two", 3)}, "one"),
+        ([ONE, TWO, build_job("three", created=4, done=8)], {}, "two"),
+        ([ONE, build_job("two", "Unknown", created=5)], {}, "one"),
+        ([ONE, build_job("two", created=5, app="billing")], {}, "one"),
+        ([ONE, TWO], {"lastConsideredJob": considered("one", 3)}, "two"),
+        ([ONE, TWO], {"lastConsideredJob": considered("gone", 4)}, "two"),
+        ([ONE, TWO], {"lastConsideredJob": considered("two", 5)}, None),
+        ([ONE], {"lastConsideredJob": considered("gone", 4)}, None),
+        ([ONE, build_job("two", created=3)], {"lastConsideredJob": considered("one", 3)}, "two"),
+        ([ONE, build_job("two", created=3)], {"lastConsideredJob": considered("two", 3)}, None),
         (
-            [job("one", at=3), job("two", at=3)],
-            {"lastConsideredJob": considered("two", 3), "stable": revision("one", since=TIME)},
-            None,
-        ),
-        (
-            [job("one", at=3), job("two", at=3)],
-            {
-                "lastConsideredJob": considered("two", 3),
-                "history": [revision("one", outcome="RolledBack", reason="X", to=TIME, **{"from": TIME})],
-            },
+            [ONE, build_job("two", created=5, app="billing")],
+            {"stable": build_revision("two", since=TIME, sourceJob=build_source("two"))},
             None,
         ),
     ],
@@ -138,9 +97,9 @@ def considered(word: str, at: int) -> dict[str, Any]:
         "newer than a deleted one",
         "all are considered",
         "only older ones",
-        "another one in the same second",
-        "another one in the same second is stable",
-        "another one in the same second was rolled back",
+        "a later name in the same second",
+        "an earlier name in the same second",
+        "older than the stable revision's job, which the selector no longer matches",
     ],
 )
 def test_a_selector_takes_the_newest_job_and_never_goes_back(
@@ -153,8 +112,23 @@ def test_a_selector_takes_the_newest_job_and_never_goes_back(
     assert (choice.job and choice.job.name) == chosen
 
 
+def test_a_user_may_name_a_job_that_the_selector_passes_over() -> None:
+    status = {"lastConsideredJob": considered("two", 5)}
+    assert choose(SELECTOR, ONE, TWO, status=status) == Choice()
+    choice = choose(REFERENCE, ONE, status=status)
+    assert (choice.revision and choice.revision.revision) == revision_of("one")
+
+
+@pytest.mark.parametrize(("adapter", "named"), [(SELECTOR, ["one"]), (REFERENCE, []), ({"uri": "s3://models/one"}, [])])
+def test_only_a_selector_passes_jobs_over(adapter: dict[str, Any], named: list[str]) -> None:
+    jobs = (ONE, TWO, build_job("other", created=1, app="billing"))
+    situation = make_situation({"adapter": adapter}, {"lastConsideredJob": considered("two", 5)}, jobs=jobs)
+    assert [item.name for item in find_passed_over(situation, situation.status)] == named
+
+
+
 def test_a_selector_without_any_finished_job_waits() -> None:
-    choice = choose(SELECTOR, job("one", "Unknown", published=False))
+    choice = choose(SELECTOR, build_job("one", "Unknown", published=False))
     assert (choice.revision, choice.reason, choice.stalled) == (None, "NoAdapterYet", False)
 
 
@@ -178,7 +152,7 @@ def inspection(state: RunState, **pod: Any) -> JobRun:
 def test_the_adapter_at_a_uri_is_that_of_its_manifest() -> None:
     choice = choose({"uri": URI}, inspection=inspection(RunState.SUCCEEDED, result=FOUND))
     assert choice.revision is not None
-    assert choice.revision.to_wire() == revision("one", evaluationDatasetURI="s3://e")
+    assert choice.revision.to_wire() == build_revision("one", evaluationDatasetURI="s3://e")
     assert choice.named
     assert choice.job is None
 
@@ -201,8 +175,8 @@ def test_an_adapter_whose_manifest_is_not_read(run: JobRun | None, reason: str, 
 
 def test_a_known_adapter_is_not_read_again_and_has_the_name_of_the_current_alias() -> None:
     spec = {"adapter": {"uri": f"{URI}/"}, "modelName": "billing"}
-    situation: Situation = make_situation(spec, {"stable": revision("one", since=TIME)})
+    situation: Situation = make_situation(spec, {"stable": build_revision("one", since=TIME)})
     choice = choose_adapter(situation, NOW + dt.timedelta(days=1))
     assert choice.revision is not None
-    assert choice.revision.to_wire() == revision("one", revision=revision_of("one", "billing"), evaluationDatasetURI="")
+    assert choice.revision.to_wire() == build_revision("one", revision=revision_of("one", "billing"), evaluationDatasetURI="")
     assert choice.named

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
 
 import pytest
 
 from support.crds.schema import read_crds, root_schema
-from support.worlds.rollout_world import BASE_DIGEST, digest_of, make_situation, revision_of
+from support.rollout_objects import build_revision
+from support.worlds.rollout_world import make_situation, revision_of
 from tunewright_operator.api.adapter_deployment import CandidateRevision, Outcome
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.rollout import transitions
@@ -18,21 +18,11 @@ NOW = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
 ACCEPTED = "2026-01-01T00:00:00Z"
 
 
-def revision(word: str) -> dict[str, Any]:
-    return {
-        "revision": revision_of(word),
-        "digest": digest_of(word),
-        "uri": f"s3://models/team/{word}",
-        "rank": 16,
-        "baseModelDigest": BASE_DIGEST,
-    }
-
-
 def see(*, history: int = 0, limit: int = 10) -> Situation:
-    entry = {**revision("old"), "outcome": "Promoted", "reason": "Promoted", "from": ACCEPTED, "to": ACCEPTED}
+    entry = {**build_revision("old"), "outcome": "Promoted", "reason": "Promoted", "from": ACCEPTED, "to": ACCEPTED}
     status = {
-        "stable": {**revision("one"), "since": ACCEPTED},
-        "candidate": {**revision("two"), "acceptedAt": ACCEPTED, "weight": 20, "step": 2, "stepStartedAt": ACCEPTED},
+        "stable": {**build_revision("one"), "since": ACCEPTED},
+        "candidate": {**build_revision("two"), "acceptedAt": ACCEPTED, "weight": 20, "step": 2, "stepStartedAt": ACCEPTED},
         "history": [entry] * history,
     }
     return make_situation({"historyLimit": limit}, status)
@@ -113,7 +103,7 @@ def test_a_promoted_candidate_is_stable_and_in_the_history() -> None:
     assert after.candidate is None
     assert after.stable is not None
     assert after.stable.to_wire() == {
-        **revision("two"), "evaluationDatasetURI": "", "since": "2026-01-02T00:00:00Z",
+        **build_revision("two"), "evaluationDatasetURI": "", "since": "2026-01-02T00:00:00Z",
     }  # fmt: skip
     assert [entry.revision for entry in after.history] == [revision_of("two"), *[revision_of("old")] * 2]
     newest = after.history[0]

@@ -1,0 +1,162 @@
+"""The FineTuneJobs that a selector matches: the newest one, and those that are passed over.
+
+The newest job is the one that was created last. The API server writes the creation time, so no decision depends on a
+node's clock, and a job does not become newer by finishing later. Of jobs that were created in the same second, the last
+one by name is the newest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from collections.abc import Iterable, Sequence
+
+from tunewright_contracts.times import format_time
+from tunewright_operator.api.adapter_deployment import AdapterDeploymentStatus, ConsideredJob, PassedOverJob, SourceJob
+from tunewright_operator.api.conditions import Condition, FineTuneJobCondition, find_condition
+from tunewright_operator.api.fine_tune_job import FineTuneJob
+from tunewright_operator.domain.conditions import shorten
+from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
+
+MAX_PASSED_OVER, MAX_MESSAGE = 10, 1024
+"""The CRD's limits on `status.passedOverJobs`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Creation:
+    """When a job was created; RFC 3339 times in UTC with whole seconds sort as text."""
+
+    time: str
+    name: str
+    uid: str
+
+    @property
+    def order(self) -> tuple[str, str]:
+        """The sort key: time, then name."""
+        return (self.time, self.name)
+
+    def is_after(self, other: Creation) -> bool:
+        """Return whether a job is newer than another one.
+
+        Two jobs with the same name, of which one was deleted, have different UIDs. In the same second, the job that
+        exists is the newer one.
+        """
+        if self.order == other.order:
+            return self.uid != other.uid
+        return self.order > other.order
+
+
+def find_creation(job: FineTuneJob) -> Creation:
+    """Return when a job was created."""
+    return Creation(job.metadata.creation_timestamp, job.metadata.name, job.metadata.uid)
+
+
+def has_adapter(job: FineTuneJob) -> bool:
+    """Return whether a job has succeeded and published an adapter."""
+    succeeded = find_result(job)
+    return succeeded is not None and succeeded.is_true and job.status.adapter is not None
+
+
+def find_failure(job: FineTuneJob) -> Condition | None:
+    """Return the condition Succeeded if it is False."""
+    succeeded = find_result(job)
+    return succeeded if succeeded is not None and succeeded.status == "False" else None
+
+
+def find_result(job: FineTuneJob) -> Condition | None:
+    """Return the condition Succeeded, or None before it is set."""
+    return find_condition(job.status.conditions, FineTuneJobCondition.SUCCEEDED)
+
+
+def list_limits(status: AdapterDeploymentStatus, jobs: Iterable[FineTuneJob]) -> tuple[Creation, ...]:
+    """Return the creations that a selected job must be after.
+
+    They are those of the last considered job and of the jobs of the stable revision and the candidate. The latter differ
+    from the first after a rollback, and when the spec named a job in between. Earlier versions did not record when a
+    revision's job was created; then it is known only while the job exists.
+    """
+    existing = {job.metadata.uid: job.metadata.creation_timestamp for job in jobs}
+    revisions = [revision for revision in (status.stable, status.candidate) if revision is not None]
+    records: list[ConsideredJob | SourceJob | None] = [status.last_considered_job]
+    records += [revision.source_job for revision in revisions]
+    limits: list[Creation] = []
+    for record in records:
+        time = None if record is None else record.creation_time or existing.get(record.uid)
+        if record is not None and time is not None:
+            limits.append(Creation(time, record.name, record.uid))
+    return tuple(limits)
+
+
+def find_newest(selected: Iterable[FineTuneJob], limits: Sequence[Creation]) -> FineTuneJob | None:
+    """Return the newest job with an adapter that is after all limits; None if there is none."""
+    fresh = [job for job in selected if has_adapter(job) and _is_fresh(job, limits)]
+    return max(fresh, key=lambda job: find_creation(job).order, default=None)
+
+
+def list_passed_over(
+    status: AdapterDeploymentStatus, selected: Iterable[FineTuneJob], limits: Sequence[Creation]
+) -> tuple[PassedOverJob, ...]:
+    """Return the jobs that do not become the candidate, the newest first, with the reason: at most `MAX_PASSED_OVER`.
+
+    They are the jobs that succeeded but are older than a limit, and the newer ones that failed. Jobs whose adapters were
+    candidates are not passed over.
+    """
+    known = [revision for revision in (status.stable, status.candidate, *status.history) if revision is not None]
+    digests = {revision.digest for revision in known}
+    considered = {limit.uid for limit in limits} | {item.source_job.uid for item in known if item.source_job is not None}
+    found: list[PassedOverJob] = []
+    for job in sorted(selected, key=lambda job: find_creation(job).order, reverse=True):
+        failure, adapter = find_failure(job), job.status.adapter
+        if job.metadata.uid in considered:
+            continue
+        if failure is not None and _is_fresh(job, limits):
+            found.append(_pass_over(job, Why.JOB_FAILED, f"{failure.reason}: {failure.message}"))
+        elif has_adapter(job) and adapter is not None and adapter.digest not in digests and not _is_fresh(job, limits):
+            found.append(_pass_over(job, Why.CREATED_EARLIER, _explain_order(find_creation(job), limits)))
+    return tuple(found[:MAX_PASSED_OVER])
+
+
+def record_considered(job: FineTuneJob) -> ConsideredJob:
+    """Return the record of a job that was considered."""
+    created = find_creation(job)
+    return ConsideredJob(name=created.name, uid=created.uid, creation_time=created.time)
+
+
+def convert_considered(last: ConsideredJob, jobs: Iterable[FineTuneJob], now: dt.datetime) -> ConsideredJob:
+    """Return a record of an earlier version, which has only the completion time, in the current form.
+
+    If the job was deleted, its completion time is used: it was created before that. A time in the future, from a node
+    whose clock is wrong, would exclude new jobs, so the result is at most `now`.
+    """
+    created = next((job.metadata.creation_timestamp for job in jobs if job.metadata.uid == last.uid), None)
+    latest = format_time(now)
+    time = created if created is not None else min(last.completion_time or latest, latest)
+    return ConsideredJob(name=last.name, uid=last.uid, creation_time=time)
+
+
+def _is_fresh(job: FineTuneJob, limits: Iterable[Creation]) -> bool:
+    created = find_creation(job)
+    return all(created.is_after(limit) for limit in limits)
+
+
+def _explain_order(created: Creation, limits: Sequence[Creation]) -> str:
+    newest = max(limits, key=lambda limit: limit.order)
+    if created.time == newest.time:
+        order = (
+            f"It was created at {created.time}, in the same second as FineTuneJob {newest.name!r};"
+            " of such jobs, the last one by name is the newest."
+        )
+    else:
+        order = f"It was created at {created.time}, before FineTuneJob {newest.name!r} ({newest.time})."
+    return f"{order} To serve it, name it in spec.adapter.fineTuneJobRef."
+
+
+def _pass_over(job: FineTuneJob, reason: Why, message: str) -> PassedOverJob:
+    created = find_creation(job)
+    return PassedOverJob(
+        name=created.name,
+        uid=created.uid,
+        creation_time=created.time,
+        reason=reason.value,
+        message=shorten(message, MAX_MESSAGE),
+    )
