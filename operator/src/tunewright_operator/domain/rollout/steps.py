@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 
-from tunewright_contracts.evaluation_report import EvaluationReport, Verdict
+from tunewright_contracts.evaluation_report import Verdict
 from tunewright_contracts.times import format_time
 from tunewright_operator.api.adapter_deployment import CandidateRevision, Outcome, PauseStep
 from tunewright_operator.domain.evidence import window
 from tunewright_operator.domain.evidence.counters import PodReading
 from tunewright_operator.domain.evidence.verdict import Assessment
-from tunewright_operator.domain.output_schemas import explain_bad_metric
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
-from tunewright_operator.domain.reasons.common import CommonReason
-from tunewright_operator.domain.rollout.evaluation import find_dataset, view_evaluation
+from tunewright_operator.domain.rollout.holds import WATCH_SECONDS, hold_for_convergence, hold_paused, how_to_decide
 from tunewright_operator.domain.rollout.loading import hold_for_loading
 from tunewright_operator.domain.rollout.observation import ActiveStep, Decision, Notice
 from tunewright_operator.domain.rollout.transitions import (
@@ -30,68 +28,6 @@ from tunewright_operator.domain.rollout.transitions import (
 )
 from tunewright_operator.domain.sentences import join_sentences, start_sentence
 from tunewright_operator.domain.times import seconds_since
-
-WATCH_SECONDS = 5.0
-"""Interval at which a window's counters are read and recorded in the status."""
-EVALUATION_RETRY_SECONDS = 300.0
-
-
-def run_evaluate(step: ActiveStep) -> Decision:  # noqa: PLR0911 - a chain of early decisions
-    """Send the held-out set to the real servers, and act on the verdict."""
-    candidate = step.candidate
-    if not find_dataset(step.spec, candidate):
-        message = (
-            f"{candidate.revision} has no held-out set. "
-            "Set spec.evaluation.dataset.s3.uri, or remove the evaluate step."
-        )
-        return hold(step.status, Why.NO_EVALUATION_DATASET, message, stalled=True)
-    problem = explain_bad_metric(step.spec.evaluation.metrics)
-    if problem is not None:
-        message = join_sentences(problem, CommonReason.INVALID_SCHEMA.remedy)
-        return hold(step.status, CommonReason.INVALID_SCHEMA, message, stalled=True)
-    if candidate.step_started_at is None:
-        if step.spec.paused:
-            return hold_paused(step)
-        started = candidate.updated(step_started_at=format_time(step.now), plan_generation=step.server.generation)
-        return record_candidate(step.status, started)
-    view = view_evaluation(step.situation, step.now)
-    if view.report is not None:
-        return _act_on_report(step, view.report, view.finished_at)
-    if view.failure:
-        return _wait_for_retry(step, view.failure, view.finished_at)
-    if view.waiting:
-        return hold(step.status, view.waiting.reason, f"The evaluation's pod waits: {view.waiting.message}")
-    message = f"The held-out set is being sent to {candidate.revision}, which has weight 0."
-    return hold(step.status, Why.EVALUATING, message)
-
-
-def _act_on_report(step: ActiveStep, report: EvaluationReport, finished_at: str) -> Decision:
-    reasons = bound_reasons(metric.describe() for metric in report.metrics) or bound_reasons([report.message])
-    judged = step.candidate.updated(verdict=report.verdict.value, reasons=reasons, report_uri=report.report_uri or None)
-    step = step.with_candidate(judged)
-    if report.verdict is Verdict.FAIL:
-        message = "; ".join(reasons) or report.message
-        return withdraw(step.status, judged, Outcome.ROLLED_BACK, Why.EVALUATION_FAILED, message)
-    if report.verdict is Verdict.ERROR:
-        return _wait_for_retry(step, report.message, finished_at)
-    if report.verdict is Verdict.INCONCLUSIVE:
-        return _act_on_inconclusive(step, reasons)
-    return pass_step(step, f"evaluation: {'; '.join(reasons)}")
-
-
-def _wait_for_retry(step: ActiveStep, problem: str, finished_at: str) -> Decision:
-    candidate = step.candidate
-    waited = seconds_since(finished_at, step.now) if finished_at else 0.0
-    if waited >= EVALUATION_RETRY_SECONDS:
-        return record_candidate(step.status, candidate.begin_step(candidate.step))
-    step = step.with_candidate(candidate.updated(verdict=Verdict.ERROR.value, reasons=bound_reasons([problem])))
-    message = join_sentences(
-        f"The evaluation could not measure: {problem}",
-        "The evaluation runs again automatically.",
-        "To run it again now, send a retry request; to stop the rollout, send an abort request.",
-    )
-    left = EVALUATION_RETRY_SECONDS - waited
-    return hold(step.status, Why.EVALUATION_ERROR, message, stalled=True, after=left)
 
 
 def run_set_weight(step: ActiveStep, weight: int) -> Decision:
@@ -134,7 +70,7 @@ def run_observe(step: ActiveStep) -> Decision:  # noqa: PLR0911 - a chain of ear
             return hold_paused(step)
         return pass_step(step, "; ".join(assessment.reasons))
     if assessment.verdict is Verdict.INCONCLUSIVE:
-        return _act_on_inconclusive(step, assessment.reasons)
+        return act_on_inconclusive(step, assessment.reasons)
     return _hold_for_evidence(step, Why.OBSERVING, assessment)
 
 
@@ -191,31 +127,6 @@ def pass_step(step: ActiveStep, message: str) -> Decision:
     return begin_next_step(step.status, step.candidate, notice)
 
 
-def how_to_decide(candidate: CandidateRevision) -> str:
-    """Return the manual requests that a user can make now."""
-    return (
-        f"To continue, annotate tunewright.dev/promote={candidate.revision}@<request ID>;"
-        f" to roll back, annotate tunewright.dev/abort={candidate.revision}@<request ID>."
-    )
-
-
-def hold_paused(step: ActiveStep) -> Decision:
-    """Wait for `spec.paused` to become false; an open window is still watched."""
-    message = "spec.paused is true: the rollout stays at its step, and guardrails are still watched."
-    return hold(step.status, Why.PAUSED, message, after=WATCH_SECONDS)
-
-
-def hold_for_convergence(step: ActiveStep) -> Decision:
-    """Wait until every ready replica routes as the status asks."""
-    server = step.server
-    lagging = [pod.name for pod in server.ready_pods if pod.generation < server.generation]
-    if not server.ready_pods:
-        return hold(step.status, Why.SERVER_NOT_READY, "The ModelServer has no ready replica.")
-    missing = f"It has not reached {', '.join(lagging)}." if lagging else ""
-    message = join_sentences(f"Waiting for plan {server.generation} on every ready replica.", missing)
-    return hold(step.status, Why.SHIFTING, message)
-
-
 def _hold_for_evidence(step: ActiveStep, reason: Why, assessment: Assessment) -> Decision:
     """Wait while a window has no verdict, or could not be read."""
     reason = Why.SERVER_NOT_READY if assessment.verdict is Verdict.ERROR else reason
@@ -242,7 +153,8 @@ def _act_on_unjudged_bake(step: ActiveStep, reasons: tuple[str, ...]) -> Decisio
     return hold(step.status, Why.INCONCLUSIVE, message, stalled=True, after=WATCH_SECONDS)
 
 
-def _act_on_inconclusive(step: ActiveStep, reasons: tuple[str, ...]) -> Decision:
+def act_on_inconclusive(step: ActiveStep, reasons: tuple[str, ...]) -> Decision:
+    """Do what `onInconclusive` asks for a step without enough evidence."""
     judged = step.candidate.updated(verdict=Verdict.INCONCLUSIVE.value, reasons=bound_reasons(reasons))
     step = step.with_candidate(judged)
     text = "; ".join(reasons)
