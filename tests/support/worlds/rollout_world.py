@@ -217,7 +217,7 @@ class RolloutWorld:
         candidate = self.deployment.status.candidate
         assert candidate is not None
         report = EvaluationReport(verdict=verdict, reason=verdict.value, message=message, candidate=candidate.revision)
-        name = evaluation_name("support", candidate)
+        name = evaluation_name(self.deployment, candidate)
         run = JobRun(name, f"{name}-uid", RunState.SUCCEEDED, ended_at=self.now)
         self.evaluations = [item for item in self.evaluations if item.run.name != name] + [EvaluationRun(run, report)]
 

@@ -17,6 +17,7 @@ from tunewright_operator.api import labels
 from tunewright_operator.api.adapter_deployment import AdapterDeployment, CandidateRevision
 from tunewright_operator.api.containers import Container
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, CONFIG_MAP, GROUP, JOB, SECRET
+from tunewright_operator.domain.rollout.evaluation import evaluation_key
 from tunewright_operator.manifests import pods
 from tunewright_operator.manifests.jobs import DEFAULT_RESOURCES, SHORT_GRACE_SECONDS
 
@@ -147,8 +148,9 @@ def _report_uri(deployment: AdapterDeployment, candidate: CandidateRevision) -> 
     adapter = StorageURI.parse(candidate.uri)
     parent = StorageURI(adapter.bucket, adapter.key.rpartition("/")[0])
     moment = (candidate.step_started_at or candidate.accepted_at).replace(":", "")
+    key = evaluation_key(deployment.spec, candidate)
     who = f"{deployment.metadata.namespace}-{deployment.metadata.name}"
-    return str(parent.join("evaluations", who, f"{candidate.revision}-{moment}.json"))
+    return str(parent.join("evaluations", who, f"{candidate.revision}-{moment}-{key}.json"))
 
 
 def _build_metadata(owner: Mapping[str, Any], name: str) -> Body:

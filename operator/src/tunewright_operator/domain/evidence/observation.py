@@ -107,6 +107,8 @@ class Observation(Message):
     opened_at: dt.datetime
     comparison: Comparison
     metrics: tuple[str, ...] = ()
+    rules: str = ""
+    """A digest of the spec's fields that decide what is counted; empty in a status of an earlier version."""
     polls: int = 0
     """Polls in which at least one pod answered."""
     lost: int = 0

@@ -162,6 +162,11 @@ class AdapterDeploymentReason(Reason):
         "Fix what the message names.",
     )
     SHIFTING = ("Shifting", "Not every ready replica routes by the new weight yet.", "No action needed.")
+    WEIGHT_CHANGED = (
+        "WeightChanged",
+        "The weight follows a change of `spec.rollout.steps`; the step begins again with new evidence.",
+        "No action needed.",
+    )
     WEIGHT_SET = ("WeightSet", "Every ready replica routes by the new weight.", "No action needed.")
     OBSERVING = (
         "Observing",

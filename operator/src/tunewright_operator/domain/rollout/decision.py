@@ -36,6 +36,7 @@ from tunewright_operator.domain.rollout.observation import (
 from tunewright_operator.domain.rollout.requests import list_pending
 from tunewright_operator.domain.rollout.selection import choose_adapter, find_passed_over
 from tunewright_operator.domain.rollout.verbs import handle_request
+from tunewright_operator.domain.rollout.weight import lower_weight, raise_weight
 from tunewright_operator.domain.sentences import join_sentences
 from tunewright_operator.domain.serving.weights import desired_targets
 
@@ -59,7 +60,7 @@ def decide(situation: Situation, now: dt.datetime) -> Decision:
 
 def _decide_status(situation: Situation, now: dt.datetime) -> Decision:
     """Return the decision of the first rule that makes one."""
-    for rule in (_convert_status, handle_request, _finish_ending, _follow_address, _supersede, _advance, accept):
+    for rule in RULES:
         decision = rule(situation, now)
         if decision is not None:
             return decision
@@ -176,7 +177,8 @@ def _advance(situation: Situation, now: dt.datetime) -> Decision | None:
         loading = hold_for_loading(step)
         if loading is not None:
             return loading
-    return _run_step(step)
+    raised = raise_weight(step)
+    return _run_step(step) if raised is None else raised
 
 
 def _run_step(step: ActiveStep) -> Decision:
@@ -187,9 +189,22 @@ def _run_step(step: ActiveStep) -> Decision:
     if wanted.evaluate is not None:
         return run_evaluate(step)
     if wanted.set_weight is not None:
-        return steps.run_set_weight(step, wanted.set_weight)
+        return steps.run_set_weight(step)
     if wanted.observe is not None:
         return steps.run_observe(step)
     if wanted.pause is not None:
         return steps.run_pause(step, wanted.pause)
     raise ValueError(f"step {index} of the rollout sets none of evaluate, setWeight, observe, pause")
+
+
+RULES: tuple[Rule, ...] = (
+    _convert_status,
+    handle_request,
+    _finish_ending,
+    lower_weight,
+    _follow_address,
+    _supersede,
+    _advance,
+    accept,
+)
+"""The rules in the order in which they are tried; the first decision is taken."""

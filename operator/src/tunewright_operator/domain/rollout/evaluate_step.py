@@ -42,6 +42,8 @@ def run_evaluate(step: ActiveStep) -> Decision:  # noqa: PLR0911 - a chain of ea
         return _act_on_report(step, view.report, view.finished_at)
     if view.failure:
         return _wait_for_retry(step, view.failure, view.finished_at)
+    # An edit of what is measured begins another evaluation; the verdict of the last one is no longer that of the step.
+    step = step.with_candidate(candidate.updated(verdict=None, reasons=()))
     if view.waiting:
         return hold(step.status, view.waiting.reason, f"The evaluation's pod waits: {view.waiting.message}")
     message = f"The held-out set is being sent to {candidate.revision}, which has weight 0."

@@ -9,12 +9,14 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import hashlib
+import json
 from collections.abc import Iterable
 
 from tunewright_contracts.evaluation_report import EvaluationReport
 from tunewright_contracts.times import format_time
-from tunewright_operator.api.adapter_deployment import AdapterDeploymentSpec, CandidateRevision
+from tunewright_operator.api.adapter_deployment import AdapterDeployment, AdapterDeploymentSpec, CandidateRevision
 from tunewright_operator.domain.job_run import RunState, Wait
+from tunewright_operator.domain.output_schemas import explain_bad_metric
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.rollout.actions import (
     EnsureEvaluation,
@@ -46,14 +48,19 @@ class EvaluationView:
     waiting: Wait | None = None
 
 
-def evaluation_name(deployment_name: str, candidate: CandidateRevision) -> str:
-    """Return the name of the evaluation of the candidate's current step.
+def evaluation_key(spec: AdapterDeploymentSpec, candidate: CandidateRevision) -> str:
+    """Return a text that identifies the evaluation of the candidate's current step.
 
-    A candidate that is accepted again, or a step that begins again, has an evaluation with another name.
+    A candidate that is accepted again, a step that begins again, and an edit of what is measured make another one.
     """
-    parts = (candidate.digest, candidate.accepted_at, str(candidate.step), candidate.step_started_at or "")
-    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:10]
-    return f"{deployment_name}-evaluate-{key}"
+    measured = json.dumps([spec.evaluation.to_wire(), spec.analysis.confidence], sort_keys=True)
+    parts = (candidate.digest, candidate.accepted_at, str(candidate.step), candidate.step_started_at or "", measured)
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:10]
+
+
+def evaluation_name(deployment: AdapterDeployment, candidate: CandidateRevision) -> str:
+    """Return the name of the Job that runs the evaluation of the candidate's current step."""
+    return f"{deployment.metadata.name}-evaluate-{evaluation_key(deployment.spec, candidate)}"
 
 
 def find_dataset(spec: AdapterDeploymentSpec, candidate: CandidateRevision) -> str:
@@ -70,7 +77,7 @@ def find_evaluation(situation: Situation) -> WantedEvaluation | None:
     dataset = find_dataset(deployment.spec, candidate)
     if not dataset:
         return None
-    name = evaluation_name(deployment.metadata.name, candidate)
+    name = evaluation_name(deployment, candidate)
     return WantedEvaluation(name, candidate, dataset, server.uid, server.url)
 
 
@@ -130,7 +137,7 @@ def _equip(wanted: WantedEvaluation, found: EvaluationRun | None, now: dt.dateti
 
 
 def _is_wanted(situation: Situation) -> bool:
-    """Return whether the current step evaluates and the server admits the candidate.
+    """Return whether the current step evaluates, its metrics are valid, and the server admits the candidate.
 
     A candidate that the server refuses gets no token, because a token also gives access to the base model.
     """
@@ -138,6 +145,8 @@ def _is_wanted(situation: Situation) -> bool:
     if candidate is None or candidate.ending is not None or not isinstance(server, Seen):
         return False
     if candidate.step >= len(steps) or steps[candidate.step].evaluate is None or candidate.step_started_at is None:
+        return False
+    if explain_bad_metric(situation.spec.evaluation.metrics) is not None:
         return False
     refusals = server.facts.refusals
     return refusals.alias is None and candidate.revision not in refusals.revisions

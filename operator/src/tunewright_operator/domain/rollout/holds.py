@@ -20,9 +20,10 @@ def how_to_decide(candidate: CandidateRevision) -> str:
     )
 
 
-def hold_paused(step: ActiveStep) -> Decision:
-    """Wait for `spec.paused` to become false; an open window is still watched."""
-    message = "spec.paused is true: the rollout stays at its step, and guardrails are still watched."
+def hold_paused(step: ActiveStep, *details: str) -> Decision:
+    """Wait for `spec.paused` to become false; an open window is still watched. ``details``: what happens after it."""
+    paused = "spec.paused is true: the rollout stays at its step, and guardrails are still watched."
+    message = join_sentences(paused, *details)
     return hold(step.status, Why.PAUSED, message, after=WATCH_SECONDS)
 
 

@@ -7,12 +7,16 @@ only Fail automatically rolls it back.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 
 from tunewright_contracts.evaluation_report import Verdict
+from tunewright_contracts.metrics import LiveMetricType
 from tunewright_contracts.times import format_time
-from tunewright_operator.api.adapter_deployment import CandidateRevision, Outcome, PauseStep
+from tunewright_operator.api.adapter_deployment import AdapterDeploymentSpec, Outcome, PauseStep
 from tunewright_operator.domain.evidence import window
 from tunewright_operator.domain.evidence.counters import PodReading
+from tunewright_operator.domain.evidence.observation import Comparison
 from tunewright_operator.domain.evidence.verdict import Assessment
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.rollout.holds import WATCH_SECONDS, hold_for_convergence, hold_paused, how_to_decide
@@ -30,14 +34,9 @@ from tunewright_operator.domain.sentences import join_sentences, start_sentence
 from tunewright_operator.domain.times import seconds_since
 
 
-def run_set_weight(step: ActiveStep, weight: int) -> Decision:
-    """Give the candidate a weight, and wait until every ready replica routes by it."""
+def run_set_weight(step: ActiveStep) -> Decision:
+    """Wait until every ready replica routes by the new weight."""
     candidate = step.candidate
-    # The weight differs when the step begins, and when the spec's steps changed while the candidate waited here.
-    if candidate.step_started_at is None or candidate.weight != _share(step, weight):
-        if step.spec.paused:
-            return hold_paused(step)
-        return _set_weight(step, candidate.updated(step_started_at=format_time(step.now)), weight)
     if not step.situation.converged:
         return hold_for_convergence(step)
     if step.spec.paused:
@@ -46,20 +45,8 @@ def run_set_weight(step: ActiveStep, weight: int) -> Decision:
     return begin_next_step(step.status, candidate, notice)
 
 
-def _set_weight(step: ActiveStep, candidate: CandidateRevision, weight: int) -> Decision:
-    """Return the decision to record a weight."""
-    return record_candidate(step.status, candidate.updated(weight=_share(step, weight)))
-
-
-def _share(step: ActiveStep, weight: int) -> int:
-    """Return a step's weight; without an incumbent the candidate answers all clients, as no other revision can."""
-    return weight if step.has_incumbent else 100
-
-
 def run_observe(step: ActiveStep) -> Decision:  # noqa: PLR0911 - a chain of early decisions
     """Compare live metrics of both arms until there is a verdict."""
-    if not step.has_incumbent and step.candidate.weight != 100:
-        return hold_paused(step) if step.spec.paused else _set_weight(step, step.candidate, 100)
     if not _has_window(step):
         return _open_window(step)
     step, assessment = _watch(step)
@@ -76,9 +63,6 @@ def run_observe(step: ActiveStep) -> Decision:  # noqa: PLR0911 - a chain of ear
 
 def run_bake(step: ActiveStep) -> Decision:  # noqa: PLR0911 - a chain of early decisions
     """Let the candidate answer all clients while the incumbent stays loaded; after that, make it stable."""
-    candidate = step.candidate
-    if candidate.weight != 100:
-        return hold_paused(step) if step.spec.paused else _set_weight(step, candidate.begin_step(candidate.step), 100)
     seconds = step.spec.rollout.bake_seconds
     if seconds == 0 or not _has_window(step):
         if not step.situation.converged:
@@ -175,29 +159,46 @@ def _fail_guardrail(step: ActiveStep, assessment: Assessment) -> Decision:
 
 
 def _has_window(step: ActiveStep) -> bool:
-    """Return whether the recorded observation belongs to this step.
+    """Return whether the recorded observation belongs to this step and counts what the spec asks for now.
 
-    The spec's steps may have changed since the observation began.
+    The spec may have changed since the observation began.
     """
     candidate = step.candidate
     observation = window.parse_observation(candidate)
     if candidate.step_started_at is None or observation is None or observation.step_index != candidate.step:
         return False
-    return observation.comparison is _build_window(step, tuple(observation.metrics)).comparison
+    if observation.comparison is not _build_window(step, tuple(observation.metrics)).comparison:
+        return False
+    # A bake compares with the incumbent's last window. A second bake would have none, so a bake keeps its rules.
+    return observation.comparison is Comparison.LAST_WINDOW or observation.rules in {"", _digest_rules(step.spec)}
 
 
 def _open_window(step: ActiveStep) -> Decision:
     if not step.situation.converged:
         return hold_for_convergence(step)
-    if step.spec.paused:
-        return hold_paused(step)
     observation = window.open_window(_build_window(step), step.candidate, _read_pods(step), step.now)
     opened = step.candidate.updated(
         step_started_at=format_time(step.now),
         plan_generation=step.server.generation,
-        observation=observation.to_wire(),
+        observation=observation.updated(rules=_digest_rules(step.spec)).to_wire(),
     )
     return record_candidate(step.status, opened)
+
+
+def _digest_rules(spec: AdapterDeploymentSpec) -> str:
+    """Return a digest of what decides which answers are bad and which revision gives an answer."""
+    metrics = sorted(spec.analysis.metrics, key=lambda metric: metric.type)
+    contract = spec.output_contract
+    if contract is None or all(metric.type is not LiveMetricType.OUTPUT_CONTRACT for metric in metrics):
+        checked = None
+    else:
+        checked = contract.to_wire()
+    rules = {
+        "metrics": [metric.to_wire() for metric in metrics],
+        "outputContract": checked,
+        "stickyBy": [key.to_wire() for key in spec.rollout.sticky_by],
+    }
+    return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _watch(step: ActiveStep) -> tuple[ActiveStep, Assessment]:

@@ -53,9 +53,9 @@ def observe(candidate: dict[str, Any] | None = None, spec: dict[str, Any] | None
     return make_situation({"adapter": {"fineTuneJobRef": {"name": "job"}}} | (spec or {}), status, **facts)
 
 
-CANDIDATE = observe().candidate
+DEPLOYMENT, CANDIDATE = observe().deployment, observe().candidate
 assert CANDIDATE is not None
-NAME = evaluation_name("support", CANDIDATE)
+NAME = evaluation_name(DEPLOYMENT, CANDIDATE)
 WANTED = WantedEvaluation(
     NAME, CANDIDATE, "s3://models/team/evaluation.jsonl", "server-uid", "http://pool.serving.svc:8000"
 )
@@ -148,8 +148,10 @@ def test_actions_on_evaluations(situation: Situation, actions: list[RolloutActio
 
 
 def test_the_held_out_set_of_the_spec_takes_precedence():
-    (action,) = decide(observe(spec={"evaluation": {"dataset": {"s3": {"uri": "s3://models/own.jsonl"}}}}), NOW).actions
-    assert action == EnsureEvaluation(dataclasses.replace(WANTED, dataset_uri="s3://models/own.jsonl"))
+    situation = observe(spec={"evaluation": {"dataset": {"s3": {"uri": "s3://models/own.jsonl"}}}})
+    (action,) = decide(situation, NOW).actions
+    name = evaluation_name(situation.deployment, CANDIDATE)
+    assert action == EnsureEvaluation(dataclasses.replace(WANTED, name=name, dataset_uri="s3://models/own.jsonl"))
 
 
 @pytest.mark.parametrize(
@@ -157,7 +159,31 @@ def test_the_held_out_set_of_the_spec_takes_precedence():
     [{"digest": digest_of("three")}, {"acceptedAt": "2026-01-02T00:00:00Z"}, {"step": 1}, {"stepStartedAt": "x"}],
 )
 def test_each_acceptance_step_and_try_has_another_job(change):
-    assert evaluation_name("support", observe(change).candidate) != NAME
+    assert evaluation_name(DEPLOYMENT, observe(change).candidate) != NAME
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"evaluation": {"metrics": [{"type": "ExactMatch", "minimum": "0.9"}]}},
+        {"evaluation": {"maxSamples": 10}},
+        {"evaluation": {"dataset": {"s3": {"uri": "s3://models/own.jsonl"}}}},
+        {"analysis": {"confidence": "0.9"}},
+    ],
+)
+def test_an_edit_of_what_is_measured_replaces_the_evaluation(spec):
+    situation = observe(spec=spec, evaluations=(job(report=REPORT),))
+    remove, ensure = decide(situation, NOW).actions
+    assert remove == REMOVE
+    assert isinstance(ensure, EnsureEvaluation)
+    assert ensure.evaluation.name == evaluation_name(situation.deployment, CANDIDATE) != NAME
+
+
+def test_an_edit_with_an_invalid_schema_starts_no_evaluation():
+    bad = {"metrics": [{"type": "JSONSchema", "schema": {"required": "queue"}, "minimum": "0.9"}]}
+    decision = decide(observe(spec={"evaluation": bad}, evaluations=(job(),)), NOW)
+    assert decision.actions == (REMOVE,)
+    assert decision.wait.reason == "InvalidSchema"
 
 
 @pytest.mark.parametrize(
