@@ -154,11 +154,19 @@ class JobRun:
         return (now - pod.finished_at).total_seconds() >= LINGERING_SECONDS
 
     def active_seconds(self, now: dt.datetime) -> int:
-        """Return how long the pod has run, in whole seconds; 0 before it started."""
+        """Return how long the pod has run, in whole seconds; 0 before it started.
+
+        The kubelet writes start and end by the node's clock, which may be wrong. While there is no end, a start before
+        that of the Job or in the future is replaced by that of the Job, which the Job controller wrote.
+        """
         if self.pod is None or self.pod.started_at is None:
             return 0
-        end = self.pod.finished_at or self.ended_at or now
-        return max(0, int((end - self.pod.started_at).total_seconds()))
+        start, end = self.pod.started_at, self.pod.finished_at
+        if end is None:
+            end = self.ended_at or now
+            if self.began_at is not None and not self.began_at <= start <= end:
+                start = self.began_at
+        return max(0, int((end - start).total_seconds()))
 
 
 def read_job_run(job: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]) -> JobRun:

@@ -71,6 +71,22 @@ def test_active_seconds_run_from_the_containers_start():
     assert read_job_run(job(), [pod({"phase": "Pending"})]).active_seconds(NOW) == 0
 
 
+@pytest.mark.parametrize(
+    ("started", "seconds"),
+    [
+        pytest.param("2026-01-01T00:00:20Z", 40, id="the node's clock is right"),
+        pytest.param("2025-12-31T23:00:20Z", 50, id="an hour slow"),
+        pytest.param("2026-01-01T01:00:20Z", 50, id="an hour fast"),
+    ],
+)
+def test_the_clock_of_a_node_does_not_decide_how_long_a_pod_has_run(started: str, seconds: int):
+    began = {"startTime": "2026-01-01T00:00:10Z"}
+    run = read_job_run(job(status=began), [pod(container(running={"startedAt": started}))])
+    assert run.active_seconds(NOW) == seconds
+    ended = read_job_run(job(status=began | condition("Failed")), [pod(container(running={"startedAt": started}))])
+    assert ended.active_seconds(NOW) == seconds - 30
+
+
 def test_a_result_is_read_from_the_termination_message():
     result = PhaseResult(outcome=Outcome.FAILED, reason="InvalidRecords", message="a.jsonl:3: not JSON")
     run = read_job_run(job(), [pod(container(terminated={"exitCode": 1, "message": result.to_termination_message()}))])
