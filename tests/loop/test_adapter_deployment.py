@@ -392,4 +392,3 @@ async def reconcile_calls(world: ServingWorld, calls: list[tuple[str, str]]) -> 
     calls.clear()
     await world.rollouts.reconcile(Key(ADAPTER_DEPLOYMENT, SUPPORT, "support"))
     return sorted(calls)
-

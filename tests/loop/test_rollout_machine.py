@@ -22,7 +22,8 @@ from tunewright_contracts.evaluation_report import Verdict
 from tunewright_operator.api.adapter_deployment import AdapterDeploymentStatus, CandidateRevision, Outcome
 from tunewright_operator.domain.rollout.evaluation import view_evaluation
 from tunewright_operator.domain.rollout.observation import Seen, Situation
-from tunewright_operator.domain.rollout.requests import list_pending
+from tunewright_operator.domain.rollout.requests import find_kept_promotion, list_pending
+from tunewright_operator.domain.rollout.weight import find_weight
 from tunewright_operator.domain.serving.weights import desired_targets
 from tunewright_operator.domain.times import seconds_since
 
@@ -72,8 +73,11 @@ class RolloutMachine(RuleBasedStateMachine):
         situation, now = self.world.situation(), self.world.now
         first, again = self.world.decide(), self.world.decide()
         assert first == again, "a decision without a write changed the next one"
-        self.world.step()
+        decision = self.world.step()
         self.check_transition(situation, self.world.deployment.status)
+        candidate = decision.status.candidate
+        if candidate is not None and candidate.ending is None and not decision.again:
+            assert candidate.weight <= find_weight(situation, candidate), "a weight was not lowered at once"
         assert now == self.world.now
 
     @rule()
@@ -167,6 +171,12 @@ class RolloutMachine(RuleBasedStateMachine):
     def pause(self, paused: bool) -> None:
         self.world.body["spec"]["paused"] = paused
 
+    @rule(first=st.sampled_from([10, 30, 40]), second=st.sampled_from([50, 60]))
+    def edit_weights(self, first: int, second: int) -> None:
+        steps = copy.deepcopy(STEPS)
+        steps[1]["setWeight"], steps[4]["setWeight"] = first, second
+        self.world.body["spec"]["rollout"]["steps"] = steps
+
     @rule(seconds=st.sampled_from([1, 31, 121, 301]))
     def time_passes(self, seconds: int) -> None:
         self.world.clock.advance(seconds)
@@ -237,6 +247,12 @@ class RolloutMachine(RuleBasedStateMachine):
         pending = list_pending(situation.annotations, situation.status.last_handled_requests)
         return any(request.verb == verb and request.revision == revision for request in pending)
 
+    def takes_kept_promotion(self, situation: Situation) -> bool:
+        """Return whether the last decision took a promote request that was kept."""
+        before = find_kept_promotion(situation.status, situation.annotations)
+        after = self.world.deployment.status.candidate
+        return before is not None and (after is None or after.kept_promotion is None)
+
     def check_acceptance(self, situation: Situation, candidate: CandidateRevision) -> None:
         assert candidate.weight == 0
         last = next((entry for entry in situation.status.history if entry.digest == candidate.digest), None)
@@ -251,8 +267,12 @@ class RolloutMachine(RuleBasedStateMachine):
     def check_step(self, situation: Situation, candidate: CandidateRevision) -> None:
         if self.requested(situation, "promote", candidate.revision):
             return
+        assert not situation.spec.paused, "a step passed while paused"
         policy = situation.spec.rollout.on_inconclusive
-        step = STEPS[candidate.step]
+        step = self.world.body["spec"]["rollout"]["steps"][candidate.step]
+        if self.takes_kept_promotion(situation):
+            assert step == {"pause": {}} or policy == "Pause", "a kept request passed a step that did not wait for it"
+            return
         if "evaluate" in step:
             report = view_evaluation(situation, self.world.now).report
             assert report is not None
@@ -276,6 +296,7 @@ class RolloutMachine(RuleBasedStateMachine):
         assert candidate.weight == 100
         assert candidate.ending is None
         if not self.requested(situation, "promote", candidate.revision):
+            assert not situation.spec.paused, "promoted while paused"
             assert candidate.step_started_at is not None
             assert seconds_since(candidate.step_started_at, self.world.now) >= 120
             assert isinstance(situation.server, Seen)

@@ -183,6 +183,18 @@ class RolloutWorld:
         self.notices += [(notice.reason.value, notice.message) for notice in decision.notices]
         return decision
 
+    def shares(self) -> dict[str, int]:
+        """Return the weights of the alias' targets in the plan, by revision."""
+        assert self.plan is not None
+        return {target.name: target.weight for target in self.plan.routes[0].targets}
+
+    @property
+    def stable(self) -> str:
+        """The name of the stable revision."""
+        found = self.deployment.status.stable
+        assert found is not None
+        return found.revision
+
     def plan_next(self) -> PlanDecision:
         states = [pod.state() for pod in self.pods if pod.reachable]
         tenant = build_tenant(self.deployment, namespace_allowed=True, previous=self.plan, states=states)

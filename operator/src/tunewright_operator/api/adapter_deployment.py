@@ -75,6 +75,15 @@ class RolloutStep(ApiModel):
     observe: ObserveStep | None = None
     pause: PauseStep | None = None
 
+    @property
+    def kind(self) -> str:
+        """The name of the field that is set."""
+        if self.evaluate is not None:
+            return "evaluate"
+        if self.set_weight is not None:
+            return "setWeight"
+        return "pause" if self.observe is None else "observe"
+
 
 class StickyKey(ApiModel):
     """Which part of a request is its sticky key: exactly one field is set."""
@@ -204,6 +213,8 @@ class CandidateRevision(Revision):
     accepted_at: str
     weight: int = 0
     step: int = 0
+    seen_steps: tuple[str, ...] = ()
+    """The spec's steps as last seen, each as JSON; empty in a status of an earlier version."""
     step_started_at: str | None = None
     plan_generation: int | None = None
     """The generation of the plan with which the step's evidence begins."""
@@ -211,6 +222,8 @@ class CandidateRevision(Revision):
     reasons: tuple[str, ...] = ()
     detectable_drop: str | None = None
     ending: Ending | None = None
+    kept_promotion: str | None = None
+    """The value of a promote request that arrived before a step waited for it."""
     report_uri: str | None = Field(default=None, alias="reportURI")
     observation: dict[str, Any] | None = None
     """Sufficient statistics of the live evidence; only `domain.evidence.observation` reads and writes its fields."""
@@ -218,7 +231,7 @@ class CandidateRevision(Revision):
     def begin_step(self, step: int) -> Self:
         """Return the candidate at the beginning of a step, without the results of the step before.
 
-        The observation stays: the next window and the bake compare with it.
+        The observation stays: the next window and the bake compare with it. A promote request that is kept stays, too.
         """
         return self.updated(
             step=step, step_started_at=None, plan_generation=None, verdict=None, reasons=(), detectable_drop=None
@@ -266,11 +279,15 @@ class HistoryEntry(Revision):
 
 
 class HandledRequest(ApiModel):
-    """The last manual request of a verb that was handled; a request with the same value is ignored."""
+    """The last manual request of a verb that was handled; a request with the same value is ignored.
+
+    ``message`` explains why it did nothing; empty if it took effect or is kept.
+    """
 
     verb: Verb
     value: str
     at: str
+    message: str = ""
 
 
 class AdapterDeploymentStatus(Status):

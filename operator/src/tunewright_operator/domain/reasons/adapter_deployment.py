@@ -123,7 +123,7 @@ class AdapterDeploymentReason(Reason):
     PAUSED = (
         "Paused",
         "`spec.paused` is true: the rollout stays at its step, and guardrails are still watched.",
-        "Set it to false.",
+        "Set it to false. A weight can be lowered and manual requests are handled meanwhile.",
     )
     ACCEPTED = ("Accepted", "A new candidate was accepted.", "No action needed.")
     LOADING = ("Loading", "The replicas are loading the candidate.", "No action needed.")
@@ -162,6 +162,11 @@ class AdapterDeploymentReason(Reason):
         "Fix what the message names.",
     )
     SHIFTING = ("Shifting", "Not every ready replica routes by the new weight yet.", "No action needed.")
+    STEPS_CHANGED = (
+        "StepsChanged",
+        "`spec.rollout.steps` changed; the candidate continues at the first step that it has not passed.",
+        "No action needed.",
+    )
     WEIGHT_CHANGED = (
         "WeightChanged",
         "The weight follows a change of `spec.rollout.steps`; the step begins again with new evidence.",
@@ -226,8 +231,13 @@ class AdapterDeploymentReason(Reason):
     RETRY_REQUESTED = ("RetryRequested", "A manual request asked for another try.", "No action needed.")
     REQUEST_IGNORED = (
         "RequestIgnored",
-        "A manual request does not apply now.",
+        "A manual request does not apply now; the condition Progressing explains why.",
         "Correct the annotation as the message describes, or leave it: it does nothing.",
+    )
+    REQUEST_KEPT = (
+        "RequestKept",
+        "A promote request arrived before a step waited for it; the next step that waits for one takes it.",
+        "No action needed. To take the request back, remove the annotation.",
     )
     SUPERSEDED = (
         "Superseded",

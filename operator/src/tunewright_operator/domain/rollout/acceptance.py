@@ -9,6 +9,7 @@ from tunewright_operator.api.adapter_deployment import AdapterDeploymentStatus, 
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.rollout import history, transitions
 from tunewright_operator.domain.rollout.observation import Decision, Missing, Notice, Seen, Situation, Unseen, Wait
+from tunewright_operator.domain.rollout.position import list_steps
 from tunewright_operator.domain.rollout.selection import Choice, choose_adapter
 from tunewright_operator.domain.sentences import join_sentences
 
@@ -48,7 +49,7 @@ def accept(situation: Situation, now: dt.datetime) -> Decision | None:  # noqa: 
         message = f"spec.paused is true: {revision.revision} is not accepted as the candidate."
         return Decision(status, wait=Wait(Why.PAUSED, message))
     skips = history.may_skip_steps(status.history, revision, named=choice.named)
-    accepted = accept_revision(status, revision, now, step=len(situation.spec.rollout.steps) if skips else 0)
+    accepted = accept_revision(situation, status, revision, now, skips=skips)
     if choice.job is not None:
         accepted = accepted.updated(last_considered_job=choice.job)
     return Decision(accepted, (Notice(Why.ACCEPTED, f"{revision.revision} is the candidate."),), again=True)
@@ -74,10 +75,16 @@ def _consider(choice: Choice, status: AdapterDeploymentStatus) -> Decision | Non
 
 
 def accept_revision(
-    status: AdapterDeploymentStatus, revision: Revision, now: dt.datetime, *, step: int
+    situation: Situation, status: AdapterDeploymentStatus, revision: Revision, now: dt.datetime, *, skips: bool
 ) -> AdapterDeploymentStatus:
-    """Return the status with a revision as the candidate, at the beginning of a step."""
-    candidate = CandidateRevision(**history.as_revision(revision).model_dump(), accepted_at=format_time(now), step=step)
+    """Return the status with a revision as the candidate: at the first step, or in the bake if it skips the steps."""
+    steps = list_steps(situation.spec)
+    candidate = CandidateRevision(
+        **history.as_revision(revision).model_dump(),
+        accepted_at=format_time(now),
+        step=len(steps) if skips else 0,
+        seen_steps=steps,
+    )
     return status.updated(candidate=candidate)
 
 

@@ -33,6 +33,7 @@ from tunewright_operator.domain.rollout.observation import (
     Unseen,
     Wait,
 )
+from tunewright_operator.domain.rollout.position import follow_steps, record_steps
 from tunewright_operator.domain.rollout.requests import list_pending
 from tunewright_operator.domain.rollout.selection import choose_adapter, find_passed_over
 from tunewright_operator.domain.rollout.verbs import handle_request
@@ -54,7 +55,8 @@ def decide(situation: Situation, now: dt.datetime) -> Decision:
     actions = (*plan_inspection(situation, now), *plan_evaluations(situation, now))
     problem = find_evaluation_problem(situation)
     wait = decision.wait if problem is None else Wait(problem.reason, problem.message, stalled=True)
-    status = decision.status.updated(passed_over_jobs=find_passed_over(situation, decision.status))
+    status = record_steps(situation, decision.status)
+    status = status.updated(passed_over_jobs=find_passed_over(situation, status))
     return dataclasses.replace(decision, status=status, actions=actions, wait=wait)
 
 
@@ -199,6 +201,7 @@ def _run_step(step: ActiveStep) -> Decision:
 
 RULES: tuple[Rule, ...] = (
     _convert_status,
+    follow_steps,
     handle_request,
     _finish_ending,
     lower_weight,

@@ -9,7 +9,7 @@ from tunewright_operator.domain.output_schemas import explain_bad_metric
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.domain.rollout.evaluation import find_dataset, view_evaluation
-from tunewright_operator.domain.rollout.holds import hold_paused
+from tunewright_operator.domain.rollout.holds import END_LATER, hold_paused
 from tunewright_operator.domain.rollout.observation import ActiveStep, Decision
 from tunewright_operator.domain.rollout.steps import act_on_inconclusive, pass_step
 from tunewright_operator.domain.rollout.transitions import bound_reasons, hold, record_candidate, withdraw
@@ -56,6 +56,8 @@ def _act_on_report(step: ActiveStep, report: EvaluationReport, finished_at: str)
     step = step.with_candidate(judged)
     if report.verdict is Verdict.FAIL:
         message = "; ".join(reasons) or report.message
+        if step.spec.paused:
+            return hold_paused(step, f"The evaluation failed: {message}", END_LATER)
         return withdraw(step.status, judged, Outcome.ROLLED_BACK, Why.EVALUATION_FAILED, message)
     if report.verdict is Verdict.ERROR:
         return _wait_for_retry(step, report.message, finished_at)
@@ -67,11 +69,14 @@ def _act_on_report(step: ActiveStep, report: EvaluationReport, finished_at: str)
 def _wait_for_retry(step: ActiveStep, problem: str, finished_at: str) -> Decision:
     candidate = step.candidate
     waited = seconds_since(finished_at, step.now) if finished_at else 0.0
-    if waited >= EVALUATION_RETRY_SECONDS:
+    if waited >= EVALUATION_RETRY_SECONDS and not step.spec.paused:
         return record_candidate(step.status, candidate.begin_step(candidate.step))
     step = step.with_candidate(candidate.updated(verdict=Verdict.ERROR.value, reasons=bound_reasons([problem])))
+    problem = f"The evaluation could not measure: {problem}"
+    if step.spec.paused:
+        return hold_paused(step, problem, "It runs again when spec.paused is false.")
     message = join_sentences(
-        f"The evaluation could not measure: {problem}",
+        problem,
         "The evaluation runs again automatically.",
         "To run it again now, send a retry request; to stop the rollout, send an abort request.",
     )

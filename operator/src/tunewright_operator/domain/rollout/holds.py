@@ -10,6 +10,7 @@ from tunewright_operator.domain.sentences import join_sentences
 
 WATCH_SECONDS = 5.0
 """Interval at which a window's counters are read and recorded in the status."""
+END_LATER = "The candidate is rolled back when spec.paused is false."
 
 
 def how_to_decide(candidate: CandidateRevision) -> str:

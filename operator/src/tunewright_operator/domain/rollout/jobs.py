@@ -71,8 +71,8 @@ def find_result(job: FineTuneJob) -> Condition | None:
 def list_limits(status: AdapterDeploymentStatus, jobs: Iterable[FineTuneJob]) -> tuple[Creation, ...]:
     """Return the creations that a selected job must be after.
 
-    They are those of the last considered job and of the jobs of the stable revision and the candidate. The latter differ
-    from the first after a rollback, and when the spec named a job in between. Earlier versions did not record when a
+    They are those of the last considered job and of the jobs of the stable revision and the candidate. The first
+    differs from the others after a rollback, and after the spec named a job. Earlier versions did not record when a
     revision's job was created; then it is known only while the job exists.
     """
     existing = {job.metadata.uid: job.metadata.creation_timestamp for job in jobs}
@@ -98,12 +98,13 @@ def list_passed_over(
 ) -> tuple[PassedOverJob, ...]:
     """Return the jobs that do not become the candidate, the newest first, with the reason: at most `MAX_PASSED_OVER`.
 
-    They are the jobs that succeeded but are older than a limit, and the newer ones that failed. Jobs whose adapters were
-    candidates are not passed over.
+    They are the jobs that succeeded but are older than a limit, and the newer ones that failed. A job whose adapter
+    was a candidate is not passed over.
     """
     known = [revision for revision in (status.stable, status.candidate, *status.history) if revision is not None]
     digests = {revision.digest for revision in known}
-    considered = {limit.uid for limit in limits} | {item.source_job.uid for item in known if item.source_job is not None}
+    sources = [revision.source_job for revision in known if revision.source_job is not None]
+    considered = {limit.uid for limit in limits} | {source.uid for source in sources}
     found: list[PassedOverJob] = []
     for job in sorted(selected, key=lambda job: find_creation(job).order, reverse=True):
         failure, adapter = find_failure(job), job.status.adapter

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tunewright_operator.api.adapter_deployment import Outcome
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
+from tunewright_operator.domain.rollout.holds import END_LATER, hold_paused
 from tunewright_operator.domain.rollout.observation import ActiveStep, Decision
 from tunewright_operator.domain.rollout.transitions import hold, withdraw
 from tunewright_operator.domain.serving.replica import AdapterFailure
@@ -19,6 +20,8 @@ def hold_for_loading(step: ActiveStep) -> Decision | None:
     failures = [(pod.name, pod.failures.get(candidate.revision)) for pod in pods]
     causes = "; ".join(f"{name}: {failure.describe()}" for name, failure in failures if failure)
     if refused and len(refused) == len(pods) and not any(_is_outdated(pod.failed[candidate.revision]) for pod in pods):
+        if step.spec.paused and candidate.weight == 0:
+            return hold_paused(step, f"Every ready replica refuses {candidate.revision}: {causes}", END_LATER)
         return withdraw(step.status, candidate, Outcome.ROLLED_BACK, Why.ADAPTER_REFUSED, causes)
     if causes:
         message = f"{candidate.revision} is not loaded on every ready replica: {causes}"

@@ -11,6 +11,7 @@ from tunewright_operator.domain.conditions import Wanted, merge_conditions
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.rollout.observation import Decision, Missing, Seen, Situation, Unseen, Wait
+from tunewright_operator.domain.rollout.requests import describe_requests
 from tunewright_operator.domain.sentences import join_sentences, start_sentence
 from tunewright_operator.domain.serving.weights import desired_targets
 
@@ -25,7 +26,8 @@ def report(
     status, generation = decision.status, situation.deployment.metadata.generation
     wait = decision.wait if refused is None else Wait(refused.reason, refused.message, stalled=True)
     ready = _assess_ready(situation, status, wait)
-    wanted = [ready, _assess_progress(status, wait), _assess_candidate(status)]
+    requests = describe_requests(status, situation.annotations)
+    wanted = [ready, _assess_progress(status, wait, requests), _assess_candidate(status)]
     if wait is not None and wait.stalled:
         wanted.append(Wanted(Type.STALLED, "True", wait.reason, wait.message))
     elif wait is not None or decision.again or status.candidate is not None:
@@ -77,13 +79,16 @@ def _reason_of(wait: Wait | None) -> str:
     return wait.reason if wait else Why.SERVER_NOT_READY
 
 
-def _assess_progress(status: AdapterDeploymentStatus, wait: Wait | None) -> Wanted:
+def _assess_progress(status: AdapterDeploymentStatus, wait: Wait | None, requests: str) -> Wanted:
+    """Return the condition Progressing; ``requests``: the manual requests that wait or did nothing."""
     if status.candidate is None:
-        message = wait.message if wait else ""
+        message = join_sentences(wait.message if wait else "", requests)
         return Wanted(Type.PROGRESSING, "False", wait.reason if wait else Why.NO_CANDIDATE, message)
     if wait is None:
-        return Wanted(Type.PROGRESSING, "True", Why.ACCEPTED, f"{status.candidate.revision} is being rolled out.")
-    return Wanted(Type.PROGRESSING, "False" if wait.stalled else "True", wait.reason, wait.message)
+        message = join_sentences(f"{status.candidate.revision} is being rolled out.", requests)
+        return Wanted(Type.PROGRESSING, "True", Why.ACCEPTED, message)
+    message = join_sentences(wait.message, requests)
+    return Wanted(Type.PROGRESSING, "False" if wait.stalled else "True", wait.reason, message)
 
 
 def _assess_candidate(status: AdapterDeploymentStatus) -> Wanted:

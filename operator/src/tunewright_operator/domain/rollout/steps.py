@@ -22,6 +22,7 @@ from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploym
 from tunewright_operator.domain.rollout.holds import WATCH_SECONDS, hold_for_convergence, hold_paused, how_to_decide
 from tunewright_operator.domain.rollout.loading import hold_for_loading
 from tunewright_operator.domain.rollout.observation import ActiveStep, Decision, Notice
+from tunewright_operator.domain.rollout.requests import find_kept_promotion
 from tunewright_operator.domain.rollout.transitions import (
     begin_next_step,
     bound_reasons,
@@ -45,7 +46,7 @@ def run_set_weight(step: ActiveStep) -> Decision:
     return begin_next_step(step.status, candidate, notice)
 
 
-def run_observe(step: ActiveStep) -> Decision:  # noqa: PLR0911 - a chain of early decisions
+def run_observe(step: ActiveStep) -> Decision:
     """Compare live metrics of both arms until there is a verdict."""
     if not _has_window(step):
         return _open_window(step)
@@ -94,6 +95,9 @@ def run_pause(step: ActiveStep, pause: PauseStep) -> Decision:
     if candidate.step_started_at is None:
         return record_candidate(step.status, candidate.updated(step_started_at=format_time(step.now)))
     if pause.seconds is None:
+        promoted = _take_kept_promotion(step)
+        if promoted is not None:
+            return promoted
         message = join_sentences(f"{candidate.revision} waits at {candidate.weight} %.", how_to_decide(candidate))
         return hold(step.status, Why.AWAITING_PROMOTION, message)
     left = pause.seconds - seconds_since(candidate.step_started_at, step.now)
@@ -129,6 +133,9 @@ def _act_on_unjudged_bake(step: ActiveStep, reasons: tuple[str, ...]) -> Decisio
     text = "; ".join(reasons)
     if step.spec.rollout.on_inconclusive == "Promote" and not step.spec.paused:
         return _promote(step, f"onInconclusive is Promote; {text}")
+    promoted = _take_kept_promotion(step)
+    if promoted is not None:
+        return promoted
     message = join_sentences(
         f"{step.candidate.revision}: {text}",
         "The bake continues until an answer can be judged.",
@@ -142,15 +149,31 @@ def act_on_inconclusive(step: ActiveStep, reasons: tuple[str, ...]) -> Decision:
     judged = step.candidate.updated(verdict=Verdict.INCONCLUSIVE.value, reasons=bound_reasons(reasons))
     step = step.with_candidate(judged)
     text = "; ".join(reasons)
-    match step.spec.rollout.on_inconclusive:
-        case "Rollback":
-            return withdraw(step.status, judged, Outcome.ROLLED_BACK, Why.INCONCLUSIVE_ROLLED_BACK, text)
-        case "Promote" if not step.spec.paused:
-            notice = Notice(Why.STEP_PROMOTED, f"{judged.revision}: onInconclusive is Promote; {text}")
-            return begin_next_step(step.status, judged, notice)
-        case _:
-            message = join_sentences(f"{judged.revision}: {text}", how_to_decide(judged))
-            return hold(step.status, Why.INCONCLUSIVE, message, stalled=True, after=WATCH_SECONDS)
+    policy = step.spec.rollout.on_inconclusive
+    if step.spec.paused and policy != "Pause":
+        return hold_paused(step, f"Verdict Inconclusive: {text}", f"onInconclusive: {policy} applies afterwards.")
+    if policy == "Rollback":
+        return withdraw(step.status, judged, Outcome.ROLLED_BACK, Why.INCONCLUSIVE_ROLLED_BACK, text)
+    if policy == "Promote":
+        notice = Notice(Why.STEP_PROMOTED, f"{judged.revision}: onInconclusive is Promote; {text}")
+        return begin_next_step(step.status, judged, notice)
+    promoted = _take_kept_promotion(step)
+    if promoted is not None:
+        return promoted
+    message = join_sentences(f"{judged.revision}: {text}", how_to_decide(judged))
+    return hold(step.status, Why.INCONCLUSIVE, message, stalled=True, after=WATCH_SECONDS)
+
+
+def _take_kept_promotion(step: ActiveStep) -> Decision | None:
+    """Pass a step that waits for a manual request, or end the bake, if a promote request was kept for it."""
+    kept = find_kept_promotion(step.status, step.situation.annotations)
+    if kept is None or step.spec.paused:
+        return None
+    candidate, message = step.candidate.updated(kept_promotion=None), f"promoted by annotation {kept}"
+    if candidate.step >= len(step.spec.rollout.steps):
+        return promote(step.situation, candidate, step.now, message)
+    notice = Notice(Why.STEP_PROMOTED, f"{candidate.revision} passed step {candidate.step}: {message}")
+    return begin_next_step(step.status, candidate, notice)
 
 
 def _fail_guardrail(step: ActiveStep, assessment: Assessment) -> Decision:

@@ -35,13 +35,14 @@ def handle_request(situation: Situation, now: dt.datetime) -> Decision | None:
     )
     if decision is None:
         return None
-    handled = record_handled(situation.status.last_handled_requests, request, format_time(now))
+    ignored = next((notice.message for notice in decision.notices if notice.reason is Why.REQUEST_IGNORED), "")
+    handled = record_handled(situation.status.last_handled_requests, request, format_time(now), ignored)
     status = decision.status.updated(last_handled_requests=handled)
     return Decision(status, decision.notices, decision.wait, again=True)
 
 
 def _ignore(situation: Situation, request: Request, why: str) -> Decision:
-    message = f"{request.verb.annotation}={request.value} does nothing: {why}."
+    message = f"{request.text} does nothing: {why}."
     return Decision(situation.status, (Notice(Why.REQUEST_IGNORED, message, warning=True),))
 
 
@@ -63,19 +64,29 @@ def _abort(situation: Situation, request: Request, _: dt.datetime) -> Decision:
 
 
 def _promote(situation: Situation, request: Request, now: dt.datetime) -> Decision:
-    """Pass the current step, or end the bake, on request."""
+    """Pass the current step, or end the bake, on request.
+
+    If the step has not begun or only sets a weight, the request is kept for the next step that waits for one.
+    """
     candidate = _current(situation, request)
     if candidate is None:
         return _ignore(situation, request, f"{request.revision} is not the candidate")
-    if candidate.step_started_at is None:
-        return _ignore(situation, request, "no step can be passed now")
+    steps = situation.spec.rollout.steps
+    ongoing = candidate.step < len(steps)
+    if candidate.step_started_at is None or (ongoing and steps[candidate.step].set_weight is not None):
+        return _keep(situation, request, candidate)
     message = f"promoted by annotation {request.value}"
-    if candidate.step < len(situation.spec.rollout.steps):
-        if situation.spec.rollout.steps[candidate.step].set_weight is not None:
-            return _ignore(situation, request, "not every replica routes by the new weight yet")
+    candidate = candidate.updated(kept_promotion=None)
+    if ongoing:
         notice = Notice(Why.STEP_PROMOTED, f"{candidate.revision} passed step {candidate.step}: {message}")
         return transitions.begin_next_step(situation.status, candidate, notice)
     return transitions.promote(situation, candidate, now, message)
+
+
+def _keep(situation: Situation, request: Request, candidate: CandidateRevision) -> Decision:
+    after = situation.status.updated(candidate=candidate.updated(kept_promotion=request.value))
+    message = f"{request.text} is kept until a step waits for a manual request: none does now."
+    return Decision(after, (Notice(Why.REQUEST_KEPT, message),))
 
 
 def _retry(situation: Situation, request: Request, now: dt.datetime) -> Decision:  # noqa: PLR0911 - a chain of early decisions
@@ -104,7 +115,7 @@ def _retry(situation: Situation, request: Request, now: dt.datetime) -> Decision
         # The next reconciliation would supersede it, and it would no longer be excluded.
         why = f"the spec names {wanted.revision}; change spec.adapter to {request.revision} first"
         return _ignore(situation, request, why)
-    accepted = accept_revision(situation.status, revision, now, step=0)
+    accepted = accept_revision(situation, situation.status, revision, now, skips=False)
     message = f"{revision.revision} is the candidate again, as annotation {request.value} requests."
     return Decision(accepted, (Notice(Why.RETRY_REQUESTED, message),))
 
@@ -141,7 +152,7 @@ def _roll_back(situation: Situation, request: Request, now: dt.datetime) -> Deci
         )
         entries = history.add_entry(status.history, left, situation.spec.history_limit)
         status = status.updated(history=entries)
-    accepted = accept_revision(status, revision, now, step=len(situation.spec.rollout.steps) if skips else 0)
+    accepted = accept_revision(situation, status, revision, now, skips=skips)
     return Decision(accepted, (Notice(Why.ROLLBACK_REQUESTED, message, warning=True),))
 
 

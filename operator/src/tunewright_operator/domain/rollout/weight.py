@@ -62,7 +62,8 @@ def _change(situation: Situation, candidate: CandidateRevision, weight: int, now
     begun = candidate.begin_step(candidate.step).updated(weight=weight)
     if sets_weight:
         begun = begun.updated(step_started_at=format_time(now))
-    message = f"{candidate.revision} gets {weight} % instead of {candidate.weight} %, because spec.rollout.steps changed."
+    change = f"{weight} % instead of {candidate.weight} %"
+    message = f"{candidate.revision} gets {change}, because spec.rollout.steps changed."
     begins = candidate.step_started_at is None and (sets_weight or here is None) and weight > candidate.weight
     notices = () if begins else (Notice(Why.WEIGHT_CHANGED, message),)
     return Decision(situation.status.updated(candidate=begun), notices, again=True)

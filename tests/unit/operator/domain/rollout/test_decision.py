@@ -33,11 +33,6 @@ def at_step(step: int, steps: list[dict[str, Any]] | None = None, **rollout: Any
     return world
 
 
-def weights(world: RolloutWorld) -> dict[str, int]:
-    assert world.plan is not None
-    return {target.name: target.weight for target in world.plan.routes[0].targets}
-
-
 def last(world: RolloutWorld) -> tuple[str, str, str]:
     entry = world.deployment.status.history[0]
     return (entry.revision, entry.outcome.value, entry.reason)
@@ -61,8 +56,8 @@ def test_the_effect_of_an_evaluations_verdict(verdict, policy, reason, candidate
     assert decision.wait is not None
     assert decision.wait.reason == reason
     assert decision.wait.stalled == (reason in ("PreviouslyRolledBack", "Inconclusive", "EvaluationError"))
-    assert weights(world).get(revision_of("two"), 0) == candidate_weight
-    assert sum(weights(world).values()) == 100
+    assert world.shares().get(revision_of("two"), 0) == candidate_weight
+    assert sum(world.shares().values()) == 100
 
 
 @pytest.mark.parametrize(
@@ -145,10 +140,10 @@ def test_a_first_revision_answers_no_client_or_all_clients():
     world = RolloutWorld(SHORT)
     world.name_adapter("one")
     world.settle()
-    assert weights(world) == {}
+    assert world.shares() == {}
     world.finish_evaluation(Verdict.PASS)
     world.settle()
-    assert weights(world) == {revision_of("one"): 100}
+    assert world.shares() == {revision_of("one"): 100}
 
 
 def test_a_first_revision_that_fails_leaves_the_alias_without_a_target():
@@ -160,7 +155,7 @@ def test_a_first_revision_that_fails_leaves_the_alias_without_a_target():
     world.ask(200, {revision_of("one"): {"OutputContract"}})
     world.settle()
     assert last(world) == (revision_of("one"), "RolledBack", "GuardrailFailed")
-    assert weights(world) == {}
+    assert world.shares() == {}
     assert set(world.ask(10)) == {None}
 
 
@@ -189,11 +184,11 @@ def test_a_candidate_gets_no_weight_before_every_ready_pod_has_loaded_it():
     world.name_adapter("two")
     decision = world.settle()
     assert decision.wait.reason == "Loading"
-    assert weights(world) == {revision_of("one"): 100}
+    assert world.shares() == {revision_of("one"): 100}
     world.pods[1].slow.clear()
     world.pods[1].load()
     world.settle()
-    assert weights(world) == {revision_of("one"): 80, revision_of("two"): 20}
+    assert world.shares() == {revision_of("one"): 80, revision_of("two"): 20}
 
 
 @pytest.mark.parametrize(
@@ -234,14 +229,14 @@ def test_live_evidence_rolls_back_with_the_numbers():
     world.settle()
     assert last(world) == (revision_of("two"), "RolledBack", "GuardrailFailed")
     assert "ErrorRate: bad answers " in world.deployment.status.history[0].message
-    assert weights(world) == {revision_of("one"): 100}
+    assert world.shares() == {revision_of("one"): 100}
 
 
 def test_the_bake_is_watched_and_stable_changes_when_it_ends():
     world = at_step(1)
     world.ask(400)
     assert world.settle().wait.reason == "Baking"
-    assert weights(world) == {revision_of("two"): 100}
+    assert world.shares() == {revision_of("two"): 100}
     assert world.deployment.status.stable.revision == revision_of("one")
     assert revision_of("one") in {adapter.name for adapter in world.plan.adapters}
     world.clock.advance(121)
@@ -261,7 +256,7 @@ def test_a_bake_without_a_judged_answer_continues_and_is_not_rolled_back(policy,
     assert world.deployment.status.stable.revision == revision_of(end)
     if policy == "Promote":
         return
-    assert weights(world) == {revision_of("two"): 100}
+    assert world.shares() == {revision_of("two"): 100}
     assert (decision.wait.reason, decision.wait.stalled) == ("Inconclusive", True)
     assert "the candidate has 0 of 1 answers judged by OutputContract" in decision.wait.message
     world.ask(1)
@@ -276,7 +271,7 @@ def test_a_failure_in_the_bake_returns_traffic_to_the_incumbent():
     world.ask(800, {revision_of("two"): {"OutputContract"}})
     world.settle()
     assert last(world)[1:] == ("RolledBack", "GuardrailFailed")
-    assert weights(world) == {revision_of("one"): 100}
+    assert world.shares() == {revision_of("one"): 100}
 
 
 def test_paused_stops_progress_but_not_rollbacks():
@@ -298,7 +293,7 @@ def test_a_newer_adapter_supersedes_a_candidate_after_its_share_went_back():
     world.settle()
     assert last(world) == (revision_of("two"), "Superseded", "Superseded")
     assert world.deployment.status.candidate.revision == revision_of("three")
-    assert weights(world) == {revision_of("one"): 100}
+    assert world.shares() == {revision_of("one"): 100}
 
 
 def test_a_newer_adapter_waits_for_the_end_of_a_bake():
@@ -322,7 +317,7 @@ def test_the_only_revision_with_traffic_is_not_superseded():
     world.settle()
     world.name_adapter("two")
     world.settle()
-    assert weights(world) == {revision_of("one"): 100}
+    assert world.shares() == {revision_of("one"): 100}
 
 
 def test_a_digest_that_was_rolled_back_needs_a_manual_request():
@@ -357,7 +352,7 @@ def test_a_revision_promoted_before_goes_to_its_bake_at_once_when_the_spec_names
     world.settle()
     world.name_adapter("one")
     assert world.settle().wait.reason == "Baking"
-    assert weights(world) == {revision_of("one"): 100}
+    assert world.shares() == {revision_of("one"): 100}
 
 
 def test_a_rollback_by_annotation_stays_although_the_spec_names_another_revision():
@@ -368,7 +363,7 @@ def test_a_rollback_by_annotation_stays_although_the_spec_names_another_revision
     world.settle()
     world.annotate("rollback", "one")
     world.settle()
-    assert weights(world) == {revision_of("one"): 100}
+    assert world.shares() == {revision_of("one"): 100}
     world.clock.advance(121)
     decision = world.settle()
     assert world.deployment.status.stable.revision == revision_of("one")
@@ -416,7 +411,7 @@ def test_a_pause_with_a_time_ends_automatically():
     assert world.settle().wait.reason == "Pausing"
     world.clock.advance(61)
     world.settle()
-    assert weights(world) == {revision_of("one"): 50, revision_of("two"): 50}
+    assert world.shares() == {revision_of("one"): 50, revision_of("two"): 50}
 
 
 OBSERVE: dict[str, Any] = {"observe": {"minRequests": 40, "maxSeconds": 300}}
@@ -458,7 +453,7 @@ def test_a_pause_that_becomes_a_weight_sets_the_weight():
     assert world.settle().wait.reason == "AwaitingPromotion"
     world.body["spec"]["rollout"]["steps"][2] = {"setWeight": 50}
     assert world.settle().wait.reason == "AwaitingPromotion"
-    assert weights(world) == {revision_of("one"): 50, revision_of("two"): 50}
+    assert world.shares() == {revision_of("one"): 50, revision_of("two"): 50}
 
 
 def test_the_history_is_bounded_and_begins_with_the_newest():

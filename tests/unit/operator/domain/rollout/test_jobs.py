@@ -76,9 +76,13 @@ ROWS = [
         None,
         ["slow CreatedEarlier"],
     ),
-    ("newer than one that was deleted", [SLOW, FAST], {"lastConsideredJob": considered("gone", 4)}, "fast", [
-        "slow CreatedEarlier"
-    ]),
+    (
+        "newer than one that was deleted",
+        [SLOW, FAST],
+        {"lastConsideredJob": considered("gone", 4)},
+        "fast",
+        ["slow CreatedEarlier"],
+    ),
     (
         "older than the stable revision's job, newer than the last considered one",
         [SLOW],
@@ -210,8 +214,6 @@ def test_the_list_of_jobs_that_are_passed_over_is_bounded_and_begins_with_the_ne
 def test_a_record_with_only_a_completion_time_is_converted(
     jobs: list[FineTuneJob], completed: int | None, time: str
 ) -> None:
-    last = ConsideredJob(
-        name="one", uid="one-uid", completion_time=None if completed is None else time_at(completed)
-    )
+    last = ConsideredJob(name="one", uid="one-uid", completion_time=None if completed is None else time_at(completed))
     converted = convert_considered(last, jobs, NOW)
     assert converted == ConsideredJob(name="one", uid="one-uid", creation_time=time)

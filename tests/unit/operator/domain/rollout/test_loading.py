@@ -25,12 +25,6 @@ def start(**rollout: Any) -> RolloutWorld:
     return world
 
 
-def stable(world: RolloutWorld) -> str:
-    found = world.deployment.status.stable
-    assert found is not None
-    return found.revision
-
-
 @pytest.mark.parametrize("policy", ["Pause", "Promote"])
 def test_a_bake_does_not_end_while_a_replica_lacks_the_candidate(policy):
     world = start(onInconclusive=policy)
@@ -41,12 +35,12 @@ def test_a_bake_does_not_end_while_a_replica_lacks_the_candidate(policy):
     decision = world.settle()
     assert decision.wait.reason == "LoadingRetried"
     assert "pod-0: AccessDenied" in decision.wait.message
-    assert stable(world) == revision_of("one")
+    assert world.stable == revision_of("one")
     world.pods[0].retrying.clear()
     world.pods[0].load()
     world.clock.advance(10)
     world.settle()
-    assert stable(world) == TWO
+    assert world.stable == TWO
 
 
 def test_a_manual_promotion_ends_a_bake_although_a_replica_lacks_the_adapter():
@@ -55,7 +49,7 @@ def test_a_manual_promotion_ends_a_bake_although_a_replica_lacks_the_adapter():
     world.pods[0].restart(world.plan)
     world.annotate("promote", "two")
     world.settle()
-    assert stable(world) == TWO
+    assert world.stable == TWO
 
 
 def test_a_candidate_with_a_rank_over_that_of_all_replicas_waits_for_new_replicas():

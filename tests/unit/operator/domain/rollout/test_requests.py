@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from support.crds.schema import read_crds, root_schema
 from support.worlds.rollout_world import RolloutWorld, revision_of
 from tunewright_contracts.evaluation_report import Verdict
+from tunewright_operator.api.conditions import AdapterDeploymentCondition, find_condition
+from tunewright_operator.domain.rollout import requests
+from tunewright_operator.domain.rollout.status import report
 
 STEPS = [{"evaluate": {}}, {"setWeight": 20}, {"observe": {"minRequests": 40, "maxSeconds": 300}}]
 
@@ -24,18 +30,7 @@ def to_canary(world: RolloutWorld, word: str) -> None:
     world.settle()
     world.finish_evaluation(Verdict.PASS)
     world.settle()
-    assert shares(world)[revision_of(word)] == 20
-
-
-def shares(world: RolloutWorld) -> dict[str, int]:
-    assert world.plan is not None
-    return {target.name: target.weight for target in world.plan.routes[0].targets}
-
-
-def stable(world: RolloutWorld) -> str:
-    found = world.deployment.status.stable
-    assert found is not None
-    return found.revision
+    assert world.shares()[revision_of(word)] == 20
 
 
 def ignored(world: RolloutWorld) -> list[str]:
@@ -46,12 +41,12 @@ def test_a_rollback_in_a_canary_stays_although_the_spec_names_the_candidate(worl
     to_canary(world, "three")
     world.annotate("rollback", "one")
     assert world.settle().wait.reason == "Baking"
-    assert shares(world) == {revision_of("one"): 100}
+    assert world.shares() == {revision_of("one"): 100}
     world.clock.advance(121)
     decision = world.settle()
-    assert stable(world) == revision_of("one")
+    assert world.stable == revision_of("one")
     assert decision.wait.reason == "PreviouslyRolledBack"
-    assert shares(world) == {revision_of("one"): 100}
+    assert world.shares() == {revision_of("one"): 100}
 
 
 def test_a_rollback_that_takes_all_steps_is_not_superseded_by_the_canary(world):
@@ -64,7 +59,7 @@ def test_a_rollback_that_takes_all_steps_is_not_superseded_by_the_canary(world):
     world.settle()
     candidate = world.deployment.status.candidate
     assert (candidate.revision, candidate.step) == (revision_of("two"), 0)
-    assert shares(world) == {revision_of("one"): 100}
+    assert world.shares() == {revision_of("one"): 100}
 
 
 def test_a_second_request_for_a_rollback_does_not_return_traffic_to_the_revision_rolled_back(world):
@@ -72,7 +67,7 @@ def test_a_second_request_for_a_rollback_does_not_return_traffic_to_the_revision
     assert world.settle().wait.reason == "Baking"
     world.annotate("rollback", "one", "2")
     assert world.settle().wait.reason == "Baking"
-    assert shares(world) == {revision_of("one"): 100}
+    assert world.shares() == {revision_of("one"): 100}
     assert "is already the candidate" in ignored(world)[-1]
 
 
@@ -102,3 +97,149 @@ def test_a_retry_works_after_a_rollback_from_the_revision_that_the_spec_names(wo
     world.annotate("retry", "two", "1")
     world.settle()
     assert world.deployment.status.candidate.revision == revision_of("two")
+
+
+LONG = [*STEPS, {"pause": {}}, {"setWeight": 50}, {"pause": {}}]
+
+
+def begin(steps: list[dict[str, Any]]) -> RolloutWorld:
+    """Return a world with `one` as stable and `two` as a candidate whose evaluation has passed."""
+    world = RolloutWorld(steps)
+    world.promote_first("one")
+    world.name_adapter("two")
+    world.settle()
+    world.finish_evaluation(Verdict.PASS)
+    return world
+
+
+def progressing(world: RolloutWorld) -> str:
+    status = report(world.situation(), world.decide(), world.now)
+    found = find_condition(status.conditions, AdapterDeploymentCondition.PROGRESSING)
+    assert found is not None
+    return found.message
+
+
+def step_until(world: RolloutWorld, step: int) -> None:
+    """Decide until the candidate is at a step, which has not begun then."""
+    while world.deployment.status.candidate.step < step:
+        world.step()
+        world.plan_next()
+        world.push()
+
+
+@pytest.mark.parametrize("sent_at", ["loading", "setWeight", "not begun"])
+def test_a_promotion_that_arrives_before_a_step_waits_is_kept_for_that_step(sent_at):
+    world = begin([{"evaluate": {}}, {"setWeight": 20}, {"pause": {}}, {"setWeight": 50}, {"pause": {}}])
+    if sent_at == "loading":
+        world.pods[0].retrying[revision_of("two")] = "access denied"
+        world.pods[0].restart(world.plan)
+        step_until(world, 1)
+    elif sent_at == "setWeight":
+        step_until(world, 1)
+        world.step()
+    else:
+        step_until(world, 2)
+    world.annotate("promote", "two")
+    world.step()
+    candidate = world.deployment.status.candidate
+    assert candidate.kept_promotion == f"{revision_of('two')}@1"
+    assert "is kept until a step waits for a manual request" in progressing(world)
+    assert [reason for reason, _ in world.notices][-1] == "RequestKept"
+    world.pods[0].retrying.clear()
+    world.pods[0].load()
+    assert world.settle().wait.reason == "AwaitingPromotion"
+    candidate = world.deployment.status.candidate
+    assert (candidate.step, candidate.weight, candidate.kept_promotion) == (4, 50, None), "it passes one step"
+    assert "is kept" not in progressing(world)
+
+
+def test_a_kept_promotion_does_not_pass_an_observation_without_its_answers():
+    world = begin(LONG)
+    step_until(world, 1)
+    world.step()
+    world.annotate("promote", "two")
+    decision = world.settle()
+    assert decision.wait.reason == "Observing"
+    assert "is kept" in progressing(world)
+    world.ask(400)
+    assert world.settle().wait.reason == "AwaitingPromotion"
+    assert world.deployment.status.candidate.step == 5, "it passed the first pause"
+
+
+def test_a_kept_promotion_passes_an_inconclusive_observation():
+    world = begin([*STEPS, {"setWeight": 50}, {"pause": {}}])
+    step_until(world, 1)
+    world.step()
+    world.annotate("promote", "two")
+    world.settle()
+    world.clock.advance(301)
+    assert world.settle().wait.reason == "AwaitingPromotion"
+    assert world.shares()[revision_of("two")] == 50
+
+
+@pytest.mark.parametrize("change", ["removed", "replaced"])
+def test_a_kept_promotion_is_taken_back_by_its_annotation(change):
+    world = begin(LONG)
+    step_until(world, 1)
+    world.step()
+    world.annotate("promote", "two")
+    world.settle()
+    if change == "removed":
+        del world.body["metadata"]["annotations"]["tunewright.dev/promote"]
+    else:
+        world.annotate("promote", "three")
+    world.ask(400)
+    assert world.settle().wait.reason == "AwaitingPromotion"
+    assert world.deployment.status.candidate.step == 3
+    assert "is kept" not in progressing(world)
+
+
+def test_a_kept_promotion_waits_while_paused_and_an_abort_ends_it():
+    world = begin([{"evaluate": {}}, {"setWeight": 20}, {"pause": {}}, {"setWeight": 50}, {"pause": {}}])
+    step_until(world, 1)
+    world.step()
+    world.annotate("promote", "two")
+    world.step()
+    world.body["spec"]["paused"] = True
+    assert world.settle().wait.reason == "Paused"
+    world.annotate("abort", "two")
+    world.settle()
+    assert world.deployment.status.history[0].reason == "AbortRequested"
+    assert "is kept" not in progressing(world)
+
+
+def test_a_request_that_does_nothing_is_shown_in_a_condition_until_it_is_removed_or_another_rollout_begins():
+    world = begin(LONG)
+    world.settle()
+    world.annotate("promote", "three")
+    world.settle()
+    text = f"tunewright.dev/promote={revision_of('three')}@1 does nothing: {revision_of('three')} is not the candidate."
+    assert text in progressing(world)
+    value = world.body["metadata"]["annotations"].pop("tunewright.dev/promote")
+    assert text not in progressing(world)
+    world.body["metadata"]["annotations"]["tunewright.dev/promote"] = value
+    assert text in progressing(world)
+    world.clock.advance(1)
+    world.annotate("abort", "two")
+    world.settle()
+    assert text not in progressing(world)
+
+
+@pytest.mark.parametrize("verb", ["abort", "retry", "rollback", "promote"])
+def test_every_verb_shows_why_it_does_nothing(verb):
+    world = begin(LONG)
+    world.settle()
+    world.annotate(verb, "unknown")
+    world.settle()
+    (handled,) = [item for item in world.deployment.status.last_handled_requests if item.verb == verb]
+    assert handled.message.startswith(f"tunewright.dev/{verb}={revision_of('unknown')}@1 does nothing")
+    assert handled.message in progressing(world)
+
+
+def test_the_limits_are_those_of_the_crd():
+    status = root_schema(read_crds()["AdapterDeployment"])["properties"]["status"]["properties"]
+    fields = status["lastHandledRequests"]["items"]["properties"]
+    assert fields["value"]["maxLength"] == requests.MAX_VALUE_LENGTH
+    assert fields["message"]["maxLength"] == requests.MAX_MESSAGE
+    kept = status["candidate"]["properties"]["keptPromotion"]
+    assert kept["maxLength"] == requests.MAX_VALUE_LENGTH

@@ -126,7 +126,6 @@ def test_only_a_selector_passes_jobs_over(adapter: dict[str, Any], named: list[s
     assert [item.name for item in find_passed_over(situation, situation.status)] == named
 
 
-
 def test_a_selector_without_any_finished_job_waits() -> None:
     choice = choose(SELECTOR, build_job("one", "Unknown", published=False))
     assert (choice.revision, choice.reason, choice.stalled) == (None, "NoAdapterYet", False)
@@ -178,5 +177,6 @@ def test_a_known_adapter_is_not_read_again_and_has_the_name_of_the_current_alias
     situation: Situation = make_situation(spec, {"stable": build_revision("one", since=TIME)})
     choice = choose_adapter(situation, NOW + dt.timedelta(days=1))
     assert choice.revision is not None
-    assert choice.revision.to_wire() == build_revision("one", revision=revision_of("one", "billing"), evaluationDatasetURI="")
+    renamed = build_revision("one", revision=revision_of("one", "billing"), evaluationDatasetURI="")
+    assert choice.revision.to_wire() == renamed
     assert choice.named

@@ -21,8 +21,8 @@ ACCEPTED = "2026-01-01T00:00:00Z"
 def see(*, history: int = 0, limit: int = 10) -> Situation:
     entry = {**build_revision("old"), "outcome": "Promoted", "reason": "Promoted", "from": ACCEPTED, "to": ACCEPTED}
     status = {
-        "stable": {**build_revision("one"), "since": ACCEPTED},
-        "candidate": {**build_revision("two"), "acceptedAt": ACCEPTED, "weight": 20, "step": 2, "stepStartedAt": ACCEPTED},
+        "stable": build_revision("one", since=ACCEPTED),
+        "candidate": build_revision("two", acceptedAt=ACCEPTED, weight=20, step=2, stepStartedAt=ACCEPTED),
         "history": [entry] * history,
     }
     return make_situation({"historyLimit": limit}, status)

@@ -14,7 +14,7 @@ from tunewright_contracts.evaluation_report import Verdict
 from tunewright_operator.domain.evidence.observation import Observation
 from tunewright_operator.domain.rollout.decision import decide
 from tunewright_operator.domain.rollout.observation import Missing, Unseen
-from tunewright_operator.domain.rollout.weight import find_weight
+from tunewright_operator.domain.rollout.weight import find_weight, lower_weight
 
 NOW = Clock()()
 EVALUATE: dict[str, Any] = {"evaluate": {}}
@@ -35,12 +35,13 @@ def see(steps: list[dict[str, Any]], step: int, current: int = 0, *, stable: boo
 
 
 STEPS = [EVALUATE, weight(10), OBSERVE, PAUSE, weight(50), OBSERVE]
+IN_FORCE = [0, 10, 10, 10, 50, 50]
 
 
 @pytest.mark.parametrize(
     ("steps", "step", "stable", "current", "wanted"),
     [
-        *(pytest.param(STEPS, step, True, 0, wanted, id=f"step {step}") for step, wanted in enumerate([0, 10, 10, 10, 50, 50])),
+        *(pytest.param(STEPS, step, True, 0, wanted, id=f"step {step}") for step, wanted in enumerate(IN_FORCE)),
         pytest.param(STEPS, 6, True, 50, 100, id="the bake"),
         pytest.param(STEPS, 31, True, 50, 100, id="an index past the end"),
         pytest.param([PAUSE, weight(10)], 0, True, 10, 0, id="no weight at or before the step"),
@@ -71,12 +72,11 @@ def test_a_lower_weight_takes_effect_whatever_the_rollout_waits_for(step, server
 
 
 def test_the_weight_of_a_candidate_that_is_withdrawn_does_not_change():
-    situation = see([EVALUATE, weight(5), PAUSE], 2, 0)
+    situation = see([EVALUATE, weight(5), PAUSE], 2, 50)
     ending = {"outcome": "Aborted", "reason": "AbortRequested"}
     candidate = situation.candidate.updated(ending=ending)
     deployment = situation.deployment.updated(status=situation.status.updated(candidate=candidate))
-    after = decide(dataclasses.replace(situation, deployment=deployment), NOW).status.candidate
-    assert after == candidate
+    assert lower_weight(dataclasses.replace(situation, deployment=deployment), NOW) is None
 
 
 def begin(steps: list[dict[str, Any]], **rollout: Any) -> RolloutWorld:
@@ -90,10 +90,9 @@ def begin(steps: list[dict[str, Any]], **rollout: Any) -> RolloutWorld:
     return world
 
 
-def shares(world: RolloutWorld) -> int:
+def share(world: RolloutWorld) -> int:
     """Return the weight of `two` in the plan."""
-    assert world.plan is not None
-    return {target.name: target.weight for target in world.plan.routes[0].targets}.get(revision_of("two"), 0)
+    return world.shares().get(revision_of("two"), 0)
 
 
 def edit(world: RolloutWorld, steps: list[dict[str, Any]]) -> None:
@@ -111,9 +110,11 @@ TO_OBSERVE = [EVALUATE, weight(20), {"observe": {"minRequests": 900, "maxSeconds
 EDITS = [
     ("lowered during a pause", TO_PAUSE, [EVALUATE, weight(5), PAUSE, weight(50), PAUSE], 5, 2),
     ("raised during a pause", TO_PAUSE, [EVALUATE, weight(30), PAUSE, weight(50), PAUSE], 30, 2),
-    ("removed before the step", TO_PAUSE, [EVALUATE, PAUSE, PAUSE, weight(50), PAUSE], 0, 2),
-    ("a step is inserted before it", TO_PAUSE, [EVALUATE, PAUSE, weight(20), PAUSE, weight(50), PAUSE], 20, 3),
-    ("a step is removed before it", TO_PAUSE, [weight(20), PAUSE, weight(50), PAUSE], 50, 3),
+    ("its weight is replaced by a pause", TO_PAUSE, [EVALUATE, PAUSE, PAUSE, weight(50), PAUSE], 0, 1),
+    ("a pause is inserted before its weight", TO_PAUSE, [EVALUATE, PAUSE, weight(20), PAUSE, weight(50), PAUSE], 0, 1),
+    ("a step that it passed is removed", TO_PAUSE, [weight(20), PAUSE, weight(50), PAUSE], 20, 1),
+    ("its own step is removed", TO_PAUSE, [EVALUATE, weight(20), weight(50), PAUSE], 50, 3),
+    ("a step is added after it", TO_PAUSE, [*TO_PAUSE, weight(60), PAUSE], 20, 2),
     ("lowered during an observation", TO_OBSERVE, [EVALUATE, weight(5), *TO_OBSERVE[2:]], 5, 2),
     ("raised during an observation", TO_OBSERVE, [EVALUATE, weight(40), *TO_OBSERVE[2:]], 40, 2),
     ("the other steps are removed", TO_PAUSE, [EVALUATE, weight(20)], 100, 2),
@@ -130,7 +131,7 @@ def test_an_edit_takes_effect_at_the_next_reconciliation(steps, edited, weight_a
     edit(world, edited)
     world.settle()
     candidate = world.deployment.status.candidate
-    assert (shares(world), candidate.weight, candidate.step) == (weight_after, weight_after, step_after)
+    assert (share(world), candidate.weight, candidate.step) == (weight_after, weight_after, step_after)
     assert candidate.ending is None
 
 
@@ -157,7 +158,7 @@ def test_the_time_of_a_pause_begins_again_with_a_changed_weight():
     assert world.settle().wait.reason == "Pausing"
     world.clock.advance(11)
     assert world.settle().wait.reason == "AwaitingPromotion"
-    assert shares(world) == 50
+    assert share(world) == 50
 
 
 @pytest.mark.parametrize("steps", [TO_PAUSE, TO_OBSERVE], ids=["pause", "observe"])
@@ -166,16 +167,16 @@ def test_while_paused_a_weight_is_lowered_and_not_raised(steps):
     world.body["spec"]["paused"] = True
     edit(world, [EVALUATE, weight(40), *steps[2:]])
     world.settle()
-    assert shares(world) == 20
+    assert share(world) == 20
     edit(world, [EVALUATE, weight(5), *steps[2:]])
     world.settle()
-    assert shares(world) == 5
+    assert share(world) == 5
     edit(world, [EVALUATE, weight(40), *steps[2:]])
     world.settle()
-    assert shares(world) == 5
+    assert share(world) == 5
     world.body["spec"]["paused"] = False
     world.settle()
-    assert shares(world) == 40
+    assert share(world) == 40
 
 
 def test_a_window_is_watched_after_a_weight_was_lowered_while_paused():
@@ -205,11 +206,11 @@ def test_a_weight_is_raised_only_when_every_replica_has_loaded_the_candidate():
     world.pods[1].restart(world.plan)
     edit(world, [EVALUATE, weight(30), *TO_PAUSE[2:]])
     assert world.settle().wait.reason == "LoadingRetried"
-    assert shares(world) == 20
+    assert share(world) == 20
     world.pods[1].retrying.clear()
     world.pods[1].load()
     world.settle()
-    assert shares(world) == 30
+    assert share(world) == 30
 
 
 def test_a_step_that_is_added_after_the_bake_began_takes_the_weight_back():
@@ -217,7 +218,7 @@ def test_a_step_that_is_added_after_the_bake_began_takes_the_weight_back():
     assert world.settle().wait.reason == "Baking"
     edit(world, [EVALUATE, weight(20), PAUSE])
     assert world.settle().wait.reason == "AwaitingPromotion"
-    assert shares(world) == 20
+    assert share(world) == 20
 
 
 def change_metrics(body: dict[str, Any]) -> None:
@@ -293,6 +294,9 @@ def test_an_edited_evaluation_begins_again():
     world.settle()
     world.finish_evaluation(Verdict.INCONCLUSIVE)
     assert world.settle().wait.reason == "Inconclusive"
+    bad = {"type": "JSONSchema", "schema": {"required": "queue"}, "minimum": "0.9"}
+    world.body["spec"]["evaluation"] = {"metrics": [bad]}
+    assert world.settle().wait.reason == "InvalidSchema"
     world.body["spec"]["evaluation"] = {"maxSamples": 50, "metrics": [{"type": "ExactMatch", "minimum": "0.1"}]}
     assert world.settle().wait.reason == "Evaluating"
     assert world.deployment.status.candidate.verdict is None
