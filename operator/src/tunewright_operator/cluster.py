@@ -6,10 +6,11 @@ implements the port. Tests use the in-memory ``tests/support/clusters/fake_clust
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
@@ -345,14 +346,27 @@ class KubernetesCluster:
             )
             response = await self._client.call_api(*serialized, _request_timeout=REQUEST_TIMEOUT_SECONDS)
             data = await response.read()
-        except (aiohttp.ClientError, ApiException, OSError, TimeoutError) as error:
+        except (aiohttp.ClientError, ApiException, config.ConfigException, OSError, TimeoutError) as error:
             raise UnavailableError(f"{method} {path}: the API server did not answer: {error!r}") from error
         if response.status >= 300:
             raise _to_error(method, path, response.status, data)
-        decoded = json.loads(data)
+        try:
+            decoded = json.loads(data)
+        except ValueError:
+            decoded = None
         if not isinstance(decoded, dict):
             raise UnavailableError(f"{method} {path}: the answer is not a JSON object")
         return decoded
+
+
+@contextlib.asynccontextmanager
+async def open_cluster(instance: str = "") -> AsyncIterator[KubernetesCluster]:
+    """Connect as `KubernetesCluster.connect` does, and close the connections at the end of the context."""
+    cluster = await KubernetesCluster.connect(instance=instance)
+    try:
+        yield cluster
+    finally:
+        await cluster.close()
 
 
 def _identify(body: Body) -> tuple[Kind, str | None, str]:

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 from kubernetes.aio import client
+from kubernetes.aio.config import ConfigException
 
 from tunewright_operator.api.kinds import BASE_MODEL, CONFIG_MAP, EVENT, FINE_TUNE_JOB, JOB, SECRET, kind_of
 from tunewright_operator.cluster import (
@@ -47,7 +48,7 @@ class Api:
             (request.method, request.path, dict(request.query), headers, json.loads(text) if text else None)
         )
         status, answer = self.answers.pop(0)
-        return web.json_response(answer, status=status)
+        return answer if isinstance(answer, web.Response) else web.json_response(answer, status=status)
 
 
 @pytest.fixture
@@ -225,6 +226,21 @@ async def test_list_selects_by_fields(api: Api, cluster: KubernetesCluster):
     _, path, query, _, _ = api.asked[0]
     assert path == "/api/v1/namespaces/ns/events"
     assert query == {"limit": "500", "fieldSelector": "involvedObject.uid=u,reason=FailedCreate"}
+
+
+async def test_an_answer_that_is_no_json_is_unavailable(api: Api, cluster: KubernetesCluster):
+    api.answers = [(200, web.Response(text="<html>Log in</html>"))]
+    with pytest.raises(UnavailableError, match="not a JSON object"):
+        await cluster.get(JOB, "ns", "j")
+
+
+async def test_an_unreadable_token_is_unavailable(cluster: KubernetesCluster):
+    def refuse(_configuration: client.Configuration) -> None:
+        raise ConfigException("Token file exists but empty.")
+
+    cluster._client.configuration.refresh_api_key_hook = refuse
+    with pytest.raises(UnavailableError, match="Token file exists but empty"):
+        await cluster.get(JOB, "ns", "j")
 
 
 async def test_no_answer_is_unavailable():
