@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from chart.conftest import CHART, KUBE_VERSION, ROOT, Body, Helm, Render
+from tunewright_operator.runtime.leader_thread import STALL_LIMIT_SECONDS
 
 
 def pick(bodies: list[Body], kind: str, name: str | None = None) -> Body:
@@ -131,6 +132,13 @@ def test_probes_use_the_port_that_the_operator_serves(render: Render) -> None:
     assert container["ports"] == [{"name": "http", "containerPort": 8080, "protocol": "TCP"}]
     assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
     assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
+
+
+def test_an_operator_with_a_stalled_main_loop_ends_before_the_kubelet_restarts_it(render: Render) -> None:
+    (container,) = pick(render(), "Deployment")["spec"]["template"]["spec"]["containers"]
+    probe = container["livenessProbe"]
+    # The first failure can come at the start of the stall.
+    assert (probe["failureThreshold"] - 1) * probe["periodSeconds"] + probe["timeoutSeconds"] > STALL_LIMIT_SECONDS
 
 
 def test_pod_values_reach_the_pod(render: Render) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import signal
 import sys
 from collections.abc import Coroutine, Sequence
@@ -14,15 +15,17 @@ import structlog
 from pydantic import ValidationError
 
 from tunewright_operator.api.kinds import CUSTOM_RESOURCE_DEFINITION, OWN_KINDS
-from tunewright_operator.cluster import Cluster, ClusterError, KubernetesCluster
+from tunewright_operator.cluster import Cluster, ClusterError, open_cluster
 from tunewright_operator.finalizers import release_finalizers, stop_operator
 from tunewright_operator.handlers.settings import configure
 from tunewright_operator.handlers.watch import build_registry
 from tunewright_operator.reconcile.report import FailureReporter
-from tunewright_operator.runtime.leadership import Leadership
+from tunewright_operator.runtime.fence import FencedCluster
+from tunewright_operator.runtime.leader_thread import LeaderThread
 from tunewright_operator.runtime.logging import configure_logging
 from tunewright_operator.runtime.probes import start_probe_server
 from tunewright_operator.runtime.runner import Runner
+from tunewright_operator.runtime.term import Term
 from tunewright_operator.runtime.wakeups import Wakeups
 from tunewright_operator.settings import Settings
 from tunewright_operator.wiring import open_reconcilers
@@ -58,49 +61,51 @@ async def release(settings: Settings) -> int:
 
     The exit code is 1 when a request to the API server fails.
     """
-    cluster = await KubernetesCluster.connect(instance=settings.pod_name)
-    leadership = build_leadership(cluster, settings)
-    try:
-        if settings.deployment:
+    async with open_cluster(settings.pod_name) as cluster:
+        try:
+            if not settings.deployment:
+                log.info("finalizers_released", resources=await release_finalizers(cluster))
+                return 0
             await stop_operator(cluster, settings.namespace, settings.deployment)
-            await leadership.acquire()
-        log.info("finalizers_released", resources=await release_finalizers(cluster))
-        if settings.deployment:
-            await leadership.release()
-    except ClusterError as error:
-        log.critical("finalizers_not_released", error=str(error))
-        return 1
-    finally:
-        await cluster.close()
+            async with build_leader(settings) as leader:
+                await leader.wait_until_leader()
+                released = await release_finalizers(FencedCluster(cluster, leader.term))
+                log.info("finalizers_released", resources=released)
+        except ClusterError as error:
+            log.critical("finalizers_not_released", error=str(error))
+            return 1
     return 0
 
 
-def build_leadership(cluster: Cluster, settings: Settings) -> Leadership:
+def build_leader(settings: Settings) -> LeaderThread:
     """Return the leader election of this process."""
-    return Leadership(cluster, namespace=settings.namespace, name=LEASE_NAME, identity=settings.pod_name)
+    return LeaderThread(
+        functools.partial(open_cluster, settings.pod_name),
+        namespace=settings.namespace,
+        name=LEASE_NAME,
+        identity=settings.pod_name,
+    )
 
 
 async def run(settings: Settings) -> int:
     """Serve probes, wait for the CRDs and for leadership, run the loops until a signal; return the exit code.
 
-    The exit code is 1 when leadership is lost.
+    The leader thread ends the process with exit code 1 when leadership is lost.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
-        cluster = await KubernetesCluster.connect(instance=settings.pod_name)
-        stack.push_async_callback(cluster.close)
+        cluster = await stack.enter_async_context(open_cluster(settings.pod_name))
         probes = await start_probe_server(settings.probe_port)
         stack.push_async_callback(probes.cleanup)
-        leadership = build_leadership(cluster, settings)
-        if not await _until_stopped(_become_leader(cluster, leadership), stop):
+        if not await _until_stopped(wait_for_crds(cluster), stop):
             return 0
-        lost = await _lead(settings, cluster, leadership, stop)
-        if not lost:
-            await leadership.release()
-        return int(lost)
+        leader = await stack.enter_async_context(build_leader(settings))
+        if await _until_stopped(leader.wait_until_leader(), stop):
+            await _lead(settings, FencedCluster(cluster, leader.term), leader.term, stop)
+    return 0
 
 
 async def wait_for_crds(cluster: Cluster) -> None:
@@ -112,20 +117,13 @@ async def wait_for_crds(cluster: Cluster) -> None:
             await asyncio.sleep(CRD_POLL_SECONDS)
 
 
-async def _become_leader(cluster: Cluster, leadership: Leadership) -> None:
-    await wait_for_crds(cluster)
-    await leadership.acquire()
-
-
-async def _lead(settings: Settings, cluster: Cluster, leadership: Leadership, stop: asyncio.Event) -> bool:
-    """Run the loops; return whether they ended because leadership was lost."""
-    async with open_reconcilers(cluster, settings) as reconcilers:
+async def _lead(settings: Settings, cluster: Cluster, term: Term, stop: asyncio.Event) -> None:
+    """Run the loops until a signal; they have ended when it returns."""
+    async with open_reconcilers(cluster, term, settings) as reconcilers:
         wakeups = Wakeups()
         runner = Runner(reconcilers, wakeups, FailureReporter(cluster).report, concurrency=settings.concurrency)
         kopf_settings = kopf.OperatorSettings()
         configure(kopf_settings)
-        hold = asyncio.create_task(leadership.hold(), name="leadership")
-        hold.add_done_callback(lambda _: stop.set())
         try:
             # Kopf replaces the signal handlers: it ends at a signal, or when `stop` is set.
             await kopf.operator(
@@ -138,10 +136,7 @@ async def _lead(settings: Settings, cluster: Cluster, leadership: Leadership, st
                 stop_flag=stop,
             )
         finally:
-            lost = hold.done()
-            hold.cancel()
             await runner.close()
-    return lost
 
 
 async def _is_established(cluster: Cluster, name: str) -> bool:

@@ -13,18 +13,23 @@ from tunewright_operator.reconcile.base_model import BaseModelReconciler
 from tunewright_operator.reconcile.fine_tune_job import FineTuneJobReconciler
 from tunewright_operator.reconcile.model_server import ModelServerReconciler
 from tunewright_operator.reconcile.signing_keys import SigningKeys
+from tunewright_operator.runtime.fence import FencedServerPods
 from tunewright_operator.runtime.runner import Reconcile
 from tunewright_operator.runtime.server_board import ServerBoard
+from tunewright_operator.runtime.term import Term
 from tunewright_operator.serving import HTTPServerPods
 from tunewright_operator.settings import Settings
 
 
 @asynccontextmanager
-async def open_reconcilers(cluster: Cluster, settings: Settings) -> AsyncIterator[dict[Kind, Reconcile]]:
-    """Open the connection pools that the reconcilers need, and yield the reconcilers by kind."""
+async def open_reconcilers(cluster: Cluster, term: Term, settings: Settings) -> AsyncIterator[dict[Kind, Reconcile]]:
+    """Open the connection pools that the reconcilers need, and yield the reconcilers by kind.
+
+    They act only during the term; ``cluster`` is already fenced by it.
+    """
     async with AsyncExitStack() as stack:
         trainers = await stack.enter_async_context(HTTPTrainerProgress())
-        pods = await stack.enter_async_context(HTTPServerPods())
+        pods = FencedServerPods(await stack.enter_async_context(HTTPServerPods()), term)
         keys, board = SigningKeys(cluster, settings.namespace), ServerBoard()
         yield {
             BASE_MODEL: BaseModelReconciler(cluster, settings.images, settings.namespace).reconcile,

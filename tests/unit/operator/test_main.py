@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from support.clusters.fake_cluster import FakeCluster
+from tunewright_operator import __main__ as program
+from tunewright_operator.api.kinds import CONFIG_MAP, CUSTOM_RESOURCE_DEFINITION, DEPLOYMENT, LEASE, OWN_KINDS
+from tunewright_operator.cluster import Body, ClusterError, ForbiddenError
+from tunewright_operator.runtime.runner import Runner
+from tunewright_operator.runtime.term import LeadershipLostError
+from tunewright_operator.settings import Settings
 
 PROGRAM = """
 import json, sys
@@ -29,3 +43,111 @@ def test_an_object_of_the_greatest_depth_that_the_api_server_allows_is_read_and_
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert int(done.stdout.splitlines()[-1]) == len(json.dumps({"a": 1})) + 9_989 * len('{"a": }')
+
+
+CONFIG_MAP_BODY: Body = {
+    "apiVersion": CONFIG_MAP.api_version,
+    "kind": CONFIG_MAP.name,
+    "metadata": {"name": "c", "namespace": "ns"},
+}
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings(
+        namespace="sys",
+        operator_image="o:1",
+        trainer_image="t:1",
+        server_image="s:1",
+        probe_port=0,
+        pod_name="pod",
+        deployment="operator",
+    )
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
+    cluster = FakeCluster()
+    for kind in OWN_KINDS:
+        cluster.put(
+            {
+                "apiVersion": CUSTOM_RESOURCE_DEFINITION.api_version,
+                "kind": CUSTOM_RESOURCE_DEFINITION.name,
+                "metadata": {"name": f"{kind.plural}.{kind.group}"},
+                "status": {"conditions": [{"type": "Established", "status": "True"}]},
+            }
+        )
+
+    @contextlib.asynccontextmanager
+    async def opened(_instance: str) -> AsyncIterator[FakeCluster]:
+        yield cluster
+
+    monkeypatch.setattr(program, "open_cluster", opened)
+    return cluster
+
+
+def holder(cluster: FakeCluster) -> str:
+    return cluster.peek(LEASE, "sys", program.LEASE_NAME)["spec"]["holderIdentity"]
+
+
+async def test_the_lease_is_held_until_the_loops_have_ended_and_their_writes_are_fenced(
+    cluster: FakeCluster, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(asyncio.get_running_loop(), "add_signal_handler", lambda *_: None)
+    seen: dict[str, str] = {}
+    ports: list[Any] = []
+    reporter, close = program.FailureReporter, Runner.close
+
+    def build_reporter(port: Any) -> Any:
+        ports.append(port)
+        return reporter(port)
+
+    async def watch(**_kwargs: Any) -> None:
+        seen["watching"] = holder(cluster)
+        await ports[0].create(CONFIG_MAP_BODY)
+
+    async def close_late(runner: Runner) -> None:
+        await asyncio.sleep(0.1)
+        await close(runner)
+        seen["closed"] = holder(cluster)
+
+    monkeypatch.setattr(program, "FailureReporter", build_reporter)
+    monkeypatch.setattr(program.kopf, "operator", watch)
+    monkeypatch.setattr(Runner, "close", close_late)
+    assert await program.run(settings) == 0
+    assert seen == {"watching": "pod", "closed": "pod"}
+    assert holder(cluster) == ""
+    with pytest.raises(LeadershipLostError):
+        await ports[0].create(CONFIG_MAP_BODY)
+
+
+@pytest.mark.parametrize(("error", "code"), [(None, 0), (ForbiddenError("no"), 1)])
+async def test_finalizers_are_removed_under_the_lease_which_is_released_afterwards(
+    cluster: FakeCluster,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    error: ClusterError | None,
+    code: int,
+):
+    cluster.put(
+        {
+            "apiVersion": DEPLOYMENT.api_version,
+            "kind": DEPLOYMENT.name,
+            "metadata": {"name": "operator", "namespace": "sys"},
+            "spec": {"replicas": 1},
+        }
+    )
+    seen: list[str] = []
+
+    async def remove(port: Any) -> int:
+        seen.append(holder(cluster))
+        await port.create(CONFIG_MAP_BODY)
+        if error is not None:
+            raise error
+        return 1
+
+    monkeypatch.setattr(program, "release_finalizers", remove)
+    assert await program.release(settings) == code
+    assert seen == ["pod"]
+    assert holder(cluster) == ""
+    assert cluster.peek(DEPLOYMENT, "sys", "operator")["spec"]["replicas"] == 0

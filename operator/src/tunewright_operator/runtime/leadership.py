@@ -1,15 +1,14 @@
 """Leader election with a Lease: at most one replica runs the loops.
 
 The algorithm is that of client-go (tools/leaderelection). The holder renews a Lease object. Another replica takes it
-over when the Lease has not changed for its whole duration. Each replica measures this with its own monotonic clock, so
-that the clocks of two machines are never compared.
+over when the Lease has not changed for its whole duration. Each replica measures this with its own clock, from the
+moment at which it saw the Lease, so that the clocks of two machines are never compared.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
+import random
 
 import structlog
 
@@ -17,70 +16,77 @@ from tunewright_operator.api.kinds import LEASE
 from tunewright_operator.cluster import AlreadyExistsError, Body, Cluster, ClusterError, ConflictError
 from tunewright_operator.runtime import metrics
 from tunewright_operator.runtime.clock import utc_now
+from tunewright_operator.runtime.term import Term
 
 LEASE_SECONDS = 15.0
 RENEW_DEADLINE_SECONDS = 10.0
-"""A holder that could not renew the Lease for this time stops its loops, before another replica may lead."""
+"""A holder that could not renew the Lease for this time ends, before another replica may lead."""
 RETRY_SECONDS = 2.0
+RETRY_JITTER = 0.2
+"""A replica that waits for the Lease waits up to this share longer, so that several do not ask at the same time."""
+ATTEMPTS_BEFORE_DEADLINE = 2
+"""How many attempts without an answer fit into the renew deadline: one dropped connection does not end leadership."""
+RELEASE_ATTEMPTS = 2
 
 log = structlog.get_logger(__name__)
 
 
 class Leadership:
-    """Leader election of one replica, by the Lease ``namespace/name``; each replica needs another ``identity``."""
+    """Leader election of one replica, by the Lease ``namespace/name``; each replica needs another ``identity``.
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        *,
-        namespace: str,
-        name: str,
-        identity: str,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
+    The term shows other threads until when the replica may act.
+    """
+
+    def __init__(self, cluster: Cluster, term: Term, *, namespace: str, name: str, identity: str) -> None:
         self._cluster = cluster
+        self._term = term
         self._namespace = namespace
         self._name = name
         self._identity = identity
-        self._monotonic = monotonic
         self._seen: tuple[str, float] | None = None
-        self._renewed = 0.0
 
     async def acquire(self) -> None:
         """Wait until this replica leads."""
         while True:
-            if await self._try_quietly():
+            if await self._try_within(RENEW_DEADLINE_SECONDS / ATTEMPTS_BEFORE_DEADLINE):
                 break
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS * random.uniform(1.0, 1.0 + RETRY_JITTER))  # noqa: S311 - not a secret
         metrics.LEADER.set(1)
         log.info("leadership_acquired", identity=self._identity)
 
     async def hold(self) -> None:
-        """Renew the Lease until leadership is lost, then return: the process must stop its loops."""
-        while True:
-            await asyncio.sleep(RETRY_SECONDS)
-            if not await self._renew_in_time() and self._time_left() <= 0:
-                metrics.LEADER.set(0)
-                log.error("leadership_lost", identity=self._identity)
-                return
+        """Renew the Lease until the term is over, then return: the process must stop its loops."""
+        while (left := self._term.seconds_left()) > 0:
+            await asyncio.sleep(min(RETRY_SECONDS, left))
+            if (left := self._term.seconds_left()) > 0:
+                await self._try_within(min(left, RENEW_DEADLINE_SECONDS / ATTEMPTS_BEFORE_DEADLINE))
+        metrics.LEADER.set(0)
 
     async def release(self) -> None:
-        """Release the Lease, so that the next leader need not wait until it expires."""
-        try:
-            lease = await self._cluster.get(LEASE, self._namespace, self._name)
-            if lease is not None and lease["spec"].get("holderIdentity") == self._identity:
-                await self._cluster.replace({**lease, "spec": {**lease["spec"], "holderIdentity": ""}})
-        except ClusterError as error:
-            log.warning("lease_not_released", error=str(error))
+        """End the term and release the Lease, so that the next leader need not wait until the Lease expires."""
+        self._term.end()
         metrics.LEADER.set(0)
+        for _ in range(RELEASE_ATTEMPTS):
+            try:
+                await self._try_release()
+            except ConflictError as error:
+                # A renewal that was cancelled took effect after the read.
+                log.warning("lease_not_released", error=str(error))
+            except ClusterError as error:
+                log.warning("lease_not_released", error=str(error))
+                return
+            else:
+                return
 
     async def try_acquire(self) -> bool:
         """Acquire or renew the Lease if possible; return whether this replica holds it.
 
+        If another replica holds it, the term ends: a user can edit the Lease.
+
         Raises:
             ClusterError: the API server refused or did not answer.
         """
-        started = self._monotonic()
+        started = self._term.now()
         lease = await self._cluster.get(LEASE, self._namespace, self._name)
         try:
             if lease is None:
@@ -88,35 +94,36 @@ class Leadership:
             elif self._may_take(lease):
                 await self._cluster.replace(self._build(lease))
             else:
+                if self._term.seconds_left() > 0:
+                    self._term.end()
                 return False
         except (AlreadyExistsError, ConflictError):
             return False
+        if (margin := self._term.seconds_left()) > 0:
+            metrics.LEASE_MARGIN.observe(margin)
         # The time before the request: the other replicas count from the write, whose time is unknown here but later.
-        self._renewed = started
+        self._term.extend(started + RENEW_DEADLINE_SECONDS)
         return True
 
-    def _time_left(self) -> float:
-        """Return how many seconds this replica may still lead without a renewal."""
-        return self._renewed + RENEW_DEADLINE_SECONDS - self._monotonic()
+    async def _try_within(self, seconds: float) -> bool:
+        """Try to acquire or renew the Lease; return whether this replica holds it.
 
-    async def _renew_in_time(self) -> bool:
-        """Try to renew the Lease; return whether it was renewed before the renew deadline.
-
-        A request without an answer, for example on a dropped connection, fails at the deadline.
+        A request without an answer, for example on a dropped connection, fails after ``seconds``. The next one uses
+        another connection.
         """
         try:
-            async with asyncio.timeout(max(0.0, self._time_left())):
-                return await self._try_quietly()
+            async with asyncio.timeout(seconds):
+                return await self.try_acquire()
         except TimeoutError:
             log.warning("lease_unreachable", error="the API server did not answer in time")
-            return False
-
-    async def _try_quietly(self) -> bool:
-        try:
-            return await self.try_acquire()
         except ClusterError as error:
             log.warning("lease_unreachable", error=str(error))
-            return False
+        return False
+
+    async def _try_release(self) -> None:
+        lease = await self._cluster.get(LEASE, self._namespace, self._name)
+        if lease is not None and lease["spec"].get("holderIdentity") == self._identity:
+            await self._cluster.replace({**lease, "spec": {**lease["spec"], "holderIdentity": ""}})
 
     def _may_take(self, lease: Body) -> bool:
         holder = lease["spec"].get("holderIdentity")
@@ -124,9 +131,9 @@ class Leadership:
             return True
         version = str(lease["metadata"]["resourceVersion"])
         if self._seen is None or self._seen[0] != version:
-            self._seen = (version, self._monotonic())
+            self._seen = (version, self._term.now())
             return False
-        return self._monotonic() - self._seen[1] > float(lease["spec"].get("leaseDurationSeconds") or LEASE_SECONDS)
+        return self._term.now() - self._seen[1] > float(lease["spec"].get("leaseDurationSeconds") or LEASE_SECONDS)
 
     def _build(self, lease: Body | None) -> Body:
         now = utc_now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")

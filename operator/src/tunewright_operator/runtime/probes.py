@@ -2,6 +2,9 @@
 
 Ready means that the process answers. It does not depend on leadership: in a rolling update the old replica holds the
 Lease until the new one is ready.
+
+The server runs on the main loop, so a stalled main loop does not answer. The chart gives it longer than
+`leader_thread.STALL_LIMIT_SECONDS`, after which the leader thread ends the process: a busy operator is not restarted.
 """
 
 from __future__ import annotations

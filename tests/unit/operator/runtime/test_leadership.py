@@ -11,8 +11,9 @@ import pytest
 from support.clusters.fake_cluster import FakeCluster
 from tunewright_operator.api.kinds import LEASE
 from tunewright_operator.cluster import ConflictError, UnavailableError
-from tunewright_operator.runtime import leadership
+from tunewright_operator.runtime import leadership, metrics
 from tunewright_operator.runtime.leadership import LEASE_SECONDS, RENEW_DEADLINE_SECONDS, RETRY_SECONDS, Leadership
+from tunewright_operator.runtime.term import Term
 
 
 class Monotonic:
@@ -29,7 +30,7 @@ def cluster() -> FakeCluster:
 
 
 def replica(cluster: FakeCluster, identity: str, clock: Callable[[], float]) -> Leadership:
-    return Leadership(cluster, namespace="sys", name="lease", identity=identity, monotonic=clock)
+    return Leadership(cluster, Term(clock), namespace="sys", name="lease", identity=identity)
 
 
 async def test_the_first_one_leads_and_renews(cluster: FakeCluster):
@@ -116,3 +117,94 @@ async def test_leadership_does_not_change_while_the_api_server_is_unreachable(cl
     cluster.fail_next(UnavailableError("away"), "get")
     with pytest.raises(UnavailableError):
         await replica(cluster, "a", Monotonic()).try_acquire()
+
+
+async def test_one_request_without_an_answer_does_not_end_leadership(cluster: FakeCluster, monkeypatch):
+    monkeypatch.setattr(leadership, "RENEW_DEADLINE_SECONDS", 1.0)
+    monkeypatch.setattr(leadership, "RETRY_SECONDS", 0.05)
+    first = replica(cluster, "a", time.monotonic)
+    await first.acquire()
+    answer, asked = cluster.get, []
+
+    async def drop_the_first(*args):
+        asked.append(args)
+        if len(asked) == 1:
+            await asyncio.Event().wait()
+        return await answer(*args)
+
+    monkeypatch.setattr(cluster, "get", drop_the_first)
+    hold = asyncio.create_task(first.hold())
+    async with asyncio.timeout(60):
+        while len(asked) < 20 and not hold.done():  # noqa: ASYNC110 - a fake
+            await asyncio.sleep(0.01)
+    assert not hold.done()
+    hold.cancel()
+
+
+async def test_the_term_ends_at_the_deadline_even_between_two_attempts(cluster: FakeCluster, monkeypatch):
+    monkeypatch.setattr(leadership, "RENEW_DEADLINE_SECONDS", 0.2)
+    monkeypatch.setattr(leadership, "RETRY_SECONDS", 3600.0)
+    first = replica(cluster, "a", time.monotonic)
+    await first.acquire()
+    async with asyncio.timeout(60):
+        await first.hold()
+
+
+async def test_a_lease_that_another_replica_holds_ends_the_term_at_once(cluster: FakeCluster):
+    clock = Monotonic()
+    first = replica(cluster, "a", clock)
+    await first.try_acquire()
+    assert first._term.seconds_left() == RENEW_DEADLINE_SECONDS
+    cluster.edit(LEASE, "sys", "lease", lambda lease: lease["spec"].update(holderIdentity="b"))
+    assert not await first.try_acquire()
+    assert first._term.seconds_left() == 0
+
+
+async def test_a_replica_that_waits_may_still_lead_later(cluster: FakeCluster):
+    clock = Monotonic()
+    first, second = replica(cluster, "a", clock), replica(cluster, "b", clock)
+    await first.try_acquire()
+    assert not await second.try_acquire()
+    await first.release()
+    assert first._term.seconds_left() == 0
+    assert await second.try_acquire()
+    assert second._term.seconds_left() == RENEW_DEADLINE_SECONDS
+
+
+async def test_a_renewal_in_flight_does_not_prevent_the_release(cluster: FakeCluster):
+    first = replica(cluster, "a", Monotonic())
+    await first.try_acquire()
+    cluster.fail_next(ConflictError("renewed meanwhile"), "replace")
+    await first.release()
+    assert cluster.peek(LEASE, "sys", "lease")["spec"]["holderIdentity"] == ""
+
+
+async def test_the_term_counts_from_before_the_request(cluster: FakeCluster, monkeypatch):
+    clock = Monotonic()
+    answer = cluster.get
+
+    async def slow(*args):
+        clock.seconds += 3
+        return await answer(*args)
+
+    monkeypatch.setattr(cluster, "get", slow)
+    first = replica(cluster, "a", clock)
+    await first.try_acquire()
+    assert first._term.seconds_left() == RENEW_DEADLINE_SECONDS - 3
+
+
+async def test_each_renewal_records_the_margin_that_was_left(cluster: FakeCluster):
+    def read() -> dict[str, float]:
+        (family,) = metrics.LEASE_MARGIN.collect()
+        return {sample.name.rpartition("_")[2]: sample.value for sample in family.samples if not sample.labels}
+
+    clock = Monotonic()
+    first = replica(cluster, "a", clock)
+    before = read()
+    await first.try_acquire()
+    assert read()["count"] == before["count"], "the first acquisition is no renewal"
+    clock.seconds += 3
+    await first.try_acquire()
+    after = read()
+    assert after["count"] == before["count"] + 1
+    assert after["sum"] == pytest.approx(before["sum"] + RENEW_DEADLINE_SECONDS - 3)
