@@ -106,8 +106,9 @@ hooks: ## Run `make check` before each commit
 COMPILE := .venv/bin/uv pip compile -q --upgrade --generate-hashes --no-annotate --no-header --python-version 3.11
 
 .PHONY: pins
-pins: venv ## Update the pinned requirements of the checks and of the operator's and the server's image
+pins: venv ## Update the pinned requirements of the checks, of the images of operator and server, and of the JavaScript client
 	printf 'uv\n' | $(COMPILE) - -o requirements/bootstrap.txt
 	$(COMPILE) pyproject.toml --all-extras --group dev -o requirements/dev.txt
 	$(COMPILE) pyproject.toml --extra operator --extra evaluator --extra storage -c requirements/dev.txt -o requirements/operator.txt
+	$(COMPILE) requirements/javascript.in -o requirements/javascript.txt
 	PATH="$(CURDIR)/.venv/bin:$$PATH" $(PYTHON) requirements/compile_server.py
