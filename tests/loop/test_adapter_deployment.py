@@ -300,6 +300,8 @@ async def test_time_without_readings_does_not_count_in_a_window(world):
     await world.rollouts.reconcile(Key(ADAPTER_DEPLOYMENT, SUPPORT, "support"))
     assert world.status()["stable"]["revision"] == revision_of("first")
     await world.settle()
+    assert world.status()["stable"]["revision"] == revision_of("first"), "the time without readings is not made up for"
+    await world.pass_time(60)
     assert world.status()["stable"]["revision"] == revision_of("second")
 
 

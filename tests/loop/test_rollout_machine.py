@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from support.examples import examples
-from support.worlds.rollout_world import RolloutWorld, digest_of, revision_of
+from support.worlds.rollout_world import READING_SECONDS, RolloutWorld, digest_of, revision_of
 from tunewright_contracts.evaluation_report import Verdict
 from tunewright_operator.api.adapter_deployment import AdapterDeploymentStatus, CandidateRevision, Outcome
 from tunewright_operator.domain.rollout.evaluation import view_evaluation
@@ -178,8 +178,16 @@ class RolloutMachine(RuleBasedStateMachine):
         self.world.body["spec"]["rollout"]["steps"] = steps
 
     @rule(seconds=st.sampled_from([1, 31, 121, 301]))
-    def time_passes(self, seconds: int) -> None:
-        self.world.clock.advance(seconds)
+    def time_passes(self, seconds: float) -> None:
+        while seconds > READING_SECONDS:
+            self.world.clock.skip(READING_SECONDS)
+            seconds -= READING_SECONDS
+            self.rollout_loop()
+        self.world.clock.skip(seconds)
+
+    @rule(seconds=st.sampled_from([31, 301]))
+    def time_passes_without_an_operator(self, seconds: int) -> None:
+        self.world.clock.skip(seconds)
 
     @rule(count=st.sampled_from([5, 100]), broken=st.sampled_from([None, *WORDS]))
     def clients_ask(self, count: int, broken: str | None) -> None:

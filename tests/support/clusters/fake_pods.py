@@ -29,6 +29,8 @@ METRICS = ("ErrorRate", "Latency", "OutputContract")
 
 UNCHECKED = "Unchecked"
 """A judge's word for an answer whose contract could not be checked in time."""
+ABANDONED = "Abandoned"
+"""A judge's word for a request whose client disconnects before the answer."""
 
 
 @lru_cache(maxsize=100_000)
@@ -40,11 +42,17 @@ def _spread(salt: str, session: str, parts: int) -> int:
 class Counters:
     def __init__(self) -> None:
         self.answers = [0] * BUCKETS
+        self.requests = [0] * BUCKETS
+        self.abandoned = [0] * BUCKETS
         self.bad = {metric: [0] * BUCKETS for metric in METRICS}
         self.unchecked = [0] * BUCKETS
         self.latency = [0] * (len(LATENCY_BOUNDS_MILLISECONDS) + 1)
 
     def count(self, bucket: int, bad: set[str]) -> None:
+        self.requests[bucket] += 1
+        if ABANDONED in bad:
+            self.abandoned[bucket] += 1
+            return
         self.answers[bucket] += 1
         self.latency[12] += 1
         for metric in bad - {UNCHECKED}:
@@ -135,6 +143,11 @@ class FakePod:
         self.counters[alias, revision].count(_spread("bucket", session, BUCKETS), judge(revision))
         return revision
 
+    def choose(self, alias: str, session: str) -> str | None:
+        """Return the revision that would answer."""
+        route = next((route for route in (self.plan.routes if self.plan else ()) if route.alias == alias), None)
+        return None if route is None else self._choose(route, session)
+
     def _choose(self, route: Route, session: str) -> str | None:
         point = _spread(route.salt, session, 100)
         order: list[str] = []
@@ -171,6 +184,10 @@ class FakePod:
                     alias=alias,
                     revision=revision,
                     answers=sum(counted.answers),
+                    requests=sum(counted.requests),
+                    abandoned=sum(counted.abandoned),
+                    requests_by_bucket=tuple(counted.requests) if alias in bucketed else (),
+                    abandoned_by_bucket=tuple(counted.abandoned) if alias in bucketed else (),
                     bad={metric: sum(bad) for metric, bad in counted.bad.items()},
                     answers_by_bucket=tuple(counted.answers) if alias in bucketed else (),
                     bad_by_bucket={metric: tuple(bad) for metric, bad in counted.bad.items() if any(bad)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -100,11 +101,34 @@ def make_situation(spec: dict[str, Any] | None = None, status: dict[str, Any] | 
     return Situation(AdapterDeployment.from_body(body), **(values | facts))
 
 
+READING_SECONDS = 30.0
+"""The longest time between two reconciliations of a `RolloutWorld` while its clock advances."""
+
+
+class WatchedClock(Clock):
+    """Virtual time in which an operator works: it reconciles at least every 30 seconds while the clock advances."""
+
+    def __init__(self, reconcile: Callable[[], object]) -> None:
+        super().__init__()
+        self._reconcile = reconcile
+
+    def advance(self, seconds: float) -> None:
+        while seconds > READING_SECONDS:
+            super().advance(READING_SECONDS)
+            seconds -= READING_SECONDS
+            self._reconcile()
+        super().advance(seconds)
+
+    def skip(self, seconds: float) -> None:
+        """Advance while no operator works."""
+        super().advance(seconds)
+
+
 class RolloutWorld:
     """`body` is the object on the API server; everything else is computed again in each reconciliation."""
 
     def __init__(self, steps: list[dict[str, Any]] | None = None, *, pods: int = 2, **rollout: Any) -> None:
-        self.clock = Clock()
+        self.clock = WatchedClock(self.step)
         self.body = make_deployment_body(self.clock, steps, **rollout)
         self.server = make_server()
         self.plan: ServingPlan | None = None
@@ -160,7 +184,7 @@ class RolloutWorld:
             for pod in self.pods
         ]
         refusals = self.refusals.get("deployment-uid")
-        facts = build_server_facts("deployment-uid", "support", self.plan, views, refusals)
+        facts = build_server_facts("deployment-uid", "support", self.plan, views, refusals, taken_at=self.now)
         return Seen(facts, "server-uid", "http://pool.serving.svc:8000")
 
     def situation(self) -> Situation:
@@ -241,6 +265,16 @@ class RolloutWorld:
             pod = ready[index % len(ready)]
             answers.append(pod.ask("support", f"session-{start + index}", lambda name: (bad or {}).get(name, set())))
         return answers
+
+    def ask_arm(self, word: str, count: int, bad: set[str] | None = None, start: int = 0) -> None:
+        """Send one request per session, only in sessions that one revision answers."""
+        name, sent, session = revision_of(word), 0, start
+        while sent < count:
+            pod = self.pods[session % len(self.pods)]
+            if pod.choose("support", f"session-{session}") == name:
+                pod.ask("support", f"session-{session}", lambda _: bad or set())
+                sent += 1
+            session += 1
 
     def promote_first(self, word: str) -> None:
         """Promote a revision through all its steps."""

@@ -13,7 +13,7 @@ from support.clusters.fake_jobs import FakeJobs
 from support.clusters.fake_pods import FakeServerPods
 from support.crds.status import check_status
 from support.worlds.job_worlds import IMAGES
-from support.worlds.rollout_world import BASE_DIGEST, digest_of, revision_of
+from support.worlds.rollout_world import BASE_DIGEST, READING_SECONDS, digest_of, revision_of
 from tunewright_contracts.evaluation_report import EvaluationReport, Verdict
 from tunewright_contracts.serving_plan import ServingPlan
 from tunewright_operator.api.kinds import (
@@ -236,6 +236,11 @@ class ServingWorld:
         raise AssertionError("the world does not settle")
 
     async def pass_time(self, seconds: float) -> None:
+        """Advance the clock; the operator works at least every 30 seconds."""
+        while seconds > READING_SECONDS:
+            self.clock.advance(READING_SECONDS)
+            seconds -= READING_SECONDS
+            await self.settle()
         self.clock.advance(seconds)
         await self.settle()
 

@@ -96,7 +96,7 @@ class Rollout(ApiModel):
     """How a candidate gets from weight 0 to 100; after the last step it gets weight 100 and bakes."""
 
     steps: tuple[RolloutStep, ...]
-    sticky_by: tuple[StickyKey, ...] = (StickyKey(header="x-session-id"), StickyKey(body_field="user"))
+    sticky_by: tuple[StickyKey, ...] = (StickyKey(header="x-session-id"),)
     on_inconclusive: Literal["Pause", "Rollback", "Promote"] = "Pause"
     bake_seconds: int = 600
 
@@ -203,6 +203,21 @@ class Ending(ApiModel):
     message: str = ""
 
 
+class RequestCounts(ApiModel):
+    """The requests of one revision in a window. Of ``requests``, ``abandoned`` had no complete answer."""
+
+    requests: int = 0
+    answers: int = 0
+    abandoned: int = 0
+
+
+class ObservedRequests(ApiModel):
+    """The requests of both revisions in the current window."""
+
+    candidate: RequestCounts = RequestCounts()
+    stable: RequestCounts = RequestCounts()
+
+
 class CandidateRevision(Revision):
     """The revision that is being rolled out.
 
@@ -212,6 +227,9 @@ class CandidateRevision(Revision):
 
     accepted_at: str
     weight: int = 0
+    share: str | None = None
+    """The measured share of the window's requests in percent, which should be about the weight."""
+    observed: ObservedRequests | None = None
     step: int = 0
     seen_steps: tuple[str, ...] = ()
     """The spec's steps as last seen, each as JSON; empty in a status of an earlier version."""
@@ -234,7 +252,14 @@ class CandidateRevision(Revision):
         The observation stays: the next window and the bake compare with it. A promote request that is kept stays, too.
         """
         return self.updated(
-            step=step, step_started_at=None, plan_generation=None, verdict=None, reasons=(), detectable_drop=None
+            step=step,
+            step_started_at=None,
+            plan_generation=None,
+            verdict=None,
+            reasons=(),
+            detectable_drop=None,
+            share=None,
+            observed=None,
         )
 
 

@@ -121,7 +121,9 @@ class AdapterDeploymentReconciler:
             return Unseen()
         uid = deployment.metadata.uid
         refusals = snapshot.refusals.get(uid)
-        facts = build_server_facts(uid, deployment.spec.model_name, snapshot.plan, snapshot.pods, refusals)
+        facts = build_server_facts(
+            uid, deployment.spec.model_name, snapshot.plan, snapshot.pods, refusals, taken_at=snapshot.taken_at
+        )
         return Seen(facts, server.metadata.uid, server.endpoint)
 
     # Act -----------------------------------------------------------------------------------------------------------

@@ -10,11 +10,12 @@ import datetime as dt
 from collections.abc import Mapping
 
 from tunewright_contracts.serving_plan import ServingPlan
+from tunewright_operator.domain.evidence.observation import MAX_READING_GAP_SECONDS
 from tunewright_operator.domain.serving.claim import Refusals
 from tunewright_operator.domain.serving.replica import PodView
 
-MAX_AGE_SECONDS = 30.0
-"""An older snapshot is ignored: the time of a window must not pass while its counters are not read."""
+MAX_AGE_SECONDS = MAX_READING_GAP_SECONDS
+"""An older snapshot is ignored, and its time does not count in a window (`observation.count_time`)."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,8 @@ functions are pure functions of counts.
 
 Sources: Waudby-Smith and Ramdas 2024, "Estimating means of bounded random variables by betting"; Turner, Ly and
 Grünwald 2024, "Generic E-variables for exact sequential k-sample tests that allow for optional stopping"; Rao and Scott
-1992, "A simple method for the analysis of clustered binary data".
+1992, "A simple method for the analysis of clustered binary data"; Bell and McCaffrey 2002, "Bias reduction in standard
+errors for linear regression with multi-stage samples" (the jackknife for clusters of very different sizes).
 """
 
 from __future__ import annotations
@@ -35,6 +36,12 @@ MIN_BAD_FOR_OWN_DESIGN_EFFECT = 10
 PRIOR_VARIANCE_RATIO = 4.0
 PRIOR_WEIGHT = 10.0
 """Until the buckets show how far requests depend on each other, each counts as a quarter of an independent one."""
+FEW_BUCKETS_WEIGHT = 2.0
+"""How much a design effect that was measured with few buckets is increased.
+
+A variance that is estimated from k groups is often too small: the quantiles of Student's t with k - 1 degrees of
+freedom exceed the normal ones by about z²/4(k - 1) of themselves.
+"""
 
 POWER_QUANTILE = 0.84
 """The normal quantile for a power of 80 %."""
@@ -107,6 +114,14 @@ def log_absolute_wealth(limit: float, answers: int, bad: int) -> tuple[float, ..
     return tuple(wealth)
 
 
+def log_run_wealth(limit: float, bad: int) -> float:
+    """Return the log wealth of a bet on "every answer is bad", after `bad` answers of which all were bad.
+
+    It is lost with the first good answer, and so may stake more than `log_absolute_wealth`.
+    """
+    return bad * math.log1p(MAX_STAKE * (1 - limit) / limit)
+
+
 def log_mean_exp(values: Iterable[float], weights: Sequence[float] | None = None) -> float:
     """Return log(mean(exp(values))) without overflow; `weights`, which sum to 1, make it a weighted mean."""
     logs = list(values)
@@ -122,12 +137,24 @@ def log_e_value(log_wealth: Sequence[float], design_effect: float) -> float:
 
 
 def _excess_variance(answers: Sequence[int], bad: Sequence[int]) -> tuple[float, float]:
-    """Return the variance of bad answers between buckets: the observed one, and that of independent answers."""
+    """Return the variance of the number of bad answers: as the buckets show it, and that of independent answers.
+
+    Each bucket's deviation is taken from the rate of the other buckets (the jackknife). Otherwise, one client with most
+    of the answers would determine the rate that it is compared with, and its dependent answers would look independent.
+    """
     total, total_bad = sum(answers), sum(bad)
     rate = min(total_bad / total, 1.0)
-    seen = math.fsum((s - rate * n) ** 2 for n, s in zip(answers, bad, strict=True))
-    expected = total * rate * (1 - rate) * (1 - math.fsum(n * n for n in answers) / (total * total))
-    return seen, expected
+    deviations = (
+        (s - rate * n) / (1 - n / total) for n, s in zip(answers, bad, strict=True) if n < total
+    )  # If one bucket has all answers, no deviation can be measured: see `_correct_for_few_buckets`.
+    return math.fsum(each * each for each in deviations), total * rate * (1 - rate)
+
+
+def _correct_for_few_buckets(effect: float, answers: Sequence[int]) -> float:
+    """Return a design effect that was measured with these answers; it is larger if few buckets have most of them."""
+    total = sum(answers)
+    buckets = total * total / math.fsum(n * n for n in answers)
+    return effect * (1 + FEW_BUCKETS_WEIGHT / (buckets - 1)) if buckets > 1 else math.inf
 
 
 def design_effect(
@@ -137,6 +164,7 @@ def design_effect(
 
     Each arm is (answers, bad) by bucket of the sticky key. When the candidate has enough bad answers, the result is at
     least the candidate's own effect: a candidate can fail in whole sessions although the incumbent does not.
+    It is infinite if one bucket has all of the candidate's answers: then nothing can be concluded from them.
     """
     seen = expected = own = 0.0
     arms = [candidate] if incumbent is None else [candidate, incumbent]
@@ -147,7 +175,7 @@ def design_effect(
         seen += arm_seen
         expected += arm_expected
         if index == 0 and sum(bad) >= MIN_BAD_FOR_OWN_DESIGN_EFFECT:
-            own = _shrink(arm_seen, arm_expected)
+            own = _correct_for_few_buckets(_shrink(arm_seen, arm_expected), answers)
     return max(1.0, _shrink(seen, expected), own)
 
 

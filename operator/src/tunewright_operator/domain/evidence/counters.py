@@ -72,12 +72,21 @@ class ArmCounters:
     """Counters of one revision in one server process since its boot, by bucket of the sticky key.
 
     `bad` has the bad answers of each metric that the process counts. `judged` has the judged answers of a metric that
-    cannot judge every answer, because a contract check can run out of time; any other metric judges all answers.
+    does not judge exactly the answers: a contract check can run out of time, and requests that were abandoned have no
+    answer. `requests` is None if the process does not count requests; then the answers are taken for them.
     """
 
     answers: tuple[int, ...] = NO_ANSWERS
     bad: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     judged: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    requests: tuple[int, ...] | None = None
+    since_boot: Mapping[str, tuple[int, int]] = dataclasses.field(default_factory=dict)
+    """Judged and bad answers of a metric including those that were not counted by bucket, before the rollout."""
+
+    @property
+    def all_requests(self) -> tuple[int, ...]:
+        """The requests: answered, failed or abandoned."""
+        return self.answers if self.requests is None else self.requests
 
     def __post_init__(self) -> None:
         """Refuse counters that do not have one count for each bucket.
@@ -85,7 +94,7 @@ class ArmCounters:
         Raises:
             EvidenceError: an array has another length, or a negative count.
         """
-        arrays = {"answers": self.answers}
+        arrays = {"answers": self.answers, "requests": self.all_requests}
         arrays |= {f"bad[{name}]": counts for name, counts in self.bad.items()}
         arrays |= {f"judged[{name}]": counts for name, counts in self.judged.items()}
         for name, counts in arrays.items():
@@ -118,9 +127,10 @@ class Tally(Message):
 
 
 class ArmTotals(Message):
-    """Additive counts of one arm: all answers, and a tally for each metric."""
+    """Additive counts of one arm: all answers, all requests by bucket, and a tally for each metric."""
 
     answers: int = Field(default=0, ge=0)
+    requests: Buckets = NO_ANSWERS
     tallies: dict[str, Tally] = Field(default_factory=dict)
 
     def tally(self, metric: str) -> Tally:
@@ -155,7 +165,7 @@ def _totals(counters: ArmCounters, metrics: Iterable[str]) -> ArmTotals:
         for name in metrics
         if name in counters.bad
     }
-    return ArmTotals(answers=sum(counters.answers), tallies=tallies)
+    return ArmTotals(answers=sum(counters.answers), requests=counters.all_requests, tallies=tallies)
 
 
 def gain(last: ArmTotals, current: ArmTotals) -> ArmTotals | None:
@@ -168,9 +178,10 @@ def gain(last: ArmTotals, current: ArmTotals) -> ArmTotals | None:
         if min(judged) < 0 or min(bad) < 0:
             return None
         tallies[name] = Tally.model_construct(judged=judged, bad=bad)
-    if current.answers < last.answers:
+    requests = tuple(b - a for a, b in zip(last.requests, current.requests, strict=True))
+    if current.answers < last.answers or min(requests) < 0:
         return None
-    return ArmTotals.model_construct(answers=current.answers - last.answers, tallies=tallies)
+    return ArmTotals.model_construct(answers=current.answers - last.answers, requests=requests, tallies=tallies)
 
 
 def add_totals(parts: Sequence[ArmTotals]) -> ArmTotals:
@@ -182,4 +193,6 @@ def add_totals(parts: Sequence[ArmTotals]) -> ArmTotals:
             judged=tuple(map(sum, zip(*(tally.judged for tally in found), strict=True))),
             bad=tuple(map(sum, zip(*(tally.bad for tally in found), strict=True))),
         )
-    return ArmTotals.model_construct(answers=sum(part.answers for part in parts), tallies=tallies)
+    answers = sum(part.answers for part in parts)
+    requests = tuple(map(sum, zip(*(part.requests for part in parts), strict=True)))
+    return ArmTotals.model_construct(answers=answers, requests=requests or NO_ANSWERS, tallies=tallies)

@@ -1,9 +1,9 @@
 """The evidence of one live observation window: statistics that fit into a status and survive every restart.
 
-`open_observation` starts a window; `absorb` adds the increase of the pods' counters since they were last read. The
-result does not depend on the order of the pods in a poll, and a missed poll only makes the next increase larger. The
-counters of a server process (pod UID, boot ID) only grow, and a new process starts from zero. What an old process
-counted after its last reading is lost; it is not estimated.
+`open_observation` starts a window; `absorb` adds the increase of the pods' counters since they were last read, and
+`count_time` the time since then. The result does not depend on the order of the pods in a poll, and a missed poll only
+makes the next increase larger. The counters of a server process (pod UID, boot ID) only grow, and a new process starts
+from zero. What an old process counted after its last reading is lost; it is not estimated.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Annotated
 from pydantic import Field, PlainSerializer
 
 from tunewright_contracts.document import Message
+from tunewright_contracts.metrics import LiveMetricType
 from tunewright_operator.domain.evidence import betting
 from tunewright_operator.domain.evidence.counters import (
     ArmTotals,
@@ -33,11 +34,26 @@ MAX_REGRESSION = 0.9
 LATENCY_MAX_REGRESSION = 0.05
 """The allowed increase of the rate of slow answers if the spec has only a latency ratio."""
 
+ABANDONED = "Abandoned"
+"""The metric of requests whose client disconnected before the end of the answer. It is judged whenever ErrorRate is."""
+
+FAILURES = LiveMetricType.ERROR_RATE.value
+"""The metric by which a candidate is rolled back if all its answers are bad, whatever it is compared with."""
+
+EVERY_ANSWER_LIMIT = 0.5
+"""The rate with which a candidate is compared that fails every answer."""
+
+FALLBACK_SHARE = 0.1
+"""The share of a guard's error budget for its comparison with the incumbent's past (see `Guard.fallback`)."""
+
 RESTARTS = (250, 500, 1000, 2000, 4000)
 """Numbers of the candidate's answers at which a restarting guard starts another bet.
 
 Without them, a regression that begins late would be found late.
 """
+
+MAX_READING_GAP_SECONDS = 30.0
+"""The longest time between two readings of ready pods that counts as observed. All clocks of a rollout use it."""
 
 ExactFloat = Annotated[float, PlainSerializer(repr)]
 """A float as its shortest exact decimal string: custom resources have no floats, and a restart must not change it."""
@@ -51,9 +67,11 @@ class Test(StrEnum):
     INCUMBENT = "Incumbent"
     """The incumbent in the same window."""
     LAST_WINDOW = "LastWindow"
-    """The incumbent's last window, in a bake."""
+    """The incumbent's past: its last window, or all answers that the pods have counted."""
     MINIMUM = "Minimum"
     """An absolute limit."""
+    EVERY_ANSWER = "EveryAnswer"
+    """Nothing: the candidate breaks it only if all its answers are bad."""
 
 
 class Comparison(StrEnum):
@@ -76,8 +94,9 @@ class Guard(Message):
 
     Test.INCUMBENT: `limit` is the allowed increase over the incumbent's rate. `log_wealth` has one value for each of
     `betting.GAPS`, `closed` the counts that it already includes, `before` the incumbent's counts before the window.
-    Other tests: `limit` is the highest allowed rate, `base` the rate from which it was derived, and `marks` has the
-    counts at the start of each later bet.
+    `fallback` judges instead while the incumbent has too few answers in the window.
+    Other tests: `limit` is the highest allowed rate, `base` the rate from which it was derived, `past` the incumbent's
+    counts from which that was derived, and `marks` has the counts at the start of each later bet.
     """
 
     metric: str
@@ -85,12 +104,15 @@ class Guard(Message):
     limit: ExactFloat
     base: ExactFloat | None = None
     share: ExactFloat = 1.0
-    """The bet's share of the guard's error budget; the rest is for the bound on the incumbent's last window."""
+    """The bet's share of one guard's error budget; the rest is for its fallback, or the bound on the incumbent's past.
+    """
     before: tuple[int, int] = (0, 0)
     closed: tuple[int, int, int, int] = (0, 0, 0, 0)
     log_wealth: tuple[ExactFloat, ...] = betting.NO_WEALTH_CHANGE
     restarting: bool = False
     marks: tuple[Mark, ...] = ()
+    past: tuple[int, int] | None = None
+    fallback: Guard | None = None
 
 
 class Arms(Message):
@@ -106,16 +128,26 @@ class Observation(Message):
     step_index: int
     opened_at: dt.datetime
     comparison: Comparison
+    weight: int | None = None
+    """The candidate's weight in percent, with which its share of the requests is compared."""
     metrics: tuple[str, ...] = ()
     rules: str = ""
     """A digest of the spec's fields that decide what is counted; empty in a status of an earlier version."""
     polls: int = 0
     """Polls in which at least one pod answered."""
+    read_at: dt.datetime | None = None
+    """When a ready pod was last read."""
+    watched_seconds: ExactFloat = 0.0
+    """For how long the window has been observed (see `count_time`)."""
     lost: int = 0
     """The number of server processes whose answers after their last reading are unknown."""
     arms: Arms = Field(default_factory=Arms)
     guards: tuple[Guard, ...] = ()
     baselines: tuple[Baseline, ...] = ()
+
+    def seconds_unread(self, now: dt.datetime) -> float:
+        """Return for how long no ready pod was read."""
+        return (now - (self.read_at or self.opened_at)).total_seconds()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,12 +155,14 @@ class LiveMetric:
     """A live metric of the spec: limits on the rate of bad answers.
 
     `max_regression` is the allowed increase over the incumbent's rate. For Latency, a bad answer is one slower than the
-    plan's limit, and the default is 0.05. `minimum` is the lowest allowed share of good answers.
+    plan's limit, and the default is 0.05. `minimum` is the lowest allowed share of good answers. `budget` is the share
+    of one guard's error budget for the comparison with the incumbent.
     """
 
     name: str
     max_regression: float | None = None
     minimum: float | None = None
+    budget: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse limits that no test supports.
@@ -142,6 +176,12 @@ class LiveMetric:
             )
         if self.minimum is not None and not 0 <= self.minimum <= 1:
             raise ValueError(f"metric {self.name}: minimum {self.minimum} must be between 0 and 1")
+
+    @property
+    def guards(self) -> float:
+        """The number of error budgets that the metric's guards use."""
+        compared = self.max_regression is not None or self.name == FAILURES
+        return self.budget * compared + (self.minimum is not None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,15 +201,16 @@ def open_observation(
     now: dt.datetime,
     *,
     comparison: Comparison = Comparison.INCUMBENT,
+    weight: int | None = None,
     guard_alpha: float = 0.01,
     previous: Observation | None = None,
 ) -> Observation:
     """Open a window, which counts from `baselines`, the pods' current counters.
 
-    `comparison` is INCUMBENT in an observe step, LAST_WINDOW in a bake (`incumbent_before` is then the incumbent's last
-    window) and NONE without an incumbent. `guard_alpha` is one guard's error budget
-    (`verdict.ErrorBudget.guard_alpha`), used only with LAST_WINDOW. For a pod that does not answer now, the window
-    counts from its last reading in `previous`.
+    `comparison` is INCUMBENT in an observe step, LAST_WINDOW in a bake and NONE without an incumbent.
+    `incumbent_before` has the incumbent's past. `guard_alpha` is one guard's error budget
+    (`verdict.ErrorBudget.guard_alpha`). For a pod that does not answer now, the window counts from its last reading in
+    `previous`.
     """
     names = tuple(metric.name for metric in metrics)
     known: dict[str, Baseline] = {}
@@ -184,6 +225,7 @@ def open_observation(
         step_index=step_index,
         opened_at=now,
         comparison=comparison,
+        weight=weight,
         metrics=names,
         guards=tuple(guards),
         baselines=tuple(known[uid] for uid in sorted(known)),
@@ -234,6 +276,20 @@ def absorb(
     )
 
 
+def count_time(observation: Observation, read_at: dt.datetime | None) -> Observation:
+    """Add the time since the last reading of a ready pod; `read_at` is the time of this one, None if there is none.
+
+    This is the only clock of a window. Time counts only between two readings that are at most
+    `MAX_READING_GAP_SECONDS` apart. So neither an outage, nor replicas scaled to zero, nor an absent operator, nor an
+    old snapshot of the server makes a window end without having been observed.
+    """
+    if read_at is None or (observation.read_at is not None and read_at <= observation.read_at):
+        return observation
+    gap = (read_at - observation.read_at).total_seconds() if observation.read_at is not None else 0.0
+    counted = gap if gap <= MAX_READING_GAP_SECONDS else 0.0
+    return observation.updated(read_at=read_at, watched_seconds=observation.watched_seconds + counted)
+
+
 def incumbent_window(observation: Observation) -> dict[str, PastWindow]:
     """Return the incumbent's answers in a window by metric, for the bets of a later step and for the bake."""
     windows: dict[str, PastWindow] = {}
@@ -244,25 +300,56 @@ def incumbent_window(observation: Observation) -> dict[str, PastWindow]:
     return windows
 
 
+def incumbent_until(observation: Observation) -> dict[str, PastWindow]:
+    """Return the incumbent's answers until the end of a window by metric: in it, and before it."""
+    windows: dict[str, PastWindow] = {}
+    for guard in observation.guards:
+        if guard.test is Test.INCUMBENT:
+            judged, bad = observation.arms.incumbent.tally(guard.metric).totals
+            answers = guard.before[0] + judged
+            windows[guard.metric] = PastWindow(answers, min(guard.before[1] + bad, answers))
+    return windows
+
+
 def _build_guards(metric: LiveMetric, comparison: Comparison, past: PastWindow, guard_alpha: float) -> list[Guard]:
     guards: list[Guard] = []
     restarting = comparison is Comparison.LAST_WINDOW
     if metric.max_regression is not None and comparison is Comparison.INCUMBENT:
-        before = (past.answers, past.bad)
-        guards.append(Guard(metric=metric.name, test=Test.INCUMBENT, limit=metric.max_regression, before=before))
-    if metric.max_regression is not None and comparison is Comparison.LAST_WINDOW:
-        # The incumbent has no requests now, and its last window is only a sample of its rate. So one half of the
-        # guard's budget is for an upper bound on that rate, the other half for the bet against that bound.
-        bound = betting.upper_rate(past.answers, past.bad, past.design_effect, guard_alpha / 2)
-        base = past.bad / past.answers if past.answers else None
-        limit = min(bound + metric.max_regression, 1.0)
         guards.append(
-            Guard(metric=metric.name, test=Test.LAST_WINDOW, limit=limit, base=base, share=0.5, restarting=True)
+            Guard(
+                metric=metric.name,
+                test=Test.INCUMBENT,
+                limit=metric.max_regression,
+                share=metric.budget * (1 - FALLBACK_SHARE),
+                before=(past.answers, past.bad),
+                fallback=_build_past_guard(metric, past, guard_alpha, metric.budget * FALLBACK_SHARE),
+            )
         )
+    if metric.max_regression is not None and comparison is Comparison.LAST_WINDOW:
+        guards.append(_build_past_guard(metric, past, guard_alpha, metric.budget))
+    if metric.name == FAILURES and (comparison is Comparison.NONE or metric.max_regression is None):
+        guards.append(Guard(metric=metric.name, test=Test.EVERY_ANSWER, limit=EVERY_ANSWER_LIMIT, share=metric.budget))
     if metric.minimum is not None and metric.minimum > 0:
         limit = 1 - metric.minimum
         guards.append(Guard(metric=metric.name, test=Test.MINIMUM, limit=limit, base=limit, restarting=restarting))
     return guards
+
+
+def _build_past_guard(metric: LiveMetric, past: PastWindow, guard_alpha: float, share: float) -> Guard:
+    """Return the comparison with the incumbent's past, which is only a sample of its rate.
+
+    So one half of the budget is for an upper bound on that rate, the other half for the bet against that bound.
+    """
+    bound = betting.upper_rate(past.answers, past.bad, past.design_effect, guard_alpha * share / 2)
+    return Guard(
+        metric=metric.name,
+        test=Test.LAST_WINDOW,
+        limit=min(bound + (metric.max_regression or 0.0), 1.0),
+        base=past.bad / past.answers if past.answers else None,
+        share=share / 2,
+        restarting=True,
+        past=(past.answers, past.bad),
+    )
 
 
 def _advance(guard: Guard, arms: Arms) -> Guard:
@@ -276,6 +363,9 @@ def _advance(guard: Guard, arms: Arms) -> Guard:
             return guard
         due = sum(judged >= start for start in RESTARTS) - len(guard.marks)
         return guard.updated(marks=guard.marks + (Mark(judged=judged, bad=bad),) * due)
+    fallback = guard.fallback
+    if fallback is not None:
+        guard = guard.updated(fallback=_advance(fallback, arms))
     totals = (judged, bad, *arms.incumbent.tally(guard.metric).totals)
     block = betting.Block(*(now - then for now, then in zip(totals, guard.closed, strict=True)))
     if not block.closable:

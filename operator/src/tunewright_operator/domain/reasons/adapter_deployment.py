@@ -51,7 +51,7 @@ class AdapterDeploymentReason(Reason):
     )
     SERVER_NOT_READY = (
         "ServerNotReady",
-        "The ModelServer has no ready replica, or the operator has not reconciled it yet.",
+        "The ModelServer has no ready replica that can be read, or the operator has not reconciled it yet.",
         "No action needed while the server starts; otherwise see the ModelServer's Ready condition.",
     )
     SERVER_NOT_ALLOWED = (
@@ -177,6 +177,19 @@ class AdapterDeploymentReason(Reason):
         "Observing",
         "Live metrics of the candidate and the incumbent are being compared.",
         "No action needed.",
+    )
+    EXPOSURE_EXCEEDED = (
+        "ExposureExceeded",
+        "The candidate answers more of the requests than its weight allows, beyond chance; the rollout waits.",
+        (
+            "Find out which clients send so many requests: they retry failed ones, or use one key for many sessions; "
+            "see `spec.rollout.stickyBy`."
+        ),
+    )
+    DOMINANT_KEY = (
+        "DominantKey",
+        "One group of session keys has most of the requests of a revision, so that the evidence is about one client.",
+        "Let clients send a different session key for each session; see `spec.rollout.stickyBy`.",
     )
     GUARDRAIL_FAILED = (
         "GuardrailFailed",

@@ -159,22 +159,24 @@ def _supersede(situation: Situation, now: dt.datetime) -> Decision | None:
     )
 
 
-def _advance(situation: Situation, now: dt.datetime) -> Decision | None:
+def _advance(situation: Situation, now: dt.datetime) -> Decision | None:  # noqa: PLR0911 - a chain of early decisions
     """Run the candidate's current step."""
     candidate = situation.candidate
     if candidate is None:
         return None
     problem = check_server(situation)
-    if problem is not None or not isinstance(situation.server, Seen):
-        return problem
+    if problem is not None:
+        return steps.hold_unseen(situation, problem, now) if isinstance(situation.server, Unseen) else problem
+    if not isinstance(situation.server, Seen):
+        return None
     server = situation.server.facts
     refusal = server.refusals.revisions.get(candidate.revision)
     if refusal is not None:
         waiting = refusal.reason is Why.WAITING_FOR_SLOT
         return transitions.hold(situation.status, refusal.reason, refusal.message, stalled=not waiting)
-    if not server.ready_pods:
-        return transitions.hold(situation.status, Why.SERVER_NOT_READY, "The ModelServer has no ready replica.")
     step = ActiveStep(situation, candidate, server, now)
+    if not server.ready_pods:
+        return steps.run_without_ready_pod(step)
     if candidate.step_started_at is None:
         loading = hold_for_loading(step)
         if loading is not None:

@@ -7,6 +7,7 @@ only Fail automatically rolls it back.
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import hashlib
 import json
 
@@ -16,12 +17,13 @@ from tunewright_contracts.times import format_time
 from tunewright_operator.api.adapter_deployment import AdapterDeploymentSpec, Outcome, PauseStep
 from tunewright_operator.domain.evidence import window
 from tunewright_operator.domain.evidence.counters import PodReading
-from tunewright_operator.domain.evidence.observation import Comparison
+from tunewright_operator.domain.evidence.exposure import Concern
+from tunewright_operator.domain.evidence.observation import MAX_READING_GAP_SECONDS, Comparison
 from tunewright_operator.domain.evidence.verdict import Assessment
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.rollout.holds import WATCH_SECONDS, hold_for_convergence, hold_paused, how_to_decide
 from tunewright_operator.domain.rollout.loading import hold_for_loading
-from tunewright_operator.domain.rollout.observation import ActiveStep, Decision, Notice
+from tunewright_operator.domain.rollout.observation import ActiveStep, Decision, Notice, Situation
 from tunewright_operator.domain.rollout.requests import find_kept_promotion
 from tunewright_operator.domain.rollout.transitions import (
     begin_next_step,
@@ -62,7 +64,7 @@ def run_observe(step: ActiveStep) -> Decision:
     return _hold_for_evidence(step, Why.OBSERVING, assessment)
 
 
-def run_bake(step: ActiveStep) -> Decision:  # noqa: PLR0911 - a chain of early decisions
+def run_bake(step: ActiveStep) -> Decision:  # noqa: C901, PLR0911 - a chain of early decisions
     """Let the candidate answer all clients while the incumbent stays loaded; after that, make it stable."""
     seconds = step.spec.rollout.bake_seconds
     if seconds == 0 or not _has_window(step):
@@ -74,6 +76,8 @@ def run_bake(step: ActiveStep) -> Decision:  # noqa: PLR0911 - a chain of early 
     step, assessment = _watch(step)
     if assessment.verdict is Verdict.FAIL:
         return _fail_guardrail(step, assessment)
+    if assessment.verdict is Verdict.ERROR:
+        return _hold_for_evidence(step, Why.BAKING, assessment)
     loading = hold_for_loading(step)
     if loading is not None:
         # A replica that was added during the bake cannot answer yet, and no metric counts the requests that it refuses.
@@ -85,6 +89,34 @@ def run_bake(step: ActiveStep) -> Decision:  # noqa: PLR0911 - a chain of early 
     if assessment.verdict is Verdict.INCONCLUSIVE:
         return _act_on_unjudged_bake(step, assessment.reasons)
     return _hold_for_evidence(step, Why.BAKING, assessment)
+
+
+def run_without_ready_pod(step: ActiveStep) -> Decision:
+    """Wait for a ready replica. An open window has the verdict Error, and its time does not count.
+
+    Counters of pods that are not ready are still read: a candidate may be the cause.
+    """
+    missing = "The ModelServer has no ready replica."
+    if not _has_window(step):
+        return hold(step.status, Why.SERVER_NOT_READY, missing)
+    step, assessment = _watch(step)
+    if assessment.verdict is Verdict.FAIL:
+        return _fail_guardrail(step, assessment)
+    text = "; ".join(assessment.reasons) if assessment.verdict is Verdict.ERROR else ""
+    return hold(step.status, Why.SERVER_NOT_READY, join_sentences(missing, text), after=WATCH_SECONDS)
+
+
+def hold_unseen(situation: Situation, decision: Decision, now: dt.datetime) -> Decision:
+    """Return a decision to wait for the server, with the verdict Error for a window that was not read for long."""
+    candidate, wait = situation.candidate, decision.wait
+    observation = None if candidate is None else window.parse_observation(candidate)
+    if candidate is None or observation is None or wait is None:
+        return decision
+    is_open = candidate.step_started_at is not None and observation.step_index == candidate.step
+    if not is_open or observation.seconds_unread(now) <= MAX_READING_GAP_SECONDS:
+        return decision
+    unread = candidate.updated(verdict=Verdict.ERROR.value, reasons=bound_reasons([wait.message]))
+    return dataclasses.replace(decision, status=decision.status.updated(candidate=unread))
 
 
 def run_pause(step: ActiveStep, pause: PauseStep) -> Decision:
@@ -116,9 +148,14 @@ def pass_step(step: ActiveStep, message: str) -> Decision:
 
 
 def _hold_for_evidence(step: ActiveStep, reason: Why, assessment: Assessment) -> Decision:
-    """Wait while a window has no verdict, or could not be read."""
+    """Wait while a window has no verdict, could not be read, or has requests that are not distributed by the weight."""
+    text = "; ".join(assessment.reasons)
+    if assessment.concern is not None:
+        why = {Concern.SHARE: Why.EXPOSURE_EXCEEDED, Concern.KEY: Why.DOMINANT_KEY}[assessment.concern]
+        message = join_sentences(f"{step.candidate.revision}: {text}", why.remedy, how_to_decide(step.candidate))
+        return hold(step.status, why, message, stalled=True, after=WATCH_SECONDS)
     reason = Why.SERVER_NOT_READY if assessment.verdict is Verdict.ERROR else reason
-    return hold(step.status, reason, start_sentence("; ".join(assessment.reasons)), after=WATCH_SECONDS)
+    return hold(step.status, reason, start_sentence(text), after=WATCH_SECONDS)
 
 
 def _promote(step: ActiveStep, message: str) -> Decision:
@@ -199,7 +236,15 @@ def _has_window(step: ActiveStep) -> bool:
 def _open_window(step: ActiveStep) -> Decision:
     if not step.situation.converged:
         return hold_for_convergence(step)
-    observation = window.open_window(_build_window(step), step.candidate, _read_pods(step), step.now)
+    readings = _read_pods(step)
+    observation = window.open_window(
+        _build_window(step),
+        step.candidate,
+        readings,
+        step.now,
+        weight=step.candidate.weight,
+        read_at=_find_reading_time(step, readings),
+    )
     opened = step.candidate.updated(
         step_started_at=format_time(step.now),
         plan_generation=step.server.generation,
@@ -231,13 +276,17 @@ def _watch(step: ActiveStep) -> tuple[ActiveStep, Assessment]:
         raise ValueError(f"{step.candidate.revision}: a window is open without an observation")
     rules = _build_window(step, tuple(observation.metrics))
     existing = {pod.uid for pod in step.server.pods}
-    grown, assessment = window.watch(rules, observation, _read_pods(step), existing, step.now)
+    readings = _read_pods(step)
+    read_at = _find_reading_time(step, readings)
+    grown, assessment = window.watch(rules, observation, readings, existing, step.now, read_at=read_at)
     drop = assessment.detectable_drop
     watched = step.candidate.updated(
         observation=grown.to_wire(),
         verdict=assessment.verdict.value if assessment.verdict else None,
         reasons=bound_reasons(assessment.reasons),
         detectable_drop=None if drop is None else f"{drop:.3f}",
+        share=window.format_share(grown),
+        observed=window.count_requests(grown),
     )
     return step.with_candidate(watched), assessment
 
@@ -251,5 +300,18 @@ def _build_window(step: ActiveStep, opened_with: tuple[str, ...] | None = None) 
 def _read_pods(step: ActiveStep) -> list[PodReading]:
     stable = step.status.stable
     states = [pod.state for pod in step.server.pods if pod.state is not None]
-    incumbent = stable.revision if stable else None
-    return window.read_pods(states, step.spec.model_name, step.candidate.revision, incumbent)
+    return window.read_pods(
+        states,
+        step.spec.model_name,
+        step.candidate.revision,
+        stable.revision if stable else None,
+        step.server.slow_after_milliseconds,
+    )
+
+
+def _find_reading_time(step: ActiveStep, readings: list[PodReading]) -> dt.datetime | None:
+    """Return when a ready pod was read; None if none of the readings is from a ready pod."""
+    ready = {pod.uid for pod in step.server.ready_pods}
+    if not any(reading.pod_uid in ready for reading in readings):
+        return None
+    return step.server.taken_at or step.now

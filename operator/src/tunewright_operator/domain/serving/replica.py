@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 from collections.abc import Mapping, Sequence
 
 from tunewright_contracts.serving_plan import AdapterPhase, AdapterState, PodState, ServingPlan
@@ -56,6 +57,8 @@ class ServerFacts:
     pods: tuple[PodView, ...]
     refusals: Refusals = dataclasses.field(default_factory=Refusals)
     slow_after_milliseconds: int | None = None
+    taken_at: dt.datetime | None = None
+    """When the pods were read; None: now."""
 
     @property
     def ready_pods(self) -> tuple[PodView, ...]:
@@ -85,9 +88,15 @@ class ServerFacts:
 
 
 def build_server_facts(
-    deployment_uid: str, alias: str, plan: ServingPlan, pods: Sequence[PodView], refusals: Refusals | None
+    deployment_uid: str,
+    alias: str,
+    plan: ServingPlan,
+    pods: Sequence[PodView],
+    refusals: Refusals | None,
+    *,
+    taken_at: dt.datetime | None = None,
 ) -> ServerFacts:
-    """Return what a deployment's rollout uses of its server."""
+    """Return what a deployment's rollout uses of its server; `taken_at` is when the pods were read."""
     route = next((route for route in plan.routes if route.alias == alias and route.owner_uid == deployment_uid), None)
     return ServerFacts(
         generation=plan.generation,
@@ -95,6 +104,7 @@ def build_server_facts(
         pods=tuple(pods),
         refusals=refusals or Refusals(),
         slow_after_milliseconds=route.slow_after_milliseconds if route else None,
+        taken_at=taken_at,
     )
 
 

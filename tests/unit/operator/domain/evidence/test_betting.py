@@ -108,6 +108,12 @@ def test_the_guessed_rate_is_drawn_slightly_towards_one_in_twenty(answers, bad, 
     assert betting.guess_rate(answers, bad) == pytest.approx(rate)
 
 
+def test_a_bet_on_a_run_of_bad_answers_does_not_gain_at_its_limit():
+    """Each bad answer multiplies the wealth by 1.9 against one half; the first good one takes nine tenths of it."""
+    assert betting.log_run_wealth(0.5, 7) == pytest.approx(7 * math.log(1.9))
+    assert 0.5 * math.exp(betting.log_run_wealth(0.5, 1)) + 0.5 * 0.1 == pytest.approx(1)
+
+
 def test_a_limit_of_one_cannot_be_broken():
     assert betting.log_e_value(betting.log_absolute_wealth(1.0, 50, 50), 1.0) == 0
 
@@ -149,6 +155,26 @@ def test_the_design_effect_of_sessions_that_fail_as_a_whole_is_about_their_lengt
 
 def test_the_design_effect_of_evenly_spread_failures_is_one():
     assert betting.design_effect(((20,) * 64, (5,) * 64), ((20,) * 64, (5,) * 64)) == 1
+
+
+def test_one_client_with_most_of_the_answers_does_not_determine_the_rate_it_is_compared_with():
+    """Half of all answers are of one client, and bad; without the jackknife, its deviation is half as large."""
+    answers, bad = (320, *(5,) * 63), (320, *(0,) * 63)
+    rate = 320 / 635
+    deviations = [(320 - 320 * rate) / (1 - 320 / 635), *[-5 * rate / (1 - 5 / 635)] * 63]
+    variance = sum(each**2 for each in deviations) + 40
+    buckets = 635**2 / (320**2 + 63 * 25)
+    expected = variance / (635 * rate * (1 - rate) + 10) * (1 + betting.FEW_BUCKETS_WEIGHT / (buckets - 1))
+    assert betting.design_effect((answers, bad)) == pytest.approx(expected)
+
+
+def test_nothing_can_be_concluded_from_the_answers_to_one_key():
+    answers, bad = (200, *(0,) * 63), (60, *(0,) * 63)
+    assert betting.design_effect((answers, bad), ((20,) * 64, (1,) * 64)) == math.inf
+    assert betting.log_e_value([5.0] * 5, math.inf) == 0
+    assert betting.upper_rate(200, 60, math.inf, 0.05) == 1
+    rise = betting.detectable_rise(0.05, 0.02, candidate=200, incumbent=None, effect=math.inf, alpha=0.01)
+    assert rise == 1
 
 
 def test_without_enough_data_four_answers_count_as_one():

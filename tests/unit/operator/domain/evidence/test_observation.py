@@ -17,6 +17,7 @@ from tunewright_operator.domain.evidence.counters import (
     PodReading,
 )
 from tunewright_operator.domain.evidence.observation import (
+    MAX_READING_GAP_SECONDS,
     RESTARTS,
     Comparison,
     LiveMetric,
@@ -24,6 +25,7 @@ from tunewright_operator.domain.evidence.observation import (
     PastWindow,
     Test,
     absorb,
+    count_time,
     incumbent_window,
     open_observation,
 )
@@ -263,7 +265,10 @@ def test_absolute_limits_start_new_bets_in_a_bake_but_not_in_a_step():
 
 def test_without_an_incumbent_only_absolute_limits_are_guarded():
     opened = start(comparison=Comparison.NONE)
-    assert [(guard.metric, guard.test) for guard in opened.guards] == [("OutputContract", Test.MINIMUM)]
+    assert [(guard.metric, guard.test) for guard in opened.guards] == [
+        ("ErrorRate", Test.EVERY_ANSWER),
+        ("OutputContract", Test.MINIMUM),
+    ]
 
 
 def test_the_state_has_no_floats_and_kubernetes_names_for_pods():
@@ -296,3 +301,38 @@ def test_the_state_stays_small():
 def test_bounds_that_cannot_be_tested_are_refused(bounds):
     with pytest.raises(ValueError, match="metric ErrorRate: m"):
         dataclasses.replace(LiveMetric("ErrorRate"), **bounds)
+
+
+def test_requests_add_up_like_answers():
+    def leave(requests: int) -> ArmCounters:
+        return ArmCounters(spread(10), {}, {}, requests=spread(requests))
+
+    opened = start(pod("a", leave(20), leave(30)))
+    seen = absorb(opened, [pod("a", leave(64), leave(33)), pod("b", leave(11), arm(7))])
+    assert sum(seen.arms.candidate.requests) == 44 + 11
+    assert sum(seen.arms.incumbent.requests) == 3 + 7, "a process that counts no requests has its answers"
+    assert seen.arms.candidate.answers == 10
+    decreased = absorb(seen, [pod("a", leave(63), leave(33))])
+    assert (decreased.lost, decreased.arms) == (1, seen.arms)
+
+
+@pytest.mark.parametrize(
+    ("readings", "counted"),
+    [
+        pytest.param([0, 5, 10, 15], 15, id="steady readings"),
+        pytest.param([0, MAX_READING_GAP_SECONDS], MAX_READING_GAP_SECONDS, id="slow readings"),
+        pytest.param([0, MAX_READING_GAP_SECONDS + 0.1], 0, id="an absent operator"),
+        pytest.param([0, 5, 905, 910], 10, id="an outage"),
+        pytest.param([0, 5, None, None, 15], 15, id="a short outage"),
+        pytest.param([None, None, 10, 15], 5, id="an outage at the start"),
+        pytest.param([0, 5, 5, 5], 5, id="an old snapshot"),
+        pytest.param([0, 5, 3, 10], 10, id="a clock that was set back"),
+        pytest.param([None], 0, id="nothing"),
+    ],
+)
+def test_time_counts_only_between_readings_of_ready_pods(readings, counted):
+    seen = start()
+    for seconds in readings:
+        seen = count_time(seen, None if seconds is None else NOW + dt.timedelta(seconds=seconds))
+    assert seen.watched_seconds == counted
+    assert Observation.from_wire(json.loads(json.dumps(seen.to_wire()))) == seen

@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import importlib.util
+import json
 import math
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tunewright_contracts.evaluation_report import Verdict
 from tunewright_operator.domain.evidence import betting
 from tunewright_operator.domain.evidence.counters import ArmCounters, PodReading
+from tunewright_operator.domain.evidence.exposure import Concern
 from tunewright_operator.domain.evidence.observation import (
     Comparison,
     LiveMetric,
@@ -50,18 +53,19 @@ def judge(observation: Observation, seconds: float = 60, **options) -> Assessmen
     metrics = options.pop("metrics", [ERRORS])
     settings = {"min_requests": 100, "max_seconds": 1800} | options
     spec = ObservationSpec(**settings, budget=ErrorBudget.share_out(0.95, metrics, 3))
-    return assess(observation, spec, NOW + dt.timedelta(seconds=seconds))
+    now = NOW + dt.timedelta(seconds=seconds)
+    return assess(observation.updated(read_at=now, watched_seconds=float(seconds)), spec, now)
 
 
 @pytest.mark.parametrize(
     ("log_e_value", "comparison"),
     [
-        (-4.0, "0.0183 < 60"),
-        (4.0, "54.6 < 60"),
-        (4.8, "122 ≥ 60"),
-        (7.385, "1,610 ≥ 60"),
-        (13.8, "985,000 ≥ 60"),
-        (900.0, "over 1,000,000 ≥ 60"),
+        (-4.0, "0.0183 < 67"),
+        (4.0, "54.6 < 67"),
+        (4.8, "122 ≥ 67"),
+        (7.385, "1,610 ≥ 67"),
+        (13.8, "985,000 ≥ 67"),
+        (900.0, "over 1,000,000 ≥ 67"),
     ],
 )
 def test_an_e_value_is_compared_with_its_threshold_in_a_few_digits(log_e_value, comparison):
@@ -75,14 +79,20 @@ def test_an_e_value_is_compared_with_its_threshold_in_a_few_digits(log_e_value, 
         (Test.INCUMBENT, 0.02, "incumbent 1/300 (0.333 %), allowed increase: 2 points"),
         (Test.INCUMBENT, 0.01, "incumbent 1/300 (0.333 %), allowed increase: 1 point"),
         (Test.INCUMBENT, 0.005, "incumbent 1/300 (0.333 %), allowed increase: 0.5 points"),
-        (Test.LAST_WINDOW, 0.0523, "allowed after the incumbent's last window: 5.23 %"),
-        (Test.MINIMUM, 0.05, "allowed: 5 %"),
+        (
+            Test.LAST_WINDOW,
+            0.0523,
+            "incumbent 1/300 (0.333 %), allowed after the incumbent's past of 20/1000 (2 %): 5.23 %",
+        ),
+        (Test.LAST_WINDOW, 1.0, "incumbent 1/300 (0.333 %), nothing is known of the incumbent's past (20/1000 (2 %))"),
+        (Test.MINIMUM, 0.05, "incumbent 1/300 (0.333 %), allowed: 5 %"),
+        (Test.EVERY_ANSWER, 0.5, "incumbent 1/300 (0.333 %), allowed: not every answer"),
     ],
 )
 def test_a_finding_names_the_rates_and_the_limit_in_percent(test, limit, text):
     (finding,) = judge(observe([ERRORS], arm(64, 18), arm(300, 1))).findings
-    finding = dataclasses.replace(finding, test=test, limit=limit, log_e_value=0.0)
-    assert finding.describe() == f"ErrorRate: bad answers 18/64 (28.1 %), {text}, e-value 1 < 60"
+    finding = dataclasses.replace(finding, test=test, limit=limit, past=(1000, 20), log_e_value=0.0)
+    assert finding.describe() == f"ErrorRate: bad answers 18/64 (28.1 %), {text}, e-value 1 < 67"
 
 
 def test_a_finding_without_answers_names_no_rate():
@@ -96,7 +106,7 @@ def test_a_candidate_that_is_much_worse_fails_before_it_has_enough_requests():
     assert len(result.reasons) == 1
     assert "ErrorRate: bad answers 30/60 (50 %), " in result.reasons[0]
     assert ", incumbent 12/600 (2 %), allowed increase: 2 points, " in result.reasons[0]
-    assert ", e-value over 1,000,000 ≥ 60" in result.reasons[0], "1 guard, 3 windows, 5 %"
+    assert ", e-value over 1,000,000 ≥ 67" in result.reasons[0], "1 guard, 3 windows, nine tenths of 5 %"
     assert max(finding.e_value for finding in result.findings if finding.metric == "ErrorRate") > 60
 
 
@@ -113,7 +123,7 @@ def test_the_detectable_drop_starts_at_the_incumbents_rate_over_all_its_answers(
     (finding,) = judge(observation).findings
     assert finding.base == betting.guess_rate(1800 + 1000, 36 + 300)
     assert finding.detectable_drop == betting.detectable_rise(
-        finding.base, 0.02, candidate=200, incumbent=1800, effect=finding.design_effect, alpha=0.05 / 3
+        finding.base, 0.02, candidate=200, incumbent=1800, effect=finding.design_effect, alpha=0.9 * 0.05 / 3
     )
 
 
@@ -138,7 +148,8 @@ def test_too_few_requests_when_the_time_is_over_are_inconclusive(candidate, incu
     assert judge(observation, seconds=1799).verdict is None
     result = judge(observation, seconds=1800)
     assert result.verdict is Verdict.INCONCLUSIVE
-    assert result.reasons == (f"the {who} has 99 of 100 answers after 1800 s",)
+    other = f"the candidate has {candidate}" if who == "incumbent" else f"the incumbent has {incumbent}"
+    assert result.reasons == (f"the {who} has 99 of 100 answers after 1800 s", f"{other} answers after 1800 s")
 
 
 def test_answers_that_were_not_judged_do_not_count_as_enough():
@@ -156,12 +167,14 @@ def test_just_enough_answers_are_enough():
     assert judge(baked, seconds=1800, full_window=True, min_requests=0, metrics=[CONTRACT]).verdict is Verdict.PASS
 
 
-def test_a_window_without_a_readable_pod_is_an_error_only_at_its_end():
+def test_a_window_whose_ready_pods_cannot_be_read_is_an_error_and_never_inconclusive():
     opened = open_observation(0, [ERRORS], [], {}, NOW)
-    assert judge(opened, seconds=1799).verdict is None
-    result = judge(opened, seconds=1800)
-    assert result.verdict is Verdict.ERROR
-    assert "no server pod could be read in 1800 s" in result.reasons[0]
+    spec = ObservationSpec(100, 1800, ErrorBudget.share_out(0.95, [ERRORS], 3))
+    for seconds, verdict in ((30, None), (31, Verdict.ERROR), (1800, Verdict.ERROR), (90_000, Verdict.ERROR)):
+        result = assess(opened, spec, NOW + dt.timedelta(seconds=seconds))
+        assert result.verdict is verdict
+    assert "no ready server pod could be read for 90000 s, and this time does not count" in result.reasons[0]
+    assert result.reasons[1:] == ("the candidate has 0 answers", "the incumbent has 0 answers")
 
 
 def test_a_full_window_passes_only_at_its_end_but_fails_at_once():
@@ -169,7 +182,11 @@ def test_a_full_window_passes_only_at_its_end_but_fails_at_once():
     options = {"full_window": True, "min_requests": 0, "max_seconds": 600}
     waiting = judge(good, seconds=599, **options)
     assert waiting.verdict is None
-    assert waiting.reasons == ("watched for 599 of 600 s",)
+    assert waiting.reasons == (
+        "watched for 599 of 600 s",
+        "the candidate has 5000 answers",
+        "the incumbent has 5000 answers",
+    )
     assert judge(good, seconds=600, **options).verdict is Verdict.PASS
     assert judge(observe([ERRORS], arm(100, 60), arm(5000, 100)), seconds=1, **options).verdict is Verdict.FAIL
 
@@ -188,7 +205,7 @@ def test_a_window_without_live_metrics_still_needs_its_requests():
     assert judge(observe([], arm(99), arm(500)), metrics=[]).verdict is None
     result = judge(observe([], arm(100), arm(500)), metrics=[])
     assert result.verdict is Verdict.PASS
-    assert result.reasons == ("the candidate has 100 answers, no live metric applies",)
+    assert result.reasons == ("the candidate has 100 answers, the incumbent has 500 answers, no live metric applies",)
     assert result.detectable_drop is None
 
 
@@ -197,7 +214,7 @@ def test_guards_and_windows_share_one_error_budget():
     budget = ErrorBudget.share_out(0.95, [ERRORS, both], 4)
     assert budget.guard_alpha == pytest.approx(0.05 / 12)
     finding = assess(observe([ERRORS, both], arm(100), arm(900)), ObservationSpec(100, 60, budget), NOW).findings[0]
-    assert finding.log_threshold == pytest.approx(math.log(12 / 0.05))
+    assert finding.log_threshold == pytest.approx(math.log(12 / 0.05 / 0.9)), "a tenth is for the incumbent's past"
 
 
 def test_the_threshold_itself_is_enough():
@@ -277,6 +294,171 @@ def test_a_bake_without_an_incumbent_window_passes_without_a_detectable_drop():
     assert result.detectable_drop is None
 
 
+PAST = {"ErrorRate": PastWindow(answers=2000, bad=40)}
+
+
+@pytest.mark.parametrize(
+    ("candidate", "incumbent", "past", "verdict", "words"),
+    [
+        pytest.param(
+            arm(200, 60),
+            arm(0),
+            PAST,
+            Verdict.FAIL,
+            "incumbent 0/0, allowed after the incumbent's past",
+            id="no traffic",
+        ),
+        pytest.param(
+            arm(200, 60),
+            arm(4, 0),
+            PAST,
+            Verdict.FAIL,
+            "incumbent 0/4 (0 %), allowed after",
+            id="too little traffic",
+        ),
+        pytest.param(
+            arm(200, 6), arm(0), PAST, Verdict.INCONCLUSIVE, "the incumbent has 0 of 100", id="as good as the past"
+        ),
+        pytest.param(
+            arm(200, 60), arm(0), {}, Verdict.INCONCLUSIVE, "the incumbent has 0 of 100", id="no past to compare with"
+        ),
+        pytest.param(arm(200, 200), arm(0), {}, Verdict.FAIL, "allowed: not every answer", id="every answer, no past"),
+        pytest.param(arm(64, 64), arm(0), PAST, Verdict.FAIL, "incumbent 0/0", id="every answer, with a past"),
+        pytest.param(
+            arm(200, 200),
+            arm(1800, 1800),
+            PAST,
+            Verdict.FAIL,
+            "incumbent 1800/1800 (100 %), allowed: not every answer",
+            id="every answer, as of the incumbent",
+        ),
+        pytest.param(
+            arm(200, 199), arm(1800, 1791), PAST, Verdict.PASS, "incumbent 1791/1800", id="nearly every answer of both"
+        ),
+        pytest.param(
+            arm(60, 30), arm(60, 30), PAST, Verdict.INCONCLUSIVE, "has 60 of 100", id="an outage of both arms"
+        ),
+        pytest.param(
+            arm(200, 60),
+            arm(1800, 540),
+            PAST,
+            Verdict.PASS,
+            "incumbent 540/1800 (30 %), allowed increase",
+            id="the incumbent became worse",
+        ),
+    ],
+)
+def test_a_guard_is_never_blind(candidate, incumbent, past, verdict, words):
+    """Without answers of the incumbent, the candidate is held to the incumbent's past."""
+    result = judge(observe([ERRORS], candidate, incumbent, past=past), seconds=1800)
+    assert result.verdict is verdict
+    assert words in "; ".join(result.reasons)
+    for name, counts in (("candidate", candidate), ("incumbent", incumbent)):
+        judged, bad = sum(counts.answers), sum(counts.bad["ErrorRate"])
+        assert f"{bad}/{judged}" in "; ".join(result.reasons) or f"the {name} has {judged} " in "; ".join(
+            result.reasons
+        )
+
+
+@pytest.mark.parametrize(
+    ("breaches", "past", "verdict"),
+    [
+        (200, PastWindow(), Verdict.FAIL),
+        (199, PastWindow(), Verdict.INCONCLUSIVE),
+        (200, PastWindow(2000, 2000), Verdict.INCONCLUSIVE),
+    ],
+    ids=["every answer", "nearly every answer", "every answer, as of the incumbent"],
+)
+def test_without_a_past_only_a_candidate_that_breaks_its_contract_in_every_answer_is_rolled_back(
+    breaches, past, verdict
+):
+    contract = LiveMetric("OutputContract", max_regression=0.02)
+    seen = observe([contract], arm(200, 0, breaches), past={"OutputContract": past})
+    assert judge(seen, seconds=1800, metrics=[contract]).verdict is verdict
+
+
+def test_an_incumbent_that_gets_no_more_requests_leaves_no_guard_blind():
+    opened = observe([ERRORS], arm(50, 1), arm(400, 8), past=PAST)
+    seen = absorb(opened, [PodReading("pod", "boot", arm(300, 121), arm(401, 8))])
+    result = judge(seen)
+    assert result.verdict is Verdict.FAIL
+    assert (
+        "bad answers 121/300 (40.3 %), incumbent 8/401 (2 %), allowed after the incumbent's past" in result.reasons[0]
+    )
+
+
+def test_a_first_revision_that_fails_every_answer_is_rolled_back():
+    alone = observe([LiveMetric("ErrorRate")], arm(200, 200), comparison=Comparison.NONE)
+    result = judge(alone, metrics=[LiveMetric("ErrorRate")])
+    assert result.verdict is Verdict.FAIL
+    assert result.reasons[0].startswith("ErrorRate: bad answers 200/200 (100 %), allowed: not every answer, e-value ")
+    almost = observe([LiveMetric("ErrorRate")], arm(200, 199), comparison=Comparison.NONE)
+    assert judge(almost, metrics=[LiveMetric("ErrorRate")]).verdict is Verdict.PASS
+
+
+def test_a_candidate_that_fails_every_answer_ends_a_bake_without_a_past():
+    seen = observe([ERRORS], arm(64, 64), comparison=Comparison.LAST_WINDOW)
+    assert judge(seen, full_window=True, min_requests=0).verdict is Verdict.FAIL
+
+
+def test_both_comparisons_of_a_guard_share_its_error_budget():
+    """The bet against the incumbent has nine tenths; bound and bet of the past have a twentieth each."""
+    (guard,) = observe([ERRORS], arm(0), past=PAST).guards
+    assert (guard.share, guard.fallback.share) == pytest.approx((0.9, 0.05))
+    bound = betting.upper_rate(2000, 40, betting.PRIOR_VARIANCE_RATIO, 0.05 * 0.01)
+    assert guard.fallback.limit == pytest.approx(bound + 0.02), "0.01 is the budget of a guard here"
+
+
+ABANDONED_REQUESTS = LiveMetric("Abandoned", max_regression=0.02, budget=0.25)
+
+
+def leave(requests: int, abandoned: int) -> ArmCounters:
+    """Return an arm some of whose clients leave before their answer."""
+    counts = {"ErrorRate": spread(0), "Abandoned": spread(abandoned)}
+    judged = {"Abandoned": spread(requests)}
+    return ArmCounters(spread(requests - abandoned), counts, judged, requests=spread(requests))
+
+
+@pytest.mark.parametrize(
+    ("candidate", "incumbent", "verdict"),
+    [
+        (leave(200, 80), leave(1800, 90), Verdict.FAIL),
+        (leave(200, 200), leave(1800, 90), Verdict.FAIL),
+        (leave(200, 80), leave(1800, 720), Verdict.PASS),
+        (leave(200, 10), leave(1800, 90), Verdict.PASS),
+        (arm(200, 4), arm(1800, 36), Verdict.PASS),
+    ],
+    ids=["more", "all", "as many", "few", "a server that does not count them"],
+)
+def test_abandoned_requests_are_compared_with_the_incumbents(candidate, incumbent, verdict):
+    metrics = [ERRORS, ABANDONED_REQUESTS]
+    result = judge(observe(metrics, candidate, incumbent), metrics=metrics)
+    assert result.verdict is verdict
+    if verdict is Verdict.FAIL:
+        assert result.reasons[0].startswith("Abandoned: abandoned requests ")
+        assert ", incumbent 90/1800 (5 %), allowed increase: 2 points, " in result.reasons[0]
+
+
+def test_the_guard_of_abandoned_requests_uses_a_quarter_of_a_guards_error_budget():
+    budget = ErrorBudget.share_out(0.95, [ERRORS, ABANDONED_REQUESTS], 2)
+    assert budget.guard_alpha == pytest.approx(0.05 / 1.25 / 2)
+    found = judge(observe([ERRORS, ABANDONED_REQUESTS], leave(200, 1), leave(900, 1))).findings
+    assert found[1].log_threshold - found[0].log_threshold == pytest.approx(math.log(4))
+
+
+def test_requests_that_one_key_dominates_hold_the_verdict_but_not_a_rollback():
+    heavy = (150, *(1,) * 50, *(0,) * 13)
+    few = ArmCounters(heavy, {"ErrorRate": spread(0)})
+    held = judge(observe([ERRORS], few, arm(1800, 36), weight=10))
+    assert (held.verdict, held.concern) == (None, Concern.KEY)
+    assert "one of 64 groups of session keys has 150 of the 200 requests of the candidate" in held.reasons[0]
+    assert any("bad answers 0/200" in reason for reason in held.reasons), "the evidence is shown, too"
+    late = judge(observe([ERRORS], few, arm(20), weight=50), seconds=1800)
+    assert (late.verdict, late.concern) == (None, Concern.KEY), "nor is it Inconclusive"
+    broken = ArmCounters(heavy, {"ErrorRate": heavy})
+    assert judge(observe([ERRORS], broken, arm(1800, 36), weight=10)).verdict is Verdict.FAIL
+
+
 @pytest.fixture(scope="module")
 def bench():
     """The benchmark as a module: the traffic and the rules behind the table in the documentation."""
@@ -305,3 +487,61 @@ def test_a_real_regression_is_found(bench):
     stops = bench.measure(bench.Scenario(0.01, 0.01, 0.1, excess=0.1, horizon=1000), runs=20, seed=7)["tunewright"]
     assert all(stop is not None for stop in stops)
     assert sorted(stops)[10] <= 350
+
+
+def test_the_report_has_the_worst_cell_and_the_power(bench, tmp_path, capsys):
+    path = tmp_path / "bench" / "verdict.json"
+    bench.main(["--report", str(path), "--runs", "2", "--horizon", "200", "--processes", "1"])
+    report = json.loads(path.read_text())
+    names = {cell.name for cell in bench.CELLS}
+    assert len(names) == len(bench.CELLS)
+    assert all(cell.at_boundary for cell in bench.CELLS)
+    assert report["falseRollbackPercent"].keys() == names
+    assert report["worstFalseRollbackPercent"] == max(report["falseRollbackPercent"].values())
+    assert report["runsPerCell"] == 2
+    assert 0 <= report["power10PointsPercent"] <= 100
+    assert "medianRequestsToDetect" in report
+    assert f"{len(bench.CELLS) + 1}/{len(bench.CELLS) + 1}, 0 s left: " in capsys.readouterr().out
+
+
+def test_the_report_is_computed_from_the_runs_of_each_cell(bench):
+    stops = {"a": [None] * 97 + [20] * 3, "b": [None] * 100, bench.POWER.name: [100] * 50 + [300] * 49 + [None]}
+    report = bench.build_report(stops, runs=100, seconds=7.4)
+    assert report == {
+        "worstFalseRollbackPercent": 3.0,
+        "power10PointsPercent": 99.0,
+        "medianRequestsToDetect": 100.0,
+        "runsPerCell": 100,
+        "falseRollbackPercent": {"a": 3.0, "b": 0.0},
+        "seconds": 7,
+    }
+
+
+def test_one_client_of_the_traffic_has_its_share_of_an_arm(bench):
+    scenario = bench.Scenario(0.1, 0.02, 0.1, horizon=2000, heavy=(0.0, 0.3))
+    traffic = bench.generate(scenario, np.random.default_rng(1))
+    incumbent, candidate = traffic.answers[-1]
+    assert candidate.max() / candidate.sum() == pytest.approx(0.3, abs=0.05)
+    assert incumbent.max() / incumbent.sum() < 0.05
+    assert candidate.sum() / (candidate.sum() + incumbent.sum()) == pytest.approx(0.1, abs=0.02)
+
+
+def test_few_sessions_of_the_traffic_have_few_buckets(bench):
+    scenario = bench.Scenario(0.1, 0.02, 0.5, horizon=2000, keys=10)
+    traffic = bench.generate(scenario, np.random.default_rng(1))
+    assert [np.count_nonzero(arm) <= 5 for arm in traffic.answers[-1]] == [True, True]
+    assert traffic.answers[-1, 1].sum() / traffic.answers[-1].sum() == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("kind", range(12))
+def test_no_kind_of_traffic_causes_false_rollbacks_often(bench, kind):
+    """A few short runs at the boundary; `make bench-verdict` measures the 5 %."""
+    cell = bench.CELLS[kind]
+    short = dataclasses.replace(cell, scenario=dataclasses.replace(cell.scenario, horizon=600))
+    stops = bench.measure_chunk(short, 8, np.random.SeedSequence(5))
+    assert sum(stop is not None for stop in stops) <= 1
+
+
+def test_a_drop_of_ten_points_is_found(bench):
+    stops = bench.measure_chunk(bench.POWER, 6, np.random.SeedSequence(5))
+    assert all(stop is not None for stop in stops)

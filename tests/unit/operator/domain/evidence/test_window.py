@@ -6,11 +6,18 @@ import datetime as dt
 
 import pytest
 
-from tunewright_contracts.serving_plan import BUCKETS, PodState, RevisionCounters
+from tunewright_contracts.serving_plan import BUCKETS, LATENCY_BOUNDS_MILLISECONDS, PodState, RevisionCounters
 from tunewright_operator.api.adapter_deployment import AdapterDeploymentSpec, CandidateRevision
 from tunewright_operator.domain.evidence.counters import ArmCounters, PodReading
-from tunewright_operator.domain.evidence.observation import MAX_REGRESSION, Comparison, Test
-from tunewright_operator.domain.evidence.window import build_window, open_window, read_pods, watch
+from tunewright_operator.domain.evidence.observation import MAX_REGRESSION, Comparison, LiveMetric, Observation, Test
+from tunewright_operator.domain.evidence.window import (
+    build_window,
+    count_requests,
+    format_share,
+    open_window,
+    read_pods,
+    watch,
+)
 
 
 def buckets(*first: int) -> tuple[int, ...]:
@@ -84,7 +91,7 @@ def test_the_largest_rise_that_the_api_accepts_can_be_tested() -> None:
 def test_all_windows_of_a_rollout_share_the_error_budget(bake_seconds: int, windows: int) -> None:
     window = build_window(make_spec(ERRORS, bake_seconds=bake_seconds), 2, has_incumbent=True, slow_limit_known=False)
     assert window.rules.budget.windows == windows, "two observe steps, and the bake where there is one"
-    assert window.rules.budget.guard_alpha == pytest.approx(0.05 / windows)
+    assert window.rules.budget.guard_alpha == pytest.approx(0.05 / 1.25 / windows), "one guard and a quarter"
 
 
 def test_a_step_needs_answers_and_a_bake_needs_its_time() -> None:
@@ -111,7 +118,8 @@ def test_latency_is_judged_by_a_limit_from_the_incumbent_or_listed_as_not_judged
 ) -> None:
     options = {"has_incumbent": has_incumbent, "slow_limit_known": slow_limit_known}
     window = build_window(make_spec(ERRORS, LATENCY), 2, **options)
-    assert [metric.name for metric in window.metrics] == ["ErrorRate", *(["Latency"] if words is None else [])]
+    judged = ["ErrorRate", *(["Latency"] if words is None else []), "Abandoned"]
+    assert [metric.name for metric in window.metrics] == judged
     assert window.not_judged == (() if words is None else (f"Latency is not judged: {words}",))
     assert build_window(make_spec(ERRORS), 2, **options).not_judged == (), "the spec has no latency metric"
 
@@ -141,9 +149,154 @@ def test_a_bake_is_compared_with_the_last_window_or_without_one_with_all_counts(
     after = candidate.model_copy(update={"observation": grown.to_wire()})
 
     def base(of: CandidateRevision) -> float | None:
-        (guard,) = open_window(bake, of, pods, now).guards
-        assert guard.test is Test.LAST_WINDOW
+        guard = open_window(bake, of, pods, now).guards[0]
+        assert (guard.metric, guard.test) == ("ErrorRate", Test.LAST_WINDOW)
         return guard.base
 
     assert base(after) == 1 / 100
     assert base(candidate) == 12 / 1000
+
+
+def make_candidate(observation: Observation | None = None) -> CandidateRevision:
+    digest = "sha256:" + "a" * 64
+    return CandidateRevision(
+        revision="support--new",
+        digest=digest,
+        uri="s3://models/team/a",
+        rank=16,
+        base_model_digest=digest,
+        accepted_at="2026-01-01T00:00:00Z",
+        observation=None if observation is None else observation.to_wire(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"), [(100, (100, 5)), (99, (1099, 15))], ids=["a long last window", "a short last window"]
+)
+def test_a_bake_after_a_short_window_is_compared_with_a_longer_past(answers: int, expected: tuple[int, int]) -> None:
+    spec, now = make_spec(ERRORS), dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    step = build_window(spec, 2, has_incumbent=True, slow_limit_known=False)
+    bake = build_window(spec, 4, has_incumbent=True, slow_limit_known=False)
+    opened = open_window(step, make_candidate(), [reading("a", 1000, 10)], now)
+    grown, _ = watch(step, opened, [reading("a", 1000 + answers, 15)], {"a"}, now)
+    after = open_window(bake, make_candidate(grown), [reading("b", 40, 40)], now)
+    assert after.guards[0].past == expected, "the pod restarted: its own counters are a shorter past"
+
+
+def test_the_past_of_a_step_is_what_the_pods_have_counted_since_they_started() -> None:
+    """Before the rollout, answers were not counted by bucket."""
+    latency = [0] * 49
+    latency[10], latency[20], latency[48] = 900, 60, 40
+    entry = RevisionCounters(
+        alias="support",
+        revision="support--old",
+        answers=1000,
+        bad={"ErrorRate": 20, "OutputContract": 9},
+        unchecked=100,
+        requests=1050,
+        abandoned=50,
+        latency_milliseconds=tuple(latency),
+        answers_by_bucket=buckets(2),
+        requests_by_bucket=buckets(3),
+    )
+    seen = PodState(pod_uid="pod", boot_id="boot", counters=(entry,))
+    metrics = [ERRORS, {"type": "OutputContract", "maxRegression": "0.02"}, LATENCY]
+    window = build_window(make_spec(*metrics), 2, has_incumbent=True, slow_limit_known=True)
+    limit = LATENCY_BOUNDS_MILLISECONDS[15] + 1
+    readings = read_pods([seen], "support", "support--new", "support--old", limit)
+    opened = open_window(window, make_candidate(), readings, dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+    past = {guard.metric: guard.fallback.past for guard in opened.guards if guard.fallback is not None}
+    assert past == {
+        "ErrorRate": (1000, 20),
+        "OutputContract": (900, 9),
+        "Latency": (1000, 100),
+        "Abandoned": (1050, 50),
+    }
+
+
+def test_a_bucket_of_the_histogram_that_contains_the_limit_counts_as_slow() -> None:
+    latency = [0] * 49
+    latency[15] = 10
+    entry = RevisionCounters(
+        alias="support",
+        revision="support--old",
+        answers=10,
+        latency_milliseconds=tuple(latency),
+        answers_by_bucket=buckets(10),
+    )
+    seen = PodState(pod_uid="pod", boot_id="boot", counters=(entry,))
+    bound = LATENCY_BOUNDS_MILLISECONDS[15]
+    for limit, slow in ((bound - 1, 10), (bound, 0), (bound + 1, 0)):
+        (read,) = read_pods([seen], "support", "support--new", "support--old", limit)
+        assert read.incumbent.since_boot["Latency"] == (10, slow)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "has_incumbent", "expected"),
+    [
+        ([ERRORS], True, LiveMetric("Abandoned", max_regression=0.01, budget=0.25)),
+        ([ERRORS], False, LiveMetric("Abandoned")),
+        ([{"type": "ErrorRate", "minimum": "0.9"}], True, LiveMetric("Abandoned", max_regression=0.05, budget=0.25)),
+        (
+            [{"type": "ErrorRate", "maxRegression": "0.99"}],
+            True,
+            LiveMetric("Abandoned", max_regression=0.9, budget=0.25),
+        ),
+        ([LATENCY], True, LiveMetric("Abandoned")),
+    ],
+)
+def test_abandoned_requests_are_judged_whenever_errors_are_compared(
+    metrics: list[dict[str, str]], has_incumbent: bool, expected: LiveMetric
+) -> None:
+    window = build_window(make_spec(*metrics), 2, has_incumbent=has_incumbent, slow_limit_known=True)
+    assert window.metrics[-1] == expected
+
+
+def test_requests_are_counted_with_or_without_an_answer() -> None:
+    counters = {
+        "requests": 16,
+        "abandoned": 3,
+        "requests_by_bucket": buckets(9, 7),
+        "abandoned_by_bucket": buckets(0, 3),
+    }
+    (new,) = read_pods([state(**counters)], "support", "support--new", None)
+    assert new.candidate.requests == buckets(9, 7)
+    assert new.candidate.bad["Abandoned"] == buckets(0, 3)
+    assert new.candidate.judged["Abandoned"] == buckets(9, 7)
+    (old,) = read_pods([state()], "support", "support--new", None)
+    assert (old.candidate.requests, old.candidate.all_requests) == (None, buckets(9, 4))
+    assert "Abandoned" not in old.candidate.bad, "a server of an earlier release does not count them"
+
+
+def test_a_revision_without_any_complete_answer_is_read() -> None:
+    entry = RevisionCounters(
+        alias="support",
+        revision="support--new",
+        requests=5,
+        abandoned=5,
+        requests_by_bucket=buckets(5),
+        abandoned_by_bucket=buckets(5),
+    )
+    seen = PodState(pod_uid="pod", boot_id="boot", counters=(entry,))
+    (read,) = read_pods([seen], "support", "support--new", None)
+    assert (sum(read.candidate.answers), read.candidate.bad["Abandoned"]) == (0, buckets(5))
+    unusable = entry.model_copy(update={"requests_by_bucket": ()})
+    seen = PodState(pod_uid="pod", boot_id="boot", counters=(unusable,))
+    assert read_pods([seen], "support", "support--new", None) == []
+
+
+def test_the_status_shows_the_measured_share_and_both_arms_counts() -> None:
+    now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    window = build_window(make_spec(ERRORS), 2, has_incumbent=True, slow_limit_known=False)
+    arms = [
+        ArmCounters(buckets(20), {"Abandoned": buckets(5)}, {"Abandoned": buckets(25)}, requests=buckets(25)),
+        ArmCounters(buckets(70), {"Abandoned": buckets(3)}, {"Abandoned": buckets(75)}, requests=buckets(75)),
+    ]
+    opened = open_window(window, make_candidate(), [], now, weight=20)
+    assert format_share(opened) is None
+    grown, _ = watch(window, opened, [PodReading("a", "boot", *arms)], {"a"}, now)
+    assert format_share(grown) == "25.0"
+    assert count_requests(grown).to_wire() == {
+        "candidate": {"requests": 25, "answers": 20, "abandoned": 5},
+        "stable": {"requests": 75, "answers": 70, "abandoned": 3},
+    }
