@@ -14,7 +14,7 @@ EXAMPLES ?=
 
 .PHONY: help
 help: ## List every task
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: venv
 venv: ## Install the pinned Python packages into .venv
@@ -36,6 +36,11 @@ check: venv ## Format, lint, types, layers, generated files, words and unit test
 	$(PYTHON) dev/check_words.py
 	$(PYTHON) -m pytest tests/unit tests/loop -q --numprocesses=auto $(EXAMPLES) $(COVERAGE) $(ARGS)
 	@echo "make check took $$(($$(date +%s) - $(STARTED))) s"
+
+# Not part of `make check`: it takes up to an hour.
+.PHONY: bench-verdict
+bench-verdict: venv ## Measure how often live verdicts are wrong, and write build/bench/verdict.json; ARGS="--runs 100": faster
+	$(PYTHON) bench/verdict_error_rates.py --report build/bench/verdict.json $(ARGS)
 
 .PHONY: mutants
 mutants: venv ## Change the pure decisions, one operator at a time; fail if no unit test notices a change and no line explains it

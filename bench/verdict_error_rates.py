@@ -4,34 +4,46 @@ The traffic consists of sessions (mean 8 requests, intra-class correlation 0.2) 
 They follow each other: a bad session is a burst of bad answers, which is harder to judge than sessions that overlap
 (`--overlap`). After every 20 candidate requests, each rule is evaluated and may roll back:
 
-- `tunewright`: the operator's `absorb` and `assess`, one guard, confidence 0.95;
+- `tunewright`: the operator's `absorb` and `assess`, confidence 0.95;
 - `z-test`: a one-sided two-proportion test of "worse by more than the margin" at 5 %, at each evaluation;
 - `last 100`: the candidate's rate over its last 100 requests, compared with the incumbent's true rate plus the margin.
 
+Without `--report`, the tables of docs/explanation/what-a-verdict-means.md are printed: one guard in one window.
+With it, the cells of `CELLS` are measured with the guards that the operator adds, on all cores, and written as JSON.
+
 Usage: .venv/bin/python bench/verdict_error_rates.py [--runs 200] [--horizon 5000] [--overlap 0] [--seed 1]
+       .venv/bin/python bench/verdict_error_rates.py --report FILE [--runs 1000] [--processes 2]
 """
 
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import dataclasses
 import datetime as dt
+import json
 import math
+import os
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from tunewright_contracts.evaluation_report import Verdict
-from tunewright_operator.domain.evidence import counters, verdict
+from tunewright_operator.domain.evidence import counters, verdict, window
 from tunewright_operator.domain.evidence import observation as evidence
 
 LOOK = 20
 BUCKETS = 64
 SESSION = 8
 METRIC = "ErrorRate"
+CONTRACT = "OutputContract"
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 Z_ONE_SIDED_5_PERCENT = 1.6449
 RULES = ("tunewright", "z-test", "last 100")
+CHUNK = 25
+"""Runs between two lines of progress."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,26 +61,34 @@ class Scenario:
     """About how many other sessions start between two requests of one session."""
     clean_until: int = 0
     """The number of candidate requests for which the candidate is as good as the incumbent."""
+    heavy: tuple[float, float] = (0.0, 0.0)
+    """The share of the requests of the incumbent and of the candidate that one more client sends, with one key."""
+    keys: int = 0
+    """The number of session keys, whose requests are mixed; 0: sessions of mean 8, without end."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Traffic:
-    """Cumulative counts [evaluation, arm, bucket] of answers and bad answers, and the candidate's answers in order.
+    """Cumulative counts [evaluation, arm, bucket] of requests and bad ones, and the candidate's bad ones in order.
 
-    Arm 1 is the candidate.
+    Arm 1 is the candidate. `same_sessions` has a second kind of bad answers, in the same sessions at other requests.
     """
 
     answers: np.ndarray
     bad: np.ndarray
     candidate_bad: np.ndarray
+    same_sessions: np.ndarray
 
-    def reading(self, look: int) -> list[counters.PodReading]:
-        """Return what a pod would report at an evaluation."""
-        incumbent, candidate = (
-            counters.ArmCounters(tuple(answers.tolist()), {METRIC: tuple(bad.tolist())})
-            for answers, bad in zip(self.answers[look], self.bad[look], strict=True)
-        )
-        return [counters.PodReading("pod", "boot", candidate, incumbent)]
+    def reading(self, look: int, bad: Sequence[str] = (METRIC,)) -> list[counters.PodReading]:
+        """Return what a pod would report at an evaluation, if these metrics count the bad answers."""
+        kinds = (self.bad, self.same_sessions)
+        arms = []
+        for arm in range(2):
+            requests = tuple(self.answers[look, arm].tolist())
+            found = {name: tuple(kind[look, arm].tolist()) for name, kind in zip(bad, kinds, strict=False)}
+            judged = dict.fromkeys(bad, requests)
+            arms.append(counters.ArmCounters(requests, found, judged, requests=requests))
+        return [counters.PodReading("pod", "boot", arms[1], arms[0])]
 
 
 def generate(scenario: Scenario, random: np.random.Generator) -> Traffic:
@@ -76,35 +96,63 @@ def generate(scenario: Scenario, random: np.random.Generator) -> Traffic:
 
     Sessions have geometric lengths and a rate each (beta-binomial), and are interleaved in time.
     """
-    sessions = math.ceil(1.25 * scenario.horizon / scenario.share / SESSION) + 50
-    length = random.geometric(1 / SESSION, sessions)
-    session = np.repeat(np.arange(sessions), length)
-    position = np.arange(session.size) - np.repeat(np.cumsum(length) - length, length)
-    order = np.argsort(session + scenario.overlap * position, kind="stable")
-    session = session[order]
-    arm = (random.random(sessions) < scenario.share).astype(int)[session]
+    session, arm_of, sessions = _draw_keys(scenario, random) if scenario.keys else _draw_sessions(scenario, random)
+    arm = arm_of[session]
+    if any(scenario.heavy):
+        # The key of an arm's one client is an extra session of that arm.
+        moved = random.random(session.size) < np.array(scenario.heavy)[arm]
+        session = np.where(moved, sessions + arm, session)
+        sessions += 2
     bucket = random.integers(BUCKETS, size=sessions)[session]
     concentration = (1 - scenario.correlation) / scenario.correlation
-    uniform = random.random(session.size)
 
-    def draw(rate: float) -> np.ndarray:
-        rates = random.beta(rate * concentration, (1 - rate) * concentration, sessions)
-        return (uniform < rates[session]).astype(int)
+    def draw(rates: np.ndarray) -> np.ndarray:
+        return (random.random(session.size) < rates[session]).astype(int)
+
+    def draw_rates(rate: float) -> np.ndarray:
+        return random.beta(rate * concentration, (1 - rate) * concentration, sessions)
 
     seen = np.cumsum(arm)
-    bad = draw(scenario.incumbent_rate)
+    rates = draw_rates(scenario.incumbent_rate)
+    kinds = [draw(rates), draw(rates)]
     if scenario.excess:
-        worse = draw(scenario.incumbent_rate + scenario.excess)
-        bad = np.where((arm == 1) & (seen > scenario.clean_until), worse, bad)
+        rates = draw_rates(scenario.incumbent_rate + scenario.excess)
+        is_worse = (arm == 1) & (seen > scenario.clean_until)
+        kinds = [np.where(is_worse, draw(rates), kind) for kind in kinds]
     look = np.maximum(seen - 1, 0) // LOOK
     looks = scenario.horizon // LOOK
     kept = look < looks
     shape = (looks, 2, BUCKETS)
     index = np.ravel_multi_index((look[kept], arm[kept], bucket[kept]), shape)
     size = math.prod(shape)
-    answers = np.bincount(index, minlength=size).reshape(shape).cumsum(axis=0)
-    wrong = np.bincount(index, weights=bad[kept], minlength=size).astype(int).reshape(shape).cumsum(axis=0)
-    return Traffic(answers, wrong, bad[kept][arm[kept] == 1])
+
+    def count(weights: np.ndarray | None) -> np.ndarray:
+        found = np.bincount(index, weights=weights, minlength=size)
+        return found.astype(int).reshape(shape).cumsum(axis=0)
+
+    wrong = [count(kind[kept]) for kind in kinds]
+    return Traffic(count(None), wrong[0], kinds[0][kept][arm[kept] == 1], wrong[1])
+
+
+def _draw_sessions(scenario: Scenario, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return the session of each request, the arm of each session, and the number of sessions."""
+    sessions = math.ceil(1.25 * scenario.horizon / scenario.share / SESSION) + 50
+    length = random.geometric(1 / SESSION, sessions)
+    session = np.repeat(np.arange(sessions), length)
+    position = np.arange(session.size) - np.repeat(np.cumsum(length) - length, length)
+    order = np.argsort(session + scenario.overlap * position, kind="stable")
+    return session[order], (random.random(sessions) < scenario.share).astype(int), sessions
+
+
+def _draw_keys(scenario: Scenario, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return the same for a few keys that are in use all the time, some of them much more than others."""
+    candidates = max(1, round(scenario.keys * scenario.share))
+    arm_of = (np.arange(scenario.keys) < candidates).astype(int)
+    use = random.exponential(size=scenario.keys)
+    for arm, share in ((0, 1 - scenario.share), (1, scenario.share)):
+        use[arm_of == arm] *= share / use[arm_of == arm].sum()
+    requests = math.ceil(1.25 * scenario.horizon / scenario.share)
+    return random.choice(scenario.keys, size=requests, p=use), arm_of, scenario.keys
 
 
 def stop_of_tunewright(scenario: Scenario, traffic: Traffic, alpha: float = 0.05) -> int | None:
@@ -184,32 +232,170 @@ def measure_bake(scenario: Scenario, runs: int, seed: int, window: int) -> list[
     return stops
 
 
-def _summary(stops: list[int | None]) -> str:
+# The report ------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One kind of traffic, and which metrics count its bad requests.
+
+    At the boundary, the candidate is worse by exactly the margin, and a rollback is false. `past` is the number of the
+    incumbent's requests before the window. If `is_alone`, the incumbent gets no requests in the window.
+    """
+
+    name: str
+    scenario: Scenario
+    bad: tuple[str, ...] = (METRIC,)
+    past: int = 0
+    is_alone: bool = False
+
+    @property
+    def at_boundary(self) -> bool:
+        """Return whether a rollback is false."""
+        return self.scenario.excess == self.scenario.margin
+
+    def list_metrics(self) -> list[evidence.LiveMetric]:
+        """Return the metrics as the operator judges them if the spec has ErrorRate, with or without OutputContract."""
+        margin = self.scenario.margin
+        metrics = [evidence.LiveMetric(METRIC, max_regression=margin)]
+        if CONTRACT in self.bad:
+            metrics.append(evidence.LiveMetric(CONTRACT, max_regression=margin))
+        abandoned = evidence.LiveMetric(evidence.ABANDONED, max_regression=margin, budget=window.ABANDONED_BUDGET)
+        return [*metrics, abandoned]
+
+
+def _at_boundary(rate: float, margin: float, share: float, **changes: object) -> Scenario:
+    return dataclasses.replace(Scenario(rate, margin, share, excess=margin), **changes)
+
+
+CELLS = (
+    Cell("0.01, margin 0.01, 10 % of the requests", _at_boundary(0.01, 0.01, 0.1)),
+    Cell("0.1, margin 0.02, 10 %", _at_boundary(0.1, 0.02, 0.1)),
+    Cell("0.1, margin 0.02, 50 %", _at_boundary(0.1, 0.02, 0.5)),
+    Cell("0.5, margin 0.05, 10 %", _at_boundary(0.5, 0.05, 0.1)),
+    Cell("one client sends 30 % of the candidate's requests", _at_boundary(0.1, 0.02, 0.1, heavy=(0.0, 0.3))),
+    Cell("one client sends 30 % of the incumbent's requests", _at_boundary(0.1, 0.02, 0.1, heavy=(0.3, 0.0))),
+    Cell("48 sessions, half of them the candidate's", _at_boundary(0.1, 0.02, 0.5, keys=48)),
+    Cell("200 sessions, 20 of them the candidate's", _at_boundary(0.1, 0.02, 0.1, keys=200)),
+    Cell("10 sessions, half of them the candidate's", _at_boundary(0.1, 0.02, 0.5, keys=10)),
+    Cell("abandoned requests", _at_boundary(0.1, 0.02, 0.1), bad=(evidence.ABANDONED,)),
+    Cell("the incumbent has no requests", _at_boundary(0.1, 0.02, 0.99), past=2000, is_alone=True),
+    Cell("two guards, bad in the same sessions", _at_boundary(0.1, 0.02, 0.1), bad=(METRIC, CONTRACT)),
+)
+POWER = Cell("a drop of 10 points from 0.9, 10 %", Scenario(0.1, 0.02, 0.1, excess=0.1))
+
+
+def stop_of_cell(cell: Cell, random: np.random.Generator, min_requests: int = 100) -> int | None:
+    """Return the candidate requests before a rollback by the operator's code, or None if there was none."""
+    traffic = generate(cell.scenario, random)
+    metrics = cell.list_metrics()
+    budget = verdict.ErrorBudget.share_out(0.95, metrics, 1)
+    spec = verdict.ObservationSpec(min_requests, 1e9, budget)
+    observation = evidence.open_observation(
+        0, metrics, [], _draw_past(cell, random), NOW, weight=None, guard_alpha=budget.guard_alpha
+    )
+    for look in range(traffic.answers.shape[0]):
+        readings = traffic.reading(look, cell.bad)
+        if cell.is_alone:
+            readings = [dataclasses.replace(reading, incumbent=counters.ArmCounters()) for reading in readings]
+        observation = evidence.absorb(observation, readings)
+        if verdict.assess(observation, spec, NOW).verdict is Verdict.FAIL:
+            return (look + 1) * LOOK
+    return None
+
+
+def _draw_past(cell: Cell, random: np.random.Generator) -> Mapping[str, evidence.PastWindow]:
+    """Return the incumbent's requests before the window, in sessions like those in it."""
+    if not cell.past:
+        return {}
+    scenario = dataclasses.replace(cell.scenario, excess=0.0, share=0.5, horizon=cell.past)
+    before = generate(scenario, random)
+    answers, bad = int(before.answers[-1, 1].sum()), int(before.bad[-1, 1].sum())
+    return {name: evidence.PastWindow(answers, bad) for name in cell.bad}
+
+
+def measure_chunk(cell: Cell, runs: int, seed: np.random.SeedSequence) -> list[int | None]:
+    """Return the results of some runs of a cell."""
+    random = np.random.default_rng(seed)
+    return [stop_of_cell(cell, random) for _ in range(runs)]
+
+
+def measure_cells(cells: Sequence[Cell], runs: int, seed: int, processes: int) -> dict[str, list[int | None]]:
+    """Return the results of all cells by name, and show the progress."""
+    chunks = [(cell, min(CHUNK, runs - start)) for cell in cells for start in range(0, runs, CHUNK)]
+    seeds = np.random.SeedSequence(seed).spawn(len(chunks))
+    stops: dict[str, list[int | None]] = {cell.name: [] for cell in cells}
+    started = time.monotonic()
+    work = [(cell, size, each) for (cell, size), each in zip(chunks, seeds, strict=True)]
+    for done, (cell, found) in enumerate(_run_chunks(work, processes), 1):
+        known = stops[cell.name]
+        known += found
+        left = (time.monotonic() - started) * (len(work) / done - 1)
+        print(f"{done}/{len(work)}, {left:.0f} s left: {cell.name}: {_summary(known)} of {len(known)}", flush=True)
+    return stops
+
+
+def _run_chunks(
+    work: Sequence[tuple[Cell, int, np.random.SeedSequence]], processes: int
+) -> Iterator[tuple[Cell, list[int | None]]]:
+    """Yield the results of each chunk in the order in which they are ready."""
+    if processes == 1:
+        yield from ((cell, measure_chunk(cell, size, seed)) for cell, size, seed in work)
+        return
+    with concurrent.futures.ProcessPoolExecutor(processes) as pool:
+        tasks = {pool.submit(measure_chunk, cell, size, seed): cell for cell, size, seed in work}
+        for task in concurrent.futures.as_completed(tasks):
+            yield tasks[task], task.result()
+
+
+def build_report(stops: Mapping[str, Sequence[int | None]], runs: int, seconds: float) -> dict[str, object]:
+    """Return the report: the worst share of false rollbacks, and how a drop of 10 points is found."""
+    rolled_back = {name: _percent(found) for name, found in stops.items()}
+    boundary = {name: percent for name, percent in rolled_back.items() if name != POWER.name}
+    found = [stop for stop in stops[POWER.name] if stop is not None]
+    return {
+        "worstFalseRollbackPercent": max(boundary.values()),
+        "power10PointsPercent": rolled_back[POWER.name],
+        "medianRequestsToDetect": float(np.median(found)) if found else None,
+        "runsPerCell": runs,
+        "falseRollbackPercent": boundary,
+        "seconds": round(seconds),
+    }
+
+
+def write_report(path: Path, runs: int, seed: int, processes: int, horizon: int) -> None:
+    """Measure all cells and write the report."""
+    cells = [
+        dataclasses.replace(cell, scenario=dataclasses.replace(cell.scenario, horizon=horizon))
+        for cell in (*CELLS, POWER)
+    ]
+    started = time.monotonic()
+    stops = measure_cells(cells, runs, seed, processes)
+    report = build_report(stops, runs, time.monotonic() - started)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=2) + "\n")
+    print(json.dumps(report, indent=2))
+
+
+def _percent(stops: Sequence[int | None]) -> float:
+    return round(100 * sum(stop is not None for stop in stops) / len(stops), 2)
+
+
+def _summary(stops: Sequence[int | None]) -> str:
     found = [stop for stop in stops if stop is not None]
     share = f"{100 * len(found) / len(stops):.1f} %"
     return f"{share} ({np.median(found):.0f})" if found else share
 
 
-def main() -> None:
-    """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=200, help="simulated rollouts for each cell (default 200)")
-    parser.add_argument("--horizon", type=int, default=5000, help="candidate requests of a rollout (default 5000)")
-    parser.add_argument(
-        "--overlap", type=int, default=0, help="sessions that start between two requests of one (default 0)"
-    )
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
+def print_tables(runs: int, horizon: int, overlap: int, seed: int) -> None:
+    """Print the tables of the documentation."""
     started = time.monotonic()
-    print(f"Share of {options.runs} rollouts rolled back (median candidate requests until then), seed {options.seed}\n")
+    print(f"Share of {runs} rollouts rolled back (median candidate requests until then), seed {seed}\n")
     print("| incumbent's rate, margin, share | rule | equal | at the margin | +0.05 | +0.10 |")
     print("| --- | --- | --- | --- | --- | --- |")
     for rate, margin, share in ((0.01, 0.01, 0.1), (0.1, 0.02, 0.1), (0.1, 0.02, 0.5), (0.5, 0.05, 0.1)):
-        base = Scenario(rate, margin, share, horizon=options.horizon, overlap=options.overlap)
-        cells = [
-            measure(dataclasses.replace(base, excess=excess), options.runs, options.seed)
-            for excess in (0.0, margin, 0.05, 0.1)
-        ]
+        base = Scenario(rate, margin, share, horizon=horizon, overlap=overlap)
+        cells = [measure(dataclasses.replace(base, excess=excess), runs, seed) for excess in (0.0, margin, 0.05, 0.1)]
         for rule in RULES:
             row = " | ".join(_summary(cell[rule]) for cell in cells)
             print(f"| {rate}, {margin}, {share:.0%} | {rule} | {row} |", flush=True)
@@ -219,13 +405,33 @@ def main() -> None:
     )
     print("| --- | --- | --- | --- | --- | --- |")
     for rate, margin in ((0.01, 0.01), (0.1, 0.02)):
-        for window in (500, 2000):
-            base = Scenario(rate, margin, share=0.999, horizon=options.horizon, overlap=options.overlap)
+        for last in (500, 2000):
+            base = Scenario(rate, margin, share=0.999, horizon=horizon, overlap=overlap)
             variants = [dataclasses.replace(base, excess=excess) for excess in (0.0, margin, 0.1)]
             variants.append(dataclasses.replace(base, excess=0.1, clean_until=1000))
-            row = " | ".join(_summary(measure_bake(v, options.runs, options.seed, window)) for v in variants)
-            print(f"| {rate}, {margin} | {window} | {row} |", flush=True)
+            row = " | ".join(_summary(measure_bake(variant, runs, seed, last)) for variant in variants)
+            print(f"| {rate}, {margin} | {last} | {row} |", flush=True)
     print(f"\n{time.monotonic() - started:.0f} s")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the tables, or write the report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, help="simulated rollouts for each cell (default 200; report: 1000)")
+    parser.add_argument("--horizon", type=int, default=5000, help="candidate requests of a rollout (default 5000)")
+    parser.add_argument(
+        "--overlap", type=int, default=0, help="sessions that start between two requests of one (default 0)"
+    )
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--report", type=Path, help="write the report to this file instead of printing the tables")
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count() or 1, help="for the report (default: all cores)"
+    )
+    options = parser.parse_args(arguments)
+    if options.report is None:
+        print_tables(options.runs or 200, options.horizon, options.overlap, options.seed)
+    else:
+        write_report(options.report, options.runs or 1000, options.seed, options.processes, options.horizon)
 
 
 if __name__ == "__main__":
