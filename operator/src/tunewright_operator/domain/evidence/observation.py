@@ -71,7 +71,7 @@ class Test(StrEnum):
     MINIMUM = "Minimum"
     """An absolute limit."""
     EVERY_ANSWER = "EveryAnswer"
-    """Nothing: the candidate breaks it only if all its answers are bad."""
+    """With nothing: only a candidate all of whose answers are bad breaks it."""
 
 
 class Comparison(StrEnum):

@@ -64,7 +64,7 @@ def run_observe(step: ActiveStep) -> Decision:
     return _hold_for_evidence(step, Why.OBSERVING, assessment)
 
 
-def run_bake(step: ActiveStep) -> Decision:  # noqa: C901, PLR0911 - a chain of early decisions
+def run_bake(step: ActiveStep) -> Decision:  # noqa: PLR0911 - a chain of early decisions
     """Let the candidate answer all clients while the incumbent stays loaded; after that, make it stable."""
     seconds = step.spec.rollout.bake_seconds
     if seconds == 0 or not _has_window(step):
