@@ -60,7 +60,7 @@ generate: venv ## Write the generated files: the chart's CRDs and the reference 
 .PHONY: test
 ifeq ($(strip $(ARGS)),)
 test: COVERAGE := --cov --cov-report=term
-test: machine check install ## Run all tests, including those on the real cluster; ARGS="-k name": only matching tests, without lint
+test: machine check install ## Run all tests, including those on the real cluster; ARGS="-k name" or a path below tests: only those, without lint
 	$(PYTHON) -m pytest tests/chart tests/e2e
 else
 test: venv

@@ -1,4 +1,6 @@
-"""Run some of the tests for `make test ARGS="-k name"`: only the stages in which pytest selects a test.
+"""Run some of the tests for `make test ARGS="…"`: only the stages in which pytest selects a test.
+
+ARGS are pytest's arguments: options such as ``-k name``, and folders, files and names below ``tests/``.
 
 So a unit test needs no cluster, and a test on the cluster does not wait for a stage without matching tests.
 """
@@ -18,6 +20,7 @@ from tunewright_dev.paths import find_paths
 Run = Callable[[Sequence[str]], int]
 """Run a Python module with its arguments and return the exit code."""
 
+TESTS = "tests"
 LOCAL = ("tests/unit", "tests/loop")
 ON_CLUSTER = ("tests/chart", "tests/e2e")
 # What `make install` does.
@@ -30,19 +33,40 @@ def run_picked(arguments: Sequence[str], *, collect: Run, run: Run) -> int:
     Raises:
         DevError: no test is selected.
     """
-    local, on_cluster = (has_tests(folders, arguments, collect) for folders in (LOCAL, ON_CLUSTER))
+    named = [argument.rstrip("/") for argument in arguments if _names_tests(argument)]
+    options = [argument for argument in arguments if not _names_tests(argument)]
+    places = [_choose_places(folders, named) for folders in (LOCAL, ON_CLUSTER)]
+    local, on_cluster = (bool(each) and has_tests(each, options, collect) for each in places)
     if not local and not on_cluster:
         raise DevError(
             f"ARGS={' '.join(arguments)!r} selects no test in {', '.join((*LOCAL, *ON_CLUSTER))}."
-            " Use `-k` with a part of the name of a test, its file or its folder."
+            " Use `-k` with a part of the name of a test, its file or its folder, or name files such as"
+            " `tests/unit/storage/test_hub.py`."
         )
     steps: list[list[str]] = []
     if local:
-        steps.append(["pytest", *LOCAL, *arguments])
+        steps.append(["pytest", *places[0], *options])
     if on_cluster:
         steps += [["tunewright_dev", command] for command in INSTALL]
-        steps.append(["pytest", *ON_CLUSTER, *arguments])
+        steps.append(["pytest", *places[1], *options])
     return next((code for code in map(run, steps) if code != 0), 0)
+
+
+def _names_tests(argument: str) -> bool:
+    return _is_below(argument, TESTS)
+
+
+def _choose_places(folders: Sequence[str], named: Sequence[str]) -> list[str]:
+    """Return what pytest gets for a stage: its folders, or the parts of them that the arguments name."""
+    if not named:
+        return list(folders)
+    inside = [name for name in named if any(_is_below(name, folder) for folder in folders)]
+    whole = [folder for folder in folders if any(_is_below(folder, name) for name in named)]
+    return list(dict.fromkeys([*inside, *whole]))
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")
 
 
 def has_tests(folders: Sequence[str], arguments: Sequence[str], collect: Run) -> bool:

@@ -17,20 +17,20 @@ class Programs:
     """A fake runner: the results of collections by their first folder, and the stages that ran."""
 
     def __init__(self, *, local, on_cluster, failing=None):
-        self._answers = {"tests/unit": local, "tests/chart": on_cluster}
+        self._answers = {"tests/unit": local, "tests/chart": on_cluster, "tests/e2e": on_cluster}
         self._failing = failing
         self.ran = []
 
     def collect(self, arguments):
         assert arguments[-4:] == ["--collect-only", "--quiet", "-k", "name"]
-        return self._answers[arguments[1]]
+        return next(code for folder, code in self._answers.items() if arguments[1].startswith(folder))
 
     def run(self, arguments):
         self.ran.append(arguments)
         return 1 if arguments == self._failing else OK
 
-    def pick(self):
-        return run_tests.run_picked(["-k", "name"], collect=self.collect, run=self.run)
+    def pick(self, *paths):
+        return run_tests.run_picked([*paths, "-k", "name"], collect=self.collect, run=self.run)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,30 @@ class Programs:
 def test_only_the_stages_with_a_selected_test_run(local, on_cluster, expected):
     programs = Programs(local=local, on_cluster=on_cluster)
     assert programs.pick() == 0
+    assert programs.ran == expected
+
+
+def _on_cluster(*paths):
+    return [*INSTALL, ["pytest", *paths, "-k", "name"]]
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (["tests/unit/dev/test_files.py::test_a"], [["pytest", "tests/unit/dev/test_files.py::test_a", "-k", "name"]]),
+        (["tests/unit/"], [["pytest", "tests/unit", "-k", "name"]]),
+        (["tests/e2e/test_serving.py"], _on_cluster("tests/e2e/test_serving.py")),
+        (["tests/chart", "tests/e2e"], _on_cluster("tests/chart", "tests/e2e")),
+        (
+            ["tests/unit/dev", "tests/e2e"],
+            [["pytest", "tests/unit/dev", "-k", "name"], *_on_cluster("tests/e2e")],
+        ),
+        (["tests"], [LOCAL, *INSTALL, ON_CLUSTER]),
+    ],
+)
+def test_named_folders_and_files_replace_those_of_their_stage(paths, expected):
+    programs = Programs(local=OK, on_cluster=OK)
+    assert programs.pick(*paths) == 0
     assert programs.ran == expected
 
 
