@@ -305,6 +305,63 @@ async def test_time_without_readings_does_not_count_in_a_window(world):
     assert world.status()["stable"]["revision"] == revision_of("second")
 
 
+async def scale_to_zero(world):
+    def scale(replicas: int) -> None:
+        world.cluster.edit(MODEL_SERVER, SERVING, "pool", lambda body: body["spec"].update(replicas=replicas))
+
+    scale(0)
+    await world.settle()
+    await world.pass_time(300)
+    check_outage(world)
+    scale(2)
+
+
+async def lose_the_pods_replies(world):
+    for pod in world.pool.servers():
+        pod.reachable = False
+    await world.pass_time(300)
+    check_outage(world)
+    for pod in world.pool.servers():
+        pod.reachable = True
+
+
+async def stop_the_operator(world):
+    world.clock.advance(300)
+    world.restart_operator()
+
+
+async def stop_the_servers_loop(world):
+    for _ in range(10):
+        world.clock.advance(30)
+        await world.rollouts.reconcile(Key(ADAPTER_DEPLOYMENT, SUPPORT, "support"))
+    check_outage(world)
+
+
+def check_outage(world):
+    candidate = world.status()["candidate"]
+    assert candidate["verdict"] == "Error"
+    assert condition(world.status(), "Progressing")["reason"] == "ServerNotReady"
+    assert not any("answers after" in reason for reason in candidate["reasons"]), "not: too little traffic"
+
+
+@pytest.mark.parametrize("outage", [scale_to_zero, lose_the_pods_replies, stop_the_operator, stop_the_servers_loop])
+async def test_the_time_of_an_outage_does_not_count_in_a_bake(world, outage):
+    await world.settle()
+    await world.promote("first")
+    await world.begin_canary("second")
+    for _ in range(2):
+        world.ask(400)
+        await world.pass_time(5)
+    assert world.targets() == {revision_of("second"): 100}
+    await outage(world)
+    await world.settle()
+    await world.pass_time(55)
+    assert world.status()["stable"]["revision"] == revision_of("first")
+    assert world.status()["candidate"].get("verdict") is None
+    await world.pass_time(10)
+    assert world.status()["stable"]["revision"] == revision_of("second")
+
+
 async def test_abort_returns_traffic_to_the_incumbent_and_takes_precedence_over_promote(world):
     await world.settle()
     await world.promote("first")

@@ -387,6 +387,47 @@ def test_an_incumbent_that_gets_no_more_requests_leaves_no_guard_blind():
     )
 
 
+@pytest.mark.parametrize(
+    ("weight", "answers", "more", "test"),
+    [
+        pytest.param(50, 100, (0, 0), Test.INCUMBENT, id="just enough"),
+        pytest.param(50, 99, (0, 0), Test.LAST_WINDOW, id="one too few"),
+        pytest.param(50, 100, (19, 4), Test.INCUMBENT, id="19 more were expected"),
+        pytest.param(50, 100, (20, 4), Test.LAST_WINDOW, id="20 more were expected"),
+        pytest.param(None, 100, (20, 4), Test.LAST_WINDOW, id="the weight is unknown"),
+        pytest.param(50, 100, (20, 5), Test.INCUMBENT, id="5 more came"),
+        pytest.param(10, 100, (2, 0), Test.INCUMBENT, id="18 more were expected by the weight"),
+        pytest.param(10, 100, (3, 0), Test.LAST_WINDOW, id="27 more were expected by the weight"),
+        pytest.param(80, 100, (79, 0), Test.INCUMBENT, id="fewer than 20 were expected by the weight"),
+        pytest.param(80, 100, (80, 0), Test.LAST_WINDOW, id="20 were expected by the weight"),
+    ],
+)
+def test_what_the_candidate_is_compared_with_depends_on_the_incumbents_answers(weight, answers, more, test):
+    opened = observe([ERRORS], arm(50, 1), arm(answers, 2), past=PAST, weight=weight)
+    assert opened.guards[0].closed == (50, 1, answers, 2)
+    seen = absorb(opened, [PodReading("pod", "boot", arm(50 + more[0], 1), arm(answers + more[1], 2))])
+    assert judge(seen).findings[0].test is test
+
+
+@pytest.mark.parametrize(
+    ("incumbent", "test"),
+    [(arm(2, 2), Test.LAST_WINDOW), (arm(3, 3), Test.INCUMBENT), (arm(60, 2), Test.LAST_WINDOW)],
+    ids=["two bad answers", "three of three", "as in its past"],
+)
+def test_a_past_that_does_not_describe_the_incumbent_any_more_is_not_used(incumbent, test):
+    assert judge(observe([ERRORS], arm(50, 1), incumbent, past=PAST)).findings[0].test is test
+
+
+@pytest.mark.parametrize("incumbent", [arm(0), arm(1000, 1000)], ids=["no answers", "it fails every answer"])
+def test_a_candidate_is_rolled_back_after_45_answers_that_all_failed(incumbent):
+    """1.9 to the power of n / 4 reaches 60 windows and guards / 0.05, the share of the comparison with the past."""
+    assert judge(observe([ERRORS], arm(44, 44), incumbent)).verdict is None
+    (finding,) = judge(observe([ERRORS], arm(45, 45), incumbent)).findings
+    assert (finding.failed, finding.test, finding.limit) == (True, Test.EVERY_ANSWER, 0.5)
+    assert finding.log_e_value == pytest.approx(45 * math.log(1.9) / 4)
+    assert finding.log_threshold == pytest.approx(math.log(60 / 0.05))
+
+
 def test_a_first_revision_that_fails_every_answer_is_rolled_back():
     alone = observe([LiveMetric("ErrorRate")], arm(200, 200), comparison=Comparison.NONE)
     result = judge(alone, metrics=[LiveMetric("ErrorRate")])
