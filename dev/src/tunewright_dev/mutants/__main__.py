@@ -26,6 +26,12 @@ TRAINER = "trainer-image/src/tunewright_trainer"
 TESTS = {
     f"{DECISIONS}/rollout/decision.py": ("tests/unit/operator/domain/rollout",),
     f"{DECISIONS}/rollout/steps.py": ("tests/unit/operator/domain/rollout",),
+    f"{DECISIONS}/rollout/acceptance.py": ("tests/unit/operator/domain/rollout",),
+    f"{DECISIONS}/rollout/evaluate_step.py": ("tests/unit/operator/domain/rollout",),
+    f"{DECISIONS}/rollout/jobs.py": ("tests/unit/operator/domain/rollout/test_jobs.py",),
+    f"{DECISIONS}/rollout/position.py": ("tests/unit/operator/domain/rollout/test_position.py",),
+    f"{DECISIONS}/rollout/verbs.py": ("tests/unit/operator/domain/rollout",),
+    f"{DECISIONS}/rollout/weight.py": ("tests/unit/operator/domain/rollout/test_weight.py",),
     f"{DECISIONS}/serving/plan.py": ("tests/unit/operator/domain/serving",),
     f"{DECISIONS}/evidence/verdict.py": ("tests/unit/operator/domain/evidence/test_verdict.py",),
     f"{DECISIONS}/evidence/betting.py": ("tests/unit/operator/domain/evidence/test_betting.py",),

@@ -41,9 +41,7 @@ class Creation:
         Two jobs with the same name, of which one was deleted, have different UIDs. In the same second, the job that
         exists is the newer one.
         """
-        if self.order == other.order:
-            return self.uid != other.uid
-        return self.order > other.order
+        return self.order > other.order or (self.order == other.order and self.uid != other.uid)
 
 
 def find_creation(job: FineTuneJob) -> Creation:
@@ -81,8 +79,10 @@ def list_limits(status: AdapterDeploymentStatus, jobs: Iterable[FineTuneJob]) ->
     records += [revision.source_job for revision in revisions]
     limits: list[Creation] = []
     for record in records:
-        time = None if record is None else record.creation_time or existing.get(record.uid)
-        if record is not None and time is not None:
+        if record is None:
+            continue
+        time = record.creation_time or existing.get(record.uid)
+        if time is not None:
             limits.append(Creation(time, record.name, record.uid))
     return tuple(limits)
 

@@ -25,7 +25,7 @@ def find_weight(situation: Situation, candidate: CandidateRevision) -> int:
     steps = situation.spec.rollout.steps
     weights = [0, *(step.set_weight for step in steps[: candidate.step + 1] if step.set_weight is not None)]
     weight = weights[-1] if candidate.step < len(steps) else 100
-    if situation.status.stable is None and (weight > 0 or candidate.weight > 0):
+    if situation.status.stable is None and max(weight, candidate.weight) > 0:
         return 100
     return weight
 

@@ -18,6 +18,7 @@ from tunewright_operator.domain.rollout.jobs import (
     find_newest,
     list_limits,
     list_passed_over,
+    record_considered,
 )
 
 CLOCK = Clock()
@@ -217,3 +218,7 @@ def test_a_record_with_only_a_completion_time_is_converted(
     last = ConsideredJob(name="one", uid="one-uid", completion_time=None if completed is None else time_at(completed))
     converted = convert_considered(last, jobs, NOW)
     assert converted == ConsideredJob(name="one", uid="one-uid", creation_time=time)
+
+
+def test_a_considered_job_is_recorded_with_name_uid_and_creation_time() -> None:
+    assert record_considered(build_job("one", created=3, done=9)).to_wire() == considered("one", 3)

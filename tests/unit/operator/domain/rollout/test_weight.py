@@ -47,6 +47,7 @@ IN_FORCE = [0, 10, 10, 10, 50, 50]
         pytest.param([PAUSE, weight(10)], 0, True, 10, 0, id="no weight at or before the step"),
         pytest.param(STEPS, 0, False, 0, 0, id="a first revision before its weight"),
         pytest.param(STEPS, 1, False, 0, 100, id="a first revision answers all clients"),
+        pytest.param([weight(1), PAUSE], 0, False, 0, 100, id="a first revision at any weight"),
         pytest.param([PAUSE, weight(10)], 0, False, 100, 100, id="a first revision continues to answer"),
     ],
 )
