@@ -13,7 +13,6 @@ from tunewright_operator.api.containers import SERVER_CONTAINERS, find_container
 from tunewright_operator.api.labels import controller_uid
 from tunewright_operator.domain.job_run import read_pod_run
 from tunewright_operator.domain.pod_admission import describe_changes
-from tunewright_operator.domain.sentences import join_sentences
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +27,8 @@ class ServerPod:
     """Whether clients reach it: the readiness probe succeeds, and the pod is not being deleted."""
     problem: str = ""
     """Why it does not run, as reported by the scheduler, the kubelet or the pod itself."""
+    changes: str = ""
+    """A sentence on the resources that admission gave the server's container instead of those that were asked for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,20 +111,12 @@ def read_server_pod(pod: Mapping[str, Any], template: Mapping[str, Any] | None =
         name=metadata["name"],
         ip=(status.get("podIP") or "") if running else "",
         ready=running and not leaving and conditions.get("Ready") == "True",
-        problem="" if leaving else _explain(pod, template or {}),
+        problem="" if leaving else _explain(pod),
+        changes="" if leaving else describe_changes(template or {}, pod, SERVER_CONTAINERS),
     )
 
 
-def _explain(pod: Mapping[str, Any], template: Mapping[str, Any]) -> str:
-    """Return why the server's container does not run, and what admission changed of it."""
-    problem = _explain_container(pod)
-    if not problem:
-        return ""
-    changes = describe_changes(template, pod, SERVER_CONTAINERS)
-    return join_sentences(problem, changes) if changes else problem
-
-
-def _explain_container(pod: Mapping[str, Any]) -> str:
+def _explain(pod: Mapping[str, Any]) -> str:
     """Return what the container waits for, and how its last run ended."""
     waiting = read_pod_run(pod, SERVER_CONTAINERS).waiting
     container = find_container_status(pod, SERVER_CONTAINERS)

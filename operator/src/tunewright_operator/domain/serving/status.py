@@ -64,8 +64,17 @@ class _Pool:
     def troubles(self) -> str:
         """The problems that Kubernetes and the pods report."""
         refused = self.deployment.refused if self.deployment is not None else ""
-        pods = [f"{pod.name}: {pod.problem}" for pod in self.pods if pod.problem]
+        pods = [
+            f"{pod.name}: {join_sentences(pod.problem, pod.changes) if pod.changes else pod.problem}"
+            for pod in self.pods
+            if pod.problem
+        ]
         return "; ".join([*pods, *([f"the Deployment reports: {refused}"] if refused else [])])
+
+    @property
+    def changes(self) -> str:
+        """The sentences on resources that admission changed, each once: all replicas have one pod template."""
+        return join_sentences(*dict.fromkeys(pod.changes for pod in self.pods))
 
     @property
     def lagging(self) -> tuple[str, ...]:
@@ -141,7 +150,8 @@ def _assess(pool: _Pool) -> list[Wanted]:
     if spec.replicas == 0:
         ready = Wanted(Type.READY, "False", Why.SCALED_TO_ZERO, "spec.replicas is 0: no pod answers.")
     elif len(pool.answering) >= needed:
-        ready = Wanted(Type.READY, "True", Why.SERVING, pool.counted)
+        # Less memory or CPU than the spec asks for makes a server slow, or ends it under load.
+        ready = Wanted(Type.READY, "True", Why.SERVING, join_sentences(pool.counted, pool.changes))
     elif problem is not None and not pool.pods:
         ready = Wanted(Type.READY, "False", problem.reason, problem.message)
     else:

@@ -94,7 +94,7 @@ def test_the_problem_of_the_servers_container_is_reported_wherever_the_kubelet_l
     assert read_server_pod({**POD, "status": {"containerStatuses": [proxy]}}).problem == ""
 
 
-def test_what_admission_changed_is_part_of_a_problem_of_the_server():
+def test_what_admission_changed_is_read_whether_or_not_the_server_runs():
     asked, given = (
         {"containers": [{"name": "server", "resources": {"limits": {"memory": size}}}]} for size in ("8Gi", "1Gi")
     )
@@ -109,11 +109,11 @@ def test_what_admission_changed_is_part_of_a_problem_of_the_server():
     failing = {"metadata": metadata, "spec": given, "status": {"containerStatuses": [killed]}}
     (pod,) = find_own_pods(SERVER, deployment, [replica_set], [failing])
     assert "OOMKilled" in pod.problem
-    assert "limits.memory is 1Gi instead of 8Gi" in pod.problem
+    assert "limits.memory is 1Gi instead of 8Gi" in pod.changes
     (fine,) = find_own_pods(
         SERVER, deployment, [replica_set], [{"metadata": metadata, "spec": given, "status": POD["status"]}]
     )
-    assert fine.problem == ""
+    assert (fine.problem, fine.changes) == ("", pod.changes)
 
 
 def test_a_pod_is_called_while_it_runs_and_is_ready_until_it_is_deleted():

@@ -4,6 +4,7 @@ and when to reconcile again.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from typing import Any
 
@@ -153,3 +154,20 @@ def test_the_last_known_plan_stays_in_the_status():
     status = describe(see(), plan=None).status
     assert status.plan is not None
     assert status.plan.generation == 3
+
+
+CHANGED = "A limit range or an admission policy changed the pod's resources: limits.memory is 1Gi instead of 8Gi."
+
+
+def test_resources_that_admission_changed_are_reported_once_while_the_server_works():
+    pods = tuple(dataclasses.replace(pod, changes=CHANGED) for pod in PODS)
+    observation = see(pods=pods)
+    (ready,) = describe(observation).status.conditions
+    assert ready.status == "True"
+    assert ready.message == f"2 of 2 replicas are ready and answer the operator. {CHANGED}"
+
+
+def test_resources_that_admission_changed_are_part_of_a_pods_problem():
+    pods = (dataclasses.replace(PODS[0], ready=False, problem="ended with exit code 137", changes=CHANGED),)
+    ready = describe(see(pods=pods, states={})).status.conditions[0]
+    assert ready.message.endswith(f"a: ended with exit code 137. {CHANGED}")
