@@ -57,13 +57,19 @@ def test_a_draining_adapter_that_is_wanted_again_is_revived():
 
 
 def test_an_adapter_to_reload_drains_and_is_then_loaded_again():
-    reloading = record(A, AdapterPhase.LOADED).to_reload(5.0)
+    loaded = record(A, AdapterPhase.LOADED, attempts=2)
+    assert convergence.may_reload(loaded, 0.0)
+    reloading = loaded.to_reload(5.0)
+    assert reloading == dataclasses.replace(loaded, phase=AdapterPhase.DRAINING, reloading=True, reload_after=65.0)
     assert decide([A], [reloading], {A.name: 1}) == ()
     assert decide([A], [reloading]) == (convergence.Reload(A.name),)
     assert decide([], [reloading]) == (convergence.Unload(A.name),)
-    assert decide([A], [reloading.unloaded()]) == (convergence.BringUp(A.name),)
-    again = reloading.unloaded().loaded()
-    assert [convergence.may_reload(again, now) for now in (64.9, 65.0)] == [False, True]
+    unloaded = reloading.unloaded()
+    assert unloaded == record(A, AdapterPhase.PENDING, reload_after=65.0)
+    assert decide([A], [unloaded]) == (convergence.BringUp(A.name),)
+    for again in (unloaded.loaded(), reloading.loaded()):
+        assert not again.reloading
+        assert [convergence.may_reload(again, now) for now in (64.9, 65.0)] == [False, True]
     assert not convergence.may_reload(reloading, 100.0)
 
 
