@@ -42,6 +42,8 @@ FEW_BUCKETS_WEIGHT = 2.0
 A variance that is estimated from k groups is often too small: the quantiles of Student's t with k - 1 degrees of
 freedom exceed the normal ones by about z²/4(k - 1) of themselves.
 """
+MAX_FEW_BUCKETS_FACTOR = 10.0
+"""The largest such increase: bad answers to one key are little evidence, but a guard must not become blind."""
 
 POWER_QUANTILE = 0.84
 """The normal quantile for a power of 80 %."""
@@ -144,17 +146,18 @@ def _excess_variance(answers: Sequence[int], bad: Sequence[int]) -> tuple[float,
     """
     total, total_bad = sum(answers), sum(bad)
     rate = min(total_bad / total, 1.0)
-    deviations = (
-        (s - rate * n) / (1 - n / total) for n, s in zip(answers, bad, strict=True) if n < total
-    )  # If one bucket has all answers, no deviation can be measured: see `_correct_for_few_buckets`.
+    deviations = ((s - rate * n) / (1 - n / total) for n, s in zip(answers, bad, strict=True) if n < total)
     return math.fsum(each * each for each in deviations), total * rate * (1 - rate)
 
 
 def _correct_for_few_buckets(effect: float, answers: Sequence[int]) -> float:
-    """Return a design effect that was measured with these answers; it is larger if few buckets have most of them."""
+    """Return the design effect of these answers, which is larger if few buckets have most of them."""
     total = sum(answers)
+    if total == 0:
+        return effect
     buckets = total * total / math.fsum(n * n for n in answers)
-    return effect * (1 + FEW_BUCKETS_WEIGHT / (buckets - 1)) if buckets > 1 else math.inf
+    factor = 1 + FEW_BUCKETS_WEIGHT / (buckets - 1) if buckets > 1 else MAX_FEW_BUCKETS_FACTOR
+    return effect * min(factor, MAX_FEW_BUCKETS_FACTOR)
 
 
 def design_effect(
@@ -164,19 +167,28 @@ def design_effect(
 
     Each arm is (answers, bad) by bucket of the sticky key. When the candidate has enough bad answers, the result is at
     least the candidate's own effect: a candidate can fail in whole sessions although the incumbent does not.
-    It is infinite if one bucket has all of the candidate's answers: then nothing can be concluded from them.
+    It is larger if few buckets have most of the candidate's answers.
     """
-    seen = expected = own = 0.0
     arms = [candidate] if incumbent is None else [candidate, incumbent]
-    for index, (answers, bad) in enumerate(arms):
-        if sum(answers) < MIN_ARM_FOR_DESIGN_EFFECT:
-            continue
-        arm_seen, arm_expected = _excess_variance(answers, bad)
-        seen += arm_seen
-        expected += arm_expected
-        if index == 0 and sum(bad) >= MIN_BAD_FOR_OWN_DESIGN_EFFECT:
-            own = _correct_for_few_buckets(_shrink(arm_seen, arm_expected), answers)
-    return max(1.0, _shrink(seen, expected), own)
+    variances = [_excess_variance(*arm) for arm in arms if sum(arm[0]) >= MIN_ARM_FOR_DESIGN_EFFECT]
+    pooled = _shrink(math.fsum(seen for seen, _ in variances), math.fsum(expected for _, expected in variances))
+    answers, bad = candidate
+    if max(answers) == sum(answers):
+        own = max(pooled, PRIOR_VARIANCE_RATIO)  # One bucket shows no variance.
+    elif sum(answers) >= MIN_ARM_FOR_DESIGN_EFFECT and sum(bad) >= MIN_BAD_FOR_OWN_DESIGN_EFFECT:
+        own = _shrink(*variances[0])
+    else:
+        own = pooled
+    return max(1.0, pooled, _correct_for_few_buckets(own, answers))
+
+
+def design_effect_at(rate: float, answers: Sequence[int], bad: Sequence[int]) -> float:
+    """Return the design effect of counts by bucket under the hypothesis that their rate is `rate`; at least 1.
+
+    If the true rate is another one, the result is larger than the design effect: that costs power, never validity.
+    """
+    seen = math.fsum((s - rate * n) ** 2 for n, s in zip(answers, bad, strict=True))
+    return max(1.0, _shrink(seen, sum(answers) * rate * (1 - rate)))
 
 
 def _shrink(seen: float, expected: float) -> float:

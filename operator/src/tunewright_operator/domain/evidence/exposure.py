@@ -52,11 +52,13 @@ class Exposure:
         """The log of the evidence that the candidate's expected share is above its weight.
 
         It is the same bet as against a fixed rate of bad answers: here, a request that the candidate answers counts as
-        bad. So the check is valid however often it is made (Ville 1939), and sessions are taken into account.
+        bad. So the check is valid however often it is made (Ville 1939). All requests of a session go to one arm; the
+        design effect takes this into account, also if there are only a few sessions.
         """
+        rate = self.weight / 100
         both = tuple(map(sum, zip(self.candidate, self.incumbent, strict=True)))
-        wealth = betting.log_absolute_wealth(self.weight / 100, sum(both), sum(self.candidate))
-        return betting.log_e_value(wealth, betting.design_effect((both, self.candidate))) if sum(both) else 0.0
+        wealth = betting.log_absolute_wealth(rate, sum(both), sum(self.candidate))
+        return betting.log_e_value(wealth, betting.design_effect_at(rate, both, self.candidate))
 
 
 def view_exposure(observation: Observation) -> Exposure | None:

@@ -168,20 +168,33 @@ def test_one_client_with_most_of_the_answers_does_not_determine_the_rate_it_is_c
     assert betting.design_effect((answers, bad)) == pytest.approx(expected)
 
 
-def test_nothing_can_be_concluded_from_the_answers_to_one_key():
+def test_answers_to_one_key_are_little_evidence():
+    """One bucket shows no variance: the assumption without data is used, and increased tenfold."""
     answers, bad = (200, *(0,) * 63), (60, *(0,) * 63)
-    assert betting.design_effect((answers, bad), ((20,) * 64, (1,) * 64)) == math.inf
-    assert betting.log_e_value([5.0] * 5, math.inf) == 0
-    assert betting.upper_rate(200, 60, math.inf, 0.05) == 1
-    rise = betting.detectable_rise(0.05, 0.02, candidate=200, incumbent=None, effect=math.inf, alpha=0.01)
-    assert rise == 1
+    most = betting.PRIOR_VARIANCE_RATIO * betting.MAX_FEW_BUCKETS_FACTOR
+    assert betting.design_effect((answers, bad)) == most
+    assert betting.design_effect(((5, *(0,) * 63), (5, *(0,) * 63)), ((20,) * 64, (1,) * 64)) == most
+    nearly = (199, 1, *(0,) * 62)
+    own = betting.design_effect((nearly, (60, 1, *(0,) * 62)))
+    assert own > most, "the second bucket shows how much they differ"
+    dependent = ((20,) * 64, tuple(20 if bucket % 4 == 0 else 0 for bucket in range(64)))
+    assert betting.design_effect((answers, bad), dependent) > most, "the incumbent shows longer sessions"
+
+
+def test_the_design_effect_at_a_known_rate_compares_each_bucket_with_it():
+    answers, bad = (20,) * 64, (*(20,) * 16, *(0,) * 48)
+    variance = 16 * 15**2 + 48 * 5**2
+    assert betting.design_effect_at(0.25, answers, bad) == pytest.approx((variance + 40) / (1280 * 0.1875 + 10))
+    assert betting.design_effect_at(0.25, answers, (5,) * 64) == 1
+    assert betting.design_effect_at(0.25, (0,) * 64, (0,) * 64) == betting.PRIOR_VARIANCE_RATIO
 
 
 def test_without_enough_data_four_answers_count_as_one():
     nothing = (0,) * 64
     assert betting.design_effect((nothing, nothing)) == betting.PRIOR_VARIANCE_RATIO
     clustered = ((21, 21, 21, *(0,) * 61), (21, 0, 0, *(0,) * 61))
-    assert betting.design_effect(clustered) == betting.PRIOR_VARIANCE_RATIO, "63 answers are too few to measure it"
+    few = betting.PRIOR_VARIANCE_RATIO * (1 + betting.FEW_BUCKETS_WEIGHT / 2)
+    assert betting.design_effect(clustered) == pytest.approx(few), "63 answers are too few to measure it"
     assert betting.design_effect(((22, *clustered[0][1:]), clustered[1])) > 10, "64 are enough"
 
 

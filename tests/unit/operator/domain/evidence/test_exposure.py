@@ -61,6 +61,8 @@ def observe(
         pytest.param((4, 3, *(0,) * 62), spread(60), 10, set(), id="seven requests are too few"),
         pytest.param((5, 3, *(0,) * 62), spread(70), 10, {Concern.KEY}, id="eight are not"),
         pytest.param((4, 4, *(0,) * 62), spread(70), 10, set(), id="a half is not most"),
+        pytest.param((*(100,) * 6, *(0,) * 58), spread(0), 50, set(), id="six sessions of six, by chance in 2 %"),
+        pytest.param((*(100,) * 16, *(0,) * 48), spread(0), 50, {Concern.SHARE}, id="sixteen sessions of sixteen"),
         pytest.param(spread(2000), spread(0), None, set(), id="a status of an earlier version"),
     ],
 )
