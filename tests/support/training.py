@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tunewright_trainer.config import TrainingConfig
+from tunewright_trainer.process.patience import Patience
+
+NO_PATIENCE = Patience(0, lambda _seconds: False)
 
 DIGEST = "sha256:" + "0" * 64
 CONFIG = TrainingConfig(
@@ -32,3 +35,22 @@ CONFIG = TrainingConfig(
 def make_config(**fields: Any) -> TrainingConfig:
     """Return the configuration with some fields changed."""
     return CONFIG.updated(**fields)
+
+
+class Time:
+    """A clock that moves only when a caller waits; after ``stop_after`` waits, the process is asked to stop."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.now = 0.0
+        self.waits: list[float] = []
+        self._stop_after = stop_after
+
+    def clock(self) -> float:
+        """Return the time in seconds."""
+        return self.now
+
+    def wait(self, seconds: float) -> bool:
+        """Move the clock, and return whether the process was asked to stop."""
+        self.waits.append(seconds)
+        self.now += seconds
+        return self._stop_after is not None and len(self.waits) >= self._stop_after

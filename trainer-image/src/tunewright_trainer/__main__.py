@@ -16,6 +16,7 @@ from tunewright_contracts.run_spec import RunSpec
 from tunewright_storage import redaction
 from tunewright_storage.object_store import ObjectStore
 from tunewright_trainer.errors import Reason, TrainerError
+from tunewright_trainer.process.patience import Patience
 from tunewright_trainer.process.progress_server import ProgressBoard, ProgressServer
 from tunewright_trainer.process.retrying_store import RetryingStore
 from tunewright_trainer.process.settings import Settings
@@ -24,8 +25,8 @@ from tunewright_trainer.process.termination import end_phase, explain_failure
 
 log = structlog.get_logger(__name__)
 
-# How long each phase waits for an unreachable object store. Preparing is cheap to repeat, and a wrong endpoint should
-# be reported soon. A train pod holds a GPU and hours of work, so it waits longer.
+# How long each phase waits for an unreachable object store or Hub. Preparing is cheap to repeat, and a wrong endpoint
+# should be reported soon. A train pod holds a GPU and hours of work, so it waits longer.
 PATIENCE_SECONDS = {"prepare": 20.0, "train": 600.0}
 
 
@@ -52,16 +53,17 @@ def _run_phase(phase: str, settings: Settings, stopper: Stopper) -> PhaseResult:
     _prepare_process(spec, settings.work)
     board = ProgressBoard(spec.attempt)
     with ProgressServer(board, settings.progress_port):
-        patience = PATIENCE_SECONDS[phase] if settings.patience_seconds is None else settings.patience_seconds
-        store = RetryingStore(ObjectStore.from_environment(), patience, stopper.wait)
+        seconds = PATIENCE_SECONDS[phase] if settings.patience_seconds is None else settings.patience_seconds
+        patience = Patience(seconds, stopper.wait)
+        store = RetryingStore(ObjectStore.from_environment(), patience)
         if phase == "prepare":
             from tunewright_trainer.prepare.phase import prepare  # noqa: PLC0415 - only what the phase needs
 
             with stopper.interruptible():
-                return prepare(spec, store, settings, board)
+                return prepare(spec, store, settings, board, patience)
         from tunewright_trainer.train.phase import train  # noqa: PLC0415
 
-        return train(spec, store, settings, board, stopper)
+        return train(spec, store, settings, board, stopper, patience=patience)
 
 
 def _read_spec(path: Path) -> RunSpec:

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from support.training import NO_PATIENCE, Time
 from tunewright_contracts.phase_result import Outcome, PhaseResult
 from tunewright_contracts.storage_uri import StorageURI
+from tunewright_storage import base_model
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_trainer.chat.template import ChatTemplate
 from tunewright_trainer.dataset import storage
@@ -13,6 +15,7 @@ from tunewright_trainer.dataset.record import Split
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.prepare import records
 from tunewright_trainer.prepare.phase import prepare
+from tunewright_trainer.process.patience import Patience
 from tunewright_trainer.process.progress_server import ProgressBoard
 from tunewright_trainer.process.termination import explain_failure
 
@@ -20,7 +23,7 @@ from tunewright_trainer.process.termination import explain_failure
 @pytest.fixture
 def run(store, settings, make_spec, use_tokenizer):
     store.write(StorageURI.parse("s3://bucket/models/tiny/config.json"), b"{}")
-    return lambda **sections: prepare(make_spec(**sections), store, settings, ProgressBoard())
+    return lambda **sections: prepare(make_spec(**sections), store, settings, ProgressBoard(), NO_PATIENCE)
 
 
 @pytest.fixture
@@ -339,3 +342,27 @@ def test_ten_records_with_the_default_split(run, config_map, jsonl, start):
     summary = run().dataset
     assert min(summary.train, summary.validation, summary.evaluation) >= 1
     assert any("instead of 5 %: " in note for note in summary.notes)
+
+
+def test_a_hub_that_limits_its_requests_is_waited_for(
+    store, settings, make_spec, use_tokenizer, config_map, jsonl, monkeypatch
+):
+    answers = [StorageError(StorageReason.UNREACHABLE, "HTTP 429: the Hub limits the rate of requests")] * 2
+
+    def download(_source, folder, _patterns):
+        if answers:
+            raise answers.pop()
+        (folder / "config.json").write_text("{}")
+        return "c" * 40
+
+    monkeypatch.setattr(base_model.hub, "download", download)
+    config_map(a=jsonl(100))
+    base = {
+        **make_spec().to_wire()["baseModel"],
+        "s3": None,
+        "huggingFace": {"repository": "a/b", "revision": "c" * 40},
+    }
+    time = Time()
+    patience = Patience(20, time.wait, time.clock)
+    result = prepare(make_spec(baseModel=base), store, settings, ProgressBoard(), patience)
+    assert (result.outcome, time.waits) == (Outcome.SUCCEEDED, [1, 2])

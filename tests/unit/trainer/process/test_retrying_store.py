@@ -1,74 +1,23 @@
-"""Only calls to an unreachable store are retried, with a time limit and not after SIGTERM."""
+"""Every method of a store is repeated while the store is unreachable."""
 
 import inspect
 from pathlib import Path
 
 import pytest
 
+from support.training import Time
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.store import Store
+from tunewright_trainer.process.patience import Patience
 from tunewright_trainer.process.retrying_store import RetryingStore
 
 URI = StorageURI.parse("s3://bucket/a")
 
 
-class Time:
-    def __init__(self, stop_after=None):
-        self.now, self.waits, self._stop_after = 0.0, [], stop_after
-
-    def clock(self):
-        return self.now
-
-    def wait(self, seconds):
-        self.waits.append(seconds)
-        self.now += seconds
-        return self._stop_after is not None and len(self.waits) >= self._stop_after
-
-
-class FailingStore:
-    """Fails a number of times, then answers."""
-
-    def __init__(self, failures, reason=StorageReason.UNREACHABLE):
-        self.left, self.reason = failures, reason
-
-    def read(self, uri, max_bytes=None):
-        if self.left:
-            self.left -= 1
-            raise StorageError(self.reason, f"cannot read {uri}")
-        return b"data"
-
-
-def test_waits_grow_to_half_a_minute():
-    time = Time()
-    assert RetryingStore(FailingStore(8), 600, time.wait, time.clock).read(URI) == b"data"
-    assert time.waits == [1, 2, 4, 8, 16, 30, 30, 30]
-
-
-def test_retries_end_after_the_time_limit():
-    time = Time()
-    with pytest.raises(StorageError):
-        RetryingStore(FailingStore(99), 10, time.wait, time.clock).read(URI)
-    assert time.waits == [1, 2, 4]
-
-
-def test_refusals_are_not_retried():
-    time = Time()
-    with pytest.raises(StorageError):
-        RetryingStore(FailingStore(1, StorageReason.ACCESS_DENIED), 600, time.wait, time.clock).read(URI)
-    assert time.waits == []
-
-
-def test_sigterm_ends_the_retries():
-    time = Time(stop_after=2)
-    with pytest.raises(StorageError):
-        RetryingStore(FailingStore(99), 600, time.wait, time.clock).read(URI)
-    assert time.waits == [1, 2]
-
-
 def test_every_call_of_a_store_goes_through(store, tmp_path):
     time = Time()
-    patient = RetryingStore(store, 0, time.wait, time.clock)
+    patient = RetryingStore(store, Patience(0, time.wait, time.clock))
     patient.check_writable(StorageURI.parse("s3://bucket/x"))
     assert patient.write(URI, b"1", if_absent=True)
     assert not patient.write(URI, b"2", if_absent=True)
@@ -114,7 +63,7 @@ def test_the_protocol_has_methods():
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_of_the_protocol_is_retried_with_the_same_arguments(name):
     time, inner = Time(), UnreachableOnce()
-    method = getattr(RetryingStore(inner, 600, time.wait, time.clock), name)
+    method = getattr(RetryingStore(inner, Patience(600, time.wait, time.clock)), name)
     signature = inspect.signature(method)
     bound = signature.bind(**{parameter: ARGUMENTS[parameter] for parameter in signature.parameters})
     answer = method(*bound.args, **bound.kwargs)
@@ -137,7 +86,7 @@ def test_an_interrupted_listing_starts_again():
             if pages:
                 raise StorageError(StorageReason.UNREACHABLE, "away")
 
-    assert list(RetryingStore(BreakingStore(), 600, time.wait, time.clock).list(URI)) == ["a", "b"]
+    assert list(RetryingStore(BreakingStore(), Patience(600, time.wait, time.clock)).list(URI)) == ["a", "b"]
     assert time.waits == [1]
 
 

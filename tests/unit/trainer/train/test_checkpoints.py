@@ -11,6 +11,7 @@ from botocore.awsrequest import AWSResponse
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.object_store import ObjectStore
+from tunewright_trainer.process.patience import Patience
 from tunewright_trainer.process.retrying_store import RetryingStore
 from tunewright_trainer.train.checkpoints import FILE_NAMES, CheckpointStore
 
@@ -215,7 +216,7 @@ def test_checkpoints_behind_a_proxy_that_answers_404_are_waited_for_and_found(st
     client = store._client
     client.meta.events.register_first("before-send.s3", answer)
     try:
-        patient = RetryingStore(store, 600, waits.append)
+        patient = RetryingStore(store, Patience(600, waits.append))
         assert find(patient, tmp_path).step == 10
     finally:
         client.meta.events.unregister("before-send.s3", answer)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from support.training import NO_PATIENCE
 from tunewright_contracts.phase_result import Outcome
 from tunewright_contracts.progress import Phase
 from tunewright_contracts.storage_uri import StorageURI
@@ -107,7 +108,7 @@ def job(store, settings, make_spec, jsonl, use_tokenizer, tmp_path):
     (settings.sources_root / "tickets").mkdir(parents=True)
     (settings.sources_root / "tickets" / "a.jsonl").write_text(jsonl(100))
     board = ProgressBoard()
-    prepared = prepare(make_spec(**sections), store, settings, board).dataset
+    prepared = prepare(make_spec(**sections), store, settings, board, NO_PATIENCE).dataset
     sections["datasetUri"] = prepared.uri
 
     def run(stopper=None, **other):
@@ -115,7 +116,7 @@ def job(store, settings, make_spec, jsonl, use_tokenizer, tmp_path):
         number = run.attempts = run.attempts + 1
         pod = dataclasses.replace(settings, work=tmp_path / f"pod-{number}", pod_uid=f"{number:08x}-0000")
         spec = make_spec(**{**sections, "attempt": number, **other})
-        return train(spec, store, pod, board, stopper or Stopper())
+        return train(spec, store, pod, board, stopper or Stopper(), patience=NO_PATIENCE)
 
     run.attempts = 0
     run.board = board

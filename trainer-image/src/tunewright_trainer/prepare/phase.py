@@ -26,6 +26,7 @@ from tunewright_trainer.prepare.records import judge_problems, read_records
 from tunewright_trainer.prepare.sources import check_overlap, list_files
 from tunewright_trainer.prepare.split import SplitPercents, check_splits, describe_shares, split_records
 from tunewright_trainer.prepare.validate import check_length
+from tunewright_trainer.process.patience import Patience
 from tunewright_trainer.process.progress_server import ProgressBoard
 from tunewright_trainer.process.settings import Settings
 from tunewright_trainer.publish.servable import check_adapter_shape
@@ -33,7 +34,7 @@ from tunewright_trainer.publish.servable import check_adapter_shape
 log = structlog.get_logger(__name__)
 
 
-def prepare(spec: RunSpec, store: Store, settings: Settings, board: ProgressBoard) -> PhaseResult:
+def prepare(spec: RunSpec, store: Store, settings: Settings, board: ProgressBoard, patience: Patience) -> PhaseResult:
     """Validate, deduplicate, split and store the dataset; if that is already done, return the same result.
 
     Raises:
@@ -53,7 +54,7 @@ def prepare(spec: RunSpec, store: Store, settings: Settings, board: ProgressBoar
     manifest = storage.find_manifest(store, uri)
     if manifest is None:
         manifest = _prepare_files(
-            spec, store, settings, files=files, inputs=inputs, uri=uri, inputs_digest=inputs_digest
+            spec, store, settings, patience, files=files, inputs=inputs, uri=uri, inputs_digest=inputs_digest
         )
     else:
         log.info("prepared_dataset_found", uri=str(uri))
@@ -79,6 +80,7 @@ def _prepare_files(
     spec: RunSpec,
     store: Store,
     settings: Settings,
+    patience: Patience,
     *,
     files: Sequence[InputFile],
     inputs: dict[str, str],
@@ -86,7 +88,7 @@ def _prepare_files(
     inputs_digest: str,
 ) -> storage.DatasetManifest:
     model_folder = settings.work / "tokenizer"
-    fetch_base_model(spec.base_model, model_folder, store, TOKENIZER_PATTERNS)
+    patience.repeat(lambda: fetch_base_model(spec.base_model, model_folder, store, TOKENIZER_PATTERNS))
     tokenizer = ConversationTokenizer.from_folder(model_folder, spec.base_model.chat_template)
     tokenizer.template.check_answers_directly()
     limit, setting = length_limit(spec)

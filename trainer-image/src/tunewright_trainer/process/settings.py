@@ -17,7 +17,8 @@ from tunewright_contracts.progress import PROGRESS_PORT
 class Settings:
     """Paths, port and identity of one process.
 
-    ``patience_seconds`` is how long the phase retries while the object store is unreachable; None: the phase's default.
+    ``patience_seconds`` is how long the phase retries while the object store or the Hub is unreachable; None: the
+    phase's default.
     """
 
     run_spec: Path

@@ -22,6 +22,7 @@ from tunewright_trainer.dataset.storage import DatasetManifest, fetch_dataset, r
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.evaluate import metrics, scoring
 from tunewright_trainer.limits import length_limit
+from tunewright_trainer.process.patience import Patience
 from tunewright_trainer.process.progress_server import ProgressBoard
 from tunewright_trainer.process.settings import Settings
 from tunewright_trainer.process.stopping import Stopper
@@ -35,26 +36,38 @@ from tunewright_trainer.train.result import digest_inputs, read_result, write_re
 log = structlog.get_logger(__name__)
 
 
-def train(spec: RunSpec, store: Store, settings: Settings, board: ProgressBoard, stopper: Stopper) -> PhaseResult:
+def train(
+    spec: RunSpec, store: Store, settings: Settings, board: ProgressBoard, stopper: Stopper, *, patience: Patience
+) -> PhaseResult:
     """Train, score and publish an adapter from prepared data.
 
     Raises:
         TrainerError, StorageError, StorageURIError: the job cannot continue.
         StopRequestedError: SIGTERM arrived outside of training.
     """
-    job = _TrainPhase(spec, store, settings, board, stopper)
+    job = _TrainPhase(spec, store, settings, board, stopper, patience=patience)
     return job.run()
 
 
 class _TrainPhase:
     """The steps of one attempt, in the order in which they run."""
 
-    def __init__(self, spec: RunSpec, store: Store, settings: Settings, board: ProgressBoard, stopper: Stopper) -> None:
+    def __init__(
+        self,
+        spec: RunSpec,
+        store: Store,
+        settings: Settings,
+        board: ProgressBoard,
+        stopper: Stopper,
+        *,
+        patience: Patience,
+    ) -> None:
         self._spec = spec
         self._store = store
         self._settings = settings
         self._board = board
         self._stopper = stopper
+        self._patience = patience
         self._run_uri = StorageURI.parse(spec.run_uri)
         self._model_folder = settings.work / "base-model"
 
@@ -69,7 +82,7 @@ class _TrainPhase:
             log.info("training_configuration", **config.to_wire())
             self._store.write(self._run_uri.join(run_folder.CONFIG_NAME), config.to_json().encode())
             self._board.update(phase=Phase.LOADING_MODEL, total_steps=config.total_steps)
-            fetch_base_model(self._spec.base_model, self._model_folder, self._store)
+            self._patience.repeat(lambda: fetch_base_model(self._spec.base_model, self._model_folder, self._store))
             servable.check_targets(self._spec, read_base_shapes(self._model_folder))
             tokenizer = ConversationTokenizer.from_folder(self._model_folder, self._spec.base_model.chat_template)
             checkpoints = CheckpointStore(
