@@ -28,6 +28,7 @@ TESTS = {
     f"{DECISIONS}/rollout/steps.py": ("tests/unit/operator/domain/rollout",),
     f"{DECISIONS}/rollout/acceptance.py": ("tests/unit/operator/domain/rollout",),
     f"{DECISIONS}/rollout/evaluate_step.py": ("tests/unit/operator/domain/rollout",),
+    f"{DECISIONS}/rollout/live_window.py": ("tests/unit/operator/domain/rollout",),
     f"{DECISIONS}/rollout/jobs.py": ("tests/unit/operator/domain/rollout/test_jobs.py",),
     f"{DECISIONS}/rollout/position.py": ("tests/unit/operator/domain/rollout/test_position.py",),
     f"{DECISIONS}/rollout/verbs.py": ("tests/unit/operator/domain/rollout",),
