@@ -1,8 +1,8 @@
 """The sizes of the story for a machine's speed: samples, step lengths, and how long it waits for progress.
 
 Statistics determine the smallest sample at any speed: a slow machine takes longer and proves the same. Job 4's adapter
-breaks its output contract on every third ticket. With 20 % of the sessions, the guardrail rolls it back after 60 to 65
-answers in the median, and after at most 95 in 99 of 100 canaries. If a Pass needed fewer answers, the adapter could
+breaks its output contract on every third ticket. With 20 % of the sessions, the guardrail rolls it back after 64 to 66
+answers in the median, and after at most 100 in 99 of 100 canaries. If a Pass needed fewer answers, the adapter could
 pass before that. A fast machine takes more answers, so that smaller regressions would be detected. The held-out set
 always has 200 records, because half of them would often not prove that an equal adapter is not worse by 0.05 (for both,
 see "what a verdict means"). The training is never shortened, because the figures are about these adapters.

@@ -336,7 +336,7 @@ def _missing_answers(
     missing: dict[str, Sequence[str]] = {}
     for name, arm in _list_arms(observation).items():
         if arm.answers < required:
-            missing[name] = [f"the {name} has {arm.answers} of {required} answers"]
+            missing[name] = [f"the {name} has {arm.answers} of {required} answers{_describe_abandoned(arm)}"]
             continue
         judged = {metric: arm.tally(metric).totals[0] for metric in metrics}
         texts = [
@@ -360,12 +360,19 @@ def _list_arms(observation: Observation) -> dict[str, ArmTotals]:
 def _describe_arms(observation: Observation, without: Container[str] = ()) -> list[str]:
     """Return the numbers of answers of both arms, apart from those that another text already names."""
     texts = [
-        f"the {name} has {arm.answers} answers" for name, arm in _list_arms(observation).items() if name not in without
+        f"the {name} has {arm.answers} answers{_describe_abandoned(arm)}"
+        for name, arm in _list_arms(observation).items()
+        if name not in without
     ]
     if observation.comparison is Comparison.LAST_WINDOW:
         known = max((guard.past[0] for guard in observation.guards if guard.past is not None), default=0)
         texts.append(f"the incumbent's past has {known} answers")
     return texts
+
+
+def _describe_abandoned(arm: ArmTotals) -> str:
+    _, abandoned = arm.tally(ABANDONED).totals
+    return f" and {abandoned} abandoned requests" if abandoned else ""
 
 
 def _format_evidence(e_value: float) -> str:

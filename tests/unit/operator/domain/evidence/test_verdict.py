@@ -480,6 +480,14 @@ def test_abandoned_requests_are_compared_with_the_incumbents(candidate, incumben
         assert ", incumbent 90/1800 (5 %), allowed increase: 2 points, " in result.reasons[0]
 
 
+def test_missing_answers_are_explained_by_abandoned_requests():
+    result = judge(observe([ERRORS, ABANDONED_REQUESTS], leave(120, 60), leave(900, 450)))
+    assert result.reasons == (
+        "the candidate has 60 of 100 answers and 60 abandoned requests",
+        "the incumbent has 450 answers and 450 abandoned requests",
+    )
+
+
 def test_the_guard_of_abandoned_requests_uses_a_quarter_of_a_guards_error_budget():
     budget = ErrorBudget.share_out(0.95, [ERRORS, ABANDONED_REQUESTS], 2)
     assert budget.guard_alpha == pytest.approx(0.05 / 1.25 / 2)
