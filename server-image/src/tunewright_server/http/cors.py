@@ -61,6 +61,8 @@ def replace_headers(send: asgi.Send, headers: asgi.Headers, allowed: Collection[
         allowed: the allowed origins.
     """
     origin = asgi.get_header(headers, "origin")
+    if origin is None and not allowed:
+        return send  # vLLM adds its headers only for a browser
     own: asgi.Headers = [(b"vary", b"Origin")] if allowed else []
     if origin is not None and origin in allowed:
         own.append((b"access-control-allow-origin", origin.encode("latin-1")))

@@ -175,10 +175,14 @@ class AnswerRelay:
         return out + rest.replace(*self._names) if last else out
 
     def _rewrite_event(self, event: bytes) -> bytes | None:
-        head, found, payload = b"\n".join((b"", event)).partition(b"\n" + _DATA)
+        if event.startswith(_DATA):
+            head, payload = b"", event[len(_DATA) :]
+        else:
+            head, found, payload = event.partition(b"\n" + _DATA)
+            if not found:
+                return event
+            head += b"\n"
         payload = payload.strip()
-        if not found:
-            return event
         if payload == _DONE:
             self._finish()
             return event
@@ -188,7 +192,7 @@ class AnswerRelay:
         rewritten = self._rewrite(data)
         if self._hide_usage and not data.get("choices") and data.get("usage"):
             return None
-        return b"\n".join((*head.splitlines()[1:], _DATA + b" " + rewritten))
+        return head + _DATA + b" " + rewritten
 
     def _rewrite(self, data: dict[str, Any]) -> bytes:
         if data.get("error") is not None or data.get("object") == "error":

@@ -104,3 +104,11 @@ async def test_a_new_plan_changes_the_allowed_origins(pod):
     await pod.push(world.make_plan(10, [pod.stable], [world.make_route((pod.stable, 100))]))
     asked = await pod.client.request("OPTIONS", CHAT, headers={"origin": ORIGIN, **PREFLIGHT})
     refused(asked, 403, "origin_not_allowed")
+
+
+async def test_other_clients_get_no_headers_for_browsers(pod):
+    assert "vary" not in (await pod.client.get("/v1/models")).headers
+    await allow(pod, ORIGIN)
+    response = await pod.client.get("/v1/models")
+    assert response.headers["vary"] == "Origin", "a cache must not give this answer to a page"
+    assert cors_headers(response) == set()

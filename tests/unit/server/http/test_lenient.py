@@ -6,7 +6,7 @@ import pydantic
 import pytest
 
 from tunewright_server.http.errors import RefusalCode, RefusalError
-from tunewright_server.http.lenient import check_integers, read_boolean, replace_booleans
+from tunewright_server.http.lenient import check_integers, has_long_number, read_boolean, replace_booleans
 
 PYDANTIC = pydantic.TypeAdapter(bool)
 VALUES = [
@@ -102,3 +102,13 @@ def test_an_integer_of_more_than_64_bits_is_refused(body, field, param):
 )
 def test_other_long_numbers_are_accepted(value):
     check_integers(json.dumps({"x": value}).encode())
+
+
+@pytest.mark.parametrize("offset", range(20))
+@pytest.mark.parametrize(("digits", "long"), [(18, False), (19, True), (20, True), (300, True)])
+def test_long_numbers_are_found_at_every_position(offset, digits, long):
+    assert has_long_number(b"x" * offset + b"7" * digits + b" 12345") == long
+
+
+def test_a_text_with_many_short_numbers_has_no_long_one():
+    assert not has_long_number(b"1764295200000 123456789012345678, " * 1000 + "\N{FULLWIDTH DIGIT ONE}".encode() * 30)
