@@ -167,7 +167,8 @@ def assess(observation: Observation, spec: ObservationSpec, now: dt.datetime) ->
 
     A Fail is final: record it together with the observation, since later answers can make the evidence weaker again.
     """
-    findings = tuple(_judge(guard, observation, spec) for guard in observation.guards)
+    guards = [guard for guard in observation.guards if _is_counted(guard, observation)]
+    findings = tuple(_judge(guard, observation, spec) for guard in guards)
     failed = [finding.describe() for finding in findings if finding.failed]
     if failed:
         return Assessment(Verdict.FAIL, tuple(failed), findings)
@@ -182,6 +183,12 @@ def assess(observation: Observation, spec: ObservationSpec, now: dt.datetime) ->
     if concerns and undistributed.verdict is not None:
         return Assessment(None, reasons, findings, next(iter(concerns)))
     return dataclasses.replace(undistributed, reasons=reasons)
+
+
+def _is_counted(guard: Guard, observation: Observation) -> bool:
+    """Return whether the pods count a guard's metric: servers of an earlier release count no abandoned requests."""
+    arms = observation.arms
+    return guard.metric != ABANDONED or ABANDONED in arms.candidate.tallies.keys() | arms.incumbent.tallies.keys()
 
 
 def _assess_when_distributed(

@@ -480,6 +480,14 @@ def test_abandoned_requests_are_compared_with_the_incumbents(candidate, incumben
         assert ", incumbent 90/1800 (5 %), allowed increase: 2 points, " in result.reasons[0]
 
 
+def test_a_server_that_does_not_count_abandoned_requests_changes_no_other_result():
+    metrics = [ERRORS, ABANDONED_REQUESTS]
+    result = judge(observe(metrics, arm(200, 4), arm(1800, 36)), metrics=metrics)
+    assert [finding.metric for finding in result.findings] == ["ErrorRate"]
+    assert len(result.reasons) == 1
+    assert result.detectable_drop is not None
+
+
 def test_missing_answers_are_explained_by_abandoned_requests():
     result = judge(observe([ERRORS, ABANDONED_REQUESTS], leave(120, 60), leave(900, 450)))
     assert result.reasons == (
