@@ -172,7 +172,7 @@ class AnswerRelay:
         self._buffer = bytearray() if last else bytearray(rest)
         rewritten = [self._rewrite_event(event) for event in events]
         out = b"".join(event + _EVENT_END for event in rewritten if event is not None)
-        return out + rest.replace(*self._names) if last else out
+        return out + (self._rewrite_event(rest) or b"") if last else out
 
     def _rewrite_event(self, event: bytes) -> bytes | None:
         if event.startswith(_DATA):
@@ -180,7 +180,7 @@ class AnswerRelay:
         else:
             head, found, payload = event.partition(b"\n" + _DATA)
             if not found:
-                return event
+                return event.replace(*self._names)
             head += b"\n"
         payload = payload.strip()
         if payload == _DONE:

@@ -226,6 +226,15 @@ async def test_an_error_in_the_last_chunk_counts_too():
     assert client.relay.ending is Ending.FAILED
 
 
+@pytest.mark.parametrize("end", [b"", b"\n"])
+async def test_an_event_without_an_empty_line_after_it_counts_too(end):
+    client = Client()
+    await client.start(b"text/event-stream")
+    await client.body(event(choices=[]) + event(error={"message": f"{MODEL} failed", "code": 400}).rstrip() + end)
+    assert b"support failed" in client.text
+    assert client.relay.ending is Ending.FAILED
+
+
 async def test_a_disconnect_before_the_last_byte_abandons_the_answer():
     client = Client()
     await client.start(b"application/json")
