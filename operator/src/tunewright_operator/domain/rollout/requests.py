@@ -79,6 +79,12 @@ def describe_requests(status: AdapterDeploymentStatus, annotations: Mapping[str,
         for entry in status.last_handled_requests
         if entry.message and entry.at >= since and _read_value(annotations, entry.verb) == entry.value
     ]
+    candidate = status.candidate.revision if status.candidate is not None else ""
+    texts += [
+        f"{request.text} waits until {request.revision} is the candidate."
+        for request in list_pending(annotations, status.last_handled_requests)
+        if request.verb is Verb.PROMOTE and request.revision not in {"", candidate}
+    ]
     kept = find_kept_promotion(status, annotations)
     if kept is not None:
         waiting = f"{Verb.PROMOTE.annotation}={kept} is kept until a step waits for a manual request."

@@ -20,7 +20,7 @@ from tunewright_operator.api.adapter_deployment import (
 )
 from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
-from tunewright_operator.domain.rollout.history import as_revision
+from tunewright_operator.domain.rollout.history import as_revision, is_excluded
 from tunewright_operator.domain.rollout.inspection import Inspection, find_known_address, view_inspection
 from tunewright_operator.domain.rollout.jobs import (
     find_failure,
@@ -60,6 +60,20 @@ def choose_adapter(situation: Situation, now: dt.datetime) -> Choice:
     if adapter.fine_tune_job_selector is not None:
         return _choose_newest(spec.model_name, status, _list_selected(situation), jobs)
     return _choose_address(spec.model_name, adapter.uri or "", status, view_inspection(situation, now))
+
+
+def find_expected_name(situation: Situation, now: dt.datetime) -> str | None:
+    """Return the name of the revision that becomes the next candidate; None if there is none or it is not known yet."""
+    choice, status = choose_adapter(situation, now), situation.status
+    if choice.revision is not None:
+        stable = status.stable is not None and status.stable.digest == choice.revision.digest
+        return None if stable or is_excluded(status.history, choice.revision.digest) else choice.revision.revision
+    uri = situation.spec.adapter.uri
+    if uri is None or choice.stalled:
+        return None
+    # The manifest is being read. The folder of a published adapter has the digest as its name.
+    folder = uri.rstrip("/").rpartition("/")[2]
+    return revision_name(situation.spec.model_name, folder.removeprefix("sha256-"))
 
 
 def find_passed_over(situation: Situation, status: AdapterDeploymentStatus) -> tuple[PassedOverJob, ...]:

@@ -18,7 +18,7 @@ from tunewright_operator.domain.rollout import history, transitions
 from tunewright_operator.domain.rollout.acceptance import accept_revision
 from tunewright_operator.domain.rollout.observation import Decision, Notice, Situation
 from tunewright_operator.domain.rollout.requests import Request, list_pending, record_handled
-from tunewright_operator.domain.rollout.selection import choose_adapter
+from tunewright_operator.domain.rollout.selection import choose_adapter, find_expected_name
 
 
 def handle_request(situation: Situation, now: dt.datetime) -> Decision | None:
@@ -63,12 +63,15 @@ def _abort(situation: Situation, request: Request, _: dt.datetime) -> Decision:
     )
 
 
-def _promote(situation: Situation, request: Request, now: dt.datetime) -> Decision:
+def _promote(situation: Situation, request: Request, now: dt.datetime) -> Decision | None:
     """Pass the current step, or end the bake, on request.
 
-    If the step has not begun or only sets a weight, the request is kept for the next step that waits for one.
+    If the step has not begun or only sets a weight, the request is kept for the next step that waits for one. If the
+    spec names the revision, but it is not the candidate yet, the request stays pending until then.
     """
     candidate = _current(situation, request)
+    if candidate is None and find_expected_name(situation, now) == request.revision:
+        return None
     if candidate is None:
         return _ignore(situation, request, f"{request.revision} is not the candidate")
     steps = situation.spec.rollout.steps

@@ -243,3 +243,48 @@ def test_the_limits_are_those_of_the_crd():
     assert fields["message"]["maxLength"] == requests.MAX_MESSAGE
     kept = status["candidate"]["properties"]["keptPromotion"]
     assert kept["maxLength"] == requests.MAX_VALUE_LENGTH
+
+
+def test_a_promotion_of_the_next_candidate_waits_for_it_and_is_then_kept():
+    world = begin(LONG)
+    world.settle()
+    world.annotate("abort", "two")
+    world.settle()
+    world.body["spec"]["paused"] = True
+    world.name_adapter("three")
+    world.annotate("promote", "three")
+    assert world.settle().wait.reason == "Paused"
+    assert f"{revision_of('three')}@1 waits until {revision_of('three')} is the candidate" in progressing(world)
+    assert "promote" not in [
+        item.verb for item in world.deployment.status.last_handled_requests if "three" in item.value
+    ]
+    world.body["spec"]["paused"] = False
+    world.settle()
+    assert world.deployment.status.candidate.kept_promotion == f"{revision_of('three')}@1"
+    assert "waits until" not in progressing(world)
+    assert ignored(world) == []
+
+
+def test_a_promotion_waits_for_the_end_of_another_revisions_bake(world):
+    to_canary(world, "three")
+    world.ask(400)
+    assert world.settle().wait.reason == "Baking"
+    world.name_adapter("four")
+    world.annotate("promote", "four")
+    world.settle()
+    assert "waits until" in progressing(world)
+    world.clock.advance(121)
+    world.settle()
+    assert world.deployment.status.candidate.kept_promotion == f"{revision_of('four')}@1"
+
+
+def test_a_promotion_of_an_excluded_or_stable_revision_does_not_wait(world):
+    for word, verdict in (("three", Verdict.FAIL), ("two", Verdict.PASS)):
+        world.name_adapter(word)
+        world.settle()
+        if word == "three":
+            world.finish_evaluation(verdict)
+            world.settle()
+        world.annotate("promote", word)
+        world.settle()
+        assert f"{revision_of(word)} is not the candidate" in ignored(world)[-1]

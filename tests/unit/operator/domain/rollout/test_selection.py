@@ -14,7 +14,7 @@ from tunewright_contracts.phase_result import AdapterSummary, Outcome, PhaseResu
 from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.domain.job_run import JobRun, PodRun, RunState
 from tunewright_operator.domain.rollout.observation import Situation
-from tunewright_operator.domain.rollout.selection import Choice, choose_adapter, find_passed_over
+from tunewright_operator.domain.rollout.selection import Choice, choose_adapter, find_expected_name, find_passed_over
 
 CLOCK = Clock()
 NOW = CLOCK()
@@ -180,3 +180,22 @@ def test_a_known_adapter_is_not_read_again_and_has_the_name_of_the_current_alias
     renamed = build_revision("one", revision=revision_of("one", "billing"), evaluationDatasetURI="")
     assert choice.revision.to_wire() == renamed
     assert choice.named
+
+
+HEX = digest_of("one").removeprefix("sha256:")
+
+
+@pytest.mark.parametrize(
+    ("adapter", "run", "expected"),
+    [
+        ({"uri": f"s3://models/team/sha256-{HEX}/"}, None, revision_of("one")),
+        ({"uri": f"s3://models/team/sha256-{HEX}"}, inspection(RunState.ACTIVE), revision_of("one")),
+        ({"uri": f"s3://models/team/sha256-{HEX}"}, inspection(RunState.FAILED, result=FAILED), None),
+        ({"uri": URI}, inspection(RunState.SUCCEEDED, result=FOUND), revision_of("one")),
+        (REFERENCE, None, None),
+    ],
+)
+def test_the_name_of_the_next_candidate_is_known_before_its_manifest_is_read(
+    adapter: dict[str, Any], run: JobRun | None, expected: str | None
+) -> None:
+    assert find_expected_name(make_situation({"adapter": adapter}, inspection=run), NOW) == expected
