@@ -31,7 +31,7 @@ from pathlib import Path
 import numpy as np
 
 from tunewright_contracts.evaluation_report import Verdict
-from tunewright_operator.domain.evidence import counters, verdict, window
+from tunewright_operator.domain.evidence import counters, guard, verdict, window
 from tunewright_operator.domain.evidence import observation as evidence
 
 LOOK = 20
@@ -157,7 +157,7 @@ def _draw_keys(scenario: Scenario, random: np.random.Generator) -> tuple[np.ndar
 
 def stop_of_tunewright(scenario: Scenario, traffic: Traffic, alpha: float = 0.05) -> int | None:
     """Return the evaluation at which the operator's code would roll back."""
-    metric = evidence.LiveMetric(METRIC, max_regression=scenario.margin)
+    metric = guard.LiveMetric(METRIC, max_regression=scenario.margin)
     spec = verdict.ObservationSpec(scenario.horizon + 1, 1e9, verdict.ErrorBudget.share_out(1 - alpha, [metric], 1))
     observation = evidence.open_observation(0, [metric], [], {}, NOW)
     for look in range(traffic.answers.shape[0]):
@@ -186,13 +186,13 @@ def stop_of_last_hundred(scenario: Scenario, traffic: Traffic) -> int | None:
 
 def stop_of_bake(scenario: Scenario, traffic: Traffic, random: np.random.Generator, window: int) -> int | None:
     """Return the evaluation at which a bake would roll back: the candidate, against the incumbent's last window."""
-    metric = evidence.LiveMetric(METRIC, max_regression=scenario.margin)
+    metric = guard.LiveMetric(METRIC, max_regression=scenario.margin)
     spec = verdict.ObservationSpec(0, 1e9, verdict.ErrorBudget.share_out(0.95, [metric], 1), full_window=True)
     before = generate(dataclasses.replace(scenario, excess=0.0, share=0.5, horizon=window), random)
     opened = evidence.open_observation(0, [metric], [], {}, NOW)
     past = evidence.incumbent_window(evidence.absorb(opened, before.reading(before.answers.shape[0] - 1)))
     observation = evidence.open_observation(
-        1, [metric], [], past, NOW, comparison=evidence.Comparison.LAST_WINDOW, guard_alpha=spec.budget.guard_alpha
+        1, [metric], [], past, NOW, comparison=guard.Comparison.LAST_WINDOW, guard_alpha=spec.budget.guard_alpha
     )
     for look in range(traffic.answers.shape[0]):
         observation = evidence.absorb(observation, traffic.reading(look))
@@ -254,13 +254,13 @@ class Cell:
         """Return whether a rollback is false."""
         return self.scenario.excess == self.scenario.margin
 
-    def list_metrics(self) -> list[evidence.LiveMetric]:
+    def list_metrics(self) -> list[guard.LiveMetric]:
         """Return the metrics as the operator judges them if the spec has ErrorRate, with or without OutputContract."""
         margin = self.scenario.margin
-        metrics = [evidence.LiveMetric(METRIC, max_regression=margin)]
+        metrics = [guard.LiveMetric(METRIC, max_regression=margin)]
         if CONTRACT in self.bad:
-            metrics.append(evidence.LiveMetric(CONTRACT, max_regression=margin))
-        abandoned = evidence.LiveMetric(evidence.ABANDONED, max_regression=margin, budget=window.ABANDONED_BUDGET)
+            metrics.append(guard.LiveMetric(CONTRACT, max_regression=margin))
+        abandoned = guard.LiveMetric(guard.ABANDONED, max_regression=margin, budget=window.ABANDONED_BUDGET)
         return [*metrics, abandoned]
 
 
@@ -278,7 +278,7 @@ CELLS = (
     Cell("48 sessions, half of them the candidate's", _at_boundary(0.1, 0.02, 0.5, keys=48)),
     Cell("200 sessions, 20 of them the candidate's", _at_boundary(0.1, 0.02, 0.1, keys=200)),
     Cell("10 sessions, half of them the candidate's", _at_boundary(0.1, 0.02, 0.5, keys=10)),
-    Cell("abandoned requests", _at_boundary(0.1, 0.02, 0.1), bad=(evidence.ABANDONED,)),
+    Cell("abandoned requests", _at_boundary(0.1, 0.02, 0.1), bad=(guard.ABANDONED,)),
     Cell("the incumbent has no requests", _at_boundary(0.1, 0.02, 0.99), past=2000, is_alone=True),
     Cell("two guards, bad in the same sessions", _at_boundary(0.1, 0.02, 0.1), bad=(METRIC, CONTRACT)),
 )
@@ -304,14 +304,14 @@ def stop_of_cell(cell: Cell, random: np.random.Generator, min_requests: int = 10
     return None
 
 
-def _draw_past(cell: Cell, random: np.random.Generator) -> Mapping[str, evidence.PastWindow]:
+def _draw_past(cell: Cell, random: np.random.Generator) -> Mapping[str, guard.PastWindow]:
     """Return the incumbent's requests before the window, in sessions like those in it."""
     if not cell.past:
         return {}
     scenario = dataclasses.replace(cell.scenario, excess=0.0, share=0.5, horizon=cell.past)
     before = generate(scenario, random)
     answers, bad = int(before.answers[-1, 1].sum()), int(before.bad[-1, 1].sum())
-    return {name: evidence.PastWindow(answers, bad) for name in cell.bad}
+    return {name: guard.PastWindow(answers, bad) for name in cell.bad}
 
 
 def measure_chunk(cell: Cell, runs: int, seed: np.random.SeedSequence) -> list[int | None]:

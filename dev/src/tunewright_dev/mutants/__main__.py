@@ -35,6 +35,7 @@ TESTS = {
     f"{DECISIONS}/rollout/weight.py": ("tests/unit/operator/domain/rollout/test_weight.py",),
     f"{DECISIONS}/serving/plan.py": ("tests/unit/operator/domain/serving",),
     f"{DECISIONS}/evidence/verdict.py": ("tests/unit/operator/domain/evidence/test_verdict.py",),
+    f"{DECISIONS}/evidence/finding.py": ("tests/unit/operator/domain/evidence/test_verdict.py",),
     f"{DECISIONS}/evidence/betting.py": ("tests/unit/operator/domain/evidence/test_betting.py",),
     f"{DECISIONS}/finetune/decision.py": ("tests/unit/operator/domain/finetune",),
     f"{SERVER}/http/routing.py": ("tests/unit/server/http/test_routing.py",),

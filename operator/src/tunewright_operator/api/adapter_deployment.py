@@ -244,7 +244,7 @@ class CandidateRevision(Revision):
     """The value of a promote request that arrived before a step waited for it."""
     report_uri: str | None = Field(default=None, alias="reportURI")
     observation: dict[str, Any] | None = None
-    """Sufficient statistics of the live evidence; only `domain.evidence.observation` reads and writes its fields."""
+    """Sufficient statistics of the live evidence; only `domain.evidence` reads and writes its fields."""
 
     def begin_step(self, step: int) -> Self:
         """Return the candidate at the beginning of a step, without the results of the step before.

@@ -138,6 +138,13 @@ class ArmTotals(Message):
         return self.tallies.get(metric) or Tally()
 
 
+class Arms(Message):
+    """The window's totals."""
+
+    candidate: ArmTotals = Field(default_factory=ArmTotals)
+    incumbent: ArmTotals = Field(default_factory=ArmTotals)
+
+
 class Baseline(Message):
     """The counters of one server process when they were last read."""
 

@@ -14,7 +14,8 @@ from enum import StrEnum
 
 from tunewright_contracts.serving_plan import BUCKETS
 from tunewright_operator.domain.evidence import betting
-from tunewright_operator.domain.evidence.observation import Comparison, Observation
+from tunewright_operator.domain.evidence.guard import Comparison
+from tunewright_operator.domain.evidence.observation import Observation
 
 EXPOSURE_ALPHA = 0.01
 """The probability that a window is held by chance although its requests are distributed by the weight."""

@@ -19,15 +19,17 @@ from tunewright_operator.api.adapter_deployment import (
 )
 from tunewright_operator.domain.evidence.counters import NO_ANSWERS, ArmCounters, ArmTotals, EvidenceError, PodReading
 from tunewright_operator.domain.evidence.exposure import view_exposure
-from tunewright_operator.domain.evidence.latency import MIN_ANSWERS_FOR_P95
-from tunewright_operator.domain.evidence.observation import (
+from tunewright_operator.domain.evidence.guard import (
     ABANDONED,
     LATENCY_MAX_REGRESSION,
     MAX_REGRESSION,
     Comparison,
     LiveMetric,
-    Observation,
     PastWindow,
+)
+from tunewright_operator.domain.evidence.latency import MIN_ANSWERS_FOR_P95
+from tunewright_operator.domain.evidence.observation import (
+    Observation,
     absorb,
     count_time,
     incumbent_until,

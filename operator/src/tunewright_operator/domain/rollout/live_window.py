@@ -11,7 +11,7 @@ from tunewright_contracts.times import format_time
 from tunewright_operator.api.adapter_deployment import AdapterDeploymentSpec
 from tunewright_operator.domain.evidence import window
 from tunewright_operator.domain.evidence.counters import PodReading
-from tunewright_operator.domain.evidence.observation import Comparison
+from tunewright_operator.domain.evidence.guard import Comparison
 from tunewright_operator.domain.evidence.verdict import Assessment
 from tunewright_operator.domain.rollout.holds import hold_for_convergence
 from tunewright_operator.domain.rollout.observation import ActiveStep, Decision

@@ -10,7 +10,7 @@ import pytest
 from tunewright_contracts.evaluation_report import Verdict
 from tunewright_dev.demo.timing import sizes
 from tunewright_dev.demo.timing.sizes import derive_sizes
-from tunewright_operator.domain.evidence import counters, observation, verdict
+from tunewright_operator.domain.evidence import counters, guard, observation, verdict
 
 REFERENCE = 80.0
 
@@ -54,7 +54,7 @@ def test_a_step_has_time_for_its_sample_even_when_the_machine_becomes_much_slowe
 
 def roll_out(rng: random.Random, bad_tickets: float, customers: int, per_poll: int) -> Verdict | None:
     """Play the step at 20 % with the smallest sample: sessions of one to four tickets, some with bad answers."""
-    metrics = (observation.LiveMetric("ErrorRate", 0.01), observation.LiveMetric("OutputContract", 0.02))
+    metrics = (guard.LiveMetric("ErrorRate", 0.01), guard.LiveMetric("OutputContract", 0.02))
     budget = verdict.ErrorBudget.share_out(0.95, metrics, windows=3)
     rules = verdict.ObservationSpec(sizes.LEAST_REQUESTS, 1e9, budget)
     answers, bad = [[0] * 64, [0] * 64], [0] * 64
@@ -70,7 +70,7 @@ def roll_out(rng: random.Random, bad_tickets: float, customers: int, per_poll: i
         return [rng.randint(1, 4), int(rng.random() < sizes.SMALLEST_SHARE), rng.randrange(64)]
 
     now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-    before = {metric.name: observation.PastWindow(300, 0) for metric in metrics}
+    before = {metric.name: guard.PastWindow(300, 0) for metric in metrics}
     seen = observation.open_observation(2, metrics, [read()], before, now, guard_alpha=budget.guard_alpha)
     sessions = [begin_session() for _ in range(customers)]
     for _ in range(1000):

@@ -16,13 +16,8 @@ from tunewright_operator.domain.evidence.exposure import (
     find_concerns,
     view_exposure,
 )
-from tunewright_operator.domain.evidence.observation import (
-    Comparison,
-    LiveMetric,
-    Observation,
-    absorb,
-    open_observation,
-)
+from tunewright_operator.domain.evidence.guard import Comparison, LiveMetric
+from tunewright_operator.domain.evidence.observation import Observation, absorb, open_observation
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 METRICS = [LiveMetric("ErrorRate", max_regression=0.02)]

@@ -16,14 +16,10 @@ from tunewright_operator.domain.evidence.counters import (
     ArmCounters,
     PodReading,
 )
+from tunewright_operator.domain.evidence.guard import RESTARTS, Comparison, LiveMetric, PastWindow, Test
 from tunewright_operator.domain.evidence.observation import (
     MAX_READING_GAP_SECONDS,
-    RESTARTS,
-    Comparison,
-    LiveMetric,
     Observation,
-    PastWindow,
-    Test,
     absorb,
     count_time,
     incumbent_window,

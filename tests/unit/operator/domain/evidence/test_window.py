@@ -9,7 +9,8 @@ import pytest
 from tunewright_contracts.serving_plan import BUCKETS, LATENCY_BOUNDS_MILLISECONDS, PodState, RevisionCounters
 from tunewright_operator.api.adapter_deployment import AdapterDeploymentSpec, CandidateRevision
 from tunewright_operator.domain.evidence.counters import ArmCounters, PodReading
-from tunewright_operator.domain.evidence.observation import MAX_REGRESSION, Comparison, LiveMetric, Observation, Test
+from tunewright_operator.domain.evidence.guard import MAX_REGRESSION, Comparison, LiveMetric, Test
+from tunewright_operator.domain.evidence.observation import Observation
 from tunewright_operator.domain.evidence.window import (
     build_window,
     count_requests,
