@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from tunewright_contracts.content_file import ContentFile, only_files
 from tunewright_contracts.document import Document, Message, Sha256
+from tunewright_contracts.stop_tokens import StopTokens
 
 MANIFEST_NAME = "manifest.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
@@ -68,6 +69,7 @@ class AdapterManifest(Document):
     training: dict[str, Any]
     packages: dict[str, str]
     scores: tuple[Score, ...] = ()
+    stop_token_ids: StopTokens | None = None
     job: JobReference | None = None
     parent_digest: Sha256 | None = None
     created_at: str

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from tunewright_contracts.adapter_manifest import Score
 from tunewright_contracts.document import Document, Message, Sha256
+from tunewright_contracts.stop_tokens import StopTokens
 
 MAX_TERMINATION_MESSAGE_BYTES = 4096
 
@@ -32,6 +33,7 @@ class DatasetSummary(Message):
     """The most frequent keys that were not read, with the number of records that have them."""
     notes: tuple[str, ...] = ()
     """Sentences on what was not read, and on splits whose share differs much from the wanted one."""
+    stop_token_ids: StopTokens | None = None
 
 
 class AdapterSummary(Message):
@@ -44,6 +46,7 @@ class AdapterSummary(Message):
     base_model_digest: Sha256
     evaluation_dataset_uri: str = ""
     """The held-out split, which the adapter was not trained on: a JSONL object."""
+    stop_token_ids: StopTokens | None = None
 
 
 class BaseModelSummary(Message):

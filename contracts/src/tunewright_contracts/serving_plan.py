@@ -15,6 +15,7 @@ from pydantic import Field
 
 from tunewright_contracts.content_file import PlainName
 from tunewright_contracts.document import Document, Message, Sha256
+from tunewright_contracts.stop_tokens import StopTokens
 
 PLAN_KEY = "plan.json"
 """The key in the plan's ConfigMap; its value is a `SignedPlan`."""
@@ -53,6 +54,8 @@ class AdapterEntry(Message):
     rank: int
     namespace: str
     """The namespace that serves it, for the pod's check of `adapter_sources`."""
+    stop_token_ids: StopTokens | None = None
+    """Pods add them to `stop_token_ids` of each request that this adapter answers."""
 
 
 class AdapterSource(Message):

@@ -69,6 +69,7 @@ def summarise(manifest: AdapterManifest, uri: StorageURI) -> AdapterSummary:
         bytes=sum(file.size for file in manifest.files if file.path == WEIGHTS_NAME),
         base_model_digest=manifest.base_model.digest,
         evaluation_dataset_uri=manifest.evaluation_dataset_uri,
+        stop_token_ids=manifest.stop_token_ids,
     )
 
 

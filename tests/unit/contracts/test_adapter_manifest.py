@@ -1,14 +1,20 @@
 """An adapter is named by its content: digest, folder and revision."""
 
+import pytest
+
 from tunewright_contracts.adapter_manifest import (
     CONTENT_NAMES,
     MANIFEST_NAME,
     MODEL_CARD_NAME,
+    AdapterManifest,
     adapter_folder,
     compute_adapter_digest,
     revision_name,
 )
+from tunewright_contracts.document import ContractError
 from tunewright_contracts.storage_uri import StorageURI
+
+DIGEST = "sha256:" + "0" * 64
 
 
 def test_adapter_digest_depends_on_names_and_contents_but_not_on_order():
@@ -35,3 +41,29 @@ def test_the_folder_of_a_digest_is_a_valid_part_of_a_uri():
 
 def test_files_that_contain_times_are_no_content():
     assert not {MANIFEST_NAME, MODEL_CARD_NAME} & CONTENT_NAMES
+
+
+WIRE = {
+    "digest": DIGEST,
+    "files": [],
+    "baseModel": {"name": "tiny", "digest": DIGEST},
+    "rank": 8,
+    "datasetDigest": DIGEST,
+    "evaluationDatasetUri": "",
+    "training": {},
+    "packages": {},
+    "createdAt": "2026-01-01T00:00:00Z",
+}
+
+
+def test_a_manifest_of_an_earlier_release_has_no_stop_tokens():
+    manifest = AdapterManifest.from_wire(WIRE)
+    assert manifest.stop_token_ids is None
+    assert "stopTokenIds" not in manifest.to_wire()
+    assert AdapterManifest.from_wire({**WIRE, "stopTokenIds": [2, 7]}).stop_token_ids == (2, 7)
+
+
+@pytest.mark.parametrize("tokens", [[-1], [1 << 31], ["x"], [1.5], list(range(17)), 2])
+def test_stop_tokens_of_a_forged_manifest_are_refused(tokens):
+    with pytest.raises(ContractError, match="stopTokenIds"):
+        AdapterManifest.from_wire({**WIRE, "stopTokenIds": tokens})

@@ -8,6 +8,7 @@ import pytest
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.serving_plan import (
     LATENCY_BOUNDS_MILLISECONDS,
+    AdapterEntry,
     PodState,
     RevisionCounters,
     Route,
@@ -69,3 +70,12 @@ def test_counters_of_an_earlier_server_do_not_show_what_clients_abandoned():
     counters = RevisionCounters.from_wire({"alias": "support", "revision": "support--abc", "answers": 3})
     assert (counters.requests, counters.abandoned, counters.overloaded) == (0, 0, 0)
     assert (counters.requests_by_bucket, counters.abandoned_by_bucket) == ((), ())
+
+
+def test_an_entry_of_an_earlier_operator_has_no_stop_tokens_and_the_same_hash():
+    entry = {"name": "support--abc", "digest": DIGEST, "uri": "s3://bucket/a", "rank": 8, "namespace": "team"}
+    plan = _plan(adapters=(AdapterEntry.from_wire(entry),))
+    assert plan.to_wire()["adapters"] == [entry]
+    taught = _plan(adapters=(AdapterEntry.from_wire({**entry, "stopTokenIds": [2]}),))
+    assert taught.adapters[0].stop_token_ids == (2,)
+    assert taught.content_hash() != plan.content_hash()

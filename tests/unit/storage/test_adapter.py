@@ -11,7 +11,7 @@ from tunewright_contracts.adapter_manifest import (
 )
 from tunewright_contracts.content_file import ContentFile
 from tunewright_contracts.storage_uri import StorageURI
-from tunewright_storage.adapter import fetch_adapter, read_manifest
+from tunewright_storage.adapter import fetch_adapter, read_manifest, summarise
 from tunewright_storage.errors import StorageError, StorageReason
 
 URI = StorageURI.parse("s3://bucket/adapters/one")
@@ -127,3 +127,10 @@ def test_a_manifest_that_states_more_bytes_than_were_checked_is_refused(store, t
     assert error.value.reason is StorageReason.TOO_LARGE
     assert list(tmp_path.iterdir()) == []
     fetch_adapter(store, URI, tmp_path, manifest.digest, manifest.content_bytes)
+
+
+@pytest.mark.parametrize("stop_token_ids", [None, (2,)])
+def test_the_summary_has_the_tokens_that_end_answers(store, stop_token_ids):
+    manifest = _publish(store).updated(stop_token_ids=stop_token_ids)
+    store.write(URI.join("manifest.json"), manifest.to_json().encode())
+    assert summarise(read_manifest(store, URI), URI).stop_token_ids == stop_token_ids

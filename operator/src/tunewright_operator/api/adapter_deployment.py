@@ -177,6 +177,7 @@ class Revision(ApiModel):
     rank: int
     base_model_digest: str
     evaluation_dataset_uri: str = Field(default="", alias="evaluationDatasetURI")
+    stop_token_ids: tuple[int, ...] | None = Field(default=None, alias="stopTokenIDs")
     source_job: SourceJob | None = None
 
 

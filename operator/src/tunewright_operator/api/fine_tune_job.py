@@ -171,6 +171,7 @@ class AdapterStatus(ApiModel):
     bytes: int
     base_model_digest: str
     evaluation_dataset_uri: str = Field(default="", alias="evaluationDatasetURI")
+    stop_token_ids: tuple[int, ...] | None = Field(default=None, alias="stopTokenIDs")
 
 
 class FineTuneJobStatus(Status):

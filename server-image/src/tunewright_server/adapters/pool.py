@@ -72,6 +72,11 @@ class AdapterPool:
         record = self.records.get(name)
         return record is not None and record.phase is AdapterPhase.LOADED
 
+    def stop_tokens(self, name: str) -> tuple[int, ...]:
+        """Return the tokens that end a revision's answers, in addition to the base model's."""
+        record = self.records.get(name)
+        return record.entry.stop_token_ids or () if record is not None else ()
+
     def is_settled(self) -> bool:
         """Return whether every adapter of the plan is loaded, failed permanently or out of time."""
         return convergence.is_settled(self._plan, self.records, self._clock(), self._limits.timeout_seconds)

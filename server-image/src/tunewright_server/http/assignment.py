@@ -24,6 +24,8 @@ class Assignment:
     """The revision's name in the answer's header."""
     route: Route | None = None
     bucket: int = 0
+    stop_tokens: tuple[int, ...] = ()
+    """The tokens that end the revision's answers, in addition to the base model's."""
 
 
 def assign(runtime: Runtime, headers: asgi.Headers, data: Mapping[str, Any]) -> Assignment:
@@ -42,7 +44,7 @@ def assign(runtime: Runtime, headers: asgi.Headers, data: Mapping[str, Any]) -> 
     revision = routing.choose_target(route, key, runtime.pool.is_loaded)
     if revision is None:
         raise adapter_unavailable(alias)
-    return Assignment(alias, revision, revision, route, routing.bucket_of(key))
+    return Assignment(alias, revision, revision, route, routing.bucket_of(key), runtime.pool.stop_tokens(revision))
 
 
 def _assign_evaluation(runtime: Runtime, headers: asgi.Headers, alias: str, revision: str) -> Assignment:
@@ -58,4 +60,4 @@ def _assign_evaluation(runtime: Runtime, headers: asgi.Headers, alias: str, revi
         return Assignment(alias, runtime.config.served_base_name, BASE_MODEL_TARGET)
     if not runtime.pool.is_loaded(revision):
         raise adapter_unavailable(revision)
-    return Assignment(alias, revision, revision)
+    return Assignment(alias, revision, revision, stop_tokens=runtime.pool.stop_tokens(revision))

@@ -115,6 +115,7 @@ class TunewrightMiddleware:
         texts = AnswerTexts(ClientOptions.of_request(data)) if output is not None and not data.get("echo") else None
         needs_usage = output is not None and output.max_tokens is not None
         added = request_body.ask_for_usage(data) if needs_usage else request_body.NO_ADDED_USAGE
+        added_stops = request_body.add_stop_tokens(data, assignment.stop_tokens)
         data["model"] = assignment.model
         relay = AnswerRelay(
             send,
@@ -124,6 +125,7 @@ class TunewrightMiddleware:
             texts=texts,
             hide_usage=added.final,
             hide_running_usage=added.running,
+            added_stops=added_stops,
         )
         # From here on the revision counts as in use, so it is not unloaded while a large body is encoded.
         runtime.pool.enter(assignment.model)

@@ -6,7 +6,7 @@ A body that cannot be encoded again, or that would make the pod fetch something,
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 import orjson
@@ -159,6 +159,20 @@ def ask_for_usage(data: dict[str, Any]) -> AddedUsage:
     final = not given.get("include_usage")
     data["stream_options"] = {**given, "include_usage": True, "continuous_usage_stats": True}
     return AddedUsage(final=final, running=final or not given.get("continuous_usage_stats"))
+
+
+def add_stop_tokens(data: dict[str, Any], taught: Collection[int]) -> frozenset[int]:
+    """Let the tokens that an adapter learned to end answers with end this answer; return those that were added.
+
+    The client's own `stop_token_ids` stay. With `ignore_eos`, vLLM does not stop at the base model's end token either.
+    """
+    own = data.get("stop_token_ids")
+    if data.get("ignore_eos") or not isinstance(own, list | None):
+        return frozenset()  # vLLM refuses other values
+    added = [token for token in taught if token not in (own or ())]
+    if added:
+        data["stop_token_ids"] = [*(own or ()), *added]
+    return frozenset(added)
 
 
 def encode_body(data: dict[str, Any]) -> bytes:

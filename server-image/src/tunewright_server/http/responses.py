@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import orjson
@@ -41,6 +41,7 @@ class AnswerRelay:
         texts: AnswerTexts | None = None,
         hide_usage: bool = False,
         hide_running_usage: bool = False,
+        added_stops: Collection[int] = (),
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Create a relay.
@@ -53,6 +54,8 @@ class AnswerRelay:
             texts: collects the answer's texts, if a contract needs them.
             hide_usage: drop the usage event at the end of a stream, because the client did not ask for it.
             hide_running_usage: drop the usage in the other events of a stream, for the same reason.
+            added_stops: tokens that the client did not name; an answer that one of them ended has no `stop_reason`, as
+                if the base model's end token had ended it.
             clock: returns seconds.
         """
         self._send = send
@@ -62,6 +65,7 @@ class AnswerRelay:
         self._texts = texts
         self._hide_usage = hide_usage
         self._hide_running_usage = hide_running_usage
+        self._added_stops = added_stops
         self._clock = clock
         self._start: Message | None = None
         self._is_stream = False
@@ -200,6 +204,8 @@ class AnswerRelay:
             return orjson.dumps(data).replace(*self._names)
         if "model" in data:
             data["model"] = self._alias
+        if self._added_stops:
+            self._hide_stop_reasons(data)
         for choice in data.get("choices") or ():
             ending = _ENDINGS.get(choice.get("finish_reason"))
             if ending is not None:
@@ -209,6 +215,11 @@ class AnswerRelay:
         if self._hide_running_usage and data.get("choices"):
             data.pop("usage", None)
         return orjson.dumps(data)
+
+    def _hide_stop_reasons(self, data: dict[str, Any]) -> None:
+        for choice in data.get("choices") or ():
+            if choice.get("stop_reason") in self._added_stops:
+                choice["stop_reason"] = None
 
 
 def _load_object(text: bytes) -> dict[str, Any] | None:

@@ -2,6 +2,8 @@
 
 import math
 
+import pytest
+
 import support.worlds.server_world as world
 from support.worlds.server_world import chat, refused, serve
 from tunewright_contracts.serving_plan import StickyKey
@@ -89,3 +91,35 @@ async def test_an_evaluation_without_a_valid_token(pod):
 async def test_an_evaluation_of_a_revision_that_is_not_loaded(pod):
     missing = "support--0123456789ab"
     refused(await pod.client.post(CHAT, json=chat(), headers=evaluate(missing)), 503, "adapter_unavailable")
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/completions"])
+async def test_each_request_stops_at_the_tokens_that_its_revision_learned(pod, path):
+    """The base model of these adapters has another end token than the template that they were trained with."""
+    stable, canary = pod.stable.updated(stop_token_ids=(2,)), pod.canary.updated(stop_token_ids=(7, 9))
+    await serve(pod, (stable, 50), (canary, 50), sticky_by=(StickyKey(header="x-session-id"),), salt="r1")
+    body = chat() if path == CHAT else {"model": "support", "prompt": "x"}
+    sent = {}
+    for number in range(20):
+        headers = {"x-session-id": f"session-{number}"}
+        response = await pod.client.post(path, json={**body, "stop_token_ids": [9], "stop": "END"}, headers=headers)
+        assert pod.vllm.requests[-1]["stop"] == "END"
+        sent[response.headers["x-tunewright-revision"]] = pod.vllm.requests[-1]["stop_token_ids"]
+    assert sent == {stable.name: [9, 2], canary.name: [9, 7]}
+
+
+async def test_an_evaluation_stops_at_the_tokens_of_the_revision_and_not_of_the_base_model(pod):
+    canary = pod.canary.updated(stop_token_ids=(2,))
+    await serve(pod, (pod.stable, 100), extra=[canary])
+    for revision, stop_token_ids in ((canary.name, [2]), (pod.stable.name, None), ("base-model", None)):
+        assert (await pod.client.post(CHAT, json=chat(), headers=evaluate(revision))).status_code == 200
+        assert pod.vllm.requests[-1].get("stop_token_ids") == stop_token_ids
+
+
+async def test_a_new_plan_can_add_stop_tokens_to_an_adapter_that_is_loaded(pod):
+    await pod.client.post(CHAT, json=chat())
+    assert "stop_token_ids" not in pod.vllm.requests[-1], "an adapter of an earlier release"
+    await serve(pod, (pod.stable.updated(stop_token_ids=(2,)), 100))
+    await pod.client.post(CHAT, json=chat())
+    assert pod.vllm.requests[-1]["stop_token_ids"] == [2]
+    assert pod.engine.events == [("load", pod.stable.name)], "it is not loaded again"

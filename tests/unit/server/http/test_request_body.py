@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tunewright_server.http.errors import RefusalCode, RefusalError
 from tunewright_server.http.request_body import (
+    add_stop_tokens,
     ask_for_usage,
     check_headers,
     decode_body,
@@ -229,3 +230,32 @@ def test_values_that_parsers_read_differently(fields, code):
 def test_vllm_gets_the_content_type_in_the_form_that_it_accepts(kind):
     check_headers([(b"content-type", kind)], 10)
     assert replace_headers([(b"content-type", kind)], 5) == [*JSON, (b"content-length", b"5")]
+
+
+@pytest.mark.parametrize(
+    ("body", "taught", "sent", "added"),
+    [
+        ({}, (), {}, set()),
+        ({}, (2,), {"stop_token_ids": [2]}, {2}),
+        ({"stop_token_ids": None}, (2, 7), {"stop_token_ids": [2, 7]}, {2, 7}),
+        ({"stop_token_ids": []}, (2,), {"stop_token_ids": [2]}, {2}),
+        ({"stop_token_ids": [5, 2]}, (2, 7), {"stop_token_ids": [5, 2, 7]}, {7}),
+        ({"stop_token_ids": [2]}, (2,), {"stop_token_ids": [2]}, set()),
+        ({"stop": "END"}, (2,), {"stop": "END", "stop_token_ids": [2]}, {2}),
+        ({"ignore_eos": True}, (2,), {"ignore_eos": True}, set()),
+        ({"ignore_eos": True, "stop_token_ids": [5]}, (2,), {"ignore_eos": True, "stop_token_ids": [5]}, set()),
+        ({"ignore_eos": False}, (2,), {"ignore_eos": False, "stop_token_ids": [2]}, {2}),
+        ({"stop_token_ids": "2"}, (2,), {"stop_token_ids": "2"}, set()),
+        ({"stop_token_ids": {"a": 1}}, (2,), {"stop_token_ids": {"a": 1}}, set()),
+    ],
+)
+def test_stop_tokens_of_the_adapter_are_added_to_the_clients(body, taught, sent, added):
+    data = dict(body)
+    assert add_stop_tokens(data, taught) == added
+    assert data == sent
+
+
+def test_the_clients_own_list_is_not_changed():
+    own = [5]
+    add_stop_tokens({"stop_token_ids": own}, (2,))
+    assert own == [5]

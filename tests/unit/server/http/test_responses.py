@@ -292,3 +292,21 @@ async def test_a_server_that_cannot_send_any_longer_has_lost_its_client(kind, bo
     except OSError:
         client.relay.end(Ending.FAILED)  # as the middleware does after an exception
     assert client.relay.ending is ending
+
+
+# --- stop tokens that the client did not name ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stop_reason", "shown"), [(2, None), (7, 7), ("END", "END"), (None, None), ("absent", "absent")]
+)
+@pytest.mark.parametrize("kind", [b"application/json", b"text/event-stream"])
+async def test_an_added_stop_token_is_no_stop_reason(kind, stop_reason, shown):
+    client = Client(added_stops=frozenset({2}))
+    choice = {"index": 0, "finish_reason": "stop"} | ({} if stop_reason == "absent" else {"stop_reason": stop_reason})
+    data = {"model": MODEL, "choices": [choice]}
+    await client.start(kind)
+    await client.body(json.dumps(data).encode() if kind == b"application/json" else event(choices=[choice]))
+    (found,) = json.loads(client.text.removeprefix(b"data: "))["choices"]
+    assert found.get("stop_reason", "absent") == shown
+    assert found["finish_reason"] == "stop"

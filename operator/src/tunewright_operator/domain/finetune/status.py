@@ -174,6 +174,7 @@ def build_adapter_status(summary: AdapterSummary) -> AdapterStatus:
         bytes=summary.bytes,
         base_model_digest=summary.base_model_digest,
         evaluation_dataset_uri=summary.evaluation_dataset_uri,
+        stop_token_ids=summary.stop_token_ids,
     )
 
 

@@ -33,6 +33,7 @@ class PlannedRevision:
     rank: int
     base_model_digest: str
     weight: int = 0
+    stop_token_ids: tuple[int, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,6 +149,7 @@ def _plan_revision(revision: Revision | None, weights: Mapping[str, int]) -> Pla
         rank=revision.rank,
         base_model_digest=revision.base_model_digest,
         weight=weights.get(revision.revision, 0),
+        stop_token_ids=revision.stop_token_ids,
     )
 
 

@@ -177,6 +177,7 @@ def _build_entry(tenant: Tenant, revision: PlannedRevision) -> AdapterEntry:
         uri=revision.uri,
         rank=revision.rank,
         namespace=tenant.claim.namespace,
+        stop_token_ids=revision.stop_token_ids,
     )
 
 

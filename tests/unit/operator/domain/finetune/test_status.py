@@ -7,10 +7,12 @@ import math
 import pytest
 
 from tunewright_contracts.adapter_manifest import Score
+from tunewright_contracts.phase_result import AdapterSummary
 from tunewright_contracts.progress import Phase, Progress
 from tunewright_operator.api.fine_tune_job import FineTuneJobStatus, ProgressStatus
 from tunewright_operator.domain.finetune.status import (
     AttemptUpdate,
+    build_adapter_status,
     build_progress_status,
     build_scores,
     finish_progress,
@@ -67,3 +69,12 @@ def test_a_finished_training_is_complete_and_expects_no_finish():
 def test_a_training_whose_progress_was_never_read_has_the_length_of_its_result():
     assert finish_progress(None, last_step=6) == ProgressStatus(step=6, total_steps=6, percent=100)
     assert finish_progress(None, last_step=None) is None
+
+
+@pytest.mark.parametrize("stop_token_ids", [None, (2, 7)])
+def test_the_adapters_status_has_the_tokens_that_end_answers(stop_token_ids: tuple[int, ...] | None):
+    digest = "sha256:" + "0" * 64
+    summary = AdapterSummary(
+        uri="s3://bucket/a", digest=digest, rank=8, bytes=1, base_model_digest=digest, stop_token_ids=stop_token_ids
+    )
+    assert build_adapter_status(summary).stop_token_ids == stop_token_ids

@@ -137,3 +137,12 @@ def test_an_unreadable_deployment_keeps_the_alias_of_its_last_route() -> None:
     assert (tenant.stable, tenant.candidate) == (None, None)
     assert keep_tenant(metadata, plan(other), namespace_allowed=True) is None
     assert keep_tenant(metadata, None, namespace_allowed=True) is None
+
+
+@pytest.mark.parametrize(("status", "tokens"), [({}, None), ({"stopTokenIDs": [2, 7]}, (2, 7))])
+def test_the_tokens_that_end_answers_are_the_revisions(status: dict[str, Any], tokens: tuple[int, ...] | None) -> None:
+    deployment = make_deployment({"stable": {**STABLE, **status}, "candidate": CANDIDATE})
+    tenant = build_tenant(deployment, namespace_allowed=True, previous=None, states=[])
+    assert tenant.stable is not None
+    assert tenant.candidate is not None
+    assert (tenant.stable.stop_token_ids, tenant.candidate.stop_token_ids) == (tokens, None)

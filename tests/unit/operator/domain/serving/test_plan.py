@@ -354,3 +354,10 @@ def test_the_plan_names_the_allowed_origins_in_any_order():
     again = build_plan(dataclasses.replace(SERVER, allowed_origins=origins[::-1]), [], first, [])
     assert not again.changed
     assert build_plan(SERVER, [], first, []).plan.generation == first.generation + 1
+
+
+def test_the_plan_has_the_tokens_that_end_answers() -> None:
+    stable, candidate = revision("one", 90, stop_token_ids=(2,)), revision("two", 10)
+    plan = build_plan(SERVER, [tenant(stable=stable, candidate=candidate)], None, []).plan
+    found = {adapter.name: adapter.stop_token_ids for adapter in plan.adapters}
+    assert found == {revision_of("one"): (2,), revision_of("two"): None}
