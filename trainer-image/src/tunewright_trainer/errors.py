@@ -64,8 +64,11 @@ class Reason(reasons.Reason):
     )
     INVALID_CHAT_TEMPLATE = (
         "InvalidChatTemplate",
-        "The base model has no chat template, or an unusable one.",
-        "Set or correct `spec.training.chatTemplate` of the BaseModel.",
+        (
+            "The base model has no chat template, or one that cannot be used with the job's records or with "
+            "`spec.dataset.systemPrompt`; the message describes why."
+        ),
+        "Set or correct `spec.training.chatTemplate` of the BaseModel, or remove the field that the message names.",
     )
     INVALID_METRIC = (
         "InvalidMetric",
@@ -89,8 +92,13 @@ class Reason(reasons.Reason):
     )
     DIVERGED = (
         "Diverged",
-        "Loss or weights became NaN or infinite.",
+        "The loss or the weights became NaN or infinite.",
         "Lower `spec.training.learningRate`, or look for unusual records.",
+    )
+    NOTHING_TO_LEARN = (
+        "NothingToLearn",
+        "No token of the prepared records is learned, so that the loss has no value.",
+        "Correct `spec.training.chatTemplate` of the BaseModel, and create another job.",
     )
     NOT_SERVABLE = (
         "AdapterNotServable",

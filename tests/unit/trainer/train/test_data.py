@@ -2,7 +2,7 @@
 
 import pytest
 
-from tunewright_trainer.chat.tokenizer import Example
+from tunewright_trainer.chat.tokenizer import IGNORED_LABEL, Example
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.train.data import PaddingCollator, encode_conversations
 
@@ -40,3 +40,26 @@ def test_tokens_are_counted_without_padding_over_all_batches():
         width = len(collator.pad([{"input_ids": [1] * length, "labels": [1] * length}])["input_ids"][0])
         assert width == (8 if length <= 8 else 16)
     assert collator.tokens == 20
+
+
+def test_records_without_any_label_are_reported_before_the_loss_is_nan(tokenizer, talk):
+    records = [talk(("user", "q"), ("assistant", "a"))] * 2
+    labelled = tokenizer.encode_example(records[0])
+    unlabelled = Example(labelled.input_ids, [IGNORED_LABEL] * len(labelled.input_ids))
+    for examples, reason, words in [
+        (
+            [unlabelled, unlabelled],
+            Reason.NOTHING_TO_LEARN,
+            "none of the 2 prepared records has a token that is learned",
+        ),
+        ([labelled, unlabelled], Reason.DATASET_CHANGED, "record 2 does not fit the base model: none of its tokens is"),
+    ]:
+        left = iter(examples)
+        tokenizer.encode_example = lambda _conversation, left=left: next(left)
+        with pytest.raises(TrainerError, match=words) as error:
+            encode_conversations(records, tokenizer, 100)
+        assert error.value.reason is reason
+
+
+def test_no_validation_records_are_no_error(tokenizer):
+    assert encode_conversations([], tokenizer, 100) == []

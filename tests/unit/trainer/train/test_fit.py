@@ -27,6 +27,7 @@ class FakeTrainer:
 
     def __init__(self, *, args, callbacks, data_collator, train_dataset, eval_dataset, **_):
         self.args, (self._callback,) = args, callbacks
+        FakeTrainer.arguments = args
         self.collator = FakeTrainer.collator = data_collator
         self._train_dataset, self._eval_dataset = train_dataset, eval_dataset
         self.state = types.SimpleNamespace(global_step=0, max_steps=args.max_steps)
@@ -127,6 +128,7 @@ def fit(monkeypatch, tmp_path):
 def test_without_sigterm(fit):
     result, done, saved = fit(None)
     assert not result.stopped
+    assert FakeTrainer.arguments.logging_nan_inf_filter is False, "a loss that is NaN must be logged"
     assert result.checkpoint.step == 6
     assert saved == [(2, False), (4, False), (6, True)]
     assert f"prediction {PREDICTIONS} of 6" in done

@@ -24,7 +24,12 @@ class ValidationStoppedError(Exception):
 
 # transformers is not installed where types are checked, hence the ignore.
 class RunCallback(TrainerCallback):  # type: ignore[misc]
-    """Report, store and stop. ``metrics`` collects the logged values, ``diverged_at`` is the step of a NaN loss."""
+    """Report, store and stop.
+
+    ``metrics`` collects the logged values, and ``diverged_at`` is the step of a loss that is NaN or infinite. An
+    infinite gradient norm is harmless: in the first steps in fp16, the loss is scaled too high, and such steps are
+    skipped.
+    """
 
     def __init__(
         self,
@@ -92,7 +97,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
             self._board.update(train_loss=_finite(logs["loss"]))
         if "eval_loss" in logs:
             self._board.update(validation_loss=_finite(logs["eval_loss"]))
-        losses = [value for name, value in logs.items() if name in {"loss", "eval_loss", "grad_norm"}]
+        losses = [logs[name] for name in ("loss", "eval_loss") if name in logs]
         if not all(math.isfinite(value) for value in losses):
             self.diverged_at = state.global_step
             control.should_training_stop = True

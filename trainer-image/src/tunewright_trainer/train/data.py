@@ -20,8 +20,9 @@ def encode_conversations(
     """Tokenize prepared records.
 
     Raises:
-        TrainerError: a record is too long or cannot be rendered, although `prepare` accepted it: the prepared data and
-            the base model do not match.
+        TrainerError: a record is too long, cannot be rendered or has no learned token, although `prepare` accepted it:
+            the prepared data and the base model do not match. If no record has a learned token, its loss would be NaN
+            in each step.
     """
     examples: list[Example] = []
     for number, conversation in enumerate(conversations, start=1):
@@ -32,7 +33,22 @@ def encode_conversations(
         if len(example.input_ids) > max_tokens:
             raise _mismatch(number, f"it has {len(example.input_ids)} tokens, more than {max_tokens}")
         examples.append(example)
+    unlearned = [number for number, example in enumerate(examples, start=1) if not has_labels(example)]
+    if unlearned and len(unlearned) == len(examples):
+        raise TrainerError(
+            Reason.NOTHING_TO_LEARN,
+            f"none of the {len(examples)} prepared records has a token that is learned: the chat template renders no "
+            "answer that begins and ends at a token; correct training.chatTemplate of the BaseModel and create another "
+            "job",
+        )
+    if unlearned:
+        raise _mismatch(unlearned[0], "none of its tokens is learned")
     return examples
+
+
+def has_labels(example: Example) -> bool:
+    """Return whether a token of an example counts in the loss."""
+    return any(label != IGNORED_LABEL for label in example.labels)
 
 
 class PaddingCollator:

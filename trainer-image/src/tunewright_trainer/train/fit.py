@@ -113,6 +113,8 @@ def _build_trainer(
         data_seed=config.seed,
         # Logging a loss waits for the accelerator; 100 points are enough for a curve.
         logging_steps=max(1, config.total_steps // 100),
+        # By default, the trainer replaces NaN and infinities by the mean of other losses.
+        logging_nan_inf_filter=False,
         save_strategy="steps",
         save_steps=config.checkpoint_steps,
         eval_strategy="steps" if validation else "no",
