@@ -55,6 +55,11 @@ def secret(name: str) -> dict[str, Any]:
 
 
 STRICT = dataset(onInvalidRecord="Fail")
+ELSEWHERE = {"from": "Selector", "selector": {"matchLabels": {"team": "elsewhere"}}}
+NO_END = (
+    "{% for m in messages %}{{ m.role }}:\n{{ m.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant:\n{% endif %}"
+)
 CASES = [
     Case(
         "unknown-base-model",
@@ -119,6 +124,12 @@ CASES = [
         ("spec.evaluation.metrics[0].schema", "at .type"),
         spec={"evaluation": {"metrics": [{"type": "JSONSchema", "schema": {"type": 7}}]}},
     ),
+    Case(
+        "template-without-end",
+        "InvalidChatTemplate",
+        ("records/data.jsonl:1", "does not stop generation", "BaseModel no-end"),
+        spec={"baseModelRef": {"name": "no-end"}},
+    ),
     Case("no-secret", "SecretNotFound", ("nothing",), spec=secret("nothing")),
     Case("unlabelled-secret", "SecretNotAllowed", ("tunewright.dev/use=allowed",), spec=secret("unlabelled")),
 ]
@@ -131,6 +142,7 @@ def clean(platform: Kubectl) -> Iterator[None]:
     yield
     platform.delete("namespace", NAMESPACE, None, "--wait=false")
     platform.delete("basemodel", "elsewhere-only", None, "--wait=false")
+    platform.delete("basemodel", "no-end", None, "--wait=false")
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +163,8 @@ def applied(clean: None, platform: Kubectl, dev_kubectl: DevKubectl, bucket: Buc
         tenants.build_storage_secret(NAMESPACE, "wrong-credentials", wrong),
         tenants.build_storage_secret(NAMESPACE, "no-authority", without_authority),
         unlabelled,
-        _elsewhere_only(),
+        _base_model("elsewhere-only", allowedNamespaces=ELSEWHERE),
+        _base_model("no-end", training={"chatTemplate": NO_END}),
     )
     for case in CASES:
         platform.apply(*_objects(case, bucket))
@@ -176,16 +189,16 @@ def _objects(case: Case, bucket: Bucket) -> list[Body]:
     return [build_dataset(case.name, NAMESPACE, case.data), job]
 
 
-def _elsewhere_only() -> Body:
+def _base_model(name: str, **spec: Any) -> Body:
     return {
         "apiVersion": "tunewright.dev/v1alpha1",
         "kind": "BaseModel",
-        "metadata": {"name": "elsewhere-only"},
+        "metadata": {"name": name},
         "spec": {
             "source": {"s3": {"uri": f"s3://{object_store.BUCKET}/models/tiny"}},
             "storage": {"secretRef": {"name": chart.READ_SECRET}},
             "contextLength": 2048,
-            "allowedNamespaces": {"from": "Selector", "selector": {"matchLabels": {"team": "elsewhere"}}},
+            **spec,
         },
     }
 

@@ -65,6 +65,7 @@ def test_dataset_becomes_an_adapter(platform: Kubectl, team: str, bucket: Bucket
     manifest = bucket.read_json(f"{adapter['uri']}/manifest.json")
     assert manifest["digest"] == adapter["digest"]
     assert manifest["rank"] == 8
+    assert manifest["stopTokenIds"] == adapter["stopTokenIDs"] == [2], "<|im_end|>, which ends the template's answers"
     assert manifest["job"] == {"namespace": team, "name": "first", "uid": body["metadata"]["uid"]}
     assert (manifest["training"]["batchSize"], manifest["training"]["quantization"]) == (4, "NF4")
     printed = read_log(platform, team, "first-train-1", "training_configuration")

@@ -1,6 +1,7 @@
 import dataclasses
 import functools
 import json
+import re
 
 import boto3
 import moto
@@ -9,14 +10,18 @@ import pytest
 from tunewright_contracts.run_spec import RunSpec
 from tunewright_storage.object_store import ObjectStore
 from tunewright_trainer.chat.conversation import ChatMessage
+from tunewright_trainer.chat.special_tokens import SpecialTokens
 from tunewright_trainer.chat.template import ChatTemplate
-from tunewright_trainer.chat.tokenizer import ConversationTokenizer
+from tunewright_trainer.chat.tokenizer import IGNORED_LABEL, ConversationTokenizer
 from tunewright_trainer.process.settings import Settings
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+MARKERS = {0xE001: "<|im_start|>", 0xE002: "<|im_end|>"}
+"""The control tokens of the character tokenizer; other tokens are characters."""
+_PIECES = re.compile("|".join([*map(re.escape, MARKERS.values()), "."]), re.DOTALL)
 
 
 @functools.cache
@@ -40,19 +45,34 @@ class Encoding:
 
 
 class CharacterEncoder:
-    """One token per character, so that offsets are easy to check."""
+    """One token per character or marker, so that offsets are easy to check."""
 
     def encode(self, sequence, *, add_special_tokens):
         assert not add_special_tokens
-        return Encoding([ord(letter) for letter in sequence], [(index, index + 1) for index in range(len(sequence))])
+        identifiers = {text: token for token, text in MARKERS.items()}
+        found = list(_PIECES.finditer(sequence))
+        return Encoding([identifiers.get(item[0]) or ord(item[0]) for item in found], [item.span() for item in found])
 
     def decode(self, ids, *, skip_special_tokens=True):
-        return "".join(map(chr, ids))
+        texts = dict.fromkeys(MARKERS, "") if skip_special_tokens else MARKERS
+        return "".join(texts[token] if token in texts else chr(token) for token in ids)
 
 
 @pytest.fixture
 def tokenizer():
-    return ConversationTokenizer(CharacterEncoder(), ChatTemplate(CHATML, {}))
+    special_tokens = SpecialTokens(stop=frozenset({0xE002}), control=MARKERS, added=frozenset(MARKERS))
+    return ConversationTokenizer(CharacterEncoder(), ChatTemplate(CHATML, {}), special_tokens)
+
+
+@pytest.fixture
+def read_learned():
+    """Return the text of the labels of an example."""
+
+    def read(example):
+        labels = [label for label in example.labels if label != IGNORED_LABEL]
+        return CharacterEncoder().decode(labels, skip_special_tokens=False)
+
+    return read
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from tunewright_trainer.chat.conversation import ChatMessage
-from tunewright_trainer.chat.template import ChatTemplate, ChatTemplateError, mask_tokens
+from tunewright_trainer.chat.template import ChatTemplate, ChatTemplateError, ChatTemplateFailedError, mask_tokens
 from tunewright_trainer.errors import Reason, TrainerError
 
 MARKED = (
@@ -40,8 +40,8 @@ QWEN3_THINKING = QWEN3.partition("{%- if enable_thinking")[0] + "{{- '<think>\n'
 
 
 def learnt(template, conversation):
-    text, spans = template.assistant_spans(conversation)
-    return [text[start:end] for start, end in spans]
+    rendered = template.locate_answers(conversation)
+    return [rendered.text[start:end] for start, end in rendered.spans]
 
 
 def test_every_assistant_turn_is_learnt_with_its_closing_token(tokenizer, talk):
@@ -95,7 +95,7 @@ def test_a_template_without_the_answer_is_refused(talk):
         "{% for message in messages if message.role == 'user' %}{{ message.content }}{% endfor %}", {}
     )
     with pytest.raises(ChatTemplateError, match="cannot be located"):
-        template.assistant_spans(talk(("user", "a"), ("assistant", "b")))
+        template.locate_answers(talk(("user", "a"), ("assistant", "b")))
 
 
 def test_an_error_of_the_template_is_reported(talk):
@@ -131,3 +131,44 @@ def test_tojson_leaves_text_as_it_is(talk):
 )
 def test_mask(offsets, expected):
     assert mask_tokens(offsets, [(5, 10)]) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("{{ 1 / (messages | length - 1) }}", r"^ZeroDivisionError: division by zero \(line 1 of the template\)$"),
+        ("\n\n{{ (messages | length * 10.0) ** 400 }}", r"^OverflowError: .* \(line 3 of the template\)$"),
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "^RecursionError: "),
+        ("{{ messages[9].content }}", r"has no element 9 \(line 1 of the template\)$"),
+        ("{% if messages %}{{ 'a' | unknown }}{% endif %}", r"No filter named 'unknown'"),
+        ("{{ messages[0].content + 1 }}", "^TypeError: "),
+        ("{{ {}['a'].b.c }}", "is undefined|has no attribute"),
+        ("{{ range(999999999) | list }}", "^OverflowError: Range too big"),
+        ("{{ messages[0].content.encode('ascii') }}", "^UnicodeEncodeError: "),
+        ("{{ 'a' * (messages | length * 10 ** 18) }}", "^(MemoryError|OverflowError)"),
+    ],
+)
+def test_an_error_inside_the_template_is_the_templates(talk, source, words):
+    with pytest.raises(ChatTemplateFailedError, match=words):
+        ChatTemplate(source, {}).render(talk(("user", "é")))
+
+
+def test_a_rejection_is_not_an_error_inside_the_template(talk):
+    with pytest.raises(ChatTemplateError, match=r"^no é$") as error:
+        ChatTemplate("{{ raise_exception('no ' + messages[0].content) }}", {}).render(talk(("user", "é")))
+    assert not isinstance(error.value, ChatTemplateFailedError)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("{{ messages | unknown }}", r"is not valid Jinja: No filter named 'unknown'\. \(line 1\); correct training"),
+        ("a\n{% for %}", r"is not valid Jinja: .* \(line 2\); correct"),
+        ("{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}", "is not valid Jinja: RecursionError"),
+        ("{% for a in b %}" * 30 + "{% endfor %}" * 30, "is not valid Jinja: SyntaxError: too many statically nested"),
+    ],
+)
+def test_a_template_that_cannot_be_compiled(source, words):
+    with pytest.raises(TrainerError, match=words) as error:
+        ChatTemplate(source, {})
+    assert error.value.reason is Reason.INVALID_CHAT_TEMPLATE

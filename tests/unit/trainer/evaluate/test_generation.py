@@ -24,20 +24,31 @@ class EchoModel:
     def __init__(self, memory=99, context=None, error=OutOfMemoryError):
         self.config = types.SimpleNamespace(pad_token_id=0, max_position_embeddings=context)
         self.generation_config = types.SimpleNamespace(temperature=0.7, top_p=0.9, top_k=50)
-        self.tried = []
+        self.tried, self.stops = [], []
         self._memory, self._error = memory, error
 
     def parameters(self):
         return iter([types.SimpleNamespace(device=types.SimpleNamespace(type="cuda"))])
 
-    def generate(self, *, input_ids, attention_mask, max_new_tokens, do_sample, pad_token_id):
+    def generate(self, *, input_ids, attention_mask, max_new_tokens, do_sample, pad_token_id, eos_token_id):
         assert not do_sample
         assert self.generation_config.temperature is None
         assert ((input_ids != pad_token_id) == attention_mask.astype(bool)).all()
+        self.stops.append(eos_token_id)
         self.tried.append(len(input_ids))
         if len(input_ids) > self._memory:
             raise self._error("CUDA out of memory. Tried to allocate 2.00 GiB")
         return np.concatenate([input_ids, np.repeat(input_ids[:, -1:], max_new_tokens, axis=1)], axis=1)
+
+
+class RamblingModel(EchoModel):
+    """Answers "yes", ends its turn with the character |, and continues with "no" unless generation stops there."""
+
+    def generate(self, *, input_ids, max_new_tokens, eos_token_id, **options):
+        self.stops.append(eos_token_id)
+        rest = "\0\0" if ord("|") in eos_token_id else "no"
+        answer = np.array([[ord(letter) for letter in f"yes|{rest}"]] * len(input_ids))
+        return np.concatenate([input_ids, answer], axis=1)
 
 
 @pytest.fixture
@@ -62,6 +73,13 @@ def test_answers_come_in_the_order_of_the_prompts(freed, tokenizer):
     assert (model.tried, counted) == ([3], [3])
     assert model.generation_config.temperature == 0.7
     assert freed == []
+
+
+@pytest.mark.parametrize(("taught", "answer"), [((), "yes|no"), ((ord("|"),), "yes"), ([ord("|"), 7], "yes")])
+def test_generation_stops_at_the_tokens_that_training_taught(freed, tokenizer, taught, answer):
+    model = RamblingModel()
+    assert generate_greedily(model, tokenizer, prompts("q", "r"), 6, lambda _: None, taught=taught) == [answer, answer]
+    assert model.stops == [sorted({*tokenizer.special_tokens.stop, *taught})]
 
 
 def test_a_batch_too_large_for_memory_is_halved_and_repeated(freed, tokenizer):

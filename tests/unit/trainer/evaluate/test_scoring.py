@@ -42,9 +42,9 @@ def asked(monkeypatch):
     """Record the prompts; each answer contains the adapter's state and the prompt."""
     asked = []
 
-    def generate(model, tokenizer, prompts, max_tokens, count):
-        texts = [tokenizer.decode(prompt) for prompt in prompts]
-        asked.append((model.adapter, texts, max_tokens))
+    def generate(model, tokenizer, prompts, max_tokens, count, *, taught=()):
+        texts = [tokenizer._encoder.decode(prompt, skip_special_tokens=False) for prompt in prompts]
+        asked.append((model.adapter, texts, max_tokens, taught))
         for _ in prompts:
             count(1)
         return [f"{model.adapter} {number}" for number in range(len(prompts))]
@@ -56,9 +56,9 @@ def asked(monkeypatch):
 def test_every_record_is_answered_without_and_then_with_the_adapter(asked, tokenizer, talk):
     records = choose_held_out([talk(("user", f"q{n}"), ("assistant", f"a{n}")) for n in range(2)], 10)
     reported = []
-    answers = scoring.answer_all(SwitchedModel(), tokenizer, records, 64, reported.append)
+    answers = scoring.answer_all(SwitchedModel(), tokenizer, records, 64, reported.append, taught=(7,))
     prompts = [f"<|im_start|>user\nq{n}<|im_end|>\n<|im_start|>assistant\n" for n in range(2)]
-    assert asked == [(False, prompts, 64), (True, prompts, 64)]
+    assert asked == [(False, prompts, 64, ()), (True, prompts, 64, (7,))], "the base model has only its own stop tokens"
     assert [(answer.record, answer.base, answer.tuned) for answer in answers] == [
         (records[0], "False 0", "True 0"),
         (records[1], "False 1", "True 1"),

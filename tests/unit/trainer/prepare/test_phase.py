@@ -241,8 +241,8 @@ def test_all_duplicates(run, config_map, jsonl):
 
 def test_over_long_records(run, config_map, jsonl):
     config_map(a=jsonl(60))
-    with pytest.raises(TrainerError, match=r"tokens, more than the limit of 50 \(training.maxSequenceLength\)"):
-        run(training={"maxSequenceLength": 50})
+    with pytest.raises(TrainerError, match=r"tokens, more than the limit of 30 \(training.maxSequenceLength\)"):
+        run(training={"maxSequenceLength": 30})
 
 
 def test_a_bad_schema_is_found_before_data_is_read(run):
@@ -298,14 +298,13 @@ def test_held_out_records_keep_their_form(run, config_map, store):
 ASK, RIGHT = {"role": "user", "content": "no, again"}, {"role": "assistant", "content": "right", "weight": 1}
 
 
-def test_a_weight_of_0_reaches_training(run, config_map, store, settings, tokenizer):
+def test_a_weight_of_0_reaches_training(run, config_map, store, settings, tokenizer, read_learned):
     wrong = {"role": "assistant", "content": "WRONG ANSWER", "weight": 0}
     rows = [{"messages": [{"role": "user", "content": f"q{n}"}, wrong, ASK, RIGHT]} for n in range(40)]
     config_map(a="".join(json.dumps(row) + "\n" for row in rows))
     storage.fetch_dataset(store, StorageURI.parse(run().dataset.uri), settings.work / "fetched")
     for conversation in storage.read_split(settings.work / "fetched", Split.TRAIN):
-        labels = tokenizer.encode_example(conversation).labels
-        assert "".join(chr(label) for label in labels if label != -100) == "right<|im_end|>"
+        assert read_learned(tokenizer.encode_example(conversation)) == "right<|im_end|>"
 
 
 def test_what_was_not_read_is_in_the_summary(run, config_map, jsonl, settings):
@@ -366,3 +365,77 @@ def test_a_hub_that_limits_its_requests_is_waited_for(
     patience = Patience(20, time.wait, time.clock)
     result = prepare(make_spec(baseModel=base), store, settings, ProgressBoard(), patience)
     assert (result.outcome, time.waits) == (Outcome.SUCCEEDED, [1, 2])
+
+
+NO_SYSTEM = (
+    "{% for m in messages %}{% if m.role != 'system' %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.fixture
+def use_template(use_tokenizer):
+    def use(source):
+        use_tokenizer.template = ChatTemplate(source, {})
+
+    return use
+
+
+def test_the_tokens_that_end_answers_are_in_the_summary(run, config_map, jsonl, store):
+    config_map(a=jsonl(60))
+    summary = run().dataset
+    assert summary.stop_token_ids == (0xE002,)
+    assert storage.find_manifest(store, StorageURI.parse(summary.uri)).summary.stop_token_ids == (0xE002,)
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{{ 1 / 0 }}", "tickets/a.jsonl:1: the chat template fails on it: ZeroDivisionError"),
+        ("{{ raise_exception('no') }}", "tickets/a.jsonl:1: the chat template rejects it: no. Correct spec.training"),
+        (NO_SYSTEM.replace("<|im_end|>", ""), "tickets/a.jsonl:1: message 2 (assistant): the last learned token, '0',"),
+    ],
+)
+def test_a_template_that_fits_no_record_is_the_base_models_fault(
+    run, config_map, jsonl, store, use_template, template, words
+):
+    use_template(template)
+    config_map(a=jsonl(60))
+    with pytest.raises(TrainerError) as error:
+        run()
+    assert error.value.reason is Reason.INVALID_CHAT_TEMPLATE
+    assert words in str(error.value)
+    assert not objects(store, "s3://bucket/adapters/datasets")
+
+
+def test_a_template_without_system_messages_is_reported_with_the_field(run, config_map, jsonl, use_template):
+    use_template(NO_SYSTEM)
+    config_map(a=jsonl(60))
+    assert run().outcome is Outcome.SUCCEEDED
+    with pytest.raises(TrainerError) as error:
+        run(dataset={"sources": [{"name": "tickets", "configMap": True}], "systemPrompt": "Answer with JSON."})
+    assert error.value.reason is Reason.INVALID_CHAT_TEMPLATE
+    assert "cannot be used with spec.dataset.systemPrompt: tickets/a.jsonl:1: dataset.systemPrompt is" in str(
+        error.value
+    )
+
+
+def test_single_records_that_do_not_fit_are_invalid_with_file_and_line(run, config_map, jsonl, use_template):
+    use_template(NO_SYSTEM)
+    row = {"messages": [{"role": "system", "content": "s"}, ASK, {"role": "assistant", "content": "a"}]}
+    config_map(a=jsonl(59) + json.dumps(row) + "\n")
+    summary = run().dataset
+    assert summary.skipped == 1
+    assert summary.first_problems[0].startswith("tickets/a.jsonl:60: message 1 (system) is not completely in the text")
+
+
+def test_answers_with_think_blocks_are_the_datas_fault(run, config_map, use_template):
+    use_template(NO_SYSTEM.replace("m.content }}", "m.content.split('</think>')[-1] }}"))
+    rows = [
+        {"messages": [{"role": "user", "content": f"q{n}"}, {"role": "assistant", "content": f"<think>{n}</think>a"}]}
+        for n in range(60)
+    ]
+    config_map(a="".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(TrainerError, match="60 of 60 records are invalid") as error:
+        run()
+    assert error.value.reason is Reason.INVALID_RECORDS

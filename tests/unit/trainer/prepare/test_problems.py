@@ -6,6 +6,7 @@ import pytest
 
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_trainer.prepare.problems import SHOWN_PROBLEMS, Problem, build_problem, list_problems, show_problems
+from tunewright_trainer.prepare.validate import RecordError
 
 RUN = StorageURI.parse("s3://bucket/run")
 LIST = RUN.join("invalid-records.jsonl")
@@ -27,7 +28,7 @@ def test_a_short_one_is_shown_whole():
     ("reason", "kept"), [("x" * 500, "x" * 500), ("x" * 501, "x" * 500 + "…"), ("half \ud800", "half ?")]
 )
 def test_a_reason_is_cut_and_can_be_encoded(reason, kept):
-    assert build_problem("a", 1, ValueError(reason)) == Problem("a", 1, kept)
+    assert build_problem("a", 1, RecordError(reason)) == Problem("a", 1, kept)
 
 
 @pytest.mark.parametrize(("count", "more"), [(2, []), (12_345, [{"more": 12_343}])])

@@ -10,13 +10,13 @@ from tunewright_trainer.dataset.record import InputFile, Record
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.prepare import records
 from tunewright_trainer.prepare.problems import KEPT_PROBLEMS, Problem
-from tunewright_trainer.prepare.records import ReadResult, judge_problems, read_records
-from tunewright_trainer.prepare.validate import check_length
+from tunewright_trainer.prepare.records import ReadResult, judge_problems, judge_template, read_records
+from tunewright_trainer.prepare.validate import Fault, RecordError, check_length
 
 GOOD = b'{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}'
 
 
-def read(data, record_format=DatasetFormat.AUTO, system_prompt="", measure=lambda _conversation: 1):
+def read(data, record_format=DatasetFormat.AUTO, system_prompt="", measure=lambda _conversation, _added: 1):
     file = InputFile("tickets/a.jsonl", record_format, "v", lambda: data)
     return read_records([file], system_prompt, measure)
 
@@ -97,8 +97,10 @@ def test_a_system_prompt_is_added_only_where_there_is_none():
 
 
 def test_over_long_counts_the_system_prompt():
-    def measure(conversation):
-        return check_length(conversation, lambda turns: sum(len(turn.content) for turn in turns), 5, "the setting")
+    def measure(conversation, _added):
+        tokens = sum(len(turn.content) for turn in conversation)
+        check_length(tokens, 5, "the setting")
+        return tokens
 
     assert read(GOOD, measure=measure).problems == ()
     (problem,) = read(GOOD, system_prompt="long!", measure=measure).problems
@@ -223,4 +225,60 @@ def test_files_without_records_are_named():
         InputFile(label, DatasetFormat.AUTO, "v", lambda data=data: data)
         for label, data in (("a", b"\n"), ("b", b"{}"))
     ]
-    assert read_records(files, "", lambda _conversation: 1).empty_files == ("a",)
+    assert read_records(files, "", lambda _conversation, _added: 1).empty_files == ("a",)
+
+
+def faulty(valid, *faults):
+    problems = tuple(Problem("a", number, f"reason {number}", fault) for number, fault in enumerate(faults, start=1))
+    counts = {fault: faults.count(fault) for fault in faults}
+    return ReadResult(tuple(Record((), 1) for _ in range(valid)), problems, len(faults), faults=counts)
+
+
+RECORD, TEMPLATE, SYSTEM_PROMPT = Fault.RECORD, Fault.TEMPLATE, Fault.SYSTEM_PROMPT
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        (
+            faulty(0, TEMPLATE, TEMPLATE),
+            (
+                "the chat template of base model tiny cannot be used with any of the 2 records, for example a:1: reason 1."
+                " Correct spec.training.chatTemplate of BaseModel tiny, or choose another base model"
+            ),
+        ),
+        (faulty(0, RECORD, TEMPLATE, TEMPLATE), "with any of the 3 records, for example a:2: reason 2. Correct spec."),
+        (
+            faulty(0, SYSTEM_PROMPT, SYSTEM_PROMPT),
+            "the chat template of base model tiny cannot be used with spec.dataset.systemPrompt: a:1: reason 1. Remove",
+        ),
+        (faulty(0, TEMPLATE, SYSTEM_PROMPT), "spec.dataset.systemPrompt: a:2: reason 2. Remove spec.dataset.systemPro"),
+    ],
+)
+def test_the_base_model_is_at_fault_if_its_template_fits_no_record(result, words):
+    with pytest.raises(TrainerError) as error:
+        judge_template(result, "tiny")
+    assert error.value.reason is Reason.INVALID_CHAT_TEMPLATE
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [faulty(0), faulty(1), faulty(1, TEMPLATE, TEMPLATE), faulty(0, RECORD), faulty(0, RECORD, TEMPLATE)],
+)
+def test_the_base_model_is_not_at_fault(result):
+    judge_template(result, "tiny")
+
+
+def test_the_fault_is_kept_and_the_added_system_prompt_is_no_message_of_the_record():
+    added = []
+
+    def measure(conversation, number):
+        added.append(number)
+        raise RecordError("does not fit", Fault.TEMPLATE)
+
+    own = messages(("system", "mine"), ("user", "q"), ("assistant", "a"))
+    result = read(GOOD + b"\n" + own + b"\n{", system_prompt="yours", measure=measure)
+    assert added == [1, 0]
+    assert [problem.fault for problem in result.problems] == [TEMPLATE, TEMPLATE, RECORD]
+    assert result.faults == {TEMPLATE: 2, RECORD: 1}

@@ -14,6 +14,7 @@ from support.training import NO_PATIENCE
 from tunewright_contracts.phase_result import Outcome
 from tunewright_contracts.progress import Phase
 from tunewright_contracts.storage_uri import StorageURI
+from tunewright_storage.adapter import read_manifest
 from tunewright_storage.base_model import digest_base_model
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_trainer.config import DEFAULT_TARGET_MODULES
@@ -67,7 +68,8 @@ class Heavy:
         self.calls.append(("score", adapter.name))
         yield None
 
-    def answer_all(self, _model, _tokenizer, records, _max_tokens, report):
+    def answer_all(self, _model, _tokenizer, records, _max_tokens, report, taught):
+        self.taught = taught
         report(2 * len(records))
         good = round(self.right * len(records))
         return [
@@ -157,6 +159,14 @@ def test_trains_scores_and_publishes(job, heavy, store):
     assert result.progress_step == TOTAL_STEPS
     for name in ("training-config.json", "metrics-1.jsonl", "samples.jsonl", "result.json"):
         assert store.exists(RUN.join(name))
+
+
+def test_the_tokens_that_end_answers_reach_scoring_and_the_manifest(job, heavy, store):
+    result = job()
+    assert job.prepared.stop_token_ids == (0xE002,)
+    assert heavy.taught == (0xE002,)
+    manifest = read_manifest(store, StorageURI.parse(result.adapter.uri))
+    assert manifest.stop_token_ids == result.adapter.stop_token_ids == (0xE002,)
 
 
 def test_a_second_run_on_finished_work_only_reads(job, heavy):

@@ -7,8 +7,10 @@ second, and training, scoring and counting must agree on every character.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,10 +22,48 @@ from tunewright_trainer.chat.conversation import ChatMessage, Conversation
 from tunewright_trainer.errors import Reason, TrainerError
 
 _PROBE: Conversation = (ChatMessage("user", "question"), ChatMessage("assistant", "answer"))
+_TEMPLATE_FILE = "<template>"
+"""Jinja's name for the file of a template that has none, in tracebacks."""
+_ERROR_CHARACTERS = 300
 
 
 class ChatTemplateError(ValueError):
     """The template rejects this conversation; the message is the template's."""
+
+
+class AnswersNotFoundError(ChatTemplateError):
+    """No answer that is learned can be located in the rendered text."""
+
+
+class ChatTemplateFailedError(ChatTemplateError):
+    """An error occurs in the template, for example a division by zero; the message names it and the line."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class LearnedTurn:
+    """An assistant's message that is learned: ``message`` is its index, ``start`` and ``end`` are its characters.
+
+    It begins after ``opening``, the text that generation continues, and ends with the turn's closing token. If the turn
+    begins in another way than ``opening`` ends, ``start`` is where they begin to differ.
+    """
+
+    message: int
+    opening: str
+    start: int
+    end: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RenderedConversation:
+    """The text of a conversation, and the turns in it that are learned, in their order."""
+
+    text: str
+    turns: tuple[LearnedTurn, ...]
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """The (start, end) characters of the learned turns."""
+        return [(turn.start, turn.end) for turn in self.turns]
 
 
 class ChatTemplate:
@@ -39,10 +79,13 @@ class ChatTemplate:
         self._special_tokens = dict(special_tokens)
         try:
             self._template = _ENVIRONMENT.from_string(source)
-        except jinja2.TemplateSyntaxError as error:
+        except Exception as error:
+            # Jinja compiles to Python: a template can also be nested too deeply for Python's parser.
+            line = getattr(error, "lineno", None) if isinstance(error, jinja2.TemplateError) else None
+            where = f" (line {line})" if line else ""
             raise TrainerError(
                 Reason.INVALID_CHAT_TEMPLATE,
-                f"the base model's chat template is not valid Jinja: {error.message} (line {error.lineno}); correct "
+                f"the base model's chat template is not valid Jinja: {_describe(error)}{where}; correct "
                 "training.chatTemplate of the BaseModel",
             ) from error
 
@@ -54,7 +97,7 @@ class ChatTemplate:
         ignore the variable.
 
         Raises:
-            ChatTemplateError: the template rejects the conversation.
+            ChatTemplateError: the template rejects the conversation, or an error occurs in it.
         """
         try:
             return self._template.render(
@@ -65,38 +108,43 @@ class ChatTemplate:
                 documents=None,
                 **self._special_tokens,
             )
-        except (jinja2.TemplateError, TypeError, ValueError, KeyError) as error:
-            raise ChatTemplateError(str(error) or type(error).__name__) from error
+        except _RejectedError as error:
+            raise ChatTemplateError(str(error) or "without a reason") from error
+        except Exception as error:
+            # The template can run any expression, so that any error can occur: a division by zero, an overflow, …
+            raise ChatTemplateFailedError(f"{_describe(error)}{_find_line(error)}") from error
 
-    def assistant_spans(self, conversation: Conversation) -> tuple[str, list[tuple[int, int]]]:
-        """Return the rendered text and the (start, end) characters of the assistant's turns that are learned.
+    def locate_answers(self, conversation: Conversation) -> RenderedConversation:
+        """Return the rendered text with the assistant's turns that are learned.
 
-        A span begins after the opening that generation starts from, and ends with the turn's closing token. Both are
-        found by rendering the conversation up to the turn, so that any template works, with or without ``generation``
-        marks. Some templates write a turn differently when others follow (they drop an earlier turn's reasoning). Such
-        a turn is context, not a target: in generation the model never sees it in this form.
+        The turns are found by rendering the conversation up to each of them, so that any template works, with or
+        without ``generation`` marks. Some templates write a turn differently when others follow (they drop an earlier
+        turn's reasoning). Such a turn is context, not a target: in generation the model never sees it in this form.
 
         Raises:
-            ChatTemplateError: the template rejects the conversation, or no assistant turn can be located.
+            ChatTemplateError: the template rejects the conversation.
+            AnswersNotFoundError: no assistant turn can be located.
         """
         text = self.render(conversation)
-        spans: list[tuple[int, int]] = []
+        turns: list[LearnedTurn] = []
         for index, message in enumerate(conversation):
             if message.role != "assistant" or not message.learned:
                 continue
-            until_turn = self.render(conversation[: index + 1])
+            until_turn = text if index == len(conversation) - 1 else self.render(conversation[: index + 1])
             if not text.startswith(until_turn):
                 continue
-            context = self.render(conversation[:index])
             opening = self.render(conversation[:index], add_generation_prompt=True)
             # Some openings have an end that the turn itself lacks ("<think>"): only their common part is the prompt.
             start = _shared_length(opening, until_turn)
             end = len(until_turn.rstrip())
-            if len(context.rstrip()) <= start < end:
-                spans.append((start, end))
-        if not spans:
-            raise ChatTemplateError("the assistant's turns cannot be located in the rendered conversation")
-        return text, spans
+            # A complete opening contains the context. With a shorter common part, the context may have been rewritten.
+            if start < len(opening) and start < len(self.render(conversation[:index]).rstrip()):
+                continue
+            if start < end:
+                turns.append(LearnedTurn(index, opening, start, end))
+        if not turns:
+            raise AnswersNotFoundError("the assistant's turns cannot be located in the rendered conversation")
+        return RenderedConversation(text, tuple(turns))
 
     def check_answers_directly(self) -> None:
         """Check that the template can render answers without a think block, because references have none.
@@ -107,12 +155,11 @@ class ChatTemplate:
             TrainerError: the template always adds a think block, so that no answer could equal its reference.
         """
         try:
-            text, spans = self.assistant_spans(_PROBE)
-            opening = self.render(_PROBE[:1], add_generation_prompt=True)
+            rendered = self.locate_answers(_PROBE)
         except ChatTemplateError:
             return
-        start, end = spans[-1]
-        if "</think>" in text[start:end] or opening.rstrip().endswith("<think>"):
+        turn = rendered.turns[-1]
+        if "</think>" in rendered.text[turn.start : turn.end] or turn.opening.rstrip().endswith("<think>"):
             raise TrainerError(
                 Reason.INVALID_CHAT_TEMPLATE,
                 "the base model's chat template adds a think block to each answer, even with enable_thinking false; "
@@ -138,8 +185,25 @@ def mask_tokens(offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, i
 
 def _shared_length(left: str, right: str) -> int:
     """Return the length of the common prefix of two texts."""
+    if right.startswith(left):
+        return len(left)
     pairs = enumerate(zip(left, right, strict=False))
     return next((index for index, (one, other) in pairs if one != other), min(len(left), len(right)))
+
+
+def _describe(error: Exception) -> str:
+    """Return what an error in a template is: Jinja's own errors have sufficient messages, others need their type."""
+    if isinstance(error, jinja2.TemplateError) and error.message:
+        return error.message[:_ERROR_CHARACTERS]
+    message = str(error)[:_ERROR_CHARACTERS]
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def _find_line(error: Exception) -> str:
+    """Return the line of the template in which an error occurred, for a message; empty if it is unknown."""
+    frames = traceback.walk_tb(error.__traceback__)
+    lines = [line for frame, line in frames if frame.f_code.co_filename == _TEMPLATE_FILE]
+    return f" (line {lines[-1]} of the template)" if lines else ""
 
 
 class _GenerationTag(Extension):
@@ -153,8 +217,12 @@ class _GenerationTag(Extension):
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
+class _RejectedError(jinja2.TemplateError):
+    """The template rejects a conversation by ``raise_exception``."""
+
+
 def _raise_exception(message: str) -> None:
-    raise jinja2.TemplateError(message)
+    raise _RejectedError(message)
 
 
 def _to_json(value: Any, indent: int | None = None, separators: Any = None, sort_keys: bool = False) -> str:

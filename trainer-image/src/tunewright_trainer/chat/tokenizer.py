@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from tunewright_trainer.chat.conversation import Conversation
-from tunewright_trainer.chat.template import ChatTemplate, mask_tokens
+from tunewright_trainer.chat.special_tokens import SpecialTokens, cut_at_stop, read_special_tokens
+from tunewright_trainer.chat.template import ChatTemplate, RenderedConversation, mask_tokens
 from tunewright_trainer.errors import Reason, TrainerError
 
 IGNORED_LABEL = -100
@@ -37,16 +40,35 @@ class Example:
     labels: list[int]
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class EncodedConversation:
+    """A rendered conversation with its tokens; ``offsets`` are their (start, end) characters."""
+
+    rendered: RenderedConversation
+    ids: list[int]
+    offsets: list[tuple[int, int]]
+
+    def find_token(self, character: int) -> int:
+        """Return the index of the first token that begins at a character or after it."""
+        return bisect.bisect_left(self.offsets, (character,))
+
+    def read_text(self, token: int) -> str:
+        """Return the characters of a token."""
+        start, end = self.offsets[token]
+        return self.rendered.text[start:end]
+
+
 class ConversationTokenizer:
     """Tokenize conversations in the form that the model reads."""
 
-    def __init__(self, encoder: Encoder, template: ChatTemplate) -> None:
+    def __init__(self, encoder: Encoder, template: ChatTemplate, special_tokens: SpecialTokens | None = None) -> None:
         self._encoder = encoder
         self.template = template
+        self.special_tokens = special_tokens or SpecialTokens()
 
     @classmethod
     def from_folder(cls, folder: Path, chat_template: str = "") -> Self:
-        """Read ``tokenizer.json`` and the chat template of a model's folder.
+        """Read ``tokenizer.json``, the chat template and the special tokens of a model's folder.
 
         Args:
             folder: contains the base model's files.
@@ -55,7 +77,7 @@ class ConversationTokenizer:
         Raises:
             TrainerError: there is no usable tokenizer or template.
         """
-        import tokenizers  # noqa: PLC0415 - in the image only
+        import tokenizers  # noqa: PLC0415 - only in the image and in tests
 
         path = folder / "tokenizer.json"
         if not path.is_file():
@@ -75,16 +97,30 @@ class ConversationTokenizer:
         # The post-processor adds special tokens, which are not needed here. It may also trim spaces from the offsets
         # (GPT-NeoX): tokens that are only spaces would then look empty and not count in the loss.
         encoder.post_processor = None
-        return cls(encoder, ChatTemplate(chat_template or _read_template(folder), _read_special_tokens(folder)))
+        names = _read_token_names(folder)
+        config = _read_json(folder / "config.json")
+        text_config = config.get("text_config")
+        configurations = [_read_json(folder / "generation_config.json"), config]
+        configurations += [text_config] if isinstance(text_config, dict) else []
+        return cls(
+            encoder,
+            ChatTemplate(chat_template or _read_template(folder), names),
+            read_special_tokens(encoder, configurations, names.get("eos_token", "")),
+        )
 
-    def count_tokens(self, conversation: Conversation) -> int:
-        """Return the number of tokens of a whole conversation.
+    def encode(self, conversation: Conversation) -> EncodedConversation:
+        """Return the tokens of a whole conversation.
 
         Raises:
             ChatTemplateError: the template rejects it, or the assistant's turns cannot be located.
         """
-        text, _spans = self.template.assistant_spans(conversation)
-        return len(self._encoder.encode(text, add_special_tokens=False).ids)
+        rendered = self.template.locate_answers(conversation)
+        encoding = self._encoder.encode(rendered.text, add_special_tokens=False)
+        return EncodedConversation(rendered, encoding.ids, encoding.offsets)
+
+    def encode_text(self, text: str) -> list[int]:
+        """Return the tokens of a text that is already rendered."""
+        return list(self._encoder.encode(text, add_special_tokens=False).ids)
 
     def encode_example(self, conversation: Conversation) -> Example:
         """Return a training example with the loss on the assistant's tokens only.
@@ -92,11 +128,10 @@ class ConversationTokenizer:
         Raises:
             ChatTemplateError: the template rejects it.
         """
-        text, spans = self.template.assistant_spans(conversation)
-        encoding = self._encoder.encode(text, add_special_tokens=False)
-        mask = mask_tokens(encoding.offsets, spans)
-        labels = [token if inside else IGNORED_LABEL for token, inside in zip(encoding.ids, mask, strict=True)]
-        return Example(list(encoding.ids), labels)
+        encoded = self.encode(conversation)
+        mask = mask_tokens(encoded.offsets, encoded.rendered.spans)
+        labels = [token if inside else IGNORED_LABEL for token, inside in zip(encoded.ids, mask, strict=True)]
+        return Example(list(encoded.ids), labels)
 
     def encode_prompt(self, conversation: Conversation) -> list[int]:
         """Return the tokens of a prompt, which the model continues with its answer.
@@ -104,12 +139,11 @@ class ConversationTokenizer:
         Raises:
             ChatTemplateError: the template rejects it.
         """
-        text = self.template.render(conversation, add_generation_prompt=True)
-        return list(self._encoder.encode(text, add_special_tokens=False).ids)
+        return self.encode_text(self.template.render(conversation, add_generation_prompt=True))
 
-    def decode(self, tokens: list[int]) -> str:
-        """Return the text of an answer without special tokens (end of turn, padding)."""
-        return self._encoder.decode(tokens, skip_special_tokens=True)
+    def decode(self, tokens: list[int], stop: Collection[int] = ()) -> str:
+        """Return the text of an answer up to its first stop token, without special tokens (end of turn, padding)."""
+        return self._encoder.decode(cut_at_stop(tokens, stop), skip_special_tokens=True)
 
 
 def _read_template(folder: Path) -> str:
@@ -129,7 +163,7 @@ def _read_template(folder: Path) -> str:
     )
 
 
-def _read_special_tokens(folder: Path) -> dict[str, str]:
+def _read_token_names(folder: Path) -> dict[str, str]:
     """Return bos_token, eos_token and so on, under the names that templates use."""
     tokens: dict[str, str] = {}
     for name in ("special_tokens_map.json", "tokenizer_config.json"):

@@ -22,7 +22,7 @@ from tunewright_trainer.chat.conversation import ChatMessage, Conversation
 from tunewright_trainer.dataset.record import InputFile, Record, Split
 from tunewright_trainer.errors import Reason, TrainerError
 
-PREPARER_VERSION = 3
+PREPARER_VERSION = 4
 """Increase it when a change of the code writes different files for the same inputs."""
 MANIFEST_NAME = "manifest.json"
 _MAX_MANIFEST_BYTES = 16 << 20

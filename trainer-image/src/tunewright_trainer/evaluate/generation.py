@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import structlog
@@ -45,6 +45,8 @@ def generate_greedily(
     prompts: Sequence[list[int]],
     max_tokens: int,
     count: Callable[[int], None],
+    *,
+    taught: Collection[int] = (),
 ) -> list[str]:
     """Return greedy answers in the prompts' order; prompts of similar length share a batch, padded on the left.
 
@@ -56,6 +58,7 @@ def generate_greedily(
         prompts: the token IDs of each prompt.
         max_tokens: the most new tokens of an answer.
         count: called with the number of new answers after each batch.
+        taught: tokens that end an answer, in addition to the base model's.
 
     Raises:
         TrainerError: a single prompt does not fit into memory.
@@ -66,24 +69,25 @@ def generate_greedily(
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]), reverse=True)
     lengths = [len(prompts[index]) for index in order]
     start = 0
+    stop = sorted({*tokenizer.special_tokens.stop, *taught})
     with _greedy(model):
         while start < len(order):
             chosen = order[start : start + count_batch(lengths[start:], size, max_tokens, context)]
             room = room_for_answer(max_tokens, lengths[start], context)
-            rows = _generate_batch(model, [prompts[index] for index in chosen], room)
+            rows = _generate_batch(model, [prompts[index] for index in chosen], room, stop)
             if rows is None:
                 size = len(chosen) // 2
                 log.warning("answering_out_of_memory", size=size)
                 free_memory()
                 continue
             for index, tokens in zip(chosen, rows, strict=True):
-                answers[index] = tokenizer.decode(tokens)
+                answers[index] = tokenizer.decode(tokens, stop)
             start += len(chosen)
             count(len(chosen))
     return answers
 
 
-def _generate_batch(model: Any, prompts: Sequence[list[int]], room: int) -> list[list[int]] | None:
+def _generate_batch(model: Any, prompts: Sequence[list[int]], room: int, stop: list[int]) -> list[list[int]] | None:
     """Return the new tokens after each prompt, or None if the batch does not fit into memory.
 
     It raises no exception then, because a traceback would keep references to the tensors that filled the memory.
@@ -103,6 +107,8 @@ def _generate_batch(model: Any, prompts: Sequence[list[int]], room: int) -> list
                 max_new_tokens=room,
                 do_sample=False,
                 pad_token_id=pad,
+                # Without any, the model's own settings apply.
+                **({"eos_token_id": stop} if stop else {}),
             )
         answers: list[list[int]] = output[:, width:].tolist()
     except Exception as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from tunewright_evaluator.records import Record, choose_records
@@ -31,6 +31,8 @@ def answer_all(
     records: Sequence[Record],
     max_tokens: int,
     report: Callable[[int], None],
+    *,
+    taught: Collection[int] = (),
 ) -> list[Answers]:
     """Let a model with an adapter answer every record greedily, first without and then with the adapter.
 
@@ -40,6 +42,8 @@ def answer_all(
         records: the records to answer.
         max_tokens: the most new tokens of an answer.
         report: called with the number of answers so far; in the end this is twice the number of records.
+        taught: the tokens with which the adapter learned to end an answer. The base model does not use them, as in a
+            server.
 
     Raises:
         TrainerError: a single record does not fit into memory.
@@ -54,7 +58,7 @@ def answer_all(
 
     with model.disable_adapter():
         base = generate_greedily(model, tokenizer, prompts, max_tokens, count)
-    tuned = generate_greedily(model, tokenizer, prompts, max_tokens, count)
+    tuned = generate_greedily(model, tokenizer, prompts, max_tokens, count, taught=taught)
     return [Answers(*row) for row in zip(records, base, tuned, strict=True)]
 
 

@@ -22,9 +22,10 @@ from tunewright_trainer.limits import length_limit
 from tunewright_trainer.prepare.deduplicate import deduplicate
 from tunewright_trainer.prepare.notes import describe_reading, limit_notes, rank_keys
 from tunewright_trainer.prepare.problems import list_problems, show_problems
-from tunewright_trainer.prepare.records import judge_problems, read_records
+from tunewright_trainer.prepare.records import judge_problems, judge_template, read_records
 from tunewright_trainer.prepare.sources import check_overlap, list_files
 from tunewright_trainer.prepare.split import SplitPercents, check_splits, describe_shares, split_records
+from tunewright_trainer.prepare.token_check import TokenCheck
 from tunewright_trainer.prepare.validate import check_length
 from tunewright_trainer.process.patience import Patience
 from tunewright_trainer.process.progress_server import ProgressBoard
@@ -92,9 +93,12 @@ def _prepare_files(
     tokenizer = ConversationTokenizer.from_folder(model_folder, spec.base_model.chat_template)
     tokenizer.template.check_answers_directly()
     limit, setting = length_limit(spec)
+    token_check = TokenCheck(tokenizer)
 
-    def measure(conversation: Conversation) -> int:
-        return check_length(conversation, tokenizer.count_tokens, limit, setting)
+    def measure(conversation: Conversation, added: int) -> int:
+        tokens = token_check.count_tokens(conversation, added)
+        check_length(tokens, limit, setting)
+        return tokens
 
     read = read_records(files, spec.dataset.system_prompt, measure)
     log.info("records_read", files=len(files), valid=len(read.records), invalid=read.invalid)
@@ -102,6 +106,7 @@ def _prepare_files(
     for problem in first_problems:
         log.warning("invalid_record", record=problem)
     list_uri = list_problems(store, StorageURI.parse(spec.run_uri), read.problems, read.invalid)
+    judge_template(read, spec.base_model.name)
     judge_problems(read, spec.dataset.on_invalid_record, spec.dataset.max_invalid_percent, list_uri)
     unique, duplicates = deduplicate(read.records, spec.dataset.deduplication)
     percents = SplitPercents(spec.dataset.validation_percent, spec.dataset.evaluation_percent)
@@ -122,6 +127,7 @@ def _prepare_files(
         problems_uri=list_uri,
         ignored_keys=rank_keys(read.ignored_keys),
         notes=limit_notes((*describe_reading(read), *describe_shares(division, percents))),
+        stop_token_ids=tuple(sorted(token_check.taught)),
     )
     draft = storage.DatasetManifest(
         summary=summary,

@@ -11,6 +11,7 @@ import structlog
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError
 from tunewright_storage.store import Store
+from tunewright_trainer.prepare.validate import Fault, RecordError
 from tunewright_trainer.run_folder import INVALID_RECORDS_NAME, write_lines
 
 SHOWN_PROBLEMS = 5
@@ -24,24 +25,26 @@ log = structlog.get_logger(__name__)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Problem:
-    """An invalid record; ``reason`` may quote parts of it."""
+    """An invalid record; ``reason`` may quote parts of it, and ``fault`` is what makes it invalid."""
 
     file: str
     line: int
     reason: str
+    fault: Fault = Fault.RECORD
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.reason}"
 
 
-def build_problem(file: str, line: int, error: Exception) -> Problem:
+def build_problem(file: str, line: int, error: RecordError) -> Problem:
     """Return the problem of a record.
 
     The reason may quote the record, which can be long or contain half of a surrogate pair. So it is truncated, and what
     UTF-8 cannot encode is replaced.
     """
     reason = str(error).encode(errors="replace").decode()
-    return Problem(file, line, reason if len(reason) <= _REASON_CHARACTERS else f"{reason[:_REASON_CHARACTERS]}…")
+    reason = reason if len(reason) <= _REASON_CHARACTERS else f"{reason[:_REASON_CHARACTERS]}…"
+    return Problem(file, line, reason, error.fault)
 
 
 def show_problems(problems: Sequence[Problem]) -> tuple[str, ...]:

@@ -21,9 +21,11 @@ from tunewright_trainer.prepare.problems import (
     show_problems,
 )
 from tunewright_trainer.prepare.sources import split_lines
-from tunewright_trainer.prepare.validate import RecordError, check_conversation, decode_line
+from tunewright_trainer.prepare.validate import Fault, RecordError, check_conversation, decode_line
 
 _COUNTED_KEYS = 1000
+Measure = Callable[[Conversation, int], int]
+"""Conversation, and how many messages at its beginning are not the record's → tokens. It raises `RecordError`."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class ReadResult:
     """The number of valid records by format."""
     ignored_keys: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """Keys of valid records that were not read, with the number of records that have them."""
+    faults: Mapping[Fault, int] = dataclasses.field(default_factory=dict)
+    """The number of invalid records by what makes them invalid."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,13 +52,13 @@ class _ValidRecord:
     ignored_keys: frozenset[str]
 
 
-def read_records(files: Iterable[InputFile], system_prompt: str, measure: Callable[[Conversation], int]) -> ReadResult:
+def read_records(files: Iterable[InputFile], system_prompt: str, measure: Measure) -> ReadResult:
     """Read, parse and validate all records.
 
     Args:
         files: the input files, read one after the other.
         system_prompt: added to each conversation that has no system message.
-        measure: conversation → tokens; raises `RecordError` for one that is too long.
+        measure: counts the tokens of a conversation, and checks them.
 
     Raises:
         StorageError: a file cannot be read.
@@ -66,6 +70,7 @@ def read_records(files: Iterable[InputFile], system_prompt: str, measure: Callab
     empty: list[str] = []
     formats: Counter[DatasetFormat] = Counter()
     ignored_keys: Counter[str] = Counter()
+    faults: Counter[Fault] = Counter()
     for file in files:
         read.append(file.label)
         before = len(records) + invalid
@@ -76,12 +81,48 @@ def read_records(files: Iterable[InputFile], system_prompt: str, measure: Callab
                 ignored_keys.update(key for key in outcome.ignored_keys if _is_counted(key, ignored_keys))
                 continue
             invalid += 1
+            faults[outcome.fault] += 1
             if invalid <= KEPT_PROBLEMS:
                 problems.append(outcome)
         if len(records) + invalid == before:
             empty.append(file.label)
     return ReadResult(
-        tuple(records), tuple(problems), invalid, tuple(read), tuple(empty), dict(formats), dict(ignored_keys)
+        tuple(records),
+        tuple(problems),
+        invalid,
+        files=tuple(read),
+        empty_files=tuple(empty),
+        formats=dict(formats),
+        ignored_keys=dict(ignored_keys),
+        faults=dict(faults),
+    )
+
+
+def judge_template(result: ReadResult, base_model: str) -> None:
+    """Decide whether no record is valid because of the chat template or the system prompt.
+
+    If some records are valid, the invalid ones are judged like all others.
+
+    Raises:
+        TrainerError: most records are invalid because of one of them, and none is valid.
+    """
+    faults = (Fault.SYSTEM_PROMPT, Fault.TEMPLATE)
+    if result.records or 2 * sum(result.faults.get(fault, 0) for fault in faults) <= result.invalid:
+        return
+    fault = next(fault for fault in faults if result.faults.get(fault))
+    example = next((problem for problem in result.problems if problem.fault is fault), result.problems[0])
+    if fault is Fault.SYSTEM_PROMPT:
+        raise TrainerError(
+            Reason.INVALID_CHAT_TEMPLATE,
+            f"the chat template of base model {base_model} cannot be used with spec.dataset.systemPrompt: {example}. "
+            "Remove spec.dataset.systemPrompt and write its text into the user's messages, or choose a base model "
+            "whose template has system messages",
+        )
+    raise TrainerError(
+        Reason.INVALID_CHAT_TEMPLATE,
+        f"the chat template of base model {base_model} cannot be used with any of the {result.invalid} records, for "
+        f"example {example}. Correct spec.training.chatTemplate of BaseModel {base_model}, or choose another base "
+        "model",
     )
 
 
@@ -140,17 +181,16 @@ def add_system_prompt(conversation: Conversation, system_prompt: str) -> Convers
     return (ChatMessage("system", system_prompt), *conversation)
 
 
-def _read_file(
-    file: InputFile, system_prompt: str, measure: Callable[[Conversation], int]
-) -> Iterator[_ValidRecord | Problem]:
+def _read_file(file: InputFile, system_prompt: str, measure: Measure) -> Iterator[_ValidRecord | Problem]:
     for line in split_lines(file.read()):
         try:
             data = decode_line(line.content)
             record_format = detect_format(data) if file.format is DatasetFormat.AUTO else file.format
             conversation = parse_record(data, record_format)
             check_conversation(conversation)
-            conversation = add_system_prompt(cut_unlearned_end(conversation), system_prompt)
-            record = Record(conversation, measure(conversation))
+            own = cut_unlearned_end(conversation)
+            conversation = add_system_prompt(own, system_prompt)
+            record = Record(conversation, measure(conversation, len(conversation) - len(own)))
             yield _ValidRecord(record, record_format, list_ignored_keys(data, record_format))
         except RecordError as error:
             yield build_problem(file.label, line.number, error)

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Callable
+from enum import Enum, auto
 from typing import Any, NoReturn
 
 from tunewright_trainer.chat.conversation import ChatMessage, Conversation
-from tunewright_trainer.chat.template import ChatTemplateError
 
 _BLANK_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
 """Characters that have no ink, although Unicode counts them as letters, marks or symbols."""
 _VARIATION_SELECTORS = (range(0xFE00, 0xFE10), range(0xE0100, 0xE01F0))
 
 
+class Fault(Enum):
+    """What makes a record invalid: its content, the base model's chat template, or the job's system prompt."""
+
+    RECORD = auto()
+    TEMPLATE = auto()
+    SYSTEM_PROMPT = auto()
+
+
 class RecordError(ValueError):
     """A record is invalid; the message is the reason, without file and line."""
+
+    def __init__(self, message: str, fault: Fault = Fault.RECORD) -> None:
+        super().__init__(message)
+        self.fault = fault
 
 
 def decode_line(content: bytes) -> dict[str, Any]:
@@ -101,22 +112,16 @@ def _refuse_constant(name: str) -> NoReturn:
     raise RecordError(f"not JSON: {name} is not a JSON value; write null or a number")
 
 
-def check_length(conversation: Conversation, count: Callable[[Conversation], int], limit: int, setting: str) -> int:
-    """Return the number of tokens of a conversation.
+def check_length(tokens: int, limit: int, setting: str) -> None:
+    """Check the number of tokens of a conversation.
 
     Args:
-        conversation: with its system prompt.
-        count: conversation → tokens.
+        tokens: of the whole conversation, with its system prompt.
         limit: the most tokens of a record.
         setting: where the limit is set, for the message.
 
     Raises:
-        RecordError: it is over the limit, or the chat template rejects it.
+        RecordError: it is over the limit.
     """
-    try:
-        tokens = count(conversation)
-    except ChatTemplateError as error:
-        raise RecordError(f"the chat template rejects it: {error}") from error
     if tokens > limit:
         raise RecordError(f"has {tokens} tokens, more than the limit of {limit} ({setting})")
-    return tokens

@@ -97,7 +97,7 @@ class _TrainPhase:
         else:
             self._board.update(step=newest.step, checkpoint_step=newest.step, resumed_from_step=newest.step)
         with self._stopper.interruptible():
-            scores = self._score(config, tokenizer, newest)
+            scores = self._score(config, tokenizer, newest, dataset)
         return self._conclude(inputs, config, dataset, newest, scores)
 
     def _fetch_dataset(self) -> DatasetManifest:
@@ -163,7 +163,7 @@ class _TrainPhase:
         return result.checkpoint, result.stopped
 
     def _score(
-        self, config: TrainingConfig, tokenizer: ConversationTokenizer, checkpoint: Checkpoint
+        self, config: TrainingConfig, tokenizer: ConversationTokenizer, checkpoint: Checkpoint, dataset: DatasetManifest
     ) -> tuple[Score, ...]:
         evaluation = self._spec.evaluation
         records = scoring.choose_held_out(read_split(self._dataset_folder, Split.EVALUATION), evaluation.max_samples)
@@ -175,7 +175,12 @@ class _TrainPhase:
         self._board.update(phase=Phase.EVALUATING, evaluated=0, to_evaluate=2 * len(records))
         with models.loaded_for_scoring(self._model_folder, checkpoint.folder, config) as model:
             answers = scoring.answer_all(
-                model, tokenizer, records, evaluation.max_tokens, lambda done: self._board.update(evaluated=done)
+                model,
+                tokenizer,
+                records,
+                evaluation.max_tokens,
+                lambda done: self._board.update(evaluated=done),
+                taught=dataset.summary.stop_token_ids or (),
             )
         run_folder.write_lines(self._store, self._run_uri.join(run_folder.SAMPLES_NAME), metrics.sample_rows(answers))
         scores = metrics.score_answers(evaluation.metrics, answers)
