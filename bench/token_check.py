@@ -2,9 +2,10 @@
 
     .venv/bin/python bench/token_check.py [--tokenizer FOLDER] [--records 500] [--rounds 15]
 
-Prepare's time is the CPU time of reading, checking, deduplicating, splitting and writing records in memory. Without the check, the
-records are rendered and tokenized all the same, because their tokens are counted. FOLDER has the tokenizer of a base
-model; without it, a small byte-level BPE tokenizer is built, which needs more tokens for the same text.
+Prepare's time is the CPU time of reading, checking, deduplicating, splitting and writing records in memory. Without
+the check, the records are rendered and tokenized all the same, because their tokens are counted. FOLDER has the
+tokenizer of a base model; without it, a small byte-level BPE tokenizer is built, which needs more tokens for the same
+text.
 """
 
 from __future__ import annotations

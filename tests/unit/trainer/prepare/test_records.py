@@ -243,8 +243,8 @@ RECORD, TEMPLATE, SYSTEM_PROMPT = Fault.RECORD, Fault.TEMPLATE, Fault.SYSTEM_PRO
         (
             faulty(0, TEMPLATE, TEMPLATE),
             (
-                "the chat template of base model tiny cannot be used with any of the 2 records, for example a:1: reason 1."
-                " Correct spec.training.chatTemplate of BaseModel tiny, or choose another base model"
+                "the chat template of base model tiny cannot be used with any of the 2 records, for example a:1: "
+                "reason 1. Correct spec.training.chatTemplate of BaseModel tiny, or choose another base model"
             ),
         ),
         (faulty(0, RECORD, TEMPLATE, TEMPLATE), "with any of the 3 records, for example a:2: reason 2. Correct spec."),

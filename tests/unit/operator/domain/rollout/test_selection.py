@@ -175,7 +175,7 @@ def test_an_adapter_whose_manifest_is_not_read(run: JobRun | None, reason: str, 
 @pytest.mark.parametrize("source", ["job", "manifest", "status"])
 def test_the_tokens_that_end_answers_are_copied(source: str) -> None:
     if source == "job":
-        found = job("one")
+        found = build_job("one")
         adapter = found.status.adapter
         assert adapter is not None
         taught = found.status.updated(adapter=adapter.updated(stop_token_ids=(2, 7)))
@@ -184,7 +184,7 @@ def test_the_tokens_that_end_answers_are_copied(source: str) -> None:
         result = FOUND.updated(adapter=SUMMARY.updated(stop_token_ids=(2, 7)))
         choice = choose({"uri": URI}, inspection=inspection(RunState.SUCCEEDED, result=result))
     else:
-        choice = choose({"uri": URI}, status={"stable": revision("one", since=TIME, stopTokenIDs=[2, 7])})
+        choice = choose({"uri": URI}, status={"stable": build_revision("one", since=TIME, stopTokenIDs=[2, 7])})
     assert choice.revision is not None
     assert choice.revision.to_wire()["stopTokenIDs"] == [2, 7]
 
