@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 _MANY = 1 << 30
@@ -21,13 +21,19 @@ class ClientOptions:
     stop_token_ids: frozenset[int] = frozenset()
 
     @classmethod
-    def of_request(cls, data: Mapping[str, Any]) -> ClientOptions:
-        """Read the options of a decoded request, before anything is added to it."""
+    def of_request(cls, data: Mapping[str, Any], taught: Collection[int] = ()) -> ClientOptions:
+        """Read the options of a decoded request, before anything is added to it.
+
+        Args:
+            data: the request.
+            taught: the tokens that the revision learned to end answers with; they cut none, also if the client names
+                them.
+        """
         stop_token_ids = data.get("stop_token_ids")
         return cls(
             choices=_read_choices(data),
             limits_tokens=_limits_tokens(data),
-            stop_token_ids=frozenset(item for item in stop_token_ids if isinstance(item, int))
+            stop_token_ids=frozenset(item for item in stop_token_ids if isinstance(item, int) and item not in taught)
             if isinstance(stop_token_ids, list)
             else frozenset(),
         )

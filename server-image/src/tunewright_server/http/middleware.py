@@ -112,7 +112,8 @@ class TunewrightMiddleware:
         data = await asyncio.to_thread(request_body.decode_body, body) if big else request_body.decode_body(body)
         assignment = assign(runtime, scope["headers"], data)
         output = assignment.route.output_contract if assignment.route is not None else None
-        texts = AnswerTexts(ClientOptions.of_request(data)) if output is not None and not data.get("echo") else None
+        options = ClientOptions.of_request(data, assignment.stop_tokens)
+        texts = AnswerTexts(options) if output is not None and not data.get("echo") else None
         needs_usage = output is not None and output.max_tokens is not None
         added = request_body.ask_for_usage(data) if needs_usage else request_body.NO_ADDED_USAGE
         added_stops = request_body.add_stop_tokens(data, assignment.stop_tokens)

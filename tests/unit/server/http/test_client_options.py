@@ -57,3 +57,8 @@ CHAT = {"messages": []}
 )
 def test_an_answer_is_cut_by_the_clients_own_limit_or_stop_sequence(data, finish_reason, stop_reason, cut):
     assert ClientOptions.of_request(data).cut(finish_reason, stop_reason) is cut
+
+
+def test_a_token_that_training_taught_cuts_no_answer():
+    options = ClientOptions.of_request({**CHAT, "stop_token_ids": [7, 9]}, taught=(9, 2))
+    assert [options.cut("stop", token) for token in (7, 9, 2)] == [True, False, False]
