@@ -29,7 +29,7 @@ from tunewright_trainer.chat.template import (
 from tunewright_trainer.chat.tokenizer import ConversationTokenizer, EncodedConversation
 from tunewright_trainer.prepare.validate import Fault, RecordError
 
-_WINDOW = 8
+_WINDOW = 6
 """How many of the prompt's last tokens are encoded again."""
 _FIRST_IN_FULL, _EACH_IN_FULL = 32, 256
 """The sample of prompts that are encoded in full: the first ones, and then each one in so many."""
@@ -130,10 +130,8 @@ class TokenCheck:
             content = message.content.strip()
             found = text.find(content, 0 if message.role == "system" else position)
             if found < 0 or index in dropped:
-                _fail(
-                    message,
-                    f"{_name(conversation, index, added)} is not completely in the text that the chat template renders",
-                )
+                where = _name(conversation, index, added)
+                _fail(message, where, " is not completely in the text that the chat template renders")
             if message.role != "system":
                 position = found + len(content)
 
@@ -160,7 +158,7 @@ class TokenCheck:
         self._check_prompt(encoded, turn, first, message, where)
         learned = encoded.ids[first:end]
         if not learned:
-            _fail(message, f"{where} has no token that is learned")
+            _fail(message, where, " has no token that is learned")
         last = learned[-1]
         if not self._special.can_end_an_answer(last):
             raise RecordError(
@@ -175,8 +173,8 @@ class TokenCheck:
             what = "the tokenizer cannot represent it" if is_rendered else "the template adds to it or changes it"
             _fail(
                 message,
-                f"{where}: the learned tokens decode to {_excerpt(answer, message.content)} instead of its content: "
-                f"{what}",
+                where,
+                f": the learned tokens decode to {_excerpt(answer, message.content)} instead of its content: {what}",
                 Fault.RECORD if is_rendered else Fault.TEMPLATE,
             )
         return last
@@ -189,7 +187,8 @@ class TokenCheck:
         if not text.startswith(turn.opening):
             _fail(
                 message,
-                f"{where}: the prompt in generation ends with {turn.opening[turn.start :][:_SHOWN_CHARACTERS]!r}, "
+                where,
+                f": the prompt in generation ends with {turn.opening[turn.start :][:_SHOWN_CHARACTERS]!r}, "
                 f"where the text in training has {text[turn.start :][:_SHOWN_CHARACTERS]!r}",
             )
         merged = first > 0 and encoded.offsets[first - 1][1] > turn.start
@@ -243,15 +242,15 @@ class TokenCheck:
         return tokens[-compared:] == encoded.ids[first - compared : first]
 
 
-def _fail(message: ChatMessage, reason: str, fault: Fault = Fault.TEMPLATE) -> NoReturn:
-    """Raise the error of a message; a think block in it is the likely cause, because templates treat it in many ways.
+def _fail(message: ChatMessage, where: str, reason: str, fault: Fault = Fault.TEMPLATE) -> NoReturn:
+    """Raise the error of a message; a think block in it is the likely cause, because templates split reasoning off.
 
     Raises:
         RecordError: always.
     """
     if _THINK.search(message.content):
-        raise RecordError(f"{reason}; its think block is the likely reason: remove it")
-    raise RecordError(reason, fault)
+        raise RecordError(f"{where} has a think block, which the chat template does not render as text; remove it")
+    raise RecordError(f"{where}{reason}", fault)
 
 
 def _name(conversation: Conversation, index: int, added: int) -> str:
