@@ -23,16 +23,17 @@ from tunewright_dev.paths import find_paths
 DECISIONS = "operator/src/tunewright_operator/domain"
 SERVER = "server-image/src/tunewright_server"
 TRAINER = "trainer-image/src/tunewright_trainer"
+ROLLOUT = "tests/unit/operator/domain/rollout"
 TESTS = {
-    f"{DECISIONS}/rollout/decision.py": ("tests/unit/operator/domain/rollout",),
-    f"{DECISIONS}/rollout/steps.py": ("tests/unit/operator/domain/rollout",),
-    f"{DECISIONS}/rollout/acceptance.py": ("tests/unit/operator/domain/rollout",),
-    f"{DECISIONS}/rollout/evaluate_step.py": ("tests/unit/operator/domain/rollout",),
-    f"{DECISIONS}/rollout/live_window.py": ("tests/unit/operator/domain/rollout",),
-    f"{DECISIONS}/rollout/jobs.py": ("tests/unit/operator/domain/rollout/test_jobs.py",),
-    f"{DECISIONS}/rollout/position.py": ("tests/unit/operator/domain/rollout/test_position.py",),
-    f"{DECISIONS}/rollout/verbs.py": ("tests/unit/operator/domain/rollout",),
-    f"{DECISIONS}/rollout/weight.py": ("tests/unit/operator/domain/rollout/test_weight.py",),
+    f"{DECISIONS}/rollout/decision.py": (ROLLOUT,),
+    f"{DECISIONS}/rollout/steps.py": (ROLLOUT,),
+    f"{DECISIONS}/rollout/acceptance.py": (f"{ROLLOUT}/test_decision.py", f"{ROLLOUT}/test_paused.py"),
+    f"{DECISIONS}/rollout/evaluate_step.py": (f"{ROLLOUT}/test_decision.py", f"{ROLLOUT}/test_paused.py"),
+    f"{DECISIONS}/rollout/live_window.py": (f"{ROLLOUT}/test_decision.py", f"{ROLLOUT}/test_weight.py"),
+    f"{DECISIONS}/rollout/jobs.py": (f"{ROLLOUT}/test_jobs.py",),
+    f"{DECISIONS}/rollout/position.py": (f"{ROLLOUT}/test_position.py",),
+    f"{DECISIONS}/rollout/verbs.py": (f"{ROLLOUT}/test_decision.py", f"{ROLLOUT}/test_requests.py"),
+    f"{DECISIONS}/rollout/weight.py": (f"{ROLLOUT}/test_weight.py",),
     f"{DECISIONS}/serving/plan.py": ("tests/unit/operator/domain/serving",),
     f"{DECISIONS}/evidence/verdict.py": ("tests/unit/operator/domain/evidence/test_verdict.py",),
     f"{DECISIONS}/evidence/finding.py": ("tests/unit/operator/domain/evidence/test_verdict.py",),

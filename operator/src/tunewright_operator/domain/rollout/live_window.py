@@ -67,7 +67,7 @@ def _digest_rules(spec: AdapterDeploymentSpec) -> str:
         "outputContract": checked,
         "stickyBy": [key.to_wire() for key in spec.rollout.sticky_by],
     }
-    return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
 
 
 def watch(step: ActiveStep) -> tuple[ActiveStep, Assessment]:

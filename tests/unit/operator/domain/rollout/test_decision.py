@@ -12,9 +12,10 @@ from support.rollout_objects import build_job, build_source, time_at
 from support.worlds.rollout_world import RolloutWorld, digest_of, revision_of
 from tunewright_contracts.evaluation_report import Verdict
 from tunewright_operator.api.adapter_deployment import HandledRequest, Verb
+from tunewright_operator.domain.job_run import RunState
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason
 from tunewright_operator.domain.rollout.decision import decide
-from tunewright_operator.domain.rollout.observation import Missing, Unseen
+from tunewright_operator.domain.rollout.observation import EvaluationRun, Missing, Unseen
 from tunewright_operator.domain.rollout.requests import list_pending
 from tunewright_operator.domain.serving.claim import Refusal, Refusals
 
@@ -518,3 +519,45 @@ def test_an_aborted_candidate_is_recorded_with_a_sentence_and_reported_with_its_
     value = f"{revision_of('two')}@1"
     assert world.deployment.status.history[0].message == f"Aborted by annotation {value}."
     assert ("AbortRequested", f"{revision_of('two')}: aborted by annotation {value}") in world.notices
+
+
+def test_a_selected_job_of_an_excluded_adapter_is_considered_once():
+    world = at_step(0)
+    world.finish_evaluation(Verdict.FAIL)
+    world.settle()
+    world.select_jobs(build_job("two", created=3))
+    decision = world.step()
+    assert (decision.wait.reason, decision.wait.stalled, decision.again) == ("PreviouslyRolledBack", True, True)
+    assert decision.status.last_considered_job.to_wire() == build_source("two", 3)
+    decision = world.step()
+    assert (decision.wait, decision.again, decision.status.candidate) == (None, False, None)
+
+
+@pytest.mark.parametrize("candidate", [False, True])
+def test_an_alias_that_the_server_refuses_stalls_the_rollout(candidate):
+    world = at_step(0) if candidate else RolloutWorld(SHORT)
+    world.plan_next()
+    situation = world.situation()
+    refusals = Refusals(alias=Refusal(AdapterDeploymentReason.ALIAS_TAKEN, "why"))
+    facts = dataclasses.replace(situation.server.facts, refusals=refusals)
+    server = dataclasses.replace(situation.server, facts=facts)
+    decision = decide(dataclasses.replace(situation, server=server), world.now)
+    assert (decision.wait.reason, decision.wait.message, decision.wait.stalled) == ("AliasTaken", "why", True)
+
+
+@pytest.mark.parametrize("reported", [False, True])
+def test_an_evaluation_that_could_not_measure_runs_again_after_five_minutes(reported):
+    world = at_step(0)
+    world.finish_evaluation(Verdict.ERROR, "no disk")
+    if not reported:
+        world.evaluations = [
+            EvaluationRun(dataclasses.replace(item.run, state=RunState.FAILED, failure="no disk"))
+            for item in world.evaluations
+        ]
+    world.clock.advance(299)
+    decision = world.settle()
+    assert (decision.wait.reason, decision.wait.stalled) == ("EvaluationError", True)
+    assert "o disk" in decision.wait.message
+    assert decision.reconcile_after_seconds == 1.0
+    world.clock.advance(1)
+    assert world.settle().wait.reason == "Evaluating"

@@ -69,6 +69,7 @@ def test_the_first_step_that_was_not_passed(before, step, now, position):
     ("before", "step", "now", "after", "started", "noticed"),
     [
         pytest.param("EWO", 2, "EWOP", 2, True, False, id="the same step continues"),
+        pytest.param("EWOP", 2, "EWOPV", 2, True, False, id="the same step continues, with steps after it"),
         pytest.param("EWO", 2, "WO", 1, False, True, id="another index begins again"),
         pytest.param("EWO", 2, "EWP", 2, False, True, id="another kind begins"),
         pytest.param("EWO", 3, "EW", 3, True, False, id="a bake continues"),

@@ -140,7 +140,7 @@ def test_a_promotion_that_arrives_before_a_step_waits_is_kept_for_that_step(sent
     else:
         step_until(world, 2)
     world.annotate("promote", "two")
-    world.step()
+    assert world.step().again
     candidate = world.deployment.status.candidate
     assert candidate.kept_promotion == f"{revision_of('two')}@1"
     assert "is kept until a step waits for a manual request" in progressing(world)
