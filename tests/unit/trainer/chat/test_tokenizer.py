@@ -9,6 +9,7 @@ import types
 import pytest
 
 from tunewright_trainer.chat.tokenizer import ConversationTokenizer
+from tunewright_trainer.errors import Reason, TrainerError
 
 
 class TrimmingEncoder:
@@ -61,3 +62,27 @@ def test_example_labels(tokenizer, talk, read_learned):
 def test_prompt_ends_where_the_answer_begins(tokenizer, talk):
     prompt = tokenizer.encode_prompt(talk(("user", "hi")))
     assert tokenizer._encoder.decode(prompt, skip_special_tokens=False).endswith("<|im_start|>assistant\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        (
+            "chat_template.jinja",
+            b"\xff",
+            r"chat_template\.jinja is not UTF-8: .*; save it again, or set training\.chatT",
+        ),
+        (
+            "tokenizer_config.json",
+            b'{"chat_template": ["x", {"name": "rag", "template": "y"}]}',
+            "has no chat template",
+        ),
+        ("tokenizer_config.json", b'{"chat_template": 7}', "has no chat template"),
+    ],
+)
+def test_a_template_that_cannot_be_read_is_the_base_models_fault(from_folder, tmp_path, name, content, words):
+    assert from_folder()
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(TrainerError, match=words) as error:
+        ConversationTokenizer.from_folder(tmp_path)
+    assert error.value.reason is Reason.INVALID_CHAT_TEMPLATE

@@ -3,7 +3,14 @@
 import pytest
 
 from tunewright_contracts.run_spec import DatasetFormat
-from tunewright_trainer.prepare.notes import SHOWN_KEYS, SHOWN_NOTES, describe_reading, limit_notes, rank_keys
+from tunewright_trainer.prepare.notes import (
+    SHOWN_KEYS,
+    SHOWN_NOTES,
+    describe_context,
+    describe_reading,
+    limit_notes,
+    rank_keys,
+)
 from tunewright_trainer.prepare.records import ReadResult
 
 
@@ -44,3 +51,23 @@ def test_notes_are_few_and_short():
     assert len(notes) == SHOWN_NOTES
     assert notes[-1] == "3 more notes are in the pod's log."
     assert all(len(note.encode()) <= 283 for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("answers", "notes"),
+    [
+        (0, ()),
+        (
+            1,
+            ("1 answer before the last one of a record is not learned: the chat template renders",),
+        ),
+        (
+            7,
+            ("7 answers before the last one of a record are not learned: the chat template renders",),
+        ),
+    ],
+)
+def test_answers_that_the_template_makes_context_are_counted(answers, notes):
+    found = describe_context(answers)
+    assert len(found) == len(notes)
+    assert all(note.startswith(begin) for note, begin in zip(found, notes, strict=True))

@@ -111,6 +111,9 @@ def test_a_hybrid_template_teaches_answers_after_an_empty_think_block(check, tal
     checked = check(HYBRID, pattern=QWEN_PATTERN)
     assert checked.count_tokens(talk(ASK, BILLING, ASK, ("assistant", '{"queue": "billing"}'))) > 0
     assert checked.taught == {2}
+    assert checked.context_answers == 1, "before the last answer, there is no think block"
+    assert checked.count_tokens(talk(ASK, BILLING)) > 0
+    assert checked.context_answers == 1
 
 
 @pytest.mark.parametrize(

@@ -150,11 +150,19 @@ def _read_template(folder: Path) -> str:
     """Return the tokenizer's template, from its file (transformers ≥ 4.52) or from tokenizer_config.json."""
     path = folder / "chat_template.jinja"
     if path.is_file():
-        return path.read_text(encoding="utf-8")
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise TrainerError(
+                Reason.INVALID_CHAT_TEMPLATE,
+                f"the base model's {path.name} is not UTF-8: {error}; save it again, or set training.chatTemplate of "
+                "the BaseModel",
+            ) from error
     template = _read_json(folder / "tokenizer_config.json").get("chat_template")
     if isinstance(template, list):
         # A list has named templates; the one for chats without tools is called "default".
-        template = next((item.get("template") for item in template if item.get("name") == "default"), None)
+        named = [item for item in template if isinstance(item, dict)]
+        template = next((item.get("template") for item in named if item.get("name") == "default"), None)
     if isinstance(template, str) and template:
         return template
     raise TrainerError(

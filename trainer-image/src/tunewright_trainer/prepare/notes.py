@@ -33,6 +33,15 @@ def describe_reading(read: ReadResult) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def describe_context(answers: int) -> tuple[str, ...]:
+    """Return the note on answers that are not learned because of the chat template; none without such answers."""
+    if not answers:
+        return ()
+    verb = "is" if answers == 1 else "are"
+    who = f"{_count(answers, 'answer')} before the last one of a record {verb} not learned"
+    return (f"{who}: the chat template renders an answer in another way when other messages follow.",)
+
+
 def rank_keys(ignored: Mapping[str, int]) -> dict[str, int]:
     """Return the `SHOWN_KEYS` most frequent ignored keys, shortened, with the number of records that have them."""
     ranked = sorted(ignored.items(), key=lambda item: (-item[1], item[0]))[:SHOWN_KEYS]

@@ -20,7 +20,7 @@ from tunewright_trainer.errors import Reason
 from tunewright_trainer.evaluate.metrics import check_metrics
 from tunewright_trainer.limits import length_limit
 from tunewright_trainer.prepare.deduplicate import deduplicate
-from tunewright_trainer.prepare.notes import describe_reading, limit_notes, rank_keys
+from tunewright_trainer.prepare.notes import describe_context, describe_reading, limit_notes, rank_keys
 from tunewright_trainer.prepare.problems import list_problems, show_problems
 from tunewright_trainer.prepare.records import judge_problems, judge_template, read_records
 from tunewright_trainer.prepare.sources import check_overlap, list_files
@@ -126,7 +126,13 @@ def _prepare_files(
         first_problems=first_problems,
         problems_uri=list_uri,
         ignored_keys=rank_keys(read.ignored_keys),
-        notes=limit_notes((*describe_reading(read), *describe_shares(division, percents))),
+        notes=limit_notes(
+            (
+                *describe_reading(read),
+                *describe_context(token_check.context_answers),
+                *describe_shares(division, percents),
+            )
+        ),
         stop_token_ids=tuple(sorted(token_check.taught)),
     )
     draft = storage.DatasetManifest(

@@ -39,7 +39,11 @@ _THINK = re.compile(r"</?think(ing)?>")
 
 
 class TokenCheck:
-    """Check the records of one dataset; ``taught`` collects the tokens with which they teach to end an answer."""
+    """Check the records of one dataset.
+
+    ``taught`` collects the tokens with which they teach to end an answer. ``context_answers`` counts the answers that
+    would be learned if the template did not render them in another way when other messages follow.
+    """
 
     def __init__(self, tokenizer: ConversationTokenizer) -> None:
         self._tokenizer = tokenizer
@@ -49,6 +53,7 @@ class TokenCheck:
         self._windows: dict[str, list[int]] = {}
         self._prompts = 0
         self.taught: set[int] = set()
+        self.context_answers = 0
 
     def count_tokens(self, conversation: Conversation, added: int = 0) -> int:
         """Return the number of tokens of a record that meets the conditions.
@@ -75,6 +80,8 @@ class TokenCheck:
                 Fault.TEMPLATE,
             )
         self.taught |= ends
+        wanted = sum(message.role == "assistant" and message.learned for message in conversation)
+        self.context_answers += wanted - len(encoded.rendered.turns)
         return len(encoded.ids)
 
     def _passes(self, conversation: Conversation) -> bool:
