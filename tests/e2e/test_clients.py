@@ -11,7 +11,7 @@ import pytest
 
 from e2e.harness import javascript, serving
 from e2e.harness.bucket import Bucket
-from e2e.harness.kubectl import Kubectl, wait_until
+from e2e.harness.kubectl import Body, Kubectl, wait_until
 from support import openai_client
 from tunewright_dev import paths
 
@@ -56,19 +56,30 @@ def test_a_page_of_an_allowed_origin_can_call_the_server(platform: Kubectl, pool
         asked = {"origin": ORIGIN, "access-control-request-method": "POST"}
         return httpx.request("OPTIONS", f"{address}/v1/chat/completions", headers=asked, trust_env=False)
 
-    addresses = serving.pod_addresses(platform, pool)
-    assert {preflight(address).status_code for address in addresses.values()} == {403}
+    def addresses() -> list[str]:
+        return list(serving.pod_addresses(platform, pool).values())
+
+    serving.wait_ready(platform, pool)
+    template = _pod_template(platform, pool)
+    assert {preflight(address).status_code for address in addresses()} == {403}
     platform.apply(serving.build_server(pool, 2, allowedOrigins=[ORIGIN]))
     try:
         wait_until(
-            lambda: all(preflight(address).status_code == 204 for address in addresses.values()),
+            lambda: all(preflight(address).status_code == 204 for address in addresses()),
             timeout=60,
-            describe=lambda: str([preflight(address).text for address in addresses.values()]),
+            describe=lambda: str([preflight(address).text for address in addresses()]),
         )
-        for address in addresses.values():
+        for address in addresses():
             assert preflight(address).headers["access-control-allow-origin"] == ORIGIN
             listed = httpx.get(f"{address}/v1/models", headers={"origin": ORIGIN}, trust_env=False)
             assert listed.headers.get_list("access-control-allow-origin") == [ORIGIN]
-        assert serving.pod_addresses(platform, pool) == addresses, "no pod is replaced"
+        assert _pod_template(platform, pool) == template, "no pod is replaced"
     finally:
         platform.apply(serving.build_server(pool, 2))
+
+
+def _pod_template(platform: Kubectl, pool: str) -> Body:
+    deployment = platform.get("deployment", serving.NAME, pool)
+    assert deployment is not None
+    template: Body = deployment["spec"]["template"]
+    return template
