@@ -92,7 +92,7 @@ class Reason(reasons.Reason):
     )
     DIVERGED = (
         "Diverged",
-        "The loss or the weights became NaN or infinite.",
+        "The loss, the weights or all gradients became NaN or infinite.",
         "Lower `spec.training.learningRate`, or look for unusual records.",
     )
     NOTHING_TO_LEARN = (

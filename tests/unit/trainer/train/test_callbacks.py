@@ -144,3 +144,33 @@ def test_a_validation_is_interrupted_by_sigterm_only(run, callbacks):
     run.stopper.request()
     with pytest.raises(callbacks.ValidationStoppedError):
         run.call("on_prediction_step")
+
+
+@pytest.mark.parametrize(
+    ("norms", "first_step", "last_step", "divergence"),
+    [
+        ([math.inf] * 9 + [1.0], 0, 10, ""),
+        ([math.inf] * 31 + [1.0] + [math.inf] * 31, 0, 10, ""),
+        ([1.0] + [math.nan] * 32, 0, 3, "the gradients of 32 logged steps in a row were NaN or infinite"),
+        ([math.inf] * 5, 0, 10, "the gradients of every logged step were NaN or infinite, so nothing was learned"),
+        ([math.inf] * 5, 5, 10, ""),  # resumed: earlier steps may have learned
+        ([math.inf] * 5, 0, 9, ""),  # suspended: another attempt continues
+        ([], 0, 10, ""),
+    ],
+)
+def test_gradients_that_are_never_finite_are_reported(run, norms, first_step, last_step, divergence):
+    run.state.global_step = first_step
+    run.call("on_train_begin")
+    run.state.global_step = last_step
+    for norm in norms:
+        run.call("on_log", logs={"loss": 1.0, "grad_norm": norm})
+    run.call("on_train_end")
+    assert run.callback.divergence == divergence
+    assert run.callback.diverged_at == (last_step if divergence else None)
+
+
+def test_the_first_divergence_is_reported(run):
+    for step in (3, 4):
+        run.state.global_step = step
+        run.call("on_log", logs={"loss": math.nan})
+    assert (run.callback.diverged_at, run.callback.divergence) == (3, "the loss became NaN or infinite")

@@ -17,6 +17,12 @@ from tunewright_trainer.train.checkpoints import CheckpointStore, delete_local
 from tunewright_trainer.train.data import PaddingCollator
 from tunewright_trainer.train.pace import Pace
 
+MAX_OVERFLOWS = 32
+"""So many logged steps in a row with gradients that are NaN or infinite end training.
+
+In fp16, the scale of the loss is halved after each of them, so it is not the reason any longer.
+"""
+
 
 class ValidationStoppedError(Exception):
     """SIGTERM arrived during a validation, which may take longer than the pod's grace period."""
@@ -26,9 +32,9 @@ class ValidationStoppedError(Exception):
 class RunCallback(TrainerCallback):  # type: ignore[misc]
     """Report, store and stop.
 
-    ``metrics`` collects the logged values, and ``diverged_at`` is the step of a loss that is NaN or infinite. An
-    infinite gradient norm is harmless: in the first steps in fp16, the loss is scaled too high, and such steps are
-    skipped.
+    ``metrics`` collects the logged values. ``diverged_at`` is the step at which training diverged, and ``divergence``
+    describes how. An infinite gradient norm alone is harmless: in the first steps in fp16, the loss is scaled too high,
+    and such steps are skipped. If all steps are skipped, the adapter learns nothing.
     """
 
     def __init__(
@@ -49,9 +55,14 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         self._saved: list[Path] = []
         self.metrics: list[dict[str, Any]] = []
         self.diverged_at: int | None = None
+        self.divergence = ""
+        self._first_step = 0
+        self._overflows = 0
+        self._has_finite_gradient = False
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
         """Start the clock."""
+        self._first_step = state.global_step
         self._pace.record(state.global_step, self._collator.tokens, time.monotonic())
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -90,7 +101,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
             raise ValidationStoppedError
 
     def on_log(self, _args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        """Report losses; a loss that is NaN or infinite ends training."""
+        """Report losses; training that diverged ends."""
         logs = logs or {}
         self.metrics.append({"step": state.global_step, **logs})
         if "loss" in logs:
@@ -99,8 +110,17 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
             self._board.update(validation_loss=_finite(logs["eval_loss"]))
         losses = [logs[name] for name in ("loss", "eval_loss") if name in logs]
         if not all(math.isfinite(value) for value in losses):
-            self.diverged_at = state.global_step
-            control.should_training_stop = True
+            self._diverge(state, control, "the loss became NaN or infinite")
+        if "grad_norm" in logs:
+            self._note_gradient(logs["grad_norm"], state, control)
+
+    def on_train_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Report a training in which every step was skipped."""
+        complete = self._first_step == 0 and state.global_step >= state.max_steps
+        if complete and self._overflows and not self._has_finite_gradient:
+            self._diverge(
+                state, control, "the gradients of every logged step were NaN or infinite, so nothing was learned"
+            )
 
     def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
         """Store the checkpoint that the trainer wrote, and keep only the newest two on the pod's disk."""
@@ -115,6 +135,19 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]
         for old in self._saved[:-2]:
             delete_local(old)
         del self._saved[:-2]
+
+    def _note_gradient(self, norm: float, state: Any, control: Any) -> None:
+        self._overflows = 0 if math.isfinite(norm) else self._overflows + 1
+        self._has_finite_gradient = self._has_finite_gradient or math.isfinite(norm)
+        if self._overflows >= MAX_OVERFLOWS:
+            self._diverge(
+                state, control, f"the gradients of {MAX_OVERFLOWS} logged steps in a row were NaN or infinite"
+            )
+
+    def _diverge(self, state: Any, control: Any, how: str) -> None:
+        if self.diverged_at is None:
+            self.diverged_at, self.divergence = state.global_step, how
+        control.should_training_stop = True
 
     def _is_last(self, state: Any) -> bool:
         return bool(self._stopper.requested or state.global_step >= state.max_steps)

@@ -71,7 +71,7 @@ def fit(
     if callback.diverged_at is not None:
         raise TrainerError(
             Reason.DIVERGED,
-            f"the loss became NaN or infinite at step {callback.diverged_at} of {config.total_steps}; lower "
+            f"{callback.divergence}, at step {callback.diverged_at} of {config.total_steps}; lower "
             f"training.learningRate (now {config.learning_rate:g}), or look for unusual records",
         )
     checkpoints.finish()
