@@ -58,8 +58,8 @@ async def evaluate(
         build_scorer(metric)
     dataset = StorageURI.parse(request.dataset_uri)
     report_uri = StorageURI.parse(request.report_uri)
-    text = await asyncio.to_thread(store.read, dataset, MAX_HELD_OUT_BYTES)
-    records = choose_records(parse_records(text.decode(), request.dataset_uri), request.max_samples)
+    data = await asyncio.to_thread(store.read, dataset, MAX_HELD_OUT_BYTES)
+    records = choose_records(parse_records(data, request.dataset_uri), request.max_samples)
     if not records:
         return build_error_report(
             request, EvaluationReason.NO_RECORDS, f"{dataset} contains no records; use a held-out set with records"

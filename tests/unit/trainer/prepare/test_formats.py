@@ -2,9 +2,9 @@
 
 import pytest
 
+from tunewright_contracts.dataset_lines import InvalidRecordError
 from tunewright_contracts.run_spec import DatasetFormat
 from tunewright_trainer.prepare.formats import detect_format, parse_record
-from tunewright_trainer.prepare.validate import RecordError
 
 USER, ASSISTANT = {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}
 
@@ -29,7 +29,7 @@ def test_detection(record, expected):
     [({}, "none"), ({"prompt": "q"}, "prompt"), (dict.fromkeys("abcdefg"), "a, b, c, d, e")],
 )
 def test_no_known_format_names_the_first_keys(record, keys):
-    with pytest.raises(RecordError, match=rf"\(its keys: {keys}\)$"):
+    with pytest.raises(InvalidRecordError, match=rf"\(its keys: {keys}\)$"):
         detect_format(record)
 
 
@@ -48,18 +48,18 @@ def test_formats_agree_on_the_conversation(talk, record_format, record):
 
 def test_every_format_but_auto_has_a_parser():
     for record_format in set(DatasetFormat) - {DatasetFormat.AUTO}:
-        with pytest.raises(RecordError, match='has no "'):
+        with pytest.raises(InvalidRecordError, match='has no "'):
             parse_record({}, record_format)
 
 
 @pytest.mark.parametrize("key", ["tool_calls", "function_call", "tool_call_id"])
 def test_tools_are_not_supported_unless_empty(talk, key):
     assert parse_record({"messages": [{**USER, key: None}]}, DatasetFormat.MESSAGES) == talk(("user", "q"))
-    with pytest.raises(RecordError, match=f"message 1 has {key}, which is not supported"):
+    with pytest.raises(InvalidRecordError, match=f"message 1 has {key}, which is not supported"):
         parse_record({"messages": [{**USER, key: "x"}]}, DatasetFormat.MESSAGES)
 
 
 @pytest.mark.parametrize(("value", "kind"), [(1, "a number"), (True, "a boolean"), (None, "nothing"), ([], "a list")])
 def test_a_value_in_place_of_text_is_named(value, kind):
-    with pytest.raises(RecordError, match=f"message 1 has {kind} as content, not text"):
+    with pytest.raises(InvalidRecordError, match=f"message 1 has {kind} as content, not text"):
         parse_record({"messages": [{"role": "user", "content": value}]}, DatasetFormat.MESSAGES)

@@ -1,15 +1,9 @@
 """A record is valid when it has an answer to learn and its length fits."""
 
-import re
-
 import pytest
 
 from tunewright_trainer.chat.conversation import ChatMessage
-from tunewright_trainer.prepare.validate import RecordError, check_conversation, check_length, decode_line
-
-
-def test_a_line_is_one_json_object():
-    assert decode_line('{"a": "é"}'.encode()) == {"a": "é"}
+from tunewright_trainer.prepare.validate import RecordError, check_conversation, check_length
 
 
 @pytest.mark.parametrize(
@@ -32,25 +26,6 @@ def test_a_length_within_the_limit(tokens, limit):
 def test_a_length_over_the_limit_names_the_setting():
     with pytest.raises(RecordError, match=r"has 6 tokens, more than the limit of 5 \(the setting\)"):
         check_length(6, 5, "the setting")
-
-
-@pytest.mark.parametrize(
-    ("line", "reason"),
-    [
-        (
-            '{"messages": [], "messages": []}',
-            'not usable JSON: an object has the key "messages" twice; keep one of them',
-        ),
-        ('{"messages": [{"role": "user", "content": "a", "content": "b"}]}', 'an object has the key "content" twice'),
-        ('{"a": 1, "b": {"c": {"d": 1, "d": 1}}}', 'an object has the key "d" twice'),
-        ('{"weight": NaN}', "not JSON: NaN is not a JSON value; write null or a number"),
-        ('{"a": [Infinity]}', "not JSON: Infinity is not a JSON value"),
-        ('{"a": {"b": -Infinity}}', "not JSON: -Infinity is not a JSON value"),
-    ],
-)
-def test_a_value_that_would_be_lost_or_is_no_json_is_refused(line, reason):
-    with pytest.raises(RecordError, match=re.escape(reason)):
-        decode_line(line.encode())
 
 
 @pytest.mark.parametrize(

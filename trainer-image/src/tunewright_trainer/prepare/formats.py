@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tunewright_contracts.dataset_lines import InvalidRecordError, check_message_keys, check_record_keys
 from tunewright_contracts.run_spec import DatasetFormat
 from tunewright_trainer.chat.conversation import ChatMessage, Conversation
-from tunewright_trainer.prepare.keys import check_message_keys, check_record_keys, read_weight
-from tunewright_trainer.prepare.validate import RecordError
+from tunewright_trainer.prepare.keys import read_weight
 
 ROLES = frozenset({"system", "user", "assistant"})
 _AS_TEXT = "write JSON as text, with escaped quotes"
@@ -18,7 +18,7 @@ def detect_format(record: Mapping[str, Any]) -> DatasetFormat:
     """Return the format of a record, from its keys. A key without a value counts only if no other key decides.
 
     Raises:
-        RecordError: its format is unknown.
+        InvalidRecordError: its format is unknown.
     """
     given = {key for key, value in record.items() if value is not None}
     for keys in (given, record.keys()):
@@ -27,14 +27,14 @@ def detect_format(record: Mapping[str, Any]) -> DatasetFormat:
         if {"prompt", "completion"} <= keys:
             return DatasetFormat.PROMPT_COMPLETION
     names = ", ".join(map(str, list(record)[:5])) or "none"
-    raise RecordError(f'has neither "messages" nor "prompt" and "completion" (its keys: {names})')
+    raise InvalidRecordError(f'has neither "messages" nor "prompt" and "completion" (its keys: {names})')
 
 
 def parse_record(record: Mapping[str, Any], record_format: DatasetFormat) -> Conversation:
     """Return the conversation of a record.
 
     Raises:
-        RecordError: it does not have the format's fields, or it has keys that training cannot honour.
+        InvalidRecordError: it does not have the format's fields, or it has keys that training cannot honour.
     """
     check_record_keys(record)
     return _PARSERS[record_format](record)
@@ -42,7 +42,7 @@ def parse_record(record: Mapping[str, Any], record_format: DatasetFormat) -> Con
 
 def _parse_messages(record: Mapping[str, Any]) -> Conversation:
     if "messages" not in record:
-        raise RecordError('has no "messages"')
+        raise InvalidRecordError('has no "messages"')
     return _parse_turns(record["messages"], "messages", 1)
 
 
@@ -50,7 +50,7 @@ def _parse_prompt_completion(record: Mapping[str, Any]) -> Conversation:
     """Parse prompt and completion: each is text, or a list of messages (the conversational form that TRL reads)."""
     missing = [name for name in ("prompt", "completion") if name not in record]
     if missing:
-        raise RecordError(f'has no "{missing[0]}"')
+        raise InvalidRecordError(f'has no "{missing[0]}"')
     prompt = _parse_side(record, "prompt", "user", 1)
     return prompt + _parse_side(record, "completion", "assistant", len(prompt) + 1)
 
@@ -60,28 +60,28 @@ def _parse_side(record: Mapping[str, Any], name: str, role: str, first: int) -> 
     if isinstance(value, str):
         return (ChatMessage(role, value),)
     if not isinstance(value, list):
-        raise RecordError(f'"{name}" is {_kind(value)}, not text or a list of messages; {_AS_TEXT}')
+        raise InvalidRecordError(f'"{name}" is {_kind(value)}, not text or a list of messages; {_AS_TEXT}')
     return _parse_turns(value, name, first)
 
 
 def _parse_turns(value: Any, name: str, first: int) -> Conversation:
     """Parse a list of messages; ``first`` is the position of its first one in the conversation, from 1."""
     if not isinstance(value, list):
-        raise RecordError(f'"{name}" is {_kind(value)}, not a list of messages')
+        raise InvalidRecordError(f'"{name}" is {_kind(value)}, not a list of messages')
     return tuple(_parse_turn(item, f"message {position}") for position, item in enumerate(value, start=first))
 
 
 def _parse_turn(item: Any, where: str) -> ChatMessage:
     if not isinstance(item, dict):
-        raise RecordError(f"{where} is {_kind(item)}, not an object with role and content")
+        raise InvalidRecordError(f"{where} is {_kind(item)}, not an object with role and content")
     role, content = item.get("role"), item.get("content")
     if not isinstance(role, str) or role not in ROLES:
-        raise RecordError(f"{where} has the role {role!r}, not system, user or assistant")
+        raise InvalidRecordError(f"{where} has the role {role!r}, not system, user or assistant")
     check_message_keys(item, where)
     learned = read_weight(item, where)
     if not isinstance(content, str):
         advice = f"; {_AS_TEXT}" if isinstance(content, dict) else ""
-        raise RecordError(f"{where} has {_kind(content)} as content, not text{advice}")
+        raise InvalidRecordError(f"{where} has {_kind(content)} as content, not text{advice}")
     return ChatMessage(role, content, learned)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from tunewright_contracts.dataset_lines import InvalidRecordError
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError
 from tunewright_storage.store import Store
@@ -36,7 +37,7 @@ class Problem:
         return f"{self.file}:{self.line}: {self.reason}"
 
 
-def build_problem(file: str, line: int, error: RecordError) -> Problem:
+def build_problem(file: str, line: int, error: InvalidRecordError) -> Problem:
     """Return the problem of a record.
 
     The reason may quote the record, which can be long or contain half of a surrogate pair. So it is truncated, and what
@@ -44,7 +45,7 @@ def build_problem(file: str, line: int, error: RecordError) -> Problem:
     """
     reason = str(error).encode(errors="replace").decode()
     reason = reason if len(reason) <= _REASON_CHARACTERS else f"{reason[:_REASON_CHARACTERS]}…"
-    return Problem(file, line, reason, error.fault)
+    return Problem(file, line, reason, error.fault if isinstance(error, RecordError) else Fault.RECORD)
 
 
 def show_problems(problems: Sequence[Problem]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Literal
 
+from tunewright_contracts.dataset_lines import InvalidRecordError, decode_line
 from tunewright_contracts.run_spec import DatasetFormat
 from tunewright_trainer.chat.conversation import ChatMessage, Conversation
 from tunewright_trainer.dataset.record import InputFile, Record
@@ -21,11 +22,11 @@ from tunewright_trainer.prepare.problems import (
     show_problems,
 )
 from tunewright_trainer.prepare.sources import split_lines
-from tunewright_trainer.prepare.validate import Fault, RecordError, check_conversation, decode_line
+from tunewright_trainer.prepare.validate import Fault, check_conversation
 
 _COUNTED_KEYS = 1000
 Measure = Callable[[Conversation, int], int]
-"""Conversation, and how many messages at its beginning are not the record's → tokens. It raises `RecordError`."""
+"""Conversation, and how many messages at its beginning are not the record's → tokens; raises `InvalidRecordError`."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -192,7 +193,7 @@ def _read_file(file: InputFile, system_prompt: str, measure: Measure) -> Iterato
             conversation = add_system_prompt(own, system_prompt)
             record = Record(conversation, measure(conversation, len(conversation) - len(own)))
             yield _ValidRecord(record, record_format, list_ignored_keys(data, record_format))
-        except RecordError as error:
+        except InvalidRecordError as error:
             yield build_problem(file.label, line.number, error)
 
 

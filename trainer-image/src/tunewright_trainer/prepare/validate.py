@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from enum import Enum, auto
-from typing import Any, NoReturn
 
+from tunewright_contracts.dataset_lines import InvalidRecordError
 from tunewright_trainer.chat.conversation import ChatMessage, Conversation
 
 _BLANK_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
@@ -22,39 +21,12 @@ class Fault(Enum):
     SYSTEM_PROMPT = auto()
 
 
-class RecordError(ValueError):
-    """A record is invalid; the message is the reason, without file and line."""
+class RecordError(InvalidRecordError):
+    """A record cannot be trained on; ``fault`` is what makes it invalid."""
 
     def __init__(self, message: str, fault: Fault = Fault.RECORD) -> None:
         super().__init__(message)
         self.fault = fault
-
-
-def decode_line(content: bytes) -> dict[str, Any]:
-    """Return the JSON object of a line.
-
-    Raises:
-        RecordError: it is not UTF-8, not JSON, or not an object; or an object has a key twice, so that one of the two
-            values would be lost.
-    """
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise RecordError(f"not UTF-8: byte 0x{content[error.start]:02x} at position {error.start + 1}") from error
-    try:
-        value = json.loads(text, object_pairs_hook=_build_object, parse_constant=_refuse_constant)
-    except RecordError:
-        raise
-    except json.JSONDecodeError as error:
-        raise RecordError(f"not JSON: {error.msg} at column {error.colno}") from error
-    except RecursionError as error:
-        raise RecordError("not usable JSON: nested too deeply") from error
-    except ValueError as error:
-        # Python refuses to convert numbers of thousands of digits.
-        raise RecordError(f"not usable JSON: {str(error).partition(';')[0]}") from error
-    if not isinstance(value, dict):
-        raise RecordError("not a JSON object")
-    return value
 
 
 def check_conversation(conversation: Conversation) -> None:
@@ -97,19 +69,6 @@ def _is_visible(character: str) -> bool:
     if unicodedata.category(character) in {"Zs", "Zl", "Zp", "Cc", "Cf", "Cn"} or character in _BLANK_LETTERS:
         return False
     return not any(ord(character) in block for block in _VARIATION_SELECTORS)
-
-
-def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    built = dict(pairs)
-    if len(built) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise RecordError(f'not usable JSON: an object has the key "{twice}" twice; keep one of them')
-    return built
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise RecordError(f"not JSON: {name} is not a JSON value; write null or a number")
 
 
 def check_length(tokens: int, limit: int, setting: str) -> None:
