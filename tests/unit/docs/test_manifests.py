@@ -115,7 +115,7 @@ RULES: list[tuple[str, str, Callable[[Body], bool]]] = [
         (
             "bodyField cannot be model or stream, which name no session, since all would get one version; "
             "name one that differs "
-            "between sessions, for example user"
+            "between sessions, for example session_id"
         ),
         has_session,
     ),
