@@ -39,8 +39,11 @@ def find_position(candidate: CandidateRevision, steps: Sequence[str]) -> int:
 
 def follow_steps(situation: Situation, _: dt.datetime) -> Decision | None:
     """Move the candidate to its position in the spec's steps as they are now."""
-    candidate, steps = situation.candidate, list_steps(situation.spec)
-    if candidate is None or candidate.ending is not None or candidate.seen_steps in {(), steps}:
+    candidate = situation.candidate
+    if candidate is None or candidate.ending is not None:
+        return None
+    steps = list_steps(situation.spec)
+    if candidate.seen_steps in {(), steps}:
         return None
     known = candidate.updated(seen_steps=steps)
     position = find_position(candidate, steps)
