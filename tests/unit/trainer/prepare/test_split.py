@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from tunewright_trainer.chat.conversation import ChatMessage, hash_conversation
 from tunewright_trainer.dataset.record import Record, Split
 from tunewright_trainer.errors import Reason, TrainerError
-from tunewright_trainer.prepare import split
 from tunewright_trainer.prepare.questions import Question, opening_question
 from tunewright_trainer.prepare.split import (
     Division,
@@ -44,6 +43,10 @@ def test_the_order_of_the_records_moves_none(some, more, shares):
     assert positions(split_records(some + more, shares).splits) == positions(split_records(more + some, shares).splits)
 
 
+def split_of(question, shares):
+    return choose_split(hash_conversation(question), shares)
+
+
 def numbered(first, last):
     return [Record(asks(number), 1) for number in range(first, last)]
 
@@ -52,10 +55,11 @@ def numbered(first, last):
     "shares", [SplitPercents(5, 10), SplitPercents(1, 1), SplitPercents(0, 10), SplitPercents(40, 40)]
 )
 def test_adding_records_moves_only_those_at_the_ends_of_the_held_out_splits(shares):
-    before = positions(split_records(numbered(0, 4), shares).splits)
+    every = numbered(0, 400)
+    before = positions(split_records(every[:4], shares).splits)
     moved = 0
     for count in range(5, 400):
-        after = positions(split_records(numbered(0, count), shares).splits)
+        after = positions(split_records(every[:count], shares).splits)
         step = sum(after[record] is not name for record, name in before.items())
         assert step <= 3
         moved += step
@@ -102,20 +106,17 @@ def test_neither_a_system_prompt_nor_a_further_turn_moves_a_record(some, shares)
     questions = [Record((ChatMessage("user", "q"), *record.conversation), 1) for record in some]
     for record in questions:
         prompted = (ChatMessage("system", "Be brief."), *record.conversation)
-        assert choose_split(opening_question(prompted), shares) is choose_split(
-            opening_question(record.conversation), shares
-        )
+        assert split_of(opening_question(prompted), shares) is split_of(opening_question(record.conversation), shares)
     asked = (ChatMessage("user", "q"), ChatMessage("assistant", "a"))
     longer = (*asked, ChatMessage("user", "more"), ChatMessage("assistant", "b"))
-    assert choose_split(opening_question(asked), shares) is choose_split(opening_question(longer), shares)
+    assert split_of(opening_question(asked), shares) is split_of(opening_question(longer), shares)
 
 
 @given(records, st.integers(0, 40), st.integers(0, 40), st.integers(0, 40))
 def test_the_validation_share_does_not_change_the_held_out_set(some, evaluation, one, other):
     held_out = [
         [
-            choose_split(opening_question(record.conversation), SplitPercents(validation, evaluation))
-            is Split.EVALUATION
+            split_of(opening_question(record.conversation), SplitPercents(validation, evaluation)) is Split.EVALUATION
             for record in some
         ]
         for validation in (one, other)
@@ -149,7 +150,7 @@ def test_the_hash_of_the_question_gives_a_position_between_0_and_100(shares):
             expected = Split.EVALUATION
         elif position < shares.evaluation + shares.validation:
             expected = Split.VALIDATION
-        assert choose_split(opening_question(asks(number)), shares) is expected
+        assert split_of(opening_question(asks(number)), shares) is expected
 
 
 @pytest.mark.parametrize(
@@ -160,11 +161,9 @@ def test_the_hash_of_the_question_gives_a_position_between_0_and_100(shares):
         (SplitPercents(validation=5, evaluation=20), Split.TRAIN),
     ],
 )
-def test_a_share_ends_just_below_its_percentage(monkeypatch, shares, expected):
-    monkeypatch.setattr(split, "hash_conversation", lambda _conversation: b"\x40" + bytes(31))
-    assert choose_split(opening_question(asks(1)), shares) is expected, (
-        "a quarter of all hashes are lower: the position is 25"
-    )
+def test_a_share_ends_just_below_its_percentage(shares, expected):
+    digest = b"\x40" + bytes(31)
+    assert choose_split(digest, shares) is expected, "a quarter of all hashes are lower: the position is 25"
 
 
 def opening(record):

@@ -12,7 +12,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from tunewright_trainer.chat.conversation import Conversation, hash_conversation
+from tunewright_trainer.chat.conversation import hash_conversation
 from tunewright_trainer.dataset.record import Record, Split
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.prepare.questions import Question, find_questions
@@ -44,12 +44,12 @@ class Division:
     questions: dict[Split, Counter[Question]]
 
 
-def choose_split(question: Conversation, percents: SplitPercents) -> Split:
-    """Return the split of a question: the lowest part of [0, 100) is evaluation, the next validation, then train.
+def choose_split(digest: bytes, percents: SplitPercents) -> Split:
+    """Return the split of a question by its hash: the lowest part of [0, 100) is evaluation, the next validation.
 
     Evaluation comes first, so that another validation percentage moves no record into or out of the held-out set.
     """
-    fraction = int.from_bytes(hash_conversation(question)[:8], "big") / 2**64 * 100
+    fraction = int.from_bytes(digest[:8], "big") / 2**64 * 100
     if fraction < percents.evaluation:
         return Split.EVALUATION
     if fraction < percents.evaluation + percents.validation:
@@ -77,8 +77,10 @@ def _assign(questions: Counter[Question], percents: SplitPercents) -> dict[Quest
     each share within half of its percentage, and then to leave a question for each split.
     """
     free = [question for question in questions if not question.continued]
-    ranked = sorted(free, key=lambda question: hash_conversation(question.messages))
-    natural = [choose_split(question.messages, percents) for question in ranked]
+    digests = [hash_conversation(question.messages) for question in free]
+    order = sorted(range(len(free)), key=digests.__getitem__)
+    ranked = [free[place] for place in order]
+    natural = [choose_split(digests[place], percents) for place in order]
     evaluation = natural.count(Split.EVALUATION)
     held_out = evaluation + natural.count(Split.VALIDATION)
     need_train = 1 if len(free) == len(questions) else 0
