@@ -56,10 +56,9 @@ generate: venv ## Write the generated files: the chart's CRDs and the reference 
 	$(PYTHON) charts/generate.py
 	$(PYTHON) docs/generate.py
 
-# With ARGS only tests run: no lint and no coverage, and the cluster starts only if a selected test needs it.
+# With ARGS only tests run, no lint, and the cluster starts only if a selected test needs it.
 .PHONY: test
 ifeq ($(strip $(ARGS)),)
-test: COVERAGE := --cov --cov-report=term
 test: machine check install ## Run all tests, including those on the real cluster; ARGS="-k name" or a path below tests: only those, without lint
 	$(PYTHON) -m pytest tests/chart tests/e2e
 else
@@ -70,7 +69,8 @@ endif
 # For a nightly run: more generated examples find rare failures.
 .PHONY: test-full
 test-full: EXAMPLES := --hypothesis-profile=full --timeout=3600
-test-full: test mutants ## Run all tests with ten times as many generated examples, then `make mutants`
+test-full: COVERAGE := --cov --cov-report=term
+test-full: test mutants ## Run all tests with ten times as many generated examples and with coverage, then `make mutants`
 
 .PHONY: demo
 demo: machine ## Run the demo: train, evaluate, canary, promote, roll back; ARGS="--cpu-percent 50": on half of the CPU
