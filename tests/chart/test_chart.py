@@ -141,6 +141,43 @@ def test_an_operator_with_a_stalled_main_loop_ends_before_the_kubelet_restarts_i
     assert (probe["failureThreshold"] - 1) * probe["periodSeconds"] + probe["timeoutSeconds"] > STALL_LIMIT_SECONDS
 
 
+def test_one_replica_needs_neither_a_budget_nor_a_spread(render: Render) -> None:
+    bodies = render()
+    assert not [body for body in bodies if body["kind"] == "PodDisruptionBudget"]
+    assert "topologySpreadConstraints" not in pick(bodies, "Deployment")["spec"]["template"]["spec"]
+
+
+def test_a_drain_evicts_one_of_several_replicas_at_a_time(render: Render) -> None:
+    bodies = render("operator.replicas=2")
+    deployment, budget = pick(bodies, "Deployment"), pick(bodies, "PodDisruptionBudget")
+    assert deployment["spec"]["replicas"] == 2
+    assert budget["spec"]["maxUnavailable"] == 1
+    assert budget["spec"]["selector"] == deployment["spec"]["selector"]
+
+
+@pytest.mark.parametrize(("spread", "mode"), [("Preferred", "ScheduleAnyway"), ("Required", "DoNotSchedule")])
+def test_several_replicas_are_spread_over_the_nodes(render: Render, spread: str, mode: str) -> None:
+    spec = pick(render("operator.replicas=2", f"operator.spread={spread}"), "Deployment")["spec"]
+    (constraint,) = spec["template"]["spec"]["topologySpreadConstraints"]
+    assert (constraint["topologyKey"], constraint["maxSkew"]) == ("kubernetes.io/hostname", 1)
+    assert constraint["whenUnsatisfiable"] == mode
+    assert constraint["labelSelector"] == spec["selector"]
+    assert constraint["matchLabelKeys"] == ["pod-template-hash"], "otherwise an upgrade needs a third node"
+
+
+def test_the_spread_can_be_left_to_the_users_affinity(render: Render) -> None:
+    values = ("operator.replicas=2", "operator.spread=None", "operator.affinity.podAntiAffinity.x=y")
+    spec = pick(render(*values), "Deployment")["spec"]["template"]["spec"]
+    assert "topologySpreadConstraints" not in spec
+    assert spec["affinity"] == {"podAntiAffinity": {"x": "y"}}
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_an_upgrade_ends_a_replica_only_when_a_new_one_is_ready(render: Render, replicas: int) -> None:
+    strategy = pick(render(f"operator.replicas={replicas}"), "Deployment")["spec"]["strategy"]
+    assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+
+
 def test_pod_values_reach_the_pod(render: Render) -> None:
     values = [
         "operator.podLabels.team=ml",

@@ -16,11 +16,12 @@ KEYED_LISTS = {
     "volumeMounts": ("mountPath",),
     "imagePullSecrets": ("name",),
     "ownerReferences": ("uid",),
+    "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
 }
 """Lists that server-side apply merges by keys: an item must have them, and no other item may have the same ones."""
 QUANTITY = re.compile(r"([1-9][0-9]*)(m|Ki|Mi|Gi)")
 MULTIPLES = {"m": 1000, "Ki": 1024, "Mi": 1024, "Gi": 1024}
-WITHOUT_CRDS = "crds.enabled=false"
+VALUES = ("crds.enabled=false", "operator.replicas=2")
 
 
 def walk(value: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -49,9 +50,7 @@ def test_no_value_is_null(render: Render) -> None:
 
 
 def test_no_list_that_is_merged_by_keys_repeats_one(render: Render) -> None:
-    for path, value in values_of(
-        render(WITHOUT_CRDS, "images.pullSecrets[0].name=pull", "operator.extraEnv[0].name=X")
-    ):
+    for path, value in values_of(render(*VALUES, "images.pullSecrets[0].name=pull", "operator.extraEnv[0].name=X")):
         keys = KEYED_LISTS.get(path.rpartition(".")[2])
         if keys is not None and isinstance(value, list):
             found = [tuple(item[key] for key in keys) for item in value]
@@ -59,7 +58,7 @@ def test_no_list_that_is_merged_by_keys_repeats_one(render: Render) -> None:
 
 
 def test_labels_annotations_and_variables_are_strings(render: Render) -> None:
-    for path, value in values_of(render(WITHOUT_CRDS)):
+    for path, value in values_of(render(*VALUES)):
         parent, _, name = path.rpartition(".")
         if name in {"labels", "annotations", "matchLabels"}:
             assert all(isinstance(item, str) for item in value.values()), path
@@ -69,7 +68,7 @@ def test_labels_annotations_and_variables_are_strings(render: Render) -> None:
 
 def test_quantities_are_written_as_the_api_server_writes_them(render: Render) -> None:
     found: list[str] = []
-    for path, value in values_of(render(WITHOUT_CRDS)):
+    for path, value in values_of(render(*VALUES)):
         if path.endswith((".resources.limits", ".resources.requests")):
             found += value.values()
         elif path.endswith(".emptyDir.sizeLimit"):

@@ -96,3 +96,17 @@ capabilities: {drop: [ALL]}
   verbs: {{ toJson .verbs }}
 {{- end }}
 {{- end }}
+
+{{/* How the replicas are spread over the nodes; empty for one replica. */}}
+{{- define "tunewright.spread" -}}
+{{- if and (gt (int .Values.operator.replicas) 1) (ne .Values.operator.spread "None") -}}
+- maxSkew: 1
+  topologyKey: kubernetes.io/hostname
+  whenUnsatisfiable: {{ eq .Values.operator.spread "Required" | ternary "DoNotSchedule" "ScheduleAnyway" }}
+  labelSelector:
+    matchLabels:
+      {{- include "tunewright.selectorLabels" . | nindent 6 }}
+  # The replicas that an upgrade replaces do not count: with Required, two nodes are enough for two replicas.
+  matchLabelKeys: [pod-template-hash]
+{{- end -}}
+{{- end }}
