@@ -6,24 +6,24 @@ import argparse
 import asyncio
 import contextlib
 import functools
-import signal
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 
-import kopf
 import structlog
 from pydantic import ValidationError
 
 from tunewright_operator.api.kinds import CUSTOM_RESOURCE_DEFINITION, OWN_KINDS
 from tunewright_operator.cluster import Cluster, ClusterError, open_cluster
 from tunewright_operator.finalizers import release_finalizers, stop_operator
-from tunewright_operator.handlers.settings import configure
+from tunewright_operator.handlers.feed import KopfFeed
 from tunewright_operator.handlers.watch import build_registry
 from tunewright_operator.reconcile.report import FailureReporter
 from tunewright_operator.runtime.fence import FencedCluster
+from tunewright_operator.runtime.gate import Gate
 from tunewright_operator.runtime.leader_thread import LeaderThread
 from tunewright_operator.runtime.logging import configure_logging
 from tunewright_operator.runtime.probes import start_probe_server
+from tunewright_operator.runtime.replica import run_replica, stop_on_signals, until_stopped
 from tunewright_operator.runtime.runner import Runner
 from tunewright_operator.runtime.term import Term
 from tunewright_operator.runtime.wakeups import Wakeups
@@ -88,24 +88,37 @@ def build_leader(settings: Settings) -> LeaderThread:
 
 
 async def run(settings: Settings) -> int:
-    """Serve probes, wait for the CRDs and for leadership, run the loops until a signal; return the exit code.
+    """Serve probes, wait for the CRDs, and run a replica until a signal; return the exit code.
 
     The leader thread ends the process with exit code 1 when leadership is lost.
     """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop, ready = asyncio.Event(), asyncio.Event()
+    stop_on_signals(stop)
     async with contextlib.AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(open_cluster(settings.pod_name))
-        probes = await start_probe_server(settings.probe_port)
+        probes = await start_probe_server(settings.probe_port, ready)
         stack.push_async_callback(probes.cleanup)
-        if not await _until_stopped(wait_for_crds(cluster), stop):
-            return 0
-        leader = await stack.enter_async_context(build_leader(settings))
-        if await _until_stopped(leader.wait_until_leader(), stop):
-            await _lead(settings, FencedCluster(cluster, leader.term), leader.term, stop)
+        if await until_stopped(wait_for_crds(cluster), stop):
+            gate, wakeups, leader = Gate(), Wakeups(), build_leader(settings)
+            feed = KopfFeed(build_registry(gate, wakeups), settings.pod_name, stop)
+            fenced = FencedCluster(cluster, leader.term)
+            work = functools.partial(open_loops, settings, fenced, leader.term, gate, wakeups)
+            await run_replica(feed, leader, work, stop, on_filled=ready.set)
     return 0
+
+
+@contextlib.asynccontextmanager
+async def open_loops(
+    settings: Settings, cluster: Cluster, term: Term, gate: Gate, wakeups: Wakeups
+) -> AsyncIterator[None]:
+    """Run the loops of all resources; they have ended at the end of the context."""
+    async with open_reconcilers(cluster, term, settings) as reconcilers:
+        runner = Runner(reconcilers, wakeups, FailureReporter(cluster).report, concurrency=settings.concurrency)
+        try:
+            with gate.open(runner):
+                yield
+        finally:
+            await runner.close()
 
 
 async def wait_for_crds(cluster: Cluster) -> None:
@@ -117,28 +130,6 @@ async def wait_for_crds(cluster: Cluster) -> None:
             await asyncio.sleep(CRD_POLL_SECONDS)
 
 
-async def _lead(settings: Settings, cluster: Cluster, term: Term, stop: asyncio.Event) -> None:
-    """Run the loops until a signal; they have ended when it returns."""
-    async with open_reconcilers(cluster, term, settings) as reconcilers:
-        wakeups = Wakeups()
-        runner = Runner(reconcilers, wakeups, FailureReporter(cluster).report, concurrency=settings.concurrency)
-        kopf_settings = kopf.OperatorSettings()
-        configure(kopf_settings)
-        try:
-            # Kopf replaces the signal handlers: it ends at a signal, or when `stop` is set.
-            await kopf.operator(
-                registry=build_registry(runner, wakeups),
-                settings=kopf_settings,
-                clusterwide=True,
-                standalone=True,
-                # By default Kopf looks up the user name, which an arbitrary UID in a container does not have.
-                identity=settings.pod_name,  # type: ignore[arg-type] # a NewType of str in a private module
-                stop_flag=stop,
-            )
-        finally:
-            await runner.close()
-
-
 async def _is_established(cluster: Cluster, name: str) -> bool:
     try:
         crd = await cluster.get(CUSTOM_RESOURCE_DEFINITION, None, name)
@@ -147,20 +138,6 @@ async def _is_established(cluster: Cluster, name: str) -> bool:
         return False
     conditions = (crd or {}).get("status", {}).get("conditions") or []
     return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
-
-
-async def _until_stopped(work: Coroutine[None, None, None], stop: asyncio.Event) -> bool:
-    """Run work until it is done or `stop` is set; return whether it is done."""
-    task = asyncio.ensure_future(work)
-    stopped = asyncio.ensure_future(stop.wait())
-    try:
-        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            task.result()
-        return task.done()
-    finally:
-        task.cancel()
-        stopped.cancel()
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Self
 
 import pytest
 
@@ -90,32 +90,54 @@ def holder(cluster: FakeCluster) -> str:
     return cluster.peek(LEASE, "sys", program.LEASE_NAME)["spec"]["holderIdentity"]
 
 
+class Watches:
+    """Stands for Kopf: nothing exists that could be listed."""
+
+    def __init__(self, _registry: Any, _identity: str, stop: asyncio.Event) -> None:
+        self.stop = stop
+        self.at_end: Callable[[], None] = lambda: None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.at_end()
+
+    async def wait_until_filled(self) -> None:
+        """Return at once."""
+
+
 async def test_the_lease_is_held_until_the_loops_have_ended_and_their_writes_are_fenced(
     cluster: FakeCluster, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(asyncio.get_running_loop(), "add_signal_handler", lambda *_: None)
     seen: dict[str, str] = {}
     ports: list[Any] = []
+    watches: list[Watches] = []
     reporter, close = program.FailureReporter, Runner.close
 
-    def build_reporter(port: Any) -> Any:
-        ports.append(port)
-        return reporter(port)
+    def watch(*arguments: Any) -> Watches:
+        watches.append(Watches(*arguments))
+        watches[0].at_end = lambda: seen.update(watched=holder(cluster))
+        return watches[0]
 
-    async def watch(**_kwargs: Any) -> None:
-        seen["watching"] = holder(cluster)
-        await ports[0].create(CONFIG_MAP_BODY)
+    def work(port: Any) -> Any:
+        ports.append(port)
+        seen["working"] = holder(cluster)
+        watches[0].stop.set()
+        return reporter(port)
 
     async def close_late(runner: Runner) -> None:
         await asyncio.sleep(0.1)
+        await ports[0].create(CONFIG_MAP_BODY)
         await close(runner)
         seen["closed"] = holder(cluster)
 
-    monkeypatch.setattr(program, "FailureReporter", build_reporter)
-    monkeypatch.setattr(program.kopf, "operator", watch)
+    monkeypatch.setattr(program, "KopfFeed", watch)
+    monkeypatch.setattr(program, "FailureReporter", work)
     monkeypatch.setattr(Runner, "close", close_late)
     assert await program.run(settings) == 0
-    assert seen == {"watching": "pod", "closed": "pod"}
+    assert seen == {"working": "pod", "closed": "pod", "watched": ""}
     assert holder(cluster) == ""
     with pytest.raises(LeadershipLostError):
         await ports[0].create(CONFIG_MAP_BODY)

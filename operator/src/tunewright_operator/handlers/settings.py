@@ -25,6 +25,8 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=ANNOTATION_PREFIX)
     # The CRDs exist before Kopf starts, so it need not watch CRDs and namespaces.
     settings.scanning.disabled = True
+    # Kopf would kill the process 10 minutes after its end. The kubelet does that, after the grace period of the pod.
+    settings.process.ultimate_exiting_timeout = None
     # Without timeouts, a watch on a broken connection would wait forever.
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import kopf
 
@@ -19,23 +19,11 @@ from tunewright_operator.api.kinds import (
     POD,
     Kind,
 )
+from tunewright_operator.runtime.gate import Loops
 from tunewright_operator.runtime.wakeups import Key, Wakeups
 
 CHILD_KINDS = (JOB, POD, DEPLOYMENT)
 """Kinds of children to watch, by our label. The loops write ConfigMaps, Services and Secrets without watching them."""
-
-
-class Loops(Protocol):
-    """The loops, one for each resource (`runtime.runner.Runner`)."""
-
-    def ensure(self, key: Key) -> None:
-        """Wake the loop of a resource; start it if it does not run."""
-
-    def is_running(self, key: Key) -> bool:
-        """Return whether a resource has a loop."""
-
-    def stop(self, key: Key) -> None:
-        """End the loop of a deleted resource."""
 
 
 def build_registry(loops: Loops, wakeups: Wakeups) -> kopf.OperatorRegistry:

@@ -98,6 +98,7 @@ class LeaderThread:
         self._heartbeat = Heartbeat()
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
+        self._is_candidate = asyncio.Event()
         self._acquired: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._acquired.set_running_or_notify_cancel()
         self._ended: concurrent.futures.Future[None] = concurrent.futures.Future()
@@ -124,7 +125,9 @@ class LeaderThread:
             self._heartbeat.stop()
 
     async def wait_until_leader(self) -> None:
-        """Wait until this replica leads."""
+        """Become a candidate, and wait until this replica leads. Until then, the thread only observes the Lease."""
+        with contextlib.suppress(RuntimeError):  # The thread has ended and closed its loop.
+            self._loop.call_soon_threadsafe(self._is_candidate.set)
         await asyncio.wrap_future(self._acquired)
 
     def _run(self) -> None:
@@ -167,6 +170,7 @@ class LeaderThread:
         await self._release(election)
 
     async def _lead(self, election: Leadership) -> NoReturn:
+        await election.observe(until=self._is_candidate)
         await election.acquire()
         self._acquired.set_result(None)
         await election.hold()

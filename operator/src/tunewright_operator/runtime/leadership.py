@@ -8,7 +8,9 @@ moment at which it saw the Lease, so that the clocks of two machines are never c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+from collections.abc import Awaitable
 
 import structlog
 
@@ -24,6 +26,8 @@ RENEW_DEADLINE_SECONDS = 10.0
 RETRY_SECONDS = 2.0
 RETRY_JITTER = 0.2
 """A replica that waits for the Lease waits up to this share longer, so that several do not ask at the same time."""
+EXPIRY_MARGIN_SECONDS = 0.01
+"""A replica that waits asks again so long after the Lease expires, if that is before its next attempt."""
 ATTEMPTS_BEFORE_DEADLINE = 2
 """How many attempts without an answer fit into the renew deadline: one dropped connection does not end leadership."""
 RELEASE_ATTEMPTS = 2
@@ -44,13 +48,24 @@ class Leadership:
         self._name = name
         self._identity = identity
         self._seen: tuple[str, float] | None = None
+        """The version of the Lease when another replica held it, and when that expires."""
+
+    async def observe(self, until: asyncio.Event) -> None:
+        """Measure how long the Lease has not been renewed, without taking it, until the event is set.
+
+        So a replica that becomes a candidate later does not begin to measure only then.
+        """
+        while not until.is_set():
+            await self._try_within(RENEW_DEADLINE_SECONDS / ATTEMPTS_BEFORE_DEADLINE, self._observe())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._pause()):
+                    await until.wait()
 
     async def acquire(self) -> None:
         """Wait until this replica leads."""
-        while True:
-            if await self._try_within(RENEW_DEADLINE_SECONDS / ATTEMPTS_BEFORE_DEADLINE):
-                break
-            await asyncio.sleep(RETRY_SECONDS * random.uniform(1.0, 1.0 + RETRY_JITTER))  # noqa: S311 - not a secret
+        limit = RENEW_DEADLINE_SECONDS / ATTEMPTS_BEFORE_DEADLINE
+        while not await self._try_within(limit, self.try_acquire()):  # noqa: ASYNC110 - the API server has no event
+            await asyncio.sleep(self._pause())
         metrics.LEADER.set(1)
         log.info("leadership_acquired", identity=self._identity)
 
@@ -59,7 +74,8 @@ class Leadership:
         while (left := self._term.seconds_left()) > 0:
             await asyncio.sleep(min(RETRY_SECONDS, left))
             if (left := self._term.seconds_left()) > 0:
-                await self._try_within(min(left, RENEW_DEADLINE_SECONDS / ATTEMPTS_BEFORE_DEADLINE))
+                limit = min(left, RENEW_DEADLINE_SECONDS / ATTEMPTS_BEFORE_DEADLINE)
+                await self._try_within(limit, self.try_acquire())
         metrics.LEADER.set(0)
 
     async def release(self) -> None:
@@ -105,20 +121,31 @@ class Leadership:
         self._term.extend(started + RENEW_DEADLINE_SECONDS)
         return True
 
-    async def _try_within(self, seconds: float) -> bool:
-        """Try to acquire or renew the Lease; return whether this replica holds it.
+    async def _try_within(self, seconds: float, attempt: Awaitable[bool]) -> bool:
+        """Return the result of an attempt to read, acquire or renew the Lease; False if it fails.
 
         A request without an answer, for example on a dropped connection, fails after ``seconds``. The next one uses
         another connection.
         """
         try:
             async with asyncio.timeout(seconds):
-                return await self.try_acquire()
+                return await attempt
         except TimeoutError:
             log.warning("lease_unreachable", error="the API server did not answer in time")
         except ClusterError as error:
             log.warning("lease_unreachable", error=str(error))
         return False
+
+    def _pause(self) -> float:
+        """Return the seconds until the next attempt: not longer than until the Lease expires."""
+        pause = RETRY_SECONDS * random.uniform(1.0, 1.0 + RETRY_JITTER)  # noqa: S311 - not a secret
+        left = self._seen[1] - self._term.now() if self._seen is not None else 0.0
+        return min(pause, left + EXPIRY_MARGIN_SECONDS) if left > 0 else pause
+
+    async def _observe(self) -> bool:
+        """Return whether another replica holds the Lease, and note when it expires."""
+        lease = await self._cluster.get(LEASE, self._namespace, self._name)
+        return lease is not None and not self._may_take(lease)
 
     async def _try_release(self) -> None:
         lease = await self._cluster.get(LEASE, self._namespace, self._name)
@@ -131,9 +158,9 @@ class Leadership:
             return True
         version = str(lease["metadata"]["resourceVersion"])
         if self._seen is None or self._seen[0] != version:
-            self._seen = (version, self._term.now())
-            return False
-        return self._term.now() - self._seen[1] > float(lease["spec"].get("leaseDurationSeconds") or LEASE_SECONDS)
+            duration = float(lease["spec"].get("leaseDurationSeconds") or LEASE_SECONDS)
+            self._seen = (version, self._term.now() + duration)
+        return self._term.now() > self._seen[1]
 
     def _build(self, lease: Body | None) -> Body:
         now = utc_now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,7 +1,7 @@
 """The operator's HTTP server: ``/healthz``, ``/readyz`` and ``/metrics``.
 
-Ready means that the process answers. It does not depend on leadership: in a rolling update the old replica holds the
-Lease until the new one is ready.
+Ready means that the replica's caches are filled, so that it can take over. It does not depend on leadership: in a
+rolling update the old replica holds the Lease until the new one is ready.
 
 The server runs on the main loop, so a stalled main loop does not answer. The chart gives it longer than
 `leader_thread.STALL_LIMIT_SECONDS`, after which the leader thread ends the process: a busy operator is not restarted.
@@ -9,17 +9,23 @@ The server runs on the main loop, so a stalled main loop does not answer. The ch
 
 from __future__ import annotations
 
+import asyncio
+
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-PROBE_PORT = 8080
 
-
-async def start_probe_server(port: int = PROBE_PORT) -> web.AppRunner:
+async def start_probe_server(port: int, ready: asyncio.Event) -> web.AppRunner:
     """Start the server; ``cleanup`` of the returned runner stops it."""
+
+    async def answer_ready(_: web.Request) -> web.Response:
+        if ready.is_set():
+            return web.Response(text="ok\n")
+        return web.Response(status=503, text="the first listing is not complete\n")
+
     application = web.Application()
     application.router.add_get("/healthz", _answer_ok)
-    application.router.add_get("/readyz", _answer_ok)
+    application.router.add_get("/readyz", answer_ready)
     application.router.add_get("/metrics", _answer_metrics)
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()

@@ -37,8 +37,10 @@ class FaultyCluster(FakeCluster):
     """A cluster whose Lease can become unreadable."""
 
     fault: Exception | None = None
+    reads = 0
 
     async def get(self, kind: Any, namespace: str | None, name: str) -> Body | None:
+        self.reads += 1
         if kind == LEASE and self.fault is not None:
             raise self.fault
         return await super().get(kind, namespace, name)
@@ -126,13 +128,17 @@ async def test_the_lease_survives_a_main_loop_that_is_stalled_for_longer_than_th
     seconds = 5.0 if settings.get_current_profile_name() == "full" else LEASE_SECONDS + 0.5
     async with replica(cluster, "a", end) as first:
         await first.wait_until_leader()
-        async with replica(cluster, "b", end):  # tries to take the Lease, on another thread
+        async with replica(cluster, "b", end) as second:  # tries to take the Lease, on another thread
+            waiting = asyncio.create_task(second.wait_until_leader())
+            await asyncio.sleep(0)
             before = cluster.renewals
             stall(seconds)
             assert (cluster.lease["holderIdentity"], cluster.lease["leaseTransitions"]) == ("a", 0)
             assert cluster.renewals - before >= 3
             assert first.term.seconds_left() > 0
             await FencedCluster(cluster, first.term).create(build_config_map("after-the-stall"))
+            assert not waiting.done()
+            waiting.cancel()
     assert end.error is None
 
 
@@ -222,6 +228,19 @@ async def test_a_replica_that_waits_for_the_lease_can_be_stopped(cluster: Faulty
         assert cluster.lease["holderIdentity"] == "a"
         assert first.term.seconds_left() > 0
     assert end.error is None
+
+
+@pytest.mark.usefixtures("short_lease")
+async def test_a_replica_takes_a_free_lease_only_when_it_waits_for_leadership(
+    cluster: FaultyCluster, end: EndOfProcess
+):
+    async with replica(cluster, "a", end) as first:
+        async with asyncio.timeout(60):
+            while cluster.reads < 3:  # noqa: ASYNC110 - another thread reads
+                await asyncio.sleep(0.01)
+        assert cluster.find(LEASE, "sys", "lease") is None
+        await first.wait_until_leader()
+        assert cluster.lease["holderIdentity"] == "a"
 
 
 async def test_the_end_of_the_process_does_not_wait_for_an_api_server_without_an_answer(

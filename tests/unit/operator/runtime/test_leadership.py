@@ -208,3 +208,46 @@ async def test_each_renewal_records_the_margin_that_was_left(cluster: FakeCluste
     after = read()
     assert after["count"] == before["count"] + 1
     assert after["sum"] == pytest.approx(before["sum"] + RENEW_DEADLINE_SECONDS - 3)
+
+
+async def test_a_replica_that_observes_does_not_take_the_lease(cluster: FakeCluster, monkeypatch):
+    monkeypatch.setattr(leadership, "RETRY_SECONDS", 0.01)
+    until = asyncio.Event()
+    reads: list[str] = []
+    answer = cluster.get
+
+    async def count(*args):
+        reads.append("get")
+        return await answer(*args)
+
+    monkeypatch.setattr(cluster, "get", count)
+    observing = asyncio.create_task(replica(cluster, "a", time.monotonic).observe(until))
+    async with asyncio.timeout(60):
+        while len(reads) < 5:  # noqa: ASYNC110 - a fake
+            await asyncio.sleep(0.01)
+        until.set()
+        await observing
+    assert cluster.find(LEASE, "sys", "lease") is None
+
+
+async def test_a_candidate_counts_the_time_in_which_it_observed_the_lease(cluster: FakeCluster):
+    clock = Monotonic()
+    first, second = replica(cluster, "a", clock), replica(cluster, "b", clock)
+    await first.try_acquire()
+    assert await second._observe(), "the first one holds it"
+    clock.seconds += LEASE_SECONDS + 0.1
+    assert await second.try_acquire()
+
+
+async def test_a_candidate_asks_again_when_the_lease_expires(cluster: FakeCluster):
+    clock = Monotonic()
+    first, second = replica(cluster, "a", clock), replica(cluster, "b", clock)
+    assert RETRY_SECONDS <= second._pause() <= RETRY_SECONDS * (1 + leadership.RETRY_JITTER), "no Lease was seen"
+    await first.try_acquire()
+    await second.try_acquire()
+    assert second._pause() >= RETRY_SECONDS
+    clock.seconds += LEASE_SECONDS - 1
+    pause = second._pause()
+    assert 1 < pause < 1.1
+    clock.seconds += pause
+    assert await second.try_acquire()

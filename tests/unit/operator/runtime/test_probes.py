@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -13,8 +14,13 @@ from tunewright_operator.runtime.probes import start_probe_server
 
 
 @pytest.fixture
-async def address() -> AsyncIterator[str]:
-    runner = await start_probe_server(0)
+def ready() -> asyncio.Event:
+    return asyncio.Event()
+
+
+@pytest.fixture
+async def address(ready: asyncio.Event) -> AsyncIterator[str]:
+    runner = await start_probe_server(0, ready)
     try:
         yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
@@ -26,9 +32,12 @@ async def get(url: str) -> tuple[int, str, str]:
         return response.status, response.content_type, await response.text()
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-async def test_probes_succeed_while_the_process_serves(address: str, path: str) -> None:
-    assert (await get(address + path))[0] == 200
+async def test_a_replica_is_alive_from_the_start_and_ready_when_its_caches_are_filled(
+    address: str, ready: asyncio.Event
+) -> None:
+    assert [(await get(address + path))[0] for path in ("/healthz", "/readyz")] == [200, 503]
+    ready.set()
+    assert [(await get(address + path))[0] for path in ("/healthz", "/readyz")] == [200, 200]
 
 
 async def test_the_operators_metrics_are_served_for_prometheus(address: str) -> None:
