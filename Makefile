@@ -42,6 +42,11 @@ check: venv ## Format, lint, types, layers, generated files, words and unit test
 bench-verdict: venv ## Measure how often live verdicts are wrong, and write build/bench/verdict.json; ARGS="--runs 100": faster
 	$(PYTHON) bench/verdict_error_rates.py --report build/bench/verdict.json $(ARGS)
 
+# Not part of `make test`: a measurement, and nothing else may work on the cluster meanwhile.
+.PHONY: bench-takeover
+bench-takeover: venv ## Measure how fast another replica of the operator takes over, and write build/bench/takeover.json (after `make install`)
+	$(PYTHON) bench/takeover.py --report build/bench/takeover.json $(ARGS)
+
 .PHONY: mutants
 mutants: venv ## Change the pure decisions, one operator at a time; fail if no unit test notices a change and no line explains it
 	PYTHONHASHSEED=0 $(PYTHON) -m tunewright_dev.mutants $(ARGS)

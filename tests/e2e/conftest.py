@@ -12,6 +12,7 @@ import pytest
 from e2e.harness import serving
 from e2e.harness.bucket import Bucket
 from e2e.harness.failures import folder_name, keep_evidence
+from e2e.harness.installation import Helm, Release, read_release
 from e2e.harness.jobs import build_records
 from e2e.harness.kubectl import Kubectl, is_true
 from tunewright_dev import chart, paths, tenants
@@ -90,6 +91,18 @@ def build_base_model(name: str, parameters_millions: int) -> dict[str, Any]:
             "contextLength": 2048,
         },
     }
+
+
+@pytest.fixture(scope="session")
+def helm(platform: Kubectl) -> Helm:
+    """helm in the operator's namespace."""
+    return Helm(PATHS.kubeconfig)
+
+
+@pytest.fixture(scope="session")
+def release(helm: Helm, tmp_path_factory: pytest.TempPathFactory) -> Release:
+    """The installed release as it was before the first test that changes it."""
+    return read_release(helm, tmp_path_factory.mktemp("release"))
 
 
 @pytest.fixture(scope="session")

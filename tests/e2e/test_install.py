@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
 from e2e.harness import custom_resources
+from e2e.harness.installation import CHART, Helm, Release
 from e2e.harness.kubectl import Body, Kubectl
-from e2e.test_manifests import find_program
-from tunewright_dev import paths
 
 pytestmark = pytest.mark.e2e
 
-CHART = Path(__file__).parents[2] / "charts" / "tunewright"
 CHART_BEFORE = Path(__file__).parents[1] / "chart" / "fixtures" / "tunewright-2f5b22b.tgz"
 VERSIONING = {"resourceVersion", "managedFields"}
 SYSTEM = "tunewright-system"
 OPERATOR = "tunewright-operator"
 FINALIZER = "tunewright.dev/in-use"
-Helm = Callable[..., str]
 
 BASE_MODEL = {
     "apiVersion": "tunewright.dev/v1alpha1",
@@ -35,29 +31,6 @@ BASE_MODEL = {
         "contextLength": 512,
     },
 }
-
-
-@pytest.fixture
-def helm(platform: Kubectl) -> Helm:
-    """Return a function that runs helm in the operator's namespace and returns its output."""
-    kubeconfig = paths.find_paths().kubeconfig
-
-    def run(*arguments: str) -> str:
-        command = [find_program("helm"), "--kubeconfig", str(kubeconfig), "-n", SYSTEM, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"helm {' '.join(arguments)}: {done.stderr}"
-        return done.stdout
-
-    return run
-
-
-@pytest.fixture
-def release(helm: Helm, tmp_path: Path) -> tuple[str, Path]:
-    """Return the release's name and a file with its values."""
-    (found,) = json.loads(helm("list", "-o", "json", "--filter", "^tunewright"))
-    values = tmp_path / "values.json"
-    values.write_text(helm("get", "values", found["name"], "-o", "json"))
-    return found["name"], values
 
 
 @pytest.fixture
@@ -87,8 +60,8 @@ def fetch_contents(kubectl: Kubectl, manifest: str) -> dict[tuple[str, str], Bod
     return contents
 
 
-def test_upgrade_with_the_same_values_replaces_no_pod(kubectl: Kubectl, helm: Helm, release: tuple[str, Path]) -> None:
-    name, values = release
+def test_upgrade_with_the_same_values_replaces_no_pod(kubectl: Kubectl, helm: Helm, release: Release) -> None:
+    name, values = release.name, release.values
     before = kubectl.get("deployment", OPERATOR, SYSTEM)
     helm("upgrade", name, str(CHART), "-f", str(values))
     after = kubectl.get("deployment", OPERATOR, SYSTEM)
@@ -97,8 +70,8 @@ def test_upgrade_with_the_same_values_replaces_no_pod(kubectl: Kubectl, helm: He
     assert after["metadata"]["generation"] == before["metadata"]["generation"]
 
 
-def test_upgrade_reuses_the_values_of_the_release_before(helm: Helm, release: tuple[str, Path]) -> None:
-    name, values = release
+def test_upgrade_reuses_the_values_of_the_release_before(helm: Helm, release: Release) -> None:
+    name, values = release.name, release.values
     # Without operator and definitions: older ones must not touch the resources of the other tests.
     options = ("--set", "crds.enabled=false", "--set", "operator.replicas=0")
     try:
@@ -107,14 +80,14 @@ def test_upgrade_reuses_the_values_of_the_release_before(helm: Helm, release: tu
         wanted = helm("template", name, str(CHART), "--no-hooks", "-f", str(values), *options)
         assert read_objects(helm("get", "manifest", name)) == read_objects(wanted)
     finally:
-        helm("upgrade", name, str(CHART), "-f", str(values), "--wait", "--timeout", "5m")
+        release.upgrade()
 
 
 def test_applying_the_chart_with_another_field_manager_shows_no_drift(
-    kubectl: Kubectl, helm: Helm, release: tuple[str, Path]
+    kubectl: Kubectl, helm: Helm, release: Release
 ) -> None:
     """A GitOps tool applies what `helm template` prints, server-side and under its own name, at every sync."""
-    name, values = release
+    name, values = release.name, release.values
     manifest = helm("template", name, str(CHART), "--no-hooks", "-f", str(values))
     options = ("--server-side", "--force-conflicts", "--field-manager=gitops", "-f", "-")
     installed = fetch_contents(kubectl, manifest)
@@ -126,24 +99,23 @@ def test_applying_the_chart_with_another_field_manager_shows_no_drift(
 
 
 def test_uninstall_releases_finalizers_and_keeps_resources(
-    kubectl: Kubectl, helm: Helm, release: tuple[str, Path], base_model: str
+    kubectl: Kubectl, helm: Helm, release: Release, base_model: str
 ) -> None:
-    name, values = release
     try:
-        helm("uninstall", name, "--wait", "--timeout", "5m")
+        helm("uninstall", release.name, "--wait", "--timeout", "5m")
         body = kubectl.get("basemodel", base_model)
         assert body is not None, "crds.keep keeps the custom resources"
         assert FINALIZER not in body["metadata"].get("finalizers", [])
         assert kubectl.get("deployment", OPERATOR, SYSTEM) is None
         kubectl.delete("basemodel", base_model, None, "--timeout=20s")
     finally:
-        helm("upgrade", "--install", name, str(CHART), "-f", str(values), "--wait", "--timeout", "5m")
+        release.upgrade()
 
 
 def test_uninstall_without_keeping_deletes_resources_and_definitions(
-    kubectl: Kubectl, helm: Helm, release: tuple[str, Path], base_model: str
+    kubectl: Kubectl, helm: Helm, release: Release, base_model: str
 ) -> None:
-    name, values = release
+    name, values = release.name, release.values
     shared = custom_resources.save(kubectl)
     assert base_model in [body["metadata"]["name"] for body in shared]
     try:
@@ -151,5 +123,5 @@ def test_uninstall_without_keeping_deletes_resources_and_definitions(
         helm("uninstall", name, "--wait", "--timeout", "5m")
         assert custom_resources.list_definitions(kubectl) == []
     finally:
-        helm("upgrade", "--install", name, str(CHART), "-f", str(values), "--wait", "--timeout", "5m")
+        release.upgrade()
         custom_resources.restore(kubectl, [body for body in shared if body["metadata"]["name"] != base_model])

@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from e2e.harness.installation import ROOT, find_program
 from e2e.harness.kubectl import Kubectl
 from e2e.openapi_schemas import LOCATION, write_schemas
 
 pytestmark = pytest.mark.e2e
 
-ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted(path for path in (ROOT / "examples").rglob("*.yaml") if "kind:" in path.read_text())
 Check = Callable[[str], "subprocess.CompletedProcess[str]"]
-
-
-def find_program(name: str) -> str:
-    """Return a program from an environment variable, from build/bin, or from PATH."""
-    own = ROOT / "build" / "bin" / name
-    program = os.environ.get(name.upper()) or (str(own) if own.exists() else shutil.which(name))
-    assert program, f"no {name}: run `make install`, which builds it, or set {name.upper()}"
-    return program
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +33,7 @@ def conforms(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Chec
 
 
 def test_chart_conforms(conforms: Check) -> None:
-    values = ["images.registry=r/x", "networkPolicy.enabled=true"]
+    values = ["images.registry=r/x", "networkPolicy.enabled=true", "operator.replicas=2"]
     sets = [argument for value in values for argument in ("--set", value)]
     command = [
         find_program("helm"),

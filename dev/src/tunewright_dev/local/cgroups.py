@@ -41,6 +41,19 @@ def kill_pods(root: Path = _ROOT) -> None:
     )
 
 
+def kill_container(container: str, root: Path = _ROOT) -> bool:
+    """Kill all processes of a container, as a crash would; return whether it has any on this machine.
+
+    ``container`` is the ID in the pod's status, without the name of the runtime.
+    """
+    listings = (listing for top in find_groups(root) for listing in top.rglob(f"*{container}*/cgroup.procs"))
+    pids = {int(line) for listing in listings for line in listing.read_text().split()}
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return bool(pids)
+
+
 def remove_groups(root: Path = _ROOT) -> None:
     """Remove the groups, the deepest first, and kill processes that shims have started in them since `kill_pods`.
 

@@ -3,6 +3,7 @@
 A file in a folder prevents its removal, as a process does in a real control group.
 """
 
+import signal
 import subprocess
 import threading
 
@@ -54,3 +55,16 @@ def test_a_group_that_stays_in_use_is_named(tmp_path, pod, monkeypatch):
     monkeypatch.setattr(waiting, "wait_for", lambda *args, **options: patiently(*args, **options | {"timeout": 0.2}))
     with pytest.raises(DevError, match=r"^Timed out .*control groups\. Still in use: .*pod1/container"):
         cgroups.remove_groups(tmp_path)
+
+
+def test_only_the_processes_of_one_container_are_killed(tmp_path, pod):
+    other = pod.with_name("pause")
+    other.mkdir()
+    with subprocess.Popen(["sleep", "600"]) as victim, subprocess.Popen(["sleep", "600"]) as bystander:
+        (pod / "cgroup.procs").write_text(f"{victim.pid}\n")
+        (other / "cgroup.procs").write_text(f"{bystander.pid}\n")
+        assert cgroups.kill_container("container", tmp_path)
+        assert victim.wait(60) == -signal.SIGKILL
+        assert bystander.poll() is None
+        bystander.kill()
+    assert not cgroups.kill_container("unknown", tmp_path)
