@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Generator, Iterator
-from typing import Any
 
 import pytest
 
 from e2e.harness import serving
+from e2e.harness.base_models import build_base_model
 from e2e.harness.bucket import Bucket
 from e2e.harness.failures import folder_name, keep_evidence
 from e2e.harness.installation import Helm, Release, read_release
@@ -71,26 +71,17 @@ def platform(kubectl: Kubectl) -> Kubectl:
     )
     if done.returncode != 0:
         pytest.fail(f"the operator is not running: `make install` installs it\n{done.stderr}", pytrace=False)
-    kubectl.apply(build_base_model("tiny", 1), build_base_model("smollm2", 135))
-    for name in ("tiny", "smollm2"):
+    models = {"tiny": 1, "smollm2": 135}
+    licence = {"spdx": "Apache-2.0"}
+    kubectl.apply(
+        *(
+            build_base_model(name, model=name, license=licence, parametersMillions=millions)
+            for name, millions in models.items()
+        )
+    )
+    for name in models:
         kubectl.wait_for("basemodel", name, None, lambda body: is_true(body, "Ready"), timeout=180)
     return kubectl
-
-
-def build_base_model(name: str, parameters_millions: int) -> dict[str, Any]:
-    """Return a BaseModel of one of the models that `make install` uploads."""
-    return {
-        "apiVersion": "tunewright.dev/v1alpha1",
-        "kind": "BaseModel",
-        "metadata": {"name": name},
-        "spec": {
-            "source": {"s3": {"uri": f"s3://{object_store.BUCKET}/models/{name}"}},
-            "storage": {"secretRef": {"name": chart.READ_SECRET}},
-            "license": {"spdx": "Apache-2.0"},
-            "parametersMillions": parameters_millions,
-            "contextLength": 2048,
-        },
-    }
 
 
 @pytest.fixture(scope="session")

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
+from e2e.harness.base_models import build_base_model
 from e2e.harness.bucket import Bucket
 from e2e.harness.jobs import build_dataset, build_job, build_records
 from e2e.harness.kubectl import Body, Kubectl, condition, unwrap
-from tunewright_dev import chart, tenants
+from tunewright_dev import tenants
 from tunewright_dev.kubectl import Kubectl as DevKubectl
-from tunewright_dev.object_store import endpoint as object_store
 
 pytestmark = pytest.mark.e2e
 
@@ -163,8 +163,8 @@ def applied(clean: None, platform: Kubectl, dev_kubectl: DevKubectl, bucket: Buc
         tenants.build_storage_secret(NAMESPACE, "wrong-credentials", wrong),
         tenants.build_storage_secret(NAMESPACE, "no-authority", without_authority),
         unlabelled,
-        _base_model("elsewhere-only", allowedNamespaces=ELSEWHERE),
-        _base_model("no-end", training={"chatTemplate": NO_END}),
+        build_base_model("elsewhere-only", allowedNamespaces=ELSEWHERE),
+        build_base_model("no-end", training={"chatTemplate": NO_END}),
     )
     for case in CASES:
         platform.apply(*_objects(case, bucket))
@@ -187,20 +187,6 @@ def _objects(case: Case, bucket: Bucket) -> list[Body]:
         return [job]
     assert isinstance(case.data, str)
     return [build_dataset(case.name, NAMESPACE, case.data), job]
-
-
-def _base_model(name: str, **spec: Any) -> Body:
-    return {
-        "apiVersion": "tunewright.dev/v1alpha1",
-        "kind": "BaseModel",
-        "metadata": {"name": name},
-        "spec": {
-            "source": {"s3": {"uri": f"s3://{object_store.BUCKET}/models/tiny"}},
-            "storage": {"secretRef": {"name": chart.READ_SECRET}},
-            "contextLength": 2048,
-            **spec,
-        },
-    }
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

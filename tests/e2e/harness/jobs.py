@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 Body = dict[str, Any]
 COLOURS = ("red", "green", "blue", "white", "black", "amber", "violet", "olive")
 
 
-def build_records(count: int, start: int = 0) -> str:
+def build_records(count: int, start: int = 0, *, colours: Sequence[str] = COLOURS) -> str:
     """Return JSONL of unique records in the Messages format; each asks for the colour of thing N."""
     lines = []
     for number in range(start, start + count):
         question = {"role": "user", "content": f"What is the colour of thing {number}?"}
-        answer = {"role": "assistant", "content": COLOURS[number % len(COLOURS)]}
+        answer = {"role": "assistant", "content": colours[number % len(colours)]}
         lines.append(json.dumps({"messages": [question, answer]}))
     return "\n".join(lines) + "\n"
 
