@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import time
 
@@ -237,3 +238,59 @@ def test_server_pod_killed_during_a_canary(
     assert traffic.revisions() <= {stable, new}
     # A pod that is killed without notice breaks its connections. All answers that arrived are from the right revisions.
     assert len(traffic.failures()) <= 20
+
+
+def stored_answers(body: Body) -> dict[str, Body]:
+    return {item["target"]: item for item in body.get("status", {}).get("storedAnswers", [])}
+
+
+def promote_next(
+    kubectl: Kubectl, bucket: Bucket, pool: str, team: str, base: str, seed: int, alias: str
+) -> tuple[Body, dict[str, Body]]:
+    """Promote another adapter; return the deployment and how each arm of its evaluation got its answers."""
+    uri, _ = serving.deploy(kubectl, bucket, pool, team, base, seed, alias)
+    body = kubectl.get("adep", alias, team)
+    assert body is not None
+    entry = next(entry for entry in body["status"]["history"] if entry["uri"] == uri)
+    return body, {arm["target"]: arm for arm in bucket.read_json(entry["reportURI"])["arms"]}
+
+
+def test_an_evaluation_reuses_the_answers_of_the_last_one(
+    platform: Kubectl, pool: str, team: str, bucket: Bucket, base_digest: str
+) -> None:
+    alias = f"r{team[5:]}"
+    _, first = serving.deploy(platform, bucket, pool, team, base_digest, 80, alias)
+    body = platform.get("adep", alias, team)
+    assert body is not None
+    assert set(stored_answers(body)) == {"base-model", first}
+
+    # The stable revision and the base model are not asked again.
+    body, arms = promote_next(platform, bucket, pool, team, base_digest, 81, alias)
+    second = body["status"]["stable"]["revision"]
+    assert {target: (arm["asked"], arm["reused"]) for target, arm in arms.items()} == {
+        second: (4, 0),
+        first: (0, 4),
+        "base-model": (0, 4),
+    }
+    found = stored_answers(body)
+    assert "reusedAt" in found[first]
+    assert "reusedAt" in found["base-model"]
+    assert "reusedAt" not in found[second]
+
+    # A file that was changed is not trusted: the questions are asked again, and the file is replaced.
+    tampered = bucket.read_json(found[second]["uri"])
+    for answer in tampered["answers"]:
+        answer["answer"] = "always right"
+    bucket.put(found[second]["uri"].removeprefix(f"s3://{bucket.name}/"), json.dumps(tampered))
+    body, arms = promote_next(platform, bucket, pool, team, base_digest, 82, alias)
+    assert (arms[second]["asked"], arms[second]["reused"]) == (4, 0)
+    assert "another digest" in arms[second]["note"]
+    assert (arms["base-model"]["asked"], arms["base-model"]["reused"]) == (0, 4)
+    found = stored_answers(body)
+    assert "reusedAt" not in found[second]
+    answers = [answer["answer"] for answer in bucket.read_json(found[second]["uri"])["answers"]]
+    assert "always right" not in answers
+
+    # An Event shows what was reused.
+    events = [event for event in platform.list("events", team) if event.get("reason") == "Evaluated"]
+    assert any(f"{first}: 0 answers asked for, 4 reused" in event["message"] for event in events)

@@ -46,7 +46,7 @@ def report(seconds, history):
 
 OURS = """
 from tunewright_trainer.train import fit as fitting
-from tunewright_trainer.process.progress_server import ProgressBoard
+from tunewright_evaluator.progress_server import ProgressBoard
 from tunewright_trainer.process.stopping import Stopper
 from tunewright_trainer.chat.tokenizer import Example
 from tunewright_trainer.config import TrainingConfig

@@ -86,6 +86,7 @@ def describe(world: ServingWorld) -> dict[str, Any]:
         "stable": status.get("stable", {}).get("revision"),
         "history": [(item["revision"], item["outcome"], item["from"], item["to"]) for item in status["history"]],
         "conditions": [(item["type"], item["status"], item["reason"]) for item in status["conditions"]],
+        "answers": status.get("storedAnswers"),
         "targets": world.targets(),
         "loaded": [sorted(pod.loaded) for pod in world.pool.servers()],
         "jobs": len(world.jobs.names()),

@@ -20,7 +20,7 @@ from support.examples import examples
 from support.worlds.rollout_world import READING_SECONDS, RolloutWorld, digest_of, revision_of
 from tunewright_contracts.evaluation_report import Verdict
 from tunewright_operator.api.adapter_deployment import AdapterDeploymentStatus, CandidateRevision, Outcome
-from tunewright_operator.domain.rollout.evaluation import view_evaluation
+from tunewright_operator.domain.rollout.evaluation.job import view_evaluation
 from tunewright_operator.domain.rollout.observation import Seen, Situation
 from tunewright_operator.domain.rollout.requests import find_kept_promotion, list_pending
 from tunewright_operator.domain.rollout.weight import find_weight

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from tunewright_contracts.document import Decimal, Document, Message, Sha256
 from tunewright_contracts.metrics import MetricSpec, MetricType
+from tunewright_contracts.stop_tokens import StopTokens
+from tunewright_contracts.stored_answers import AnswerRecord, KnownAnswers
 
 EVALUATION_REQUEST_PATH = "/etc/tunewright/evaluation.json"
 TOKEN_PATH = "/etc/tunewright/token/token"  # noqa: S105 - a path
@@ -36,18 +38,22 @@ class EvaluationRequest(Document):
     server_url: str
     candidate: str
     candidate_digest: Sha256
+    candidate_stop_token_ids: StopTokens | None = None
     incumbent: str | None = None
+    incumbent_digest: Sha256 | None = None
+    incumbent_stop_token_ids: StopTokens | None = None
+    base_model_digest: Sha256 | None = None
+    engine: Sha256 | None = None
+    """Identifies the replicas' image and configuration; None if it is unknown: then no answers are reused or stored."""
+    known_answers: tuple[KnownAnswers, ...] = ()
+    """The stored answers that the status has recorded."""
     dataset_uri: str
     """The held-out split: JSONL of ``{"messages": [...]}`` records whose last message is the reference answer."""
     report_uri: str
     max_samples: int = 400
     max_tokens: int = 256
-    concurrency: int = 16
-    """How many records are sent to an arm at a time.
-
-    These are enough for vLLM to batch them on a few replicas (on two CPU cores, an adapter generates 11 tokens/s for
-    one request and 63 for eight), and few compared with what a replica serves at a time.
-    """
+    concurrency: int = 64
+    """The most records that are sent at a time, whatever the replicas admit."""
     metrics: tuple[MetricSpec, ...] = Field(min_length=1)
     confidence: Decimal = "0.95"
 
@@ -83,8 +89,30 @@ class SampleAnswer(Message):
     base: str | None = None
 
 
+class ArmAnswers(Message):
+    """How an arm got its answers: how many it was asked for, and how many stored ones it reused.
+
+    ``target`` is a revision, or `serving_plan.BASE_MODEL_TARGET`. ``note`` explains why answers were asked for
+    again, or why the new ones are not stored. ``stored`` is the file with the new ones.
+    """
+
+    target: str
+    asked: int = 0
+    reused: int = 0
+    note: str = ""
+    stored: AnswerRecord | None = None
+
+    def describe(self) -> str:
+        """Return how many answers were asked for and reused, and why not more were reused."""
+        counts = f"{self.target}: {self.asked} answers asked for, {self.reused} reused"
+        return f"{counts} ({self.note})" if self.note else counts
+
+
 class EvaluationReport(Document):
-    """The file in S3; without ``answers`` it is also the termination message."""
+    """The file in S3; without ``answers`` it is also the termination message.
+
+    ``engine`` is that of the request. ``arms`` has the arms whose answers are complete.
+    """
 
     verdict: Verdict
     reason: str
@@ -95,4 +123,6 @@ class EvaluationReport(Document):
     samples: int = 0
     seconds: float = 0.0
     report_uri: str = ""
+    engine: Sha256 | None = None
+    arms: tuple[ArmAnswers, ...] = ()
     answers: tuple[SampleAnswer, ...] = ()

@@ -1,4 +1,4 @@
-"""The progress that a trainer pod serves at ``GET /progress`` on `PROGRESS_PORT`; the operator polls it."""
+"""The progress that trainer and evaluator pods serve at ``GET /progress`` on `PROGRESS_PORT`; the operator polls it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ class Phase(StrEnum):
 
 
 class Progress(Document):
-    """A snapshot: steps are optimizer steps, losses are means per token, times are RFC 3339."""
+    """A snapshot: steps are optimizer steps, losses are means per token, times are RFC 3339.
+
+    ``evaluated`` counts answers, of ``to_evaluate``; an evaluator sets only these, besides phase and time.
+    """
 
     phase: Phase
     attempt: int = 1

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from tunewright_contracts.content_file import PlainName
 from tunewright_contracts.document import Document, Message, Sha256
+from tunewright_contracts.pool_load import DEFAULT_SHARE_PERCENT
 from tunewright_contracts.stop_tokens import StopTokens
 
 PLAN_KEY = "plan.json"
@@ -118,6 +119,8 @@ class ServingPlan(Document):
     adapter_sources: tuple[AdapterSource, ...] = ()
     allowed_origins: tuple[str, ...] | None = None
     """The origins whose web pages may call the pods from a browser, as browsers send them. None: no page may."""
+    evaluation_share_percent: int = Field(default=DEFAULT_SHARE_PERCENT, ge=1, le=100)
+    """The share of a pod's free places that requests of evaluations may use."""
 
     def content_hash(self) -> str:
         """Return ``sha256:<hex>`` of the plan without its generation; a plan with the same hash is not written."""

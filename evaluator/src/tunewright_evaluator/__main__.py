@@ -18,8 +18,10 @@ from tunewright_contracts.evaluation_report import (
     Verdict,
 )
 from tunewright_contracts.phase_result import MAX_TERMINATION_MESSAGE_BYTES
+from tunewright_contracts.progress import PROGRESS_PORT
 from tunewright_contracts.storage_uri import StorageURIError
 from tunewright_evaluator.evaluation import build_error_report, evaluate
+from tunewright_evaluator.progress_server import ProgressBoard, ProgressServer
 from tunewright_evaluator.reasons import EvaluationReason
 from tunewright_evaluator.scorers import ScorerError
 from tunewright_storage import redaction
@@ -57,8 +59,10 @@ def main() -> int:
                 candidate="",
             )
         )
+    board = ProgressBoard()
     try:
-        report = asyncio.run(evaluate(request, ObjectStore.from_environment(), token_path))
+        with ProgressServer(board, int(os.environ.get("TUNEWRIGHT_PROGRESS_PORT", PROGRESS_PORT))):
+            report = asyncio.run(evaluate(request, ObjectStore.from_environment(), token_path, board=board))
     except StorageError as error:
         report = build_error_report(request, str(error.reason), str(error))
     except (ContractError, UnicodeDecodeError) as error:
@@ -84,10 +88,17 @@ def _finish(report: EvaluationReport) -> int:
 def to_termination_message(report: EvaluationReport) -> str:
     """Return the report's JSON within 4 KiB: the answers stay in S3, long messages are shortened."""
     brief = report.updated(answers=())
-    while len(brief.to_json().encode()) > MAX_TERMINATION_MESSAGE_BYTES and brief.message:
+    while _is_too_long(brief) and brief.message:
         metrics = tuple(item.updated(message=item.message[: len(item.message) // 2]) for item in brief.metrics)
-        brief = brief.updated(message=brief.message[: len(brief.message) * 3 // 4], metrics=metrics)
+        arms = tuple(item.updated(note=item.note[: len(item.note) // 2]) for item in brief.arms)
+        brief = brief.updated(message=brief.message[: len(brief.message) * 3 // 4], metrics=metrics, arms=arms)
+    if _is_too_long(brief):
+        brief = brief.updated(arms=())  # the next evaluation asks for these answers again
     return brief.to_json()
+
+
+def _is_too_long(report: EvaluationReport) -> bool:
+    return len(report.to_json().encode()) > MAX_TERMINATION_MESSAGE_BYTES
 
 
 if __name__ == "__main__":

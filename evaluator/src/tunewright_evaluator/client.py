@@ -1,17 +1,21 @@
-"""Get an arm's answers from the real servers: authorized requests name its revision and do not count as live."""
+"""Ask the real servers: authorized requests name a revision and do not count as live."""
 
 from __future__ import annotations
 
-import asyncio
+import dataclasses
 from pathlib import Path
 
 import httpx
 
+from tunewright_contracts.document import ContractError
+from tunewright_contracts.pool_load import LOAD_HEADER, PodLoad
 from tunewright_contracts.serving_plan import EVALUATE_HEADER
 from tunewright_evaluator.reasons import EvaluationReason
 from tunewright_evaluator.records import Record
 
-_ATTEMPTS = 5
+_MAX_RETRY_AFTER_SECONDS = 60.0
+_CUT_OFF = frozenset({"abort", "error"})
+"""vLLM's reasons to end an answer that is not complete: it failed, or the server shuts down."""
 
 
 class AnswerError(Exception):
@@ -20,6 +24,28 @@ class AnswerError(Exception):
     def __init__(self, reason: EvaluationReason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class NoAnswerError(Exception):
+    """A request got no answer, and another try may get one; the message is what happened."""
+
+
+class BusyError(Exception):
+    """The pool has no free place for the request now; ``retry_after`` is in seconds."""
+
+    def __init__(self, message: str, retry_after: float, load: PodLoad | None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.load = load
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """An answer, how many tokens it has (at least 1), and the load of the replica that gave it, if it reported that."""
+
+    text: str
+    tokens: int = 1
+    load: PodLoad | None = None
 
 
 class ServerClient:
@@ -31,53 +57,73 @@ class ServerClient:
         self._token_path = token_path
         self._max_tokens = max_tokens
 
-    async def ask(self, target: str, record: Record) -> str:
-        """Return an arm's answer to a record.
+    async def ask(self, target: str, record: Record) -> Answer:
+        """Return an arm's answer to a record, with one request.
 
         Args:
             target: a revision name or `serving_plan.BASE_MODEL_TARGET`.
             record: the record whose conversation is sent.
 
         Raises:
-            AnswerError: several attempts with growing pauses failed, or one failed in a way that a retry does not fix.
+            AnswerError: the server rejects the record, which another try does not change.
+            BusyError: the pool is busy.
+            NoAnswerError: the request failed in another way.
         """
-        problem = ""
-        for attempt in range(_ATTEMPTS):
-            if attempt:
-                await asyncio.sleep(0.5 * 2**attempt)
-            try:
-                response = await self._http.post(
-                    "/v1/chat/completions",
-                    json={
-                        "model": self._alias,
-                        "messages": list(record.messages),
-                        "temperature": 0,
-                        "max_tokens": self._max_tokens,
-                    },
-                    headers={EVALUATE_HEADER: target, "Authorization": f"Bearer {self._token()}"},
-                )
-            except httpx.HTTPError as error:
-                problem = f"{type(error).__name__}: {error}"
-                continue
-            if response.status_code == httpx.codes.OK:
-                try:
-                    return str(response.json()["choices"][0]["message"]["content"] or "")
-                except (ValueError, LookupError, TypeError):
-                    problem = f"HTTP 200 without a chat completion: {response.text[:200]}"
-                    continue
-            problem = f"HTTP {response.status_code}: {response.text[:200]}"
-            if response.status_code in {400, 413}:
-                raise AnswerError(
-                    EvaluationReason.RECORD_REFUSED,
-                    f"the server rejected record {record.index} of the held-out set ({problem}); shorten the record, "
-                    "lower evaluation.maxTokens, or have the ModelServer's vllm.maxModelLength raised",
-                )
-        raise AnswerError(
-            EvaluationReason.SERVER_UNAVAILABLE,
-            f"{target} did not answer record {record.index} ({problem}); check that the ModelServer is ready and that "
-            f"{target} is loaded",
-        )
+        try:
+            response = await self._http.post(
+                "/v1/chat/completions",
+                json={
+                    "model": self._alias,
+                    "messages": list(record.messages),
+                    "temperature": 0,
+                    "max_tokens": self._max_tokens,
+                },
+                headers={EVALUATE_HEADER: target, "Authorization": f"Bearer {self._token()}"},
+            )
+        except httpx.HTTPError as error:
+            raise NoAnswerError(f"{type(error).__name__}: {error}") from error
+        if response.status_code == httpx.codes.OK:
+            return _read_answer(response)
+        problem = f"HTTP {response.status_code}: {response.text[:200]}"
+        if response.status_code in {400, 413}:
+            raise AnswerError(
+                EvaluationReason.RECORD_REFUSED,
+                f"the server rejected record {record.index} of the held-out set ({problem}); shorten the record, "
+                "lower evaluation.maxTokens, or have the ModelServer's vllm.maxModelLength raised",
+            )
+        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            raise BusyError(problem, _read_retry_after(response), _read_load(response))
+        raise NoAnswerError(problem)
 
     def _token(self) -> str:
         # Read it for each request: the operator renews the short-lived token while the Job runs.
         return self._token_path.read_text().strip()
+
+
+def _read_answer(response: httpx.Response) -> Answer:
+    try:
+        data = response.json()
+        choice = data["choices"][0]
+        text = str(choice["message"]["content"] or "")
+        ending = choice.get("finish_reason")
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise NoAnswerError(f"HTTP 200 without a chat completion: {response.text[:200]}") from error
+    if ending in _CUT_OFF:
+        raise NoAnswerError(f"the server cut off the answer (finish_reason {ending})")
+    usage = data.get("usage")
+    tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    return Answer(text, tokens if isinstance(tokens, int) and tokens > 0 else 1, _read_load(response))
+
+
+def _read_load(response: httpx.Response) -> PodLoad | None:
+    """Return the load in a response's header; None without one, or if this release cannot read it."""
+    try:
+        return PodLoad.from_json(response.headers.get(LOAD_HEADER, ""))
+    except ContractError:
+        return None
+
+
+def _read_retry_after(response: httpx.Response) -> float:
+    """Return the seconds in a response's Retry-After (RFC 9110, 10.2.3), within limits; 1 without them."""
+    text = response.headers.get("Retry-After", "")
+    return min(float(text), _MAX_RETRY_AFTER_SECONDS) if text.isascii() and text.isdigit() else 1.0

@@ -25,6 +25,11 @@ class Record:
     messages: tuple[dict[str, str], ...]
     reference: str
 
+    @property
+    def question(self) -> str:
+        """Return ``sha256:<hex>`` of the conversation, which identifies the question in every set."""
+        return f"sha256:{hashlib.sha256(json.dumps(self.messages, sort_keys=True).encode()).hexdigest()}"
+
 
 def parse_records(data: bytes, where: str) -> list[Record]:
     """Parse JSONL of ``{"messages": [..., {"role": "assistant", "content": reference}]}``.
@@ -90,8 +95,4 @@ def choose_records(records: list[Record], maximum: int) -> list[Record]:
 
     The choice is the same for each run on the same set, so that two rollouts are compared on the same records.
     """
-
-    def rank(record: Record) -> bytes:
-        return hashlib.sha256(json.dumps(record.messages, sort_keys=True).encode()).digest()
-
-    return sorted(sorted(records, key=rank)[:maximum], key=lambda record: record.index)
+    return sorted(sorted(records, key=lambda record: record.question)[:maximum], key=lambda record: record.index)

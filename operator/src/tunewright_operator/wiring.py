@@ -28,12 +28,12 @@ async def open_reconcilers(cluster: Cluster, term: Term, settings: Settings) -> 
     They act only during the term; ``cluster`` is already fenced by it.
     """
     async with AsyncExitStack() as stack:
-        trainers = await stack.enter_async_context(HTTPTrainerProgress())
+        progress = await stack.enter_async_context(HTTPTrainerProgress())
         pods = FencedServerPods(await stack.enter_async_context(HTTPServerPods()), term)
         keys, board = SigningKeys(cluster, settings.namespace), ServerBoard()
         yield {
             BASE_MODEL: BaseModelReconciler(cluster, settings.images, settings.namespace).reconcile,
-            FINE_TUNE_JOB: FineTuneJobReconciler(cluster, trainers, settings.images).reconcile,
+            FINE_TUNE_JOB: FineTuneJobReconciler(cluster, progress, settings.images).reconcile,
             MODEL_SERVER: ModelServerReconciler(cluster, pods, keys, board, settings.images).reconcile,
-            ADAPTER_DEPLOYMENT: AdapterDeploymentReconciler(cluster, keys, board, settings.images).reconcile,
+            ADAPTER_DEPLOYMENT: AdapterDeploymentReconciler(cluster, keys, board, progress, settings.images).reconcile,
         }

@@ -24,6 +24,7 @@ from tunewright_server.plan import MountedPlan, Offer, PlanKeeper
 from tunewright_server.settings import Settings
 from tunewright_server.telemetry import memory, metrics
 from tunewright_server.telemetry.counters import Counters
+from tunewright_server.telemetry.load import LoadMeter, read_waiting
 from tunewright_storage import base_shapes
 from tunewright_storage.object_store import ObjectStore
 from tunewright_storage.quoting import shorten
@@ -58,6 +59,7 @@ class Runtime:
             slots=config.max_adapters + config.rollout_slots,
             timeout_seconds=config.adapter_load_timeout_seconds,
         )
+        self.load = LoadMeter(self.boot_id, engine.read_capacity, read_waiting)
         self.pool = AdapterPool(settings.adapters_folder, source, engine, limits, wake=self._changed.set)
         self._task: asyncio.Task[None] | None = None
         self._unregister: Callable[[], None] = lambda: None
@@ -73,7 +75,7 @@ class Runtime:
     async def start(self) -> None:
         """Read the plan in force, from disk and from the mount, and start to converge."""
         collector = metrics.ServerCollector(
-            self.counters, self.refusals, self.pool.states, lambda: self.plan_generation
+            self.counters, self.refusals, self.pool.states, self.load.read, lambda: self.plan_generation
         )
         self._unregister = metrics.register(collector)
         await asyncio.to_thread(self._keeper.restore)
@@ -140,6 +142,7 @@ class Runtime:
             return
         self.routes = {route.alias: route for route in plan.routes}
         self.allowed_origins = frozenset(plan.allowed_origins or ())
+        self.load.share_percent = plan.evaluation_share_percent
         self.pool.set_plan(plan)
         named = {adapter.name for adapter in plan.adapters}
         named |= {target.name for route in plan.routes for target in route.targets}

@@ -19,7 +19,7 @@ from tunewright_operator.api.adapter_deployment import AdapterDeployment
 from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.domain.job_run import JobRun, PodRun, RunState
 from tunewright_operator.domain.rollout.decision import decide
-from tunewright_operator.domain.rollout.evaluation import evaluation_name
+from tunewright_operator.domain.rollout.evaluation.job import evaluation_name
 from tunewright_operator.domain.rollout.observation import Decision, EvaluationRun, Seen, Situation, Unseen
 from tunewright_operator.domain.secrets import SecretFacts
 from tunewright_operator.domain.serving.adapter_sources import SourcePolicy

@@ -202,7 +202,11 @@ class FakeEngine:
         self.loaded: dict[str, Path] = {}
         self.refuse: set[str] = set()
         self.block: set[str] = set()
+        self.capacity: int | None = 64
         self.events: list[tuple[str, str]] = []
+
+    def read_capacity(self):
+        return self.capacity
 
     async def load(self, name, folder):
         assert (folder / WEIGHTS_NAME).is_file()

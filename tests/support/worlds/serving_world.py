@@ -12,12 +12,15 @@ from support.clusters.fake_deployments import FakeDeployments
 from support.clusters.fake_jobs import FakeJobs
 from support.clusters.fake_pods import FakeServerPods
 from support.crds.status import check_status
-from support.worlds.job_worlds import IMAGES
+from support.worlds.job_worlds import IMAGES, FakeTrainers
 from support.worlds.rollout_world import BASE_DIGEST, READING_SECONDS, digest_of, revision_of
-from tunewright_contracts.evaluation_report import EvaluationReport, Verdict
-from tunewright_contracts.serving_plan import ServingPlan
+from tunewright_contracts.evaluation_report import ArmAnswers, EvaluationReport, EvaluationRequest, Verdict
+from tunewright_contracts.serving_plan import BASE_MODEL_TARGET, ServingPlan
+from tunewright_contracts.stored_answers import AnswerRecord
+from tunewright_evaluator.answer_store import build_conditions
 from tunewright_operator.api.kinds import (
     ADAPTER_DEPLOYMENT,
+    CONFIG_MAP,
     FINE_TUNE_JOB,
     JOB,
     MODEL_SERVER,
@@ -51,6 +54,7 @@ class ServingWorld:
         self.jobs = FakeJobs(self.cluster, SUPPORT)
         self.pods = FakeServerPods()
         self.pool = FakeDeployments(self.cluster, self.pods, SERVING)
+        self.evaluators = FakeTrainers()
         self.sessions = 0
         self.crashes = 0
         self.restart_operator()
@@ -190,7 +194,7 @@ class ServingWorld:
     def restart_operator(self) -> None:
         board, keys = ServerBoard(), SigningKeys(self.cluster, "tunewright-system")
         self.servers = ModelServerReconciler(self.cluster, self.pods, keys, board, IMAGES, now=self.clock)
-        self.rollouts = AdapterDeploymentReconciler(self.cluster, keys, board, IMAGES, now=self.clock)
+        self.rollouts = AdapterDeploymentReconciler(self.cluster, keys, board, self.evaluators, IMAGES, now=self.clock)
 
     @property
     def plan(self) -> ServingPlan:
@@ -275,10 +279,23 @@ class ServingWorld:
         assert len(found) == 1, f"expected one Job to {role}, found {[job['metadata']['name'] for job in found]}"
         return found[0]
 
-    def finish_evaluation(self, verdict: Verdict, message: str = "ExactMatch 0.9 against 0.8") -> None:
+    def evaluation_request(self) -> EvaluationRequest:
+        """Return what the evaluation's pod was asked to do."""
         name = self.evaluation_job()["metadata"]["name"]
+        return EvaluationRequest.from_json(self.cluster.peek(CONFIG_MAP, SUPPORT, name)["data"]["evaluation.json"])
+
+    def finish_evaluation(self, verdict: Verdict, message: str = "ExactMatch 0.9 against 0.8") -> None:
+        """End the evaluation as an evaluator does: it reuses what it may, and stores the other answers."""
+        name = self.evaluation_job()["metadata"]["name"]
+        request = self.evaluation_request()
         report = EvaluationReport(
-            verdict=verdict, reason=verdict.value, message=message, candidate="", report_uri="s3://models/report.json"
+            verdict=verdict,
+            reason=verdict.value,
+            message=message,
+            candidate="",
+            report_uri="s3://models/report.json",
+            engine=request.engine,
+            arms=answer(request),
         )
         self.jobs.start(name)
         self.jobs.die(name, exit_code=int(verdict is Verdict.ERROR), message=report.to_json(), reason="Completed")
@@ -318,6 +335,21 @@ class ServingWorld:
 
     def remove_job(self, word: str) -> None:
         self.cluster.remove(FINE_TUNE_JOB, SUPPORT, word)
+
+
+def answer(request: EvaluationRequest) -> tuple[ArmAnswers, ...]:
+    """Return how each arm of an evaluation with 400 records gets its answers."""
+    known = {item.key: item for item in request.known_answers}
+    arms = []
+    for target in [request.candidate, BASE_MODEL_TARGET, *([request.incumbent] if request.incumbent else [])]:
+        conditions = build_conditions(request, target)
+        key = conditions.key() if conditions is not None else ""
+        if key in known and target != request.candidate:
+            arms.append(ArmAnswers(target=target, reused=400))
+            continue
+        stored = AnswerRecord(target=target, key=key, digest=digest_of(key), answers=400) if key else None
+        arms.append(ArmAnswers(target=target, asked=400, stored=stored))
+    return tuple(arms)
 
 
 @lru_cache(maxsize=10_000)

@@ -29,6 +29,7 @@ def test_reader_refuses_a_document_of_another_schema_version():
 def test_wire_names_are_camel_case():
     assert set(json.loads(_plan().to_json())) == {
         "schemaVersion", "serverUid", "generation", "baseModelDigest", "adapters", "routes", "adapterSources",
+            "evaluationSharePercent",
     }  # fmt: skip
 
 

@@ -1,54 +1,44 @@
-"""The request for a record, when it is repeated, and the error without an answer."""
+"""One request for one record: what is sent, what an answer is, and which failures another try may fix."""
 
 import json
 
 import httpx
 import pytest
 
+from tunewright_contracts.pool_load import LOAD_HEADER, PodLoad
 from tunewright_contracts.serving_plan import EVALUATE_HEADER
-from tunewright_evaluator import client as client_module
-from tunewright_evaluator.client import AnswerError, ServerClient
+from tunewright_evaluator.client import Answer, AnswerError, BusyError, NoAnswerError, ServerClient
 from tunewright_evaluator.reasons import EvaluationReason
 from tunewright_evaluator.records import Record
 
 RECORD = Record(7, ({"role": "system", "content": "s"}, {"role": "user", "content": "q"}), "a")
-ANSWER = httpx.Response(200, json={"choices": [{"message": {"content": "yes"}}]})
+COMPLETION = {"choices": [{"message": {"content": "yes"}}]}
+LOAD = PodLoad(pod="a1", capacity=8, live=3, evaluating=1, waiting=2, limit=1)
 
 
-@pytest.fixture
-def pauses(monkeypatch):
-    """Record the pauses instead of waiting."""
-    pauses = []
-
-    async def note(seconds):
-        pauses.append(seconds)
-
-    monkeypatch.setattr(client_module.asyncio, "sleep", note)
-    return pauses
+def cut_off(reason):
+    return {"choices": [{"message": {"content": "ye"}, "finish_reason": reason}]}
 
 
-async def ask(token, *answers):
-    """Ask once. Each request gets the next answer; the last answer is repeated.
-
-    Return the answer and the requests.
-    """
+async def ask(token, given):
+    """Ask once; return the answer and the request."""
     requests = []
-    left = list(answers)
 
     def answer(request):
         requests.append(request)
-        given = left.pop(0) if len(left) > 1 else left[0]
         if isinstance(given, Exception):
             raise given
-        return given() if callable(given) else given
+        return given
 
     async with httpx.AsyncClient(base_url="http://server", transport=httpx.MockTransport(answer)) as http:
-        return await ServerClient(http, "support", token, 64).ask("support--1", RECORD), requests
+        answer = await ServerClient(http, "support", token, 64).ask("support--1", RECORD)
+    (request,) = requests
+    return answer, request
 
 
-async def test_a_record_is_sent_to_one_revision_under_its_alias(token, pauses):
-    text, (request,) = await ask(token, ANSWER)
-    assert text == "yes"
+async def test_a_record_is_sent_to_one_revision_under_its_alias(token):
+    answer, request = await ask(token, httpx.Response(200, json=COMPLETION))
+    assert answer == Answer("yes")
     assert (request.method, request.url.path) == ("POST", "/v1/chat/completions")
     assert request.headers[EVALUATE_HEADER] == "support--1"
     assert json.loads(request.content) == {
@@ -57,56 +47,75 @@ async def test_a_record_is_sent_to_one_revision_under_its_alias(token, pauses):
         "temperature": 0,
         "max_tokens": 64,
     }
-    assert pauses == []
 
 
-async def test_the_token_is_read_for_each_attempt(token, pauses):
-    def renew():
-        token.write_text("renewed")
-        return httpx.Response(503, text="loading")
+async def test_the_token_is_read_for_each_request(token):
+    _, first = await ask(token, httpx.Response(200, json=COMPLETION))
+    token.write_text("renewed")
+    _, second = await ask(token, httpx.Response(200, json=COMPLETION))
+    assert [request.headers["Authorization"] for request in (first, second)] == ["Bearer secret", "Bearer renewed"]
 
-    _, requests = await ask(token, renew, ANSWER)
-    assert [request.headers["Authorization"] for request in requests] == ["Bearer secret", "Bearer renewed"]
+
+async def test_an_answer_has_its_tokens_and_the_load_of_its_replica(token):
+    completion = {**COMPLETION, "usage": {"completion_tokens": 12}}
+    answer, _ = await ask(token, httpx.Response(200, json=completion, headers={LOAD_HEADER: LOAD.to_json()}))
+    assert answer == Answer("yes", 12, LOAD)
+
+
+@pytest.mark.parametrize("usage", [None, [], {}, {"completion_tokens": 0}, {"completion_tokens": "12"}])
+async def test_an_answer_without_usable_tokens_counts_as_one(token, usage):
+    answer, _ = await ask(token, httpx.Response(200, json={**COMPLETION, "usage": usage}))
+    assert answer.tokens == 1
+
+
+@pytest.mark.parametrize("header", ["", "busy", "{}", '{"pod": "a", "capacity": -1, "limit": 1}'])
+async def test_a_load_that_cannot_be_read_is_unknown(token, header):
+    answer, _ = await ask(token, httpx.Response(200, json=COMPLETION, headers={LOAD_HEADER: header}))
+    assert answer.load is None
+
+
+async def test_an_empty_answer_is_an_answer(token):
+    answer, _ = await ask(token, httpx.Response(200, json={"choices": [{"message": {"content": None}}]}))
+    assert answer.text == ""
 
 
 @pytest.mark.parametrize(
-    "failure",
+    ("failure", "problem"),
     [
-        httpx.ConnectError("refused"),
-        httpx.ReadTimeout("slow"),
-        httpx.Response(429, text="busy"),
-        httpx.Response(401, text="expired"),
-        httpx.Response(200, json={"choices": []}),
-        httpx.Response(200, json={"choices": [{"message": None}]}),
-        httpx.Response(200, json=["choices"]),
+        (httpx.ConnectError("refused"), "ConnectError: refused"),
+        (httpx.ReadTimeout("slow"), "ReadTimeout: slow"),
+        (httpx.Response(503, text="loading"), "HTTP 503: loading"),
+        (httpx.Response(401, text="expired"), "HTTP 401: expired"),
+        (httpx.Response(200, json={"choices": []}), "HTTP 200 without a chat completion: {"),
+        (httpx.Response(200, json={"choices": [{"message": None}]}), "HTTP 200 without a chat completion: {"),
+        (httpx.Response(200, json=["choices"]), "HTTP 200 without a chat completion: ["),
+        (httpx.Response(200, text="null"), "HTTP 200 without a chat completion: null"),
+        (httpx.Response(200, json=cut_off("abort")), "the server cut off the answer (finish_reason abort)"),
+        (httpx.Response(200, json=cut_off("error")), "the server cut off the answer (finish_reason error)"),
     ],
 )
-async def test_a_transient_failure_is_retried_after_a_pause(token, pauses, failure):
-    text, requests = await ask(token, failure, failure, ANSWER)
-    assert (text, len(requests), pauses) == ("yes", 3, [1.0, 2.0])
+async def test_a_failure_that_another_try_may_fix(token, failure, problem):
+    with pytest.raises(NoAnswerError) as error:
+        await ask(token, failure)
+    assert str(error.value).startswith(problem)
 
 
-async def test_an_empty_answer_is_an_answer(token, pauses):
-    text, requests = await ask(token, httpx.Response(200, json={"choices": [{"message": {"content": None}}]}))
-    assert (text, len(requests)) == ("", 1)
-
-
-async def test_after_five_attempts_the_error_shows_the_last_failure(token, pauses):
-    with pytest.raises(AnswerError, match=r"support--1 did not answer record 7 \(ReadTimeout: slow\)") as error:
-        await ask(token, httpx.Response(503), httpx.ReadTimeout("slow"))
-    assert error.value.reason is EvaluationReason.SERVER_UNAVAILABLE
-    assert pauses == [1.0, 2.0, 4.0, 8.0]
+@pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("", 1.0), ("soon", 1.0), ("86400", 60.0), ("²", 1.0)])
+async def test_a_busy_pool_says_when_to_ask_again(token, header, seconds):
+    headers = {"Retry-After": header.encode(), LOAD_HEADER: LOAD.to_json()}
+    with pytest.raises(BusyError, match="HTTP 429: busy") as error:
+        await ask(token, httpx.Response(429, text="busy", headers=headers))
+    assert (error.value.retry_after, error.value.load) == (seconds, LOAD)
 
 
 @pytest.mark.parametrize("status", [400, 413])
-async def test_a_refused_record_is_not_retried(token, pauses, status):
+async def test_a_refused_record_is_named(token, status):
     with pytest.raises(AnswerError, match=rf"rejected record 7 .*HTTP {status}: too long") as error:
         await ask(token, httpx.Response(status, text="too long"))
     assert error.value.reason is EvaluationReason.RECORD_REFUSED
-    assert pauses == []
 
 
-async def test_a_long_error_page_is_cut(token, pauses):
-    with pytest.raises(AnswerError) as error:
+async def test_a_long_error_page_is_cut(token):
+    with pytest.raises(NoAnswerError) as error:
         await ask(token, httpx.Response(502, text="x" * 10_000))
     assert len(str(error.value)) < 400

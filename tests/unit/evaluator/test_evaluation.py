@@ -1,17 +1,16 @@
 """From a request to a report: every arm answers the same records on a small server, and failures are explained."""
 
-import asyncio
 import json
 
 import httpx
 import pytest
-from structlog.testing import capture_logs
 
-from support.worlds.evaluation_world import CANDIDATE, INCUMBENT, RECORDS, Server, Store, request_for
+from support.worlds.evaluation_world import CANDIDATE, INCUMBENT, RECORDS, Server, Store, known_answers, request_for
 from tunewright_contracts.evaluation_report import EvaluationReport
 from tunewright_contracts.serving_plan import BASE_MODEL_TARGET, EVALUATE_HEADER
-from tunewright_evaluator import client as client_module
+from tunewright_evaluator import asking
 from tunewright_evaluator.evaluation import evaluate
+from tunewright_evaluator.progress_server import ProgressBoard
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +18,7 @@ def no_pauses(monkeypatch):
     async def at_once(_seconds):
         return None
 
-    monkeypatch.setattr(client_module.asyncio, "sleep", at_once)
+    monkeypatch.setattr(asking.asyncio, "sleep", at_once)
 
 
 async def run(server, token, store=None, **changes):
@@ -38,33 +37,9 @@ async def test_every_arm_answers_the_same_records(token):
         asked.setdefault(request.headers[EVALUATE_HEADER], set()).add(body["messages"][-1]["content"])
     assert set(asked) == {CANDIDATE, INCUMBENT, BASE_MODEL_TARGET}
     assert all(questions == {f"q{n}" for n in range(RECORDS)} for questions in asked.values())
-    stored = EvaluationReport.from_json(store.written["s3://bucket/report.json"])
+    stored = EvaluationReport.from_json(store.written[report.report_uri])
     assert stored == report
     assert [(answer.candidate, answer.base) for answer in stored.answers[:2]] == [("a0", "?"), ("a1", "?")]
-
-
-async def test_as_many_requests_as_the_request_allows_are_in_flight(token):
-    server, flying, most = Server(CANDIDATE, INCUMBENT), 0, 0
-    together = asyncio.Barrier(request_for().concurrency)
-
-    async def answer(request):
-        nonlocal flying, most
-        flying += 1
-        most = max(most, flying)
-        await together.wait()  # Wait until this number is in flight. With fewer, the test would never end.
-        flying -= 1
-        return server(request)
-
-    async with asyncio.timeout(30):
-        assert (await run(answer, token, Store(records=96))).samples == 96
-    assert most == request_for().concurrency == 16
-
-
-async def test_the_log_shows_how_far_each_arm_is(token):
-    with capture_logs() as lines:
-        await run(Server(CANDIDATE, INCUMBENT), token, Store(records=50))
-    logged = [(line["arm"], line["answered"], line["records"]) for line in lines if line["event"] == "answered"]
-    assert logged == [(arm, count, 50) for arm in ("candidate", "base", "incumbent") for count in (20, 40)]
 
 
 async def test_a_worse_candidate_fails(token):
@@ -125,3 +100,106 @@ async def test_a_record_that_the_server_refuses_is_named(token, status):
 async def test_no_records(token):
     report = await run(Server(), token, Store(records=0))
     assert (report.verdict, report.reason) == ("Error", "NoRecords")
+
+
+async def test_the_second_evaluation_asks_only_the_candidate(token):
+    server, store = Server(CANDIDATE, INCUMBENT), Store()
+    first = await run(server, token, store)
+    assert [(arm.target, arm.asked, arm.reused) for arm in first.arms] == [
+        (CANDIDATE, RECORDS, 0),
+        (BASE_MODEL_TARGET, RECORDS, 0),
+        (INCUMBENT, RECORDS, 0),
+    ]
+    again = Server(CANDIDATE, INCUMBENT)
+    second = await run(again, token, store, knownAnswers=known_answers(first))
+    assert {request.headers[EVALUATE_HEADER] for request in again.asked} == {CANDIDATE}
+    assert [(arm.target, arm.asked, arm.reused, arm.note) for arm in second.arms] == [
+        (CANDIDATE, RECORDS, 0, ""),
+        (BASE_MODEL_TARGET, 0, RECORDS, ""),
+        (INCUMBENT, 0, RECORDS, ""),
+    ]
+    assert [arm.stored is None for arm in second.arms] == [False, True, True]
+    assert (second.verdict, second.metrics, second.answers) == (first.verdict, first.metrics, first.answers)
+    assert EvaluationReport.from_json(store.written[second.report_uri]).arms == second.arms
+
+
+async def test_a_promoted_candidates_answers_are_those_of_the_stable_revision(token):
+    store = Store()
+    first = await run(Server(CANDIDATE), token, store, incumbent=None)
+    known = known_answers(first)
+    next_one = {"candidate": "support--333333333333", "candidateDigest": "sha256:" + "3" * 64}
+    stable = {"incumbent": CANDIDATE, "incumbentDigest": "sha256:" + "1" * 64}
+    server = Server(CANDIDATE, next_one["candidate"])
+    report = await run(server, token, store, **next_one, **stable, knownAnswers=known)
+    assert (server.count(CANDIDATE), server.count(BASE_MODEL_TARGET)) == (0, 0)
+    assert report.metrics[0].incumbent == 1.0
+
+
+async def test_more_records_ask_only_for_the_new_ones(token):
+    store = Store()
+    first = await run(Server(CANDIDATE, INCUMBENT), token, store, maxSamples=60)
+    server = Server(CANDIDATE, INCUMBENT)
+    second = await run(server, token, store, knownAnswers=known_answers(first))
+    assert (server.count(INCUMBENT), server.count(BASE_MODEL_TARGET)) == (40, 40)
+    assert [(arm.asked, arm.reused) for arm in second.arms] == [(100, 0), (40, 60), (40, 60)]
+    assert [arm.stored.answers for arm in second.arms] == [100, 100, 100]
+    fewer = await run(Server(CANDIDATE, INCUMBENT), token, store, maxSamples=60, knownAnswers=known_answers(second))
+    assert [(arm.asked, arm.reused) for arm in fewer.arms] == [(60, 0), (0, 60), (0, 60)]
+
+
+async def test_a_file_that_was_tampered_with_is_asked_again_and_replaced(token):
+    store = Store()
+    first = await run(Server(CANDIDATE, INCUMBENT), token, store)
+    known = known_answers(first)
+    original = dict(store.written)
+    for item in known:
+        store.written[item["uri"]] = store.written[item["uri"]].replace(b'"?"', b'"a1"').replace(b'"a7"', b'"?"')
+    server = Server(CANDIDATE, INCUMBENT)
+    second = await run(server, token, store, knownAnswers=known)
+    assert [server.count(target) for target in (CANDIDATE, INCUMBENT, BASE_MODEL_TARGET)] == [RECORDS] * 3
+    notes = [arm.note for arm in second.arms]
+    assert notes[0] == ""
+    assert all("has another digest than the status recorded" in note for note in notes[1:])
+    assert second.metrics == first.metrics
+    for item in known:
+        assert store.written[item["uri"]] == original[item["uri"]]
+
+
+async def test_without_a_known_engine_nothing_is_stored_or_reused(token):
+    store = Store()
+    known = known_answers(await run(Server(CANDIDATE, INCUMBENT), token, store))
+    files = set(store.written)
+    server = Server(CANDIDATE, INCUMBENT)
+    report = await run(server, token, store, engine=None, knownAnswers=known)
+    assert server.count(INCUMBENT) == RECORDS
+    assert [(arm.reused, arm.stored) for arm in report.arms] == [(0, None)] * 3
+    assert all("is unknown" in arm.note for arm in report.arms)
+    assert set(store.written) == files
+
+
+async def test_an_interrupted_evaluation_keeps_only_complete_arms(token):
+    store = Store()
+    report = await run(Server(CANDIDATE, INCUMBENT, mute=(INCUMBENT,)), token, store)
+    assert (report.verdict, report.reason) == ("Error", "ServerUnavailable")
+    assert [arm.target for arm in report.arms] == [CANDIDATE, BASE_MODEL_TARGET]
+    server = Server(CANDIDATE, INCUMBENT)
+    second = await run(server, token, store, knownAnswers=known_answers(report))
+    assert (server.count(CANDIDATE), server.count(BASE_MODEL_TARGET)) == (RECORDS, 0)
+    assert second.verdict == "Pass"
+
+
+async def test_an_evaluation_whose_answers_cannot_be_stored_has_a_verdict(token):
+    store = Store(broken="/answers/")
+    report = await run(Server(CANDIDATE, INCUMBENT), token, store)
+    assert report.verdict == "Pass"
+    assert [arm.stored for arm in report.arms] == [None] * 3
+    assert list(store.written) == [report.report_uri]
+
+
+async def test_the_board_counts_the_answers_that_are_asked_for(token):
+    store, board = Store(), ProgressBoard()
+    known = known_answers(await run(Server(CANDIDATE, INCUMBENT), token, store))
+    transport = httpx.MockTransport(Server(CANDIDATE, INCUMBENT))
+    await evaluate(request_for(knownAnswers=known), store, token, transport, board)
+    progress = board.snapshot()
+    assert (progress.evaluated, progress.to_evaluate) == (RECORDS, RECORDS)

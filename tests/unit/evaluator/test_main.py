@@ -4,8 +4,9 @@ import pytest
 
 from support import marked
 from support.worlds.evaluation_world import CANDIDATE, Store, request_for
-from tunewright_contracts.evaluation_report import EvaluationReport
+from tunewright_contracts.evaluation_report import ArmAnswers, EvaluationReport
 from tunewright_contracts.phase_result import MAX_TERMINATION_MESSAGE_BYTES
+from tunewright_contracts.stored_answers import AnswerRecord
 from tunewright_evaluator import __main__ as program
 from tunewright_storage.errors import StorageError, StorageReason
 
@@ -62,9 +63,30 @@ def test_the_termination_message_is_kept_short():
     assert EvaluationReport.from_json(text).verdict == "Fail"
 
 
+def test_long_addresses_do_not_make_it_too_long():
+    stored = AnswerRecord(target="base-model", key="sha256:" + "a" * 64, digest="sha256:" + "b" * 64, answers=400)
+    arms = [ArmAnswers(target=name, asked=1, note="s3://" + "x" * 1000, stored=stored) for name in ("a", "b", "c")]
+    report = EvaluationReport(
+        verdict="Pass",
+        reason="EvaluationPassed",
+        message="m",
+        candidate=CANDIDATE,
+        report_uri="s3://" + "y" * 1000,
+        arms=arms,
+    )
+    text = program.to_termination_message(report)
+    assert len(text.encode()) <= MAX_TERMINATION_MESSAGE_BYTES
+    assert [arm.stored for arm in EvaluationReport.from_json(text).arms] == [stored] * 3
+    long = report.updated(report_uri="s3://" + "y" * 3500)
+    text = program.to_termination_message(long)
+    assert len(text.encode()) <= MAX_TERMINATION_MESSAGE_BYTES
+    assert EvaluationReport.from_json(text).arms == ()
+
+
 def run_program(folder, monkeypatch, token, store):
     monkeypatch.setenv("TUNEWRIGHT_EVALUATION_REQUEST", str(folder / "request.json"))
     monkeypatch.setenv("TUNEWRIGHT_TOKEN", str(token))
     monkeypatch.setenv("TUNEWRIGHT_TERMINATION_LOG", str(folder / "result.json"))
+    monkeypatch.setenv("TUNEWRIGHT_PROGRESS_PORT", "0")
     monkeypatch.setattr(program.ObjectStore, "from_environment", lambda: store)
     return program.main(), EvaluationReport.from_json((folder / "result.json").read_bytes())

@@ -13,11 +13,11 @@ import structlog
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.phase_result import PhaseResult
 from tunewright_contracts.run_spec import RunSpec
+from tunewright_evaluator.progress_server import ProgressBoard, ProgressServer
 from tunewright_storage import redaction
 from tunewright_storage.object_store import ObjectStore
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.process.patience import Patience
-from tunewright_trainer.process.progress_server import ProgressBoard, ProgressServer
 from tunewright_trainer.process.retrying_store import RetryingStore
 from tunewright_trainer.process.settings import Settings
 from tunewright_trainer.process.stopping import Stopper

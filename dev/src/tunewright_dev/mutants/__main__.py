@@ -28,7 +28,7 @@ TESTS = {
     f"{DECISIONS}/rollout/decision.py": (ROLLOUT,),
     f"{DECISIONS}/rollout/steps.py": (ROLLOUT,),
     f"{DECISIONS}/rollout/acceptance.py": (f"{ROLLOUT}/test_decision.py", f"{ROLLOUT}/test_paused.py"),
-    f"{DECISIONS}/rollout/evaluate_step.py": (f"{ROLLOUT}/test_decision.py", f"{ROLLOUT}/test_paused.py"),
+    f"{DECISIONS}/rollout/evaluation/step.py": (f"{ROLLOUT}/test_decision.py", f"{ROLLOUT}/test_paused.py"),
     f"{DECISIONS}/rollout/live_window.py": (f"{ROLLOUT}/test_decision.py", f"{ROLLOUT}/test_weight.py"),
     f"{DECISIONS}/rollout/jobs.py": (f"{ROLLOUT}/test_jobs.py",),
     f"{DECISIONS}/rollout/position.py": (f"{ROLLOUT}/test_position.py",),

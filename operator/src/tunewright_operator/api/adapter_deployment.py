@@ -219,6 +219,20 @@ class ObservedRequests(ApiModel):
     stable: RequestCounts = RequestCounts()
 
 
+class EvaluationProgress(ApiModel):
+    """How far the evaluation of the current step is: `answered` of `total` answers that it asks for.
+
+    ``engine`` identifies what the server's replicas run; it is absent if that is unknown, or has changed since the step
+    began: then the answers are not kept.
+    """
+
+    progress: str | None = None
+    answered: int = 0
+    total: int = 0
+    updated_at: str | None = None
+    engine: str | None = None
+
+
 class CandidateRevision(Revision):
     """The revision that is being rolled out.
 
@@ -237,6 +251,7 @@ class CandidateRevision(Revision):
     step_started_at: str | None = None
     plan_generation: int | None = None
     """The generation of the plan with which the step's evidence begins."""
+    evaluation: EvaluationProgress | None = None
     verdict: Literal["Pass", "Fail", "Inconclusive", "Error"] | None = None
     reasons: tuple[str, ...] = ()
     detectable_drop: str | None = None
@@ -261,6 +276,7 @@ class CandidateRevision(Revision):
             detectable_drop=None,
             share=None,
             observed=None,
+            evaluation=None,
         )
 
 
@@ -316,6 +332,21 @@ class HandledRequest(ApiModel):
     message: str = ""
 
 
+class StoredAnswers(ApiModel):
+    """Answers in S3 that later evaluations reuse under the same ``key``, if the file has the ``digest``.
+
+    ``asked_at`` is when the evaluation began that asked for them, ``reused_at`` that of the last one that reused them.
+    """
+
+    target: str
+    key: str
+    digest: str
+    uri: str
+    answers: int
+    asked_at: str
+    reused_at: str | None = None
+
+
 class AdapterDeploymentStatus(Status):
     """The durable state of a rollout; ``history`` has the newest entry first."""
 
@@ -326,6 +357,7 @@ class AdapterDeploymentStatus(Status):
     passed_over_jobs: tuple[PassedOverJob, ...] = ()
     last_handled_requests: tuple[HandledRequest, ...] = ()
     history: tuple[HistoryEntry, ...] = ()
+    stored_answers: tuple[StoredAnswers, ...] = ()
 
 
 class AdapterDeployment(Resource):

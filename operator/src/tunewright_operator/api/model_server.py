@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from tunewright_contracts.pool_load import DEFAULT_SHARE_PERCENT
 from tunewright_contracts.serving_plan import SERVER_PORT
 from tunewright_operator.api.conditions import Status
 from tunewright_operator.api.resource import (
@@ -48,6 +49,12 @@ class AdapterSource(ApiModel):
     uri_prefix: str
 
 
+class Evaluations(ApiModel):
+    """What evaluations may use of each pod: a percentage of the places that clients leave free."""
+
+    max_share_percent: int = DEFAULT_SHARE_PERCENT
+
+
 class UpdateStrategy(ApiModel):
     """How pods are replaced; both fields are numbers of pods."""
 
@@ -66,6 +73,7 @@ class ModelServerSpec(ApiModel):
     allowed_namespaces: ServerNamespaces = ServerNamespaces()
     adapter_sources: tuple[AdapterSource, ...] = ()
     allowed_origins: tuple[str, ...] = ()
+    evaluations: Evaluations = Evaluations()
     update_strategy: UpdateStrategy = UpdateStrategy()
     resources: ResourceRequirements = Field(default_factory=ResourceRequirements)
     scheduling: Scheduling = Field(default_factory=Scheduling)

@@ -12,12 +12,14 @@ from typing import Any, Final
 
 from tunewright_contracts.evaluation_report import EVALUATION_REQUEST_PATH, TOKEN_PATH, EvaluationRequest
 from tunewright_contracts.metrics import MetricSpec
-from tunewright_contracts.storage_uri import StorageURI
+from tunewright_contracts.progress import PROGRESS_PORT
 from tunewright_operator.api import labels
-from tunewright_operator.api.adapter_deployment import AdapterDeployment, CandidateRevision
+from tunewright_operator.api.adapter_deployment import AdapterDeployment
 from tunewright_operator.api.containers import Container
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, CONFIG_MAP, GROUP, JOB, SECRET
-from tunewright_operator.domain.rollout.evaluation import evaluation_key
+from tunewright_operator.domain.rollout.actions import WantedEvaluation
+from tunewright_operator.domain.rollout.evaluation.job import find_report_uri
+from tunewright_operator.domain.rollout.evaluation.stored_answers import list_known
 from tunewright_operator.manifests import pods
 from tunewright_operator.manifests.jobs import DEFAULT_RESOURCES, SHORT_GRACE_SECONDS
 
@@ -31,22 +33,26 @@ STATE_SIZE: Final = "1Gi"
 DEADLINE_SECONDS: Final = 4 * 3600
 
 
-def build_evaluation_request(
-    deployment: AdapterDeployment, candidate: CandidateRevision, dataset_uri: str, server_url: str
-) -> EvaluationRequest:
+def build_evaluation_request(deployment: AdapterDeployment, wanted: WantedEvaluation) -> EvaluationRequest:
     """Return the evaluator's request: score candidate, incumbent and base model on the same records."""
-    spec, metadata = deployment.spec, deployment.metadata
+    spec, metadata, candidate = deployment.spec, deployment.metadata, wanted.candidate
     stable = deployment.status.stable
     return EvaluationRequest(
         namespace=metadata.namespace or "",
         deployment=metadata.name,
         alias=spec.model_name,
-        server_url=server_url,
+        server_url=wanted.server_url,
         candidate=candidate.revision,
         candidate_digest=candidate.digest,
+        candidate_stop_token_ids=candidate.stop_token_ids,
         incumbent=stable.revision if stable else None,
-        dataset_uri=dataset_uri,
-        report_uri=_report_uri(deployment, candidate),
+        incumbent_digest=stable.digest if stable else None,
+        incumbent_stop_token_ids=stable.stop_token_ids if stable else None,
+        base_model_digest=candidate.base_model_digest,
+        engine=wanted.engine,
+        known_answers=list_known(deployment.status),
+        dataset_uri=wanted.dataset_uri,
+        report_uri=find_report_uri(deployment, candidate),
         max_samples=spec.evaluation.max_samples,
         max_tokens=spec.evaluation.max_tokens,
         metrics=tuple(
@@ -98,6 +104,7 @@ def build_evaluation_job(owner: Mapping[str, Any], name: str, secret_name: str, 
         "imagePullPolicy": images.pull_policy,
         "command": ["python", "-m", "tunewright_evaluator"],
         "env": [*pods.build_common_env(), *pods.build_credential_env(secret_name)],
+        "ports": [{"name": "progress", "containerPort": PROGRESS_PORT}],
         "securityContext": pods.build_container_security_context(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "resources": pods.build_resources(DEFAULT_RESOURCES, accelerators=False),
@@ -141,16 +148,6 @@ def _build_part_metadata(job: Mapping[str, Any]) -> Body:
         "labels": dict(metadata.get("labels") or {}),
         "ownerReferences": [labels.build_owner_reference(job)],
     }
-
-
-def _report_uri(deployment: AdapterDeployment, candidate: CandidateRevision) -> str:
-    """Return an address next to the adapter's folder, not in it: a published adapter never changes."""
-    adapter = StorageURI.parse(candidate.uri)
-    parent = StorageURI(adapter.bucket, adapter.key.rpartition("/")[0])
-    moment = (candidate.step_started_at or candidate.accepted_at).replace(":", "")
-    key = evaluation_key(deployment.spec, candidate)
-    who = f"{deployment.metadata.namespace}-{deployment.metadata.name}"
-    return str(parent.join("evaluations", who, f"{candidate.revision}-{moment}-{key}.json"))
 
 
 def _build_metadata(owner: Mapping[str, Any], name: str) -> Body:

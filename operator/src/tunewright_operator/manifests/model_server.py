@@ -38,6 +38,7 @@ from tunewright_operator.api.kinds import (
 )
 from tunewright_operator.api.model_server import ModelServer
 from tunewright_operator.manifests import pods
+from tunewright_operator.manifests.engine import identify_engine
 from tunewright_operator.manifests.run_specs import build_base_model_source
 
 Body = dict[str, Any]
@@ -57,12 +58,14 @@ START_MINUTES: Final = 60
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Children:
-    """The objects of one server, without the ConfigMap of its plan."""
+    """The objects of one server, without the ConfigMap of its plan, and what identifies its engine."""
 
     service: Body
     disruption_budget: Body
     config_map: Body
     deployment: Body
+    engine: str
+    """The identity of the engine of pods with this configuration and this template."""
 
 
 def build_children(
@@ -73,12 +76,14 @@ def build_children(
     images: pods.ImageDefaults,
 ) -> Children:
     """Return the objects of a server; ``base_model`` must have been inspected."""
-    config_map = build_config_map(owner, build_server_config(server, base_model), public_key)
+    config = build_server_config(server, base_model)
+    config_map = build_config_map(owner, config, public_key)
     return Children(
         service=build_service(owner),
         disruption_budget=build_disruption_budget(owner),
         config_map=config_map,
         deployment=build_deployment(owner, server, config_map, images),
+        engine=identify_engine(server, config, images.server),
     )
 
 

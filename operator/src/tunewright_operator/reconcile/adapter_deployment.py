@@ -25,7 +25,7 @@ from tunewright_operator.domain.rollout.actions import (
     WantedInspection,
 )
 from tunewright_operator.domain.rollout.decision import decide
-from tunewright_operator.domain.rollout.evaluation import find_evaluation, may_change_evaluations
+from tunewright_operator.domain.rollout.evaluation.job import find_evaluation, may_change_evaluations
 from tunewright_operator.domain.rollout.inspection import find_inspection
 from tunewright_operator.domain.rollout.observation import Decision, Missing, Seen, Situation, Unseen
 from tunewright_operator.domain.rollout.status import report
@@ -33,6 +33,7 @@ from tunewright_operator.domain.serving.replica import build_server_facts
 from tunewright_operator.manifests.events import EventType
 from tunewright_operator.manifests.jobs import JobIdentity, build_inspect_job, build_request_config_map
 from tunewright_operator.manifests.pods import ImageDefaults
+from tunewright_operator.progress import TrainerProgress
 from tunewright_operator.reconcile.children import ensure_created, list_runs, read_secret_facts
 from tunewright_operator.reconcile.evaluations import Evaluations
 from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
@@ -50,13 +51,20 @@ class AdapterDeploymentReconciler:
     """Reconciles AdapterDeployments; it has no state that must survive a restart."""
 
     def __init__(
-        self, cluster: Cluster, keys: SigningKeys, board: ServerBoard, images: ImageDefaults, *, now: Now = utc_now
+        self,
+        cluster: Cluster,
+        keys: SigningKeys,
+        board: ServerBoard,
+        evaluators: TrainerProgress,
+        images: ImageDefaults,
+        *,
+        now: Now = utc_now,
     ) -> None:
         self._cluster = cluster
         self._board = board
         self._images = images
         self._now = now
-        self._evaluations = Evaluations(cluster, keys, images)
+        self._evaluations = Evaluations(cluster, keys, images, evaluators)
 
     async def reconcile(self, key: Key) -> float | None:
         """Reconcile once, with at most one transition; return after how many seconds to reconcile again.
@@ -122,7 +130,13 @@ class AdapterDeploymentReconciler:
         uid = deployment.metadata.uid
         refusals = snapshot.refusals.get(uid)
         facts = build_server_facts(
-            uid, deployment.spec.model_name, snapshot.plan, snapshot.pods, refusals, taken_at=snapshot.taken_at
+            uid,
+            deployment.spec.model_name,
+            snapshot.plan,
+            snapshot.pods,
+            refusals,
+            taken_at=snapshot.taken_at,
+            engine=snapshot.engine,
         )
         return Seen(facts, server.metadata.uid, server.endpoint)
 

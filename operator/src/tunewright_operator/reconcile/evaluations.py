@@ -8,6 +8,7 @@ from typing import Any
 
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.evaluation_report import EvaluationReport, EvaluationRequest
+from tunewright_contracts.progress import Progress
 from tunewright_contracts.serving_plan import BASE_MODEL_TARGET
 from tunewright_contracts.times import format_time
 from tunewright_operator.api import labels
@@ -15,11 +16,13 @@ from tunewright_operator.api.adapter_deployment import AdapterDeployment
 from tunewright_operator.api.containers import Container, find_container_status
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, JOB, POD, SECRET
 from tunewright_operator.cluster import Body, Cluster
-from tunewright_operator.domain.job_run import RunState, read_job_run
+from tunewright_operator.domain.job_run import JobRun, RunState, read_job_run
 from tunewright_operator.domain.rollout.actions import JobReference, WantedEvaluation
+from tunewright_operator.domain.rollout.evaluation.progress import is_progress_due
 from tunewright_operator.domain.rollout.observation import EvaluationRun
 from tunewright_operator.manifests import evaluation as manifests
 from tunewright_operator.manifests.pods import ImageDefaults
+from tunewright_operator.progress import TrainerProgress
 from tunewright_operator.reconcile.children import NameTakenError, ensure_created, read_run
 from tunewright_operator.reconcile.signing_keys import SigningKeys
 
@@ -27,22 +30,26 @@ from tunewright_operator.reconcile.signing_keys import SigningKeys
 class Evaluations:
     """The evaluation Jobs of AdapterDeployments."""
 
-    def __init__(self, cluster: Cluster, keys: SigningKeys, images: ImageDefaults) -> None:
+    def __init__(self, cluster: Cluster, keys: SigningKeys, images: ImageDefaults, pods: TrainerProgress) -> None:
         self._cluster = cluster
         self._keys = keys
         self._images = images
+        self._pods = pods
 
     async def observe(
         self, owner: Body, wanted: WantedEvaluation | None, now: dt.datetime
     ) -> tuple[EvaluationRun, ...]:
-        """Return the existing evaluations of a deployment; pods and token are read only for the wanted one."""
+        """Return the existing evaluations of a deployment; pods and token are read only for the wanted one.
+
+        Its pod is asked for its progress if that would be recorded now.
+        """
         metadata = owner["metadata"]
         selector = labels.build_labels(ADAPTER_DEPLOYMENT, metadata["name"], labels.Role.EVALUATE)
         jobs = await self._cluster.list(JOB, metadata["namespace"], selector)
         own = [job for job in jobs if labels.controller_uid(job) == metadata["uid"]]
         return tuple(
             [
-                await self._observe_wanted(job, now)
+                await self._observe_wanted(job, wanted, now)
                 if wanted is not None and job["metadata"]["name"] == wanted.name
                 else EvaluationRun(read_job_run(job, []))
                 for job in own
@@ -65,7 +72,7 @@ class Evaluations:
         job = await self._cluster.get(JOB, owner["metadata"]["namespace"], wanted.name)
         if job is None or job["metadata"].get("deletionTimestamp"):
             return
-        request = _build_request(deployment, wanted)
+        request = manifests.build_evaluation_request(deployment, wanted)
         await ensure_created(self._cluster, manifests.build_request_config_map(job, request))
         # The token is last: if it exists, the request exists too.
         secret = await self._read_token_metadata(job)
@@ -83,7 +90,7 @@ class Evaluations:
         """
         job = await self._cluster.get(JOB, deployment.metadata.namespace, expected.name)
         if job is not None and job["metadata"]["uid"] == expected.uid:
-            await self._issue_token(job, wanted, _build_request(deployment, wanted), now)
+            await self._issue_token(job, wanted, manifests.build_evaluation_request(deployment, wanted), now)
 
     async def remove(self, namespace: str, jobs: Iterable[JobReference]) -> None:
         """Delete evaluation Jobs with all objects that they own.
@@ -95,7 +102,7 @@ class Evaluations:
         for job in jobs:
             await self._cluster.delete(JOB, namespace, job.name, uid=job.uid)
 
-    async def _observe_wanted(self, job: Body, now: dt.datetime) -> EvaluationRun:
+    async def _observe_wanted(self, job: Body, wanted: WantedEvaluation, now: dt.datetime) -> EvaluationRun:
         metadata = job["metadata"]
         selector = {labels.NAME: metadata["labels"][labels.NAME], labels.ROLE: labels.Role.EVALUATE.value}
         pods = await self._cluster.list(POD, metadata["namespace"], selector)
@@ -108,7 +115,14 @@ class Evaluations:
         if secret is None or labels.controller_uid(secret) != metadata["uid"]:
             return EvaluationRun(run)
         annotations = secret["metadata"].get("annotations") or {}
-        return EvaluationRun(run, token_issued_at=annotations.get(manifests.ISSUED_AT) or "")
+        issued_at = annotations.get(manifests.ISSUED_AT) or ""
+        return EvaluationRun(run, token_issued_at=issued_at, progress=await self._ask_progress(run, wanted, now))
+
+    async def _ask_progress(self, run: JobRun, wanted: WantedEvaluation, now: dt.datetime) -> Progress | None:
+        pod = run.pod
+        if pod is None or not pod.running or pod.ip is None or not is_progress_due(wanted.candidate, now):
+            return None
+        return await self._pods.fetch(pod.ip)
 
     async def _read_token_metadata(self, job: Body) -> Body | None:
         return await self._cluster.read_metadata(SECRET, job["metadata"]["namespace"], job["metadata"]["name"])
@@ -132,7 +146,3 @@ def read_report(pod: Mapping[str, Any]) -> EvaluationReport | None:
         return EvaluationReport.from_json(message)
     except ContractError:
         return None
-
-
-def _build_request(deployment: AdapterDeployment, wanted: WantedEvaluation) -> EvaluationRequest:
-    return manifests.build_evaluation_request(deployment, wanted.candidate, wanted.dataset_uri, wanted.server_url)

@@ -115,6 +115,7 @@ class ModelServerReconciler:
         server = observed.observation.server
         if outcome.plan is not None and decision.refusals is not None:
             # Before the status write, which wakes the rollouts that read the snapshot.
-            snapshot = ServerSnapshot(self._now(), outcome.plan, reported.pods, decision.refusals)
+            engine = observed.observation.engine
+            snapshot = ServerSnapshot(self._now(), outcome.plan, reported.pods, decision.refusals, engine)
             self._board.publish(server.metadata.uid, snapshot)
         await write_status(self._cluster, observed.body, server.status, reported.status, ModelServerCondition.READY)

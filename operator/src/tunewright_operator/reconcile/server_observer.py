@@ -24,7 +24,13 @@ from tunewright_operator.api.model_server import ModelServer
 from tunewright_operator.api.resource import Metadata, ResourceError
 from tunewright_operator.cluster import Body, Cluster
 from tunewright_operator.domain.serving.observation import ObservedTenant, PlanFacts, ServerObservation
-from tunewright_operator.domain.serving.pods import ServerPod, find_own_pods, read_deployment
+from tunewright_operator.domain.serving.pods import (
+    DeploymentFacts,
+    EngineFacts,
+    ServerPod,
+    find_own_pods,
+    read_deployment,
+)
 from tunewright_operator.manifests.model_server import Children, build_children, template_hash
 from tunewright_operator.manifests.pods import ImageDefaults
 from tunewright_operator.reconcile.children import NameTakenError, read_secret_facts
@@ -73,14 +79,16 @@ class ServerObserver:
         pods = await self._find_pods(server, deployment)
         plan, written = await self._read_plan(body, key)
         children = self._build_children(body, server, base_model, key)
+        facts, changed = read_deployment(uid, deployment), _is_template_changed(children, deployment)
         observation = ServerObservation(
             server=server,
             base_model=base_model,
             namespace_labels=await self._read_labels(namespace),
             secret=await read_secret_facts(self._cluster, namespace, server.spec.storage.secret_ref.name),
             has_signing_key=key is not None,
-            deployment=read_deployment(uid, deployment),
-            template_changed=_is_template_changed(children, deployment),
+            deployment=facts,
+            template_changed=changed,
+            engine=None if changed else _read_engine(children, facts),
             pods=pods,
             states=await self._fetch_states(uid, pods, key),
             tenants=await self._list_tenants(server),
@@ -145,6 +153,11 @@ class ServerObserver:
     async def _read_labels(self, namespace: str) -> dict[str, str]:
         body = await self._cluster.get(NAMESPACE, None, namespace)
         return dict((body or {}).get("metadata", {}).get("labels") or {})
+
+
+def _read_engine(children: Children | None, facts: DeploymentFacts | None) -> EngineFacts | None:
+    """Return the engine of the applied template, which is the wanted one."""
+    return None if children is None or facts is None else EngineFacts(children.engine, everywhere=facts.updated)
 
 
 def _is_template_changed(children: Children | None, deployment: Body | None) -> bool:

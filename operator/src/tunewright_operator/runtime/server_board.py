@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from tunewright_contracts.serving_plan import ServingPlan
 from tunewright_operator.domain.evidence.observation import MAX_READING_GAP_SECONDS
 from tunewright_operator.domain.serving.claim import Refusals
+from tunewright_operator.domain.serving.pods import EngineFacts
 from tunewright_operator.domain.serving.replica import PodView
 
 MAX_AGE_SECONDS = MAX_READING_GAP_SECONDS
@@ -20,12 +21,14 @@ MAX_AGE_SECONDS = MAX_READING_GAP_SECONDS
 
 @dataclasses.dataclass(frozen=True)
 class ServerSnapshot:
-    """One observation of a server: its plan, its pods, and what it refused to each deployment (by UID)."""
+    """One observation of a server: its plan, pods and engine, and what it refused to each deployment (by UID)."""
 
     taken_at: dt.datetime
     plan: ServingPlan
     pods: tuple[PodView, ...]
     refusals: Mapping[str, Refusals]
+    engine: EngineFacts | None = None
+    """See `ServerObservation.engine`."""
 
 
 class ServerBoard:

@@ -27,9 +27,12 @@ class Engine(Protocol):
             EngineRefusedError: it is still loaded.
         """
 
+    def read_capacity(self) -> int | None:
+        """Return how many sequences the engine computes at a time; None if that is unknown."""
+
 
 class VllmEngine:
-    """vLLM 0.25 to 0.32: uses ``app.state.openai_serving_models``, which is not reachable by HTTP."""
+    """vLLM 0.25 to 0.32: uses objects in ``app.state`` that HTTP does not reach."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -54,6 +57,12 @@ class VllmEngine:
         _raise_on_error(await self._models.unload_lora_adapter(UnloadLoRAAdapterRequest(lora_name=name)))
         # vLLM's unload removes only the name; the weights stay in their slot until another adapter evicts them.
         await self._models.engine_client.remove_lora(known.lora_int_id)
+
+    def read_capacity(self) -> int | None:
+        """Return vLLM's `max_num_seqs`; see `Engine.read_capacity`."""
+        scheduler = getattr(getattr(self._app.state, "vllm_config", None), "scheduler_config", None)
+        found = getattr(scheduler, "max_num_seqs", None)
+        return found if isinstance(found, int) and found > 0 else None
 
     @property
     def _models(self) -> Any:

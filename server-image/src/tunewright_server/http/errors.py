@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 import orjson
@@ -28,13 +29,21 @@ class RefusalCode(StrEnum):
     ORIGIN_NOT_ALLOWED = "origin_not_allowed"
     ADAPTER_UNAVAILABLE = "adapter_unavailable"
     NOT_STARTED = "not_started"
+    EVALUATIONS_LIMITED = "evaluations_limited"
 
 
 class RefusalError(Exception):
     """A request is refused; the message shows what was wrong and what to do."""
 
     def __init__(
-        self, status: int, code: RefusalCode, message: str, *, param: str | None = None, retry_after: int | None = None
+        self,
+        status: int,
+        code: RefusalCode,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after: int | None = None,
+        more_headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -42,6 +51,7 @@ class RefusalError(Exception):
         self.message = message
         self.param = param
         self.retry_after = retry_after
+        self._more_headers = more_headers
 
     def to_body(self) -> bytes:
         """Return the JSON body."""
@@ -51,7 +61,8 @@ class RefusalError(Exception):
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Return the headers other than content type and length."""
-        return [] if self.retry_after is None else [(b"retry-after", str(self.retry_after).encode())]
+        retry = [] if self.retry_after is None else [(b"retry-after", str(self.retry_after).encode())]
+        return [*retry, *self._more_headers]
 
 
 def adapter_unavailable(name: str) -> RefusalError:
@@ -62,4 +73,19 @@ def adapter_unavailable(name: str) -> RefusalError:
         f"No adapter of `{name[:200]}` is loaded on this replica; try again",
         param="model",
         retry_after=_RETRY_AFTER_SECONDS,
+    )
+
+
+def evaluations_limited(load: Sequence[tuple[bytes, bytes]]) -> RefusalError:
+    """Return the refusal of an evaluation's request that exceeds the evaluations' share of this pod.
+
+    Args:
+        load: the header with the pod's load.
+    """
+    return RefusalError(
+        429,
+        RefusalCode.EVALUATIONS_LIMITED,
+        "This replica has no free place for evaluations now; try again",
+        retry_after=1,
+        more_headers=load,
     )

@@ -21,7 +21,7 @@ from tunewright_server.http.assignment import assign
 from tunewright_server.http.client_options import ClientOptions
 from tunewright_server.http.counting import AnswerCounter
 from tunewright_server.http.ending import Ending
-from tunewright_server.http.errors import RefusalCode, RefusalError
+from tunewright_server.http.errors import RefusalCode, RefusalError, evaluations_limited
 from tunewright_server.http.responses import AnswerRelay
 from tunewright_server.runtime import Runtime
 
@@ -111,6 +111,7 @@ class TunewrightMiddleware:
         big = len(body) > request_body.OFF_LOOP_BYTES
         data = await asyncio.to_thread(request_body.decode_body, body) if big else request_body.decode_body(body)
         assignment = assign(runtime, scope["headers"], data)
+        is_evaluation = assignment.route is None
         output = assignment.route.output_contract if assignment.route is not None else None
         options = ClientOptions.of_request(data, assignment.stop_tokens)
         texts = AnswerTexts(options) if output is not None and not data.get("echo") else None
@@ -127,9 +128,13 @@ class TunewrightMiddleware:
             hide_usage=added.final,
             hide_running_usage=added.running,
             added_stops=added_stops,
+            more_headers=runtime.load.headers if is_evaluation else tuple,
         )
+        if is_evaluation and not runtime.load.admits_evaluation():
+            raise evaluations_limited(runtime.load.headers())
         # From here on the revision counts as in use, so it is not unloaded while a large body is encoded.
         runtime.pool.enter(assignment.model)
+        runtime.load.enter(is_evaluation=is_evaluation)
         try:
             body = await asyncio.to_thread(request_body.encode_body, data) if big else request_body.encode_body(data)
             exchange = _Exchange(body, receive, relay)
@@ -143,6 +148,7 @@ class TunewrightMiddleware:
             raise
         finally:
             runtime.pool.leave(assignment.model)
+            runtime.load.leave(is_evaluation=is_evaluation)
             if relay.misrouted_status is not None:
                 runtime.pool.reload(assignment.model, f"vLLM answered {relay.misrouted_status}")
             if assignment.route is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import orjson
@@ -42,6 +42,7 @@ class AnswerRelay:
         hide_usage: bool = False,
         hide_running_usage: bool = False,
         added_stops: Collection[int] = (),
+        more_headers: Callable[[], Iterable[tuple[bytes, bytes]]] = tuple,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Create a relay.
@@ -56,6 +57,7 @@ class AnswerRelay:
             hide_running_usage: drop the usage in the other events of a stream, for the same reason.
             added_stops: tokens that the client did not name; an answer that one of them ended has no `stop_reason`, as
                 if the base model's end token had ended it.
+            more_headers: returns further headers of the answer; it is called when the answer begins.
             clock: returns seconds.
         """
         self._send = send
@@ -66,6 +68,7 @@ class AnswerRelay:
         self._hide_usage = hide_usage
         self._hide_running_usage = hide_running_usage
         self._added_stops = added_stops
+        self._more_headers = more_headers
         self._clock = clock
         self._start: Message | None = None
         self._is_stream = False
@@ -119,7 +122,7 @@ class AnswerRelay:
         self._is_json = kind.startswith(b"application/json")
         if self._is_stream or self._is_json:
             headers = [(key, value) for key, value in headers if key.lower() != b"content-length"]
-        self._start = {**message, "headers": [*headers, self._revision_header]}
+        self._start = {**message, "headers": [*headers, self._revision_header, *self._more_headers()]}
         if not self._is_json:
             await self._deliver(self._start)
 
@@ -151,9 +154,8 @@ class AnswerRelay:
     async def _send_refusal(self) -> None:
         """Send what a client gets if no adapter is loaded: vLLM's own words would blame the client."""
         refusal = adapter_unavailable(self._alias)
-        await asgi.send_json(
-            self._deliver, refusal.status, refusal.to_body(), [self._revision_header, *refusal.headers()]
-        )
+        headers = [self._revision_header, *self._more_headers(), *refusal.headers()]
+        await asgi.send_json(self._deliver, refusal.status, refusal.to_body(), headers)
 
     async def _send_json(self, body: bytes) -> None:
         big = len(body) > OFF_LOOP_BYTES

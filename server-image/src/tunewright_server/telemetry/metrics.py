@@ -8,6 +8,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from tunewright_contracts.pool_load import PodLoad
 from tunewright_contracts.serving_plan import LATENCY_BOUNDS_MILLISECONDS, AdapterState, RevisionCounters
 from tunewright_server.telemetry.counters import Counters
 
@@ -45,11 +46,13 @@ class ServerCollector(Collector):
         counters: Counters,
         refusals: dict[str, int],
         adapters: Callable[[], Iterable[AdapterState]],
+        load: Callable[[], PodLoad],
         generation: Callable[[], int],
     ) -> None:
         self._counters = counters
         self._refusals = refusals
         self._adapters = adapters
+        self._load = load
         self._generation = generation
 
     def describe(self) -> Iterable[Metric]:
@@ -79,9 +82,21 @@ class ServerCollector(Collector):
             flying.add_metric((state.name,), state.in_flight)
         yield phase
         yield flying
+        yield from _places(self._load())
         yield GaugeMetricFamily(
             "tunewright_plan_generation", "Generation of the serving plan in force.", value=self._generation()
         )
+
+
+def _places(load: PodLoad) -> Iterator[Metric]:
+    """Yield the pod's places, and those that evaluations use and may use."""
+    yield GaugeMetricFamily("tunewright_places", "Sequences that vLLM computes at a time.", value=load.capacity)
+    yield GaugeMetricFamily(
+        "tunewright_evaluation_requests_in_flight", "Running requests of evaluations.", value=load.evaluating
+    )
+    yield GaugeMetricFamily(
+        "tunewright_evaluation_requests_limit", "Requests of evaluations that the pod admits now.", value=load.limit
+    )
 
 
 def register(collector: ServerCollector, registry: CollectorRegistry = REGISTRY) -> Callable[[], None]:

@@ -9,11 +9,14 @@ import pytest
 
 from tunewright_contracts.evaluation_report import EvaluationRequest
 from tunewright_contracts.storage_uri import StorageURI
+from tunewright_contracts.stored_answers import KnownAnswers
 from tunewright_operator.api.adapter_deployment import AdapterDeployment
 from tunewright_operator.api.labels import controller_uid
+from tunewright_operator.domain.rollout.actions import WantedEvaluation
 from tunewright_operator.manifests import evaluation, pods
 
 DIGEST = "sha256:" + "a" * 64
+ENGINE = "sha256:" + "e" * 64
 TIME = "2026-01-01T00:00:00Z"
 OWNER: dict[str, Any] = {
     "apiVersion": "tunewright.dev/v1alpha1",
@@ -29,6 +32,7 @@ CANDIDATE = {
     "baseModelDigest": DIGEST,
     "acceptedAt": TIME,
 }
+STORED = {"target": "base-model", "key": DIGEST, "digest": DIGEST, "answers": 50, "uri": "s3://models/team/a.json"}
 STABLE = {**CANDIDATE, "revision": "support--1", "since": TIME}
 IMAGES = pods.ImageDefaults(operator="o:1", trainer="t:1", server="s:1", pull_policy="Always", pull_secrets=("p",))
 JOB = evaluation.build_evaluation_job(OWNER, "support-evaluate-1", "s3", IMAGES)
@@ -48,13 +52,23 @@ def build_request(candidate: dict[str, Any] | None = None, *, stable: bool = Tru
                 "evaluation": {"metrics": [METRIC], "maxSamples": 50, "maxTokens": 64},
                 "analysis": {"confidence": "0.9"},
             },
-            "status": {"candidate": CANDIDATE | (candidate or {}), **({"stable": STABLE} if stable else {})},
+            "status": {
+                "candidate": CANDIDATE | (candidate or {}),
+                "storedAnswers": [{**STORED, "askedAt": TIME}],
+                **({"stable": STABLE} if stable else {}),
+            },
         }
     )
     assert deployment.status.candidate is not None
-    return evaluation.build_evaluation_request(
-        deployment, deployment.status.candidate, "s3://models/team/held-out.jsonl", "http://pool"
+    wanted = WantedEvaluation(
+        "support-evaluate-1",
+        deployment.status.candidate,
+        "s3://models/team/held-out.jsonl",
+        "server-uid",
+        "http://pool",
+        ENGINE,
     )
+    return evaluation.build_evaluation_request(deployment, wanted)
 
 
 def test_a_request_has_the_values_of_the_deployment() -> None:
@@ -65,6 +79,15 @@ def test_a_request_has_the_values_of_the_deployment() -> None:
     assert (request.max_samples, request.max_tokens, request.confidence) == (50, 64, "0.9")
     assert [metric.to_wire() for metric in request.metrics] == [{**METRIC, "values": []}]
     assert build_request(stable=False).incumbent is None
+
+
+def test_a_request_has_what_determines_an_answer() -> None:
+    request = build_request({"stopTokenIDs": [2], "baseModelDigest": "sha256:" + "b" * 64})
+    assert (request.engine, request.base_model_digest) == (ENGINE, "sha256:" + "b" * 64)
+    assert (request.candidate_digest, request.candidate_stop_token_ids) == (DIGEST, (2,))
+    assert (request.incumbent_digest, request.incumbent_stop_token_ids) == (DIGEST, None)
+    assert request.known_answers == (KnownAnswers.from_wire(STORED),)
+    assert build_request(stable=False).incumbent_digest is None
 
 
 @pytest.mark.parametrize("uri", ["s3://models/team/sha256-2", "s3://models/sha256-2"])
@@ -106,6 +129,7 @@ def test_the_job_runs_the_evaluator_once() -> None:
     assert pod["restartPolicy"] == "Never"
     assert container["securityContext"] == pods.build_container_security_context()
     assert container["resources"]["limits"]["memory"]
+    assert container["ports"] == [{"name": "progress", "containerPort": 8787}]
 
 
 def test_the_token_is_mounted_as_a_folder_so_that_the_kubelet_renews_it() -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
 from support.clusters.fake_cluster import FakeCluster, refer_to_controller
 from support.clusters.fake_jobs import FakeJobs
-from support.worlds.job_worlds import IMAGES
+from support.worlds.job_worlds import IMAGES, FakeTrainers
 from support.worlds.rollout_world import BASE_DIGEST, digest_of, make_deployment_body
 from tunewright_contracts.evaluation_report import EvaluationReport, EvaluationRequest, Verdict
-from tunewright_operator.api.adapter_deployment import AdapterDeployment, CandidateRevision
+from tunewright_contracts.progress import Phase, Progress
+from tunewright_operator.api.adapter_deployment import AdapterDeployment, CandidateRevision, EvaluationProgress
 from tunewright_operator.api.kinds import CONFIG_MAP, JOB, SECRET
 from tunewright_operator.cluster import ConflictError, UnavailableError
 from tunewright_operator.domain.rollout.actions import JobReference, WantedEvaluation
@@ -39,7 +41,9 @@ class Setting:
         self.cluster.readable_secrets.add(SIGNING_KEY_SECRET)
         self.clock = self.cluster.clock
         self.jobs = FakeJobs(self.cluster, "team")
-        self.evaluations = Evaluations(self.cluster, SigningKeys(self.cluster, "tunewright-system"), IMAGES)
+        self.pods = FakeTrainers()
+        keys = SigningKeys(self.cluster, "tunewright-system")
+        self.evaluations = Evaluations(self.cluster, keys, IMAGES, self.pods)
         body = make_deployment_body(self.clock)
         body["spec"]["evaluation"] = {"metrics": [{"type": "ExactMatch", "minimum": "0.5"}]}
         self.owner = self.cluster.put(body)
@@ -149,6 +153,32 @@ async def test_a_token_of_another_owner_is_none() -> None:
     )
     (found,) = await setting.evaluations.observe(setting.owner, WANTED, setting.clock())
     assert found.token_issued_at is None
+
+
+PROGRESS = Progress(phase=Phase.EVALUATING, evaluated=5, to_evaluate=400, updated_at="2026-01-01T00:00:00Z")
+
+
+async def test_the_running_pod_is_asked_for_its_progress_when_it_is_due() -> None:
+    setting = Setting()
+    setting.pods.answers["10.0.0.7"] = PROGRESS
+    await setting.ensure()
+    begun = CANDIDATE.updated(evaluation=EvaluationProgress(updated_at=setting.clock.text))
+    wanted = dataclasses.replace(WANTED, candidate=begun)
+
+    async def observe() -> Progress | None:
+        (found,) = await setting.evaluations.observe(setting.owner, wanted, setting.clock())
+        return found.progress
+
+    setting.clock.advance(15)
+    assert await observe() is None, "it does not run yet"
+    setting.jobs.start(NAME)
+    assert await observe() == PROGRESS
+    setting.clock.advance(-1)
+    assert await observe() is None, "it is not due"
+    setting.clock.advance(1)
+    setting.jobs.die(NAME, exit_code=0, message=REPORT.to_json(), reason="Completed")
+    assert await observe() is None, "it has ended"
+    assert setting.pods.asked == 1
 
 
 REPORT = EvaluationReport(verdict=Verdict.PASS, reason="EvaluationPassed", message="better", candidate="support--2")

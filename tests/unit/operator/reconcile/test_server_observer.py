@@ -149,3 +149,22 @@ async def test_an_unreadable_server_is_an_error() -> None:
     world.cluster.edit(MODEL_SERVER, SERVING, "pool", lambda body: body["spec"]["lora"].update(maxRank=7))
     with pytest.raises(ResourceError, match="serving/pool"):
         await observe(world)
+
+
+async def test_the_engine_is_that_of_the_applied_template() -> None:
+    world = ServingWorld()
+    assert (await observe(world)).observation.engine is None
+    await world.settle()
+    first = (await observe(world)).observation.engine
+    assert first is not None
+    assert first.everywhere
+    world.cluster.edit(MODEL_SERVER, SERVING, "pool", lambda body: body["spec"].update(vllm={"dtype": "Float16"}))
+    assert (await observe(world)).observation.engine is None, "the new template is not applied yet"
+    await world.work_once()
+    second = (await observe(world)).observation.engine
+    assert second is not None
+    assert (second.identity == first.identity, second.everywhere) == (False, False)
+    await world.settle()
+    third = (await observe(world)).observation.engine
+    assert third is not None
+    assert (third.identity, third.everywhere) == (second.identity, True)

@@ -95,3 +95,22 @@ async def test_vllms_refusal_is_passed_on(engine, models):
     with pytest.raises(EngineRefusedError, match="busy"):
         await engine.unload("support--1")
     assert ("free", 1) not in models.calls
+
+
+@pytest.mark.parametrize(
+    ("config", "capacity"),
+    [
+        ({"scheduler_config": types.SimpleNamespace(max_num_seqs=256)}, 256),
+        ({"scheduler_config": types.SimpleNamespace(max_num_seqs=0)}, None),
+        ({"scheduler_config": types.SimpleNamespace(max_num_seqs="256")}, None),
+        ({"scheduler_config": types.SimpleNamespace()}, None),
+        ({}, None),
+    ],
+)
+def test_the_capacity_is_vllms_number_of_sequences(config, capacity):
+    state = types.SimpleNamespace(vllm_config=types.SimpleNamespace(**config))
+    assert VllmEngine(types.SimpleNamespace(state=state)).read_capacity() == capacity
+
+
+def test_an_app_without_a_configuration_has_no_known_capacity(engine):
+    assert engine.read_capacity() is None

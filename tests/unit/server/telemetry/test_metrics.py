@@ -25,3 +25,6 @@ async def test_prometheus_shows_the_same_numbers(pod):
     assert 'tunewright_refused_requests_total{code="model_not_found"} 1.0' in text
     assert f'tunewright_adapter_phase{{phase="Loaded",revision="{pod.stable.name}"}} 1.0' in text
     assert "tunewright_plan_generation 1.0" in text
+    assert "tunewright_places 64.0" in text
+    assert "tunewright_evaluation_requests_in_flight 0.0" in text
+    assert "tunewright_evaluation_requests_limit 32.0" in text

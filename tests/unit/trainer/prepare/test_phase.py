@@ -7,6 +7,7 @@ import pytest
 from support.training import NO_PATIENCE, Time
 from tunewright_contracts.phase_result import Outcome, PhaseResult
 from tunewright_contracts.storage_uri import StorageURI
+from tunewright_evaluator.progress_server import ProgressBoard
 from tunewright_storage import base_model
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_trainer.chat.template import ChatTemplate
@@ -16,7 +17,6 @@ from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.prepare import records
 from tunewright_trainer.prepare.phase import prepare
 from tunewright_trainer.process.patience import Patience
-from tunewright_trainer.process.progress_server import ProgressBoard
 from tunewright_trainer.process.termination import explain_failure
 
 

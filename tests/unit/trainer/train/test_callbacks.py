@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from tunewright_trainer.process.progress_server import ProgressBoard
+from tunewright_evaluator.progress_server import ProgressBoard
 from tunewright_trainer.process.stopping import Stopper
 from tunewright_trainer.train.data import PaddingCollator
 

@@ -10,8 +10,8 @@ import types
 import pytest
 
 from support.training import make_config
+from tunewright_evaluator.progress_server import ProgressBoard
 from tunewright_trainer.chat.tokenizer import Example
-from tunewright_trainer.process.progress_server import ProgressBoard
 from tunewright_trainer.process.stopping import Stopper
 
 CONFIG = make_config()

@@ -14,6 +14,7 @@ from support.training import NO_PATIENCE
 from tunewright_contracts.phase_result import Outcome
 from tunewright_contracts.progress import Phase
 from tunewright_contracts.storage_uri import StorageURI
+from tunewright_evaluator.progress_server import ProgressBoard
 from tunewright_storage.adapter import read_manifest
 from tunewright_storage.base_model import digest_base_model
 from tunewright_storage.errors import StorageError, StorageReason
@@ -22,7 +23,6 @@ from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.evaluate import scoring
 from tunewright_trainer.evaluate.metrics import Answers
 from tunewright_trainer.prepare.phase import prepare
-from tunewright_trainer.process.progress_server import ProgressBoard
 from tunewright_trainer.process.stopping import Stopper, StopRequestedError
 from tunewright_trainer.train.checkpoints import Checkpoint
 from tunewright_trainer.train.phase import train

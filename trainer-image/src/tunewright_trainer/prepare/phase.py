@@ -10,6 +10,7 @@ from tunewright_contracts.phase_result import DatasetSummary, Outcome, PhaseResu
 from tunewright_contracts.progress import Phase
 from tunewright_contracts.run_spec import RunSpec
 from tunewright_contracts.storage_uri import StorageURI
+from tunewright_evaluator.progress_server import ProgressBoard
 from tunewright_storage.base_model import TOKENIZER_PATTERNS, fetch_base_model
 from tunewright_storage.store import Store
 from tunewright_trainer.chat.conversation import Conversation
@@ -28,7 +29,6 @@ from tunewright_trainer.prepare.split import SplitPercents, check_splits, descri
 from tunewright_trainer.prepare.token_check import TokenCheck
 from tunewright_trainer.prepare.validate import check_length
 from tunewright_trainer.process.patience import Patience
-from tunewright_trainer.process.progress_server import ProgressBoard
 from tunewright_trainer.process.settings import Settings
 from tunewright_trainer.publish.servable import check_adapter_shape
 

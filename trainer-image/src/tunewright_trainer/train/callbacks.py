@@ -10,8 +10,8 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from tunewright_evaluator.progress_server import ProgressBoard
 from tunewright_trainer.accelerator import peak_memory_mebibytes
-from tunewright_trainer.process.progress_server import ProgressBoard
 from tunewright_trainer.process.stopping import Stopper
 from tunewright_trainer.train.checkpoints import CheckpointStore, delete_local
 from tunewright_trainer.train.data import PaddingCollator

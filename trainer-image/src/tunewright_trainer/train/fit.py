@@ -11,12 +11,12 @@ from tunewright_trainer.train import model as models  # isort: skip - unsloth co
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
+from tunewright_evaluator.progress_server import ProgressBoard
 from tunewright_trainer.accelerator import is_out_of_memory
 from tunewright_trainer.chat.tokenizer import Example
 from tunewright_trainer.config import TrainingConfig
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.micro_batch import MicroBatch, explain_out_of_memory
-from tunewright_trainer.process.progress_server import ProgressBoard
 from tunewright_trainer.process.stopping import Stopper
 from tunewright_trainer.train.callbacks import RunCallback, ValidationStoppedError
 from tunewright_trainer.train.checkpoints import Checkpoint, CheckpointStore

@@ -11,6 +11,7 @@ from tunewright_contracts.phase_result import Outcome, PhaseResult
 from tunewright_contracts.progress import Phase
 from tunewright_contracts.run_spec import RunSpec
 from tunewright_contracts.storage_uri import StorageURI
+from tunewright_evaluator.progress_server import ProgressBoard
 from tunewright_storage.base_model import fetch_base_model
 from tunewright_storage.base_shapes import read_base_shapes
 from tunewright_storage.store import Store
@@ -23,7 +24,6 @@ from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.evaluate import metrics, scoring
 from tunewright_trainer.limits import length_limit
 from tunewright_trainer.process.patience import Patience
-from tunewright_trainer.process.progress_server import ProgressBoard
 from tunewright_trainer.process.settings import Settings
 from tunewright_trainer.process.stopping import Stopper
 from tunewright_trainer.publish import adapter as publishing

@@ -148,6 +148,11 @@ class AdapterDeploymentReason(Reason):
         "The held-out set is being sent to the real servers; the candidate has weight 0.",
         "No action needed.",
     )
+    EVALUATED = (
+        "Evaluated",
+        "An evaluation has a verdict; the message shows which answers were asked for and which were reused.",
+        "No action needed.",
+    )
     EVALUATION_FAILED = (
         "EvaluationFailed",
         "The held-out set proves that the candidate is too bad.",

@@ -35,6 +35,8 @@ class WantedEvaluation:
     dataset_uri: str
     server_uid: str
     server_url: str
+    engine: str | None = None
+    """The engine whose stored answers it may reuse; None if it may reuse none."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,8 +18,8 @@ from tunewright_operator.api.adapter_deployment import Outcome, Revision, Verb
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.rollout import history, steps, transitions
 from tunewright_operator.domain.rollout.acceptance import UNSEEN_SECONDS, accept, check_server
-from tunewright_operator.domain.rollout.evaluate_step import run_evaluate
-from tunewright_operator.domain.rollout.evaluation import find_evaluation_problem, plan_evaluations
+from tunewright_operator.domain.rollout.evaluation.job import find_evaluation_problem, plan_evaluations
+from tunewright_operator.domain.rollout.evaluation.step import run_evaluate
 from tunewright_operator.domain.rollout.inspection import plan_inspection
 from tunewright_operator.domain.rollout.jobs import convert_considered
 from tunewright_operator.domain.rollout.loading import hold_for_loading

@@ -7,6 +7,7 @@ import datetime as dt
 from collections.abc import Mapping
 
 from tunewright_contracts.evaluation_report import EvaluationReport
+from tunewright_contracts.progress import Progress
 from tunewright_contracts.reasons import Reason
 from tunewright_operator.api.adapter_deployment import (
     AdapterDeployment,
@@ -60,6 +61,8 @@ class EvaluationRun:
     report: EvaluationReport | None = None
     token_issued_at: str | None = None
     """RFC 3339; empty if the token's time is unknown, None if the Job has no token."""
+    progress: Progress | None = None
+    """What the running pod reports; it is asked only when this would be recorded."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,12 +137,15 @@ class ActiveStep:
         """Return whether there is a stable revision to compare the candidate with."""
         return self.status.stable is not None
 
+    def with_status(self, status: AdapterDeploymentStatus) -> ActiveStep:
+        """Return the step with a changed status that has the same candidate."""
+        deployment = self.situation.deployment.updated(status=status)
+        return dataclasses.replace(self, situation=dataclasses.replace(self.situation, deployment=deployment))
+
     def with_candidate(self, candidate: CandidateRevision) -> ActiveStep:
         """Return the step with a changed candidate, also in its status."""
-        deployment = self.situation.deployment
-        status = deployment.status.updated(candidate=candidate)
-        situation = dataclasses.replace(self.situation, deployment=deployment.updated(status=status))
-        return dataclasses.replace(self, situation=situation, candidate=candidate)
+        step = self.with_status(self.status.updated(candidate=candidate))
+        return dataclasses.replace(step, candidate=candidate)
 
 
 @dataclasses.dataclass(frozen=True)

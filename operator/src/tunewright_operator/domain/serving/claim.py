@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 from tunewright_contracts.metrics import LiveMetricType
+from tunewright_contracts.pool_load import DEFAULT_SHARE_PERCENT
 from tunewright_contracts.reasons import Reason
 from tunewright_contracts.serving_plan import (
     OutputContract,
@@ -69,6 +70,7 @@ class ServerView:
     rollout_slots: int
     sources: SourcePolicy
     allowed_origins: tuple[str, ...] = ()
+    evaluation_share_percent: int = DEFAULT_SHARE_PERCENT
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ from tunewright_operator.api.resource import Metadata
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.secrets import SecretFacts
 from tunewright_operator.domain.serving.claim import Refusals
-from tunewright_operator.domain.serving.pods import DeploymentFacts, ServerPod
+from tunewright_operator.domain.serving.pods import DeploymentFacts, EngineFacts, ServerPod
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -53,6 +53,8 @@ class ServerObservation:
     """None if the server controls no Deployment."""
     template_changed: bool = False
     """Whether the pod template has changed since the Deployment was last applied."""
+    engine: EngineFacts | None = None
+    """None if it is unknown, for example while a changed template is not applied yet."""
     pods: tuple[ServerPod, ...] = ()
     states: Mapping[str, PodState] = dataclasses.field(default_factory=dict)
     """The reported states of the pods that answered, by UID."""

@@ -44,6 +44,16 @@ class DeploymentFacts:
     """Why the API server refuses to create more pods (a quota, a policy), in its own message."""
 
 
+@dataclasses.dataclass(frozen=True)
+class EngineFacts:
+    """The engine of a server's pods: equal identities give equal answers to the same question."""
+
+    identity: str
+    """The identity of the pod template that was applied last."""
+    everywhere: bool
+    """Whether all pods run it; False while pods are replaced or added."""
+
+
 def read_deployment(server_uid: str, deployment: Mapping[str, Any] | None) -> DeploymentFacts | None:
     """Return the facts of a Deployment's body; None if there is none or it has another controller."""
     if deployment is None or controller_uid(deployment) != server_uid:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from tunewright_contracts.serving_plan import AdapterPhase, AdapterState, PodState, ServingPlan
 from tunewright_operator.domain.serving.claim import Refusals
+from tunewright_operator.domain.serving.pods import EngineFacts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +60,8 @@ class ServerFacts:
     slow_after_milliseconds: int | None = None
     taken_at: dt.datetime | None = None
     """When the pods were read; None: now."""
+    engine: EngineFacts | None = None
+    """None if it is unknown, for example while a changed template is not applied yet."""
 
     @property
     def ready_pods(self) -> tuple[PodView, ...]:
@@ -95,6 +98,7 @@ def build_server_facts(
     refusals: Refusals | None,
     *,
     taken_at: dt.datetime | None = None,
+    engine: EngineFacts | None = None,
 ) -> ServerFacts:
     """Return what a deployment's rollout uses of its server; `taken_at` is when the pods were read."""
     route = next((route for route in plan.routes if route.alias == alias and route.owner_uid == deployment_uid), None)
@@ -105,6 +109,7 @@ def build_server_facts(
         refusals=refusals or Refusals(),
         slow_after_milliseconds=route.slow_after_milliseconds if route else None,
         taken_at=taken_at,
+        engine=engine,
     )
 
 

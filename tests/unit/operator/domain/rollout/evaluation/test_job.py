@@ -25,7 +25,7 @@ from tunewright_operator.domain.rollout.actions import (
     WantedEvaluation,
 )
 from tunewright_operator.domain.rollout.decision import decide
-from tunewright_operator.domain.rollout.evaluation import EvaluationView, evaluation_name, view_evaluation
+from tunewright_operator.domain.rollout.evaluation.job import EvaluationView, evaluation_name, view_evaluation
 from tunewright_operator.domain.rollout.observation import EvaluationRun, Missing, Situation, Unseen
 from tunewright_operator.domain.secrets import SecretFacts
 from tunewright_operator.domain.serving.claim import Refusal, Refusals

@@ -13,6 +13,8 @@ import json
 from collections.abc import Iterable
 
 from tunewright_contracts.evaluation_report import EvaluationReport
+from tunewright_contracts.progress import Progress
+from tunewright_contracts.storage_uri import StorageURI
 from tunewright_contracts.times import format_time
 from tunewright_operator.api.adapter_deployment import AdapterDeployment, AdapterDeploymentSpec, CandidateRevision
 from tunewright_operator.domain.job_run import RunState, Wait
@@ -26,6 +28,7 @@ from tunewright_operator.domain.rollout.actions import (
     RolloutAction,
     WantedEvaluation,
 )
+from tunewright_operator.domain.rollout.evaluation.stored_answers import find_engine
 from tunewright_operator.domain.rollout.observation import EvaluationRun, Seen, Situation
 from tunewright_operator.domain.sentences import join_sentences
 from tunewright_operator.domain.times import seconds_since
@@ -39,13 +42,14 @@ class EvaluationView:
     """The state of the current step's evaluation: a report, a failure of the Job, or neither while it runs.
 
     ``finished_at`` (RFC 3339) is set together with a report or a failure. ``waiting`` is the reason why its pod does
-    not run yet.
+    not run yet, ``progress`` what its pod reports while it runs.
     """
 
     report: EvaluationReport | None = None
     failure: str = ""
     finished_at: str = ""
     waiting: Wait | None = None
+    progress: Progress | None = None
 
 
 def evaluation_key(spec: AdapterDeploymentSpec, candidate: CandidateRevision) -> str:
@@ -63,6 +67,16 @@ def evaluation_name(deployment: AdapterDeployment, candidate: CandidateRevision)
     return f"{deployment.metadata.name}-evaluate-{evaluation_key(deployment.spec, candidate)}"
 
 
+def find_report_uri(deployment: AdapterDeployment, candidate: CandidateRevision) -> str:
+    """Return an address next to the adapter's folder, not in it: a published adapter never changes."""
+    adapter = StorageURI.parse(candidate.uri)
+    parent = StorageURI(adapter.bucket, adapter.key.rpartition("/")[0])
+    moment = (candidate.step_started_at or candidate.accepted_at).replace(":", "")
+    key = evaluation_key(deployment.spec, candidate)
+    who = f"{deployment.metadata.namespace}-{deployment.metadata.name}"
+    return str(parent.join("evaluations", who, f"{candidate.revision}-{moment}-{key}.json"))
+
+
 def find_dataset(spec: AdapterDeploymentSpec, candidate: CandidateRevision) -> str:
     """Return the address of the held-out set: the one in the spec, or the held-out split of the adapter's job."""
     dataset = spec.evaluation.dataset
@@ -78,7 +92,8 @@ def find_evaluation(situation: Situation) -> WantedEvaluation | None:
     if not dataset:
         return None
     name = evaluation_name(deployment, candidate)
-    return WantedEvaluation(name, candidate, dataset, server.uid, server.url)
+    engine = find_engine(candidate, server.facts)
+    return WantedEvaluation(name, candidate, dataset, server.uid, server.url, engine)
 
 
 def find_evaluation_problem(situation: Situation) -> Problem | None:
@@ -107,7 +122,7 @@ def view_evaluation(situation: Situation, now: dt.datetime) -> EvaluationView:
     if found.report is not None:
         return EvaluationView(report=found.report, finished_at=ended)
     if not run.finished:
-        return EvaluationView(waiting=run.explain_waiting(now))
+        return EvaluationView(waiting=run.explain_waiting(now), progress=found.progress)
     lost = join_sentences("The evaluation's pod is gone without a report.", run.failure)
     return EvaluationView(failure=run.pod.describe_exit() if run.pod else lost, finished_at=ended)
 

@@ -4,7 +4,7 @@ import json
 import pytest
 
 from tunewright_contracts.progress import Phase, Progress
-from tunewright_trainer.process.progress_server import ProgressBoard, ProgressServer
+from tunewright_evaluator.progress_server import ProgressBoard, ProgressServer
 
 
 @pytest.fixture

@@ -1,8 +1,12 @@
-"""Serve this pod's progress over HTTP: the operator polls it, and pods never call the operator."""
+"""Serve the progress of a Job's pod over HTTP: the operator polls it, and pods never call the operator.
+
+Trainer and evaluator pods do it in the same way.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,20 +14,20 @@ from types import TracebackType
 from typing import Any, Self
 
 from tunewright_contracts.progress import PROGRESS_PATH, Phase, Progress
-from tunewright_trainer.times import format_now
+from tunewright_contracts.times import format_time
 
 
 class ProgressBoard:
-    """The latest `Progress`: the main thread writes it, the server's threads read it."""
+    """The latest `Progress`: the program writes it, the server's threads read it."""
 
     def __init__(self, attempt: int = 1) -> None:
         self._lock = threading.Lock()
-        self._progress = Progress(phase=Phase.STARTING, attempt=attempt, updated_at=format_now())
+        self._progress = Progress(phase=Phase.STARTING, attempt=attempt, updated_at=_format_now())
 
     def update(self, **changes: Any) -> None:
         """Change the named fields of `Progress`, and set its time."""
         with self._lock:
-            self._progress = self._progress.updated(**changes, updated_at=format_now())
+            self._progress = self._progress.updated(**changes, updated_at=_format_now())
 
     def snapshot(self) -> Progress:
         """Return the current progress."""
@@ -56,6 +60,10 @@ class ProgressServer:
         self._thread.join()
 
 
+def _format_now() -> str:
+    return format_time(dt.datetime.now(dt.UTC))
+
+
 def _build_handler(board: ProgressBoard) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = 5
@@ -70,7 +78,7 @@ def _build_handler(board: ProgressBoard) -> type[BaseHTTPRequestHandler]:
 
         def _answer(self, status: int, body: str) -> None:
             data = body.encode()
-            # The client may have closed the connection. It polls again, so the training log needs no line about it.
+            # The client may have closed the connection. It polls again, so the log needs no line about it.
             with contextlib.suppress(ConnectionError):
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
@@ -79,6 +87,6 @@ def _build_handler(board: ProgressBoard) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(data)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is inherited
-            """Log nothing: one line per poll would flood the training log."""
+            """Log nothing: one line per poll would flood the log."""
 
     return Handler
