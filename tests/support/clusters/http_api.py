@@ -96,6 +96,8 @@ class HTTPCluster:
 
     async def _answer(self, client: str, request: web.Request) -> web.StreamResponse:
         parts = request.path.strip("/").split("/")
+        if parts[0] not in {"api", "apis"}:
+            raise NotFoundError(request.path)
         if len(parts) <= (2 if parts[0] == "api" else 3):
             return web.json_response(_discover(parts))
         address = _read_address(parts)
