@@ -14,6 +14,7 @@ import yaml
 
 from chart.conftest import CHART, KUBE_VERSION, ROOT, Body, Helm, Render
 from tunewright_operator.runtime.leader_thread import STALL_LIMIT_SECONDS
+from tunewright_operator.settings import WorkerCounts
 
 
 def pick(bodies: list[Body], kind: str, name: str | None = None) -> Body:
@@ -125,6 +126,22 @@ def test_images_come_from_the_registry_by_tag_or_digest(render: Render) -> None:
     assert environment["TUNEWRIGHT_TRAINER_IMAGE"] == "registry.example.com/tunewright/trainer:0.1.0"
     assert environment["TUNEWRIGHT_SERVER_IMAGE"] == f"registry.example.com/tunewright/server@{digest}"
     assert environment["TUNEWRIGHT_IMAGE_PULL_POLICY"] == container["imagePullPolicy"] == "Always"
+
+
+@pytest.mark.parametrize(
+    ("values", "counts"),
+    [
+        ((), (8, 8, 8, 2)),
+        (("operator.workers.fineTuneJob=16", "operator.workers.baseModel=null"), (16, 8, 8, 2)),
+    ],
+)
+def test_the_operator_reads_the_workers_of_each_kind(
+    render: Render, values: tuple[str, ...], counts: tuple[int, ...]
+) -> None:
+    (container,) = pick(render(*values), "Deployment")["spec"]["template"]["spec"]["containers"]
+    (setting,) = [item["value"] for item in container["env"] if item["name"] == "TUNEWRIGHT_WORKERS"]
+    workers = WorkerCounts.model_validate_json(setting)
+    assert (workers.fine_tune_job, workers.adapter_deployment, workers.model_server, workers.base_model) == counts
 
 
 def test_probes_use_the_port_that_the_operator_serves(render: Render) -> None:

@@ -11,7 +11,7 @@ from support.worlds.serving_world import SERVING, SUPPORT, ServingWorld, conditi
 from tunewright_contracts.evaluation_report import EvaluationRequest, Verdict
 from tunewright_contracts.phase_result import AdapterSummary, Outcome, PhaseResult
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, CONFIG_MAP, FINE_TUNE_JOB, JOB, MODEL_SERVER, SECRET
-from tunewright_operator.runtime.wakeups import Key
+from tunewright_operator.runtime.key import Key
 
 
 async def test_the_story_of_four_rollouts(world):  # noqa: PLR0915 - one story in four parts

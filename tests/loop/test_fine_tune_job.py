@@ -9,6 +9,7 @@ from support.worlds.job_worlds import NAME, PREPARE, TRAIN_1, World, prepared, p
 from tunewright_contracts.progress import Phase
 from tunewright_contracts.run_spec import RunSpec
 from tunewright_operator.api.kinds import FINE_TUNE_JOB, JOB
+from tunewright_operator.runtime.runner import ENDED
 
 
 async def test_from_apply_to_a_published_adapter():
@@ -55,6 +56,15 @@ async def test_from_apply_to_a_published_adapter():
     assert [event[2] for event in world.cluster.events] == [
         "Preparing", "Prepared", "Starting", "Training", "Evaluating", "Succeeded",
     ]  # fmt: skip
+
+
+async def test_a_job_that_has_ended_is_reconciled_only_when_it_changes():
+    world = World()
+    await world.prepare()
+    await world.train()
+    world.jobs.finish(TRAIN_1, published())
+    assert await world.settle() == ENDED
+    assert await world.pass_time(1000) == ENDED
 
 
 async def test_a_run_spec_carries_the_resolved_base_model_and_training():

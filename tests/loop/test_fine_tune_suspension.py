@@ -5,6 +5,7 @@ from __future__ import annotations
 from support.clusters.fake_jobs import NAMESPACE
 from support.worlds.job_worlds import PREPARE, TRAIN_1, TRAIN_2, World, published
 from tunewright_operator.api.kinds import JOB
+from tunewright_operator.runtime.runner import ENDED
 
 
 class TestSuspension:
@@ -14,7 +15,7 @@ class TestSuspension:
         await world.train()
         world.clock.advance(100)
         world.edit_spec(suspend=True)
-        await world.settle()
+        assert await world.settle() is None
         assert world.jobs.names() == [PREPARE]
         assert world.status["phase"] == "Suspended"
         assert world.condition("Reconciling") is None
@@ -90,6 +91,22 @@ class TestDeadline:
         world.edit_spec(activeDeadlineSeconds=200)
         await world.settle()
         assert world.jobs.names()[-1] == TRAIN_2
+
+    async def test_a_failed_job_has_ended_when_its_pod_has(self):
+        world = World(activeDeadlineSeconds=100)
+        await world.prepare()
+        await world.train()
+
+        def hold(job):
+            job["metadata"]["finalizers"] = ["foregroundDeletion"]
+
+        world.cluster.edit(JOB, NAMESPACE, TRAIN_1, hold)
+        assert await world.pass_time(100) is None
+        assert world.status["phase"] == "Failed"
+        world.cluster.remove(JOB, NAMESPACE, TRAIN_1)
+        assert await world.settle() == ENDED
+        world.edit_spec(activeDeadlineSeconds=200)
+        assert await world.settle() != ENDED
 
     async def test_queued_time_does_not_count(self):
         world = World(activeDeadlineSeconds=100, labels={"kueue.x-k8s.io/queue-name": "gpu"})

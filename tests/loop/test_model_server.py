@@ -26,7 +26,7 @@ from tunewright_operator.cluster import ConflictError, ForbiddenError, InvalidEr
 from tunewright_operator.domain.serving.decision import decide
 from tunewright_operator.reconcile.report import FailureReporter
 from tunewright_operator.reconcile.signing_keys import SIGNING_KEY_SECRET, SigningKeys
-from tunewright_operator.runtime.wakeups import Key
+from tunewright_operator.runtime.key import Key
 
 KEY = Key(MODEL_SERVER, SERVING, "pool")
 

@@ -68,6 +68,7 @@ A section of values is completed, but not a map that is one value: there, a user
 - {name: AWS_EC2_METADATA_DISABLED, value: "true"}
 - {name: TUNEWRIGHT_LOG_FORMAT, value: {{ .Values.operator.logFormat }}}
 - {name: TUNEWRIGHT_LOG_LEVEL, value: {{ .Values.operator.logLevel }}}
+- {name: TUNEWRIGHT_WORKERS, value: {{ toJson .Values.operator.workers | quote }}}
 {{- with .Values.operator.extraEnv }}
 {{ toYaml . }}
 {{- end }}

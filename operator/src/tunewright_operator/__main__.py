@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import functools
+import gc
 import sys
 from collections.abc import AsyncIterator, Sequence
 
@@ -26,7 +27,6 @@ from tunewright_operator.runtime.probes import start_probe_server
 from tunewright_operator.runtime.replica import run_replica, stop_on_signals, until_stopped
 from tunewright_operator.runtime.runner import Runner
 from tunewright_operator.runtime.term import Term
-from tunewright_operator.runtime.wakeups import Wakeups
 from tunewright_operator.settings import Settings
 from tunewright_operator.wiring import open_reconcilers
 
@@ -53,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"wrong or missing environment variables ({wrong}); the Helm chart sets them")
     sys.setrecursionlimit(RECURSION_LIMIT)
     configure_logging(settings.log_format, settings.log_level)
+    # What the imports created stays until the end, so that a garbage collection need not visit it.
+    gc.collect()
+    gc.freeze()
     return asyncio.run(release(settings) if command == "release-finalizers" else run(settings))
 
 
@@ -99,21 +102,19 @@ async def run(settings: Settings) -> int:
         probes = await start_probe_server(settings.probe_port, ready)
         stack.push_async_callback(probes.cleanup)
         if await until_stopped(wait_for_crds(cluster), stop):
-            gate, wakeups, leader = Gate(), Wakeups(), build_leader(settings)
-            feed = KopfFeed(build_registry(gate, wakeups), settings.pod_name, stop)
+            gate, leader = Gate(), build_leader(settings)
+            feed = KopfFeed(build_registry(gate), settings.pod_name, stop)
             fenced = FencedCluster(cluster, leader.term)
-            work = functools.partial(open_loops, settings, fenced, leader.term, gate, wakeups)
+            work = functools.partial(open_loops, settings, fenced, leader.term, gate)
             await run_replica(feed, leader, work, stop, on_filled=ready.set)
     return 0
 
 
 @contextlib.asynccontextmanager
-async def open_loops(
-    settings: Settings, cluster: Cluster, term: Term, gate: Gate, wakeups: Wakeups
-) -> AsyncIterator[None]:
+async def open_loops(settings: Settings, cluster: Cluster, term: Term, gate: Gate) -> AsyncIterator[None]:
     """Run the loops of all resources; they have ended at the end of the context."""
     async with open_reconcilers(cluster, term, settings) as reconcilers:
-        runner = Runner(reconcilers, wakeups, FailureReporter(cluster).report, concurrency=settings.concurrency)
+        runner = Runner(reconcilers, FailureReporter(cluster).report, settings.workers.by_kind())
         try:
             with gate.open(runner):
                 yield

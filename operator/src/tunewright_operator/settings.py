@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, BASE_MODEL, FINE_TUNE_JOB, MODEL_SERVER, Kind
 from tunewright_operator.manifests.pods import ImageDefaults
+
+
+class WorkerCounts(BaseModel):
+    """How many resources of each kind are reconciled at the same time. A kind never waits for another one's workers."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True)
+
+    fine_tune_job: int = Field(default=8, ge=1)
+    adapter_deployment: int = Field(default=8, ge=1)
+    model_server: int = Field(default=8, ge=1)
+    base_model: int = Field(default=2, ge=1)
+
+    def by_kind(self) -> dict[Kind, int]:
+        """Return them by kind."""
+        return {
+            FINE_TUNE_JOB: self.fine_tune_job,
+            ADAPTER_DEPLOYMENT: self.adapter_deployment,
+            MODEL_SERVER: self.model_server,
+            BASE_MODEL: self.base_model,
+        }
 
 
 class Settings(BaseSettings):
@@ -28,8 +51,8 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     probe_port: int = 8080
-    concurrency: int = Field(default=16, ge=1)
-    """How many resources are reconciled at the same time."""
+    workers: Annotated[WorkerCounts, NoDecode] = WorkerCounts()
+    """How many resources of each kind are reconciled at the same time; in JSON."""
     deployment: str = ""
     """The operator's Deployment, which `release-finalizers` stops first; empty: it is stopped already."""
     pod_name: str = Field(default_factory=socket.gethostname)
@@ -39,6 +62,11 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _decode(cls, value: object) -> object:
+        return json.loads(value) if isinstance(value, str) else value
 
     @property
     def images(self) -> ImageDefaults:

@@ -15,8 +15,8 @@ from tunewright_operator.cluster import ConflictError
 from tunewright_operator.manifests.pods import ImageDefaults
 from tunewright_operator.reconcile.base_model import BaseModelReconciler
 from tunewright_operator.reconcile.fine_tune_job import FineTuneJobReconciler
+from tunewright_operator.runtime.key import Key
 from tunewright_operator.runtime.runner import GoneError
-from tunewright_operator.runtime.wakeups import Key
 
 IMAGES = ImageDefaults(operator="operator:1", trainer="trainer:1", server="server:1")
 DIGEST = "sha256:" + "a" * 64

@@ -31,8 +31,8 @@ from tunewright_operator.reconcile.adapter_deployment import AdapterDeploymentRe
 from tunewright_operator.reconcile.model_server import ModelServerReconciler
 from tunewright_operator.reconcile.report import FailureReporter
 from tunewright_operator.reconcile.signing_keys import SIGNING_KEY_SECRET, SigningKeys
+from tunewright_operator.runtime.key import Key
 from tunewright_operator.runtime.server_board import ServerBoard
-from tunewright_operator.runtime.wakeups import Key
 
 SERVING, SUPPORT = "serving", "support"
 STEPS: list[dict[str, Any]] = [

@@ -22,15 +22,16 @@ from tunewright_operator.runtime.term import LeadershipLostError
 from tunewright_operator.settings import Settings
 
 PROGRAM = """
-import json, sys
+import gc, json, sys
 from tunewright_operator import __main__
 __main__.release = lambda settings: None
 __main__.asyncio = type("", (), {"run": staticmethod(lambda _: len(json.dumps(json.loads(sys.stdin.read()))))})
 print(__main__.main(["release-finalizers"]))
+print(gc.get_freeze_count())
 """
 
 
-def test_an_object_of_the_greatest_depth_that_the_api_server_allows_is_read_and_written():
+def test_the_program_reads_objects_of_the_greatest_depth_and_freezes_what_its_imports_created():
     text = '{"a":' * 9_990 + "1" + "}" * 9_990
     settings = {f"TUNEWRIGHT_{name}": "x" for name in ("NAMESPACE", "OPERATOR_IMAGE", "TRAINER_IMAGE", "SERVER_IMAGE")}
     done = subprocess.run(
@@ -42,7 +43,9 @@ def test_an_object_of_the_greatest_depth_that_the_api_server_allows_is_read_and_
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert int(done.stdout.splitlines()[-1]) == len(json.dumps({"a": 1})) + 9_989 * len('{"a": }')
+    length, frozen = map(int, done.stdout.split()[-2:])
+    assert length == len(json.dumps({"a": 1})) + 9_989 * len('{"a": }')
+    assert frozen > 10_000, "what the imports created is not frozen"
 
 
 CONFIG_MAP_BODY: Body = {

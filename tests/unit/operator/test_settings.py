@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from tunewright_operator.__main__ import main
+from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, BASE_MODEL, FINE_TUNE_JOB, MODEL_SERVER, OWN_KINDS
 from tunewright_operator.settings import Settings
 
 REQUIRED = {"NAMESPACE": "sys", "OPERATOR_IMAGE": "o:1", "TRAINER_IMAGE": "t:1", "SERVER_IMAGE": "s:1"}
@@ -29,8 +30,22 @@ def test_pull_secrets_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch):
     assert Settings().images.pull_secrets == ("a", "b")
 
 
+def test_each_kind_has_its_workers(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TUNEWRIGHT_WORKERS", '{"fineTuneJob": 3}')
+    workers = Settings().workers.by_kind()
+    assert workers.keys() == set(OWN_KINDS)
+    assert [workers[kind] for kind in (FINE_TUNE_JOB, ADAPTER_DEPLOYMENT, MODEL_SERVER, BASE_MODEL)] == [3, 8, 8, 2]
+
+
 @pytest.mark.parametrize(
-    ("name", "value"), [("IMAGE_PULL_POLICY", "Sometimes"), ("CONCURRENCY", "0"), ("NAMESPACE", "")]
+    ("name", "value"),
+    [
+        ("IMAGE_PULL_POLICY", "Sometimes"),
+        ("WORKERS", '{"modelServer": 0}'),
+        ("WORKERS", "many"),
+        ("WORKERS", '{"pod": 1}'),
+        ("NAMESPACE", ""),
+    ],
 )
 def test_invalid_values_are_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str):
     monkeypatch.setenv(f"TUNEWRIGHT_{name}", value)

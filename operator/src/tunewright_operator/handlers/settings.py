@@ -13,6 +13,7 @@ from tunewright_operator.api.kinds import GROUP
 from tunewright_operator.handlers.watch import CHILD_KINDS
 
 ANNOTATION_PREFIX = f"kopf.{GROUP}"
+LIST_PAGE = 500
 
 
 def configure(settings: kopf.OperatorSettings) -> None:
@@ -27,6 +28,8 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.scanning.disabled = True
     # Kopf would kill the process 10 minutes after its end. The kubelet does that, after the grace period of the pod.
     settings.process.ultimate_exiting_timeout = None
+    # Without pages, a list of all objects of a kind is in memory at once.
+    settings.watching.chunk_size = LIST_PAGE
     # Without timeouts, a watch on a broken connection would wait forever.
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330

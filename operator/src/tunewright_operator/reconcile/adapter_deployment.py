@@ -40,9 +40,9 @@ from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refuse
 from tunewright_operator.reconcile.report import write_status
 from tunewright_operator.reconcile.signing_keys import SigningKeys
 from tunewright_operator.runtime.clock import Now, utc_now
+from tunewright_operator.runtime.key import Key
 from tunewright_operator.runtime.runner import GoneError
 from tunewright_operator.runtime.server_board import ServerBoard
-from tunewright_operator.runtime.wakeups import Key
 
 WAITING_SECONDS = 10.0
 

@@ -27,8 +27,8 @@ from tunewright_operator.reconcile.children import ensure_created, list_runs, re
 from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
 from tunewright_operator.reconcile.report import write_status
 from tunewright_operator.runtime.clock import Now, utc_now
+from tunewright_operator.runtime.key import Key
 from tunewright_operator.runtime.runner import GoneError
-from tunewright_operator.runtime.wakeups import Key
 
 
 class BaseModelReconciler:

@@ -20,6 +20,7 @@ from tunewright_operator.domain.finetune.observation import (
     DeleteJob,
     FineTuneAction,
     FineTuneObservation,
+    is_over,
     needs_prerequisites,
     prepare_job_name,
     train_job_name,
@@ -39,8 +40,8 @@ from tunewright_operator.reconcile.children import ensure_created, list_runs, re
 from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
 from tunewright_operator.reconcile.report import write_status
 from tunewright_operator.runtime.clock import Now, utc_now
-from tunewright_operator.runtime.runner import GoneError
-from tunewright_operator.runtime.wakeups import Key
+from tunewright_operator.runtime.key import Key
+from tunewright_operator.runtime.runner import ENDED, GoneError
 
 
 class FineTuneJobReconciler:
@@ -56,7 +57,7 @@ class FineTuneJobReconciler:
         self._asked: dict[str, dt.datetime] = {}
 
     async def reconcile(self, key: Key) -> float | None:
-        """Reconcile once; return after how many seconds to reconcile again.
+        """Reconcile once; return after how many seconds to reconcile again, or `ENDED`.
 
         Raises:
             GoneError: the job does not exist.
@@ -76,7 +77,7 @@ class FineTuneJobReconciler:
             status = finetune.report_refusal(observation.job, problem.reason, problem.message, self._now())
             reconcile_after = finetune.PENDING_SECONDS
         await write_status(self._cluster, body, observation.status, status, FineTuneJobCondition.SUCCEEDED)
-        return reconcile_after
+        return ENDED if reconcile_after is None and is_over(observation, status) else reconcile_after
 
     async def _observe(self, body: Body) -> FineTuneObservation:
         job = FineTuneJob.from_body(body)

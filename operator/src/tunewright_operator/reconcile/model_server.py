@@ -23,9 +23,9 @@ from tunewright_operator.reconcile.server_observer import ObservedServer, Server
 from tunewright_operator.reconcile.server_plan import push_plan, write_plan
 from tunewright_operator.reconcile.signing_keys import SigningKeys
 from tunewright_operator.runtime.clock import Now, utc_now
+from tunewright_operator.runtime.key import Key
 from tunewright_operator.runtime.runner import GoneError
 from tunewright_operator.runtime.server_board import ServerBoard, ServerSnapshot
-from tunewright_operator.runtime.wakeups import Key
 from tunewright_operator.serving import ServerPods
 
 

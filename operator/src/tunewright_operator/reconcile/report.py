@@ -15,7 +15,7 @@ from tunewright_operator.domain.reasons.lookup import find_reason
 from tunewright_operator.domain.sentences import join_sentences
 from tunewright_operator.manifests.events import EventType
 from tunewright_operator.runtime.clock import Now, utc_now
-from tunewright_operator.runtime.wakeups import Key
+from tunewright_operator.runtime.key import Key
 
 log = structlog.get_logger(__name__)
 

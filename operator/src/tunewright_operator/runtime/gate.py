@@ -1,7 +1,7 @@
-"""The gate between the watches, which always run, and the loops, which run only while this replica leads.
+"""The gate between the watches, which always run, and reconciliations, which run only while this replica leads.
 
-A standby knows every resource, but none of them has a loop. When it becomes the leader, each resource gets one and
-reconciles at once: what the leader before it did last is unknown.
+A standby knows every resource and reconciles none. When it becomes the leader, it reconciles each of them: what the
+leader before it did last is unknown.
 """
 
 from __future__ import annotations
@@ -10,52 +10,52 @@ import contextlib
 from collections.abc import Iterator
 from typing import Protocol
 
-from tunewright_operator.runtime.wakeups import Key
+from tunewright_operator.runtime.key import Key, Urgency
 
 
-class Loops(Protocol):
-    """The loops, one for each resource (`runner.Runner`)."""
+class Reconciliations(Protocol):
+    """What reconciles a resource when it is woken (`runner.Runner`)."""
 
-    def ensure(self, key: Key) -> None:
-        """Wake the loop of a resource; start it if it does not run."""
+    def wake(self, key: Key, urgency: Urgency) -> None:
+        """Reconcile a resource when it has its turn."""
 
-    def is_running(self, key: Key) -> bool:
-        """Return whether a resource has a loop."""
+    def forget(self, key: Key) -> None:
+        """Do not reconcile a deleted resource again."""
 
-    def stop(self, key: Key) -> None:
-        """End the loop of a deleted resource."""
+    def is_abandoned(self, key: Key) -> bool:
+        """Return whether a resource is not reconciled again until it is woken, since the API server denied it."""
 
 
 class Gate:
-    """`Loops` of a replica that may become the leader, and the resources that exist."""
+    """`Reconciliations` of a replica that may become the leader, and the resources that exist."""
 
     def __init__(self) -> None:
         self._keys: dict[Key, None] = {}
-        self._loops: Loops | None = None
+        self._reconciliations: Reconciliations | None = None
 
     @contextlib.contextmanager
-    def open(self, loops: Loops) -> Iterator[None]:
-        """Start the loops of all resources, and pass everything on to them until the end of the context."""
-        self._loops = loops
+    def open(self, reconciliations: Reconciliations) -> Iterator[None]:
+        """Wake all resources, and pass everything on until the end of the context."""
+        self._reconciliations = reconciliations
         try:
             for key in [*self._keys]:
-                loops.ensure(key)
+                reconciliations.wake(key, Urgency.LISTING)
             yield
         finally:
-            self._loops = None
+            self._reconciliations = None
 
-    def ensure(self, key: Key) -> None:
-        """See `Loops.ensure`; a standby only remembers the resource."""
+    def wake(self, key: Key, urgency: Urgency) -> None:
+        """See `Reconciliations.wake`; a standby only remembers the resource."""
         self._keys[key] = None
-        if self._loops is not None:
-            self._loops.ensure(key)
+        if self._reconciliations is not None:
+            self._reconciliations.wake(key, urgency)
 
-    def is_running(self, key: Key) -> bool:
-        """Return whether a resource has the loop that it should have: a standby has none that could be missing."""
-        return self._loops is None or self._loops.is_running(key)
-
-    def stop(self, key: Key) -> None:
-        """See `Loops.stop`; the resource is forgotten."""
+    def forget(self, key: Key) -> None:
+        """See `Reconciliations.forget`; a standby also forgets the resource."""
         self._keys.pop(key, None)
-        if self._loops is not None:
-            self._loops.stop(key)
+        if self._reconciliations is not None:
+            self._reconciliations.forget(key)
+
+    def is_abandoned(self, key: Key) -> bool:
+        """Return whether the leader abandoned a resource. A standby abandons none, because it reconciles none."""
+        return self._reconciliations is not None and self._reconciliations.is_abandoned(key)

@@ -8,6 +8,8 @@ import threading
 import time
 import traceback
 
+from tunewright_operator.runtime import metrics
+
 BEAT_SECONDS = 1.0
 
 
@@ -25,7 +27,8 @@ class Heartbeat:
     def start(self) -> None:
         """Start the heartbeat of the running loop."""
         self._thread = threading.get_ident()
-        self._beat(asyncio.get_running_loop())
+        self._last = time.monotonic()
+        self._set_timer(asyncio.get_running_loop())
 
     def stop(self) -> None:
         """Stop the heartbeat; its loop calls this."""
@@ -41,6 +44,10 @@ class Heartbeat:
         frame = sys._current_frames().get(self._thread)  # noqa: SLF001 - the documented way to see another thread
         return "".join(traceback.format_stack(frame)) if frame is not None else "the thread has ended"
 
-    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._last = time.monotonic()
+    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = loop.call_later(BEAT_SECONDS, self._beat, loop)
+
+    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+        metrics.LOOP_LAG.observe(max(0.0, self.age() - BEAT_SECONDS))
+        self._last = time.monotonic()
+        self._set_timer(loop)

@@ -6,7 +6,32 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-LOOPS: Final = Gauge("tunewright_operator_loops", "Resources that have a running loop.", ["kind"])
+QUEUE_DEPTH: Final = Gauge(
+    "tunewright_operator_queue_depth",
+    "Resources that are ready to be reconciled and wait for a worker.",
+    ["kind", "urgency"],
+)
+QUEUE_OLDEST: Final = Gauge(
+    "tunewright_operator_queue_oldest_seconds",
+    "How long the oldest of these resources has been ready.",
+    ["kind", "urgency"],
+)
+QUEUE_WAIT: Final = Histogram(
+    "tunewright_operator_queue_wait_seconds",
+    "How long a resource was ready before a worker took it.",
+    ["kind", "urgency"],
+    buckets=(0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+)
+TIMERS: Final = Gauge("tunewright_operator_timers", "Resources that will be reconciled at a certain time.", ["kind"])
+WORKERS_BUSY: Final = Gauge("tunewright_operator_workers_busy", "Workers that reconcile a resource.", ["kind"])
+WORKERS: Final = Gauge(
+    "tunewright_operator_workers", "Workers: how many resources are reconciled at the same time.", ["kind"]
+)
+LOOP_LAG: Final = Histogram(
+    "tunewright_operator_loop_lag_seconds",
+    "How late the main event loop ran a timer that is due every second.",
+    buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
 RECONCILES: Final = Counter(
     "tunewright_operator_reconciles_total",
     "Reconciliations by outcome: ok, conflict, error, gone.",

@@ -1,41 +1,57 @@
-"""The runner: one asyncio task for each custom resource, which waits and reconciles in a loop.
+"""The runner: a queue and workers for each kind of custom resource, which reconcile what is woken.
 
-Reconcilers are level-triggered and idempotent. So every failure is handled in the same way: it is logged, and the loop
-reconciles again after a longer wait.
+Reconcilers are level-triggered and idempotent. So every failure is handled in the same way: it is logged, and the
+resource is reconciled again after a longer wait.
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import functools
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 import structlog
 
 from tunewright_operator.api.kinds import Kind
 from tunewright_operator.cluster import ClusterError, ConflictError
 from tunewright_operator.runtime import metrics
-from tunewright_operator.runtime.wakeups import Key, Wakeups
+from tunewright_operator.runtime.key import Key, Urgency
+from tunewright_operator.runtime.queue import Work, WorkQueue
+from tunewright_operator.runtime.workers import Workers
 
 Reconcile = Callable[[Key], Awaitable[float | None]]
-"""Reconcile once; return the maximum seconds until the next time, None to wait for an event."""
+"""Reconcile once; return the maximum seconds until the next time, None to wait for an event, or `ENDED`."""
 Report = Callable[[Key, Exception], Awaitable[None]]
 """Report an unexpected error in the status of the resource."""
 
+ENDED: Final = math.inf
+"""A reconciler's answer for a resource that has ended: only an event reconciles it again, and no resync."""
 RESYNC_SECONDS = 600.0
-"""Every loop reconciles again after this time, even without an event: a watch can miss one."""
+"""Every resource that has not ended is reconciled again after this time, without an event: a watch can miss one."""
 FIRST_BACKOFF_SECONDS = 1.0
 MAX_BACKOFF_SECONDS = 60.0
 CONFLICT_BACKOFF_SECONDS = 0.1
 GONE_ANSWERS = 3
-"""A loop ends after so many answers in a row that its resource does not exist, since one answer may be wrong."""
+"""A resource is abandoned after so many answers in a row that it does not exist, since one answer may be wrong."""
 
 log = structlog.get_logger(__name__)
 
 
 class GoneError(Exception):
-    """The API server answers that the resource does not exist: its loop ends if the answer stays the same."""
+    """The API server answers that the resource does not exist: it is abandoned if the answer stays the same."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Again:
+    """When a resource is reconciled again if nothing wakes it before, and with which urgency."""
+
+    seconds: float
+    urgency: Urgency = Urgency.TIMER
 
 
 def backoff_seconds(failures: int) -> float:
@@ -44,90 +60,113 @@ def backoff_seconds(failures: int) -> float:
     return delay * random.uniform(0.8, 1.2)  # noqa: S311 - not a secret
 
 
+def plan_next(answer: float | None, urgency: Urgency) -> Again | None:
+    """Return when to reconcile again after a reconciler's answer; None: only when woken.
+
+    A reconciler that wants to continue at once keeps its urgency: it does the next part of the same work.
+    """
+    if answer == ENDED:
+        return None
+    if answer is None or answer > RESYNC_SECONDS:
+        return Again(RESYNC_SECONDS, Urgency.LISTING)
+    return Again(answer, urgency if answer <= 0 else Urgency.TIMER)
+
+
 class Runner:
-    """Starts, wakes and ends the loops; at most ``concurrency`` of them reconcile at the same time."""
+    """Reconciles the resources that are woken, each kind with its own workers, so that no kind waits for another."""
 
     def __init__(
         self,
         reconcilers: Mapping[Kind, Reconcile],
-        wakeups: Wakeups,
         report: Report,
+        workers: Mapping[Kind, int],
         *,
-        concurrency: int = 16,
         backoff: Callable[[int], float] = backoff_seconds,
     ) -> None:
         self._reconcilers = reconcilers
-        self._wakeups = wakeups
         self._report = report
-        self._slots = asyncio.Semaphore(concurrency)
         self._backoff = backoff
-        self._tasks: dict[Key, asyncio.Task[None]] = {}
-        self._ending: set[asyncio.Task[None]] = set()
+        self._failures: dict[Key, int] = {}
+        self._gone: dict[Key, int] = {}
+        self._abandoned: set[Key] = set()
+        now = asyncio.get_running_loop().time
+        self._queues = {kind: WorkQueue(now) for kind in reconcilers}
+        self._workers = {
+            kind: Workers(queue, functools.partial(self._work_on, queue), limit=workers[kind], name=kind.name)
+            for kind, queue in self._queues.items()
+        }
+        for kind, queue in self._queues.items():
+            _show(kind.name, queue, self._workers[kind], workers[kind])
 
-    def ensure(self, key: Key) -> None:
-        """Wake the loop of a resource; start it if it does not run."""
-        task = self._tasks.get(key)
-        if task is None or task.done():
-            self._wakeups.register(key)
-            self._tasks[key] = asyncio.create_task(self._run_loop(key), name=str(key))
-            metrics.LOOPS.labels(key.kind.name).inc()
-        else:
-            self._wakeups.wake(key)
+    def wake(self, key: Key, urgency: Urgency) -> None:
+        """Reconcile a resource when it has its turn; if it is being reconciled, again after that."""
+        self._abandoned.discard(key)
+        self._queues[key.kind].wake(key, urgency)
+        self._workers[key.kind].start()
 
-    def is_running(self, key: Key) -> bool:
-        """Return whether a resource has a loop."""
-        task = self._tasks.get(key)
-        return task is not None and not task.done()
+    def forget(self, key: Key) -> None:
+        """Do not reconcile a deleted resource again; a new one of the same name can be woken at once."""
+        self._queues[key.kind].forget(key)
+        self._forget_errors(key)
 
-    def stop(self, key: Key) -> None:
-        """End the loop of a deleted resource; a new resource of the same name can get a loop at once."""
-        task = self._tasks.pop(key, None)
-        if task is not None:
-            self._wakeups.forget(key)
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
-            task.cancel()
+    def is_abandoned(self, key: Key) -> bool:
+        """Return whether a resource is not reconciled again until it is woken, since the API server denied it."""
+        return key in self._abandoned
 
     async def close(self) -> None:
-        """Cancel all loops and wait until they have ended."""
-        tasks = [*self._tasks.values(), *self._ending]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancel all reconciliations and wait until they have ended."""
+        await asyncio.gather(*(workers.close() for workers in self._workers.values()))
 
-    async def _run_loop(self, key: Key) -> None:
-        failures = 0
-        gone = 0
-        delay: float | None = None
+    async def _work_on(self, queue: WorkQueue, work: Work) -> None:
+        again = await self._reconcile_or_retry(work)
+        if work.forgotten:
+            self._forget_errors(work.key)
+        if again is None:
+            queue.done(work)
+        else:
+            queue.done(work, again.seconds, again.urgency)
+
+    async def _reconcile_or_retry(self, work: Work) -> Again | None:
+        key = work.key
         try:
-            while True:
-                await self._wakeups.wait(key, RESYNC_SECONDS if delay is None else min(delay, RESYNC_SECONDS))
-                try:
-                    delay = await self._reconcile_once(key)
-                    failures = gone = 0
-                except GoneError:
-                    # Woken after the read: a new resource of this name may exist, and it gets no other loop.
-                    gone = 1 if self._wakeups.is_woken(key) else gone + 1
-                    if gone == GONE_ANSWERS:
-                        return
-                    delay = self._backoff(gone)
-                except ConflictError:
-                    # Another client changed an object between observe and act: not a failure, reconcile again.
-                    delay = CONFLICT_BACKOFF_SECONDS
-                except ClusterError as error:
-                    failures += 1
-                    delay = self._backoff(failures)
-                    log.warning("reconcile_failed", resource=str(key), error=str(error), retry_in=round(delay, 1))
-                except Exception as error:
-                    failures += 1
-                    delay = self._backoff(failures)
-                    log.exception("reconcile_failed", resource=str(key), retry_in=round(delay, 1))
-                    await self._report_error(key, error)
-        finally:
-            if self._tasks.get(key) is asyncio.current_task():
-                self._wakeups.forget(key)
-                self._tasks.pop(key)
-            metrics.LOOPS.labels(key.kind.name).dec()
+            answer = await self._reconcile(work)
+        except GoneError:
+            return self._check_again(work)
+        except ConflictError:
+            # Another client changed an object between observe and act: not a failure, reconcile again.
+            return Again(CONFLICT_BACKOFF_SECONDS, work.urgency)
+        except ClusterError as error:
+            again = self._back_off(key)
+            log.warning("reconcile_failed", resource=str(key), error=str(error), retry_in=round(again.seconds, 1))
+            return again
+        except Exception as error:
+            again = self._back_off(key)
+            log.exception("reconcile_failed", resource=str(key), retry_in=round(again.seconds, 1))
+            await self._report_error(key, error)
+            return again
+        self._forget_errors(key)
+        return plan_next(answer, work.urgency)
+
+    def _check_again(self, work: Work) -> Again | None:
+        """Count an answer that the resource does not exist, and abandon the resource after the last one."""
+        # Woken after the read: a new resource of this name may exist.
+        gone = 1 if work.woken is not None else self._gone.get(work.key, 0) + 1
+        if gone < GONE_ANSWERS:
+            self._gone[work.key] = gone
+            return Again(self._backoff(gone))
+        self._forget_errors(work.key)
+        if not work.forgotten:
+            self._abandoned.add(work.key)
+        return None
+
+    def _back_off(self, key: Key) -> Again:
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        return Again(self._backoff(failures))
+
+    def _forget_errors(self, key: Key) -> None:
+        self._failures.pop(key, None)
+        self._gone.pop(key, None)
+        self._abandoned.discard(key)
 
     async def _report_error(self, key: Key, error: Exception) -> None:
         try:
@@ -135,20 +174,29 @@ class Runner:
         except Exception:
             log.exception("failure_not_reported", resource=str(key))
 
-    async def _reconcile_once(self, key: Key) -> float | None:
-        async with self._slots:
-            started = time.monotonic()
-            outcome = "error"
-            try:
-                delay = await self._reconcilers[key.kind](key)
-                outcome = "ok"
-            except GoneError:
-                outcome = "gone"
-                raise
-            except ConflictError:
-                outcome = "conflict"
-                raise
-            finally:
-                metrics.RECONCILES.labels(key.kind.name, outcome).inc()
-                metrics.RECONCILE_SECONDS.labels(key.kind.name).observe(time.monotonic() - started)
-        return delay
+    async def _reconcile(self, work: Work) -> float | None:
+        kind, started, outcome = work.key.kind, time.monotonic(), "error"
+        metrics.QUEUE_WAIT.labels(kind.name, work.urgency.label).observe(work.waited_seconds)
+        try:
+            answer = await self._reconcilers[kind](work.key)
+            outcome = "ok"
+        except GoneError:
+            outcome = "gone"
+            raise
+        except ConflictError:
+            outcome = "conflict"
+            raise
+        finally:
+            metrics.RECONCILES.labels(kind.name, outcome).inc()
+            metrics.RECONCILE_SECONDS.labels(kind.name).observe(time.monotonic() - started)
+        return answer
+
+
+def _show(kind: str, queue: WorkQueue, workers: Workers, limit: int) -> None:
+    """Let the metrics of a kind show its queue and workers; they are read at each scrape."""
+    for urgency in Urgency:
+        metrics.QUEUE_DEPTH.labels(kind, urgency.label).set_function(functools.partial(queue.depth, urgency))
+        metrics.QUEUE_OLDEST.labels(kind, urgency.label).set_function(functools.partial(queue.oldest_seconds, urgency))
+    metrics.TIMERS.labels(kind).set_function(queue.timed)
+    metrics.WORKERS_BUSY.labels(kind).set_function(lambda: workers.busy)
+    metrics.WORKERS.labels(kind).set(limit)

@@ -12,3 +12,10 @@ def test_children_are_filtered_by_the_server():
     configure(settings)
     assert settings.watching.label_selectors["", "v1", "pods"] == "tunewright.dev/managed-by=tunewright"
     assert not settings.posting.enabled
+
+
+def test_kopf_lists_in_pages():
+    settings = kopf.OperatorSettings()
+    assert hasattr(settings.watching, "chunk_size")
+    configure(settings)
+    assert settings.watching.chunk_size == 500

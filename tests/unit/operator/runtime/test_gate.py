@@ -1,4 +1,4 @@
-"""The gate: a standby has no loops, and a leader has one for each resource that exists."""
+"""The gate: a standby reconciles nothing, and a new leader reconciles each resource that exists."""
 
 from __future__ import annotations
 
@@ -6,62 +6,63 @@ import pytest
 
 from tunewright_operator.api.kinds import FINE_TUNE_JOB
 from tunewright_operator.runtime.gate import Gate
-from tunewright_operator.runtime.wakeups import Key
+from tunewright_operator.runtime.key import Key, Urgency
 
 FIRST, SECOND, THIRD = (Key(FINE_TUNE_JOB, "ns", name) for name in ("first", "second", "third"))
 
 
-class Loops:
+class Reconciliations:
     def __init__(self) -> None:
         self.calls: list[tuple[str, Key]] = []
-        self.running: set[Key] = set()
+        self.abandoned: set[Key] = set()
 
-    def ensure(self, key: Key) -> None:
-        self.calls.append(("ensure", key))
-        self.running.add(key)
+    def wake(self, key: Key, urgency: Urgency) -> None:
+        self.calls.append((urgency.label, key))
 
-    def is_running(self, key: Key) -> bool:
-        return key in self.running
+    def forget(self, key: Key) -> None:
+        self.calls.append(("forget", key))
 
-    def stop(self, key: Key) -> None:
-        self.calls.append(("stop", key))
-        self.running.discard(key)
+    def is_abandoned(self, key: Key) -> bool:
+        return key in self.abandoned
 
 
 def test_a_new_leader_reconciles_every_resource_that_exists_once():
-    gate, loops = Gate(), Loops()
+    gate, reconciliations = Gate(), Reconciliations()
     for key in (FIRST, SECOND, FIRST):
-        gate.ensure(key)
-    gate.stop(SECOND)
-    gate.ensure(THIRD)
-    with gate.open(loops):
-        assert loops.calls == [("ensure", FIRST), ("ensure", THIRD)]
+        gate.wake(key, Urgency.USER)
+    gate.forget(SECOND)
+    gate.wake(THIRD, Urgency.LISTING)
+    with gate.open(reconciliations):
+        assert reconciliations.calls == [("listing", FIRST), ("listing", THIRD)]
 
 
 def test_a_leader_passes_events_on_at_once():
-    gate, loops = Gate(), Loops()
-    with gate.open(loops):
-        gate.ensure(FIRST)
-        gate.ensure(FIRST)
-        gate.stop(FIRST)
-    assert loops.calls == [("ensure", FIRST), ("ensure", FIRST), ("stop", FIRST)]
+    gate, reconciliations = Gate(), Reconciliations()
+    with gate.open(reconciliations):
+        gate.wake(FIRST, Urgency.USER)
+        gate.wake(FIRST, Urgency.CHILD)
+        gate.forget(FIRST)
+    assert reconciliations.calls == [("user", FIRST), ("child", FIRST), ("forget", FIRST)]
 
 
-def test_only_a_leader_can_miss_a_loop():
-    gate, loops = Gate(), Loops()
-    gate.ensure(FIRST)
-    assert gate.is_running(FIRST), "else every event would count as a change"
-    with gate.open(loops):
-        assert gate.is_running(FIRST)
-        loops.running.clear()
-        assert not gate.is_running(FIRST)
-    assert gate.is_running(FIRST)
+def test_only_a_leader_abandons_a_resource():
+    gate, reconciliations = Gate(), Reconciliations()
+    reconciliations.abandoned.add(FIRST)
+    gate.wake(FIRST, Urgency.USER)
+    assert not gate.is_abandoned(FIRST), "else every event would count as a change"
+    with gate.open(reconciliations):
+        assert gate.is_abandoned(FIRST)
+        assert not gate.is_abandoned(SECOND)
+    assert not gate.is_abandoned(FIRST)
 
 
-@pytest.mark.parametrize("event", ["ensure", "stop"])
-def test_no_loop_starts_or_ends_when_the_work_is_ending(event: str):
-    gate, loops = Gate(), Loops()
-    with gate.open(loops):
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_nothing_is_reconciled_or_forgotten_when_the_work_is_ending(is_deleted: bool):
+    gate, reconciliations = Gate(), Reconciliations()
+    with gate.open(reconciliations):
         pass
-    getattr(gate, event)(FIRST)
-    assert loops.calls == []
+    if is_deleted:
+        gate.forget(FIRST)
+    else:
+        gate.wake(FIRST, Urgency.USER)
+    assert reconciliations.calls == []

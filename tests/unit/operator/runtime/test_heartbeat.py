@@ -6,12 +6,26 @@ import asyncio
 import threading
 import time
 
+from prometheus_client import REGISTRY
+
 from tunewright_operator.runtime import heartbeat
 from tunewright_operator.runtime.heartbeat import Heartbeat
 
 
 def block_the_loop(seconds: float) -> None:
     time.sleep(seconds)
+
+
+def count_long_lags() -> float:
+    """Return how many timers of a loop were at least 0.25 s late."""
+    lags = "tunewright_operator_loop_lag_seconds"
+    total, short = (
+        REGISTRY.get_sample_value(f"{lags}_count"),
+        REGISTRY.get_sample_value(f"{lags}_bucket", {"le": "0.25"}),
+    )
+    assert total is not None
+    assert short is not None
+    return total - short
 
 
 async def test_it_is_young_while_the_loop_runs_and_old_after_a_stall(monkeypatch):
@@ -21,9 +35,11 @@ async def test_it_is_young_while_the_loop_runs_and_old_after_a_stall(monkeypatch
     try:
         block_the_loop(0.3)
         assert beat.age() >= 0.3
+        stalls = count_long_lags()
         async with asyncio.timeout(60):
             while beat.age() > 0.2:  # noqa: ASYNC110 - no event shows it
                 await asyncio.sleep(0.01)
+        assert count_long_lags() > stalls
     finally:
         beat.stop()
 

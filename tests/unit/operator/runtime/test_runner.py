@@ -1,214 +1,274 @@
-"""Loops are woken, retried, limited and ended."""
+"""Resources are reconciled when they are woken, retried, and forgotten; in virtual time."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
-from tunewright_operator.api.kinds import FINE_TUNE_JOB, Kind
+from support.virtual_time import in_virtual_time
+from tunewright_operator.api.kinds import FINE_TUNE_JOB, MODEL_SERVER, Kind
 from tunewright_operator.cluster import ConflictError, UnavailableError
-from tunewright_operator.runtime.runner import GONE_ANSWERS, GoneError, Reconcile, Runner, backoff_seconds
-from tunewright_operator.runtime.wakeups import Key, Wakeups
+from tunewright_operator.runtime.key import Key, Urgency
+from tunewright_operator.runtime.runner import (
+    CONFLICT_BACKOFF_SECONDS,
+    ENDED,
+    GONE_ANSWERS,
+    RESYNC_SECONDS,
+    Again,
+    GoneError,
+    Runner,
+    backoff_seconds,
+    plan_next,
+)
 
 KEY = Key(FINE_TUNE_JOB, "ns", "job")
+Answer = float | Exception | None
 
 
-class Recorder:
-    """A reconciler with a script: it raises an exception, returns a number, and after the script returns None."""
+class World:
+    """A reconciler with a script: it raises an exception or returns a number, and after the script None."""
 
-    def __init__(self, *script: float | Exception | None) -> None:
+    def __init__(self, *script: Answer) -> None:
         self.script = list(script)
         self.calls: list[Key] = []
-        self.called = asyncio.Event()
+        self.times: list[float] = []
+        self.reported: list[str] = []
+        self.backoffs: list[int] = []
+        self.seconds: Callable[[Key], float] = lambda _: 0.0
+        """How long a reconciliation takes."""
+        self.during: Callable[[int], None] = lambda _: None
+        """What happens during the n-th reconciliation."""
+        self.runner: Runner
 
-    async def __call__(self, key: Key) -> float | None:
+    @asynccontextmanager
+    async def running(self, workers: Mapping[Kind, int] | None = None) -> AsyncIterator[Runner]:
+        limits = workers or {FINE_TUNE_JOB: 8}
+        reconcilers = dict.fromkeys(limits, self.reconcile)
+        self.runner = Runner(reconcilers, self.report, limits, backoff=self.back_off)
+        yield self.runner
+        await self.runner.close()
+
+    async def reconcile(self, key: Key) -> float | None:
         self.calls.append(key)
-        self.called.set()
+        self.times.append(asyncio.get_running_loop().time())
+        self.during(len(self.calls))
+        await asyncio.sleep(self.seconds(key))
         step = self.script.pop(0) if self.script else None
         if isinstance(step, Exception):
             raise step
         return step
 
-    async def until(self, count: int) -> None:
-        while len(self.calls) < count:
-            self.called.clear()
-            await self.called.wait()
+    async def report(self, key: Key, error: Exception) -> None:
+        self.reported.append(f"{key.name}: {error}")
+        raise UnavailableError("the report fails too, and must not end the worker")
 
-
-async def report_nothing(key: Key, error: Exception) -> None:
-    """A report that does nothing."""
-
-
-def make_runner(reconcile: Reconcile, wakeups: Wakeups | None = None, kind: Kind = FINE_TUNE_JOB, **options) -> Runner:
-    return Runner(
-        {kind: reconcile}, wakeups or Wakeups(), options.pop("report", report_nothing), backoff=lambda _: 0, **options
-    )
-
-
-async def until_ended(runner: Runner, wakeups: Wakeups) -> None:
-    while runner.is_running(KEY):  # noqa: ASYNC110 - no event reports the end of a loop
-        await asyncio.sleep(0)
-    assert not wakeups.wake(KEY)
-
-
-async def test_a_new_loop_reconciles_at_once_and_then_when_woken():
-    wakeups, recorder = Wakeups(), Recorder()
-    runner = make_runner(recorder, wakeups)
-    runner.ensure(KEY)
-    await recorder.until(1)
-    assert wakeups.wake(KEY)
-    await recorder.until(2)
-    runner.ensure(KEY)
-    await recorder.until(3)
-    await runner.close()
-    assert not wakeups.wake(KEY)
-
-
-@pytest.mark.parametrize("error", [UnavailableError("away"), RuntimeError("a bug"), ConflictError("changed")])
-async def test_a_failure_does_not_end_the_loop(error: Exception):
-    recorder = Recorder(error, error)
-    runner = make_runner(recorder)
-    runner.ensure(KEY)
-    await recorder.until(3)
-    await runner.close()
-
-
-async def test_only_an_unexpected_failure_is_reported():
-    reported: list[str] = []
-
-    async def report(key: Key, error: Exception) -> None:
-        reported.append(f"{key.name}: {error}")
-        raise UnavailableError("the report fails too, and must not end the loop")
-
-    recorder = Recorder(UnavailableError("away"), RuntimeError("a bug"), ConflictError("changed"))
-    runner = make_runner(recorder, report=report)
-    runner.ensure(KEY)
-    await recorder.until(4)
-    await runner.close()
-    assert reported == ["job: a bug"]
-
-
-async def test_the_returned_seconds_set_the_next_reconciliation():
-    recorder = Recorder(0, 0, 0)
-    runner = make_runner(recorder)
-    runner.ensure(KEY)
-    await recorder.until(4)
-    await runner.close()
-
-
-async def test_a_loop_ends_with_its_resource_and_can_begin_again():
-    wakeups, recorder = Wakeups(), Recorder(*[GoneError()] * GONE_ANSWERS)
-    runner = make_runner(recorder, wakeups)
-    runner.ensure(KEY)
-    await until_ended(runner, wakeups)
-    assert len(recorder.calls) == GONE_ANSWERS
-    runner.ensure(KEY)
-    await recorder.until(GONE_ANSWERS + 1)
-    assert runner.is_running(KEY)
-    await runner.close()
+    def back_off(self, failures: int) -> float:
+        self.backoffs.append(failures)
+        return 2.0**failures
 
 
 @pytest.mark.parametrize(
-    "script",
+    ("script", "times"),
     [
-        pytest.param([GoneError()], id="one"),
-        pytest.param([GoneError()] * (GONE_ANSWERS - 1), id="a few in a row"),
-        pytest.param([GoneError(), 0, GoneError(), 0, GoneError(), 0], id="many, but each between right ones"),
+        pytest.param([], [0, RESYNC_SECONDS, 2 * RESYNC_SECONDS], id="resync"),
+        pytest.param([30, 5], [0, 30, 35, 35 + RESYNC_SECONDS], id="the answered times"),
+        pytest.param([5000], [0, RESYNC_SECONDS, 2 * RESYNC_SECONDS], id="a time after the resync"),
+        pytest.param([0, 0, ENDED], [0, 0, 0], id="an ended resource"),
+        pytest.param([UnavailableError("away")] * 2 + [ENDED], [0, 2, 6], id="unavailable"),
+        pytest.param([RuntimeError("a bug")] * 2 + [ENDED], [0, 2, 6], id="a bug"),
+        pytest.param([UnavailableError("away"), 9, UnavailableError("away"), ENDED], [0, 2, 11, 13], id="recovered"),
+        pytest.param([ConflictError("changed"), ENDED], [0, CONFLICT_BACKOFF_SECONDS], id="a conflict"),
+        pytest.param([GoneError()] * GONE_ANSWERS, [0, 2, 6], id="gone"),
+        pytest.param([GoneError(), 9, GoneError(), ENDED], [0, 2, 11, 13], id="gone by mistake"),
     ],
 )
-async def test_wrong_answers_that_the_resource_is_gone_do_not_end_its_loop(script: list[float | Exception | None]):
-    wakeups, recorder = Wakeups(), Recorder(*script)
-    runner = make_runner(recorder, wakeups)
-    runner.ensure(KEY)
-    async with asyncio.timeout(10):
-        await recorder.until(len(script) + 1)
-    assert runner.is_running(KEY)
-    assert wakeups.wake(KEY)
-    await runner.close()
+@in_virtual_time
+async def test_when_a_resource_is_reconciled_again(script: list[Answer], times: list[float]):
+    world = World(*script)
+    async with world.running() as runner:
+        runner.wake(KEY, Urgency.USER)
+        await asyncio.sleep(2.5 * RESYNC_SECONDS)
+    assert world.times[: len(times)] == times
+    assert len(world.times) == len(times) or times[-1] >= RESYNC_SECONDS
 
 
-async def test_answers_that_the_resource_is_gone_are_checked_after_a_growing_pause():
-    pauses: list[int] = []
-
-    def pause(failures: int) -> float:
-        pauses.append(failures)
-        return 0
-
-    wakeups, recorder = Wakeups(), Recorder(*[GoneError()] * GONE_ANSWERS)
-    runner = Runner({FINE_TUNE_JOB: recorder}, wakeups, report_nothing, backoff=pause)
-    runner.ensure(KEY)
-    await until_ended(runner, wakeups)
-    assert pauses == [*range(1, GONE_ANSWERS)]
-
-
-async def test_stop_ends_a_loop():
-    wakeups, recorder = Wakeups(), Recorder()
-    runner = make_runner(recorder, wakeups)
-    runner.ensure(KEY)
-    await recorder.until(1)
-    runner.stop(KEY)
-    await until_ended(runner, wakeups)
-    assert len(recorder.calls) == 1
+@pytest.mark.parametrize(
+    ("answer", "again"),
+    [
+        (None, Again(RESYNC_SECONDS, Urgency.LISTING)),
+        (RESYNC_SECONDS + 1, Again(RESYNC_SECONDS, Urgency.LISTING)),
+        (ENDED, None),
+        (5, Again(5, Urgency.TIMER)),
+        (0, Again(0, Urgency.USER)),
+    ],
+)
+def test_an_answer_means_a_time_and_an_urgency(answer: float | None, again: Again | None):
+    assert plan_next(answer, Urgency.USER) == again
 
 
-async def test_a_resource_created_again_while_its_loop_is_being_stopped_gets_a_loop():
-    wakeups, recorder = Wakeups(), Recorder()
-    runner = make_runner(recorder, wakeups)
-    runner.ensure(KEY)
-    await recorder.until(1)
-    runner.stop(KEY)
-    runner.ensure(KEY)  # before the cancelled loop has ended
-    async with asyncio.timeout(10):
-        await recorder.until(2)
-        assert wakeups.wake(KEY)
-        await recorder.until(3)
-    await runner.close()
+@in_virtual_time
+async def test_only_an_unexpected_error_is_reported():
+    world = World(UnavailableError("away"), RuntimeError("a bug"), ConflictError("changed"), GoneError(), ENDED)
+    async with world.running() as runner:
+        runner.wake(KEY, Urgency.USER)
+        await asyncio.sleep(100)
+    assert len(world.calls) == 5
+    assert world.reported == ["job: a bug"]
 
 
-async def test_a_resource_created_again_while_its_loop_finds_it_gone_keeps_the_loop():
-    wakeups, calls = Wakeups(), []
+@in_virtual_time
+async def test_a_resource_that_is_gone_is_abandoned_until_it_is_woken():
+    world = World(*[GoneError()] * GONE_ANSWERS)
+    async with world.running() as runner:
+        runner.wake(KEY, Urgency.USER)
+        await asyncio.sleep(5)
+        assert not runner.is_abandoned(KEY)
+        await asyncio.sleep(5000)
+        assert runner.is_abandoned(KEY)
+        assert len(world.calls) == GONE_ANSWERS
+        runner.wake(KEY, Urgency.USER)
+        await asyncio.sleep(1)
+        assert not runner.is_abandoned(KEY)
+    assert len(world.calls) == GONE_ANSWERS + 1
+    assert world.backoffs == [*range(1, GONE_ANSWERS)]
 
-    async def reconcile(key: Key) -> None:
-        calls.append(key)
-        if len(calls) == 1:
-            runner.ensure(key)  # created again after the read that did not find it
-            raise GoneError(str(key))
-        done.set()
 
-    done = asyncio.Event()
-    runner = make_runner(reconcile, wakeups)
-    runner.ensure(KEY)
-    async with asyncio.timeout(10):
-        await done.wait()
-    await runner.close()
+@in_virtual_time
+async def test_a_forgotten_resource_is_not_reconciled_again():
+    world = World(GoneError(), GoneError(), GoneError())
+    async with world.running() as runner:
+        runner.wake(KEY, Urgency.USER)
+        await asyncio.sleep(1)
+        runner.forget(KEY)
+        await asyncio.sleep(5000)
+        assert not runner.is_abandoned(KEY)
+    assert len(world.calls) == 1
+    assert (runner._gone, runner._failures, runner._abandoned) == ({}, {}, set())
 
 
-async def test_no_more_than_the_limit_reconcile_at_once():
-    running, most, release = 0, 0, asyncio.Event()
-    entered = asyncio.Semaphore(0)
+@pytest.mark.parametrize("answer", [30, UnavailableError("away"), GoneError(), ConflictError("changed")])
+@in_virtual_time
+async def test_a_reconciliation_during_which_its_resource_is_deleted_is_the_last_one(answer: Answer):
+    world = World(answer)
+    world.during = lambda _: world.runner.forget(KEY)
+    async with world.running() as runner:
+        runner.wake(KEY, Urgency.USER)
+        await asyncio.sleep(5000)
+    assert len(world.calls) == 1
+    assert (runner._gone, runner._failures, runner._abandoned) == ({}, {}, set())
 
-    async def reconcile(_: Key) -> None:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        entered.release()
-        await release.wait()
-        running -= 1
 
-    runner = make_runner(reconcile, concurrency=2)
-    for number in range(6):
-        runner.ensure(Key(FINE_TUNE_JOB, "ns", str(number)))
-    await entered.acquire()
-    await entered.acquire()
-    for _ in range(20):
-        await asyncio.sleep(0)
-    assert running == 2
-    release.set()
-    for _ in range(4):
-        await entered.acquire()
-    assert most == 2
-    await runner.close()
+@in_virtual_time
+async def test_a_resource_created_again_while_its_predecessor_is_reconciled_follows():
+    world = World(None, ENDED)
+    world.seconds = lambda _: 10
+
+    def replace(call: int) -> None:
+        if call == 1:
+            world.runner.forget(KEY)
+            world.runner.wake(KEY, Urgency.USER)
+
+    world.during = replace
+    async with world.running() as runner:
+        runner.wake(KEY, Urgency.USER)
+        await asyncio.sleep(5000)
+    assert world.times == [0, 10]
+
+
+@in_virtual_time
+async def test_a_resource_created_again_after_the_read_that_did_not_find_it_is_not_abandoned():
+    world = World(*[GoneError()] * (2 * GONE_ANSWERS - 1))
+
+    def create(call: int) -> None:
+        if call == GONE_ANSWERS:
+            world.runner.wake(KEY, Urgency.USER)
+
+    world.during = create
+    async with world.running() as runner:
+        runner.wake(KEY, Urgency.USER)
+        await asyncio.sleep(5000)
+        assert runner.is_abandoned(KEY)
+    assert len(world.calls) == 2 * GONE_ANSWERS - 1
+
+
+@in_virtual_time
+async def test_an_unreachable_node_of_one_kind_delays_no_other_kind():
+    world = World()
+    world.seconds = lambda key: 30 if key.kind is MODEL_SERVER else 0
+    async with world.running({MODEL_SERVER: 2, FINE_TUNE_JOB: 2}) as runner:
+        for number in range(100):
+            runner.wake(Key(MODEL_SERVER, "serving", str(number)), Urgency.TIMER)
+        await asyncio.sleep(10)
+        runner.wake(KEY, Urgency.TIMER)
+        await asyncio.sleep(10)
+    assert dict(zip(world.calls, world.times, strict=True))[KEY] == 10
+
+
+@pytest.mark.parametrize("urgency", list(Urgency))
+@in_virtual_time
+async def test_ten_thousand_jobs_of_a_namespace_delay_a_job_of_another_one_by_one_turn(urgency: Urgency):
+    world = World()
+    world.seconds = lambda _: 1
+    async with world.running({FINE_TUNE_JOB: 1}) as runner:
+        for number in range(10_000):
+            runner.wake(Key(FINE_TUNE_JOB, "big", str(number)), urgency)
+        await asyncio.sleep(1000.5)
+        runner.wake(KEY, urgency)
+        await asyncio.sleep(10)
+    assert world.times[world.calls.index(KEY)] <= 1003
+
+
+@in_virtual_time
+async def test_a_persons_change_waits_for_one_reconciliation_while_ten_thousand_jobs_are_listed():
+    world = World()
+    world.seconds = lambda _: 0.01
+    async with world.running({FINE_TUNE_JOB: 1}) as runner:
+        for number in range(10_000):
+            runner.wake(Key(FINE_TUNE_JOB, f"team-{number % 100}", str(number)), Urgency.LISTING)
+        await asyncio.sleep(60)
+        runner.wake(KEY, Urgency.USER)
+        await asyncio.sleep(1)
+    assert world.times[world.calls.index(KEY)] == pytest.approx(60, abs=0.021)
+
+
+@in_virtual_time
+async def test_reconciliations_are_cancelled_at_the_end():
+    world = World()
+    world.seconds = lambda _: 1000
+    async with world.running() as runner:
+        runner.wake(KEY, Urgency.USER)
+        await asyncio.sleep(1)
+    runner.wake(KEY, Urgency.USER)
+    await asyncio.sleep(5000)
+    assert len(world.calls) == 1
+
+
+@in_virtual_time
+async def test_metrics_show_the_queue():
+    world = World(*[30] * 3)
+    world.seconds = lambda _: 10
+
+    def metric(name: str, **labels: Any) -> float | None:
+        return REGISTRY.get_sample_value(f"tunewright_operator_{name}", {"kind": "FineTuneJob", **labels})
+
+    waits = metric("queue_wait_seconds_sum", urgency="user") or 0
+    async with world.running({FINE_TUNE_JOB: 2}) as runner:
+        for number in range(3):
+            runner.wake(Key(FINE_TUNE_JOB, "ns", str(number)), Urgency.USER)
+        await asyncio.sleep(6)
+        assert metric("queue_depth", urgency="user") == 1
+        assert metric("queue_depth", urgency="listing") == 0
+        assert metric("queue_oldest_seconds", urgency="user") == 6
+        assert (metric("workers"), metric("workers_busy"), metric("timers")) == (2, 2, 0)
+        await asyncio.sleep(20)
+        assert metric("queue_depth", urgency="user") == 0
+        assert (metric("workers_busy"), metric("timers")) == (0, 3)
+    assert metric("queue_wait_seconds_sum", urgency="user") == waits + 10
 
 
 def test_backoff_doubles_to_a_minute():
