@@ -69,6 +69,8 @@ A section of values is completed, but not a map that is one value: there, a user
 - {name: TUNEWRIGHT_LOG_FORMAT, value: {{ .Values.operator.logFormat }}}
 - {name: TUNEWRIGHT_LOG_LEVEL, value: {{ .Values.operator.logLevel }}}
 - {name: TUNEWRIGHT_WORKERS, value: {{ toJson .Values.operator.workers | quote }}}
+- {name: TUNEWRIGHT_API_REQUESTS_PER_SECOND, value: {{ .Values.operator.apiRateLimit.requestsPerSecond | quote }}}
+- {name: TUNEWRIGHT_API_BURST, value: {{ .Values.operator.apiRateLimit.burst | quote }}}
 {{- with .Values.operator.extraEnv }}
 {{ toYaml . }}
 {{- end }}
@@ -110,4 +112,10 @@ capabilities: {drop: [ALL]}
   # The replicas that an upgrade replaces do not count: with Required, two nodes are enough for two replicas.
   matchLabelKeys: [pod-template-hash]
 {{- end -}}
+{{- end }}
+
+{{/* The operator's service account, as the subject of a FlowSchema. */}}
+{{- define "tunewright.flowSubjects" -}}
+- kind: ServiceAccount
+  serviceAccount: {name: {{ include "tunewright.name" . }}, namespace: {{ .Release.Namespace }}}
 {{- end }}

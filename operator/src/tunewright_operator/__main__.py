@@ -8,16 +8,18 @@ import contextlib
 import functools
 import gc
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import structlog
 from pydantic import ValidationError
 
 from tunewright_operator.api.kinds import CUSTOM_RESOURCE_DEFINITION, OWN_KINDS
-from tunewright_operator.cluster import Cluster, ClusterError, open_cluster
+from tunewright_operator.cluster import Cluster, ClusterError
 from tunewright_operator.finalizers import release_finalizers, stop_operator
 from tunewright_operator.handlers.feed import KopfFeed
 from tunewright_operator.handlers.watch import build_registry
+from tunewright_operator.kubernetes_api.kubernetes_cluster import open_cluster
+from tunewright_operator.kubernetes_api.rate_limit import RateLimit
 from tunewright_operator.reconcile.report import FailureReporter
 from tunewright_operator.runtime.fence import FencedCluster
 from tunewright_operator.runtime.gate import Gate
@@ -98,21 +100,28 @@ async def run(settings: Settings) -> int:
     stop, ready = asyncio.Event(), asyncio.Event()
     stop_on_signals(stop)
     async with contextlib.AsyncExitStack() as stack:
-        cluster = await stack.enter_async_context(open_cluster(settings.pod_name))
+        limit = RateLimit(settings.api_requests_per_second, settings.api_burst)
+        cluster = await stack.enter_async_context(open_cluster(settings.pod_name, limit=limit))
         probes = await start_probe_server(settings.probe_port, ready)
         stack.push_async_callback(probes.cleanup)
         if await until_stopped(wait_for_crds(cluster), stop):
             gate, leader = Gate(), build_leader(settings)
             feed = KopfFeed(build_registry(gate), settings.pod_name, stop)
             fenced = FencedCluster(cluster, leader.term)
-            work = functools.partial(open_loops, settings, fenced, leader.term, gate)
+            work = functools.partial(open_loops, settings, fenced, leader.term, gate, cluster.flush_events)
             await run_replica(feed, leader, work, stop, on_filled=ready.set)
     return 0
 
 
 @contextlib.asynccontextmanager
-async def open_loops(settings: Settings, cluster: Cluster, term: Term, gate: Gate) -> AsyncIterator[None]:
-    """Run the loops of all resources; they have ended at the end of the context."""
+async def open_loops(
+    settings: Settings,
+    cluster: Cluster,
+    term: Term,
+    gate: Gate,
+    flush_events: Callable[[], Awaitable[None]],
+) -> AsyncIterator[None]:
+    """Run the loops of all resources; at the end of the context they have ended, and their Events are written."""
     async with open_reconcilers(cluster, term, settings) as reconcilers:
         runner = Runner(reconcilers, FailureReporter(cluster).report, settings.workers.by_kind())
         try:
@@ -120,6 +129,7 @@ async def open_loops(settings: Settings, cluster: Cluster, term: Term, gate: Gat
                 yield
         finally:
             await runner.close()
+            await flush_events()
 
 
 async def wait_for_crds(cluster: Cluster) -> None:

@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     probe_port: int = 8080
     workers: Annotated[WorkerCounts, NoDecode] = WorkerCounts()
     """How many resources of each kind are reconciled at the same time; in JSON."""
+    api_requests_per_second: float = Field(default=200, gt=0)
+    """How many requests this replica sends to the API server on average; those for the Lease are not limited."""
+    api_burst: int = Field(default=400, ge=1)
+    """How many requests it may send at once after a quiet time."""
     deployment: str = ""
     """The operator's Deployment, which `release-finalizers` stops first; empty: it is stopped already."""
     pod_name: str = Field(default_factory=socket.gethostname)

@@ -254,7 +254,17 @@ class FakeCluster:
         self._count("delete", address)
         return True
 
-    async def emit_event(self, regarding: Body, event_type: EventType, reason: str, message: str) -> None:
+    async def emit_event(
+        self,
+        regarding: Body,
+        event_type: EventType,
+        reason: str,
+        message: str,
+        *,
+        may_write: Callable[[], bool] = lambda: True,
+    ) -> None:
+        if not may_write():
+            return
         self.events.append((regarding["metadata"]["name"], event_type.value, reason, message))
 
     # Inside ----------------------------------------------------------------------------------------------------

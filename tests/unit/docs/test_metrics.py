@@ -7,6 +7,7 @@ import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
 from tunewright_contracts.pool_load import PodLoad
+from tunewright_operator.kubernetes_api import metrics as api_metrics
 from tunewright_operator.runtime import metrics as operator_metrics
 from tunewright_server.telemetry.counters import Counters
 from tunewright_server.telemetry.metrics import ServerCollector
@@ -19,7 +20,10 @@ SERIES = r"(?:_bucket|_sum|_count)?"
 
 def list_exported() -> set[str]:
     """Return the names of all metrics in Prometheus' form."""
-    collectors = [value for value in vars(operator_metrics).values() if isinstance(value, MetricWrapperBase)]
+    modules = (operator_metrics, api_metrics)
+    collectors = [
+        value for module in modules for value in vars(module).values() if isinstance(value, MetricWrapperBase)
+    ]
     collectors.append(ServerCollector(Counters(), {}, list, lambda: PodLoad(pod="a", capacity=1, limit=1), lambda: 1))
     return {
         f"{family.name}_total" if family.type == "counter" else family.name

@@ -68,9 +68,18 @@ def settings() -> Settings:
     )
 
 
+class OpenedCluster(FakeCluster):
+    """What `open_cluster` yields: it can also write the Events that wait."""
+
+    flushed_under = ""
+
+    async def flush_events(self) -> None:
+        self.flushed_under = holder(self)
+
+
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
-    cluster = FakeCluster()
+def cluster(monkeypatch: pytest.MonkeyPatch) -> OpenedCluster:
+    cluster = OpenedCluster()
     for kind in OWN_KINDS:
         cluster.put(
             {
@@ -82,7 +91,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
         )
 
     @contextlib.asynccontextmanager
-    async def opened(_instance: str) -> AsyncIterator[FakeCluster]:
+    async def opened(_instance: str, **_options: Any) -> AsyncIterator[FakeCluster]:
         yield cluster
 
     monkeypatch.setattr(program, "open_cluster", opened)
@@ -111,7 +120,7 @@ class Watches:
 
 
 async def test_the_lease_is_held_until_the_loops_have_ended_and_their_writes_are_fenced(
-    cluster: FakeCluster, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    cluster: OpenedCluster, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(asyncio.get_running_loop(), "add_signal_handler", lambda *_: None)
     seen: dict[str, str] = {}
@@ -141,6 +150,7 @@ async def test_the_lease_is_held_until_the_loops_have_ended_and_their_writes_are
     monkeypatch.setattr(Runner, "close", close_late)
     assert await program.run(settings) == 0
     assert seen == {"working": "pod", "closed": "pod", "watched": ""}
+    assert cluster.flushed_under == "pod"
     assert holder(cluster) == ""
     with pytest.raises(LeadershipLostError):
         await ports[0].create(CONFIG_MAP_BODY)

@@ -44,6 +44,8 @@ def test_each_kind_has_its_workers(monkeypatch: pytest.MonkeyPatch):
         ("WORKERS", '{"modelServer": 0}'),
         ("WORKERS", "many"),
         ("WORKERS", '{"pod": 1}'),
+        ("API_REQUESTS_PER_SECOND", "0"),
+        ("API_BURST", "0"),
         ("NAMESPACE", ""),
     ],
 )

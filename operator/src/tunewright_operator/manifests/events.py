@@ -15,6 +15,7 @@ from tunewright_operator.domain.sentences import join_sentences
 COMPONENT: Final = "tunewright-operator"
 MAX_EVENT_MESSAGE: Final = 1024
 """The API server's limit for the message of an Event."""
+MAX_NAME: Final = 253
 
 
 class EventType(StrEnum):
@@ -25,11 +26,18 @@ class EventType(StrEnum):
 
 
 def build_event(
-    regarding: Mapping[str, Any], event_type: EventType, reason: str, message: str, *, instance: str, now: dt.datetime
+    regarding: Mapping[str, Any],
+    event_type: EventType,
+    reason: str,
+    message: str,
+    *,
+    instance: str,
+    now: dt.datetime,
+    suffix: str,
 ) -> dict[str, Any]:
     """Return a core Event about an object; its message ends with a period.
 
-    An Event about a cluster-scoped object is in the namespace ``default``.
+    An Event about a cluster-scoped object is in the namespace ``default``. ``suffix`` makes its name unique.
     """
     metadata = regarding["metadata"]
     namespace = metadata.get("namespace") or "default"
@@ -37,7 +45,7 @@ def build_event(
     return {
         "apiVersion": EVENT.api_version,
         "kind": EVENT.name,
-        "metadata": {"generateName": f"{metadata['name']}.", "namespace": namespace},
+        "metadata": {"name": _name(metadata["name"], suffix), "namespace": namespace},
         "involvedObject": {
             "apiVersion": regarding["apiVersion"],
             "kind": regarding["kind"],
@@ -57,3 +65,8 @@ def build_event(
         "reportingComponent": COMPONENT,
         "reportingInstance": instance,
     }
+
+
+def _name(regarding: str, suffix: str) -> str:
+    """Return a name within the API server's limit; no part of it may end with a dash or a dot."""
+    return f"{regarding[: MAX_NAME - len(suffix) - 1].rstrip('-.')}.{suffix}"

@@ -6,10 +6,8 @@ process, before another replica may lead (`leader_thread`), and its precondition
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-
-import structlog
 
 from tunewright_contracts.serving_plan import PodState, SignedPlan
 from tunewright_operator.api.kinds import Kind
@@ -17,8 +15,6 @@ from tunewright_operator.cluster import FIELD_MANAGER, Bodies, Body, Cluster, Pr
 from tunewright_operator.manifests.events import EventType
 from tunewright_operator.runtime.term import Term
 from tunewright_operator.serving import PodAddress, ServerPods
-
-log = structlog.get_logger(__name__)
 
 
 class FencedCluster:
@@ -102,12 +98,19 @@ class FencedCluster:
         self._term.check()
         return await self._cluster.delete(kind, namespace, name, uid=uid, propagation=propagation)
 
-    async def emit_event(self, regarding: Body, event_type: EventType, reason: str, message: str) -> None:
-        """See `Cluster.emit_event`."""
-        if self._term.seconds_left() > 0:
-            await self._cluster.emit_event(regarding, event_type, reason, message)
-        else:
-            log.warning("event_not_recorded", reason=reason, error="this replica does not hold the Lease")
+    async def emit_event(
+        self,
+        regarding: Body,
+        event_type: EventType,
+        reason: str,
+        message: str,
+        *,
+        may_write: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """See `Cluster.emit_event`; an Event that waits is dropped when leadership is lost."""
+        await self._cluster.emit_event(
+            regarding, event_type, reason, message, may_write=lambda: may_write() and self._term.seconds_left() > 0
+        )
 
 
 class FencedServerPods:

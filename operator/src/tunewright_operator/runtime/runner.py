@@ -136,7 +136,7 @@ class Runner:
             # Another client changed an object between observe and act: not a failure, reconcile again.
             return Again(CONFLICT_BACKOFF_SECONDS, work.urgency)
         except ClusterError as error:
-            again = self._back_off(key)
+            again = self._back_off(key, at_least=error.retry_after)
             log.warning("reconcile_failed", resource=str(key), error=str(error), retry_in=round(again.seconds, 1))
             return again
         except Exception as error:
@@ -159,9 +159,9 @@ class Runner:
             self._abandoned.add(work.key)
         return None
 
-    def _back_off(self, key: Key) -> Again:
+    def _back_off(self, key: Key, at_least: float = 0.0) -> Again:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        return Again(self._backoff(failures))
+        return Again(max(at_least, self._backoff(failures)))
 
     def _forget_errors(self, key: Key) -> None:
         self._failures.pop(key, None)

@@ -66,7 +66,7 @@ def test_every_verb_of_the_ports_is_known_here():
         assert verbs == {verb for verb, _, _ in calls}
 
 
-@pytest.mark.parametrize("call", [*READS, *WRITES, EVENT, FETCH, PUSH], ids=lambda call: call[0])
+@pytest.mark.parametrize("call", [*READS, *WRITES, FETCH, PUSH], ids=lambda call: call[0])
 async def test_a_leader_sends_every_request_unchanged(call: Call):
     verb, args, kwargs = call
     term = Term(lambda: 1000.0)
@@ -74,7 +74,7 @@ async def test_a_leader_sends_every_request_unchanged(call: Call):
     recorder, send = fence(term, verb)
     answer = await send(*args, **kwargs)
     assert recorder.calls == [call]
-    assert answer == ("the answer" if verb not in {"emit_event", "push_plan"} else None)
+    assert answer == ("the answer" if verb != "push_plan" else None)
 
 
 @pytest.mark.parametrize("call", [*WRITES, PUSH], ids=lambda call: call[0])
@@ -86,11 +86,23 @@ async def test_without_leadership_nothing_is_written(call: Call):
     assert recorder.calls == []
 
 
-async def test_without_leadership_no_event_is_recorded_and_nothing_fails():
+async def test_an_event_is_written_only_while_this_replica_leads_whenever_that_is():
     verb, args, kwargs = EVENT
-    recorder, send = fence(Term(lambda: 1000.0), verb)
+    now = [1000.0]
+    term = Term(lambda: now[0])
+    recorder, send = fence(term, verb)
     await send(*args, **kwargs)
-    assert recorder.calls == []
+    ((recorded, passed, options),) = recorder.calls
+    assert (recorded, passed) == (verb, args)
+    seen = [options["may_write"]()]
+    term.extend(1010.0)
+    seen.append(options["may_write"]())
+    now[0] = 1010.0
+    seen.append(options["may_write"]())
+    assert seen == [False, True, False]
+    term.end()
+    await send(*args, may_write=lambda: False)
+    assert not recorder.calls[1][2]["may_write"]()
 
 
 @pytest.mark.parametrize("call", [*READS, FETCH], ids=lambda call: call[0])

@@ -10,10 +10,12 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from kubernetes.aio import client
 
+from support.clusters.recording_api import Tokens
 from tunewright_operator.api.kinds import JOB
-from tunewright_operator.cluster import KubernetesCluster
+from tunewright_operator.kubernetes_api.client import APIClient
+from tunewright_operator.kubernetes_api.event_recorder import EventRecorder
+from tunewright_operator.kubernetes_api.kubernetes_cluster import KubernetesCluster
 from tunewright_operator.runtime import leadership
 from tunewright_operator.runtime.leader_thread import LeaderThread
 
@@ -81,9 +83,8 @@ def server() -> Iterator[LeaseServer]:
 
 @contextlib.asynccontextmanager
 async def connect(server: LeaseServer) -> AsyncIterator[KubernetesCluster]:
-    configuration = client.Configuration(host=f"http://127.0.0.1:{server.server_port}")
-    configuration.connection_pool_maxsize = POOL
-    cluster = KubernetesCluster(client.ApiClient(configuration))
+    client = APIClient(Tokens(f"http://127.0.0.1:{server.server_port}"), connections=POOL)
+    cluster = KubernetesCluster(client, EventRecorder(client))
     try:
         yield cluster
     finally:

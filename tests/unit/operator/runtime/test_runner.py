@@ -80,6 +80,7 @@ class World:
         pytest.param([5000], [0, RESYNC_SECONDS, 2 * RESYNC_SECONDS], id="a time after the resync"),
         pytest.param([0, 0, ENDED], [0, 0, 0], id="an ended resource"),
         pytest.param([UnavailableError("away")] * 2 + [ENDED], [0, 2, 6], id="unavailable"),
+        pytest.param([UnavailableError("busy", retry_after=9)] * 4 + [ENDED], [0, 9, 18, 27, 43], id="asked to wait"),
         pytest.param([RuntimeError("a bug")] * 2 + [ENDED], [0, 2, 6], id="a bug"),
         pytest.param([UnavailableError("away"), 9, UnavailableError("away"), ENDED], [0, 2, 11, 13], id="recovered"),
         pytest.param([ConflictError("changed"), ENDED], [0, CONFLICT_BACKOFF_SECONDS], id="a conflict"),

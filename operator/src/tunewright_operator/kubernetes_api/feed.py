@@ -1,0 +1,76 @@
+"""The feed: a reflector for each kind, from the start of the process to its end, whether this replica leads or not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import NoReturn, Self
+
+from tunewright_operator.api.kinds import Kind
+from tunewright_operator.kubernetes_api.client import APIClient
+from tunewright_operator.kubernetes_api.kubernetes_cluster import load_credentials
+from tunewright_operator.kubernetes_api.reflector import Reflector, Sink
+
+OpenClient = Callable[[], contextlib.AbstractAsyncContextManager[APIClient]]
+
+
+class ReflectorFeed:
+    """Fills a cache with the objects of some kinds; if a reflector fails unexpectedly, it sets ``stop``."""
+
+    def __init__(
+        self,
+        sink: Sink,
+        kinds: Mapping[Kind, Mapping[str, str]],
+        stop: asyncio.Event,
+        *,
+        open_client: OpenClient | None = None,
+    ) -> None:
+        """Prepare the feed; ``kinds`` has the labels by which the API server selects the objects of each kind."""
+        self._sink = sink
+        self._kinds = kinds
+        self._stop = stop
+        self._open_client = open_client or open_watch_client
+        self._stack = contextlib.AsyncExitStack()
+        self._reflectors: list[Reflector] = []
+        self._tasks: list[asyncio.Task[NoReturn]] = []
+
+    async def __aenter__(self) -> Self:
+        """Start to list and to watch."""
+        client = await self._stack.enter_async_context(self._open_client())
+        for kind, labels in self._kinds.items():
+            reflector = Reflector(client, kind, self._sink, labels=labels)
+            task = asyncio.create_task(reflector.run(), name=f"watch-{kind.plural}")
+            task.add_done_callback(lambda _: self._stop.set())
+            self._reflectors.append(reflector)
+            self._tasks.append(task)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End the watches.
+
+        Raises:
+            Exception: what a reflector failed with.
+        """
+        for task in self._tasks:
+            task.cancel()
+        results = await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._stack.aclose()
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    async def wait_until_filled(self) -> None:
+        """Wait until everything that exists was listed once."""
+        for reflector in self._reflectors:
+            await reflector.listed.wait()
+
+
+@contextlib.asynccontextmanager
+async def open_watch_client() -> AsyncIterator[APIClient]:
+    """Open a client for the watches, each of which keeps a connection; its few requests need no limit."""
+    client = APIClient(await load_credentials())
+    try:
+        yield client
+    finally:
+        await client.close()

@@ -1,0 +1,242 @@
+"""A reflector: lists the objects of one kind and then follows their changes, for a cache of them.
+
+The protocol is that of client-go's reflector (tools/cache/reflector.go) and of "Efficient detection of changes" in the
+documentation of Kubernetes' API: a list in pages, a watch from the resource version of the list, bookmarks that move
+the resource version forward while nothing changes, and a new list when it is too old (410).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from enum import StrEnum
+from typing import Any, Final, NoReturn, Protocol
+
+import aiohttp
+import structlog
+
+from tunewright_operator.api.kinds import Kind
+from tunewright_operator.cluster import Body, ClusterError, ExpiredError, UnavailableError
+from tunewright_operator.kubernetes_api import metrics
+from tunewright_operator.kubernetes_api.answers import decode
+from tunewright_operator.kubernetes_api.client import APIClient, Request, Verb
+from tunewright_operator.kubernetes_api.paths import build_path, format_selector
+
+PAGE: Final = 500
+WATCH_SECONDS: Final = (300.0, 600.0)
+"""The API server ends a watch after a random time between these, so that not all watches begin again together."""
+SILENCE_SECONDS: Final = 150.0
+"""The API server sends a bookmark about once a minute: a watch that is silent for longer has lost its connection."""
+GRACE_SECONDS: Final = 30.0
+FIRST_BACKOFF_SECONDS: Final = 1.0
+MAX_BACKOFF_SECONDS: Final = 30.0
+BATCH: Final = 50
+"""After so many objects of a page or of a stream, other tasks of the event loop have a turn."""
+GONE: Final = 410
+
+log = structlog.get_logger(__name__)
+
+Address = tuple[str | None, str]
+"""(namespace, name)."""
+
+
+class Sink(Protocol):
+    """A cache of the objects.
+
+    It must expect duplicates, and after a lost connection older versions of an object.
+    """
+
+    def upsert(self, kind: Kind, body: Body) -> object:
+        """Take an object as it was at some time."""
+
+    def remove(self, kind: Kind, namespace: str | None, name: str, uid: str) -> object:
+        """Take the deletion of one object."""
+
+    def synced(self, kind: Kind) -> None:
+        """Take note that every object that existed when the list began has been put in."""
+
+
+class Restart(StrEnum):
+    """Why a watch began again: the label ``reason`` of the metric."""
+
+    ENDED = "ended"
+    """The API server ended it after its time."""
+    EXPIRED = "expired"
+    """Its resource version was too old: everything is listed again."""
+    SILENT = "silent"
+    ERROR = "error"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Timing:
+    """Times in seconds; tests set others."""
+
+    watch: tuple[float, float] = WATCH_SECONDS
+    silence: float = SILENCE_SECONDS
+    grace: float = GRACE_SECONDS
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+class Reflector:
+    """Passes the objects of one kind to a sink until it is cancelled."""
+
+    def __init__(
+        self,
+        client: APIClient,
+        kind: Kind,
+        sink: Sink,
+        *,
+        labels: Mapping[str, str] | None = None,
+        timing: Timing | None = None,
+    ) -> None:
+        self._client = client
+        self._kind = kind
+        self._sink = sink
+        self._path = build_path(kind, None)
+        self._selector = [("labelSelector", format_selector(labels))] if labels else []
+        self._timing = timing or Timing()
+        self.listed = asyncio.Event()
+        """Set when everything was listed once."""
+        self._uids: dict[Address, str] = {}
+        self._version: str | None = None
+        self._failures = 0
+
+    async def run(self) -> NoReturn:
+        """List and watch forever; every failure is logged and tried again with a growing pause."""
+        while True:
+            try:
+                if self._version is None:
+                    self._version = await self._list()
+                self._count(await self._watch(self._version))
+            except ExpiredError as error:
+                self._version = None
+                self._count(Restart.EXPIRED)
+                log.info("watch_expired", kind=self._kind.name, error=str(error))
+                await self._pause(error)
+            except ClusterError as error:
+                self._count(Restart.ERROR)
+                await self._pause(error)
+
+    async def _list(self) -> str:
+        """List all objects, remove those that no longer exist, and return the resource version for the watch."""
+        missing = dict(self._uids)
+        query = [("limit", str(PAGE)), *self._selector]
+        token = ""
+        while True:
+            page_query = [*query, ("continue", token)] if token else query
+            page = await self._client.request(Request(Verb.LIST, self._kind, self._path, page_query))
+            for number, item in enumerate(page.get("items") or []):
+                body = {"apiVersion": self._kind.api_version, "kind": self._kind.name, **item}
+                missing.pop(_address(body), None)
+                self._upsert(body)
+                if number % BATCH == BATCH - 1:
+                    await asyncio.sleep(0)
+            token = page["metadata"].get("continue") or ""
+            if not token:
+                break
+        for (namespace, name), uid in missing.items():
+            self._remove(namespace, name, uid)
+        self._sink.synced(self._kind)
+        self.listed.set()
+        self._failures = 0
+        return str(page["metadata"]["resourceVersion"])
+
+    async def _watch(self, version: str) -> Restart:
+        """Follow the changes since a resource version until the API server ends the watch.
+
+        Raises:
+            ExpiredError: the resource version is too old.
+            ClusterError: the watch failed.
+        """
+        seconds = random.uniform(*self._timing.watch)  # noqa: S311 - not a secret
+        query = [
+            ("watch", "true"),
+            ("allowWatchBookmarks", "true"),
+            ("resourceVersion", version),
+            ("timeoutSeconds", str(int(seconds))),
+            *self._selector,
+        ]
+        request = Request(Verb.WATCH, self._kind, self._path, query)
+        received = False
+        try:
+            async with self._client.stream(
+                request, total_seconds=seconds + self._timing.grace, silence_seconds=self._timing.silence
+            ) as reader:
+                count = 0
+                async for line in _read_lines(reader):
+                    self._handle(decode(line))
+                    received, self._failures = True, 0
+                    count += 1
+                    if count % BATCH == 0:
+                        await asyncio.sleep(0)
+        except TimeoutError:  # aiohttp's too: nothing came in time, or the watch did not end at its time.
+            return Restart.SILENT
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise UnavailableError(f"{request}: the watch was cut: {error!r}") from error
+        if not received:
+            raise UnavailableError(f"{request}: the watch ended without an event or a bookmark")
+        return Restart.ENDED
+
+    def _handle(self, event: Any) -> None:
+        """Pass an event on.
+
+        Raises:
+            ExpiredError: the event is the API server's error that the resource version is too old.
+            UnavailableError: it is another error.
+            ValueError: it is no event.
+        """
+        match event:
+            case {"type": "ERROR", "object": {"code": 410} as status}:
+                raise ExpiredError(str(status.get("message")))
+            case {"type": "ERROR", "object": status}:
+                raise UnavailableError(f"watch of {self._kind.name}: {status}")
+            case {"type": "ADDED" | "MODIFIED", "object": {"metadata": dict()} as body}:
+                self._upsert(body)
+            case {"type": "DELETED", "object": {"metadata": dict() as metadata} as body}:
+                self._remove(metadata.get("namespace"), metadata["name"], metadata["uid"])
+            case {"type": "BOOKMARK", "object": {"metadata": dict()} as body}:
+                pass
+            case _:
+                raise ValueError(f"not a watch event: {str(event)[:200]}")
+        self._version = str(body["metadata"]["resourceVersion"])
+
+    def _upsert(self, body: Body) -> None:
+        self._uids[_address(body)] = body["metadata"]["uid"]
+        self._sink.upsert(self._kind, body)
+
+    def _remove(self, namespace: str | None, name: str, uid: str) -> None:
+        if self._uids.get((namespace, name)) == uid:
+            del self._uids[namespace, name]
+        self._sink.remove(self._kind, namespace, name, uid)
+
+    async def _pause(self, error: ClusterError) -> None:
+        delay = min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0**self._failures)
+        delay = max(delay * random.uniform(0.8, 1.2), error.retry_after)  # noqa: S311 - not a secret
+        self._failures += 1
+        log.warning("watch_failed", kind=self._kind.name, error=str(error), retry_in=round(delay, 1))
+        await self._timing.sleep(delay)
+
+    def _count(self, reason: Restart) -> None:
+        metrics.WATCH_RESTARTS.labels(self._kind.name, reason.value).inc()
+
+
+def _address(body: Body) -> Address:
+    metadata = body["metadata"]
+    return metadata.get("namespace"), metadata["name"]
+
+
+async def _read_lines(reader: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Yield the lines of a stream, of any length: an object may have some megabytes."""
+    parts: list[bytes] = []
+    async for chunk in reader.iter_any():
+        *lines, rest = chunk.split(b"\n")
+        for line in lines:
+            parts.append(line)
+            if whole := b"".join(parts).strip():
+                yield whole
+            parts.clear()
+        parts.append(rest)
+    if b"".join(parts).strip():
+        raise aiohttp.ClientPayloadError("the watch was cut inside of an event")
