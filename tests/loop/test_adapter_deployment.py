@@ -385,8 +385,10 @@ async def test_a_restarted_operator_keeps_a_healthy_alias_ready(world):
     before = world.status()
     world.restart_operator()
     key = Key(ADAPTER_DEPLOYMENT, SUPPORT, "support")
-    assert await world.rollouts.reconcile(key) == 2.0, "the server's loop has not run yet"
+    assert await world.rollouts.reconcile(key) is None, "the board wakes it when the server was reconciled"
     assert world.status() == before
+    await world.reconcile_server()
+    assert key in world.polls.woken
     await world.settle()
     assert world.status() == before
 

@@ -15,6 +15,7 @@ from tunewright_contracts.phase_result import AdapterSummary, Outcome, PhaseResu
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, SECRET
 from tunewright_operator.domain.rollout.actions import RolloutAction
 from tunewright_operator.reconcile import adapter_deployment
+from tunewright_operator.runtime.key import Key
 
 Stage = Callable[[ServingWorld], Awaitable[None]]
 """One part of a rollout; everything it needs is in the world."""
@@ -183,7 +184,8 @@ async def test_observing_writes_nothing_while_actions_are_due():
     world.annotate("abort", "second")
     world.edit_deployment(lambda body: body["spec"].update(adapter={"uri": "s3://models/adapters/support/third"}))
     writes, events = list(world.cluster.writes), list(world.cluster.events)
-    situation = await world.rollouts._observe(world.cluster.peek(ADAPTER_DEPLOYMENT, SUPPORT, "support"))
+    key = Key(ADAPTER_DEPLOYMENT, SUPPORT, "support")
+    situation = await world.rollouts._observe(key, world.cluster.peek(ADAPTER_DEPLOYMENT, SUPPORT, "support"))
     assert situation.inspection is None
     assert len(situation.evaluations) == 1
     assert (world.cluster.writes, world.cluster.events) == (writes, events)

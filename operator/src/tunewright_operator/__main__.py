@@ -122,8 +122,9 @@ async def open_loops(
     flush_events: Callable[[], Awaitable[None]],
 ) -> AsyncIterator[None]:
     """Run the loops of all resources; at the end of the context they have ended, and their Events are written."""
-    async with open_reconcilers(cluster, term, settings) as reconcilers:
-        runner = Runner(reconcilers, FailureReporter(cluster).report, settings.workers.by_kind())
+    async with open_reconcilers(cluster, term, settings, gate.wake_known) as reconcilers:
+        report, workers = FailureReporter(cluster).report, settings.workers.by_kind()
+        runner = Runner(reconcilers.by_kind, report, workers, forgotten=reconcilers.forget)
         try:
             with gate.open(runner):
                 yield

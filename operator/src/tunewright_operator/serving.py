@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from http import HTTPStatus
 from typing import Protocol, Self
 
 import aiohttp
@@ -23,7 +24,9 @@ from tunewright_contracts.serving_plan import (
 )
 
 TIMEOUT_SECONDS = 2.0
-MAX_CONCURRENT_CALLS = 32
+MAX_CONCURRENT_PUSHES = 32
+"""The poller limits the calls that read states."""
+MAX_ETAG_LENGTH = 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,15 +39,23 @@ class PodAddress:
     ip: str
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class StateAnswer:
+    """A pod's state, with the entity tag of its text (RFC 9110); empty if the pod, of an earlier release, has none."""
+
+    state: PodState
+    etag: str = ""
+
+
 class PodUnreachableError(Exception):
     """A pod gave no usable answer; the message has the pod and what happened."""
 
 
 class ServerPods(Protocol):
-    """What reconcilers do with server pods."""
+    """What the operator does with server pods."""
 
-    async def fetch_state(self, pod: PodAddress, token: str) -> PodState:
-        """Return the pod's state.
+    async def fetch_state(self, pod: PodAddress, token: str, known: StateAnswer | None = None) -> StateAnswer:
+        """Return the pod's state; ``known`` itself, its last answer, if the state has not changed since then.
 
         Raises:
             PodUnreachableError: no answer in time, a refusal, or an answer that is not the state of this pod.
@@ -65,11 +76,15 @@ class HTTPServerPods:
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
-        self._slots = asyncio.Semaphore(MAX_CONCURRENT_CALLS)
+        self._pushes = asyncio.Semaphore(MAX_CONCURRENT_PUSHES)
 
     async def __aenter__(self) -> Self:
+        # Without a limit of connections: waiting for one would count as time in which the pod does not answer.
         self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS), cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
         )
         return self
 
@@ -77,35 +92,45 @@ class HTTPServerPods:
         if self._session is not None:
             await self._session.close()
 
-    async def fetch_state(self, pod: PodAddress, token: str) -> PodState:
+    async def fetch_state(self, pod: PodAddress, token: str, known: StateAnswer | None = None) -> StateAnswer:
         """See `ServerPods.fetch_state`."""
-        body = await self._call("GET", pod, STATE_PATH, {"Authorization": f"Bearer {token}"}, None)
+        headers = {"Authorization": f"Bearer {token}"}
+        if known is not None and known.etag:
+            headers["If-None-Match"] = known.etag
+        answer = await self._call("GET", pod, STATE_PATH, headers, None)
+        if answer.status == HTTPStatus.NOT_MODIFIED:
+            if known is None or not known.etag or answer.etag != known.etag:
+                raise PodUnreachableError(f"pod {pod.name}: GET {STATE_PATH} answered 304 for another state")
+            return known
         try:
-            state = PodState.from_json(body)
+            state = PodState.from_json(answer.body)
         except ContractError as error:
             raise PodUnreachableError(f"pod {pod.name}: its state cannot be read: {error}") from error
         if state.pod_uid != pod.uid:
             # Pod IPs are reused quickly: another pod can have the IP by now.
             raise PodUnreachableError(f"pod {pod.name}: another pod answers at {pod.ip}")
-        return state
+        return StateAnswer(state, answer.etag if len(answer.etag) <= MAX_ETAG_LENGTH else "")
 
     async def push_plan(self, pod: PodAddress, signed: SignedPlan) -> None:
         """See `ServerPods.push_plan`."""
         headers = {"Content-Type": "application/json"}
-        await self._call("PUT", pod, PLAN_PATH, headers, signed.to_json().encode())
+        async with self._pushes:
+            answer = await self._call("PUT", pod, PLAN_PATH, headers, signed.to_json().encode())
+        if answer.status == HTTPStatus.NOT_MODIFIED:
+            raise PodUnreachableError(f"pod {pod.name}: PUT {PLAN_PATH} answered 304")
 
     async def _call(
         self, method: str, pod: PodAddress, path: str, headers: dict[str, str], body: bytes | None
-    ) -> bytes:
+    ) -> _Answer:
+        """Return a successful answer, or one that nothing was modified."""
         if self._session is None:
             raise RuntimeError("HTTPServerPods is not open; use it as a context manager")
         host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
         url = f"http://{host}:{SERVER_PORT}{path}"
         try:
-            async with (
-                self._slots,
-                self._session.request(method, url, headers=headers, data=body, allow_redirects=False) as response,
-            ):
+            async with self._session.request(
+                method, url, headers=headers, data=body, allow_redirects=False
+            ) as response:
                 answer = await _read_at_most(response, MAX_STATE_BYTES)
         except (aiohttp.ClientError, TimeoutError) as error:
             reason = str(error) or type(error).__name__
@@ -114,10 +139,17 @@ class HTTPServerPods:
             raise PodUnreachableError(
                 f"pod {pod.name}: {method} {path}: the answer has more than {MAX_STATE_BYTES} bytes"
             )
-        if not 200 <= response.status < 300:
+        if not 200 <= response.status < 300 and response.status != HTTPStatus.NOT_MODIFIED:
             shown = answer[:200].decode(errors="replace")
             raise PodUnreachableError(f"pod {pod.name}: {method} {path} answered {response.status}: {shown}")
-        return answer
+        return _Answer(response.status, response.headers.get("ETag", ""), answer)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    etag: str
+    body: bytes
 
 
 async def _read_at_most(response: aiohttp.ClientResponse, limit: int) -> bytes | None:

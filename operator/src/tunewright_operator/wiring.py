@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, BASE_MODEL, FINE_TUNE_JOB, MODEL_SERVER, Kind
@@ -14,26 +16,62 @@ from tunewright_operator.reconcile.fine_tune_job import FineTuneJobReconciler
 from tunewright_operator.reconcile.model_server import ModelServerReconciler
 from tunewright_operator.reconcile.signing_keys import SigningKeys
 from tunewright_operator.runtime.fence import FencedServerPods
+from tunewright_operator.runtime.key import Key
+from tunewright_operator.runtime.polling.poller import Poller
+from tunewright_operator.runtime.polling.server_board import ServerBoard, Wake
+from tunewright_operator.runtime.polling.server_polls import ServerPolls
+from tunewright_operator.runtime.polling.trainer_polls import TrainerPolls
 from tunewright_operator.runtime.runner import Reconcile
-from tunewright_operator.runtime.server_board import ServerBoard
 from tunewright_operator.runtime.term import Term
 from tunewright_operator.serving import HTTPServerPods
 from tunewright_operator.settings import Settings
 
 
-@asynccontextmanager
-async def open_reconcilers(cluster: Cluster, term: Term, settings: Settings) -> AsyncIterator[dict[Kind, Reconcile]]:
-    """Open the connection pools that the reconcilers need, and yield the reconcilers by kind.
+@dataclasses.dataclass(frozen=True)
+class Reconcilers:
+    """The reconciler of each kind."""
 
-    They act only during the term; ``cluster`` is already fenced by it.
+    by_kind: Mapping[Kind, Reconcile]
+    forget: Callable[[Key], None]
+    """Called when a resource was deleted: its pods are not polled any more."""
+
+
+@asynccontextmanager
+async def open_reconcilers(cluster: Cluster, term: Term, settings: Settings, wake: Wake) -> AsyncIterator[Reconcilers]:
+    """Open the connection pools that the reconcilers need, poll the pods, and yield the reconcilers.
+
+    They act only during the term; ``cluster`` is already fenced by it. ``wake`` is called when a pod's answer concerns
+    a resource.
     """
+    images = settings.images
     async with AsyncExitStack() as stack:
-        progress = await stack.enter_async_context(HTTPTrainerProgress())
         pods = FencedServerPods(await stack.enter_async_context(HTTPServerPods()), term)
-        keys, board = SigningKeys(cluster, settings.namespace), ServerBoard()
-        yield {
-            BASE_MODEL: BaseModelReconciler(cluster, settings.images, settings.namespace).reconcile,
-            FINE_TUNE_JOB: FineTuneJobReconciler(cluster, progress, settings.images).reconcile,
-            MODEL_SERVER: ModelServerReconciler(cluster, pods, keys, board, settings.images).reconcile,
-            ADAPTER_DEPLOYMENT: AdapterDeploymentReconciler(cluster, keys, board, progress, settings.images).reconcile,
+        progress = await stack.enter_async_context(HTTPTrainerProgress())
+        keys, board = SigningKeys(cluster, settings.namespace), ServerBoard(wake)
+        poller = await stack.enter_async_context(_run_poller(term))
+        servers, trainers = ServerPolls(pods, board, poller), TrainerPolls(progress, poller, wake)
+        model_servers = ModelServerReconciler(cluster, pods, servers, keys, board, images=images)
+        by_kind: dict[Kind, Reconcile] = {
+            BASE_MODEL: BaseModelReconciler(cluster, images, settings.namespace).reconcile,
+            FINE_TUNE_JOB: FineTuneJobReconciler(cluster, trainers, images).reconcile,
+            MODEL_SERVER: model_servers.reconcile,
+            ADAPTER_DEPLOYMENT: AdapterDeploymentReconciler(cluster, keys, board, progress, images).reconcile,
         }
+
+        def forget(key: Key) -> None:
+            model_servers.forget(key)
+            trainers.forget(key)
+
+        yield Reconcilers(by_kind, forget)
+
+
+@asynccontextmanager
+async def _run_poller(term: Term) -> AsyncIterator[Poller]:
+    """Run a poller. If it fails, the operator ends: no loop would notice that its pods are not read any more."""
+    poller = Poller(is_leading=lambda: term.seconds_left() > 0)
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(poller.run(), name="poller")
+        try:
+            yield poller
+        finally:
+            task.cancel()

@@ -21,7 +21,7 @@ from tunewright_contracts.serving_plan import (
     ServingPlan,
     SignedPlan,
 )
-from tunewright_operator.serving import PodAddress, PodUnreachableError
+from tunewright_operator.serving import PodAddress, PodUnreachableError, StateAnswer
 from tunewright_operator.signing import read_plan
 
 METRICS = ("ErrorRate", "Latency", "OutputContract")
@@ -226,9 +226,10 @@ class FakeServerPods:
         self.pods[uid] = FakePod(uid)
         return self.pods[uid]
 
-    async def fetch_state(self, pod: PodAddress, token: str) -> PodState:
+    async def fetch_state(self, pod: PodAddress, token: str, known: StateAnswer | None = None) -> StateAnswer:
         assert token
-        return self._reach("state", pod).state()
+        state = self._reach("state", pod).state()
+        return known if known is not None and known.state == state else StateAnswer(state)
 
     async def push_plan(self, pod: PodAddress, signed: SignedPlan) -> None:
         self._reach("push", pod).apply(read_plan(signed))

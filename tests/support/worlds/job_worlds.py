@@ -7,6 +7,7 @@ from typing import Any
 from support.clusters.fake_cluster import Clock, Crash, FakeCluster
 from support.clusters.fake_jobs import NAMESPACE, FakeJobs
 from support.crds.status import check_status
+from support.worlds.driven_poller import DrivenPoller
 from tunewright_contracts.adapter_manifest import Score
 from tunewright_contracts.phase_result import AdapterSummary, BaseModelSummary, DatasetSummary, Outcome, PhaseResult
 from tunewright_contracts.progress import Phase, Progress
@@ -16,6 +17,7 @@ from tunewright_operator.manifests.pods import ImageDefaults
 from tunewright_operator.reconcile.base_model import BaseModelReconciler
 from tunewright_operator.reconcile.fine_tune_job import FineTuneJobReconciler
 from tunewright_operator.runtime.key import Key
+from tunewright_operator.runtime.polling.trainer_polls import TrainerPolls
 from tunewright_operator.runtime.runner import GoneError
 
 IMAGES = ImageDefaults(operator="operator:1", trainer="trainer:1", server="server:1")
@@ -103,7 +105,9 @@ class World:
         )
 
     def restart_operator(self) -> None:
-        self.reconciler = FineTuneJobReconciler(self.cluster, self.trainers, IMAGES, now=self.clock)
+        self.polls = DrivenPoller(self.clock)
+        trainers = TrainerPolls(self.trainers, self.polls.poller, self.polls.wake)
+        self.reconciler = FineTuneJobReconciler(self.cluster, trainers, IMAGES, now=self.clock)
 
     def put_secret(self, *, allowed: bool = True) -> None:
         labels = {"tunewright.dev/use": "allowed"} if allowed else {}
@@ -144,7 +148,10 @@ class World:
         for _ in range(limit):
             before = len(self.cluster.writes)
             try:
+                await self.polls.poller.poll_due()
+                self.polls.take_woken()
                 again = await self.reconciler.reconcile(KEY)
+                await self.polls.poller.poll_due()
             except Crash:
                 self.restart_operator()
                 continue
@@ -152,7 +159,7 @@ class World:
                 continue
             except GoneError:
                 return None
-            if len(self.cluster.writes) == before and again != 0:
+            if len(self.cluster.writes) == before and again != 0 and not self.polls.woken:
                 check_status(FINE_TUNE_JOB, self.status)
                 return again
         raise AssertionError(f"the operator does not settle: {self.cluster.writes[-6:]}")

@@ -180,11 +180,11 @@ class RolloutWorld:
         if self.plan is None:
             return Unseen()
         views = [
-            view_pod(pod.uid, pod.uid, ready=pod.ready, state=pod.state() if pod.reachable else None)
+            view_pod(pod.uid, pod.uid, ready=pod.ready, state=pod.state() if pod.reachable else None, read_at=self.now)
             for pod in self.pods
         ]
         refusals = self.refusals.get("deployment-uid")
-        facts = build_server_facts("deployment-uid", "support", self.plan, views, refusals, taken_at=self.now)
+        facts = build_server_facts("deployment-uid", "support", self.plan, views, refusals)
         return Seen(facts, "server-uid", "http://pool.serving.svc:8000")
 
     def situation(self) -> Situation:

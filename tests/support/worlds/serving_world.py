@@ -12,6 +12,7 @@ from support.clusters.fake_deployments import FakeDeployments
 from support.clusters.fake_jobs import FakeJobs
 from support.clusters.fake_pods import FakeServerPods
 from support.crds.status import check_status
+from support.worlds.driven_poller import DrivenPoller
 from support.worlds.job_worlds import IMAGES, FakeTrainers
 from support.worlds.rollout_world import BASE_DIGEST, READING_SECONDS, digest_of, revision_of
 from tunewright_contracts.evaluation_report import ArmAnswers, EvaluationReport, EvaluationRequest, Verdict
@@ -32,7 +33,8 @@ from tunewright_operator.reconcile.model_server import ModelServerReconciler
 from tunewright_operator.reconcile.report import FailureReporter
 from tunewright_operator.reconcile.signing_keys import SIGNING_KEY_SECRET, SigningKeys
 from tunewright_operator.runtime.key import Key
-from tunewright_operator.runtime.server_board import ServerBoard
+from tunewright_operator.runtime.polling.server_board import ServerBoard
+from tunewright_operator.runtime.polling.server_polls import ServerPolls
 
 SERVING, SUPPORT = "serving", "support"
 STEPS: list[dict[str, Any]] = [
@@ -47,12 +49,12 @@ STEPS: list[dict[str, Any]] = [
 class ServingWorld:
     """`settle` runs controllers and operator until nothing changes; `pass_time` advances the clock and settles."""
 
-    def __init__(self, **server: Any) -> None:
-        self.clock = Clock()
+    def __init__(self, *, clock: Clock | None = None, pods: FakeServerPods | None = None, **server: Any) -> None:
+        self.clock = clock or Clock()
         self.cluster = FakeCluster(self.clock)
         self.cluster.readable_secrets.add(SIGNING_KEY_SECRET)
         self.jobs = FakeJobs(self.cluster, SUPPORT)
-        self.pods = FakeServerPods()
+        self.pods = pods or FakeServerPods()
         self.pool = FakeDeployments(self.cluster, self.pods, SERVING)
         self.evaluators = FakeTrainers()
         self.sessions = 0
@@ -192,8 +194,10 @@ class ServingWorld:
     # What the cluster does -------------------------------------------------------------------------------------
 
     def restart_operator(self) -> None:
-        board, keys = ServerBoard(), SigningKeys(self.cluster, "tunewright-system")
-        self.servers = ModelServerReconciler(self.cluster, self.pods, keys, board, IMAGES, now=self.clock)
+        self.polls = DrivenPoller(self.clock)
+        board, keys = ServerBoard(self.polls.wake), SigningKeys(self.cluster, "tunewright-system")
+        polls = ServerPolls(self.pods, board, self.polls.poller, now=self.clock)
+        self.servers = ModelServerReconciler(self.cluster, self.pods, polls, keys, board, images=IMAGES, now=self.clock)
         self.rollouts = AdapterDeploymentReconciler(self.cluster, keys, board, self.evaluators, IMAGES, now=self.clock)
 
     @property
@@ -208,27 +212,46 @@ class ServingWorld:
 
     # What the operator does ------------------------------------------------------------------------------------
 
+    async def poll(self) -> None:
+        """Poll all pods, whatever their intervals."""
+        await self.polls.poll(pod["metadata"]["uid"] for pod in self.pool.pods())
+
+    async def reconcile_server(self) -> float | None:
+        """Poll all pods and reconcile the server, again after a new pod was polled; return the seconds to wait."""
+        key = Key(MODEL_SERVER, SERVING, "pool")
+        await self.poll()
+        self.polls.take_woken()
+        again = await self.servers.reconcile(key)
+        await self.polls.poller.poll_due()
+        return await self.servers.reconcile(key) if key in self.polls.take_woken() else again
+
     async def work_once(self) -> None:
         """Reconcile every resource once; a crash kills the operator, and a new one starts."""
         try:
-            for kind, reconcile in (
-                (MODEL_SERVER, self.servers.reconcile),
-                (ADAPTER_DEPLOYMENT, self.rollouts.reconcile),
-            ):
-                for body in self.cluster.bodies(kind):
-                    key = Key(kind, body["metadata"]["namespace"], body["metadata"]["name"])
-                    try:
-                        await reconcile(key)
-                    except ConflictError:
-                        continue
-                    except ResourceError as error:
-                        await FailureReporter(self.cluster, now=self.clock).report(key, error)
+            await self.poll()
+            for body in self.cluster.bodies(MODEL_SERVER):
+                key = Key(MODEL_SERVER, body["metadata"]["namespace"], body["metadata"]["name"])
+                await self._work_on(key)
+                await self.polls.poller.poll_due()
+                if key in self.polls.take_woken():
+                    await self._work_on(key)
+            for body in self.cluster.bodies(ADAPTER_DEPLOYMENT):
+                await self._work_on(Key(ADAPTER_DEPLOYMENT, body["metadata"]["namespace"], body["metadata"]["name"]))
         except Crash:
             self.crashes += 1
             self.restart_operator()
         for kind in (MODEL_SERVER, ADAPTER_DEPLOYMENT):
             for body in self.cluster.bodies(kind):
                 check_status(kind, body.get("status", {}))
+
+    async def _work_on(self, key: Key) -> None:
+        reconcile = self.servers.reconcile if key.kind == MODEL_SERVER else self.rollouts.reconcile
+        try:
+            await reconcile(key)
+        except ConflictError:
+            pass
+        except ResourceError as error:
+            await FailureReporter(self.cluster, now=self.clock).report(key, error)
 
     async def settle(self, rounds: int = 80) -> None:
         for _ in range(rounds):

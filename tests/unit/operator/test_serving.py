@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -12,7 +13,7 @@ from support.worlds.rollout_world import make_server
 from tunewright_contracts.serving_plan import PLAN_PATH, STATE_PATH, PodState, SignedPlan
 from tunewright_operator import serving
 from tunewright_operator.domain.serving.plan import build_plan
-from tunewright_operator.serving import HTTPServerPods, PodAddress, PodUnreachableError
+from tunewright_operator.serving import HTTPServerPods, PodAddress, PodUnreachableError, StateAnswer
 from tunewright_operator.signing import SigningKey
 
 POD = PodAddress("serving", "pool-1", "uid-1", "127.0.0.1")
@@ -59,10 +60,49 @@ STATE = PodState(pod_uid="uid-1", boot_id="b").to_json()
 async def test_a_state_is_fetched_with_the_token(start):
     seen = await start(answer(STATE))
     async with HTTPServerPods() as pods:
-        state = await pods.fetch_state(POD, "secret-token")
-    assert state.boot_id == "b"
+        answer_ = await pods.fetch_state(POD, "secret-token")
+    assert (answer_.state.boot_id, answer_.etag) == ("b", "")
     assert seen[0].path == STATE_PATH
     assert seen[0].headers["Authorization"] == "Bearer secret-token"
+    assert "If-None-Match" not in seen[0].headers
+
+
+async def test_an_unchanged_state_is_not_sent_again(start):
+    async def handle(request: web.Request) -> web.Response:
+        if request.headers.get("If-None-Match") == '"1"':
+            return web.Response(status=304, headers={"ETag": '"1"'})
+        return web.Response(text=STATE, headers={"ETag": '"1"'})
+
+    seen = await start(handle)
+    async with HTTPServerPods() as pods:
+        first = await pods.fetch_state(POD, "t")
+        assert (first.state.boot_id, first.etag) == ("b", '"1"')
+        assert await pods.fetch_state(POD, "t", first) is first
+        changed = await pods.fetch_state(POD, "t", dataclasses.replace(first, etag='"0"'))
+    assert changed == first
+    assert [request.headers.get("If-None-Match") for request in seen] == [None, '"1"', '"0"']
+
+
+async def test_a_tag_of_any_length_is_not_kept(start):
+    await start(answer(STATE, ETag=f'"{"x" * 200}"'))
+    async with HTTPServerPods() as pods:
+        assert (await pods.fetch_state(POD, "t")).etag == ""
+
+
+@pytest.mark.parametrize("known", [None, StateAnswer(PodState(pod_uid="uid-1", boot_id="b"), '"2"')])
+async def test_a_pod_cannot_refer_to_a_state_that_the_operator_does_not_have(start, known):
+    await start(answer("", 304, ETag='"1"'))
+    async with HTTPServerPods() as pods:
+        with pytest.raises(PodUnreachableError, match="304 for another state"):
+            await pods.fetch_state(POD, "t", known)
+
+
+async def test_a_push_that_is_answered_without_an_answer_failed(start):
+    await start(answer("", 304))
+    signed = SigningKey.generate().sign_plan(build_plan(make_server(), [], None, []).plan)
+    async with HTTPServerPods() as pods:
+        with pytest.raises(PodUnreachableError, match=r"PUT .* answered 304"):
+            await pods.push_plan(POD, signed)
 
 
 async def test_a_plan_is_pushed_as_signed(start):

@@ -15,6 +15,7 @@ from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, FINE_TUNE_JOB, JOB
 from tunewright_operator.api.model_server import ModelServer
 from tunewright_operator.cluster import Body, Cluster
 from tunewright_operator.domain.problem import Problem
+from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.rollout.actions import (
     DeleteInspection,
     EnsureEvaluation,
@@ -27,7 +28,7 @@ from tunewright_operator.domain.rollout.actions import (
 from tunewright_operator.domain.rollout.decision import decide
 from tunewright_operator.domain.rollout.evaluation.job import find_evaluation, may_change_evaluations
 from tunewright_operator.domain.rollout.inspection import find_inspection
-from tunewright_operator.domain.rollout.observation import Decision, Missing, Seen, Situation, Unseen
+from tunewright_operator.domain.rollout.observation import Decision, Missing, Seen, Situation, Unseen, Wait
 from tunewright_operator.domain.rollout.status import report
 from tunewright_operator.domain.serving.replica import build_server_facts
 from tunewright_operator.manifests.events import EventType
@@ -41,8 +42,8 @@ from tunewright_operator.reconcile.report import write_status
 from tunewright_operator.reconcile.signing_keys import SigningKeys
 from tunewright_operator.runtime.clock import Now, utc_now
 from tunewright_operator.runtime.key import Key
+from tunewright_operator.runtime.polling.server_board import ServerBoard
 from tunewright_operator.runtime.runner import GoneError
-from tunewright_operator.runtime.server_board import ServerBoard
 
 WAITING_SECONDS = 10.0
 
@@ -79,7 +80,7 @@ class AdapterDeploymentReconciler:
             raise GoneError(str(key))
         if body["metadata"].get("deletionTimestamp"):
             return None  # The server's loop removes its route from the plan; Kubernetes deletes its children.
-        situation = await self._observe(body)
+        situation = await self._observe(key, body)
         decision = decide(situation, self._now())
         refused = await self._act(body, situation, decision.actions)
         status = report(situation, decision, self._now(), refused)
@@ -87,15 +88,15 @@ class AdapterDeploymentReconciler:
         for notice in decision.notices:
             event_type = EventType.WARNING if notice.warning else EventType.NORMAL
             await self._cluster.emit_event(body, event_type, notice.reason.value, notice.message)
-        return _delay_next(decision, refused)
+        return _delay_next(situation, decision, refused)
 
     # Observe: it only reads ---------------------------------------------------------------------------------------
 
-    async def _observe(self, body: Body) -> Situation:
+    async def _observe(self, key: Key, body: Body) -> Situation:
         deployment = AdapterDeployment.from_body(body)
         namespace = deployment.metadata.namespace or ""
         situation = Situation(
-            deployment, await self._observe_server(deployment), await self._list_fine_tune_jobs(deployment)
+            deployment, await self._observe_server(key, deployment), await self._list_fine_tune_jobs(deployment)
         )
         inspection, evaluation = find_inspection(deployment), find_evaluation(situation)
         if inspection is not None or evaluation is not None:
@@ -119,24 +120,22 @@ class AdapterDeploymentReconciler:
             return tuple(FineTuneJob.from_body(item) for item in await self._cluster.list(FINE_TUNE_JOB, namespace))
         return ()
 
-    async def _observe_server(self, deployment: AdapterDeployment) -> Missing | Unseen | Seen:
+    async def _observe_server(self, key: Key, deployment: AdapterDeployment) -> Missing | Unseen | Seen:
         body = await self._cluster.get(MODEL_SERVER, deployment.server_namespace, deployment.spec.server_ref.name)
         if body is None:
             return Missing()
         server = ModelServer.from_body(body)
-        snapshot = self._board.read(server.metadata.uid, self._now())
-        if snapshot is None:
+        reading = self._board.read(server.metadata.uid, self._now(), key)
+        if reading is None:
             return Unseen()
         uid = deployment.metadata.uid
-        refusals = snapshot.refusals.get(uid)
         facts = build_server_facts(
             uid,
             deployment.spec.model_name,
-            snapshot.plan,
-            snapshot.pods,
-            refusals,
-            taken_at=snapshot.taken_at,
-            engine=snapshot.engine,
+            reading.plan,
+            reading.pods,
+            reading.refusals.get(uid),
+            engine=reading.engine,
         )
         return Seen(facts, server.metadata.uid, server.endpoint)
 
@@ -180,10 +179,17 @@ class AdapterDeploymentReconciler:
         )
 
 
-def _delay_next(decision: Decision, refused: Problem | None) -> float | None:
+def _delay_next(situation: Situation, decision: Decision, refused: Problem | None) -> float | None:
     """Return after how many seconds to reconcile again; None: at the next event."""
     if decision.again:
         return 0.0
     if decision.reconcile_after_seconds is not None:
         return max(0.1, decision.reconcile_after_seconds)
-    return WAITING_SECONDS if decision.wait is not None or refused is not None else None
+    if refused is not None or (decision.wait is not None and not _is_waiting_for_board(situation, decision.wait)):
+        return WAITING_SECONDS
+    return None
+
+
+def _is_waiting_for_board(situation: Situation, wait: Wait) -> bool:
+    """Return whether the board ends the wait. Asking again at intervals would add work just when it is late."""
+    return isinstance(situation.server, Unseen) and wait.reason in {Why.SERVER_NOT_READY, Why.WITHDRAWING}

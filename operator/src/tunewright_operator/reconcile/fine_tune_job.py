@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,26 +34,23 @@ from tunewright_operator.manifests.jobs import (
 )
 from tunewright_operator.manifests.pods import ImageDefaults
 from tunewright_operator.manifests.run_specs import build_run_spec
-from tunewright_operator.progress import TrainerProgress
 from tunewright_operator.reconcile.children import ensure_created, list_runs, read_secret_facts
 from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
 from tunewright_operator.reconcile.report import write_status
 from tunewright_operator.runtime.clock import Now, utc_now
 from tunewright_operator.runtime.key import Key
+from tunewright_operator.runtime.polling.trainer_polls import TrainerPolls
 from tunewright_operator.runtime.runner import ENDED, GoneError
 
 
 class FineTuneJobReconciler:
-    """Reconciles FineTuneJobs; it remembers only when it last asked each trainer, which a restart may lose."""
+    """Reconciles FineTuneJobs; it has no state that must survive a restart."""
 
-    def __init__(
-        self, cluster: Cluster, trainers: TrainerProgress, images: ImageDefaults, *, now: Now = utc_now
-    ) -> None:
+    def __init__(self, cluster: Cluster, trainers: TrainerPolls, images: ImageDefaults, *, now: Now = utc_now) -> None:
         self._cluster = cluster
         self._trainers = trainers
         self._images = images
         self._now = now
-        self._asked: dict[str, dt.datetime] = {}
 
     async def reconcile(self, key: Key) -> float | None:
         """Reconcile once; return after how many seconds to reconcile again, or `ENDED`.
@@ -65,8 +61,9 @@ class FineTuneJobReconciler:
         """
         body = await self._cluster.get(FINE_TUNE_JOB, key.namespace, key.name)
         if body is None:
+            self._trainers.forget(key)
             raise GoneError(str(key))
-        observation = await self._observe(body)
+        observation = await self._observe(key, body)
         decision = finetune.decide(observation, self._now())
         status, reconcile_after = decision.status, decision.reconcile_after_seconds
         try:
@@ -79,15 +76,14 @@ class FineTuneJobReconciler:
         await write_status(self._cluster, body, observation.status, status, FineTuneJobCondition.SUCCEEDED)
         return ENDED if reconcile_after is None and is_over(observation, status) else reconcile_after
 
-    async def _observe(self, body: Body) -> FineTuneObservation:
+    async def _observe(self, key: Key, body: Body) -> FineTuneObservation:
         job = FineTuneJob.from_body(body)
         namespace = job.metadata.namespace or ""
         runs = await list_runs(self._cluster, namespace, FINE_TUNE_JOB, body, self._now())
         found = FineTuneObservation(job, None, {}, SecretFacts(exists=False), runs=runs)
+        progress = self._read_progress(key, found)
         if not needs_prerequisites(job, runs):
-            return FineTuneObservation(
-                job, None, {}, found.secret, runs=runs, progress=await self._fetch_progress(found)
-            )
+            return FineTuneObservation(job, None, {}, found.secret, runs=runs, progress=progress)
         base_model = await self._read_base_model(job)
         return FineTuneObservation(
             job=job,
@@ -119,19 +115,14 @@ class FineTuneJobReconciler:
             ]
         )
 
-    async def _fetch_progress(self, found: FineTuneObservation) -> Progress | None:
-        """Return the running trainer's progress; it is asked at most every `finetune.PROGRESS_SECONDS`."""
-        run, uid = found.current_run, found.job.metadata.uid
+    def _read_progress(self, key: Key, found: FineTuneObservation) -> Progress | None:
+        """Return the newest progress of the running trainer, which is polled as long as it runs."""
+        run = found.current_run
         pod = run.pod if found.dataset_is_ready and run is not None and run.state is RunState.ACTIVE else None
         if pod is None or not pod.running or pod.ip is None:
-            self._asked.pop(uid, None)
+            self._trainers.forget(key)
             return None
-        now = self._now()
-        last = self._asked.get(uid)
-        if last is not None and (now - last).total_seconds() < finetune.PROGRESS_SECONDS:
-            return None
-        self._asked[uid] = now
-        return await self._trainers.fetch(pod.ip)
+        return self._trainers.follow(key, pod.uid, pod.ip)
 
     async def _act(self, body: Body, observation: FineTuneObservation, action: FineTuneAction) -> None:
         job = observation.job

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from tunewright_contracts.serving_plan import PodState
 from tunewright_operator.api.conditions import ModelServerCondition
 from tunewright_operator.api.kinds import MODEL_SERVER
 from tunewright_operator.cluster import Cluster
@@ -20,12 +23,13 @@ from tunewright_operator.reconcile.applied import AppliedChildren
 from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
 from tunewright_operator.reconcile.report import write_status
 from tunewright_operator.reconcile.server_observer import ObservedServer, ServerObserver
-from tunewright_operator.reconcile.server_plan import push_plan, write_plan
+from tunewright_operator.reconcile.server_plan import WrittenPlan, push_plan, write_plan
 from tunewright_operator.reconcile.signing_keys import SigningKeys
 from tunewright_operator.runtime.clock import Now, utc_now
 from tunewright_operator.runtime.key import Key
+from tunewright_operator.runtime.polling.server_board import ServerBoard, ServerSnapshot
+from tunewright_operator.runtime.polling.server_polls import ServerPolls
 from tunewright_operator.runtime.runner import GoneError
-from tunewright_operator.runtime.server_board import ServerBoard, ServerSnapshot
 from tunewright_operator.serving import ServerPods
 
 
@@ -36,18 +40,20 @@ class ModelServerReconciler:
         self,
         cluster: Cluster,
         pods: ServerPods,
+        polls: ServerPolls,
         keys: SigningKeys,
         board: ServerBoard,
-        images: ImageDefaults,
         *,
+        images: ImageDefaults,
         now: Now = utc_now,
     ) -> None:
         self._cluster = cluster
         self._pods = pods
+        self._polls = polls
         self._keys = keys
         self._board = board
         self._now = now
-        self._observer = ServerObserver(cluster, pods, keys, images, now)
+        self._observer = ServerObserver(cluster, board, keys, images, now)
         self._children = AppliedChildren(cluster)
         self._uids: dict[Key, str] = {}
 
@@ -61,21 +67,31 @@ class ModelServerReconciler:
         """
         body = await self._cluster.get(MODEL_SERVER, key.namespace, key.name)
         if body is None or body["metadata"].get("deletionTimestamp"):
-            uid = self._uids.pop(key, "")
-            self._board.forget(uid)
-            self._children.forget(uid)
+            self.forget(key)
             if body is None:
                 raise GoneError(str(key))
             return None
         self._uids[key] = body["metadata"]["uid"]
         observed = await self._observer.observe(body)
+        if observed.signing_key is not None:
+            self._polls.follow(key, self._uids[key], observed.observation.pods, observed.signing_key)
+        if not observed.is_polled:
+            return None  # The board wakes the server when all its pods were polled.
         decision = decide(observed.observation)
-        outcome = await self._act(observed, decision)
+        outcome = await self._act(key, observed, decision)
         reported = report(observed.observation, decision, outcome, self._now())
+        self._polls.set_interval(key, reported.polls.seconds)
         await self._report(observed, decision, outcome, reported)
         return reported.reconcile_after_seconds
 
-    async def _act(self, observed: ObservedServer, decision: ServerDecision) -> ServerOutcome:
+    def forget(self, key: Key) -> None:
+        """Forget a deleted server, and do not poll its pods any more."""
+        uid = self._uids.pop(key, "")
+        self._polls.forget(key)
+        self._board.forget(uid)
+        self._children.forget(uid)
+
+    async def _act(self, key: Key, observed: ObservedServer, decision: ServerDecision) -> ServerOutcome:
         """Execute every action, even after a refused one; return the outcome, with the problem of a refused action."""
         written, states, problem = observed.written, observed.observation.states, None
         for action in decision.actions:
@@ -86,11 +102,10 @@ class ModelServerReconciler:
                     case ApplyChildren():
                         await self._apply_children(observed, action)
                     case WritePlan(plan):
-                        key = await self._keys.load()
-                        written = await write_plan(self._cluster, observed.body, written, plan, key)
+                        signing_key = await self._keys.load()
+                        written = await write_plan(self._cluster, observed.body, written, plan, signing_key)
                     case PushPlan():
-                        token = await self._issue_token(observed)
-                        states = await push_plan(self._pods, observed.observation.pods, states, written, token)
+                        states = {**states, **await self._push_plan(key, observed, written)}
             except REFUSED_WRITE as error:
                 problem = explain_refused_write(error)
         return ServerOutcome(written.plan, states, problem)
@@ -105,9 +120,13 @@ class ModelServerReconciler:
             await self._children.apply(children.config_map, now)
             await self._children.apply(children.deployment, now)
 
-    async def _issue_token(self, observed: ObservedServer) -> str:
-        key = await self._keys.load()
-        return key.issue_state_token(observed.observation.server.metadata.uid, self._now())
+    async def _push_plan(self, key: Key, observed: ObservedServer, written: WrittenPlan) -> Mapping[str, PodState]:
+        """Push the plan to the pods that lack it; return the states of those that got it, which were read again."""
+        pods, states = observed.observation.pods, observed.observation.states
+        pushed = await push_plan(self._pods, pods, states, written)
+        self._polls.hurry(key, pushed.failed)
+        await self._polls.poll_now(key, pushed.answered)
+        return self._board.find_states(self._uids[key], [pod.uid for pod in pushed.answered])
 
     async def _report(
         self, observed: ObservedServer, decision: ServerDecision, outcome: ServerOutcome, reported: ServerReport
@@ -115,7 +134,7 @@ class ModelServerReconciler:
         server = observed.observation.server
         if outcome.plan is not None and decision.refusals is not None:
             # Before the status write, which wakes the rollouts that read the snapshot.
-            engine = observed.observation.engine
-            snapshot = ServerSnapshot(self._now(), outcome.plan, reported.pods, decision.refusals, engine)
+            pods, engine = observed.observation.pods, observed.observation.engine
+            snapshot = ServerSnapshot(self._now(), outcome.plan, pods, decision.refusals, reported.polls, engine)
             self._board.publish(server.metadata.uid, snapshot)
         await write_status(self._cluster, observed.body, server.status, reported.status, ModelServerCondition.READY)

@@ -15,6 +15,7 @@ from tunewright_operator.api.kinds import (
     ADAPTER_DEPLOYMENT,
     BASE_MODEL,
     DEPLOYMENT,
+    MODEL_SERVER,
     NAMESPACE,
     POD,
     REPLICA_SET,
@@ -35,10 +36,11 @@ from tunewright_operator.manifests.model_server import Children, build_children,
 from tunewright_operator.manifests.pods import ImageDefaults
 from tunewright_operator.reconcile.children import NameTakenError, read_secret_facts
 from tunewright_operator.reconcile.refusals import explain_refused_write
-from tunewright_operator.reconcile.server_plan import WrittenPlan, fetch_states, read_written_plan
+from tunewright_operator.reconcile.server_plan import WrittenPlan, read_written_plan
 from tunewright_operator.reconcile.signing_keys import SigningKeys
 from tunewright_operator.runtime.clock import Now
-from tunewright_operator.serving import ServerPods
+from tunewright_operator.runtime.key import Key
+from tunewright_operator.runtime.polling.server_board import ServerBoard
 from tunewright_operator.signing import SigningKey
 
 
@@ -51,14 +53,20 @@ class ObservedServer:
     written: WrittenPlan
     children: Children | None
     """The wanted objects of the server; None without an inspected base model or a signing key."""
+    signing_key: SigningKey | None
+    is_polled: bool = True
+    """Whether the last poll of every pod is known. Without it, nothing can be decided: a plan would be written as if
+    no pod had requests in flight."""
 
 
 class ServerObserver:
     """Reads everything that a decision about a ModelServer depends on."""
 
-    def __init__(self, cluster: Cluster, pods: ServerPods, keys: SigningKeys, images: ImageDefaults, now: Now) -> None:
+    def __init__(
+        self, cluster: Cluster, board: ServerBoard, keys: SigningKeys, images: ImageDefaults, now: Now
+    ) -> None:
         self._cluster = cluster
-        self._pods = pods
+        self._board = board
         self._keys = keys
         self._images = images
         self._now = now
@@ -77,6 +85,7 @@ class ServerObserver:
         base_model = await self._read_base_model(server)
         deployment = await self._cluster.get(DEPLOYMENT, namespace, server.metadata.name)
         pods = await self._find_pods(server, deployment)
+        states = self._read_states(server, pods, key)
         plan, written = await self._read_plan(body, key)
         children = self._build_children(body, server, base_model, key)
         facts, changed = read_deployment(uid, deployment), _is_template_changed(children, deployment)
@@ -90,11 +99,11 @@ class ServerObserver:
             template_changed=changed,
             engine=None if changed else _read_engine(children, facts),
             pods=pods,
-            states=await self._fetch_states(uid, pods, key),
+            states=states or {},
             tenants=await self._list_tenants(server),
             plan=plan,
         )
-        return ObservedServer(body, observation, written, children)
+        return ObservedServer(body, observation, written, children, key, is_polled=states is not None)
 
     async def _read_base_model(self, server: ModelServer) -> BaseModel | None:
         body = await self._cluster.get(BASE_MODEL, None, server.spec.base_model_ref.name)
@@ -106,12 +115,13 @@ class ServerObserver:
         pods = await self._cluster.list(POD, namespace, selector)
         return find_own_pods(server.metadata.uid, deployment, replica_sets, pods)
 
-    async def _fetch_states(
-        self, server_uid: str, pods: tuple[ServerPod, ...], key: SigningKey | None
-    ) -> Mapping[str, PodState]:
+    def _read_states(
+        self, server: ModelServer, pods: tuple[ServerPod, ...], key: SigningKey | None
+    ) -> Mapping[str, PodState] | None:
         if key is None:
             return {}
-        return await fetch_states(self._pods, pods, key.issue_state_token(server_uid, self._now()))
+        name = Key(MODEL_SERVER, server.metadata.namespace, server.metadata.name)
+        return self._board.read_states(name, server.metadata.uid, pods, self._now())
 
     async def _read_plan(self, body: Body, key: SigningKey | None) -> tuple[PlanFacts, WrittenPlan]:
         try:

@@ -69,23 +69,28 @@ async def write_plan(
     return _parse(await cluster.replace(body))
 
 
-async def fetch_states(pods: ServerPods, own: Sequence[ServerPod], token: str) -> dict[str, PodState]:
-    """Return the state of each pod that answers, by UID."""
-    callable_pods = [pod for pod in own if pod.ip]
-    answers = await asyncio.gather(*(_fetch(pods, pod, token) for pod in callable_pods))
-    return {pod.uid: state for pod, state in zip(callable_pods, answers, strict=True) if state is not None}
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pushed:
+    """The pods to which a plan was pushed."""
+
+    answered: tuple[ServerPod, ...] = ()
+    failed: tuple[ServerPod, ...] = ()
+    """Those that refused it or did not answer; if a pod rejects the plan, its state has the reason."""
 
 
 async def push_plan(
-    pods: ServerPods, own: Sequence[ServerPod], states: Mapping[str, PodState], written: WrittenPlan, token: str
-) -> dict[str, PodState]:
-    """Push the written plan to every answering pod that does not have it; return all states afterwards."""
+    pods: ServerPods, own: Sequence[ServerPod], states: Mapping[str, PodState], written: WrittenPlan
+) -> Pushed:
+    """Push the written plan to every answering pod that does not have it."""
     plan, signed = written.plan, written.signed
     if plan is None or signed is None:
-        return dict(states)
+        return Pushed()
     behind = find_pods_without(plan, own, states)
-    await asyncio.gather(*(_push(pods, pod, signed) for pod in behind))
-    return {**states, **await fetch_states(pods, behind, token)}
+    answered = await asyncio.gather(*(_push(pods, pod, signed) for pod in behind))
+    return Pushed(
+        answered=tuple(pod for pod, ok in zip(behind, answered, strict=True) if ok),
+        failed=tuple(pod for pod, ok in zip(behind, answered, strict=True) if not ok),
+    )
 
 
 def _parse(body: Body) -> WrittenPlan:
@@ -101,17 +106,11 @@ def _address(pod: ServerPod) -> PodAddress:
     return PodAddress(pod.namespace, pod.name, pod.uid, pod.ip)
 
 
-async def _fetch(pods: ServerPods, pod: ServerPod, token: str) -> PodState | None:
-    try:
-        return await pods.fetch_state(_address(pod), token)
-    except PodUnreachableError as error:
-        log.debug("pod_unreachable", pod=pod.name, error=str(error))
-        return None
-
-
-async def _push(pods: ServerPods, pod: ServerPod, signed: SignedPlan) -> None:
+async def _push(pods: ServerPods, pod: ServerPod, signed: SignedPlan) -> bool:
     try:
         await pods.push_plan(_address(pod), signed)
     except PodUnreachableError as error:
-        # The pod also gets the plan from its volume. If it rejects the plan, its state has the reason.
+        # The pod also gets the plan from its volume.
         log.info("plan_not_pushed", pod=pod.name, error=str(error))
+        return False
+    return True

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tunewright_contracts.serving_plan import PodState, SignedPlan
+from tunewright_contracts.serving_plan import SignedPlan
 from tunewright_operator.api.kinds import Kind
 from tunewright_operator.cluster import FIELD_MANAGER, Bodies, Body, Cluster, Propagation
 from tunewright_operator.manifests.events import EventType
 from tunewright_operator.runtime.term import Term
-from tunewright_operator.serving import PodAddress, ServerPods
+from tunewright_operator.serving import PodAddress, ServerPods, StateAnswer
 
 
 class FencedCluster:
@@ -120,9 +120,9 @@ class FencedServerPods:
         self._pods = pods
         self._term = term
 
-    async def fetch_state(self, pod: PodAddress, token: str) -> PodState:
+    async def fetch_state(self, pod: PodAddress, token: str, known: StateAnswer | None = None) -> StateAnswer:
         """See `ServerPods.fetch_state`."""
-        return await self._pods.fetch_state(pod, token)
+        return await self._pods.fetch_state(pod, token, known)
 
     async def push_plan(self, pod: PodAddress, signed: SignedPlan) -> None:
         """See `ServerPods.push_plan`."""

@@ -50,6 +50,11 @@ class Gate:
         if self._reconciliations is not None:
             self._reconciliations.wake(key, urgency)
 
+    def wake_known(self, key: Key, urgency: Urgency) -> None:
+        """Wake a resource unless it was deleted: a pod's answer can arrive later than that."""
+        if key in self._keys and self._reconciliations is not None:
+            self._reconciliations.wake(key, urgency)
+
     def forget(self, key: Key) -> None:
         """See `Reconciliations.forget`; a standby also forgets the resource."""
         self._keys.pop(key, None)

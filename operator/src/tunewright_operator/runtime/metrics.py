@@ -50,3 +50,14 @@ LEASE_MARGIN: Final = Histogram(
     "Seconds left until the renew deadline when the Lease was renewed.",
     buckets=(0.5, 1, 2, 3, 4, 5, 6, 7, 8, 9),
 )
+POD_POLLS: Final = Counter(
+    "tunewright_operator_pod_polls_total",
+    "Polls of pods by outcome: changed, unchanged, unreachable.",
+    ["kind", "outcome"],
+)
+POLLED_PODS: Final = Gauge("tunewright_operator_polled_pods", "Pods that are polled.", ["kind"])
+POLL_DELAY: Final = Histogram(
+    "tunewright_operator_pod_poll_delay_seconds",
+    "Seconds from the time when a poll was due until it started.",
+    buckets=(0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30),
+)

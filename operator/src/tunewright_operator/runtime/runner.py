@@ -81,10 +81,12 @@ class Runner:
         report: Report,
         workers: Mapping[Kind, int],
         *,
+        forgotten: Callable[[Key], None] = lambda _: None,
         backoff: Callable[[int], float] = backoff_seconds,
     ) -> None:
         self._reconcilers = reconcilers
         self._report = report
+        self._forgotten = forgotten
         self._backoff = backoff
         self._failures: dict[Key, int] = {}
         self._gone: dict[Key, int] = {}
@@ -108,6 +110,7 @@ class Runner:
         """Do not reconcile a deleted resource again; a new one of the same name can be woken at once."""
         self._queues[key.kind].forget(key)
         self._forget_errors(key)
+        self._forgotten(key)
 
     def is_abandoned(self, key: Key) -> bool:
         """Return whether a resource is not reconciled again until it is woken, since the API server denied it."""
@@ -120,7 +123,9 @@ class Runner:
     async def _work_on(self, queue: WorkQueue, work: Work) -> None:
         again = await self._reconcile_or_retry(work)
         if work.forgotten:
+            # It was deleted while it was reconciled, which may have remembered it again.
             self._forget_errors(work.key)
+            self._forgotten(work.key)
         if again is None:
             queue.done(work)
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import orjson
 
 from tunewright_contracts.serving_plan import ADMIN_PREFIX, MAX_PLAN_BYTES, PLAN_PATH, STATE_PATH, PlanStatus
@@ -36,7 +38,7 @@ async def handle(runtime: Runtime, scope: asgi.Scope, receive: asgi.Receive, sen
                 )
             except AuthError as error:
                 raise RefusalError(401, RefusalCode.UNAUTHORIZED, str(error)) from error
-            await asgi.send_json(send, 200, runtime.state().to_json().encode())
+            await _answer_state(scope, runtime.state().to_json().encode(), send)
         case ("PUT", path) if path == PLAN_PATH:
             body = await asgi.read_body(receive, _MAX_PLAN_BODY)
             if body is None:
@@ -44,6 +46,17 @@ async def handle(runtime: Runtime, scope: asgi.Scope, receive: asgi.Receive, sen
             await _answer_plan(runtime, await runtime.offer_plan(body), send)
         case _:
             raise RefusalError(404, RefusalCode.NOT_FOUND, "This path does not exist")
+
+
+async def _answer_state(scope: asgi.Scope, body: bytes, send: asgi.Send) -> None:
+    """Answer with the state; with 304 and no body if the operator has it already (RFC 9110, section 13.1.2)."""
+    etag = f'"{hashlib.sha256(body).hexdigest()}"'
+    headers = [(b"etag", etag.encode())]
+    known = asgi.get_header(scope["headers"], "if-none-match") or ""
+    if etag in {part.strip().removeprefix("W/") for part in known.split(",")}:
+        await asgi.send_empty(send, 304, headers)
+    else:
+        await asgi.send_json(send, 200, body, headers)
 
 
 async def _answer_ready(runtime: Runtime, send: asgi.Send) -> None:

@@ -33,6 +33,12 @@ async def send_json(send: Send, status: int, body: bytes, headers: Iterable[tupl
     await send({"type": "http.response.body", "body": body})
 
 
+async def send_empty(send: Send, status: int, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    """Send a complete response without a body."""
+    await send({"type": "http.response.start", "status": status, "headers": list(headers)})
+    await send({"type": "http.response.body", "body": b""})
+
+
 async def read_body(receive: Receive, limit: int) -> bytes | None:
     """Return a request's body, or None if it has more than ``limit`` bytes.
 

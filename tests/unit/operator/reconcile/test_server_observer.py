@@ -20,6 +20,7 @@ from tunewright_operator.api.resource import ResourceError
 from tunewright_operator.domain.secrets import SecretFacts
 from tunewright_operator.reconcile.server_observer import ObservedServer
 from tunewright_operator.reconcile.signing_keys import SIGNING_KEY_SECRET
+from tunewright_operator.runtime.key import Key
 
 
 async def observe(world: ServingWorld) -> ObservedServer:
@@ -54,8 +55,23 @@ async def test_a_running_server_is_observed_with_its_pods_and_its_plan() -> None
     assert observation.plan.is_signed
     assert not observation.template_changed
     assert observed.children is not None
+    assert observed.is_polled
     world.pool.servers()[0].reachable = False
+    await world.poll()
     assert len((await observe(world)).observation.states) == 1
+
+
+async def test_without_a_poll_of_every_pod_a_server_is_not_known() -> None:
+    world = ServingWorld()
+    await world.settle()
+    world.restart_operator()
+    observed = await observe(world)
+    assert (observed.is_polled, observed.observation.states) == (False, {})
+    assert await world.servers.reconcile(Key(MODEL_SERVER, SERVING, "pool")) is None
+    await world.polls.poller.poll_due()
+    assert (await observe(world)).is_polled
+    world.clock.advance(31)
+    assert not (await observe(world)).is_polled, "the states are too old"
 
 
 async def test_a_plan_with_the_signature_of_an_earlier_key_is_not_signed() -> None:

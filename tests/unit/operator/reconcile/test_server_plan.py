@@ -9,15 +9,15 @@ import pytest
 from support.clusters.fake_cluster import FakeCluster
 from support.clusters.fake_pods import FakeServerPods
 from support.worlds.server_observations import PLAN
-from tunewright_contracts.serving_plan import PLAN_KEY
+from tunewright_contracts.serving_plan import PLAN_KEY, PodState
 from tunewright_operator.api.kinds import CONFIG_MAP
 from tunewright_operator.api.labels import controller_uid
 from tunewright_operator.cluster import ConflictError
 from tunewright_operator.domain.serving.pods import ServerPod
 from tunewright_operator.reconcile.children import NameTakenError
 from tunewright_operator.reconcile.server_plan import (
+    Pushed,
     WrittenPlan,
-    fetch_states,
     push_plan,
     read_written_plan,
     write_plan,
@@ -98,32 +98,25 @@ def make_pods() -> tuple[FakeServerPods, list[ServerPod]]:
     return pods, [ServerPod(uid, "serving", uid, ip="" if uid == "c" else "10.0.0.1") for uid in ("a", "b", "c")]
 
 
-async def test_the_states_of_answering_pods_are_read() -> None:
-    pods, own = make_pods()
-    states = await fetch_states(pods, own, "token")
-    assert set(states) == {"a"}
-    assert states["a"].pod_uid == "a"
-    assert pods.calls == [("state", "a"), ("state", "b")]
+def states_of(pods: FakeServerPods) -> dict[str, PodState]:
+    return {uid: pod.state() for uid, pod in pods.pods.items() if pod.reachable and uid != "c"}
 
 
 async def test_a_plan_is_pushed_to_answering_pods_that_lack_it() -> None:
     pods, own = make_pods()
     written = await write_first(FakeCluster())
-    states = await fetch_states(pods, own, "token")
-    pods.calls.clear()
-    after = await push_plan(pods, own, states, written, "token")
+    pushed = await push_plan(pods, own, states_of(pods), written)
     assert pods.pods["a"].plan == PLAN
-    assert after["a"].plan_generation == PLAN.generation
-    assert pods.calls == [("push", "a"), ("state", "a")]
-    pods.calls.clear()
-    assert await push_plan(pods, own, after, written, "token") == after
-    assert pods.calls == []
+    assert (pushed.answered, pushed.failed) == ((own[0],), ())
+    assert pods.calls == [("push", "a")]
+    assert await push_plan(pods, own, states_of(pods), written) == Pushed()
+    assert pods.calls == [("push", "a")]
 
 
-async def test_a_pod_that_does_not_accept_the_plan_keeps_its_last_state() -> None:
+async def test_a_pod_that_does_not_take_the_plan_is_reported() -> None:
     pods, own = make_pods()
     written = await write_first(FakeCluster())
-    states = await fetch_states(pods, own, "token")
+    states = states_of(pods)
     pods.pods["a"].reachable = False
-    assert await push_plan(pods, own, states, written, "token") == states
-    assert await push_plan(pods, own, states, WrittenPlan(), "token") == states
+    assert await push_plan(pods, own, states, written) == Pushed(failed=(own[0],))
+    assert await push_plan(pods, own, states, WrittenPlan()) == Pushed()

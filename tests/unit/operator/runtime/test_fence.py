@@ -36,7 +36,7 @@ WRITES: list[Call] = [
 ]
 EVENT: Call = ("emit_event", (BODY, EventType.WARNING, "Reason", "message"), {})
 ADDRESS = PodAddress("ns", "p", "u", "10.0.0.1")
-FETCH: Call = ("fetch_state", (ADDRESS, "token"), {})
+FETCH: Call = ("fetch_state", (ADDRESS, "token", None), {})
 PUSH: Call = ("push_plan", (ADDRESS, object()), {})
 
 

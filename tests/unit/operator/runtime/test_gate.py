@@ -45,6 +45,18 @@ def test_a_leader_passes_events_on_at_once():
     assert reconciliations.calls == [("user", FIRST), ("child", FIRST), ("forget", FIRST)]
 
 
+def test_a_pods_answer_wakes_no_resource_that_was_deleted():
+    gate, reconciliations = Gate(), Reconciliations()
+    gate.wake(FIRST, Urgency.USER)
+    gate.wake_known(FIRST, Urgency.CHILD)
+    with gate.open(reconciliations):
+        gate.wake_known(FIRST, Urgency.CHILD)
+        gate.wake_known(SECOND, Urgency.CHILD)
+        gate.forget(FIRST)
+        gate.wake_known(FIRST, Urgency.CHILD)
+    assert reconciliations.calls == [("listing", FIRST), ("child", FIRST), ("forget", FIRST)]
+
+
 def test_only_a_leader_abandons_a_resource():
     gate, reconciliations = Gate(), Reconciliations()
     reconciliations.abandoned.add(FIRST)

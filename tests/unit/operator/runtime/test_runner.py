@@ -43,13 +43,16 @@ class World:
         """How long a reconciliation takes."""
         self.during: Callable[[int], None] = lambda _: None
         """What happens during the n-th reconciliation."""
+        self.forgotten: list[int] = []
+        """How many reconciliations had ended each time its resource was forgotten."""
+        self.ended = 0
         self.runner: Runner
 
     @asynccontextmanager
     async def running(self, workers: Mapping[Kind, int] | None = None) -> AsyncIterator[Runner]:
         limits = workers or {FINE_TUNE_JOB: 8}
         reconcilers = dict.fromkeys(limits, self.reconcile)
-        self.runner = Runner(reconcilers, self.report, limits, backoff=self.back_off)
+        self.runner = Runner(reconcilers, self.report, limits, forgotten=self.forget, backoff=self.back_off)
         yield self.runner
         await self.runner.close()
 
@@ -58,10 +61,14 @@ class World:
         self.times.append(asyncio.get_running_loop().time())
         self.during(len(self.calls))
         await asyncio.sleep(self.seconds(key))
+        self.ended += 1
         step = self.script.pop(0) if self.script else None
         if isinstance(step, Exception):
             raise step
         return step
+
+    def forget(self, key: Key) -> None:
+        self.forgotten.append(self.ended)
 
     async def report(self, key: Key, error: Exception) -> None:
         self.reported.append(f"{key.name}: {error}")
@@ -149,6 +156,7 @@ async def test_a_forgotten_resource_is_not_reconciled_again():
         await asyncio.sleep(5000)
         assert not runner.is_abandoned(KEY)
     assert len(world.calls) == 1
+    assert world.forgotten == [1]
     assert (runner._gone, runner._failures, runner._abandoned) == ({}, {}, set())
 
 
@@ -161,6 +169,7 @@ async def test_a_reconciliation_during_which_its_resource_is_deleted_is_the_last
         runner.wake(KEY, Urgency.USER)
         await asyncio.sleep(5000)
     assert len(world.calls) == 1
+    assert world.forgotten == [0, 1], "again at its end, since it may have remembered the resource"
     assert (runner._gone, runner._failures, runner._abandoned) == ({}, {}, set())
 
 

@@ -3,6 +3,7 @@
 import support.worlds.server_world as world
 from support.worlds.server_world import refused, serve
 from tunewright_contracts.serving_plan import PodState
+from tunewright_server.telemetry import memory
 from tunewright_storage.errors import StorageError, StorageReason
 
 
@@ -32,6 +33,22 @@ async def test_state_needs_a_token_and_is_a_pod_state(pod):
     state = PodState.from_wire(await pod.state())
     assert (state.pod_uid, state.plan_generation, state.plan_status) == ("pod-1", 1, "Applied")
     assert state.peak_memory_mebibytes > 10
+
+
+async def test_an_unchanged_state_is_answered_without_a_body(pod, monkeypatch):
+    monkeypatch.setattr(memory, "read_peak_mebibytes", lambda: 100)
+    path, token = "/tunewright/v1/state", {"authorization": f"Bearer {world.make_token('state')}"}
+    first = await pod.client.get(path, headers=token)
+    etag = first.headers["etag"]
+    for known in (etag, f"W/{etag}", f'"0", {etag}'):
+        again = await pod.client.get(path, headers={**token, "if-none-match": known})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
+    assert (await pod.client.get(path, headers={**token, "if-none-match": '"0"'})).json() == first.json()
+    refused(await pod.client.get(path, headers={"if-none-match": etag}), 401, "unauthorized")
+    await serve(pod, (pod.stable, 100))
+    changed = await pod.client.get(path, headers={**token, "if-none-match": etag})
+    assert (changed.status_code, changed.json()["planGeneration"]) == (200, 2)
+    assert changed.headers["etag"] != etag
 
 
 async def test_pushed_plans(pod):

@@ -310,7 +310,6 @@ def _watch(observation: FineTuneObservation, run: JobRun, now: dt.datetime) -> F
         reconcile_after = min(reconcile_after, max(1.0, _deadline_left(observation, now)))
     if observation.dataset_is_ready:
         report = report_train(observation, run, update, now)
-        reconcile_after = min(reconcile_after, PROGRESS_SECONDS) if running else reconcile_after
     else:
         report = report_prepare(run, update, now)
     report = _add_changes(report, run)

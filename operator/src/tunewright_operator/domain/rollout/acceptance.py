@@ -13,16 +13,13 @@ from tunewright_operator.domain.rollout.position import list_steps
 from tunewright_operator.domain.rollout.selection import Choice, choose_adapter
 from tunewright_operator.domain.sentences import join_sentences
 
-UNSEEN_SECONDS = 2.0
-"""Pause while the server's loop has not reported yet: about as long as between two polls of a busy server."""
-
 
 def accept(situation: Situation, now: dt.datetime) -> Decision | None:  # noqa: PLR0911 - a chain of early decisions
     """Accept what the spec names as the candidate, unless it is stable or excluded."""
     choice, status = choose_adapter(situation, now), situation.status
     if isinstance(situation.server, Unseen) and status.stable is not None and _names_nothing_new(choice, status):
         # As far as is known, the alias answers as before, and there is nothing to do.
-        return Decision(status, reconcile_after_seconds=UNSEEN_SECONDS)
+        return Decision(status)
     refused = check_server(situation)
     if refused is not None and (choice.revision is not None or choice.reason is None or _is_stalled(refused)):
         return refused

@@ -17,7 +17,7 @@ from tunewright_contracts.times import format_time
 from tunewright_operator.api.adapter_deployment import Outcome, Revision, Verb
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.rollout import history, steps, transitions
-from tunewright_operator.domain.rollout.acceptance import UNSEEN_SECONDS, accept, check_server
+from tunewright_operator.domain.rollout.acceptance import accept, check_server
 from tunewright_operator.domain.rollout.evaluation.job import find_evaluation_problem, plan_evaluations
 from tunewright_operator.domain.rollout.evaluation.step import run_evaluate
 from tunewright_operator.domain.rollout.inspection import plan_inspection
@@ -88,16 +88,16 @@ def _finish_ending(situation: Situation, now: dt.datetime) -> Decision | None:
         return None
     match situation.server:
         case Missing():
-            withdrawn, after = True, None
+            withdrawn = True
         case Unseen():
-            withdrawn, after = False, UNSEEN_SECONDS
+            withdrawn = False
         case Seen(facts):
-            withdrawn, after = facts.targets is None or facts.is_everywhere(desired_targets(situation.status)), None
+            withdrawn = facts.targets is None or facts.is_everywhere(desired_targets(situation.status))
     if not withdrawn:
         message = join_sentences(
             f"{candidate.ending.reason}: the requests of {candidate.revision} move back.", candidate.ending.message
         )
-        return transitions.hold(situation.status, Why.WITHDRAWING, message, after=after)
+        return transitions.hold(situation.status, Why.WITHDRAWING, message)
     ending = candidate.ending
     entry = history.end_candidate(candidate, ending.outcome, ending.reason, ending.message, format_time(now))
     entries = history.add_entry(situation.status.history, entry, situation.spec.history_limit)

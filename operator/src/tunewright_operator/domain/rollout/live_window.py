@@ -111,8 +111,6 @@ def _read_pods(step: ActiveStep) -> list[PodReading]:
 
 
 def _find_reading_time(step: ActiveStep, readings: list[PodReading]) -> dt.datetime | None:
-    """Return when a ready pod was read; None if none of the readings is from a ready pod."""
-    ready = {pod.uid for pod in step.server.ready_pods}
-    if not any(reading.pod_uid in ready for reading in readings):
-        return None
-    return step.server.taken_at or step.now
+    """Return when a ready pod was last read; None if none of the readings is from a ready pod."""
+    read = {reading.pod_uid for reading in readings}
+    return max((pod.read_at or step.now for pod in step.server.ready_pods if pod.uid in read), default=None)

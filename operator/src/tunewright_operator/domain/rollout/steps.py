@@ -109,9 +109,11 @@ def hold_unseen(situation: Situation, decision: Decision, now: dt.datetime) -> D
     observation = None if candidate is None else window.parse_observation(candidate)
     if candidate is None or observation is None or wait is None:
         return decision
-    is_open = candidate.step_started_at is not None and observation.step_index == candidate.step
-    if not is_open or observation.seconds_unread(now) <= MAX_READING_GAP_SECONDS:
+    if candidate.step_started_at is None or observation.step_index != candidate.step:
         return decision
+    left = MAX_READING_GAP_SECONDS - observation.seconds_unread(now)
+    if left >= 0:
+        return dataclasses.replace(decision, reconcile_after_seconds=left + WATCH_SECONDS)
     unread = candidate.updated(verdict=Verdict.ERROR.value, reasons=bound_reasons([wait.message]))
     return dataclasses.replace(decision, status=decision.status.updated(candidate=unread))
 

@@ -36,6 +36,8 @@ class PodView:
     """Adapters that the pod has refused permanently, by name."""
     retried: Mapping[str, AdapterFailure] = dataclasses.field(default_factory=dict)
     """Adapters that the pod could not load but tries to load again, since the cause is not the adapter; by name."""
+    read_at: dt.datetime | None = None
+    """When the state was read; None: now."""
 
     @property
     def generation(self) -> int:
@@ -58,8 +60,6 @@ class ServerFacts:
     pods: tuple[PodView, ...]
     refusals: Refusals = dataclasses.field(default_factory=Refusals)
     slow_after_milliseconds: int | None = None
-    taken_at: dt.datetime | None = None
-    """When the pods were read; None: now."""
     engine: EngineFacts | None = None
     """None if it is unknown, for example while a changed template is not applied yet."""
 
@@ -97,10 +97,9 @@ def build_server_facts(
     pods: Sequence[PodView],
     refusals: Refusals | None,
     *,
-    taken_at: dt.datetime | None = None,
     engine: EngineFacts | None = None,
 ) -> ServerFacts:
-    """Return what a deployment's rollout uses of its server; `taken_at` is when the pods were read."""
+    """Return what a deployment's rollout uses of its server."""
     route = next((route for route in plan.routes if route.alias == alias and route.owner_uid == deployment_uid), None)
     return ServerFacts(
         generation=plan.generation,
@@ -108,13 +107,14 @@ def build_server_facts(
         pods=tuple(pods),
         refusals=refusals or Refusals(),
         slow_after_milliseconds=route.slow_after_milliseconds if route else None,
-        taken_at=taken_at,
         engine=engine,
     )
 
 
-def view_pod(uid: str, name: str, *, ready: bool, state: PodState | None) -> PodView:
-    """Return what rollouts use of one pod."""
+def view_pod(
+    uid: str, name: str, *, ready: bool, state: PodState | None, read_at: dt.datetime | None = None
+) -> PodView:
+    """Return what rollouts use of one pod; `read_at` is when its state was read."""
     adapters = state.adapters if state else ()
     return PodView(
         uid=uid,
@@ -124,6 +124,7 @@ def view_pod(uid: str, name: str, *, ready: bool, state: PodState | None) -> Pod
         loaded=frozenset(adapter.name for adapter in adapters if adapter.phase is AdapterPhase.LOADED),
         failed=_list_failures(adapters, AdapterPhase.FAILED),
         retried=_list_failures(adapters, AdapterPhase.RETRYING),
+        read_at=read_at,
     )
 
 

@@ -22,21 +22,25 @@ from tunewright_operator.domain.reasons.model_server import ModelServerReason as
 from tunewright_operator.domain.sentences import join_sentences
 from tunewright_operator.domain.serving.observation import ServerDecision, ServerObservation, ServerOutcome
 from tunewright_operator.domain.serving.pods import DeploymentFacts, ServerPod
+from tunewright_operator.domain.serving.polling import PollPlan, plan_polls
 from tunewright_operator.domain.serving.replica import PodView, view_pod
 
-ROLLOUT_POLL_SECONDS = 2.0
-"""Pause while something changes: a pod starts or has an older plan, or a rollout gathers evidence."""
-QUIET_POLL_SECONDS = 10.0
+PUSH_SECONDS = 2.0
+"""Pause while a pod answers that did not take the plan: it is pushed again."""
+PROBLEM_SECONDS = 10.0
+"""Pause while something is wrong that no watch reports when it ends, such as a refused write."""
+RESYNC_SECONDS = 60.0
+"""Pause otherwise: the poller reads the pods, and wakes the server's loop when one of them changed."""
 MAX_REPORTED_PODS = 64
 MAX_REPORTED_FAILURES = 8
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ServerReport:
-    """The result of reconciling a server: the status to record, the pods for rollouts, and when to reconcile again."""
+    """The result of reconciling a server: the status to record, how to poll its pods, and when to reconcile again."""
 
     status: ModelServerStatus
-    pods: tuple[PodView, ...]
+    polls: PollPlan
     reconcile_after_seconds: float
 
 
@@ -98,17 +102,17 @@ def report(
         problem=outcome.problem or decision.problem,
         needs_surge=decision.needs_surge,
     )
-    return ServerReport(_build_status(pool, now), views, _decide_pause(observation, pool))
+    polls = plan_polls(observation.tenants, outcome.plan, views)
+    return ServerReport(_build_status(pool, now), polls, _decide_pause(observation, pool))
 
 
 def _decide_pause(observation: ServerObservation, pool: _Pool) -> float:
     if not observation.has_signing_key and pool.problem is None:
         return 0.0
-    busy = any(item.deployment is not None and item.deployment.status.candidate for item in observation.tenants)
-    settled = bool(pool.views) and all(
-        view.ready and pool.plan and view.generation >= pool.plan.generation for view in pool.views
-    )
-    return QUIET_POLL_SECONDS if settled and not busy else ROLLOUT_POLL_SECONDS
+    plan = pool.plan
+    if plan is not None and any(view.state is not None and view.generation < plan.generation for view in pool.views):
+        return PUSH_SECONDS
+    return RESYNC_SECONDS if pool.problem is None else PROBLEM_SECONDS
 
 
 def _build_status(pool: _Pool, now: dt.datetime) -> ModelServerStatus:

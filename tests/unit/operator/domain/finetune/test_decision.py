@@ -344,7 +344,7 @@ def test_an_operator_that_is_killed_before_it_records_a_decision_does_not_act_tw
 @pytest.mark.parametrize(
     ("spent", "pod", "seconds"),
     [
-        (10, RUNNING, 5.0),
+        (10, RUNNING, 30.0),
         (946, RUNNING, 4.0),
         (949, {**RUNNING, "started_at": ago(50.5)}, 1.0),
         (949, {"running": False}, 30.0),

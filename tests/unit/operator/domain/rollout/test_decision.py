@@ -62,23 +62,23 @@ def test_the_effect_of_an_evaluations_verdict(verdict, policy, reason, candidate
 
 
 @pytest.mark.parametrize(
-    ("word", "server", "reason", "after"),
+    ("word", "server", "reason"),
     [
-        ("one", Unseen(), None, 2.0),
-        ("two", Unseen(), "ServerNotReady", None),
-        ("none", Unseen(), "AdapterUnreadable", None),
-        ("one", Missing(), "ServerNotFound", None),
-        ("none", Missing(), "ServerNotFound", None),
+        ("one", Unseen(), None),
+        ("two", Unseen(), "ServerNotReady"),
+        ("none", Unseen(), "AdapterUnreadable"),
+        ("one", Missing(), "ServerNotFound"),
+        ("none", Missing(), "ServerNotFound"),
     ],
 )
-def test_without_a_server_only_decisions_that_need_none_are_made(word, server, reason, after):
+def test_without_a_server_only_decisions_that_need_none_are_made(word, server, reason):
     world = RolloutWorld(SHORT)
     world.promote_first("one")
     world.name_adapter(word)
     decision = decide(dataclasses.replace(world.situation(), server=server), world.now)
     assert decision.status == world.deployment.status
     assert (decision.wait.reason if decision.wait else None) == reason
-    assert decision.reconcile_after_seconds == after
+    assert decision.reconcile_after_seconds is None
 
 
 @pytest.mark.parametrize(("reason", "stalled"), [("WaitingForSlot", False), ("SourceNotAllowed", True)])

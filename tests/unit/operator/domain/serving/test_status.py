@@ -10,15 +10,13 @@ from typing import Any
 
 import pytest
 
-from support.clusters.fake_cluster import Clock
-from support.worlds.rollout_world import digest_of, make_deployment_body
+from support.worlds.rollout_world import digest_of
 from support.worlds.server_observations import PLAN, PODS, make_model_server, make_state, see
 from tunewright_contracts.serving_plan import AdapterEntry, AdapterPhase, AdapterState
-from tunewright_operator.api.adapter_deployment import AdapterDeployment
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.domain.serving.decision import decide
-from tunewright_operator.domain.serving.observation import ObservedTenant, ServerObservation, ServerOutcome
+from tunewright_operator.domain.serving.observation import ServerObservation, ServerOutcome
 from tunewright_operator.domain.serving.pods import DeploymentFacts
 from tunewright_operator.domain.serving.status import ServerReport, report
 
@@ -84,26 +82,18 @@ def test_conditions(observation: ServerObservation, outcome: dict[str, Any], exp
     assert conditions(describe(observation, **outcome)) == expected
 
 
-def busy_tenant() -> ObservedTenant:
-    body = make_deployment_body(Clock())
-    candidate = {"revision": "support--0", "digest": digest_of("x"), "uri": "s3://m/x", "rank": 8, "weight": 0}
-    body["status"] = {
-        "candidate": {**candidate, "acceptedAt": "2026-01-01T00:00:00Z", "baseModelDigest": PLAN.base_model_digest}
-    }
-    deployment = AdapterDeployment.from_body(body)
-    return ObservedTenant(deployment.metadata, namespace_allowed=True, deployment=deployment)
-
-
 @pytest.mark.parametrize(
     ("observation", "outcome", "seconds"),
     [
-        (see(), {}, 10),
-        (see(tenants=(busy_tenant(),)), {}, 2),
-        (see(states={"a": make_state("a")}), {}, 2),
+        (see(), {}, 60),
+        (see(states={"a": make_state("a")}), {}, 60),
         (see(), {"plan": PLAN.updated(generation=4)}, 2),
-        (see(**NO_PODS), {}, 2),
+        (see(states={}), {"plan": PLAN.updated(generation=4)}, 60),
+        (see(**NO_PODS), {}, 60),
+        (see(base_model=None), {}, 10),
+        (see(), {"problem": REFUSED}, 10),
         (see(has_signing_key=False, **NO_PODS), {}, 0),
-        (see(has_signing_key=False, **NO_PODS), {"problem": REFUSED}, 2),
+        (see(has_signing_key=False, **NO_PODS), {"problem": REFUSED}, 10),
     ],
 )
 def test_when_to_reconcile_again(observation: ServerObservation, outcome: dict[str, Any], seconds: float):
@@ -147,7 +137,7 @@ def test_the_status_counts_pods_and_adapters():
     assert (failure.name, failure.reason, failure.message) == (failed, "PreflightFailed", "tensor holds Inf")
     assert status.plan is not None
     assert (status.plan.generation, status.plan.hash) == (3, plan.content_hash())
-    assert [view.uid for view in report.pods] == ["a", "b"]
+    assert report.polls.draining == {loaded, failed}, "no deployment wants them"
 
 
 def test_the_last_known_plan_stays_in_the_status():
