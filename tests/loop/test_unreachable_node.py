@@ -39,9 +39,9 @@ from tunewright_operator.reconcile.report import FailureReporter
 from tunewright_operator.reconcile.signing_keys import SigningKeys
 from tunewright_operator.runtime.key import Key, Urgency
 from tunewright_operator.runtime.polling.poller import Poller
+from tunewright_operator.runtime.polling.progress_polls import ProgressPolls
 from tunewright_operator.runtime.polling.server_board import ServerBoard
 from tunewright_operator.runtime.polling.server_polls import ServerPolls
-from tunewright_operator.runtime.polling.trainer_polls import TrainerPolls
 from tunewright_operator.runtime.runner import Runner
 from tunewright_operator.serving import TIMEOUT_SECONDS, PodAddress, PodUnreachableError, StateAnswer
 
@@ -105,7 +105,8 @@ class RunningWorld(ServingWorld):
         poller = Poller(is_leading=lambda: True, clock=asyncio.get_running_loop().time)
         board, keys = ServerBoard(self.wake), SigningKeys(self.cluster, "tunewright-system")
         servers = ServerPolls(self.network, board, poller, now=self.clock)
-        trainers = TrainerPolls(FakeTrainers(), poller, self.wake)
+        trainers = ProgressPolls(FakeTrainers(), poller, self.wake)
+        evaluators = ProgressPolls(FakeTrainers(), poller, self.wake, kind="evaluator")
         model_servers = ModelServerReconciler(
             self.cluster, self.network, servers, keys, board, images=IMAGES, now=self.clock
         )
@@ -115,7 +116,7 @@ class RunningWorld(ServingWorld):
                 FINE_TUNE_JOB: FineTuneJobReconciler(self.cluster, trainers, IMAGES, now=self.clock).reconcile,
                 MODEL_SERVER: model_servers.reconcile,
                 ADAPTER_DEPLOYMENT: AdapterDeploymentReconciler(
-                    self.cluster, keys, board, FakeTrainers(), IMAGES, now=self.clock
+                    self.cluster, keys, board, evaluators, IMAGES, now=self.clock
                 ).reconcile,
             },
             FailureReporter(self.cluster, now=self.clock).report,

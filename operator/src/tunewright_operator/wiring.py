@@ -18,9 +18,9 @@ from tunewright_operator.reconcile.signing_keys import SigningKeys
 from tunewright_operator.runtime.fence import FencedServerPods
 from tunewright_operator.runtime.key import Key
 from tunewright_operator.runtime.polling.poller import Poller
+from tunewright_operator.runtime.polling.progress_polls import ProgressPolls
 from tunewright_operator.runtime.polling.server_board import ServerBoard, Wake
 from tunewright_operator.runtime.polling.server_polls import ServerPolls
-from tunewright_operator.runtime.polling.trainer_polls import TrainerPolls
 from tunewright_operator.runtime.runner import Reconcile
 from tunewright_operator.runtime.term import Term
 from tunewright_operator.serving import HTTPServerPods
@@ -49,18 +49,20 @@ async def open_reconcilers(cluster: Cluster, term: Term, settings: Settings, wak
         progress = await stack.enter_async_context(HTTPTrainerProgress())
         keys, board = SigningKeys(cluster, settings.namespace), ServerBoard(wake)
         poller = await stack.enter_async_context(_run_poller(term))
-        servers, trainers = ServerPolls(pods, board, poller), TrainerPolls(progress, poller, wake)
+        servers, trainers = ServerPolls(pods, board, poller), ProgressPolls(progress, poller, wake)
+        evaluators = ProgressPolls(progress, poller, wake, kind="evaluator")
         model_servers = ModelServerReconciler(cluster, pods, servers, keys, board, images=images)
         by_kind: dict[Kind, Reconcile] = {
             BASE_MODEL: BaseModelReconciler(cluster, images, settings.namespace).reconcile,
             FINE_TUNE_JOB: FineTuneJobReconciler(cluster, trainers, images).reconcile,
             MODEL_SERVER: model_servers.reconcile,
-            ADAPTER_DEPLOYMENT: AdapterDeploymentReconciler(cluster, keys, board, progress, images).reconcile,
+            ADAPTER_DEPLOYMENT: AdapterDeploymentReconciler(cluster, keys, board, evaluators, images).reconcile,
         }
 
         def forget(key: Key) -> None:
             model_servers.forget(key)
             trainers.forget(key)
+            evaluators.forget(key)
 
         yield Reconcilers(by_kind, forget)
 

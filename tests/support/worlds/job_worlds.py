@@ -17,7 +17,7 @@ from tunewright_operator.manifests.pods import ImageDefaults
 from tunewright_operator.reconcile.base_model import BaseModelReconciler
 from tunewright_operator.reconcile.fine_tune_job import FineTuneJobReconciler
 from tunewright_operator.runtime.key import Key
-from tunewright_operator.runtime.polling.trainer_polls import TrainerPolls
+from tunewright_operator.runtime.polling.progress_polls import ProgressPolls
 from tunewright_operator.runtime.runner import GoneError
 
 IMAGES = ImageDefaults(operator="operator:1", trainer="trainer:1", server="server:1")
@@ -106,7 +106,7 @@ class World:
 
     def restart_operator(self) -> None:
         self.polls = DrivenPoller(self.clock)
-        trainers = TrainerPolls(self.trainers, self.polls.poller, self.polls.wake)
+        trainers = ProgressPolls(self.trainers, self.polls.poller, self.polls.wake)
         self.reconciler = FineTuneJobReconciler(self.cluster, trainers, IMAGES, now=self.clock)
 
     def put_secret(self, *, allowed: bool = True) -> None:

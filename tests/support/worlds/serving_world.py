@@ -33,6 +33,7 @@ from tunewright_operator.reconcile.model_server import ModelServerReconciler
 from tunewright_operator.reconcile.report import FailureReporter
 from tunewright_operator.reconcile.signing_keys import SIGNING_KEY_SECRET, SigningKeys
 from tunewright_operator.runtime.key import Key
+from tunewright_operator.runtime.polling.progress_polls import ProgressPolls
 from tunewright_operator.runtime.polling.server_board import ServerBoard
 from tunewright_operator.runtime.polling.server_polls import ServerPolls
 
@@ -198,7 +199,8 @@ class ServingWorld:
         board, keys = ServerBoard(self.polls.wake), SigningKeys(self.cluster, "tunewright-system")
         polls = ServerPolls(self.pods, board, self.polls.poller, now=self.clock)
         self.servers = ModelServerReconciler(self.cluster, self.pods, polls, keys, board, images=IMAGES, now=self.clock)
-        self.rollouts = AdapterDeploymentReconciler(self.cluster, keys, board, self.evaluators, IMAGES, now=self.clock)
+        evaluators = ProgressPolls(self.evaluators, self.polls.poller, self.polls.wake, kind="evaluator")
+        self.rollouts = AdapterDeploymentReconciler(self.cluster, keys, board, evaluators, IMAGES, now=self.clock)
 
     @property
     def plan(self) -> ServingPlan:
@@ -236,7 +238,11 @@ class ServingWorld:
                 if key in self.polls.take_woken():
                     await self._work_on(key)
             for body in self.cluster.bodies(ADAPTER_DEPLOYMENT):
-                await self._work_on(Key(ADAPTER_DEPLOYMENT, body["metadata"]["namespace"], body["metadata"]["name"]))
+                key = Key(ADAPTER_DEPLOYMENT, body["metadata"]["namespace"], body["metadata"]["name"])
+                await self._work_on(key)
+                await self.polls.poller.poll_due()
+                if key in self.polls.take_woken():
+                    await self._work_on(key)
         except Crash:
             self.crashes += 1
             self.restart_operator()

@@ -34,7 +34,6 @@ from tunewright_operator.domain.serving.replica import build_server_facts
 from tunewright_operator.manifests.events import EventType
 from tunewright_operator.manifests.jobs import JobIdentity, build_inspect_job, build_request_config_map
 from tunewright_operator.manifests.pods import ImageDefaults
-from tunewright_operator.progress import TrainerProgress
 from tunewright_operator.reconcile.children import ensure_created, list_runs, read_secret_facts
 from tunewright_operator.reconcile.evaluations import Evaluations
 from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
@@ -42,6 +41,7 @@ from tunewright_operator.reconcile.report import write_status
 from tunewright_operator.reconcile.signing_keys import SigningKeys
 from tunewright_operator.runtime.clock import Now, utc_now
 from tunewright_operator.runtime.key import Key
+from tunewright_operator.runtime.polling.progress_polls import ProgressPolls
 from tunewright_operator.runtime.polling.server_board import ServerBoard
 from tunewright_operator.runtime.runner import GoneError
 
@@ -56,7 +56,7 @@ class AdapterDeploymentReconciler:
         cluster: Cluster,
         keys: SigningKeys,
         board: ServerBoard,
-        evaluators: TrainerProgress,
+        evaluators: ProgressPolls,
         images: ImageDefaults,
         *,
         now: Now = utc_now,
@@ -76,6 +76,8 @@ class AdapterDeploymentReconciler:
             ClusterError: the API server refused or did not answer; reconcile again.
         """
         body = await self._cluster.get(ADAPTER_DEPLOYMENT, key.namespace, key.name)
+        if body is None or body["metadata"].get("deletionTimestamp"):
+            self._evaluations.forget(key)
         if body is None:
             raise GoneError(str(key))
         if body["metadata"].get("deletionTimestamp"):
@@ -106,8 +108,10 @@ class AdapterDeploymentReconciler:
             runs = await list_runs(self._cluster, namespace, ADAPTER_DEPLOYMENT, body, self._now())
             situation = dataclasses.replace(situation, inspection=runs.get(inspection.name))
         if may_change_evaluations(situation):
-            evaluations = await self._evaluations.observe(body, evaluation, self._now())
+            evaluations = await self._evaluations.observe(key, body, evaluation, self._now())
             situation = dataclasses.replace(situation, evaluations=evaluations)
+        else:
+            self._evaluations.forget(key)
         return situation
 
     async def _list_fine_tune_jobs(self, deployment: AdapterDeployment) -> tuple[FineTuneJob, ...]:

@@ -18,43 +18,50 @@ from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, JOB, POD, SECRET
 from tunewright_operator.cluster import Body, Cluster
 from tunewright_operator.domain.job_run import JobRun, RunState, read_job_run
 from tunewright_operator.domain.rollout.actions import JobReference, WantedEvaluation
-from tunewright_operator.domain.rollout.evaluation.progress import is_progress_due
 from tunewright_operator.domain.rollout.observation import EvaluationRun
 from tunewright_operator.manifests import evaluation as manifests
 from tunewright_operator.manifests.pods import ImageDefaults
-from tunewright_operator.progress import TrainerProgress
 from tunewright_operator.reconcile.children import NameTakenError, ensure_created, read_run
 from tunewright_operator.reconcile.signing_keys import SigningKeys
+from tunewright_operator.runtime.key import Key
+from tunewright_operator.runtime.polling.progress_polls import ProgressPolls
 
 
 class Evaluations:
     """The evaluation Jobs of AdapterDeployments."""
 
-    def __init__(self, cluster: Cluster, keys: SigningKeys, images: ImageDefaults, pods: TrainerProgress) -> None:
+    def __init__(self, cluster: Cluster, keys: SigningKeys, images: ImageDefaults, polls: ProgressPolls) -> None:
         self._cluster = cluster
         self._keys = keys
         self._images = images
-        self._pods = pods
+        self._polls = polls
 
     async def observe(
-        self, owner: Body, wanted: WantedEvaluation | None, now: dt.datetime
+        self, key: Key, owner: Body, wanted: WantedEvaluation | None, now: dt.datetime
     ) -> tuple[EvaluationRun, ...]:
         """Return the existing evaluations of a deployment; pods and token are read only for the wanted one.
 
-        Its pod is asked for its progress if that would be recorded now.
+        Its pod is polled as long as it runs.
         """
         metadata = owner["metadata"]
         selector = labels.build_labels(ADAPTER_DEPLOYMENT, metadata["name"], labels.Role.EVALUATE)
         jobs = await self._cluster.list(JOB, metadata["namespace"], selector)
         own = [job for job in jobs if labels.controller_uid(job) == metadata["uid"]]
+        name = None if wanted is None else wanted.name
+        if all(job["metadata"]["name"] != name for job in own):
+            self.forget(key)
         return tuple(
             [
-                await self._observe_wanted(job, wanted, now)
-                if wanted is not None and job["metadata"]["name"] == wanted.name
+                await self._observe_wanted(key, job, now)
+                if job["metadata"]["name"] == name
                 else EvaluationRun(read_job_run(job, []))
                 for job in own
             ]
         )
+
+    def forget(self, key: Key) -> None:
+        """Do not poll the pod of a deployment's evaluation any more."""
+        self._polls.forget(key)
 
     async def ensure(
         self, owner: Body, deployment: AdapterDeployment, wanted: WantedEvaluation, now: dt.datetime
@@ -102,12 +109,13 @@ class Evaluations:
         for job in jobs:
             await self._cluster.delete(JOB, namespace, job.name, uid=job.uid)
 
-    async def _observe_wanted(self, job: Body, wanted: WantedEvaluation, now: dt.datetime) -> EvaluationRun:
+    async def _observe_wanted(self, key: Key, job: Body, now: dt.datetime) -> EvaluationRun:
         metadata = job["metadata"]
         selector = {labels.NAME: metadata["labels"][labels.NAME], labels.ROLE: labels.Role.EVALUATE.value}
         pods = await self._cluster.list(POD, metadata["namespace"], selector)
         own = [pod for pod in pods if labels.controller_uid(pod) == metadata["uid"]]
         run = await read_run(self._cluster, job, own, now)
+        progress = self._read_progress(key, run)
         report = next((found for found in map(read_report, own) if found is not None), None)
         if report is not None or run.finished or run.state is RunState.DELETING:
             return EvaluationRun(run, report)
@@ -116,13 +124,15 @@ class Evaluations:
             return EvaluationRun(run)
         annotations = secret["metadata"].get("annotations") or {}
         issued_at = annotations.get(manifests.ISSUED_AT) or ""
-        return EvaluationRun(run, token_issued_at=issued_at, progress=await self._ask_progress(run, wanted, now))
+        return EvaluationRun(run, token_issued_at=issued_at, progress=progress)
 
-    async def _ask_progress(self, run: JobRun, wanted: WantedEvaluation, now: dt.datetime) -> Progress | None:
-        pod = run.pod
-        if pod is None or not pod.running or pod.ip is None or not is_progress_due(wanted.candidate, now):
+    def _read_progress(self, key: Key, run: JobRun) -> Progress | None:
+        """Return the newest progress of the running pod, which is polled as long as it runs."""
+        pod = run.pod if run.state is RunState.ACTIVE else None
+        if pod is None or not pod.running or pod.ip is None:
+            self.forget(key)
             return None
-        return await self._pods.fetch(pod.ip)
+        return self._polls.follow(key, pod.uid, pod.ip)
 
     async def _read_token_metadata(self, job: Body) -> Body | None:
         return await self._cluster.read_metadata(SECRET, job["metadata"]["namespace"], job["metadata"]["name"])

@@ -39,14 +39,14 @@ from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refuse
 from tunewright_operator.reconcile.report import write_status
 from tunewright_operator.runtime.clock import Now, utc_now
 from tunewright_operator.runtime.key import Key
-from tunewright_operator.runtime.polling.trainer_polls import TrainerPolls
+from tunewright_operator.runtime.polling.progress_polls import ProgressPolls
 from tunewright_operator.runtime.runner import ENDED, GoneError
 
 
 class FineTuneJobReconciler:
     """Reconciles FineTuneJobs; it has no state that must survive a restart."""
 
-    def __init__(self, cluster: Cluster, trainers: TrainerPolls, images: ImageDefaults, *, now: Now = utc_now) -> None:
+    def __init__(self, cluster: Cluster, trainers: ProgressPolls, images: ImageDefaults, *, now: Now = utc_now) -> None:
         self._cluster = cluster
         self._trainers = trainers
         self._images = images

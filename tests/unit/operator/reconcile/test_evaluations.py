@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
 
 from support.clusters.fake_cluster import FakeCluster, refer_to_controller
 from support.clusters.fake_jobs import FakeJobs
+from support.worlds.driven_poller import DrivenPoller
 from support.worlds.job_worlds import IMAGES, FakeTrainers
 from support.worlds.rollout_world import BASE_DIGEST, digest_of, make_deployment_body
 from tunewright_contracts.evaluation_report import EvaluationReport, EvaluationRequest, Verdict
 from tunewright_contracts.progress import Phase, Progress
-from tunewright_operator.api.adapter_deployment import AdapterDeployment, CandidateRevision, EvaluationProgress
-from tunewright_operator.api.kinds import CONFIG_MAP, JOB, SECRET
+from tunewright_operator.api.adapter_deployment import AdapterDeployment, CandidateRevision
+from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, CONFIG_MAP, JOB, SECRET
 from tunewright_operator.cluster import ConflictError, UnavailableError
 from tunewright_operator.domain.rollout.actions import JobReference, WantedEvaluation
+from tunewright_operator.domain.rollout.observation import EvaluationRun
 from tunewright_operator.reconcile.children import NameTakenError
 from tunewright_operator.reconcile.evaluations import Evaluations, read_report
 from tunewright_operator.reconcile.signing_keys import SIGNING_KEY_SECRET, SigningKeys
+from tunewright_operator.runtime.key import Key
+from tunewright_operator.runtime.polling.progress_polls import ProgressPolls
 
 CANDIDATE = CandidateRevision(
     revision="support--2",
@@ -30,6 +33,7 @@ CANDIDATE = CandidateRevision(
     accepted_at="2026-01-01T00:00:00Z",
 )
 NAME = "support-evaluate-1"
+KEY = Key(ADAPTER_DEPLOYMENT, "team", "support")
 WANTED = WantedEvaluation(NAME, CANDIDATE, "s3://models/team/held-out.jsonl", "server-uid", "http://pool")
 
 
@@ -42,12 +46,17 @@ class Setting:
         self.clock = self.cluster.clock
         self.jobs = FakeJobs(self.cluster, "team")
         self.pods = FakeTrainers()
+        self.driven = DrivenPoller(self.clock)
+        polls = ProgressPolls(self.pods, self.driven.poller, self.driven.wake, kind="evaluator")
         keys = SigningKeys(self.cluster, "tunewright-system")
-        self.evaluations = Evaluations(self.cluster, keys, IMAGES, self.pods)
+        self.evaluations = Evaluations(self.cluster, keys, IMAGES, polls)
         body = make_deployment_body(self.clock)
         body["spec"]["evaluation"] = {"metrics": [{"type": "ExactMatch", "minimum": "0.5"}]}
         self.owner = self.cluster.put(body)
         self.deployment = AdapterDeployment.from_body(self.owner)
+
+    async def observe(self, wanted: WantedEvaluation | None = WANTED) -> tuple[EvaluationRun, ...]:
+        return await self.evaluations.observe(KEY, self.owner, wanted, self.clock())
 
     async def ensure(self) -> dict[str, Any]:
         await self.evaluations.ensure(self.owner, self.deployment, WANTED, self.clock())
@@ -128,11 +137,11 @@ async def test_a_job_is_removed_only_with_its_uid() -> None:
 
 async def test_the_wanted_evaluation_is_observed_with_its_token() -> None:
     setting = Setting()
-    assert await setting.evaluations.observe(setting.owner, WANTED, setting.clock()) == ()
+    assert await setting.observe() == ()
     await setting.ensure()
-    (found,) = await setting.evaluations.observe(setting.owner, WANTED, setting.clock())
+    (found,) = await setting.observe()
     assert (found.run.name, found.report, found.token_issued_at) == (NAME, None, setting.clock.text)
-    (other,) = await setting.evaluations.observe(setting.owner, None, setting.clock())
+    (other,) = await setting.observe(None)
     assert (other.run.name, other.token_issued_at) == (NAME, None)
 
 
@@ -141,7 +150,7 @@ async def test_the_time_of_a_token_is_its_annotation(annotations: dict[str, str]
     setting = Setting()
     await setting.ensure()
     setting.cluster.edit(SECRET, "team", NAME, lambda body: body["metadata"].update(annotations=annotations))
-    (found,) = await setting.evaluations.observe(setting.owner, WANTED, setting.clock())
+    (found,) = await setting.observe()
     assert found.token_issued_at == issued_at
 
 
@@ -151,34 +160,38 @@ async def test_a_token_of_another_owner_is_none() -> None:
     setting.cluster.edit(
         SECRET, "team", NAME, lambda body: body["metadata"].update(ownerReferences=[refer_to_controller(setting.owner)])
     )
-    (found,) = await setting.evaluations.observe(setting.owner, WANTED, setting.clock())
+    (found,) = await setting.observe()
     assert found.token_issued_at is None
 
 
 PROGRESS = Progress(phase=Phase.EVALUATING, evaluated=5, to_evaluate=400, updated_at="2026-01-01T00:00:00Z")
 
 
-async def test_the_running_pod_is_asked_for_its_progress_when_it_is_due() -> None:
+async def test_the_running_pod_is_polled_for_its_progress() -> None:
     setting = Setting()
     setting.pods.answers["10.0.0.7"] = PROGRESS
     await setting.ensure()
-    begun = CANDIDATE.updated(evaluation=EvaluationProgress(updated_at=setting.clock.text))
-    wanted = dataclasses.replace(WANTED, candidate=begun)
 
-    async def observe() -> Progress | None:
-        (found,) = await setting.evaluations.observe(setting.owner, wanted, setting.clock())
+    async def observe(wanted: WantedEvaluation | None = WANTED) -> Progress | None:
+        setting.clock.advance(5)
+        (found,) = await setting.observe(wanted)
+        await setting.driven.poller.poll_due()
         return found.progress
 
-    setting.clock.advance(15)
-    assert await observe() is None, "it does not run yet"
+    assert await observe() is None
+    assert setting.pods.asked == 0, "it does not run yet"
     setting.jobs.start(NAME)
+    assert await observe() is None
+    assert setting.driven.take_woken() == {KEY}
     assert await observe() == PROGRESS
-    setting.clock.advance(-1)
-    assert await observe() is None, "it is not due"
-    setting.clock.advance(1)
+    assert await observe(None) is None, "the step does not wait for it any more"
+    asked = setting.pods.asked
+    assert await observe(None) is None
+    assert await observe() is None
+    assert setting.pods.asked == asked + 1
     setting.jobs.die(NAME, exit_code=0, message=REPORT.to_json(), reason="Completed")
-    assert await observe() is None, "it has ended"
-    assert setting.pods.asked == 1
+    assert await observe() is None
+    assert setting.pods.asked == asked + 1, "it has ended"
 
 
 REPORT = EvaluationReport(verdict=Verdict.PASS, reason="EvaluationPassed", message="better", candidate="support--2")
@@ -189,7 +202,7 @@ async def test_the_report_of_an_evaluation_is_read_from_its_own_pod() -> None:
     await setting.ensure()
     setting.jobs.start(NAME)
     setting.jobs.die(NAME, exit_code=0, message=REPORT.to_json(), reason="Completed")
-    (found,) = await setting.evaluations.observe(setting.owner, WANTED, setting.clock())
+    (found,) = await setting.observe()
     assert found.report == REPORT
 
 

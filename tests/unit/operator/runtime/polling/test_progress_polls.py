@@ -11,7 +11,7 @@ from tunewright_contracts.progress import Phase
 from tunewright_operator.api.kinds import FINE_TUNE_JOB
 from tunewright_operator.runtime.key import Key
 from tunewright_operator.runtime.polling.poller import Outcome
-from tunewright_operator.runtime.polling.trainer_polls import TrainerPolls
+from tunewright_operator.runtime.polling.progress_polls import ProgressPolls
 
 JOB = Key(FINE_TUNE_JOB, "team", "job")
 IP = "10.0.0.7"
@@ -22,7 +22,7 @@ class World:
         self.clock = Clock()
         self.driven = DrivenPoller(self.clock)
         self.trainers = FakeTrainers()
-        self.polls = TrainerPolls(self.trainers, self.driven.poller, self.driven.wake)
+        self.polls = ProgressPolls(self.trainers, self.driven.poller, self.driven.wake)
 
     async def poll_due(self) -> int:
         """Return how many trainers were polled."""
