@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import itertools
-import json
 
-import httpx
-
-from tunewright_contracts.pool_load import LOAD_HEADER
+from tunewright_contracts.pool_load import PodLoad
+from tunewright_evaluator.client import Answer, BusyError
+from tunewright_evaluator.records import Record
 from tunewright_server.telemetry.load import LoadMeter
 
 TOKENS = 20
@@ -49,11 +48,11 @@ class Replica:
             (self.meter.enter if number > self.clients else self.meter.leave)(is_evaluation=False)
         self.clients = number
 
-    async def answer(self) -> httpx.Response:
-        """Answer one request of an evaluation."""
+    async def answer(self) -> Answer:
+        """Answer one request of an evaluation, or refuse it."""
         if not self.meter.admits_evaluation():
             self.refused += 1
-            return httpx.Response(429, headers={**self._load(), "Retry-After": "1"}, text="busy")
+            raise BusyError("busy", 1.0, self._load())
         self.meter.enter(is_evaluation=True)
         self.evaluating += 1
         self.highest.append((asyncio.get_running_loop().time(), self.evaluating, self.clients))
@@ -66,28 +65,19 @@ class Replica:
         finally:
             self.evaluating -= 1
             self.meter.leave(is_evaluation=True)
-        answer = {"choices": [{"message": {"content": "a"}}], "usage": {"completion_tokens": TOKENS}}
-        return httpx.Response(200, headers=self._load(), json=answer)
+        return Answer("a", TOKENS, self._load())
 
-    def _load(self) -> dict[str, str]:
-        ((name, value),) = self.meter.headers()
-        assert name.decode() == LOAD_HEADER
-        assert json.loads(value)
-        return {name.decode(): value.decode()}
+    def _load(self) -> PodLoad:
+        """Return the load as the evaluator reads it from the header."""
+        ((_, value),) = self.meter.headers()
+        return PodLoad.from_json(value)
 
 
-class Pool(httpx.AsyncBaseTransport):
-    """The Service in front of the replicas, which get the requests in turn."""
+class Pool:
+    """The Service in front of the replicas, which get the requests in turn; it replaces a `ServerClient`."""
 
     def __init__(self, *replicas: Replica) -> None:
-        self.replicas = replicas
         self._turns = itertools.cycle(replicas)
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response = await next(self._turns).answer()
-        response.request = request
-        return response
-
-    @property
-    def evaluating(self) -> int:
-        return sum(replica.evaluating for replica in self.replicas)
+    async def ask(self, _target: str, _record: Record) -> Answer:
+        return await next(self._turns).answer()

@@ -30,10 +30,14 @@ def records(number):
 
 async def ask(token, transport, number=1, maximum=64, board=None):
     async with httpx.AsyncClient(base_url="http://server", transport=transport, timeout=None) as http:
-        client = ServerClient(http, "support", token, 64)
-        asking = Asking(client, Concurrency(maximum), board or ProgressBoard(), number)
-        answers = await asking.ask_arm(Arm("candidate", "support--1", records(number)))
-        return answers, asyncio.get_running_loop().time()
+        return await ask_client(ServerClient(http, "support", token, 64), number, maximum, board)
+
+
+async def ask_client(client, number, maximum=64, board=None):
+    """Return the answers to a number of records, and when the last one arrived."""
+    asking = Asking(client, Concurrency(maximum), board or ProgressBoard(), number)
+    answers = await asking.ask_arm(Arm("candidate", "support--1", records(number)))
+    return answers, asyncio.get_running_loop().time()
 
 
 def answer_with(*answers):
@@ -120,9 +124,9 @@ def highest_share(replica):
 
 
 @in_virtual_time
-async def test_an_idle_pool_is_used_up_to_the_share(token):
+async def test_an_idle_pool_is_used_up_to_the_share():
     replicas = [Replica("a1", 32, cores=32), Replica("b2", 32, cores=32)]
-    answers, end = await ask(token, Pool(*replicas), number=800)
+    answers, end = await ask_client(Pool(*replicas), 800)
     assert len(answers) == 800
     # With the 16 requests at a time that earlier releases sent, it would take 50 s.
     assert end < 35
@@ -132,20 +136,20 @@ async def test_an_idle_pool_is_used_up_to_the_share(token):
 
 @pytest.mark.parametrize("share", [10, 25, 100])
 @in_virtual_time
-async def test_the_share_is_never_exceeded(token, share):
+async def test_the_share_is_never_exceeded(share):
     replica = Replica("a1", 40, cores=40, share_percent=share)
-    await ask(token, Pool(replica), number=400)
+    await ask_client(Pool(replica), 400)
     assert highest_share(replica) <= share / 100
     assert max(evaluating for _, evaluating, _ in replica.highest) == 40 * share // 100
 
 
 @in_virtual_time
-async def test_clients_get_their_places_back(token):
+async def test_clients_get_their_places_back():
     """Clients arrive at 10 s and leave at 60 s: the evaluation makes room, and uses the pool again afterwards."""
     replica = Replica("a1", 40, cores=40)
 
     async def play():
-        work = asyncio.create_task(ask(token, Pool(replica), number=1200))
+        work = asyncio.create_task(ask_client(Pool(replica), 1200))
         await asyncio.sleep(10)
         before = replica.evaluating
         replica.set_clients(36)
@@ -167,19 +171,19 @@ async def test_clients_get_their_places_back(token):
 
 
 @in_virtual_time
-async def test_a_pool_without_free_places_answers_one_question_at_a_time(token):
+async def test_a_pool_without_free_places_answers_one_question_at_a_time():
     replica = Replica("a1", 8, cores=8)
     replica.set_clients(12)
-    answers, _ = await ask(token, Pool(replica), number=20)
+    answers, _ = await ask_client(Pool(replica), 20)
     assert len(answers) == 20
     assert max(evaluating for _, evaluating, _ in replica.highest) == 1
 
 
 @in_virtual_time
-async def test_few_cores_are_not_flooded_although_places_are_free(token):
+async def test_few_cores_are_not_flooded_although_places_are_free():
     """A CPU's batch has many places, but answers become slower with each request beyond its cores."""
     replica = Replica("a1", 128, cores=4)
-    await ask(token, Pool(replica), number=300)
+    await ask_client(Pool(replica), 300)
     counts = [evaluating for _, evaluating, _ in replica.highest]
     assert max(counts) <= 16
     assert max(counts[60:]) <= 12
@@ -187,12 +191,12 @@ async def test_few_cores_are_not_flooded_although_places_are_free(token):
 
 
 @in_virtual_time
-async def test_two_evaluations_share_what_one_may_use(token):
+async def test_two_evaluations_share_what_one_may_use():
     replica = Replica("a1", 40, cores=40)
     pool = Pool(replica)
 
     async def play():
-        return await asyncio.gather(*(ask(token, pool, number=400) for _ in range(2)))
+        return await asyncio.gather(*(ask_client(pool, 400) for _ in range(2)))
 
     first, second = await play()
     assert highest_share(replica) <= 0.5
