@@ -258,14 +258,24 @@ async def test_reconciliations_are_cancelled_at_the_end():
     assert len(world.calls) == 1
 
 
+def metric(name: str, **labels: Any) -> float | None:
+    return REGISTRY.get_sample_value(f"tunewright_operator_{name}", {"kind": "FineTuneJob", **labels})
+
+
+@in_virtual_time
+async def test_a_conflict_keeps_the_urgency():
+    world = World(ConflictError("changed"), ENDED)
+    before = metric("queue_wait_seconds_count", urgency="user") or 0
+    async with world.running() as runner:
+        runner.wake(KEY, Urgency.USER)
+        await asyncio.sleep(1)
+    assert metric("queue_wait_seconds_count", urgency="user") == before + 2
+
+
 @in_virtual_time
 async def test_metrics_show_the_queue():
     world = World(*[30] * 3)
     world.seconds = lambda _: 10
-
-    def metric(name: str, **labels: Any) -> float | None:
-        return REGISTRY.get_sample_value(f"tunewright_operator_{name}", {"kind": "FineTuneJob", **labels})
-
     waits = metric("queue_wait_seconds_sum", urgency="user") or 0
     async with world.running({FINE_TUNE_JOB: 2}) as runner:
         for number in range(3):
