@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from api_client import build_object
 
-from tunewright_operator.api.kinds import FINE_TUNE_JOB, GROUP, VERSION, Kind
+from tunewright_operator.api.kinds import CUSTOM_RESOURCE_DEFINITION, FINE_TUNE_JOB, GROUP, NAMESPACE, VERSION, Kind
 
 Pipe = multiprocessing.connection.Connection
 Body = dict[str, Any]
@@ -39,6 +39,18 @@ PAGE = 500
 VERBS = ["get", "list", "watch", "patch", "update"]
 COLLECTION = f"/apis/{GROUP}/{VERSION}/{FINE_TUNE_JOB.plural}"
 SECONDS_PER_RUN = 600.0
+
+
+def describe(kind: Kind) -> Body:
+    """Return a kind as the API server describes it."""
+    return {
+        "name": kind.plural,
+        "singularName": kind.name.lower(),
+        "kind": kind.name,
+        "namespaced": kind.namespaced,
+        "verbs": VERBS,
+        "shortNames": [],
+    }
 
 
 class Server:
@@ -80,21 +92,20 @@ class Server:
 
     async def discover(self, request: web.Request) -> web.Response:
         """Answer what Kopf asks before it watches."""
-        versions = {"groupVersion": f"{GROUP}/{VERSION}", "version": VERSION}
-        resource = {
-            "name": FINE_TUNE_JOB.plural,
-            "singularName": "finetunejob",
-            "kind": FINE_TUNE_JOB.name,
-            "namespaced": True,
-            "verbs": VERBS,
-            "shortNames": [],
-        }
+        kinds = (FINE_TUNE_JOB, CUSTOM_RESOURCE_DEFINITION, NAMESPACE)
+        groups = []
+        resources: dict[str, Body] = {}
+        for kind in kinds:
+            path = f"/apis/{kind.api_version}" if kind.group else f"/api/{kind.version}"
+            resources[path] = {"resources": [describe(kind)]}
+            versions = {"groupVersion": kind.api_version, "version": kind.version}
+            if kind.group:
+                groups.append({"name": kind.group, "versions": [versions], "preferredVersion": versions})
         answers: dict[str, Body] = {
+            **resources,
             "/version": {"major": "1", "minor": "34", "gitVersion": "v1.34.0"},
             "/api": {"versions": ["v1"]},
-            "/apis": {"groups": [{"name": GROUP, "versions": [versions], "preferredVersion": versions}]},
-            "/api/v1": {"resources": []},
-            f"/apis/{GROUP}/{VERSION}": {"resources": [resource]},
+            "/apis": {"groups": groups},
         }
         answer = answers.get(request.path)
         return web.json_response(answer or {}, status=200 if answer else 404)
