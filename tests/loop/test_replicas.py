@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from support.clusters.fake_cluster import FakeCluster
-from support.clusters.http_api import HTTPCluster
+from support.clusters.http_api import PATIENCE_SECONDS, HTTPCluster
 from tunewright_operator.api.kinds import BASE_MODEL, CUSTOM_RESOURCE_DEFINITION, EVENT, LEASE, OWN_KINDS
 from tunewright_operator.cluster import Body
 
@@ -65,14 +65,14 @@ class Replica:
         self._port = port
 
     async def wait_until_ready(self) -> None:
-        async with asyncio.timeout(120), aiohttp.ClientSession() as session:
+        async with asyncio.timeout(PATIENCE_SECONDS), aiohttp.ClientSession() as session:
             while not await self._is_ready(session):
                 assert self.process.returncode is None
                 await asyncio.sleep(0.1)
 
     async def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             return await self.process.wait()
 
     async def _is_ready(self, session: aiohttp.ClientSession) -> bool:

@@ -24,6 +24,8 @@ _STATUS = {
     AlreadyExistsError: (409, "AlreadyExists"),
     ConflictError: (409, "Conflict"),
 }
+PATIENCE_SECONDS = 300
+"""How long a test waits for a process, whose start alone takes a minute on a machine with a high load."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +82,7 @@ class HTTPCluster:
 
     async def wait_until(self, holds: Callable[[], Any]) -> None:
         """Wait until a condition on the cluster or the requests holds."""
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not holds():  # noqa: ASYNC110 - several events change it
                 await asyncio.sleep(0.02)
 
