@@ -1,5 +1,5 @@
 # ruff: noqa: INP001 - a script, no package
-"""Write the reference pages that are made from the code: fields, permissions, conditions.
+"""Write the reference pages that are made from the code: fields, permissions, conditions; and what wakes what.
 
 ``python docs/generate.py`` writes; ``--check`` writes nothing and fails when a page is not current.
 """
@@ -23,6 +23,7 @@ from tunewright_operator.domain.reasons.base_model import BaseModelReason
 from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
 from tunewright_operator.domain.reasons.model_server import ModelServerReason
+from tunewright_operator.store.wakes import RULES as RULES_OF_WAKES
 from tunewright_storage.adapter_reasons import AdapterReason
 from tunewright_storage.errors import StorageReason
 from tunewright_trainer.errors import Reason as TrainerReason
@@ -283,12 +284,36 @@ def pair_with_docs(path: str, body: list[ast.stmt]) -> Iterator[tuple[str, str]]
         yield value, str(following.value.value)
 
 
+# --- architecture.md ------------------------------------------------------------------------------------------------
+
+
+def render_wakes() -> str:
+    """Return the table of what wakes what, from the rules of the store."""
+    lines = ["| changed | what | wakes | urgency |", "| --- | --- | --- | --- |"]
+    for rule in RULES_OF_WAKES:
+        kinds = ", ".join(kind.name for kind in rule.kinds)
+        lines.append(f"| {kinds} | {cell(rule.change)} | {cell(rule.wakes)} | {rule.urgency.name} |")
+    return "\n".join(lines)
+
+
+def fill_section(path: Path, name: str, text: str) -> str:
+    """Return a page with the text between its two marks of a name."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+    before, _, rest = path.read_text().partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise SystemExit(f"{path}: the marks {begin.strip()} and {end} are missing")
+    return f"{before}{begin}{text}\n{end}{after}"
+
+
 PAGES = {"api.md": render_api, "permissions.md": render_permissions, "conditions.md": render_conditions}
+ARCHITECTURE = ROOT / "docs" / "explanation" / "architecture.md"
 
 
 def main() -> None:
     """Write the pages, or check them."""
     wanted = {REFERENCE / name: render() for name, render in PAGES.items()}
+    wanted[ARCHITECTURE] = fill_section(ARCHITECTURE, "wakes", render_wakes())
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
     if "--check" in sys.argv[1:]:
         if stale:

@@ -117,7 +117,7 @@ async def test_a_model_in_use_is_not_deleted():
     assert "FineTuneJob a/t" in world.condition("Ready")["message"]
 
     ended = {"type": "Succeeded", "status": "True", "reason": "Succeeded", "lastTransitionTime": world.clock.text}
-    world.cluster.put({**job, "status": {"conditions": [ended]}})
+    world.cluster.put({**job, "status": {"conditions": [ended], "observedGeneration": 1}})
     await world.settle()
     with pytest.raises(KeyError):
         _ = world.body

@@ -108,7 +108,7 @@ async def test_a_secret_without_the_label_is_not_used(world):
     assert stalled["reason"] == "SecretNotAllowed"
     assert world.jobs.names() == []
     world.put_secret(SUPPORT)
-    await world.settle()
+    await world.pass_time(10)
     assert len(world.jobs.names()) == 1
 
 

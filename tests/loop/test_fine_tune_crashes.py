@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 
 from support.clusters.fake_jobs import NAMESPACE
+from support.clusters.feeds import UnreliableFeed
 from support.worlds.job_worlds import NAME, PREPARE, TRAIN_1, World, failed, prepared, published
 from tunewright_operator.api.kinds import JOB
 from tunewright_operator.cluster import ConflictError, UnavailableError
@@ -14,11 +16,10 @@ from tunewright_operator.cluster import ConflictError, UnavailableError
 
 async def test_conflicts_and_outages_lose_nothing():
     world = World()
-    world.cluster.fail_next(ConflictError("changed"), "replace_status", times=2)
-    await world.settle()
-    world.cluster.fail_next(UnavailableError("away"), "list", times=1)
+    world.cluster.fail_next(UnavailableError("away"), "create", times=1)
     with pytest.raises(UnavailableError):
         await world.settle()
+    world.cluster.fail_next(ConflictError("changed"), "replace_status", times=2)
     await world.prepare()
     assert world.jobs.names() == [PREPARE, TRAIN_1]
 
@@ -71,6 +72,25 @@ async def test_an_operator_killed_after_any_write_reaches_the_same_result():
         assert end_of(world) == end_of(undisturbed), (
             f"crash after write {point}: {undisturbed.cluster.writes[point - 1]}"
         )
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_late_lost_repeated_and_reordered_events_change_no_result(seed):
+    calm, world = World(), World(feed=partial(UnreliableFeed, seed=seed))
+    await play_a_whole_life(calm)
+    await play_a_whole_life(world)
+    assert end_of(world) == end_of(calm)
+
+
+async def test_an_operator_killed_after_any_write_reaches_the_same_result_with_an_unreliable_feed():
+    calm = World()
+    await play_a_whole_life(calm)
+    for point in range(1, len(calm.cluster.writes) + 1):
+        world = World(feed=partial(UnreliableFeed, seed=point))
+        world.cluster.crash_after = point
+        await play_a_whole_life(world)
+        assert world.cluster.crash_after is None, "the crash happened"
+        assert end_of(world) == end_of(calm), f"crash after write {point}"
 
 
 async def test_an_attempt_that_was_created_before_a_crash_is_recorded():

@@ -104,7 +104,7 @@ def _kind(name):
 async def test_a_server_with_a_new_problem_continues_to_serve(world):
     await world.promote("first")
     world.put_secret(SERVING, allowed=False)
-    await world.settle()
+    await world.pass_time(60)
     assert condition(world.server_status(), "Stalled")["reason"] == "SecretNotAllowed"
     assert condition(world.server_status(), "Ready")["status"] == "True"
     assert set(world.ask(10)) == {revision_of("first")}
@@ -157,7 +157,7 @@ async def test_a_restored_older_plan_is_replaced_by_a_higher_generation(world):
     await world.promote("first")
     seen = max(pod.generation for pod in world.pool.servers())
     world.cluster.edit(CONFIG_MAP, SERVING, "pool-plan", lambda body: body.update(data=old))
-    await world.settle()
+    await world.pass_time(60)
     assert world.plan.generation > seen
     assert all(pod.generation == world.plan.generation for pod in world.pool.servers())
     assert world.targets() == {revision_of("first"): 100}
@@ -166,7 +166,7 @@ async def test_a_restored_older_plan_is_replaced_by_a_higher_generation(world):
 async def test_a_deleted_plan_is_written_again_above_the_generation_of_the_pods(world):
     seen = world.plan.generation
     world.cluster.remove(CONFIG_MAP, SERVING, "pool-plan")
-    await world.settle()
+    await world.pass_time(60)
     assert world.plan.generation == seen + 1
 
 
@@ -301,7 +301,7 @@ async def test_observing_writes_nothing(made):
         world.put_job("first")
         await world.rollouts.reconcile(Key(ADAPTER_DEPLOYMENT, SUPPORT, "support"))
     writes, calls = len(world.cluster.writes), len(world.pods.calls)
-    observed = await world.servers._observer.observe(world.cluster.peek(MODEL_SERVER, SERVING, "pool"))
+    observed = await world.servers._observer.observe(world.feed.reads.observe_model_server(SERVING, "pool"))
     assert decide(observed.observation).actions
     assert len(world.cluster.writes) == writes
     assert len(world.pods.calls) == calls

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 import pytest
 
 from support.clusters.fake_cluster import Crash
+from support.clusters.feeds import StoreFeed, UnreliableFeed
 from support.worlds.rollout_world import revision_of
 from support.worlds.serving_world import SERVING, ServingWorld
 from tunewright_contracts.serving_plan import PLAN_KEY, SignedPlan
@@ -69,18 +71,19 @@ COURSES = {
 }
 
 
-STARTED: dict[int, ServingWorld] = {}
-"""By number of replicas: the world in which every course starts. It never changes."""
+STARTED: dict[tuple[int, int | None], ServingWorld] = {}
+"""By number of replicas and seed of the feed: the world in which every course starts. It never changes."""
 
 
-async def begin(replicas: int) -> ServingWorld:
-    if replicas not in STARTED:
-        world = ServingWorld(replicas=replicas)
+async def begin(replicas: int, seed: int | None = None) -> ServingWorld:
+    if (replicas, seed) not in STARTED:
+        feed = StoreFeed if seed is None else partial(UnreliableFeed, seed=seed)
+        world = ServingWorld(feed=feed, replicas=replicas)
         world.put_deployment()
         await world.settle()
         await world.promote("first")
-        STARTED[replicas] = world
-    return STARTED[replicas]
+        STARTED[replicas, seed] = world
+    return STARTED[replicas, seed]
 
 
 async def play(world: ServingWorld, course: str) -> dict[str, Any]:
@@ -124,6 +127,20 @@ async def test_an_operator_killed_after_any_write_reaches_the_same_result(course
         assert end == expected, (
             f"killed after write {number}: {calm.cluster.writes[len(start.cluster.writes) + number - 1]}"
         )
+
+
+@pytest.mark.parametrize("course", COURSES)
+async def test_an_operator_killed_after_any_write_reaches_the_same_result_with_an_unreliable_feed(course):
+    replicas = COURSES[course][0]
+    expected = await play(copy.deepcopy(await begin(replicas)), course)
+    start = await begin(replicas, seed=1)
+    for number in range(15):
+        world = copy.deepcopy(start)
+        world.feed.seed(number)
+        world.cluster.crash_after = number or None
+        end = await play(world, course)
+        world.cluster.crash_after = None
+        assert end == expected, f"killed after write {number}"
 
 
 @pytest.mark.parametrize("number", [1, 2])

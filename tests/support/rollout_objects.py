@@ -6,6 +6,7 @@ from typing import Any
 
 from support.worlds.rollout_world import BASE_DIGEST, digest_of, revision_of
 from tunewright_operator.api.fine_tune_job import FineTuneJob
+from tunewright_operator.domain.rollout.jobs import SelectableJob, to_selectable
 
 JOB_SPEC = {
     "baseModelRef": {"name": "smol"},
@@ -47,7 +48,7 @@ def build_job(
     uid: str = "",
     app: str = "support",
     published: bool = True,
-) -> FineTuneJob:
+) -> SelectableJob:
     """Return a job whose adapter is that of `build_revision`; `created` and `done` are seconds."""
     adapter = {key: value for key, value in build_revision(word).items() if key != "revision"}
     condition = {
@@ -58,14 +59,13 @@ def build_job(
         "lastTransitionTime": time_at(done),
     }
     metadata = {"name": word, "namespace": "team", "uid": uid or f"{word}-uid", "labels": {"app": app}}
-    return FineTuneJob.from_body(
-        {
-            "metadata": {**metadata, "creationTimestamp": time_at(created)},
-            "spec": JOB_SPEC,
-            "status": {
-                "conditions": [condition],
-                "completionTime": time_at(done),
-                "adapter": {**adapter, "bytes": 1, "evaluationDatasetURI": "s3://e"} if published else None,
-            },
-        }
-    )
+    body = {
+        "metadata": {**metadata, "creationTimestamp": time_at(created)},
+        "spec": JOB_SPEC,
+        "status": {
+            "conditions": [condition],
+            "completionTime": time_at(done),
+            "adapter": {**adapter, "bytes": 1, "evaluationDatasetURI": "s3://e"} if published else None,
+        },
+    }
+    return to_selectable(FineTuneJob.from_body(body))

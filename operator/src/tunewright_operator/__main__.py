@@ -22,7 +22,6 @@ from tunewright_operator.kubernetes_api.kubernetes_cluster import open_cluster
 from tunewright_operator.kubernetes_api.rate_limit import RateLimit
 from tunewright_operator.reconcile.report import FailureReporter
 from tunewright_operator.runtime.fence import FencedCluster
-from tunewright_operator.runtime.gate import Gate
 from tunewright_operator.runtime.leader_thread import LeaderThread
 from tunewright_operator.runtime.logging import configure_logging
 from tunewright_operator.runtime.probes import start_probe_server
@@ -30,6 +29,12 @@ from tunewright_operator.runtime.replica import run_replica, stop_on_signals, un
 from tunewright_operator.runtime.runner import Runner
 from tunewright_operator.runtime.term import Term
 from tunewright_operator.settings import Settings
+from tunewright_operator.store.auditor import Auditor
+from tunewright_operator.store.dispatch import Dispatcher
+from tunewright_operator.store.feed import ListedFeed
+from tunewright_operator.store.metrics import show as show_store
+from tunewright_operator.store.store import Store
+from tunewright_operator.store.stored_cluster import StoredCluster
 from tunewright_operator.wiring import open_reconcilers
 
 LEASE_NAME = "tunewright-operator"
@@ -105,10 +110,14 @@ async def run(settings: Settings) -> int:
         probes = await start_probe_server(settings.probe_port, ready)
         stack.push_async_callback(probes.cleanup)
         if await until_stopped(wait_for_crds(cluster), stop):
-            gate, leader = Gate(), build_leader(settings)
-            feed = KopfFeed(build_registry(gate), settings.pod_name, stop)
+            store, leader = Store(), build_leader(settings)
+            show_store(store)
+            watches = KopfFeed(build_registry(store), settings.pod_name, stop)
+            feed = ListedFeed(watches, store, cluster)
             fenced = FencedCluster(cluster, leader.term)
-            work = functools.partial(open_loops, settings, fenced, leader.term, gate, cluster.flush_events)
+            work = functools.partial(
+                open_loops, settings, fenced, leader.term, store, stop=stop, flush_events=cluster.flush_events
+            )
             await run_replica(feed, leader, work, stop, on_filled=ready.set)
     return 0
 
@@ -118,16 +127,23 @@ async def open_loops(
     settings: Settings,
     cluster: Cluster,
     term: Term,
-    gate: Gate,
+    store: Store,
+    *,
+    stop: asyncio.Event,
     flush_events: Callable[[], Awaitable[None]],
 ) -> AsyncIterator[None]:
-    """Run the loops of all resources; at the end of the context they have ended, and their Events are written."""
-    async with open_reconcilers(cluster, term, settings, gate.wake_known) as reconcilers:
-        report, workers = FailureReporter(cluster).report, settings.workers.by_kind()
+    """Run the loops of all resources and the audits of the store.
+
+    At the end of the context they have ended, and their Events are written.
+    """
+    stored, dispatcher = StoredCluster(cluster, store), Dispatcher(store)
+    async with open_reconcilers(stored, store, term, settings, dispatcher.wake) as reconcilers:
+        report, workers = FailureReporter(stored).report, settings.workers.by_kind()
         runner = Runner(reconcilers.by_kind, report, workers, forgotten=reconcilers.forget)
         try:
-            with gate.open(runner):
-                yield
+            async with Auditor(store, cluster).running(on_end=stop.set):
+                with dispatcher.open(runner):
+                    yield
         finally:
             await runner.close()
             await flush_events()

@@ -6,7 +6,7 @@ in-memory ``tests/support/clusters/fake_cluster.py``, which has the same contrac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
@@ -89,6 +89,9 @@ class Cluster(Protocol):
         ``fields`` gives the values of fields by dotted paths, as far as the API server selects objects of the kind by
         them.
         """
+
+    def list_metadata(self, kind: Kind, labels: Mapping[str, str] | None = None) -> AsyncIterator[Bodies]:
+        """Read only the metadata of all objects of a kind that have all the labels, page by page."""
 
     async def read_metadata(self, kind: Kind, namespace: str | None, name: str) -> Body | None:
         """Read only the metadata of an object (PartialObjectMetadata); return None when it does not exist.

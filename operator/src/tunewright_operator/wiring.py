@@ -25,6 +25,8 @@ from tunewright_operator.runtime.runner import Reconcile
 from tunewright_operator.runtime.term import Term
 from tunewright_operator.serving import HTTPServerPods
 from tunewright_operator.settings import Settings
+from tunewright_operator.store.reads import Reads
+from tunewright_operator.store.store import Store
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,26 +39,29 @@ class Reconcilers:
 
 
 @asynccontextmanager
-async def open_reconcilers(cluster: Cluster, term: Term, settings: Settings, wake: Wake) -> AsyncIterator[Reconcilers]:
+async def open_reconcilers(
+    cluster: Cluster, store: Store, term: Term, settings: Settings, wake: Wake
+) -> AsyncIterator[Reconcilers]:
     """Open the connection pools that the reconcilers need, poll the pods, and yield the reconcilers.
 
-    They act only during the term; ``cluster`` is already fenced by it. ``wake`` is called when a pod's answer concerns
-    a resource.
+    They act only during the term; ``cluster`` is already fenced by it, and puts its answers into the store. ``wake`` is
+    called when a pod's answer concerns a resource.
     """
     images = settings.images
     async with AsyncExitStack() as stack:
         pods = FencedServerPods(await stack.enter_async_context(HTTPServerPods()), term)
         progress = await stack.enter_async_context(HTTPTrainerProgress())
-        keys, board = SigningKeys(cluster, settings.namespace), ServerBoard(wake)
+        keys, board, reads = SigningKeys(cluster, settings.namespace), ServerBoard(wake), Reads(store, cluster)
         poller = await stack.enter_async_context(_run_poller(term))
         servers, trainers = ServerPolls(pods, board, poller), ProgressPolls(progress, poller, wake)
         evaluators = ProgressPolls(progress, poller, wake, kind="evaluator")
-        model_servers = ModelServerReconciler(cluster, pods, servers, keys, board, images=images)
+        model_servers = ModelServerReconciler(cluster, reads, pods, servers, keys=keys, board=board, images=images)
+        rollouts = AdapterDeploymentReconciler(cluster, reads, keys, board, evaluators=evaluators, images=images)
         by_kind: dict[Kind, Reconcile] = {
-            BASE_MODEL: BaseModelReconciler(cluster, images, settings.namespace).reconcile,
-            FINE_TUNE_JOB: FineTuneJobReconciler(cluster, trainers, images).reconcile,
+            BASE_MODEL: BaseModelReconciler(cluster, reads, images, settings.namespace).reconcile,
+            FINE_TUNE_JOB: FineTuneJobReconciler(cluster, reads, trainers, images).reconcile,
             MODEL_SERVER: model_servers.reconcile,
-            ADAPTER_DEPLOYMENT: AdapterDeploymentReconciler(cluster, keys, board, evaluators, images).reconcile,
+            ADAPTER_DEPLOYMENT: rollouts.reconcile,
         }
 
         def forget(key: Key) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -67,8 +67,11 @@ class FakeCluster:
         """(verb, address) of every write that took effect."""
         self.readable_secrets: set[str] = set()
         """Names of Secrets that the operator may read whole; of all others it may read only the metadata."""
+        self.page_size = 500
         self.crash_after: int | None = None
         self.on_change: Callable[[Body], None] | None = None
+        self.watchers: list[Callable[[str, Body], None]] = []
+        """Called with "MODIFIED" or "DELETED" and the object, after each change, as watches are."""
         self._objects: dict[Address, bytes] = {}
         """Objects as JSON, as on the wire. Each read decodes a copy, ten times faster than a deep copy."""
         self._managed: dict[tuple[Address, str], Body] = {}
@@ -88,7 +91,10 @@ class FakeCluster:
             metadata.setdefault("uid", f"00000000-0000-4000-8000-{next(self._uids):012d}")
             metadata.setdefault("creationTimestamp", self.clock.text)
             metadata.setdefault("generation", 1)
-        elif old.get("spec") != stored.get("spec"):
+        else:
+            for field in ("uid", "creationTimestamp", "generation"):
+                metadata.setdefault(field, old["metadata"].get(field))
+        if old is not None and old.get("spec") != stored.get("spec"):
             metadata["generation"] = old["metadata"].get("generation", 1) + 1
         return self._store(address, stored)
 
@@ -161,6 +167,11 @@ class FakeCluster:
             and all(_get_field(body, path) == value for path, value in (fields or {}).items())
         ]
 
+    async def list_metadata(self, kind: Kind, labels: Mapping[str, str] | None = None) -> AsyncIterator[Bodies]:
+        found = await self.list(kind, labels=labels)
+        for start in range(0, len(found), self.page_size):
+            yield [{"metadata": body["metadata"]} for body in found[start : start + self.page_size]]
+
     async def create(self, body: Body) -> Body:
         kind, address = kind_of(body), _address(body)
         self._maybe_fail("create", address)
@@ -204,6 +215,10 @@ class FakeCluster:
         address = _address(observed)
         self._maybe_fail("replace_status", address)
         old = self._require(address, observed["metadata"]["resourceVersion"])
+        for field in ("labels", "annotations", "finalizers", "ownerReferences"):
+            # The API server would take what is missing from the field managers that own it.
+            repeated = observed["metadata"].get(field) == old["metadata"].get(field)
+            assert repeated, f"a status write must repeat metadata.{field}"
         _refuse_floats(status, "status")
         check_kstatus(observed, dict(status))
         return self._update("replace_status", address, {**old, "status": status})
@@ -306,6 +321,8 @@ class FakeCluster:
         self._objects[address] = _encode(stored)
         if self.on_change:
             self.on_change(_decode(self._objects[address]))
+        for watch in self.watchers:
+            watch("MODIFIED", _decode(self._objects[address]))
         return _decode(self._objects[address])
 
     def _count(self, verb: str, address: Address) -> None:
@@ -325,6 +342,8 @@ class FakeCluster:
             del self._managed[key]
         if self.on_change:
             self.on_change(gone)
+        for watch in self.watchers:
+            watch("DELETED", _copy(gone))
         owned = [
             child
             for child, data in self._objects.items()

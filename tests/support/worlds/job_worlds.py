@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from support.clusters.fake_cluster import Clock, Crash, FakeCluster
 from support.clusters.fake_jobs import NAMESPACE, FakeJobs
+from support.clusters.feeds import StoreFeed
 from support.crds.status import check_status
 from support.worlds.driven_poller import DrivenPoller
 from tunewright_contracts.adapter_manifest import Score
@@ -77,11 +79,14 @@ class FakeTrainers:
 class World:
     """A cluster with an operator; `settle` runs the operator until it has nothing left to do now."""
 
-    def __init__(self, *, ready_base_model: bool = True, **spec: Any) -> None:
+    def __init__(
+        self, *, ready_base_model: bool = True, feed: Callable[[FakeCluster], StoreFeed] = StoreFeed, **spec: Any
+    ) -> None:
         self.clock = Clock()
         self.cluster = FakeCluster(self.clock)
         self.jobs = FakeJobs(self.cluster)
         self.trainers = FakeTrainers()
+        self.feed = feed(self.cluster)
         self.restart_operator()
         self.cluster.put(
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": {"team": "a"}}}
@@ -105,9 +110,10 @@ class World:
         )
 
     def restart_operator(self) -> None:
+        self.feed.restart()
         self.polls = DrivenPoller(self.clock)
         trainers = ProgressPolls(self.trainers, self.polls.poller, self.polls.wake)
-        self.reconciler = FineTuneJobReconciler(self.cluster, trainers, IMAGES, now=self.clock)
+        self.reconciler = FineTuneJobReconciler(self.feed.cluster, self.feed.reads, trainers, IMAGES, now=self.clock)
 
     def put_secret(self, *, allowed: bool = True) -> None:
         labels = {"tunewright.dev/use": "allowed"} if allowed else {}
@@ -143,10 +149,11 @@ class World:
 
         self.cluster.edit(FINE_TUNE_JOB, NAMESPACE, NAME, change)
 
-    async def settle(self, limit: int = 20) -> float | None:
+    async def settle(self, limit: int = 60) -> float | None:
         """Reconcile until nothing is written and no immediate retry is wanted; a crash restarts the operator."""
         for _ in range(limit):
             before = len(self.cluster.writes)
+            self.feed.step()
             try:
                 await self.polls.poller.poll_due()
                 self.polls.take_woken()
@@ -158,8 +165,11 @@ class World:
             except ConflictError:
                 continue
             except GoneError:
+                if await self.feed.catch_up():
+                    continue
                 return None
-            if len(self.cluster.writes) == before and again != 0 and not self.polls.woken:
+            is_quiet = len(self.cluster.writes) == before and again != 0 and not self.polls.woken
+            if is_quiet and not await self.feed.catch_up():
                 check_status(FINE_TUNE_JOB, self.status)
                 return again
         raise AssertionError(f"the operator does not settle: {self.cluster.writes[-6:]}")
@@ -189,7 +199,10 @@ class BaseModelWorld:
         self.clock = Clock()
         self.cluster = FakeCluster(self.clock)
         self.jobs = FakeJobs(self.cluster, "tunewright-system")
-        self.reconciler = BaseModelReconciler(self.cluster, IMAGES, "tunewright-system", now=self.clock)
+        self.feed = StoreFeed(self.cluster)
+        self.reconciler = BaseModelReconciler(
+            self.feed.cluster, self.feed.reads, IMAGES, "tunewright-system", now=self.clock
+        )
         self.cluster.put(
             {
                 "apiVersion": "tunewright.dev/v1alpha1",

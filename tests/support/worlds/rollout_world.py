@@ -16,10 +16,10 @@ from tunewright_contracts.phase_result import AdapterSummary, PhaseResult
 from tunewright_contracts.phase_result import Outcome as RunOutcome
 from tunewright_contracts.serving_plan import ServingPlan
 from tunewright_operator.api.adapter_deployment import AdapterDeployment
-from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.domain.job_run import JobRun, PodRun, RunState
 from tunewright_operator.domain.rollout.decision import decide
 from tunewright_operator.domain.rollout.evaluation.job import evaluation_name
+from tunewright_operator.domain.rollout.jobs import SelectableJob
 from tunewright_operator.domain.rollout.observation import Decision, EvaluationRun, Seen, Situation, Unseen
 from tunewright_operator.domain.secrets import SecretFacts
 from tunewright_operator.domain.serving.adapter_sources import SourcePolicy
@@ -134,7 +134,7 @@ class RolloutWorld:
         self.plan: ServingPlan | None = None
         self.refusals: dict[str, Refusals] = {}
         self.pods = [FakePod(f"pod-{index}") for index in range(pods)]
-        self.jobs: list[FineTuneJob] = []
+        self.jobs: list[SelectableJob] = []
         self.evaluations: list[EvaluationRun] = []
         self.notices: list[tuple[str, str]] = []
 
@@ -149,7 +149,7 @@ class RolloutWorld:
     def name_adapter(self, word: str) -> None:
         self.body["spec"]["adapter"] = {"uri": f"s3://models/team/{word}"}
 
-    def select_jobs(self, *jobs: FineTuneJob) -> None:
+    def select_jobs(self, *jobs: SelectableJob) -> None:
         """Let the spec select jobs by a label, and let these exist."""
         self.body["spec"]["adapter"] = {"fineTuneJobSelector": {"matchLabels": {"app": "support"}}}
         self.jobs = [*jobs]

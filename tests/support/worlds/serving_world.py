@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -11,6 +12,7 @@ from support.clusters.fake_cluster import Clock, Crash, FakeCluster
 from support.clusters.fake_deployments import FakeDeployments
 from support.clusters.fake_jobs import FakeJobs
 from support.clusters.fake_pods import FakeServerPods
+from support.clusters.feeds import StoreFeed
 from support.crds.status import check_status
 from support.worlds.driven_poller import DrivenPoller
 from support.worlds.job_worlds import IMAGES, FakeTrainers
@@ -36,6 +38,7 @@ from tunewright_operator.runtime.key import Key
 from tunewright_operator.runtime.polling.progress_polls import ProgressPolls
 from tunewright_operator.runtime.polling.server_board import ServerBoard
 from tunewright_operator.runtime.polling.server_polls import ServerPolls
+from tunewright_operator.runtime.runner import GoneError
 
 SERVING, SUPPORT = "serving", "support"
 STEPS: list[dict[str, Any]] = [
@@ -50,7 +53,14 @@ STEPS: list[dict[str, Any]] = [
 class ServingWorld:
     """`settle` runs controllers and operator until nothing changes; `pass_time` advances the clock and settles."""
 
-    def __init__(self, *, clock: Clock | None = None, pods: FakeServerPods | None = None, **server: Any) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock | None = None,
+        pods: FakeServerPods | None = None,
+        feed: Callable[[FakeCluster], StoreFeed] = StoreFeed,
+        **server: Any,
+    ) -> None:
         self.clock = clock or Clock()
         self.cluster = FakeCluster(self.clock)
         self.cluster.readable_secrets.add(SIGNING_KEY_SECRET)
@@ -60,6 +70,9 @@ class ServingWorld:
         self.evaluators = FakeTrainers()
         self.sessions = 0
         self.crashes = 0
+        self.again = False
+        """Whether a loop is to reconcile again at once, because of a conflict."""
+        self.feed = feed(self.cluster)
         self.restart_operator()
         for namespace in (SERVING, SUPPORT, "other"):
             self.cluster.put(
@@ -195,12 +208,18 @@ class ServingWorld:
     # What the cluster does -------------------------------------------------------------------------------------
 
     def restart_operator(self) -> None:
+        self.feed.restart()
+        cluster, reads = self.feed.cluster, self.feed.reads
         self.polls = DrivenPoller(self.clock)
-        board, keys = ServerBoard(self.polls.wake), SigningKeys(self.cluster, "tunewright-system")
+        board, keys = ServerBoard(self.polls.wake), SigningKeys(cluster, "tunewright-system")
         polls = ServerPolls(self.pods, board, self.polls.poller, now=self.clock)
-        self.servers = ModelServerReconciler(self.cluster, self.pods, polls, keys, board, images=IMAGES, now=self.clock)
+        self.servers = ModelServerReconciler(
+            cluster, reads, self.pods, polls, keys=keys, board=board, images=IMAGES, now=self.clock
+        )
         evaluators = ProgressPolls(self.evaluators, self.polls.poller, self.polls.wake, kind="evaluator")
-        self.rollouts = AdapterDeploymentReconciler(self.cluster, keys, board, evaluators, IMAGES, now=self.clock)
+        self.rollouts = AdapterDeploymentReconciler(
+            cluster, reads, keys, board, evaluators=evaluators, images=IMAGES, now=self.clock
+        )
 
     @property
     def plan(self) -> ServingPlan:
@@ -252,19 +271,20 @@ class ServingWorld:
 
     async def _work_on(self, key: Key) -> None:
         reconcile = self.servers.reconcile if key.kind == MODEL_SERVER else self.rollouts.reconcile
+        self.feed.step()
         try:
             await reconcile(key)
-        except ConflictError:
-            pass
+        except (ConflictError, GoneError):
+            self.again = True
         except ResourceError as error:
-            await FailureReporter(self.cluster, now=self.clock).report(key, error)
+            await FailureReporter(self.feed.cluster, now=self.clock).report(key, error)
 
     async def settle(self, rounds: int = 80) -> None:
         for _ in range(rounds):
-            before = self.fingerprint()
+            before, self.again = self.fingerprint(), False
             self.pool.run()
             await self.work_once()
-            if self.fingerprint() == before:
+            if self.fingerprint() == before and not await self.feed.catch_up() and not self.again:
                 return
         raise AssertionError("the world does not settle")
 

@@ -9,6 +9,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from tunewright_contracts.pool_load import PodLoad
 from tunewright_operator.kubernetes_api import metrics as api_metrics
 from tunewright_operator.runtime import metrics as operator_metrics
+from tunewright_operator.store import metrics as store_metrics
 from tunewright_server.telemetry.counters import Counters
 from tunewright_server.telemetry.metrics import ServerCollector
 
@@ -20,7 +21,7 @@ SERIES = r"(?:_bucket|_sum|_count)?"
 
 def list_exported() -> set[str]:
     """Return the names of all metrics in Prometheus' form."""
-    modules = (operator_metrics, api_metrics)
+    modules = (operator_metrics, api_metrics, store_metrics)
     collectors = [
         value for module in modules for value in vars(module).values() if isinstance(value, MetricWrapperBase)
     ]

@@ -10,7 +10,7 @@ import kopf
 
 from tunewright_operator.api import labels
 from tunewright_operator.api.kinds import GROUP
-from tunewright_operator.handlers.watch import CHILD_KINDS
+from tunewright_operator.store.child_bodies import CHILD_KINDS
 
 ANNOTATION_PREFIX = f"kopf.{GROUP}"
 LIST_PAGE = 500

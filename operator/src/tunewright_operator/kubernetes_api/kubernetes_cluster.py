@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from tunewright_operator.manifests.events import EventType
 LIST_PAGE: Final = 500
 
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _OWNED = (("fieldManager", FIELD_MANAGER),)
 
 
@@ -54,21 +56,26 @@ class KubernetesCluster:
         fields: Mapping[str, str] | None = None,
     ) -> Bodies:
         """See `Cluster.list`."""
-        query = [("limit", str(LIST_PAGE))]
-        for parameter, wanted in (("labelSelector", labels), ("fieldSelector", fields)):
-            if wanted:
-                query.append((parameter, format_selector(wanted)))
-        path = build_path(kind, namespace)
-        items: Bodies = []
+        request = Request(Verb.LIST, kind, build_path(kind, namespace), _select(labels, fields))
+        pages = [page async for page in self._list_pages(request)]
+        # The items of a list have no apiVersion and kind, but an object cannot be written without them.
+        return [{"apiVersion": kind.api_version, "kind": kind.name, **item} for page in pages for item in page]
+
+    async def list_metadata(self, kind: Kind, labels: Mapping[str, str] | None = None) -> AsyncIterator[Bodies]:
+        """See `Cluster.list_metadata`."""
+        path = build_path(kind, None)
+        async for page in self._list_pages(Request(Verb.LIST, kind, path, _select(labels), accept=_METADATA_LIST)):
+            yield page
+
+    async def _list_pages(self, request: Request) -> AsyncIterator[Bodies]:
         token = ""
         while True:
-            page_query = [*query, ("continue", token)] if token else query
-            page = await self._client.request(Request(Verb.LIST, kind, path, page_query))
-            # The items of a list have no apiVersion and kind, but an object cannot be written without them.
-            items += [{"apiVersion": kind.api_version, "kind": kind.name, **item} for item in page.get("items") or []]
+            query = [*request.query, ("continue", token)] if token else request.query
+            page = await self._client.request(dataclasses.replace(request, query=query))
+            yield page.get("items") or []
             token = page["metadata"].get("continue") or ""
             if not token:
-                return items
+                return
 
     async def create(self, body: Body) -> Body:
         """See `Cluster.create`."""
@@ -196,6 +203,14 @@ async def load_credentials() -> Credentials:
         CredentialsError: they cannot be used.
     """
     return ServiceAccount() if ServiceAccount.is_mounted() else await Kubeconfig.load()
+
+
+def _select(labels: Mapping[str, str] | None, fields: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
+    query = [("limit", str(LIST_PAGE))]
+    for parameter, wanted in (("labelSelector", labels), ("fieldSelector", fields)):
+        if wanted:
+            query.append((parameter, format_selector(wanted)))
+    return query
 
 
 def _identify(body: Body) -> tuple[Kind, str | None, str]:

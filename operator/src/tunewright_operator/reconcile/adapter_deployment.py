@@ -10,9 +10,7 @@ from tunewright_operator.api import labels
 from tunewright_operator.api.adapter_deployment import AdapterDeployment
 from tunewright_operator.api.conditions import AdapterDeploymentCondition
 from tunewright_operator.api.containers import Container
-from tunewright_operator.api.fine_tune_job import FineTuneJob
-from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, FINE_TUNE_JOB, JOB, MODEL_SERVER
-from tunewright_operator.api.model_server import ModelServer
+from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, JOB
 from tunewright_operator.cluster import Body, Cluster
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
@@ -28,13 +26,14 @@ from tunewright_operator.domain.rollout.actions import (
 from tunewright_operator.domain.rollout.decision import decide
 from tunewright_operator.domain.rollout.evaluation.job import find_evaluation, may_change_evaluations
 from tunewright_operator.domain.rollout.inspection import find_inspection
+from tunewright_operator.domain.rollout.jobs import SelectableJob, list_named_jobs
 from tunewright_operator.domain.rollout.observation import Decision, Missing, Seen, Situation, Unseen, Wait
 from tunewright_operator.domain.rollout.status import report
 from tunewright_operator.domain.serving.replica import build_server_facts
 from tunewright_operator.manifests.events import EventType
 from tunewright_operator.manifests.jobs import JobIdentity, build_inspect_job, build_request_config_map
 from tunewright_operator.manifests.pods import ImageDefaults
-from tunewright_operator.reconcile.children import ensure_created, list_runs, read_secret_facts
+from tunewright_operator.reconcile.children import confirm_unchanged, ensure_created, list_runs
 from tunewright_operator.reconcile.evaluations import Evaluations
 from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
 from tunewright_operator.reconcile.report import write_status
@@ -44,6 +43,7 @@ from tunewright_operator.runtime.key import Key
 from tunewright_operator.runtime.polling.progress_polls import ProgressPolls
 from tunewright_operator.runtime.polling.server_board import ServerBoard
 from tunewright_operator.runtime.runner import GoneError
+from tunewright_operator.store.reads import Reads
 
 WAITING_SECONDS = 10.0
 
@@ -54,18 +54,20 @@ class AdapterDeploymentReconciler:
     def __init__(
         self,
         cluster: Cluster,
+        reads: Reads,
         keys: SigningKeys,
         board: ServerBoard,
+        *,
         evaluators: ProgressPolls,
         images: ImageDefaults,
-        *,
         now: Now = utc_now,
     ) -> None:
         self._cluster = cluster
+        self._reads = reads
         self._board = board
         self._images = images
         self._now = now
-        self._evaluations = Evaluations(cluster, keys, images, evaluators)
+        self._evaluations = Evaluations(cluster, reads, keys, images, evaluators)
 
     async def reconcile(self, key: Key) -> float | None:
         """Reconcile once, with at most one transition; return after how many seconds to reconcile again.
@@ -73,16 +75,18 @@ class AdapterDeploymentReconciler:
         Raises:
             GoneError: the deployment does not exist.
             ConflictError: the deployment or one of its Jobs changed since it was observed; reconcile again.
+            ResourceError: the deployment, its server or one of its jobs does not match this operator's API.
             ClusterError: the API server refused or did not answer; reconcile again.
         """
-        body = await self._cluster.get(ADAPTER_DEPLOYMENT, key.namespace, key.name)
-        if body is None or body["metadata"].get("deletionTimestamp"):
+        found = self._reads.observe_adapter_deployment(key.namespace, key.name)
+        if found is None or found.resource.metadata.deletion_timestamp is not None:
             self._evaluations.forget(key)
-        if body is None:
+        if found is None:
             raise GoneError(str(key))
-        if body["metadata"].get("deletionTimestamp"):
+        deployment, body = found.resource, found.body
+        if deployment.metadata.deletion_timestamp is not None:
             return None  # The server's loop removes its route from the plan; Kubernetes deletes its children.
-        situation = await self._observe(key, body)
+        situation = await self._observe(key, deployment)
         decision = decide(situation, self._now())
         refused = await self._act(body, situation, decision.actions)
         status = report(situation, decision, self._now(), refused)
@@ -94,41 +98,45 @@ class AdapterDeploymentReconciler:
 
     # Observe: it only reads ---------------------------------------------------------------------------------------
 
-    async def _observe(self, key: Key, body: Body) -> Situation:
-        deployment = AdapterDeployment.from_body(body)
-        namespace = deployment.metadata.namespace or ""
-        situation = Situation(
-            deployment, await self._observe_server(key, deployment), await self._list_fine_tune_jobs(deployment)
-        )
+    async def _observe(self, key: Key, deployment: AdapterDeployment) -> Situation:
+        namespace, uid = deployment.metadata.namespace or "", deployment.metadata.uid
+        situation = Situation(deployment, self._observe_server(key, deployment), self._list_fine_tune_jobs(deployment))
         inspection, evaluation = find_inspection(deployment), find_evaluation(situation)
-        if inspection is not None or evaluation is not None:
-            secret = await read_secret_facts(self._cluster, namespace, deployment.spec.storage.secret_ref.name)
+        wanted = {item.name for item in (inspection, evaluation) if item is not None}
+        if wanted:
+            creates = bool(wanted - {job["metadata"]["name"] for job in self._reads.list_jobs(namespace, uid)})
+            secret_name = deployment.spec.storage.secret_ref.name
+            secret = await self._reads.read_secret_facts(namespace, secret_name, fresh=creates)
             situation = dataclasses.replace(situation, secret=secret)
         if inspection is not None and situation.secret_problem is None:
-            runs = await list_runs(self._cluster, namespace, ADAPTER_DEPLOYMENT, body, self._now())
+            runs = await list_runs(self._reads, self._cluster, namespace, uid, inspection.name, now=self._now())
             situation = dataclasses.replace(situation, inspection=runs.get(inspection.name))
         if may_change_evaluations(situation):
-            evaluations = await self._evaluations.observe(key, body, evaluation, self._now())
+            evaluations = await self._evaluations.observe(key, uid, evaluation, self._now())
             situation = dataclasses.replace(situation, evaluations=evaluations)
         else:
             self._evaluations.forget(key)
         return situation
 
-    async def _list_fine_tune_jobs(self, deployment: AdapterDeployment) -> tuple[FineTuneJob, ...]:
-        """Return the FineTuneJobs that the spec can select."""
+    def _list_fine_tune_jobs(self, deployment: AdapterDeployment) -> tuple[SelectableJob, ...]:
+        """Return the FineTuneJobs that the spec can select, and those that the status names."""
         adapter, namespace = deployment.spec.adapter, deployment.metadata.namespace
         if adapter.fine_tune_job_ref is not None:
-            found = await self._cluster.get(FINE_TUNE_JOB, namespace, adapter.fine_tune_job_ref.name)
-            return () if found is None else (FineTuneJob.from_body(found),)
-        if adapter.fine_tune_job_selector is not None:
-            return tuple(FineTuneJob.from_body(item) for item in await self._cluster.list(FINE_TUNE_JOB, namespace))
-        return ()
+            found = self._reads.find_selectable(namespace, adapter.fine_tune_job_ref.name)
+            return () if found is None else (found,)
+        if adapter.fine_tune_job_selector is None:
+            return ()
+        jobs = {job.name: job for job in self._reads.list_selectable(namespace, adapter.fine_tune_job_selector)}
+        for name in list_named_jobs(deployment.status):
+            named = self._reads.find_selectable(namespace, name)
+            if named is not None:
+                jobs[name] = named
+        return tuple(jobs.values())
 
-    async def _observe_server(self, key: Key, deployment: AdapterDeployment) -> Missing | Unseen | Seen:
-        body = await self._cluster.get(MODEL_SERVER, deployment.server_namespace, deployment.spec.server_ref.name)
-        if body is None:
+    def _observe_server(self, key: Key, deployment: AdapterDeployment) -> Missing | Unseen | Seen:
+        server = self._reads.find_model_server(deployment.server_namespace, deployment.spec.server_ref.name)
+        if server is None:
             return Missing()
-        server = ModelServer.from_body(body)
         reading = self._board.read(server.metadata.uid, self._now(), key)
         if reading is None:
             return Unseen()
@@ -167,6 +175,7 @@ class AdapterDeploymentReconciler:
             case RenewToken(evaluation, job):
                 await self._evaluations.renew_token(deployment, evaluation, job, self._now())
             case RemoveEvaluations(jobs):
+                await confirm_unchanged(self._cluster, body)
                 await self._evaluations.remove(namespace, jobs)
 
     async def _create_inspection(self, body: Body, deployment: AdapterDeployment, inspection: WantedInspection) -> None:

@@ -8,8 +8,7 @@ from tunewright_operator.api import labels
 from tunewright_operator.api.base_model import BaseModel
 from tunewright_operator.api.conditions import BaseModelCondition
 from tunewright_operator.api.containers import Container
-from tunewright_operator.api.fine_tune_job import FineTuneJob
-from tunewright_operator.api.kinds import BASE_MODEL, FINE_TUNE_JOB, JOB, MODEL_SERVER
+from tunewright_operator.api.kinds import BASE_MODEL, JOB
 from tunewright_operator.cluster import Body, Cluster, Propagation
 from tunewright_operator.domain import base_model
 from tunewright_operator.domain.base_model import (
@@ -20,22 +19,25 @@ from tunewright_operator.domain.base_model import (
     SetFinalizer,
     inspect_job_name,
 )
-from tunewright_operator.domain.finetune.observation import has_ended
 from tunewright_operator.manifests.jobs import JobIdentity, build_inspect_job, build_request_config_map
 from tunewright_operator.manifests.pods import ImageDefaults
-from tunewright_operator.reconcile.children import ensure_created, list_runs, read_secret_facts
+from tunewright_operator.reconcile.children import ensure_created, list_runs
 from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
 from tunewright_operator.reconcile.report import write_status
 from tunewright_operator.runtime.clock import Now, utc_now
 from tunewright_operator.runtime.key import Key
 from tunewright_operator.runtime.runner import GoneError
+from tunewright_operator.store.reads import Reads
 
 
 class BaseModelReconciler:
     """Reconciles BaseModels; ``namespace`` is that of the operator, where inspection Jobs and their Secrets are."""
 
-    def __init__(self, cluster: Cluster, images: ImageDefaults, namespace: str, *, now: Now = utc_now) -> None:
+    def __init__(
+        self, cluster: Cluster, reads: Reads, images: ImageDefaults, namespace: str, *, now: Now = utc_now
+    ) -> None:
         self._cluster = cluster
+        self._reads = reads
         self._images = images
         self._namespace = namespace
         self._now = now
@@ -45,13 +47,14 @@ class BaseModelReconciler:
 
         Raises:
             GoneError: the BaseModel does not exist.
+            ResourceError: the BaseModel does not match this operator's API.
             ClusterError: the API server refused or did not answer; reconcile again.
         """
-        body = await self._cluster.get(BASE_MODEL, None, key.name)
-        if body is None:
+        found = self._reads.observe_base_model(key.name)
+        if found is None:
             raise GoneError(str(key))
-        observation = await self._observe(body)
-        model = observation.model
+        model, body = found.resource, found.body
+        observation = await self._observe(model)
         decision = base_model.decide(observation, self._now())
         status, reconcile_after = decision.status, decision.reconcile_after_seconds
         try:
@@ -63,30 +66,19 @@ class BaseModelReconciler:
         await write_status(self._cluster, body, model.status, status, BaseModelCondition.READY)
         return reconcile_after
 
-    async def _observe(self, body: Body) -> BaseModelObservation:
-        model = BaseModel.from_body(body)
+    async def _observe(self, model: BaseModel) -> BaseModelObservation:
         if model.metadata.deletion_timestamp is not None:
-            users = await self._find_users(model.metadata.name)
+            users = self._reads.list_users(model.metadata.name)
             return BaseModelObservation(model, self._namespace, users=users)
         if model.status.digest:
             return BaseModelObservation(model, self._namespace)
         secret = None
         if model.spec.storage is not None:
-            secret = await read_secret_facts(self._cluster, self._namespace, model.spec.storage.secret_ref.name)
-        runs = await list_runs(self._cluster, self._namespace, BASE_MODEL, body, self._now())
-        run = runs.get(inspect_job_name(model.metadata.name))
-        return BaseModelObservation(model, self._namespace, secret, run)
-
-    async def _find_users(self, name: str) -> tuple[str, ...]:
-        users: list[str] = []
-        for kind in (MODEL_SERVER, FINE_TUNE_JOB):
-            for body in await self._cluster.list(kind):
-                if body["spec"]["baseModelRef"]["name"] != name:
-                    continue
-                if kind is FINE_TUNE_JOB and has_ended(FineTuneJob.from_body(body).status):
-                    continue
-                users.append(f"{kind} {body['metadata']['namespace']}/{body['metadata']['name']}")
-        return tuple(users)
+            secret_name = model.spec.storage.secret_ref.name
+            secret = await self._reads.read_secret_facts(self._namespace, secret_name, fresh=True)
+        name = inspect_job_name(model.metadata.name)
+        runs = await list_runs(self._reads, self._cluster, self._namespace, model.metadata.uid, name, now=self._now())
+        return BaseModelObservation(model, self._namespace, secret, runs.get(name))
 
     async def _act(self, body: Body, model: BaseModel, action: BaseModelAction) -> None:
         match action:

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Mapping
-from typing import Any
 
 from tunewright_operator.api import labels
-from tunewright_operator.api.kinds import EVENT, JOB, POD, SECRET, Kind, kind_of
-from tunewright_operator.cluster import AlreadyExistsError, Bodies, Body, Cluster
+from tunewright_operator.api.kinds import EVENT, POD, kind_of
+from tunewright_operator.cluster import AlreadyExistsError, Bodies, Body, Cluster, ConflictError
 from tunewright_operator.domain.job_run import JobRun, read_job_run
 from tunewright_operator.domain.pod_admission import FAILED_CREATE, read_refusal
-from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.store.reads import Reads
 
 
 class NameTakenError(Exception):
@@ -38,19 +36,53 @@ async def ensure_created(cluster: Cluster, body: Body) -> None:
             raise NameTakenError(f"{kind} {metadata['namespace']}/{metadata['name']}") from error
 
 
+async def confirm_unchanged(cluster: Cluster, observed: Body) -> None:
+    """Read a resource again before an act that costs money or data, and is decided from what may be late.
+
+    Raises:
+        ConflictError: it has changed since it was observed; the decision may be stale.
+        ClusterError: the API server refused or did not answer.
+    """
+    kind, metadata = kind_of(observed), observed["metadata"]
+    current = await cluster.get(kind, metadata.get("namespace"), metadata["name"])
+    identity = current and (current["metadata"]["uid"], current["metadata"]["resourceVersion"])
+    if identity != (metadata["uid"], metadata["resourceVersion"]):
+        raise ConflictError(f"{kind} {metadata.get('namespace')}/{metadata['name']} changed since it was observed")
+
+
 async def list_runs(
-    cluster: Cluster, namespace: str, owner_kind: Kind, owner: Mapping[str, Any], now: dt.datetime
+    reads: Reads, cluster: Cluster, namespace: str, owner_uid: str, current: str, *, now: dt.datetime
 ) -> dict[str, JobRun]:
-    """Return the Jobs that a custom resource controls in a namespace, with their pods, by Job name.
+    """Return the Jobs in a namespace that a custom resource controls, with their pods, by Job name.
 
     Both owner references, of the Job and of the pod, are checked by UID: anyone who can create pods can set labels.
+    ``current`` is the name of the Job whose result is decided on.
     """
-    selector = {labels.KIND: owner_kind.name, labels.NAME: owner["metadata"]["name"]}
-    jobs: Bodies = await cluster.list(JOB, namespace, selector)
-    pods: Bodies = await cluster.list(POD, namespace, selector) if jobs else []
-    uid = owner["metadata"]["uid"]
-    runs = [await read_run(cluster, job, pods, now) for job in jobs if labels.controller_uid(job) == uid]
-    return {run.name: run for run in runs}
+    runs: dict[str, JobRun] = {}
+    for job in reads.list_jobs(namespace, owner_uid):
+        metadata = job["metadata"]
+        if metadata["name"] == current:
+            run = await read_run(cluster, job, await list_pods(reads, cluster, job), now)
+        else:
+            run = read_job_run(job, reads.list_pods(namespace, metadata["uid"]))
+        runs[run.name] = run
+    return runs
+
+
+async def list_pods(reads: Reads, cluster: Cluster, job: Body) -> Bodies:
+    """Return the pods that a Job controls.
+
+    The watches of Jobs and pods are independent. If the Job has ended and its pod does not seem to have, the pods are
+    read from the API server. Otherwise a result that is late would count as lost.
+    """
+    metadata = job["metadata"]
+    pods = reads.list_pods(metadata["namespace"], metadata["uid"])
+    run = read_job_run(job, pods)
+    if not run.finished or (run.pod is not None and run.pod.exit_code is not None):
+        return pods
+    selector = {key: metadata["labels"][key] for key in (labels.KIND, labels.NAME, labels.ROLE)}
+    found = await cluster.list(POD, metadata["namespace"], selector)
+    return [pod for pod in found if labels.controller_uid(pod) == metadata["uid"]]
 
 
 async def read_run(cluster: Cluster, job: Body, pods: Bodies, now: dt.datetime) -> JobRun:
@@ -61,13 +93,3 @@ async def read_run(cluster: Cluster, job: Body, pods: Bodies, now: dt.datetime) 
     fields = {"involvedObject.uid": run.uid, "reason": FAILED_CREATE}
     events = await cluster.list(EVENT, job["metadata"]["namespace"], fields=fields)
     return dataclasses.replace(run, refusal=read_refusal(events))
-
-
-async def read_secret_facts(cluster: Cluster, namespace: str, name: str) -> SecretFacts:
-    """Return whether a Secret exists and has the label that allows its use; only its metadata is read."""
-    metadata = await cluster.read_metadata(SECRET, namespace, name)
-    if metadata is None:
-        return SecretFacts(exists=False)
-    return SecretFacts(
-        exists=True, allowed=(metadata["metadata"].get("labels") or {}).get(labels.USE) == labels.USE_ALLOWED
-    )

@@ -14,39 +14,41 @@ from tunewright_contracts.times import format_time
 from tunewright_operator.api import labels
 from tunewright_operator.api.adapter_deployment import AdapterDeployment
 from tunewright_operator.api.containers import Container, find_container_status
-from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, JOB, POD, SECRET
+from tunewright_operator.api.kinds import JOB, SECRET
 from tunewright_operator.cluster import Body, Cluster
 from tunewright_operator.domain.job_run import JobRun, RunState, read_job_run
 from tunewright_operator.domain.rollout.actions import JobReference, WantedEvaluation
 from tunewright_operator.domain.rollout.observation import EvaluationRun
 from tunewright_operator.manifests import evaluation as manifests
 from tunewright_operator.manifests.pods import ImageDefaults
-from tunewright_operator.reconcile.children import NameTakenError, ensure_created, read_run
+from tunewright_operator.reconcile.children import NameTakenError, ensure_created, list_pods, read_run
 from tunewright_operator.reconcile.signing_keys import SigningKeys
 from tunewright_operator.runtime.key import Key
 from tunewright_operator.runtime.polling.progress_polls import ProgressPolls
+from tunewright_operator.store.reads import Reads
 
 
 class Evaluations:
     """The evaluation Jobs of AdapterDeployments."""
 
-    def __init__(self, cluster: Cluster, keys: SigningKeys, images: ImageDefaults, polls: ProgressPolls) -> None:
+    def __init__(
+        self, cluster: Cluster, reads: Reads, keys: SigningKeys, images: ImageDefaults, polls: ProgressPolls
+    ) -> None:
         self._cluster = cluster
+        self._reads = reads
         self._keys = keys
         self._images = images
         self._polls = polls
 
     async def observe(
-        self, key: Key, owner: Body, wanted: WantedEvaluation | None, now: dt.datetime
+        self, key: Key, owner_uid: str, wanted: WantedEvaluation | None, now: dt.datetime
     ) -> tuple[EvaluationRun, ...]:
         """Return the existing evaluations of a deployment; pods and token are read only for the wanted one.
 
         Its pod is polled as long as it runs.
         """
-        metadata = owner["metadata"]
-        selector = labels.build_labels(ADAPTER_DEPLOYMENT, metadata["name"], labels.Role.EVALUATE)
-        jobs = await self._cluster.list(JOB, metadata["namespace"], selector)
-        own = [job for job in jobs if labels.controller_uid(job) == metadata["uid"]]
+        jobs = self._reads.list_jobs(key.namespace, owner_uid)
+        own = [job for job in jobs if job["metadata"]["labels"].get(labels.ROLE) == labels.Role.EVALUATE]
         name = None if wanted is None else wanted.name
         if all(job["metadata"]["name"] != name for job in own):
             self.forget(key)
@@ -111,12 +113,10 @@ class Evaluations:
 
     async def _observe_wanted(self, key: Key, job: Body, now: dt.datetime) -> EvaluationRun:
         metadata = job["metadata"]
-        selector = {labels.NAME: metadata["labels"][labels.NAME], labels.ROLE: labels.Role.EVALUATE.value}
-        pods = await self._cluster.list(POD, metadata["namespace"], selector)
-        own = [pod for pod in pods if labels.controller_uid(pod) == metadata["uid"]]
-        run = await read_run(self._cluster, job, own, now)
+        pods = await list_pods(self._reads, self._cluster, job)
+        run = await read_run(self._cluster, job, pods, now)
         progress = self._read_progress(key, run)
-        report = next((found for found in map(read_report, own) if found is not None), None)
+        report = next((found for found in map(read_report, pods) if found is not None), None)
         if report is not None or run.finished or run.state is RunState.DELETING:
             return EvaluationRun(run, report)
         secret = await self._read_token_metadata(job)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 from tunewright_contracts.progress import Progress
 from tunewright_operator.api.base_model import BaseModel
 from tunewright_operator.api.conditions import FineTuneJobCondition
 from tunewright_operator.api.fine_tune_job import FineTuneJob
-from tunewright_operator.api.kinds import BASE_MODEL, CONFIG_MAP, FINE_TUNE_JOB, JOB, NAMESPACE
+from tunewright_operator.api.kinds import JOB
 from tunewright_operator.api.labels import ATTEMPT, Role
 from tunewright_operator.cluster import Body, Cluster, Propagation
 from tunewright_operator.domain.finetune import decision as finetune
@@ -34,20 +34,30 @@ from tunewright_operator.manifests.jobs import (
 )
 from tunewright_operator.manifests.pods import ImageDefaults
 from tunewright_operator.manifests.run_specs import build_run_spec
-from tunewright_operator.reconcile.children import ensure_created, list_runs, read_secret_facts
+from tunewright_operator.reconcile.children import confirm_unchanged, ensure_created, list_runs
 from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
 from tunewright_operator.reconcile.report import write_status
 from tunewright_operator.runtime.clock import Now, utc_now
 from tunewright_operator.runtime.key import Key
 from tunewright_operator.runtime.polling.progress_polls import ProgressPolls
 from tunewright_operator.runtime.runner import ENDED, GoneError
+from tunewright_operator.store.reads import Observed, Reads
 
 
 class FineTuneJobReconciler:
     """Reconciles FineTuneJobs; it has no state that must survive a restart."""
 
-    def __init__(self, cluster: Cluster, trainers: ProgressPolls, images: ImageDefaults, *, now: Now = utc_now) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        reads: Reads,
+        trainers: ProgressPolls,
+        images: ImageDefaults,
+        *,
+        now: Now = utc_now,
+    ) -> None:
         self._cluster = cluster
+        self._reads = reads
         self._trainers = trainers
         self._images = images
         self._now = now
@@ -57,13 +67,18 @@ class FineTuneJobReconciler:
 
         Raises:
             GoneError: the job does not exist.
+            ResourceError: the job or its BaseModel does not match this operator's API.
+            ConflictError: the job changed since it was observed; reconcile again.
             ClusterError: the API server refused or did not answer; reconcile again.
         """
-        body = await self._cluster.get(FINE_TUNE_JOB, key.namespace, key.name)
-        if body is None:
+        found = await self._reads.observe_fine_tune_job(key.namespace, key.name)
+        if not isinstance(found, Observed):
             self._trainers.forget(key)
-            raise GoneError(str(key))
-        observation = await self._observe(key, body)
+            if found is None:
+                raise GoneError(str(key))
+            return ENDED
+        body = found.body
+        observation = await self._observe(key, found.resource)
         decision = finetune.decide(observation, self._now())
         status, reconcile_after = decision.status, decision.reconcile_after_seconds
         try:
@@ -76,44 +91,34 @@ class FineTuneJobReconciler:
         await write_status(self._cluster, body, observation.status, status, FineTuneJobCondition.SUCCEEDED)
         return ENDED if reconcile_after is None and is_over(observation, status) else reconcile_after
 
-    async def _observe(self, key: Key, body: Body) -> FineTuneObservation:
-        job = FineTuneJob.from_body(body)
+    async def _observe(self, key: Key, job: FineTuneJob) -> FineTuneObservation:
         namespace = job.metadata.namespace or ""
-        runs = await list_runs(self._cluster, namespace, FINE_TUNE_JOB, body, self._now())
-        found = FineTuneObservation(job, None, {}, SecretFacts(exists=False), runs=runs)
+        found = FineTuneObservation(job, None, {}, SecretFacts(exists=False))
+        uid, current = job.metadata.uid, found.current_name
+        runs = await list_runs(self._reads, self._cluster, namespace, uid, current, now=self._now())
+        found = dataclasses.replace(found, runs=runs)
         progress = self._read_progress(key, found)
         if not needs_prerequisites(job, runs):
-            return FineTuneObservation(job, None, {}, found.secret, runs=runs, progress=progress)
-        base_model = await self._read_base_model(job)
+            return dataclasses.replace(found, progress=progress)
+        base_model = self._reads.find_base_model(job.spec.base_model_ref.name)
         return FineTuneObservation(
             job=job,
             base_model=base_model,
             namespace_labels=await self._read_namespace_labels(namespace, base_model),
-            secret=await read_secret_facts(self._cluster, namespace, job.spec.storage.secret_ref.name),
+            secret=await self._reads.read_secret_facts(namespace, job.spec.storage.secret_ref.name, fresh=True),
             missing_config_maps=await self._find_missing_config_maps(job),
             runs=runs,
         )
 
-    async def _read_base_model(self, job: FineTuneJob) -> BaseModel | None:
-        body = await self._cluster.get(BASE_MODEL, None, job.spec.base_model_ref.name)
-        return None if body is None else BaseModel.from_body(body)
-
     async def _read_namespace_labels(self, namespace: str, base_model: BaseModel | None) -> Mapping[str, str]:
         if base_model is None or base_model.spec.allowed_namespaces.from_ == "All":
             return {}
-        body = await self._cluster.get(NAMESPACE, None, namespace)
-        labels: dict[str, Any] = {} if body is None else body["metadata"].get("labels") or {}
-        return labels
+        return await self._reads.read_namespace_labels(namespace, fresh=True)
 
     async def _find_missing_config_maps(self, job: FineTuneJob) -> tuple[str, ...]:
         names = sorted({source.config_map.name for source in job.spec.dataset.sources if source.config_map})
-        return tuple(
-            [
-                name
-                for name in names
-                if await self._cluster.read_metadata(CONFIG_MAP, job.metadata.namespace, name) is None
-            ]
-        )
+        namespace = job.metadata.namespace or ""
+        return tuple([name for name in names if not await self._reads.has_config_map(namespace, name)])
 
     def _read_progress(self, key: Key, found: FineTuneObservation) -> Progress | None:
         """Return the newest progress of the running trainer, which is polled as long as it runs."""
@@ -128,6 +133,7 @@ class FineTuneJobReconciler:
         job = observation.job
         match action:
             case DeleteJob(name, uid):
+                await confirm_unchanged(self._cluster, body)
                 await self._delete_job(job, name, uid)
             case CreatePrepareJob(number):
                 identity = fine_tune_identity(
@@ -137,6 +143,7 @@ class FineTuneJobReconciler:
                 await ensure_created(self._cluster, build_request_config_map(identity, spec))
                 await ensure_created(self._cluster, build_prepare_job(identity, job, self._images))
             case CreateTrainJob(attempt, micro_batch_size):
+                await confirm_unchanged(self._cluster, body)
                 identity = fine_tune_identity(
                     body, train_job_name(job.metadata.name, attempt), Role.TRAIN, {ATTEMPT: str(attempt)}
                 )

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from tunewright_contracts.serving_plan import PodState
 from tunewright_operator.api.conditions import ModelServerCondition
-from tunewright_operator.api.kinds import MODEL_SERVER
 from tunewright_operator.cluster import Cluster
 from tunewright_operator.domain.serving.decision import decide
 from tunewright_operator.domain.serving.observation import (
@@ -23,7 +22,7 @@ from tunewright_operator.reconcile.applied import AppliedChildren
 from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
 from tunewright_operator.reconcile.report import write_status
 from tunewright_operator.reconcile.server_observer import ObservedServer, ServerObserver
-from tunewright_operator.reconcile.server_plan import WrittenPlan, push_plan, write_plan
+from tunewright_operator.reconcile.server_plan import WrittenPlan, WrittenPlans, push_plan
 from tunewright_operator.reconcile.signing_keys import SigningKeys
 from tunewright_operator.runtime.clock import Now, utc_now
 from tunewright_operator.runtime.key import Key
@@ -31,6 +30,7 @@ from tunewright_operator.runtime.polling.server_board import ServerBoard, Server
 from tunewright_operator.runtime.polling.server_polls import ServerPolls
 from tunewright_operator.runtime.runner import GoneError
 from tunewright_operator.serving import ServerPods
+from tunewright_operator.store.reads import Reads
 
 
 class ModelServerReconciler:
@@ -39,11 +39,12 @@ class ModelServerReconciler:
     def __init__(
         self,
         cluster: Cluster,
+        reads: Reads,
         pods: ServerPods,
         polls: ServerPolls,
+        *,
         keys: SigningKeys,
         board: ServerBoard,
-        *,
         images: ImageDefaults,
         now: Now = utc_now,
     ) -> None:
@@ -53,7 +54,9 @@ class ModelServerReconciler:
         self._keys = keys
         self._board = board
         self._now = now
-        self._observer = ServerObserver(cluster, board, keys, images, now)
+        self._reads = reads
+        self._plans = WrittenPlans(cluster, now)
+        self._observer = ServerObserver(reads, self._plans, board, keys, images, now=now)
         self._children = AppliedChildren(cluster)
         self._uids: dict[Key, str] = {}
 
@@ -62,19 +65,23 @@ class ModelServerReconciler:
 
         Raises:
             GoneError: the server does not exist.
+            ResourceError: the server or its BaseModel does not match this operator's API.
             ConflictError: an object changed since it was observed; reconcile again.
             ClusterError: the API server did not answer; reconcile again.
         """
-        body = await self._cluster.get(MODEL_SERVER, key.namespace, key.name)
-        if body is None or body["metadata"].get("deletionTimestamp"):
+        found = self._reads.observe_model_server(key.namespace, key.name)
+        if found is None or found.resource.metadata.deletion_timestamp is not None:
             self.forget(key)
-            if body is None:
+            if found is None:
                 raise GoneError(str(key))
             return None
-        self._uids[key] = body["metadata"]["uid"]
-        observed = await self._observer.observe(body)
+        uid = found.resource.metadata.uid
+        if self._uids.get(key) != uid:
+            self.forget(key)
+        self._uids[key] = uid
+        observed = await self._observer.observe(found)
         if observed.signing_key is not None:
-            self._polls.follow(key, self._uids[key], observed.observation.pods, observed.signing_key)
+            self._polls.follow(key, uid, observed.observation.pods, observed.signing_key)
         if not observed.is_polled:
             return None  # The board wakes the server when all its pods were polled.
         decision = decide(observed.observation)
@@ -90,6 +97,7 @@ class ModelServerReconciler:
         self._polls.forget(key)
         self._board.forget(uid)
         self._children.forget(uid)
+        self._plans.forget(uid)
 
     async def _act(self, key: Key, observed: ObservedServer, decision: ServerDecision) -> ServerOutcome:
         """Execute every action, even after a refused one; return the outcome, with the problem of a refused action."""
@@ -103,7 +111,7 @@ class ModelServerReconciler:
                         await self._apply_children(observed, action)
                     case WritePlan(plan):
                         signing_key = await self._keys.load()
-                        written = await write_plan(self._cluster, observed.body, written, plan, signing_key)
+                        written = await self._plans.write(observed.body, written, plan, signing_key)
                     case PushPlan():
                         states = {**states, **await self._push_plan(key, observed, written)}
             except REFUSED_WRITE as error:

@@ -9,21 +9,11 @@ import dataclasses
 from collections.abc import Mapping
 
 from tunewright_contracts.serving_plan import PodState
-from tunewright_operator.api.adapter_deployment import AdapterDeployment
 from tunewright_operator.api.base_model import BaseModel
-from tunewright_operator.api.kinds import (
-    ADAPTER_DEPLOYMENT,
-    BASE_MODEL,
-    DEPLOYMENT,
-    MODEL_SERVER,
-    NAMESPACE,
-    POD,
-    REPLICA_SET,
-)
-from tunewright_operator.api.labels import build_server_labels
+from tunewright_operator.api.kinds import MODEL_SERVER
+from tunewright_operator.api.labels import controller_uid
 from tunewright_operator.api.model_server import ModelServer
-from tunewright_operator.api.resource import Metadata, ResourceError
-from tunewright_operator.cluster import Body, Cluster
+from tunewright_operator.cluster import Body
 from tunewright_operator.domain.serving.observation import ObservedTenant, PlanFacts, ServerObservation
 from tunewright_operator.domain.serving.pods import (
     DeploymentFacts,
@@ -34,14 +24,15 @@ from tunewright_operator.domain.serving.pods import (
 )
 from tunewright_operator.manifests.model_server import Children, build_children, template_hash
 from tunewright_operator.manifests.pods import ImageDefaults
-from tunewright_operator.reconcile.children import NameTakenError, read_secret_facts
+from tunewright_operator.reconcile.children import NameTakenError
 from tunewright_operator.reconcile.refusals import explain_refused_write
-from tunewright_operator.reconcile.server_plan import WrittenPlan, read_written_plan
+from tunewright_operator.reconcile.server_plan import WrittenPlan, WrittenPlans
 from tunewright_operator.reconcile.signing_keys import SigningKeys
 from tunewright_operator.runtime.clock import Now
 from tunewright_operator.runtime.key import Key
 from tunewright_operator.runtime.polling.server_board import ServerBoard
 from tunewright_operator.signing import SigningKey
+from tunewright_operator.store.reads import Observed, Reads
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,28 +54,36 @@ class ServerObserver:
     """Reads everything that a decision about a ModelServer depends on."""
 
     def __init__(
-        self, cluster: Cluster, board: ServerBoard, keys: SigningKeys, images: ImageDefaults, now: Now
+        self,
+        reads: Reads,
+        plans: WrittenPlans,
+        board: ServerBoard,
+        keys: SigningKeys,
+        images: ImageDefaults,
+        *,
+        now: Now,
     ) -> None:
-        self._cluster = cluster
+        self._reads = reads
+        self._plans = plans
         self._board = board
         self._keys = keys
         self._images = images
         self._now = now
 
-    async def observe(self, body: Body) -> ObservedServer:
+    async def observe(self, found: Observed[ModelServer]) -> ObservedServer:
         """Return the current observation of a server.
 
         Raises:
-            ResourceError: the server or its BaseModel does not match this operator's API.
+            ResourceError: its BaseModel does not match this operator's API.
             SigningKeyError: the signing key cannot be used.
             ClusterError: the API server refused or did not answer.
         """
-        server = ModelServer.from_body(body)
+        server, body = found.resource, found.body
         namespace, uid = server.metadata.namespace or "", server.metadata.uid
         key = await self._keys.find()
-        base_model = await self._read_base_model(server)
-        deployment = await self._cluster.get(DEPLOYMENT, namespace, server.metadata.name)
-        pods = await self._find_pods(server, deployment)
+        base_model = self._reads.find_base_model(server.spec.base_model_ref.name)
+        deployment = self._reads.find_deployment(namespace, server.metadata.name)
+        pods = self._find_pods(server, deployment)
         states = self._read_states(server, pods, key)
         plan, written = await self._read_plan(body, key)
         children = self._build_children(body, server, base_model, key)
@@ -92,8 +91,8 @@ class ServerObserver:
         observation = ServerObservation(
             server=server,
             base_model=base_model,
-            namespace_labels=await self._read_labels(namespace),
-            secret=await read_secret_facts(self._cluster, namespace, server.spec.storage.secret_ref.name),
+            namespace_labels=await self._reads.read_namespace_labels(namespace),
+            secret=await self._reads.read_secret_facts(namespace, server.spec.storage.secret_ref.name),
             has_signing_key=key is not None,
             deployment=facts,
             template_changed=changed,
@@ -105,14 +104,12 @@ class ServerObserver:
         )
         return ObservedServer(body, observation, written, children, key, is_polled=states is not None)
 
-    async def _read_base_model(self, server: ModelServer) -> BaseModel | None:
-        body = await self._cluster.get(BASE_MODEL, None, server.spec.base_model_ref.name)
-        return None if body is None else BaseModel.from_body(body)
-
-    async def _find_pods(self, server: ModelServer, deployment: Body | None) -> tuple[ServerPod, ...]:
-        namespace, selector = server.metadata.namespace, build_server_labels(server.metadata.name)
-        replica_sets = await self._cluster.list(REPLICA_SET, namespace, selector)
-        pods = await self._cluster.list(POD, namespace, selector)
+    def _find_pods(self, server: ModelServer, deployment: Body | None) -> tuple[ServerPod, ...]:
+        if deployment is None or controller_uid(deployment) != server.metadata.uid:
+            return ()
+        namespace = server.metadata.namespace
+        replica_sets = self._reads.list_replica_sets(namespace, deployment["metadata"]["uid"])
+        pods = self._reads.list_pods(namespace, *(item["metadata"]["uid"] for item in replica_sets))
         return find_own_pods(server.metadata.uid, deployment, replica_sets, pods)
 
     def _read_states(
@@ -125,7 +122,7 @@ class ServerObserver:
 
     async def _read_plan(self, body: Body, key: SigningKey | None) -> tuple[PlanFacts, WrittenPlan]:
         try:
-            written = await read_written_plan(self._cluster, body)
+            written = await self._plans.read(body)
         except NameTakenError as error:
             return PlanFacts(problem=explain_refused_write(error)), WrittenPlan()
         return PlanFacts(written.plan, is_signed=key is not None and written.is_signed_by(key)), written
@@ -143,26 +140,21 @@ class ServerObserver:
         They include those that cannot be parsed: one of them must not stop the pool for the others.
         """
         tenants: list[ObservedTenant] = []
-        for body in await self._cluster.list(ADAPTER_DEPLOYMENT):
-            if body["metadata"].get("deletionTimestamp") or not _names_server(body, server):
+        for entry in self._reads.list_tenants(server.metadata.namespace, server.metadata.name):
+            metadata = entry.metadata
+            if metadata.deletion_timestamp is not None:
                 continue
-            metadata = Metadata.model_validate(body["metadata"])
             namespace = metadata.namespace or ""
-            try:
-                deployment = AdapterDeployment.from_body(body)
-            except ResourceError:
-                deployment = None  # The loop of the deployment reports the error, in its status and in the log.
             allowed = server.admits(namespace, await self._labels_for(server, namespace))
-            tenants.append(ObservedTenant(metadata, namespace_allowed=allowed, deployment=deployment))
+            # Without a resource: the loop of the deployment reports the error, in its status and in the log.
+            tenants.append(ObservedTenant(metadata, namespace_allowed=allowed, deployment=entry.resource))
         return tuple(tenants)
 
     async def _labels_for(self, server: ModelServer, namespace: str) -> dict[str, str]:
         """Return the labels of a namespace; an empty dict when the server selects no namespaces by label."""
-        return await self._read_labels(namespace) if server.spec.allowed_namespaces.from_ == "Selector" else {}
-
-    async def _read_labels(self, namespace: str) -> dict[str, str]:
-        body = await self._cluster.get(NAMESPACE, None, namespace)
-        return dict((body or {}).get("metadata", {}).get("labels") or {})
+        if server.spec.allowed_namespaces.from_ != "Selector":
+            return {}
+        return await self._reads.read_namespace_labels(namespace)
 
 
 def _read_engine(children: Children | None, facts: DeploymentFacts | None) -> EngineFacts | None:
@@ -174,9 +166,3 @@ def _is_template_changed(children: Children | None, deployment: Body | None) -> 
     if children is None or deployment is None:
         return False  # There is no Deployment to update, or no template for an update.
     return template_hash(deployment) != template_hash(children.deployment)
-
-
-def _names_server(body: Body, server: ModelServer) -> bool:
-    reference = body.get("spec", {}).get("serverRef") or {}
-    namespace = reference.get("namespace") or body["metadata"].get("namespace")
-    return (reference.get("name"), namespace) == (server.metadata.name, server.metadata.namespace)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,12 +14,16 @@ from tunewright_contracts.document import ContractError
 from tunewright_contracts.serving_plan import PLAN_KEY, PodState, ServingPlan, SignedPlan
 from tunewright_operator.api.kinds import CONFIG_MAP
 from tunewright_operator.api.labels import controller_uid
-from tunewright_operator.cluster import AlreadyExistsError, Body, Cluster, ConflictError
+from tunewright_operator.cluster import AlreadyExistsError, Body, Cluster, ConflictError, NotFoundError
 from tunewright_operator.domain.serving.pods import ServerPod, find_pods_without
 from tunewright_operator.manifests.model_server import build_plan_config_map, plan_name
 from tunewright_operator.reconcile.children import NameTakenError
+from tunewright_operator.runtime.clock import Now
 from tunewright_operator.serving import PodAddress, PodUnreachableError, ServerPods
 from tunewright_operator.signing import SigningKey, read_plan
+
+REREAD_SECONDS = 60.0
+"""The interval at which a plan that does not change is read again, in case another client has changed or deleted it."""
 
 log = structlog.get_logger(__name__)
 
@@ -31,42 +36,71 @@ class WrittenPlan:
     plan: ServingPlan | None = None
     signed: SignedPlan | None = None
 
+    def is_version_of(self, body: Body) -> bool:
+        """Return whether an object, read again, has not changed."""
+        return self.body is not None and self.body["metadata"] == body["metadata"]
+
     def is_signed_by(self, key: SigningKey) -> bool:
         """Return whether pods that start now would accept the plan: they have only the current public key."""
         return self.signed is not None and key.has_signed(self.signed)
 
 
-async def read_written_plan(cluster: Cluster, owner: Mapping[str, Any]) -> WrittenPlan:
-    """Return the plan that was written last; one that cannot be parsed counts as none and is replaced.
+class WrittenPlans:
+    """The plans of all servers in the cluster. Only this operator writes them, so each is kept for `REREAD_SECONDS`.
 
-    Raises:
-        NameTakenError: the ConfigMap has another owner.
+    A plan that another client changed meanwhile is found by the precondition of the next write.
     """
-    metadata = owner["metadata"]
-    body = await cluster.get(CONFIG_MAP, metadata["namespace"], plan_name(metadata["name"]))
-    if body is None:
-        return WrittenPlan()
-    if controller_uid(body) != metadata["uid"]:
-        raise NameTakenError(f"ConfigMap {metadata['namespace']}/{plan_name(metadata['name'])}")
-    return _parse(body)
 
+    def __init__(self, cluster: Cluster, now: Now) -> None:
+        self._cluster = cluster
+        self._now = now
+        self._kept: dict[str, tuple[WrittenPlan, dt.datetime]] = {}
 
-async def write_plan(
-    cluster: Cluster, owner: Mapping[str, Any], last: WrittenPlan, plan: ServingPlan, key: SigningKey
-) -> WrittenPlan:
-    """Replace the last plan; return the new one as the API server has it.
+    async def read(self, owner: Mapping[str, Any]) -> WrittenPlan:
+        """Return the plan that was written last; one that cannot be parsed counts as none and is replaced.
 
-    Raises:
-        ConflictError: the plan changed since `last` was read; the decision is stale.
-    """
-    wanted = build_plan_config_map(owner, key.sign_plan(plan))
-    if last.body is None:
+        Raises:
+            NameTakenError: the ConfigMap has another owner.
+        """
+        metadata = owner["metadata"]
+        kept = self._kept.get(metadata["uid"])
+        if kept is not None and (self._now() - kept[1]).total_seconds() < REREAD_SECONDS:
+            return kept[0]
+        self.forget(metadata["uid"])
+        body = await self._cluster.get(CONFIG_MAP, metadata["namespace"], plan_name(metadata["name"]))
+        if body is None:
+            return WrittenPlan()
+        if controller_uid(body) != metadata["uid"]:
+            raise NameTakenError(f"ConfigMap {metadata['namespace']}/{plan_name(metadata['name'])}")
+        same = kept is not None and kept[0].is_version_of(body)
+        return self._keep(metadata["uid"], kept[0] if kept is not None and same else _parse(body))
+
+    async def write(
+        self, owner: Mapping[str, Any], last: WrittenPlan, plan: ServingPlan, key: SigningKey
+    ) -> WrittenPlan:
+        """Replace the last plan; return the new one as the API server has it.
+
+        Raises:
+            ConflictError: the plan changed since `last` was read; the decision is stale.
+        """
+        self.forget(owner["metadata"]["uid"])
+        wanted = build_plan_config_map(owner, key.sign_plan(plan))
         try:
-            return _parse(await cluster.create(wanted))
-        except AlreadyExistsError as error:
+            if last.body is None:
+                body = await self._cluster.create(wanted)
+            else:
+                body = await self._cluster.replace({**last.body, "data": wanted["data"]})
+        except (AlreadyExistsError, NotFoundError) as error:
             raise ConflictError(str(error)) from error
-    body = {**last.body, "data": wanted["data"]}
-    return _parse(await cluster.replace(body))
+        return self._keep(owner["metadata"]["uid"], _parse(body))
+
+    def forget(self, server_uid: str) -> None:
+        """Read the plan of a server from the API server the next time."""
+        self._kept.pop(server_uid, None)
+
+    def _keep(self, server_uid: str, written: WrittenPlan) -> WrittenPlan:
+        self._kept[server_uid] = (written, self._now())
+        return written
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

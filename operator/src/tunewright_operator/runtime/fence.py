@@ -6,7 +6,7 @@ process, before another replica may lead (`leader_thread`), and its precondition
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from tunewright_contracts.serving_plan import SignedPlan
@@ -37,6 +37,10 @@ class FencedCluster:
     ) -> Bodies:
         """See `Cluster.list`."""
         return await self._cluster.list(kind, namespace, labels, fields)
+
+    def list_metadata(self, kind: Kind, labels: Mapping[str, str] | None = None) -> AsyncIterator[Bodies]:
+        """See `Cluster.list_metadata`."""
+        return self._cluster.list_metadata(kind, labels)
 
     async def read_metadata(self, kind: Kind, namespace: str | None, name: str) -> Body | None:
         """See `Cluster.read_metadata`."""

@@ -8,6 +8,7 @@ import pytest
 
 from support.clusters.fake_cluster import FakeCluster, refer_to_controller
 from support.clusters.fake_jobs import FakeJobs
+from support.clusters.feeds import StoreFeed
 from support.worlds.driven_poller import DrivenPoller
 from support.worlds.job_worlds import IMAGES, FakeTrainers
 from support.worlds.rollout_world import BASE_DIGEST, digest_of, make_deployment_body
@@ -48,19 +49,21 @@ class Setting:
         self.pods = FakeTrainers()
         self.driven = DrivenPoller(self.clock)
         polls = ProgressPolls(self.pods, self.driven.poller, self.driven.wake, kind="evaluator")
-        keys = SigningKeys(self.cluster, "tunewright-system")
-        self.evaluations = Evaluations(self.cluster, keys, IMAGES, polls)
+        feed = StoreFeed(self.cluster)
+        keys = SigningKeys(feed.cluster, "tunewright-system")
+        self.evaluations = Evaluations(feed.cluster, feed.reads, keys, IMAGES, polls)
         body = make_deployment_body(self.clock)
         body["spec"]["evaluation"] = {"metrics": [{"type": "ExactMatch", "minimum": "0.5"}]}
         self.owner = self.cluster.put(body)
         self.deployment = AdapterDeployment.from_body(self.owner)
 
-    async def observe(self, wanted: WantedEvaluation | None = WANTED) -> tuple[EvaluationRun, ...]:
-        return await self.evaluations.observe(KEY, self.owner, wanted, self.clock())
-
     async def ensure(self) -> dict[str, Any]:
         await self.evaluations.ensure(self.owner, self.deployment, WANTED, self.clock())
         return self.cluster.peek(JOB, "team", NAME)
+
+    async def observe(self, wanted: WantedEvaluation | None = WANTED) -> tuple[EvaluationRun, ...]:
+        uid = self.owner["metadata"]["uid"]
+        return await self.evaluations.observe(KEY, uid, wanted, self.clock())
 
     def token(self) -> dict[str, Any]:
         return self.cluster.peek(SECRET, "team", NAME)

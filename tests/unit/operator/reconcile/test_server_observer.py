@@ -24,7 +24,9 @@ from tunewright_operator.runtime.key import Key
 
 
 async def observe(world: ServingWorld) -> ObservedServer:
-    return await world.servers._observer.observe(world.cluster.peek(MODEL_SERVER, SERVING, "pool"))
+    server = world.feed.reads.observe_model_server(SERVING, "pool")
+    assert server is not None
+    return await world.servers._observer.observe(server)
 
 
 async def observe_tenants(world: ServingWorld) -> dict[str, Any]:
@@ -157,6 +159,7 @@ async def test_the_server_decides_which_namespaces_may_use_it(allowed: dict[str,
     tenants = await observe_tenants(world)
     assert {tenant.metadata.namespace for tenant in tenants.values() if tenant.namespace_allowed} == namespaces
     world.cluster.remove(NAMESPACE, None, SUPPORT)
+    world.clock.advance(60)
     assert (await observe_tenants(world))[f"{SUPPORT}/a"].namespace_allowed is (allowed["from"] == "All")
 
 

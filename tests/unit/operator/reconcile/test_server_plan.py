@@ -9,18 +9,18 @@ import pytest
 from support.clusters.fake_cluster import FakeCluster
 from support.clusters.fake_pods import FakeServerPods
 from support.worlds.server_observations import PLAN
-from tunewright_contracts.serving_plan import PLAN_KEY, PodState
+from tunewright_contracts.serving_plan import PLAN_KEY, PodState, ServingPlan
 from tunewright_operator.api.kinds import CONFIG_MAP
 from tunewright_operator.api.labels import controller_uid
 from tunewright_operator.cluster import ConflictError
 from tunewright_operator.domain.serving.pods import ServerPod
 from tunewright_operator.reconcile.children import NameTakenError
 from tunewright_operator.reconcile.server_plan import (
+    REREAD_SECONDS,
     Pushed,
     WrittenPlan,
+    WrittenPlans,
     push_plan,
-    read_written_plan,
-    write_plan,
 )
 from tunewright_operator.signing import SigningKey
 
@@ -33,11 +33,19 @@ KEY = SigningKey.generate()
 
 
 async def write_first(cluster: FakeCluster) -> WrittenPlan:
-    return await write_plan(cluster, OWNER, WrittenPlan(), PLAN, KEY)
+    return await write_plan(cluster, WrittenPlan(), PLAN)
+
+
+async def write_plan(cluster: FakeCluster, last: WrittenPlan, plan: ServingPlan) -> WrittenPlan:
+    return await WrittenPlans(cluster, cluster.clock).write(OWNER, last, plan, KEY)
+
+
+async def read_plan(cluster: FakeCluster, owner: dict[str, Any] = OWNER) -> WrittenPlan:
+    return await WrittenPlans(cluster, cluster.clock).read(owner)
 
 
 async def test_before_the_first_plan_there_is_none() -> None:
-    assert await read_written_plan(FakeCluster(), OWNER) == WrittenPlan()
+    assert await read_plan(FakeCluster()) == WrittenPlan()
 
 
 async def test_a_written_plan_is_read_back_with_its_signature() -> None:
@@ -46,26 +54,26 @@ async def test_a_written_plan_is_read_back_with_its_signature() -> None:
     assert written.plan == PLAN
     assert written.is_signed_by(KEY)
     assert not written.is_signed_by(SigningKey.generate())
-    assert await read_written_plan(cluster, OWNER) == written
+    assert await read_plan(cluster) == written
     assert controller_uid(cluster.peek(CONFIG_MAP, "serving", "pool-plan")) == "server-uid"
 
 
 async def test_the_next_plan_replaces_the_last_one() -> None:
     cluster = FakeCluster()
     last, following = await write_first(cluster), PLAN.updated(generation=9)
-    written = await write_plan(cluster, OWNER, last, following, KEY)
+    written = await write_plan(cluster, last, following)
     assert written.plan == following
-    assert await read_written_plan(cluster, OWNER) == written
+    assert await read_plan(cluster) == written
 
 
 async def test_a_plan_that_another_replica_wrote_meanwhile_is_a_conflict() -> None:
     cluster = FakeCluster()
     stale = await write_first(cluster)
-    current = await write_plan(cluster, OWNER, stale, PLAN.updated(generation=9), KEY)
+    current = await write_plan(cluster, stale, PLAN.updated(generation=9))
     for last in (WrittenPlan(), stale):
         with pytest.raises(ConflictError):
-            await write_plan(cluster, OWNER, last, PLAN.updated(generation=8), KEY)
-    assert await read_written_plan(cluster, OWNER) == current
+            await write_plan(cluster, last, PLAN.updated(generation=8))
+    assert await read_plan(cluster) == current
 
 
 @pytest.mark.parametrize("data", [None, {}, {PLAN_KEY: "{}"}, {PLAN_KEY: "no JSON"}])
@@ -73,11 +81,11 @@ async def test_an_unreadable_plan_counts_as_none_and_is_replaced(data: dict[str,
     cluster = FakeCluster()
     await write_first(cluster)
     cluster.edit(CONFIG_MAP, "serving", "pool-plan", lambda body: body.update(data=data))
-    last = await read_written_plan(cluster, OWNER)
+    last = await read_plan(cluster)
     assert (last.plan, last.signed) == (None, None)
     assert last.body is not None
     assert not last.is_signed_by(KEY)
-    written = await write_plan(cluster, OWNER, last, PLAN, KEY)
+    written = await write_plan(cluster, last, PLAN)
     assert written.plan == PLAN
 
 
@@ -86,7 +94,31 @@ async def test_a_plan_of_another_owner_is_not_read() -> None:
     await write_first(cluster)
     other = {**OWNER, "metadata": {**OWNER["metadata"], "uid": "another-uid"}}
     with pytest.raises(NameTakenError, match="ConfigMap serving/pool-plan"):
-        await read_written_plan(cluster, other)
+        await read_plan(cluster, other)
+
+
+async def test_a_plan_is_read_again_after_a_minute_and_after_a_write_that_failed() -> None:
+    cluster = FakeCluster()
+    plans = WrittenPlans(cluster, cluster.clock)
+    first = await plans.write(OWNER, WrittenPlan(), PLAN, KEY)
+    changed = await write_plan(cluster, first, PLAN.updated(generation=9))
+    assert await plans.read(OWNER) is first
+    cluster.clock.advance(REREAD_SECONDS)
+    assert await plans.read(OWNER) == changed
+    assert await plans.read(OWNER) is await plans.read(OWNER)
+    later = await write_plan(cluster, changed, PLAN.updated(generation=10))
+    with pytest.raises(ConflictError):
+        await plans.write(OWNER, changed, PLAN.updated(generation=10), KEY)
+    assert await plans.read(OWNER) == later
+
+
+async def test_a_plan_that_was_deleted_is_written_again() -> None:
+    cluster = FakeCluster()
+    last = await write_first(cluster)
+    cluster.remove(CONFIG_MAP, "serving", "pool-plan")
+    with pytest.raises(ConflictError):
+        await write_plan(cluster, last, PLAN.updated(generation=9))
+    assert await read_plan(cluster) == WrittenPlan()
 
 
 def make_pods() -> tuple[FakeServerPods, list[ServerPod]]:

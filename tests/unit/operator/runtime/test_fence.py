@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -34,6 +35,7 @@ WRITES: list[Call] = [
     ),
     ("delete", (JOB, "ns", "j"), {"uid": "u", "propagation": Propagation.FOREGROUND}),
 ]
+PAGES: Call = ("list_metadata", (JOB, {"a": "b"}), {})
 EVENT: Call = ("emit_event", (BODY, EventType.WARNING, "Reason", "message"), {})
 ADDRESS = PodAddress("ns", "p", "u", "10.0.0.1")
 FETCH: Call = ("fetch_state", (ADDRESS, "token", None), {})
@@ -61,7 +63,7 @@ def fence(term: Term, verb: str) -> tuple[Recorder, Any]:
 
 
 def test_every_verb_of_the_ports_is_known_here():
-    for port, calls in ((Cluster, [*READS, *WRITES, EVENT]), (ServerPods, [FETCH, PUSH])):
+    for port, calls in ((Cluster, [*READS, PAGES, *WRITES, EVENT]), (ServerPods, [FETCH, PUSH])):
         verbs = {name for name, _ in inspect.getmembers(port, inspect.isfunction) if not name.startswith("_")}
         assert verbs == {verb for verb, _, _ in calls}
 
@@ -111,3 +113,17 @@ async def test_reads_need_no_leadership(call: Call):
     recorder, send = fence(Term(lambda: 1000.0), verb)
     assert await send(*args, **kwargs) == "the answer"
     assert recorder.calls == [call]
+
+
+async def test_pages_of_metadata_need_no_leadership():
+    pages = [[BODY], []]
+
+    class Pages:
+        async def list_metadata(self, *args: Any) -> AsyncIterator[Any]:
+            assert args == PAGES[1]
+            for page in pages:
+                yield page
+
+    cluster: Any = Pages()
+    fenced = FencedCluster(cluster, Term(lambda: 1000.0))
+    assert [page async for page in fenced.list_metadata(*PAGES[1])] == pages

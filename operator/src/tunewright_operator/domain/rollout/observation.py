@@ -15,11 +15,11 @@ from tunewright_operator.api.adapter_deployment import (
     AdapterDeploymentStatus,
     CandidateRevision,
 )
-from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.domain.job_run import JobRun
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.references import check_secret
 from tunewright_operator.domain.rollout.actions import RolloutAction
+from tunewright_operator.domain.rollout.jobs import SelectableJob
 from tunewright_operator.domain.secrets import SecretFacts
 from tunewright_operator.domain.serving.replica import ServerFacts
 from tunewright_operator.domain.serving.weights import desired_targets
@@ -71,7 +71,7 @@ class Situation:
 
     deployment: AdapterDeployment
     server: Missing | Unseen | Seen
-    jobs: tuple[FineTuneJob, ...] = ()
+    jobs: tuple[SelectableJob, ...] = ()
     """The FineTuneJobs from which `spec.adapter` chooses."""
     secret: SecretFacts = UNREAD_SECRET
     inspection: JobRun | None = None

@@ -18,11 +18,11 @@ from tunewright_operator.api.adapter_deployment import (
     Revision,
     SourceJob,
 )
-from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.rollout.history import as_revision, is_excluded
 from tunewright_operator.domain.rollout.inspection import Inspection, find_known_address, view_inspection
 from tunewright_operator.domain.rollout.jobs import (
+    SelectableJob,
     find_failure,
     find_newest,
     has_adapter,
@@ -81,8 +81,8 @@ def find_passed_over(situation: Situation, status: AdapterDeploymentStatus) -> t
     return list_passed_over(status, _list_selected(situation), list_limits(status, situation.jobs))
 
 
-def _choose_job(model_name: str, name: str, status: AdapterDeploymentStatus, jobs: Sequence[FineTuneJob]) -> Choice:
-    job = next((job for job in jobs if job.metadata.name == name), None)
+def _choose_job(model_name: str, name: str, status: AdapterDeploymentStatus, jobs: Sequence[SelectableJob]) -> Choice:
+    job = next((job for job in jobs if job.name == name), None)
     if job is None:
         if status.stable is not None and status.stable.source_job and status.stable.source_job.name == name:
             return Choice()  # The job was deleted after its adapter was accepted, and the status has a copy.
@@ -101,7 +101,7 @@ def _choose_job(model_name: str, name: str, status: AdapterDeploymentStatus, job
 
 
 def _choose_newest(
-    model_name: str, status: AdapterDeploymentStatus, selected: Sequence[FineTuneJob], jobs: Sequence[FineTuneJob]
+    model_name: str, status: AdapterDeploymentStatus, selected: Sequence[SelectableJob], jobs: Sequence[SelectableJob]
 ) -> Choice:
     """Return the newest succeeded job that is newer than what was considered before.
 
@@ -145,17 +145,17 @@ def _choose_address(
     return Choice(revision=revision, named=True)
 
 
-def _list_selected(situation: Situation) -> tuple[FineTuneJob, ...]:
+def _list_selected(situation: Situation) -> tuple[SelectableJob, ...]:
     selector = situation.spec.adapter.fine_tune_job_selector
     if selector is None:
         return ()
-    return tuple(job for job in situation.jobs if selector.matches(job.metadata.labels))
+    return tuple(job for job in situation.jobs if selector.matches(job.labels))
 
 
-def _revision_of(model_name: str, job: FineTuneJob) -> Revision:
-    adapter = job.status.adapter
+def _revision_of(model_name: str, job: SelectableJob) -> Revision:
+    adapter = job.adapter
     if adapter is None:
-        raise ValueError(f"FineTuneJob {job.metadata.name} has published no adapter")
+        raise ValueError(f"FineTuneJob {job.name} has published no adapter")
     return Revision(
         revision=revision_name(model_name, adapter.digest),
         digest=adapter.digest,
@@ -164,7 +164,5 @@ def _revision_of(model_name: str, job: FineTuneJob) -> Revision:
         base_model_digest=adapter.base_model_digest,
         evaluation_dataset_uri=adapter.evaluation_dataset_uri,
         stop_token_ids=adapter.stop_token_ids,
-        source_job=SourceJob(
-            name=job.metadata.name, uid=job.metadata.uid, creation_time=job.metadata.creation_timestamp
-        ),
+        source_job=SourceJob(name=job.name, uid=job.uid, creation_time=job.created_at),
     )

@@ -10,10 +10,10 @@ from support.clusters.fake_cluster import Clock
 from support.crds.schema import read_crds, root_schema
 from support.rollout_objects import build_job, build_revision, build_source, time_at
 from tunewright_operator.api.adapter_deployment import AdapterDeploymentStatus, ConsideredJob
-from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.domain.rollout.jobs import (
     MAX_MESSAGE,
     MAX_PASSED_OVER,
+    SelectableJob,
     convert_considered,
     find_newest,
     list_limits,
@@ -166,12 +166,12 @@ ROWS = [
 )
 @pytest.mark.parametrize("direction", [1, -1], ids=["listed", "listed in reverse"])
 def test_the_newest_job_and_those_that_are_passed_over(
-    jobs: list[FineTuneJob], status: dict[str, Any], newest: str | None, passed_over: list[str], direction: int
+    jobs: list[SelectableJob], status: dict[str, Any], newest: str | None, passed_over: list[str], direction: int
 ) -> None:
     jobs = jobs[::direction]
     limits = list_limits(status_of(**status), jobs)
     found = find_newest(jobs, limits)
-    assert (found and found.metadata.name) == newest
+    assert (found and found.name) == newest
     named = list_passed_over(status_of(**status), jobs, limits)
     assert [f"{item.name} {item.reason}" for item in named] == passed_over
 
@@ -184,11 +184,11 @@ def test_the_newest_job_and_those_that_are_passed_over(
         (build_job("new", "False", created=9), ("Because: line 41 is no JSON",)),
     ],
 )
-def test_a_job_that_is_passed_over_is_named_with_the_reason(job: FineTuneJob, parts: tuple[str, ...]) -> None:
+def test_a_job_that_is_passed_over_is_named_with_the_reason(job: SelectableJob, parts: tuple[str, ...]) -> None:
     status = status_of(lastConsideredJob=considered("fast", 5))
     (item,) = list_passed_over(status, [job], list_limits(status, [job]))
-    assert (item.name, item.uid) == (job.metadata.name, job.metadata.uid)
-    assert item.creation_time == job.metadata.creation_timestamp
+    assert (item.name, item.uid) == (job.name, job.uid)
+    assert item.creation_time == job.created_at
     assert all(part in item.message for part in parts), item.message
 
 
@@ -213,7 +213,7 @@ def test_the_list_of_jobs_that_are_passed_over_is_bounded_and_begins_with_the_ne
     ],
 )
 def test_a_record_with_only_a_completion_time_is_converted(
-    jobs: list[FineTuneJob], completed: int | None, time: str
+    jobs: list[SelectableJob], completed: int | None, time: str
 ) -> None:
     last = ConsideredJob(name="one", uid="one-uid", completion_time=None if completed is None else time_at(completed))
     converted = convert_considered(last, jobs, NOW)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from typing import Any
 
@@ -11,8 +12,8 @@ from support.clusters.fake_cluster import Clock
 from support.rollout_objects import build_job, build_revision, build_source, time_at
 from support.worlds.rollout_world import BASE_DIGEST, digest_of, make_situation, revision_of
 from tunewright_contracts.phase_result import AdapterSummary, Outcome, PhaseResult
-from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.domain.job_run import JobRun, PodRun, RunState
+from tunewright_operator.domain.rollout.jobs import SelectableJob
 from tunewright_operator.domain.rollout.observation import Situation
 from tunewright_operator.domain.rollout.selection import Choice, choose_adapter, find_expected_name, find_passed_over
 
@@ -21,7 +22,7 @@ NOW = CLOCK()
 TIME = CLOCK.text
 
 
-def choose(adapter: dict[str, Any], *jobs: FineTuneJob, **facts: Any) -> Choice:
+def choose(adapter: dict[str, Any], *jobs: SelectableJob, **facts: Any) -> Choice:
     status = facts.pop("status", None)
     return choose_adapter(make_situation({"adapter": adapter}, status, jobs=jobs, **facts), NOW)
 
@@ -50,7 +51,7 @@ def test_the_adapter_of_a_referenced_job_is_copied() -> None:
         ([build_job("one", published=False)], "JobNotFinished", False, "'one'"),
     ],
 )
-def test_a_referenced_job_without_an_adapter(jobs: list[FineTuneJob], reason: str, stalled: bool, words: str) -> None:
+def test_a_referenced_job_without_an_adapter(jobs: list[SelectableJob], reason: str, stalled: bool, words: str) -> None:
     choice = choose(REFERENCE, *jobs)
     assert choice.revision is None
     assert (choice.reason, choice.stalled) == (reason, stalled)
@@ -103,7 +104,7 @@ ONE, TWO = build_job("one", created=3, done=9), build_job("two", created=5, done
     ],
 )
 def test_a_selector_takes_the_newest_job_and_never_goes_back(
-    jobs: list[FineTuneJob], status: dict[str, Any], chosen: str | None
+    jobs: list[SelectableJob], status: dict[str, Any], chosen: str | None
 ) -> None:
     choice = choose(SELECTOR, *jobs, status=status)
     assert (choice.revision and choice.revision.revision) == (chosen and revision_of(chosen))
@@ -176,10 +177,9 @@ def test_an_adapter_whose_manifest_is_not_read(run: JobRun | None, reason: str, 
 def test_the_tokens_that_end_answers_are_copied(source: str) -> None:
     if source == "job":
         found = build_job("one")
-        adapter = found.status.adapter
-        assert adapter is not None
-        taught = found.status.updated(adapter=adapter.updated(stop_token_ids=(2, 7)))
-        choice = choose(REFERENCE, found.updated(status=taught))
+        assert found.adapter is not None
+        taught = found.adapter.updated(stop_token_ids=(2, 7))
+        choice = choose(REFERENCE, dataclasses.replace(found, adapter=taught))
     elif source == "manifest":
         result = FOUND.updated(adapter=SUMMARY.updated(stop_token_ids=(2, 7)))
         choice = choose({"uri": URI}, inspection=inspection(RunState.SUCCEEDED, result=result))

@@ -1,0 +1,1 @@
+"""What the operator knows of the cluster: projections of watched objects with indices, and who a change wakes."""

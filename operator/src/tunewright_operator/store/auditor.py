@@ -1,0 +1,132 @@
+"""The auditor: compares the store with the API server now and then, and repairs what events missed.
+
+A watch can lose an event: Kopf's listing after an expired watch does not report deletions, and a program has bugs. Only
+metadata is listed, in pages. What differs may just be on its way, so it is compared again after some time, and only
+then read. A repair is a change of the store like any other, so it wakes what depends on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import NoReturn
+
+import structlog
+
+from tunewright_operator.api.kinds import Kind
+from tunewright_operator.cluster import Cluster, ClusterError
+from tunewright_operator.store import metrics
+from tunewright_operator.store.entries import Address
+from tunewright_operator.store.feed import labels_of
+from tunewright_operator.store.projections import STORED_KINDS, read_origin
+from tunewright_operator.store.store import Store
+
+AUDIT_SECONDS = 600.0
+PATIENCE_SECONDS = 30.0
+"""How long a difference may last before it is repaired: an event may be on its way."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Difference:
+    """An object of which the store had another version than the API server, or of which only one of them knew."""
+
+    kind: Kind
+    address: Address
+    stored: tuple[str, int] | None
+    """UID and version in the store; None if it had none."""
+
+
+class Auditor:
+    """Audits the store at intervals."""
+
+    def __init__(
+        self,
+        store: Store,
+        cluster: Cluster,
+        *,
+        interval: float = AUDIT_SECONDS,
+        patience: float = PATIENCE_SECONDS,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._store = store
+        self._cluster = cluster
+        self._interval = interval
+        self._patience = patience
+        self._sleep = sleep
+
+    async def run(self) -> NoReturn:
+        """Audit until cancelled; a failed audit is logged and made up for by the next one."""
+        while True:
+            await self._sleep(self._interval)
+            try:
+                await self.audit()
+            except ClusterError as error:
+                log.warning("store_not_audited", error=str(error))
+
+    @contextlib.asynccontextmanager
+    async def running(self, *, on_end: Callable[[], None]) -> AsyncIterator[None]:
+        """Audit in a task until the end of the context, where what it failed with is raised.
+
+        Without audits, lost events would never be noticed. So ``on_end`` is called when the task ends.
+        """
+        task = asyncio.create_task(self.run(), name="auditor")
+        task.add_done_callback(lambda _: on_end())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def audit(self) -> int:
+        """Compare all kinds and repair what still differs after a while; return the number of repairs.
+
+        Raises:
+            ClusterError: the API server refused or did not answer.
+        """
+        differences = [found for kind in STORED_KINDS for found in await self._compare(kind)]
+        if not differences:
+            return 0
+        await self._sleep(self._patience)
+        return sum([await self._repair(found) for found in differences])
+
+    async def _compare(self, kind: Kind) -> list[_Difference]:
+        unseen = {entry.origin.address: (entry.origin.uid, entry.origin.version) for entry in self._store.entries(kind)}
+        found: list[_Difference] = []
+        async for page in self._cluster.list_metadata(kind, labels=labels_of(kind)):
+            for item in page:
+                origin = read_origin(kind, item)
+                unseen.pop(origin.address, None)
+                stored = self._identify(kind, origin.address)
+                if stored != (origin.uid, origin.version):
+                    found.append(_Difference(kind, origin.address, stored))
+        # What has changed since the list began is in the store for a reason that is newer than the list.
+        gone = [address for address, stored in unseen.items() if self._identify(kind, address) == stored]
+        return [*found, *(_Difference(kind, address, unseen[address]) for address in gone)]
+
+    async def _repair(self, difference: _Difference) -> bool:
+        kind, (namespace, name) = difference.kind, difference.address
+        if self._identify(kind, difference.address) != difference.stored:
+            return False  # An event came.
+        # A list of one object needs no other right than the watch.
+        bodies = await self._cluster.list(kind, namespace, labels_of(kind), {"metadata.name": name})
+        stored = self._identify(kind, difference.address)
+        if stored != difference.stored:
+            return False
+        if bodies:
+            repaired = self._store.restore(kind, bodies[0])
+        else:
+            repaired = stored is not None and self._store.remove(kind, namespace, name, stored[0])
+        if repaired:
+            metrics.STORE_REPAIRS.labels(kind.name).inc()
+            where = "/".join(part for part in difference.address if part)
+            log.warning("store_repaired", kind=kind.name, name=where, exists=bool(bodies))
+        return repaired
+
+    def _identify(self, kind: Kind, address: Address) -> tuple[str, int] | None:
+        entry = self._store.find(kind, *address)
+        return None if entry is None else (entry.origin.uid, entry.origin.version)

@@ -1,0 +1,208 @@
+"""The read port: custom resources, children and cached facts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from support.clusters.fake_cluster import FakeCluster
+from support.clusters.feeds import StoreFeed
+from support.store_objects import Body, build, build_child, build_deployment, build_job, build_model, build_server
+from tunewright_operator.api.kinds import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    FINE_TUNE_JOB,
+    JOB,
+    NAMESPACE,
+    POD,
+    REPLICA_SET,
+    SECRET,
+)
+from tunewright_operator.api.resource import LabelSelector, ResourceError
+from tunewright_operator.cluster import UnavailableError
+from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.store.reads import CACHE_SECONDS, FRESH_SECONDS, Ended, Observed, Reads
+
+ALLOWED = {"tunewright.dev/use": "allowed"}
+
+
+def make_reads(*bodies: Body) -> tuple[FakeCluster, Reads]:
+    cluster = FakeCluster()
+    for body in bodies:
+        cluster.put(body)
+    return cluster, StoreFeed(cluster).reads
+
+
+def test_a_resource_is_found_by_its_name():
+    _, reads = make_reads(build_model(), build_server())
+    model, server = reads.find_base_model("model"), reads.find_model_server("team", "pool")
+    assert model is not None
+    assert server is not None
+    assert (model.metadata.uid, server.metadata.uid) == ("model-uid", "pool-uid")
+    assert (reads.find_base_model("other"), reads.find_model_server("other", "pool")) == (None, None)
+
+
+OBSERVE: dict[str, tuple[Callable[[Reads], Any], Body]] = {
+    "BaseModel": (lambda reads: reads.observe_base_model("model"), build_model()),
+    "ModelServer": (lambda reads: reads.observe_model_server("team", "pool"), build_server()),
+    "AdapterDeployment": (lambda reads: reads.observe_adapter_deployment("team", "support"), build_deployment()),
+}
+
+
+@pytest.mark.parametrize("kind", OBSERVE)
+def test_a_loop_observes_its_resource_with_the_precondition_of_a_status_write(kind: str):
+    observe, body = OBSERVE[kind]
+    assert observe(make_reads()[1]) is None
+    cluster, reads = make_reads(
+        {**body, "metadata": {**body["metadata"], "annotations": {"a": "b"}, "managedFields": []}}
+    )
+    found = observe(reads)
+    (stored,) = cluster.bodies()
+    assert found.resource.metadata.uid == stored["metadata"]["uid"]
+    del stored["metadata"]["managedFields"]
+    assert found.body == {"apiVersion": stored["apiVersion"], "kind": kind, "metadata": stored["metadata"]}
+    with pytest.raises(ResourceError, match=f"{kind} "):
+        observe(make_reads({**body, "spec": {}})[1])
+
+
+async def test_a_job_is_observed_from_the_store_until_it_has_ended():
+    cluster, reads = make_reads(build_job(), build_job("ended", "True"), build_job("bad", spec={}))
+    cluster.fail_next(UnavailableError("read from the API server"), "get", times=9)
+    found = await reads.observe_fine_tune_job("team", "job")
+    assert isinstance(found, Observed)
+    assert found.resource.metadata.name == "job"
+    assert found.body["metadata"] == cluster.peek(FINE_TUNE_JOB, "team", "job")["metadata"]
+    assert await reads.observe_fine_tune_job("team", "ended") == Ended()
+    assert await reads.observe_fine_tune_job("team", "other") is None
+    with pytest.raises(ResourceError, match="team/bad"):
+        await reads.observe_fine_tune_job("team", "bad")
+
+
+async def test_an_ended_job_with_an_unfinished_job_is_read_from_the_api_server():
+    ended = build_job("ended", "True")
+    cluster, reads = make_reads(ended, build_child(JOB, "ended-train-1", ended))
+    found = await reads.observe_fine_tune_job("team", "ended")
+    assert isinstance(found, Observed)
+    assert found.resource.status.adapter is not None
+    cluster.watchers.clear()
+    cluster.remove(FINE_TUNE_JOB, "team", "ended")
+    assert await reads.observe_fine_tune_job("team", "ended") is None
+
+
+def test_jobs_are_selected_as_kubernetes_selects():
+    def labelled(name: str, succeeded: str = "", **labels: str) -> Body:
+        return build_job(name, succeeded, metadata={"labels": labels})
+
+    _, reads = make_reads(
+        labelled("one", "True", app="a"),
+        labelled("two", app="a", tier="x"),
+        labelled("three", app="b"),
+        build_job("bad", spec={}),
+    )
+
+    def select(**selector: Any) -> list[str]:
+        found = reads.list_selectable("team", LabelSelector.model_validate(selector))
+        return sorted(job.name for job in found)
+
+    assert select(matchLabels={"app": "a"}) == ["one", "two"]
+    absent = {"key": "tier", "operator": "DoesNotExist"}
+    assert select(matchLabels={"app": "a"}, matchExpressions=[absent]) == ["one"]
+    assert select(matchExpressions=[{"key": "app", "operator": "In", "values": ["b"]}]) == ["three"]
+    with pytest.raises(ResourceError, match="team/bad"):
+        select()
+    found = reads.find_selectable("team", "one")
+    assert found is not None
+    assert found.adapter is not None
+    assert reads.find_selectable("other", "one") is None
+    with pytest.raises(ResourceError, match="team/bad"):
+        reads.find_selectable("team", "bad")
+
+
+def test_the_users_of_a_base_model_are_named():
+    _, reads = make_reads(build_server(), build_job("b"), build_job("a"), build_job("ended", "False"))
+    assert reads.list_users("model") == ("ModelServer team/pool", "FineTuneJob team/a", "FineTuneJob team/b")
+    assert reads.list_users("other") == ()
+
+
+def test_tenants_are_listed_by_name_even_if_they_cannot_be_read():
+    bad = build_deployment("a", spec={"serverRef": {"name": "pool"}})
+    _, reads = make_reads(build_deployment("b"), bad)
+    assert [(item.origin.name, item.resource is None) for item in reads.list_tenants("team", "pool")] == [
+        ("a", True),
+        ("b", False),
+    ]
+
+
+def test_children_are_read_by_their_controller():
+    owner, server = build_job(), build_server()
+    job = build_child(JOB, "job-train-1", owner)
+    pods = [build_child(POD, name, {**owner, "metadata": job["metadata"]}) for name in ("b", "a")]
+    _, reads = make_reads(
+        owner,
+        job,
+        *pods,
+        build_child(DEPLOYMENT, "pool", server),
+        build_child(REPLICA_SET, "pool-1", server),
+    )
+    assert [item["metadata"]["name"] for item in reads.list_jobs("team", "job-uid")] == ["job-train-1"]
+    assert [item["metadata"]["name"] for item in reads.list_pods("team", "job-train-1-uid")] == ["a", "b"]
+    assert [item["metadata"]["name"] for item in reads.list_pods("team", "other", "job-train-1-uid")] == ["a", "b"]
+    assert reads.list_pods("team") == []
+    assert [item["metadata"]["name"] for item in reads.list_replica_sets("team", "pool-uid")] == ["pool-1"]
+    deployment = reads.find_deployment("team", "pool")
+    assert deployment is not None
+    assert deployment["metadata"]["uid"] == "pool-uid"
+    assert reads.find_deployment("team", "other") is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "facts"),
+    [
+        (None, SecretFacts(exists=True)),
+        (ALLOWED, SecretFacts(exists=True, allowed=True)),
+        ({"tunewright.dev/use": "denied"}, SecretFacts(exists=True)),
+        ({"other": "allowed"}, SecretFacts(exists=True)),
+    ],
+)
+async def test_a_secret_is_allowed_by_its_label(labels: dict[str, str] | None, facts: SecretFacts):
+    cluster, reads = make_reads()
+    assert await reads.read_secret_facts("team", "s3") == SecretFacts(exists=False)
+    cluster.put(build(SECRET, "s3", metadata={"labels": labels}, data={"AWS_REGION": "eA=="}))
+    cluster.clock.advance(FRESH_SECONDS)
+    assert await reads.read_secret_facts("team", "s3") == facts
+
+
+async def test_an_allowed_secret_is_read_once_a_minute_and_fresh_before_a_job():
+    cluster, reads = make_reads(build(SECRET, "s3", metadata={"labels": ALLOWED}))
+    assert (await reads.read_secret_facts("team", "s3")).allowed
+    cluster.put(build(SECRET, "s3"))
+    cluster.clock.advance(FRESH_SECONDS)
+    assert (await reads.read_secret_facts("team", "s3")).allowed
+    assert not (await reads.read_secret_facts("team", "s3", fresh=True)).allowed
+    cluster.put(build(SECRET, "s3", metadata={"labels": ALLOWED}))
+    cluster.clock.advance(FRESH_SECONDS)
+    assert (await reads.read_secret_facts("team", "s3")).allowed, "a user fixed it"
+
+
+async def test_the_labels_of_a_namespace_are_read_once_a_minute_and_fresh_before_a_job():
+    cluster, reads = make_reads(build(NAMESPACE, "team", metadata={"labels": {"a": "1"}}))
+    assert await reads.read_namespace_labels("team") == {"a": "1"}
+    assert await reads.read_namespace_labels("other") == {}
+    cluster.put(build(NAMESPACE, "team", metadata={"labels": {"a": "2"}}))
+    cluster.clock.advance(FRESH_SECONDS)
+    assert await reads.read_namespace_labels("team") == {"a": "1"}
+    assert await reads.read_namespace_labels("team", fresh=True) == {"a": "2"}
+    cluster.put(build(NAMESPACE, "team"))
+    cluster.clock.advance(CACHE_SECONDS)
+    assert await reads.read_namespace_labels("team") == {}
+
+
+async def test_a_config_map_is_looked_for_again_after_a_short_time():
+    cluster, reads = make_reads()
+    assert not await reads.has_config_map("team", "data")
+    cluster.put(build(CONFIG_MAP, "data"))
+    assert not await reads.has_config_map("team", "data")
+    cluster.clock.advance(FRESH_SECONDS)
+    assert await reads.has_config_map("team", "data")
