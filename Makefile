@@ -47,6 +47,11 @@ bench-verdict: venv ## Measure how often live verdicts are wrong, and write buil
 bench-takeover: venv ## Measure how fast another replica of the operator takes over, and write build/bench/takeover.json (after `make install`)
 	$(PYTHON) bench/takeover.py --report build/bench/takeover.json $(ARGS)
 
+# Not part of `make check`: in its full size it takes more than an hour, and a Go build before.
+.PHONY: bench-scale
+bench-scale: venv ## Measure the operator at scale beside a Go operator, and write build/bench/scale.json; ARGS="--jobs 300 --deployments 100 --servers 20": smaller
+	$(PYTHON) bench/reconcile_scale.py $(ARGS)
+
 .PHONY: mutants
 mutants: venv ## Change the pure decisions, one operator at a time; fail if no unit test notices a change and no line explains it
 	PYTHONHASHSEED=0 $(PYTHON) -m tunewright_dev.mutants $(ARGS)

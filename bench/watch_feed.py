@@ -29,7 +29,6 @@ from aiohttp import web
 sys.path.insert(0, str(Path(__file__).parent))
 
 from api_client import build_object
-
 from tunewright_operator.api.kinds import CUSTOM_RESOURCE_DEFINITION, FINE_TUNE_JOB, GROUP, NAMESPACE, VERSION, Kind
 
 Pipe = multiprocessing.connection.Connection

@@ -1,14 +1,17 @@
-"""Build the Go programs of the local cluster from one module, whose versions go.sum pins (`dev/go`).
+"""Build Go programs from modules whose versions go.sum pins.
 
-One `go build` builds all missing programs: shared packages are downloaded and compiled once, and one program is linked
-while packages of another still compile. Each program has a folder in the cache that is named after the hash of its
-inputs. So an unchanged program is not built again, and a second clone uses it. A build is written to a temporary folder
-and renamed when it is complete.
+`dev/go` has the local cluster's programs, `dev/go-peer` the operator that a benchmark compares ours with.
+
+One `go build` builds all missing programs of a module: shared packages are downloaded and compiled once, and one
+program is linked while packages of another still compile. Each program has a folder in the cache that is named after
+the hash of its inputs. So an unchanged program is not built again, and a second clone uses it. A build is written to a
+temporary folder and renamed when it is complete.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,12 +31,14 @@ _KUBERNETES_STAMP = (
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A Go program: its package (a folder of `dev/go` or a tool of its go.mod), and its other names."""
+    """A Go program: its package (a folder of its module or a tool of its go.mod), and its other names."""
 
     name: str
     package: str
     linker_flags: str = ""
     names: tuple[str, ...] = ()
+    module: str = "go"
+    """The module's folder below `dev`."""
 
 
 HYPERKUBE = Program(
@@ -57,6 +62,9 @@ PAUSE = Program("pause", "./pause")
 _HELM_STAMP = "-X helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=34"
 HELM = Program("helm", "helm.sh/helm/v3/cmd/helm", linker_flags=_HELM_STAMP)
 KUBECONFORM = Program("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform")
+KUBERAY_MODULE = "github.com/ray-project/kuberay/ray-operator"
+# In its own module: its versions are not those that Kubernetes was released with.
+KUBERAY = Program("ray-operator", KUBERAY_MODULE, module="go-peer")
 
 CLUSTER = (PAUSE, REGISTRY, COREDNS, HYPERKUBE)
 """The programs that the cluster runs."""
@@ -74,7 +82,7 @@ def ensure_program(paths: Paths, program: Program) -> Path:
 
 
 def ensure_programs(paths: Paths, programs: Sequence[Program]) -> dict[str, Path]:
-    """Return the path of each program by its name; first build those whose inputs changed.
+    """Return the path of each program of one module by its name; first build those whose inputs changed.
 
     Raises:
         DevError: no Go could be found or fetched, or the build failed.
@@ -86,7 +94,9 @@ def ensure_programs(paths: Paths, programs: Sequence[Program]) -> dict[str, Path
 
 @contextmanager
 def building(paths: Paths, programs: Sequence[Program]) -> Iterator[bool]:
-    """Build the missing programs while the block runs, and wait for them after it; yield whether any is missing.
+    """Build the missing programs of one module while the block runs, and wait for them after it.
+
+    Yield whether any is missing.
 
     The block must not build another program: it would wait for itself. If the block fails, the build is stopped.
 
@@ -107,7 +117,7 @@ def building(paths: Paths, programs: Sequence[Program]) -> Iterator[bool]:
         names = ", ".join(program.name for program in missing)
         argv = [str(go_toolchain.ensure_go(paths)), *build_arguments(missing, scratch)]
         log = paths.cache / "logs" / "go-build.log"
-        with commands.running(argv, log, env=build_environment(paths), cwd=_module(paths)) as build:
+        with commands.running(argv, log, env=build_environment(paths), cwd=_module(paths, missing[0])) as build:
             shown = console.follow(f"building {names} with Go (once; minutes for Kubernetes)", build.wait)
             yield True
         shown.join()
@@ -126,7 +136,7 @@ def program_key(paths: Paths, program: Program) -> str:
 
     The version of Go is not an input: any that go.mod accepts is right, and a newer one rebuilds nothing.
     """
-    module = _module(paths)
+    module = _module(paths, program)
     parameters = {"package": program.package, "flags": program.linker_flags, "names": " ".join(program.names)}
     sources = hashing.list_files(module / program.package) if program.package.startswith("./") else []
     files = [module / "go.mod", module / "go.sum", *sources]
@@ -153,6 +163,17 @@ def build_environment(paths: Paths) -> dict[str, str]:
     }
 
 
+def fetch_module(paths: Paths, program: Program, module: str) -> Path:
+    """Return the folder with the sources of a Go module, at the version with which the program is built.
+
+    Raises:
+        DevError: no Go could be found or fetched, or the module could not be downloaded.
+    """
+    argv: list[str | Path] = [go_toolchain.ensure_go(paths), "mod", "download", "-json", module]
+    answer = commands.capture(argv, env=build_environment(paths), cwd=_module(paths, program))
+    return Path(json.loads(answer)["Dir"])
+
+
 def link_programs(paths: Paths, programs: dict[str, Path]) -> None:
     """Link the programs in build/bin, where tests and users of this clone find them."""
     folder = paths.build / "bin"
@@ -163,8 +184,8 @@ def link_programs(paths: Paths, programs: dict[str, Path]) -> None:
         link.symlink_to(target)
 
 
-def _module(paths: Paths) -> Path:
-    return paths.clone / "dev" / "go"
+def _module(paths: Paths, program: Program) -> Path:
+    return paths.clone / "dev" / program.module
 
 
 def _find_missing(paths: Paths, programs: Sequence[Program]) -> list[Program]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,33 @@ from tunewright_dev.paths import Paths
 
 _MASTERS = "system:masters"
 _ISSUER = f"https://kubernetes.default.svc.{topology.CLUSTER_DOMAIN}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Endpoints:
+    """Where the control plane listens; the defaults are those of the local cluster.
+
+    A benchmark starts a second control plane beside it, on loopback and with other ports.
+    """
+
+    api_address: IPv4Address = topology.NODE_ADDRESS
+    api_port: int = topology.API_PORT
+    etcd_port: int = topology.ETCD_PORT
+    etcd_peer_port: int = topology.ETCD_PEER_PORT
+    controller_manager_port: int = topology.CONTROLLER_MANAGER_PORT
+
+    @property
+    def api_url(self) -> str:
+        """The API server's address."""
+        return f"https://{self.api_address}:{self.api_port}"
+
+    @property
+    def etcd_url(self) -> str:
+        """The address at which the API server reaches etcd."""
+        return f"https://127.0.0.1:{self.etcd_port}"
+
+
+LOCAL = Endpoints()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,9 +62,9 @@ class Credentials:
     kubeconfigs: dict[str, Path]
 
 
-def ensure_credentials(paths: Paths) -> Credentials:
+def ensure_credentials(paths: Paths, endpoints: Endpoints = LOCAL) -> Credentials:
     """Create the cluster's missing certificates, keys and kubeconfigs."""
-    folder, address = paths.pki, str(topology.NODE_ADDRESS)
+    folder, address = paths.pki, str(endpoints.api_address)
     authority = certificates.ensure_authority(folder, "cluster-ca")
 
     def issue(name: str, common_name: str, organization: str | None = None, hosts: tuple[str, ...] = ()) -> KeyPair:
@@ -62,7 +90,7 @@ def ensure_credentials(paths: Paths) -> Credentials:
     }
     kubeconfigs = {name: folder / f"{name}.kubeconfig" for name in users}
     for name, pair in users.items():
-        files.write(kubeconfigs[name], build_kubeconfig(authority, pair), mode=0o600)
+        files.write(kubeconfigs[name], build_kubeconfig(authority, pair, endpoints), mode=0o600)
     return Credentials(
         authority=authority,
         signing_key=certificates.ensure_signing_key(folder, "service-accounts"),
@@ -74,7 +102,7 @@ def ensure_credentials(paths: Paths) -> Credentials:
     )
 
 
-def build_kubeconfig(authority: KeyPair, user: KeyPair) -> str:
+def build_kubeconfig(authority: KeyPair, user: KeyPair, endpoints: Endpoints = LOCAL) -> str:
     """Return a kubeconfig that contains certificates and keys, so that it can be copied."""
 
     def embed(path: Path) -> str:
@@ -87,7 +115,7 @@ def build_kubeconfig(authority: KeyPair, user: KeyPair) -> str:
             {
                 "name": "tunewright",
                 "cluster": {
-                    "server": topology.API_URL,
+                    "server": endpoints.api_url,
                     "certificate-authority-data": embed(authority.certificate),
                 },
             }
@@ -107,9 +135,9 @@ def build_kubeconfig(authority: KeyPair, user: KeyPair) -> str:
     return json.dumps(config, indent=2) + "\n"
 
 
-def describe_etcd(paths: Paths, programs: Path, credentials: Credentials) -> Component:
+def describe_etcd(paths: Paths, programs: Path, credentials: Credentials, endpoints: Endpoints = LOCAL) -> Component:
     """Return etcd: it listens only on loopback, and clients need a certificate of this cluster."""
-    client = f"https://127.0.0.1:{topology.ETCD_PORT}"
+    client = endpoints.etcd_url
     pair, authority = credentials.etcd, credentials.authority.certificate
     return Component(
         name="etcd",
@@ -118,7 +146,7 @@ def describe_etcd(paths: Paths, programs: Path, credentials: Credentials) -> Com
             f"--data-dir={paths.state}/etcd",
             f"--listen-client-urls={client}",
             f"--advertise-client-urls={client}",
-            f"--listen-peer-urls=http://127.0.0.1:{topology.ETCD_PEER_PORT}",
+            f"--listen-peer-urls=http://127.0.0.1:{endpoints.etcd_peer_port}",
             f"--cert-file={pair.certificate}",
             f"--key-file={pair.key}",
             "--client-cert-auth",
@@ -132,21 +160,26 @@ def describe_etcd(paths: Paths, programs: Path, credentials: Credentials) -> Com
     )
 
 
-def describe_api_server(programs: Path, credentials: Credentials) -> Component:
-    """Return the API server with all default admission plugins (PodSecurity among them) and NodeRestriction."""
+def describe_api_server(
+    programs: Path, credentials: Credentials, endpoints: Endpoints = LOCAL, options: tuple[str, ...] = ()
+) -> Component:
+    """Return the API server with all default admission plugins (PodSecurity among them) and NodeRestriction.
+
+    ``options`` are additional arguments.
+    """
     own, etcd, admin = credentials.api_server, credentials.etcd, credentials.admin
     authority = credentials.authority.certificate
     return Component(
         name="kube-apiserver",
         argv=(
             str(programs / "kube-apiserver"),
-            f"--advertise-address={topology.NODE_ADDRESS}",
-            f"--bind-address={topology.NODE_ADDRESS}",
-            f"--secure-port={topology.API_PORT}",
+            f"--advertise-address={endpoints.api_address}",
+            f"--bind-address={endpoints.api_address}",
+            f"--secure-port={endpoints.api_port}",
             f"--tls-cert-file={own.certificate}",
             f"--tls-private-key-file={own.key}",
             f"--client-ca-file={authority}",
-            f"--etcd-servers=https://127.0.0.1:{topology.ETCD_PORT}",
+            f"--etcd-servers={endpoints.etcd_url}",
             f"--etcd-cafile={authority}",
             f"--etcd-certfile={etcd.certificate}",
             f"--etcd-keyfile={etcd.key}",
@@ -162,16 +195,19 @@ def describe_api_server(programs: Path, credentials: Credentials) -> Component:
             f"--kubelet-certificate-authority={authority}",
             # By address, so that logs and exec do not need DNS for the node's name on this machine.
             "--kubelet-preferred-address-types=InternalIP",
+            *options,
         ),
         is_ready=lambda: probes.answers(
-            f"{topology.API_URL}/readyz", ca=authority, certificate=admin.certificate, key=admin.key
+            f"{endpoints.api_url}/readyz", ca=authority, certificate=admin.certificate, key=admin.key
         ),
         files=(own.certificate, etcd.certificate, authority, credentials.signing_key.certificate),
     )
 
 
-def describe_controller_manager(programs: Path, credentials: Credentials) -> Component:
-    """Return the controller manager."""
+def describe_controller_manager(
+    programs: Path, credentials: Credentials, endpoints: Endpoints = LOCAL, options: tuple[str, ...] = ()
+) -> Component:
+    """Return the controller manager; ``options`` are additional arguments."""
     authority = credentials.authority
     return Component(
         name="kube-controller-manager",
@@ -189,8 +225,9 @@ def describe_controller_manager(programs: Path, credentials: Credentials) -> Com
             f"--service-cluster-ip-range={topology.SERVICE_RANGE}",
             # A claim that is processed before its volume waits for the next sync, by default 15 s.
             "--pvclaimbinder-sync-period=1s",
+            *options,
         ),
-        is_ready=lambda: probes.answers("https://127.0.0.1:10257/healthz"),
+        is_ready=lambda: probes.answers(f"https://127.0.0.1:{endpoints.controller_manager_port}/healthz"),
         files=(credentials.kubeconfigs["kube-controller-manager"], credentials.signing_key.certificate),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from tunewright_dev.images import binaries
 from tunewright_dev.paths import find_paths
 
 PROGRAMS = (*binaries.CLUSTER, *binaries.TOOLS)
+PEER = (binaries.KUBERAY,)
 # A fake `go`: for `-o FOLDER PACKAGE…` it writes a file for each package, as `go build` does.
 GO = f"""#!{sys.executable}
 import pathlib, sys
@@ -37,7 +39,7 @@ def paths(monkeypatch, paths, tmp_path):
 
 
 def test_every_program_has_a_module_and_a_unique_key():
-    keys = [binaries.program_key(find_paths(), program) for program in PROGRAMS]
+    keys = [binaries.program_key(find_paths(), program) for program in (*PROGRAMS, *PEER)]
     assert len(set(keys)) == len(keys)
 
 
@@ -73,6 +75,32 @@ def test_programs_are_built_together_and_once(monkeypatch, paths):
     assert (built["hyperkube"].parent / "kubectl").read_text() == "./hyperkube"
     monkeypatch.setattr(binaries.commands, "running", _refuse)
     assert binaries.ensure_programs(paths, PROGRAMS) == built
+
+
+def test_a_program_is_built_in_the_folder_of_its_module(monkeypatch, paths):
+    module = paths.clone / "dev" / "go-peer"
+    module.mkdir()
+    for name in ("go.mod", "go.sum"):
+        (module / name).write_text(name)
+    folders, running = [], binaries.commands.running
+    monkeypatch.setattr(
+        binaries.commands,
+        "running",
+        lambda argv, log, *, env, cwd: folders.append(cwd) or running(argv, log, env=env, cwd=cwd),
+    )
+    binaries.ensure_program(paths, binaries.KUBERAY)
+    binaries.ensure_program(paths, binaries.HELM)
+    assert folders == [module, paths.clone / "dev" / "go"]
+
+
+def test_a_module_is_fetched_at_the_version_of_its_program(monkeypatch, paths):
+    asked = {}
+    monkeypatch.setattr(
+        binaries.commands, "capture", lambda argv, **named: asked.update(argv=argv, **named) or '{"Dir": "/mod/ray"}'
+    )
+    assert binaries.fetch_module(paths, binaries.KUBERAY, binaries.KUBERAY_MODULE) == Path("/mod/ray")
+    assert asked["argv"][1:] == ["mod", "download", "-json", binaries.KUBERAY_MODULE]
+    assert asked["cwd"] == paths.clone / "dev" / "go-peer"
 
 
 def test_only_what_is_missing_is_built(monkeypatch, paths):
