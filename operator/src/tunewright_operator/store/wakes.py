@@ -27,6 +27,7 @@ from tunewright_operator.api.kinds import (
 from tunewright_operator.api.resource import Metadata
 from tunewright_operator.domain.rollout.jobs import SelectableJob
 from tunewright_operator.domain.serving.claim import Tenant, build_tenant
+from tunewright_operator.domain.serving.polling import is_observing
 from tunewright_operator.runtime.key import Key, Urgency
 from tunewright_operator.store.entries import Entry, StoredChild, StoredJob, StoredResource
 from tunewright_operator.store.store import Store
@@ -168,13 +169,15 @@ def _find_server_of_deployment(
 
 
 def _plan_inputs(entry: StoredResource[AdapterDeployment] | None) -> tuple[Any, ...] | None:
-    """Return all that the plan of a server reads of an AdapterDeployment."""
+    """Return all that a server reads of an AdapterDeployment: for its plan, and for how often it polls its pods."""
     if entry is None or entry.metadata.deletion_timestamp is not None:
         return None  # A deployment that is being deleted has no route.
     tenant: Tenant | None = None
+    observes = False
     if entry.resource is not None:
         tenant = build_tenant(entry.resource, namespace_allowed=True, previous=None, states=())
-    return entry.origin.uid, entry.metadata.generation, entry.refers_to, tenant
+        observes = is_observing(entry.resource.status)
+    return entry.origin.uid, entry.metadata.generation, entry.refers_to, tenant, observes
 
 
 def _find_deployments_of_server(

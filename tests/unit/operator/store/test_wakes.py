@@ -46,6 +46,7 @@ def on_other_pool(deployment: Body) -> Body:
 
 REVISION = {"revision": "support--1", "digest": DIGEST, "uri": "s3://b/a", "rank": 8, "baseModelDigest": DIGEST}
 CANDIDATE = {**REVISION, "acceptedAt": TIME, "weight": 20}
+OBSERVED = {**CANDIDATE, "stepStartedAt": TIME, "observation": {"stepIndex": 0}}
 
 
 def world() -> list[Body]:
@@ -191,6 +192,25 @@ def wake(old: Body | None, new: Body | str | None) -> dict[Key, Urgency]:
     woken = {item.key: item.urgency for item in found}
     assert len(woken) == len(found), "each resource is woken once"
     return woken
+
+
+def test_a_window_that_opens_wakes_its_server_once():
+    """The server then polls its pods more often."""
+    store = fill(Store(), *world())
+    found: list[Key] = []
+    store.subscribe(lambda kind, old, new: found.extend(item.key for item in find_wakes(kind, old, new, store)))
+    for number, (candidate, woken) in enumerate(
+        (
+            (CANDIDATE, [POOL]),
+            (OBSERVED, [POOL]),
+            ({**OBSERVED, "observation": {"stepIndex": 0, "polls": 2}}, []),
+        )
+    ):
+        metadata = {**DEPLOYMENT["metadata"], "resourceVersion": str(1000 + number)}
+        body = {**with_status(DEPLOYMENT, candidate=candidate), "metadata": metadata}
+        found.clear()
+        store.upsert(ADAPTER_DEPLOYMENT, body)
+        assert found == woken
 
 
 @pytest.mark.parametrize(("old", "new", "woken"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
