@@ -142,7 +142,7 @@ class Store:
 
     @property
     def is_synced(self) -> bool:
-        """Whether all kinds are synced: before that, an object may only seem not to exist."""
+        """Return whether all kinds are synced: before that, an object may only seem not to exist."""
         return not self._unsynced
 
     def when_synced(self, call: Callable[[], None]) -> None:
