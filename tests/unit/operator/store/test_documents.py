@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -26,3 +27,15 @@ def test_an_object_of_any_depth_is_read_back(depth: int):
     for _ in range(depth):
         body = {"a": body}
     assert encode(decode(encode(body))) == encode(body)
+
+
+def test_a_document_takes_no_more_memory_than_its_text():
+    """The results of `orjson.dumps` take about 4 KiB each, however short they are."""
+    body = {"a": "x" * 400}
+    tracemalloc.start()
+    try:
+        documents = [encode(body) for _ in range(1000)]
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert used < 1.5 * sum(map(len, documents))
