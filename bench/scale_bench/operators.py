@@ -19,7 +19,7 @@ from tunewright_dev.errors import DevError
 from tunewright_dev.local import probes
 
 PACKAGES = ("contracts", "operator")
-READY_SECONDS = 60.0
+READY_SECONDS = 300.0
 
 
 class MeasuredOperator:

@@ -14,7 +14,7 @@ from tunewright_dev import console
 
 _GROUP = "/apis/tunewright.dev/v1alpha1"
 CHECK_SECONDS = 3.0
-INSPECTION_SECONDS = 120.0
+INSPECTION_SECONDS = 300.0
 _MIN_SETTLE_SECONDS = 300.0
 _SETTLE_SECONDS_PER_RESOURCE = 0.5
 
