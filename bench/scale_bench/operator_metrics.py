@@ -14,10 +14,10 @@ from tunewright_dev.errors import DevError
 _LEADER = "tunewright_operator_leader"
 _LEASE_MARGIN = "tunewright_operator_lease_margin_seconds_bucket"
 _RECONCILES = "tunewright_operator_reconciles_total"
-_LISTED = ("tunewright_operator_store_objects", "tunewright_operator_loops")
+_LISTED = ("tunewright_store_objects", "tunewright_operator_loops")
 """How many resources the operator knows, in the order of preference."""
 _QUEUE = "tunewright_operator_queue_depth"
-_REPAIRS = ("tunewright_operator_store_repairs_total", "tunewright_store_repairs_total")
+_REPAIRS = "tunewright_store_repairs_total"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ class OperatorMetrics:
     @property
     def repairs(self) -> float | None:
         """How often the auditor had to repair the store."""
-        return next((found for found in map(self._sum, _REPAIRS) if found is not None), None)
+        return self._sum(_REPAIRS)
 
     def known(self, kind: str) -> float:
         """Return how many resources of a kind the operator knows; without such a metric, how often it reconciled."""

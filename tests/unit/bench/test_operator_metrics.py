@@ -5,6 +5,7 @@ import pytest
 
 from scale_bench.operator_metrics import OperatorMetrics
 from tunewright_operator.runtime import metrics
+from tunewright_operator.store import metrics as store_metrics
 
 EARLY = """
 tunewright_operator_loops{kind="FineTuneJob"} 7
@@ -14,10 +15,10 @@ tunewright_operator_leader 1
 """
 LATE = """
 tunewright_operator_loops{kind="FineTuneJob"} 2
-tunewright_operator_store_objects{kind="FineTuneJob"} 100
+tunewright_store_objects{kind="FineTuneJob"} 100
 tunewright_operator_queue_depth{kind="FineTuneJob",class="user"} 2
 tunewright_operator_queue_depth{kind="ModelServer",class="user"} 1
-tunewright_operator_store_repairs_total{kind="FineTuneJob"} 1
+tunewright_store_repairs_total{kind="FineTuneJob"} 1
 """
 
 
@@ -54,7 +55,12 @@ def test_the_names_are_those_of_the_operator():
     metrics.LEADER.set(1)
     metrics.LEASE_MARGIN.observe(7.5)
     metrics.RECONCILES.labels("Bench", "ok").inc()
+    metrics.QUEUE_DEPTH.labels("Bench", "timer").set(3)
+    store_metrics.STORE_OBJECTS.labels("Bench").set(4)
+    store_metrics.STORE_REPAIRS.labels("Bench").inc()
     found = OperatorMetrics(prometheus_client.generate_latest().decode())
     assert found.leads
     assert found.worst_lease_margin is not None
-    assert found.reconciles("Bench") == 1
+    assert (found.reconciles("Bench"), found.known("Bench")) == (1, 4)
+    assert found.queued >= 3
+    assert found.repairs >= 1
