@@ -4,7 +4,8 @@ The traffic consists of sessions (mean 8 requests, intra-class correlation 0.2) 
 They follow each other: a bad session is a burst of bad answers, which is harder to judge than sessions that overlap
 (`--overlap`). After every 20 candidate requests, each rule is evaluated and may roll back:
 
-- `tunewright`: the operator's `absorb` and `assess`, confidence 0.95;
+- `tunewright`: the operator's `add_counts`, `bet` and `assess`, confidence 0.95; its guards bet when the operator's do,
+  at an evaluation every 5 seconds;
 - `z-test`: a one-sided two-proportion test of "worse by more than the margin" at 5 %, at each evaluation;
 - `last 100`: the candidate's rate over its last 100 requests, compared with the incumbent's true rate plus the margin.
 
@@ -35,6 +36,7 @@ from tunewright_operator.domain.evidence import counters, guard, verdict, window
 from tunewright_operator.domain.evidence import observation as evidence
 
 LOOK = 20
+LOOK_SECONDS = 5.0
 BUCKETS = 64
 SESSION = 8
 METRIC = "ErrorRate"
@@ -155,13 +157,22 @@ def _draw_keys(scenario: Scenario, random: np.random.Generator) -> tuple[np.ndar
     return random.choice(scenario.keys, size=requests, p=use), arm_of, scenario.keys
 
 
+def read_counts(
+    observation: evidence.Observation, readings: Sequence[counters.PodReading], look: int
+) -> evidence.Observation:
+    """Add what was counted until an evaluation, and let the guards bet when the operator's would."""
+    now = NOW + dt.timedelta(seconds=LOOK_SECONDS * (look + 1))
+    grown = evidence.add_counts(observation, readings)
+    return evidence.bet(grown, now) if evidence.is_bet_due(grown, now, is_over=False) else grown
+
+
 def stop_of_tunewright(scenario: Scenario, traffic: Traffic, alpha: float = 0.05) -> int | None:
     """Return the evaluation at which the operator's code would roll back."""
     metric = guard.LiveMetric(METRIC, max_regression=scenario.margin)
     spec = verdict.ObservationSpec(scenario.horizon + 1, 1e9, verdict.ErrorBudget.share_out(1 - alpha, [metric], 1))
     observation = evidence.open_observation(0, [metric], [], {}, NOW)
     for look in range(traffic.answers.shape[0]):
-        observation = evidence.absorb(observation, traffic.reading(look))
+        observation = read_counts(observation, traffic.reading(look), look)
         if verdict.assess(observation, spec, NOW).verdict is Verdict.FAIL:
             return look
     return None
@@ -190,12 +201,12 @@ def stop_of_bake(scenario: Scenario, traffic: Traffic, random: np.random.Generat
     spec = verdict.ObservationSpec(0, 1e9, verdict.ErrorBudget.share_out(0.95, [metric], 1), full_window=True)
     before = generate(dataclasses.replace(scenario, excess=0.0, share=0.5, horizon=window), random)
     opened = evidence.open_observation(0, [metric], [], {}, NOW)
-    past = evidence.incumbent_window(evidence.absorb(opened, before.reading(before.answers.shape[0] - 1)))
+    past = evidence.incumbent_window(evidence.add_counts(opened, before.reading(before.answers.shape[0] - 1)))
     observation = evidence.open_observation(
         1, [metric], [], past, NOW, comparison=guard.Comparison.LAST_WINDOW, guard_alpha=spec.budget.guard_alpha
     )
     for look in range(traffic.answers.shape[0]):
-        observation = evidence.absorb(observation, traffic.reading(look))
+        observation = read_counts(observation, traffic.reading(look), look)
         if verdict.assess(observation, spec, NOW).verdict is Verdict.FAIL:
             return look
     return None
@@ -298,7 +309,7 @@ def stop_of_cell(cell: Cell, random: np.random.Generator, min_requests: int = 10
         readings = traffic.reading(look, cell.bad)
         if cell.is_alone:
             readings = [dataclasses.replace(reading, incumbent=counters.ArmCounters()) for reading in readings]
-        observation = evidence.absorb(observation, readings)
+        observation = read_counts(observation, readings, look)
         if verdict.assess(observation, spec, NOW).verdict is Verdict.FAIL:
             return (look + 1) * LOOK
     return None

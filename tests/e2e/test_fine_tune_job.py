@@ -85,6 +85,12 @@ def test_dataset_becomes_an_adapter(platform: Kubectl, team: str, bucket: Bucket
     train = bucket.read(f"{dataset['uri']}/train.jsonl").decode().splitlines()
     assert not set(held_out) & set(train)
 
+    def expire() -> bool:
+        jobs = platform.list("jobs", team)
+        return len(jobs) == 2 and all(job["spec"].get("ttlSecondsAfterFinished", 0) >= 3600 for job in jobs)
+
+    wait_until(expire, timeout=30, describe=lambda: repr(platform.list("jobs", team)))
+
     line = platform.run("get", "ftj", "first", "-n", team).stdout.splitlines()[1]
     assert line.split()[:6] == ["first", "Succeeded", "100", "ExactMatch", score["base"], score["tuned"]]
     described = platform.run("describe", "ftj", "first", "-n", team).stdout
@@ -124,7 +130,7 @@ def test_trainer_killed_while_it_trains_is_resumed_from_its_checkpoint(platform:
 
 def test_suspension_keeps_a_checkpoint_and_frees_the_node(platform: Kubectl, team: str, bucket: Bucket) -> None:
     job = build_job("paused", team)
-    job["spec"]["training"] |= {"maxSteps": 150, "checkpointSteps": 50}
+    job["spec"]["training"] |= {"maxSteps": 300, "checkpointSteps": 100}
     platform.apply(build_dataset("data", team, build_records(40)), job)
     platform.wait_for(
         "ftj", "paused", team, lambda body: body.get("status", {}).get("progress", {}).get("step", 0) >= 3, timeout=300

@@ -71,6 +71,7 @@ def test_operator_has_exactly_the_listed_rights(kubectl: Kubectl, namespace: str
         ("create", "serviceaccounts", ("--subresource=token",)),
         ("impersonate", "users", ()),
         ("create", "rolebindings.rbac.authorization.k8s.io", ()),
+        ("update", "jobs.batch", ()),
         ("update", "finetunejobs.tunewright.dev", ()),
         ("patch", "adapterdeployments.tunewright.dev", ()),
         ("create", "adapterdeployments.tunewright.dev", ()),
@@ -89,6 +90,7 @@ def test_operator_cannot(kubectl: Kubectl, verb: str, resource: str, options: tu
     [
         ("get", "secrets", ()),
         ("create", "jobs.batch", ()),
+        ("patch", "jobs.batch", ()),
         ("patch", "deployments.apps", ()),
         ("patch", "basemodels.tunewright.dev", ()),
         ("update", "adapterdeployments.tunewright.dev", ("--subresource=status",)),

@@ -279,7 +279,7 @@ async def test_a_pod_restart_in_the_canary_keeps_its_evidence(world):
     before = world.status()["candidate"]["observation"]["arms"]["candidate"]["answers"]
     assert before > 0
     world.pool.servers()[0].restart(world.plan)
-    await world.settle()
+    await world.pass_time(30)
     assert world.status()["candidate"]["observation"]["lost"] == 1
     assert world.status()["candidate"]["observation"]["arms"]["candidate"]["answers"] == before
     world.ask(400)

@@ -28,6 +28,7 @@ async def test_inspection_resolves_revision_and_digest():
     assert world.condition("Reconciling") is None
     assert world.body["status"]["digest"] == DIGEST
     assert world.body["status"]["revision"] == "abc"
+    assert world.cluster.peek(JOB, SYSTEM, JOB_NAME)["spec"]["ttlSecondsAfterFinished"] == 3600
 
 
 async def test_an_inspected_model_is_never_inspected_again():

@@ -53,13 +53,15 @@ async def play_a_whole_life(world: World) -> None:
 
 def end_of(world: World) -> str:
     status = json.loads(json.dumps(world.status))
-    return json.dumps([status, world.jobs.names()], sort_keys=True)
+    kept = {body["metadata"]["name"]: body["spec"].get("ttlSecondsAfterFinished") for body in world.cluster.bodies(JOB)}
+    return json.dumps([status, kept], sort_keys=True)
 
 
 async def test_an_operator_killed_after_any_write_reaches_the_same_result():
     undisturbed = World()
     await play_a_whole_life(undisturbed)
     assert undisturbed.status["phase"] == "Succeeded"
+    assert all("ttlSecondsAfterFinished" in body["spec"] for body in undisturbed.cluster.bodies(JOB))
     assert undisturbed.status["restarts"] == 1, "the restart of training; that of prepare does not count any more"
     assert undisturbed.status["activeSeconds"] == 7 + 11 + 13 + 17
     writes = len(undisturbed.cluster.writes)

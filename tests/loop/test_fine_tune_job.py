@@ -9,7 +9,15 @@ from support.worlds.job_worlds import NAME, PREPARE, TRAIN_1, World, prepared, p
 from tunewright_contracts.progress import Phase
 from tunewright_contracts.run_spec import RunSpec
 from tunewright_operator.api.kinds import FINE_TUNE_JOB, JOB
+from tunewright_operator.cluster import ForbiddenError
 from tunewright_operator.runtime.runner import ENDED
+
+
+def read_progress(world: World) -> dict[str, object]:
+    """Return the recorded progress without the time at which it was read, which is now."""
+    recorded = dict(world.status["progress"])
+    assert recorded.pop("reportedAt") == world.clock.text
+    return recorded
 
 
 async def test_from_apply_to_a_published_adapter():
@@ -32,7 +40,7 @@ async def test_from_apply_to_a_published_adapter():
     world.trainers.answers["10.0.0.7"] = progress(40)
     await world.train()
     assert world.status["phase"] == "Training"
-    assert world.status["progress"] == {"step": 40, "totalSteps": 100, "percent": 40, "trainLoss": "1.25"}
+    assert read_progress(world) == {"step": 40, "totalSteps": 100, "percent": 40, "trainLoss": "1.25"}
     world.trainers.answers["10.0.0.7"] = progress(100, Phase.EVALUATING)
     await world.pass_time(60)
     assert world.status["phase"] == "Evaluating"
@@ -94,20 +102,24 @@ async def test_a_training_that_ends_before_its_progress_was_read_shows_all_steps
     await world.train()
     world.jobs.finish(TRAIN_1, published().model_copy(update={"progress_step": 6}))
     await world.settle()
-    assert world.status["progress"] == {"step": 6, "totalSteps": 6, "percent": 100}
+    assert read_progress(world) == {"step": 6, "totalSteps": 6, "percent": 100}
 
 
-async def test_progress_is_read_and_written_at_most_every_five_seconds():
+async def test_progress_is_read_every_five_seconds_and_written_every_fifteen():
     world = World()
     await world.prepare()
     world.trainers.answers["10.0.0.7"] = progress(1)
     await world.train()
     asked, writes = world.trainers.asked, len(world.cluster.writes)
-    for step in range(2, 12):
+    for step in range(2, 42):
         world.trainers.answers["10.0.0.7"] = progress(step)
         await world.pass_time(1)
-    assert world.trainers.asked - asked == 2
+    assert world.trainers.asked - asked == 8
     assert len(world.cluster.writes) - writes == 2
+    assert world.status["progress"]["step"] == 31
+    world.trainers.answers["10.0.0.7"] = progress(42, Phase.EVALUATING)
+    await world.pass_time(5)
+    assert world.status["progress"]["step"] == 42, "a change of the phase is written at once"
 
 
 async def test_invalid_numbers_of_a_trainer_are_left_out():
@@ -124,7 +136,7 @@ async def test_invalid_numbers_of_a_trainer_are_left_out():
     )
     world.trainers.answers["10.0.0.7"] = nonsense
     await world.train()
-    assert world.status["progress"] == {"step": 0, "totalSteps": 100, "percent": 0, "checkpointStep": 10**12}
+    assert read_progress(world) == {"step": 0, "totalSteps": 100, "percent": 0, "checkpointStep": 10**12}
 
 
 async def test_the_reason_of_a_pod_that_cannot_start_is_shown():
@@ -198,3 +210,46 @@ async def test_observed_generation_follows_an_ended_job():
     assert world.condition("Succeeded")["observedGeneration"] == 2
     assert world.condition("Succeeded")["lastTransitionTime"] == transition
     assert world.status["phase"] == "Succeeded"
+
+
+async def test_finished_jobs_expire_when_the_status_has_their_result():
+    world = World()
+    await world.settle()
+    world.jobs.start(PREPARE)
+    world.jobs.finish(PREPARE, prepared())
+    world.cluster.crash_after = 1
+    await world.settle()
+    assert world.status["dataset"]["train"] == 80
+    await world.train()
+    assert find_expiry(world) == {PREPARE: 3600, TRAIN_1: None}
+    world.jobs.finish(TRAIN_1, published())
+    await world.settle()
+    assert find_expiry(world) == {PREPARE: 3600, TRAIN_1: 3600}
+
+
+async def test_an_ended_job_whose_jobs_are_gone_runs_none_again():
+    world = World()
+    await world.prepare()
+    await world.train()
+    world.jobs.finish(TRAIN_1, published())
+    await world.settle()
+    for name in (PREPARE, TRAIN_1):
+        world.cluster.remove(JOB, NAMESPACE, name)
+    status = world.status
+    await world.pass_time(10_000)
+    assert (world.jobs.names(), world.status) == ([], status)
+
+
+async def test_a_refused_expiry_does_not_change_the_result():
+    world = World()
+    await world.prepare()
+    await world.train()
+    world.jobs.finish(TRAIN_1, published())
+    world.cluster.fail_next(ForbiddenError("a policy denies it"), "apply", JOB, TRAIN_1)
+    await world.settle()
+    assert world.status["phase"] == "Succeeded"
+    assert world.condition("Stalled") is None
+
+
+def find_expiry(world: World) -> dict[str, int | None]:
+    return {body["metadata"]["name"]: body["spec"].get("ttlSecondsAfterFinished") for body in world.cluster.bodies(JOB)}

@@ -104,6 +104,7 @@ class RolloutMachine(RuleBasedStateMachine):
     def operator_dies_before_its_write(self) -> None:
         before = json.dumps(self.world.body)
         self.world.decide()
+        self.world.restart_operator()
         assert json.dumps(self.world.body) == before
 
     @rule()
@@ -187,6 +188,7 @@ class RolloutMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([31, 301]))
     def time_passes_without_an_operator(self, seconds: int) -> None:
+        self.world.restart_operator()
         self.world.clock.skip(seconds)
 
     @rule(count=st.sampled_from([5, 100]), broken=st.sampled_from([None, *WORDS]))

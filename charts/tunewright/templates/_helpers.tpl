@@ -66,6 +66,7 @@ A section of values is completed, but not a map that is one value: there, a user
 - {name: TUNEWRIGHT_IMAGE_PULL_SECRETS, value: {{ join "," $names | quote }}}
 {{- end }}
 - {name: AWS_EC2_METADATA_DISABLED, value: "true"}
+- {name: TUNEWRIGHT_KEEP_FINISHED_JOBS_SECONDS, value: {{ .Values.jobs.keepFinishedSeconds | int | quote }}}
 - {name: TUNEWRIGHT_LOG_FORMAT, value: {{ .Values.operator.logFormat }}}
 - {name: TUNEWRIGHT_LOG_LEVEL, value: {{ .Values.operator.logLevel }}}
 - {name: TUNEWRIGHT_WORKERS, value: {{ toJson .Values.operator.workers | quote }}}

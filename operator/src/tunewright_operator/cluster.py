@@ -111,7 +111,11 @@ class Cluster(Protocol):
         """Apply an object server-side, with force.
 
         The field manager then owns the fields in ``body``; fields that it owned before and that are not in ``body``
-        are removed.
+        are removed. ``metadata.uid`` is a precondition if it is set.
+
+        Raises:
+            ConflictError: ``metadata.uid`` is set, and no object exists with that name.
+            InvalidError: ``metadata.uid`` is set, and the object has another one.
         """
 
     async def replace(self, body: Body) -> Body:

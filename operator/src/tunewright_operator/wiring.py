@@ -50,16 +50,21 @@ async def open_reconcilers(
     images = settings.images
     async with AsyncExitStack() as stack:
         pods = FencedServerPods(await stack.enter_async_context(HTTPServerPods()), term)
+        keep = settings.keep_finished_jobs_seconds
         progress = await stack.enter_async_context(HTTPTrainerProgress())
         keys, board, reads = SigningKeys(cluster, settings.namespace), ServerBoard(wake), Reads(store, cluster)
         poller = await stack.enter_async_context(_run_poller(term))
         servers, trainers = ServerPolls(pods, board, poller), ProgressPolls(progress, poller, wake)
         evaluators = ProgressPolls(progress, poller, wake, kind="evaluator")
         model_servers = ModelServerReconciler(cluster, reads, pods, servers, keys=keys, board=board, images=images)
-        rollouts = AdapterDeploymentReconciler(cluster, reads, keys, board, evaluators=evaluators, images=images)
+        rollouts = AdapterDeploymentReconciler(
+            cluster, reads, keys, board, evaluators=evaluators, images=images, keep_jobs_seconds=keep
+        )
         by_kind: dict[Kind, Reconcile] = {
-            BASE_MODEL: BaseModelReconciler(cluster, reads, images, settings.namespace).reconcile,
-            FINE_TUNE_JOB: FineTuneJobReconciler(cluster, reads, trainers, images).reconcile,
+            BASE_MODEL: BaseModelReconciler(
+                cluster, reads, images, settings.namespace, keep_jobs_seconds=keep
+            ).reconcile,
+            FINE_TUNE_JOB: FineTuneJobReconciler(cluster, reads, trainers, images, keep_jobs_seconds=keep).reconcile,
             MODEL_SERVER: model_servers.reconcile,
             ADAPTER_DEPLOYMENT: rollouts.reconcile,
         }

@@ -22,6 +22,7 @@ from tunewright_operator.cluster import (
     Body,
     ClusterError,
     ConflictError,
+    InvalidError,
     NotFoundError,
     Propagation,
 )
@@ -194,6 +195,9 @@ class FakeCluster:
         managed_key = (address, field_manager)
         wanted = _copy(body)
         wanted["metadata"].pop("resourceVersion", None)
+        uid = wanted["metadata"].pop("uid", None)
+        if uid is not None and (old is None or old["metadata"]["uid"] != uid):
+            raise (ConflictError if old is None else InvalidError)(f"{address} does not have the uid {uid}")
         if old is None:
             created = await self.create(wanted)
             self._managed[managed_key] = wanted

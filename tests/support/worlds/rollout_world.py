@@ -20,7 +20,14 @@ from tunewright_operator.domain.job_run import JobRun, PodRun, RunState
 from tunewright_operator.domain.rollout.decision import decide
 from tunewright_operator.domain.rollout.evaluation.job import evaluation_name
 from tunewright_operator.domain.rollout.jobs import SelectableJob
-from tunewright_operator.domain.rollout.observation import Decision, EvaluationRun, Seen, Situation, Unseen
+from tunewright_operator.domain.rollout.observation import (
+    Decision,
+    EvaluationRun,
+    Seen,
+    Situation,
+    UnrecordedEvidence,
+    Unseen,
+)
 from tunewright_operator.domain.secrets import SecretFacts
 from tunewright_operator.domain.serving.adapter_sources import SourcePolicy
 from tunewright_operator.domain.serving.claim import Refusals, ServerView, build_tenant
@@ -137,6 +144,8 @@ class RolloutWorld:
         self.jobs: list[SelectableJob] = []
         self.evaluations: list[EvaluationRun] = []
         self.notices: list[tuple[str, str]] = []
+        self.unrecorded: UnrecordedEvidence | None = None
+        """What the operator remembers; a restart loses it."""
 
     @property
     def deployment(self) -> AdapterDeployment:
@@ -195,7 +204,11 @@ class RolloutWorld:
             secret=SecretFacts(exists=True, allowed=True),
             inspection=self.inspection(),
             evaluations=tuple(self.evaluations),
+            unrecorded=self.unrecorded,
         )
+
+    def restart_operator(self) -> None:
+        self.unrecorded = None
 
     def decide(self) -> Decision:
         """Decide without writing, as an operator that is killed before its write."""
@@ -204,6 +217,7 @@ class RolloutWorld:
     def step(self) -> Decision:
         decision = self.decide()
         self.body["status"] = decision.status.to_status()
+        self.unrecorded = decision.unrecorded or self.unrecorded
         self.notices += [(notice.reason.value, notice.message) for notice in decision.notices]
         return decision
 

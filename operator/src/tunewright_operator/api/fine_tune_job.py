@@ -141,7 +141,7 @@ class DatasetStatus(ApiModel):
 
 
 class ProgressStatus(ApiModel):
-    """The progress of the running attempt; losses are decimal strings, the time is an RFC 3339 time."""
+    """The progress of the running attempt; losses are decimal strings, times are RFC 3339 times."""
 
     step: int = 0
     total_steps: int = 0
@@ -151,6 +151,8 @@ class ProgressStatus(ApiModel):
     tokens_per_second: int | None = None
     estimated_finish: str | None = None
     checkpoint_step: int | None = None
+    reported_at: str | None = None
+    """When the operator read it; None in a status of an earlier version."""
 
 
 class ScoreStatus(ApiModel):

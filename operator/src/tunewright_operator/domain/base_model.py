@@ -10,7 +10,7 @@ from tunewright_contracts.storage_uri import StorageURI, StorageURIError
 from tunewright_operator.api.base_model import BaseModel, BaseModelStatus
 from tunewright_operator.api.conditions import BaseModelCondition, ConditionStatus, find_condition
 from tunewright_operator.domain.conditions import Wanted, merge_conditions
-from tunewright_operator.domain.job_run import JobRun, Wait
+from tunewright_operator.domain.job_run import ExpireJob, JobRun, Wait, expire_finished
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.base_model import BaseModelReason
 from tunewright_operator.domain.reasons.common import CommonReason, condition_reason
@@ -57,7 +57,7 @@ class DeleteInspection:
     uid: str
 
 
-BaseModelAction = SetFinalizer | CreateInspection | DeleteInspection
+BaseModelAction = SetFinalizer | CreateInspection | DeleteInspection | ExpireJob
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,7 +82,10 @@ def decide(observation: BaseModelObservation, now: dt.datetime) -> BaseModelDeci
     if IN_USE_FINALIZER not in model.metadata.finalizers:
         return BaseModelDecision(model.status, (SetFinalizer(present=True),), 0)
     if model.status.digest:
-        return BaseModelDecision(_report(model, "True", BaseModelReason.INSPECTED, _describe(model.status), now))
+        expired = expire_finished([observation.run] if observation.run is not None else [])
+        return BaseModelDecision(
+            _report(model, "True", BaseModelReason.INSPECTED, _describe(model.status), now), expired
+        )
     problem = _find_problem(observation)
     if problem is not None:
         return BaseModelDecision(report_problem(model, problem, now), reconcile_after_seconds=RETRY_SECONDS)
@@ -125,7 +128,8 @@ def _decide_inspection(observation: BaseModelObservation, now: dt.datetime) -> B
             digest=summary.digest, revision=summary.revision, linear_modules=summary.linear_modules
         )
         inspected = model.updated(status=found)
-        return BaseModelDecision(_report(inspected, "True", BaseModelReason.INSPECTED, _describe(found), now))
+        recorded = _report(inspected, "True", BaseModelReason.INSPECTED, _describe(found), now)
+        return BaseModelDecision(recorded, reconcile_after_seconds=0)
     final = result is not None and result.outcome is Outcome.FAILED
     start = (run.ended_at or now) + dt.timedelta(seconds=RECHECK_SECONDS if final else RETRY_SECONDS)
     status = _report_failed(model, run, result, now)

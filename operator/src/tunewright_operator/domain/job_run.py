@@ -104,6 +104,8 @@ class JobRun:
     refusal: str = ""
     """The API server's message when it refused to create the pod, if that was read."""
     annotations: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    expires: bool = False
+    """Whether Kubernetes deletes the Job some time after its end."""
 
     @property
     def finished(self) -> bool:
@@ -169,6 +171,24 @@ class JobRun:
         return max(0, int((end - start).total_seconds()))
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class ExpireJob:
+    """Let Kubernetes delete a finished Job and its pod after a while: the status has its result.
+
+    This is decided only after the status was written, so that an interruption loses no result.
+    """
+
+    name: str
+    uid: str
+    ended_at: dt.datetime | None
+
+
+def expire_finished(runs: Iterable[JobRun]) -> tuple[ExpireJob, ...]:
+    """Return the actions after which each finished one of these Jobs expires; their results must be recorded."""
+    due = (run for run in runs if run.finished and not run.expires)
+    return tuple(ExpireJob(run.name, run.uid, run.ended_at) for run in sorted(due, key=lambda run: run.name))
+
+
 def read_job_run(job: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]) -> JobRun:
     """Return the state of a Job, with the newest of the pods that it controls."""
     metadata, spec, status = job["metadata"], job.get("spec", {}), job.get("status", {})
@@ -198,6 +218,7 @@ def read_job_run(job: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]) -> J
         failure=": ".join(part for part in (failed.get("reason"), failed.get("message")) if part),
         pod=pod,
         annotations=metadata.get("annotations") or {},
+        expires=spec.get("ttlSecondsAfterFinished") is not None,
     )
 
 

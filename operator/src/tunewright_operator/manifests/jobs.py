@@ -27,7 +27,6 @@ SHORT_GRACE_SECONDS: Final = 10
 TRAIN_STATE_SIZE: Final = "200Gi"
 """The maximum size of base model, checkpoints and caches; nothing is reserved."""
 PREPARE_STATE_SIZE: Final = "50Gi"
-INSPECT_TTL_SECONDS: Final = 3600
 DEFAULT_RESOURCES: Final = ResourceRequirements(requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": "2Gi"})
 """For containers without an accelerator, when the user sets no resources."""
 
@@ -135,9 +134,17 @@ def build_inspect_job(identity: JobIdentity, command: str, secret_name: str | No
         "containers": [container],
         "volumes": volumes,
     }
-    body = _build_job(identity, pod_spec)
-    body["spec"]["ttlSecondsAfterFinished"] = INSPECT_TTL_SECONDS
-    return body
+    return _build_job(identity, pod_spec)
+
+
+def build_job_expiry(namespace: str, name: str, uid: str, seconds: int) -> Body:
+    """Return the fields to apply so that an existing Job is deleted some seconds after its end."""
+    return {
+        "apiVersion": JOB.api_version,
+        "kind": JOB.name,
+        "metadata": {"name": name, "namespace": namespace, "uid": uid},
+        "spec": {"ttlSecondsAfterFinished": seconds},
+    }
 
 
 def fine_tune_identity(

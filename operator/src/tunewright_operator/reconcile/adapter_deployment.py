@@ -12,6 +12,7 @@ from tunewright_operator.api.conditions import AdapterDeploymentCondition
 from tunewright_operator.api.containers import Container
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, JOB
 from tunewright_operator.cluster import Body, Cluster
+from tunewright_operator.domain.job_run import ExpireJob, JobRun, read_job_run
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.rollout.actions import (
@@ -27,7 +28,15 @@ from tunewright_operator.domain.rollout.decision import decide
 from tunewright_operator.domain.rollout.evaluation.job import find_evaluation, may_change_evaluations
 from tunewright_operator.domain.rollout.inspection import find_inspection
 from tunewright_operator.domain.rollout.jobs import SelectableJob, list_named_jobs
-from tunewright_operator.domain.rollout.observation import Decision, Missing, Seen, Situation, Unseen, Wait
+from tunewright_operator.domain.rollout.observation import (
+    Decision,
+    Missing,
+    Seen,
+    Situation,
+    UnrecordedEvidence,
+    Unseen,
+    Wait,
+)
 from tunewright_operator.domain.rollout.status import report
 from tunewright_operator.domain.serving.replica import build_server_facts
 from tunewright_operator.manifests.events import EventType
@@ -35,6 +44,7 @@ from tunewright_operator.manifests.jobs import JobIdentity, build_inspect_job, b
 from tunewright_operator.manifests.pods import ImageDefaults
 from tunewright_operator.reconcile.children import confirm_unchanged, ensure_created, list_runs
 from tunewright_operator.reconcile.evaluations import Evaluations
+from tunewright_operator.reconcile.expiry import KEEP_SECONDS, JobExpiry
 from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
 from tunewright_operator.reconcile.report import write_status
 from tunewright_operator.reconcile.signing_keys import SigningKeys
@@ -49,7 +59,7 @@ WAITING_SECONDS = 10.0
 
 
 class AdapterDeploymentReconciler:
-    """Reconciles AdapterDeployments; it has no state that must survive a restart."""
+    """Reconciles AdapterDeployments. It remembers only evidence that is not recorded yet, which a restart may lose."""
 
     def __init__(
         self,
@@ -60,6 +70,7 @@ class AdapterDeploymentReconciler:
         *,
         evaluators: ProgressPolls,
         images: ImageDefaults,
+        keep_jobs_seconds: int = KEEP_SECONDS,
         now: Now = utc_now,
     ) -> None:
         self._cluster = cluster
@@ -68,6 +79,8 @@ class AdapterDeploymentReconciler:
         self._images = images
         self._now = now
         self._evaluations = Evaluations(cluster, reads, keys, images, evaluators)
+        self._expiry = JobExpiry(cluster, keep_jobs_seconds)
+        self._unrecorded: dict[Key, UnrecordedEvidence] = {}
 
     async def reconcile(self, key: Key) -> float | None:
         """Reconcile once, with at most one transition; return after how many seconds to reconcile again.
@@ -82,19 +95,27 @@ class AdapterDeploymentReconciler:
         if found is None or found.resource.metadata.deletion_timestamp is not None:
             self._evaluations.forget(key)
         if found is None:
+            self._unrecorded.pop(key, None)
             raise GoneError(str(key))
         deployment, body = found.resource, found.body
         if deployment.metadata.deletion_timestamp is not None:
             return None  # The server's loop removes its route from the plan; Kubernetes deletes its children.
-        situation = await self._observe(key, deployment)
+        situation = dataclasses.replace(await self._observe(key, deployment), unrecorded=self._unrecorded.get(key))
         decision = decide(situation, self._now())
         refused = await self._act(body, situation, decision.actions)
         status = report(situation, decision, self._now(), refused)
+        self._remember(key, decision)
         await write_status(self._cluster, body, situation.status, status, AdapterDeploymentCondition.READY)
         for notice in decision.notices:
             event_type = EventType.WARNING if notice.warning else EventType.NORMAL
             await self._cluster.emit_event(body, event_type, notice.reason.value, notice.message)
         return _delay_next(situation, decision, refused)
+
+    def _remember(self, key: Key, decision: Decision) -> None:
+        if decision.status.candidate is None:
+            self._unrecorded.pop(key, None)
+        elif decision.unrecorded is not None:
+            self._unrecorded[key] = decision.unrecorded
 
     # Observe: it only reads ---------------------------------------------------------------------------------------
 
@@ -111,12 +132,28 @@ class AdapterDeploymentReconciler:
         if inspection is not None and situation.secret_problem is None:
             runs = await list_runs(self._reads, self._cluster, namespace, uid, inspection.name, now=self._now())
             situation = dataclasses.replace(situation, inspection=runs.get(inspection.name))
+        old = self._list_old_inspections(deployment, inspection)
+        situation = dataclasses.replace(situation, old_inspections=old)
         if may_change_evaluations(situation):
             evaluations = await self._evaluations.observe(key, uid, evaluation, self._now())
             situation = dataclasses.replace(situation, evaluations=evaluations)
         else:
             self._evaluations.forget(key)
         return situation
+
+    def _list_old_inspections(
+        self, deployment: AdapterDeployment, wanted: WantedInspection | None
+    ) -> tuple[JobRun, ...]:
+        """Return the Jobs that read other addresses, or the one in the spec if its adapter is in the status."""
+        metadata = deployment.metadata
+        jobs = self._reads.list_jobs(metadata.namespace, metadata.uid)
+        names = (wanted.name if wanted is not None else "",)
+        return tuple(
+            read_job_run(job, ())
+            for job in jobs
+            if job["metadata"]["labels"].get(labels.ROLE) == labels.Role.INSPECT
+            and job["metadata"]["name"] not in names
+        )
 
     def _list_fine_tune_jobs(self, deployment: AdapterDeployment) -> tuple[SelectableJob, ...]:
         """Return the FineTuneJobs that the spec can select, and those that the status names."""
@@ -177,6 +214,8 @@ class AdapterDeploymentReconciler:
             case RemoveEvaluations(jobs):
                 await confirm_unchanged(self._cluster, body)
                 await self._evaluations.remove(namespace, jobs)
+            case ExpireJob():
+                await self._expiry.expire(namespace, action, self._now())
 
     async def _create_inspection(self, body: Body, deployment: AdapterDeployment, inspection: WantedInspection) -> None:
         identity = JobIdentity(

@@ -19,9 +19,11 @@ from tunewright_operator.domain.base_model import (
     SetFinalizer,
     inspect_job_name,
 )
+from tunewright_operator.domain.job_run import ExpireJob
 from tunewright_operator.manifests.jobs import JobIdentity, build_inspect_job, build_request_config_map
 from tunewright_operator.manifests.pods import ImageDefaults
 from tunewright_operator.reconcile.children import ensure_created, list_runs
+from tunewright_operator.reconcile.expiry import KEEP_SECONDS, JobExpiry
 from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
 from tunewright_operator.reconcile.report import write_status
 from tunewright_operator.runtime.clock import Now, utc_now
@@ -34,12 +36,20 @@ class BaseModelReconciler:
     """Reconciles BaseModels; ``namespace`` is that of the operator, where inspection Jobs and their Secrets are."""
 
     def __init__(
-        self, cluster: Cluster, reads: Reads, images: ImageDefaults, namespace: str, *, now: Now = utc_now
+        self,
+        cluster: Cluster,
+        reads: Reads,
+        images: ImageDefaults,
+        namespace: str,
+        *,
+        keep_jobs_seconds: int = KEEP_SECONDS,
+        now: Now = utc_now,
     ) -> None:
         self._cluster = cluster
         self._reads = reads
         self._images = images
         self._namespace = namespace
+        self._expiry = JobExpiry(cluster, keep_jobs_seconds)
         self._now = now
 
     async def reconcile(self, key: Key) -> float | None:
@@ -70,10 +80,8 @@ class BaseModelReconciler:
         if model.metadata.deletion_timestamp is not None:
             users = self._reads.list_users(model.metadata.name)
             return BaseModelObservation(model, self._namespace, users=users)
-        if model.status.digest:
-            return BaseModelObservation(model, self._namespace)
         secret = None
-        if model.spec.storage is not None:
+        if model.spec.storage is not None and not model.status.digest:
             secret_name = model.spec.storage.secret_ref.name
             secret = await self._reads.read_secret_facts(self._namespace, secret_name, fresh=True)
         name = inspect_job_name(model.metadata.name)
@@ -94,6 +102,8 @@ class BaseModelReconciler:
             case DeleteInspection(uid):
                 name = inspect_job_name(model.metadata.name)
                 await self._cluster.delete(JOB, self._namespace, name, uid=uid, propagation=Propagation.BACKGROUND)
+            case ExpireJob():
+                await self._expiry.expire(self._namespace, action, self._now())
             case CreateInspection():
                 await self._create_inspection(body, model)
 

@@ -24,7 +24,7 @@ from tunewright_operator.domain.finetune.observation import (
     prepare_job_name,
     train_job_name,
 )
-from tunewright_operator.domain.job_run import RunState
+from tunewright_operator.domain.job_run import ExpireJob, RunState
 from tunewright_operator.domain.secrets import SecretFacts
 from tunewright_operator.manifests.jobs import (
     build_prepare_job,
@@ -35,6 +35,7 @@ from tunewright_operator.manifests.jobs import (
 from tunewright_operator.manifests.pods import ImageDefaults
 from tunewright_operator.manifests.run_specs import build_run_spec
 from tunewright_operator.reconcile.children import confirm_unchanged, ensure_created, list_runs
+from tunewright_operator.reconcile.expiry import KEEP_SECONDS, JobExpiry
 from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
 from tunewright_operator.reconcile.report import write_status
 from tunewright_operator.runtime.clock import Now, utc_now
@@ -54,6 +55,7 @@ class FineTuneJobReconciler:
         trainers: ProgressPolls,
         images: ImageDefaults,
         *,
+        keep_jobs_seconds: int = KEEP_SECONDS,
         now: Now = utc_now,
     ) -> None:
         self._cluster = cluster
@@ -61,6 +63,7 @@ class FineTuneJobReconciler:
         self._trainers = trainers
         self._images = images
         self._now = now
+        self._expiry = JobExpiry(cluster, keep_jobs_seconds)
 
     async def reconcile(self, key: Key) -> float | None:
         """Reconcile once; return after how many seconds to reconcile again, or `ENDED`.
@@ -135,6 +138,8 @@ class FineTuneJobReconciler:
             case DeleteJob(name, uid):
                 await confirm_unchanged(self._cluster, body)
                 await self._delete_job(job, name, uid)
+            case ExpireJob():
+                await self._expiry.expire(job.metadata.namespace or "", action, self._now())
             case CreatePrepareJob(number):
                 identity = fine_tune_identity(
                     body, prepare_job_name(job.metadata.name, number), Role.PREPARE, {ATTEMPT: str(number)}

@@ -79,8 +79,8 @@ class StoredChild:
     """The custom resource that the labels name."""
     controller: str | None
     """The UID of its controller."""
-    finished: bool
-    """Whether it is a Job that has ended."""
+    done: bool
+    """Whether it is a Job that has ended and expires, so that no loop has anything to do with it."""
     has_finalizers: bool
     """Whether it exists for some time after its deletion."""
     document: bytes

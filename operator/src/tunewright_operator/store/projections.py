@@ -140,7 +140,8 @@ def _project_child(kind: Kind, body: Body) -> StoredChild:
         origin=read_origin(kind, body),
         owner=read_owner(body),
         controller=child_labels.controller_uid(body),
-        finished=any(item["type"] in {"Complete", "Failed"} and item["status"] == "True" for item in conditions),
+        done=(body.get("spec") or {}).get("ttlSecondsAfterFinished") is not None
+        and any(item["type"] in {"Complete", "Failed"} and item["status"] == "True" for item in conditions),
         has_finalizers=bool(body["metadata"].get("finalizers")),
         document=encode(trim_child(kind, body)),
     )

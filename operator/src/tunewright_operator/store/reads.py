@@ -122,7 +122,7 @@ class Reads:
             return None
         if found.document is not None:
             body: Body | None = decode(found.document)
-        elif not self._store.has_unfinished_job(namespace, found.origin.uid):
+        elif not self._store.has_open_job(namespace, found.origin.uid):
             return Ended()
         else:
             body = await self._cluster.get(FINE_TUNE_JOB, namespace, name)

@@ -211,9 +211,9 @@ class Store:
         """
         return self._children[kind].select("controller", (namespace, controller))
 
-    def has_unfinished_job(self, namespace: str | None, controller: str) -> bool:
-        """Return whether the object with a UID controls a Job in a namespace that has not ended."""
-        return any(not child.finished for child in self.list_children(JOB, namespace, controller))
+    def has_open_job(self, namespace: str | None, controller: str) -> bool:
+        """Return whether the object with a UID controls a Job in a namespace that has not ended, or does not expire."""
+        return any(not child.done for child in self.list_children(JOB, namespace, controller))
 
     # Inside -------------------------------------------------------------------------------------------------------
 

@@ -68,7 +68,7 @@ def find_first_wakes(store: Store) -> Iterator[Wake]:
     """Return the resources to reconcile after the first listing: all except jobs that have ended and need nothing."""
     for kind in OWN_KINDS:
         for entry in store.entries(kind):
-            if not isinstance(entry, StoredJob) or not entry.ended or _has_unfinished_job(entry, store):
+            if not isinstance(entry, StoredJob) or not entry.ended or _has_open_job(entry, store):
                 yield Wake(key_of(kind, entry), Urgency.LISTING)
 
 
@@ -116,13 +116,13 @@ def _find_owner(old: StoredChild | None, new: StoredChild | None, store: Store) 
     owner = store.find(child.owner.kind, child.owner.namespace, child.owner.name)
     if owner is None:
         return
-    if isinstance(owner, StoredJob) and owner.ended and not _has_unfinished_job(owner, store):
+    if isinstance(owner, StoredJob) and owner.ended and not _has_open_job(owner, store):
         return
     yield child.owner
 
 
-def _has_unfinished_job(job: StoredJob, store: Store) -> bool:
-    return store.has_unfinished_job(job.origin.namespace, job.origin.uid)
+def _has_open_job(job: StoredJob, store: Store) -> bool:
+    return store.has_open_job(job.origin.namespace, job.origin.uid)
 
 
 def _differ(old: StoredChild, new: StoredChild) -> bool:
@@ -317,7 +317,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         (JOB, POD, DEPLOYMENT),
         "any field that a decision reads",
-        "the resource that its labels name; not a job that has ended and has no unfinished Job",
+        "the resource that its labels name; not a job that has ended and whose Jobs have ended and expire",
         Urgency.CHILD,
         _find_owner,
     ),

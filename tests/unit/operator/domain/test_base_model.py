@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from typing import Any
 
@@ -18,7 +19,7 @@ from tunewright_operator.domain.base_model import (
     decide,
     report_problem,
 )
-from tunewright_operator.domain.job_run import JobRun, PodRun, RunState
+from tunewright_operator.domain.job_run import ExpireJob, JobRun, PodRun, RunState
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.domain.secrets import SecretFacts
@@ -77,10 +78,22 @@ ROWS: dict[str, tuple[BaseModelObservation, list[Any], str, float | None]] = {
     "a Secret without the label": (see(model(**STORAGE), secret=SecretFacts(exists=True)), [], "SecretNotAllowed", 30),
     "an ambiguous URI": (see(model(source={"s3": {"uri": "s3://models/../x"}})), [], "InvalidURI", 30),
     "inspected already": (see(model(status=DONE)), [], "Inspected", None),
+    "inspected, and the Job is still there": (
+        see(model(status=DONE), run=run(RunState.SUCCEEDED, INSPECTED)),
+        [ExpireJob("base-model-smol-inspect", "job-uid", NOW)],
+        "Inspected",
+        None,
+    ),
+    "inspected, and the Job expires": (
+        see(model(status=DONE), run=dataclasses.replace(run(RunState.SUCCEEDED, INSPECTED), expires=True)),
+        [],
+        "Inspected",
+        None,
+    ),
     "the inspection runs": (see(run=run(RunState.ACTIVE)), [], "Inspecting", 30),
     "the inspection waits for a node": (see(run=run(RunState.ACTIVE, waiting="no node fits")), [], "PodPending", 30),
     "another controller has suspended the inspection": (see(run=run(RunState.QUEUED)), [], "Queued", 30),
-    "the inspection has succeeded": (see(run=run(RunState.SUCCEEDED, INSPECTED)), [], "Inspected", None),
+    "the inspection has succeeded": (see(run=run(RunState.SUCCEEDED, INSPECTED)), [], "Inspected", 0),
     "it has failed recently": (see(run=run(RunState.FAILED, FAILED, ended=1)), [], "NoSuchBucket", 119),
     "it has failed two minutes ago": (see(run=run(RunState.FAILED, FAILED, ended=120)), DELETE, "NoSuchBucket", 1),
     "it has failed for a transient reason": (

@@ -10,7 +10,13 @@ import pytest
 
 from tunewright_contracts.phase_result import Outcome, PhaseResult
 from tunewright_operator.api.containers import JOB_CONTAINERS
-from tunewright_operator.domain.job_run import MAX_LAST_LOG_BYTES, RunState, read_job_run
+from tunewright_operator.domain.job_run import (
+    MAX_LAST_LOG_BYTES,
+    ExpireJob,
+    RunState,
+    expire_finished,
+    read_job_run,
+)
 from tunewright_operator.domain.reasons.common import CommonReason
 
 NOW = dt.datetime(2026, 1, 1, 0, 1, tzinfo=dt.UTC)
@@ -244,3 +250,15 @@ def test_eviction_and_disruption_are_distinguished():
     assert read_job_run(job(status=condition("Failed", reason="PodFailurePolicy")), []).disrupted
     target = {"conditions": [{"type": "DisruptionTarget", "status": "True"}]}
     assert read_job_run(job(status=condition("Failed")), [pod(target)]).disrupted
+
+
+def test_finished_jobs_that_do_not_expire_yet_expire():
+    ended = job(status=condition("Complete"), name="b")
+    runs = [
+        read_job_run(ended, []),
+        read_job_run(job(status=condition("Failed"), name="a"), []),
+        read_job_run(job(status=condition("Complete"), spec={"ttlSecondsAfterFinished": 0}), []),
+        read_job_run(job(), []),
+    ]
+    moment = dt.datetime(2026, 1, 1, 0, 0, 30, tzinfo=dt.UTC)
+    assert expire_finished(runs) == (ExpireJob("a", "job-uid", moment), ExpireJob("b", "job-uid", moment))

@@ -149,7 +149,7 @@ def test_the_owner_of_a_child_is_in_its_labels(labels: dict[str, str] | None, ow
 
 
 @pytest.mark.parametrize(
-    ("conditions", "finished"),
+    ("conditions", "ended"),
     [
         (None, False),
         ([("Complete", "True")], True),
@@ -158,11 +158,12 @@ def test_the_owner_of_a_child_is_in_its_labels(labels: dict[str, str] | None, ow
         ([("Suspended", "True")], False),
     ],
 )
-def test_a_job_is_finished_by_its_condition(conditions: list[tuple[str, str]] | None, finished: bool):
+def test_a_job_is_done_when_it_has_ended_and_expires(conditions: list[tuple[str, str]] | None, ended: bool):
     status = {"conditions": [build_condition(*item) for item in conditions]} if conditions else {}
-    child = project(JOB, build_child(JOB, "child", build_job(), status=status))
-    assert isinstance(child, StoredChild)
-    assert child.finished is finished
+    for spec, done in (({}, False), ({"ttlSecondsAfterFinished": 0}, ended)):
+        child = project(JOB, build_child(JOB, "child", build_job(), spec=spec, status=status))
+        assert isinstance(child, StoredChild)
+        assert child.done is done
 
 
 def test_a_child_can_be_marked_as_being_deleted():

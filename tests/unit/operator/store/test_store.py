@@ -168,10 +168,13 @@ def test_children_are_found_by_their_controller_in_their_namespace():
     owner = build_job()
     ended = {"conditions": [{"type": "Complete", "status": "True"}]}
     store = fill(
-        Store(), owner, build_child(JOB, "one", owner, status=ended), build_child(JOB, "two", owner, namespace="other")
+        Store(),
+        owner,
+        build_child(JOB, "one", owner, spec={"ttlSecondsAfterFinished": 3600}, status=ended),
+        build_child(JOB, "two", owner, namespace="other"),
     )
     assert list_names(store.list_children(JOB, "team", "job-uid")) == ["one"]
     assert list_names(store.list_children(JOB, "other", "job-uid")) == ["two"]
     assert list_names(store.list_children(POD, "team", "job-uid")) == []
-    assert not store.has_unfinished_job("team", "job-uid")
-    assert store.has_unfinished_job("other", "job-uid")
+    assert not store.has_open_job("team", "job-uid")
+    assert store.has_open_job("other", "job-uid")

@@ -67,7 +67,11 @@ def world() -> list[Body]:
         build_deployment("foreign", namespace="foreign"),
         build_child(JOB, "open-train-1", build_job("open")),
         build_child(
-            JOB, "ended-train-1", build_job("ended"), status={"conditions": [build_condition("Complete", "True")]}
+            JOB,
+            "ended-train-1",
+            build_job("ended"),
+            spec={"ttlSecondsAfterFinished": 3600},
+            status={"conditions": [build_condition("Complete", "True")]},
         ),
         build_child(POD, "pool-pod", build_server()),
     ]

@@ -182,21 +182,29 @@ def _build_past_guard(metric: LiveMetric, past: PastWindow, guard_alpha: float, 
     )
 
 
-def advance(guard: Guard, arms: Arms) -> Guard:
-    """Return the guard after this poll's counts.
+def start_bets(guard: Guard, arms: Arms) -> Guard:
+    """Return the guard with the later bets that begin at the present counts, if it restarts.
 
-    Whether it bets depends only on the numbers of answers and never on how many of them are bad.
+    A bet has a wealth of 1 where it begins. So a begin that is not recorded, because the operator stopped, makes it
+    begin later and changes nothing else.
     """
+    if guard.fallback is not None:
+        guard = guard.updated(fallback=start_bets(guard.fallback, arms))
+    if not guard.restarting:
+        return guard
     judged, bad = arms.candidate.tally(guard.metric).totals
+    due = sum(judged >= start for start in RESTARTS) - len(guard.marks)
+    return guard.updated(marks=guard.marks + (Mark(judged=judged, bad=bad),) * due)
+
+
+def bet(guard: Guard, arms: Arms) -> Guard:
+    """Return the guard after it bet on both arms' answers since its last bet, if they are enough for a block.
+
+    The other tests depend only on the counts, so they have nothing to do here.
+    """
     if guard.test is not Test.INCUMBENT:
-        if not guard.restarting:
-            return guard
-        due = sum(judged >= start for start in RESTARTS) - len(guard.marks)
-        return guard.updated(marks=guard.marks + (Mark(judged=judged, bad=bad),) * due)
-    fallback = guard.fallback
-    if fallback is not None:
-        guard = guard.updated(fallback=advance(fallback, arms))
-    totals = (judged, bad, *arms.incumbent.tally(guard.metric).totals)
+        return guard
+    totals = (*arms.candidate.tally(guard.metric).totals, *arms.incumbent.tally(guard.metric).totals)
     block = betting.Block(*(now - then for now, then in zip(totals, guard.closed, strict=True)))
     if not block.closable:
         return guard

@@ -1,8 +1,9 @@
 """The evidence of one live observation window: statistics that fit into a status and survive every restart.
 
-`open_observation` starts a window; `absorb` adds the increase of the pods' counters since they were last read, and
-`count_time` the time since then. The result does not depend on the order of the pods in a poll, and a missed poll only
-makes the next increase larger. The counters of a server process (pod UID, boot ID) only grow, and a new process starts
+`open_observation` starts a window; `add_counts` adds the increase of the pods' counters since they were last read, and
+`count_time` the time since then. `bet` lets the guards bet on what was added. The sums depend neither on the order of
+the pods in a poll nor on how readings are grouped. The bets depend on the grouping, so they are made only where they
+are recorded (see `is_bet_due`). The counters of a server process (pod UID, boot ID) only grow, and a new process starts
 from zero. What an old process counted after its last reading is lost; it is not estimated.
 """
 
@@ -31,12 +32,21 @@ from tunewright_operator.domain.evidence.guard import (
     LiveMetric,
     PastWindow,
     Test,
-    advance,
     build_guards,
+    start_bets,
 )
+from tunewright_operator.domain.evidence.guard import bet as bet_on
 
 MAX_READING_GAP_SECONDS = 30.0
 """The longest time between two readings of ready pods that counts as observed. All clocks of a rollout use it."""
+
+BET_SECONDS = 30.0
+"""The interval at which the guards bet and the evidence is recorded while nothing else changes."""
+BET_GROWTH = 1 / (1 - 0.1) ** 2
+"""The growth of an arm's requests after which the guards bet at once.
+
+The regression that would be detected shrinks with the root of the number of answers, so it is then 10 % smaller.
+"""
 
 
 class Observation(Message):
@@ -56,11 +66,22 @@ class Observation(Message):
     """When a ready pod was last read."""
     watched_seconds: ExactFloat = 0.0
     """For how long the window has been observed (see `count_time`)."""
+    bet_at: dt.datetime | None = None
+    """When the guards last bet, or the window was opened; None in a status of an earlier version."""
+    bet_requests: tuple[int, int] = (0, 0)
+    """The requests of candidate and incumbent until then."""
+    concern: str | None = None
+    """Why there was no verdict when the evidence was recorded, although there was enough (`exposure.Concern`)."""
     lost: int = 0
     """The number of server processes whose answers after their last reading are unknown."""
     arms: Arms = Field(default_factory=Arms)
     guards: tuple[Guard, ...] = ()
     baselines: tuple[Baseline, ...] = ()
+
+    @property
+    def requests(self) -> tuple[int, int]:
+        """The requests of candidate and incumbent."""
+        return sum(self.arms.candidate.requests), sum(self.arms.incumbent.requests)
 
     def seconds_unread(self, now: dt.datetime) -> float:
         """Return for how long no ready pod was read."""
@@ -98,6 +119,7 @@ def open_observation(
     return Observation(
         step_index=step_index,
         opened_at=now,
+        bet_at=now,
         comparison=comparison,
         weight=weight,
         metrics=names,
@@ -106,10 +128,10 @@ def open_observation(
     )
 
 
-def absorb(
+def add_counts(
     observation: Observation, readings: Iterable[PodReading], existing_pods: Collection[str] | None = None
 ) -> Observation:
-    """Add the increase of the counters since they were last read, and let every guard bet on it.
+    """Add the increase of the counters since they were last read. No guard bets on it yet.
 
     `existing_pods` has the UIDs of all pods that still exist, whether they answer or not (None: all exist). The
     baselines of other pods are removed and counted as lost. A pod that does not answer this time keeps its baseline.
@@ -145,8 +167,35 @@ def absorb(
         polls=observation.polls + bool(answered),
         lost=lost,
         arms=arms,
-        guards=tuple(advance(guard, arms) for guard in observation.guards),
+        guards=tuple(start_bets(guard, arms) for guard in observation.guards),
         baselines=tuple(known[uid] for uid in sorted(known)),
+    )
+
+
+def is_bet_due(observation: Observation, now: dt.datetime, *, is_over: bool) -> bool:
+    """Return whether the guards bet now and the evidence is recorded.
+
+    The expectation of a bet's gain is at most 0 for each block, but only if the block was not chosen by what is in it.
+    So this depends on the time and on the numbers of requests, and never on how many answers are bad. For the same
+    reason no bet is made that is not recorded: if the operator stops, the next one bets once on the same answers.
+    ``is_over``: the window's time is over, so that without other requests there is nothing to record.
+    """
+    if observation.bet_at is None:
+        return True
+    changed = observation.requests != observation.bet_requests
+    passed = (now - observation.bet_at).total_seconds()
+    if not 0 <= passed < BET_SECONDS:
+        return changed or not is_over
+    pairs = zip(observation.requests, observation.bet_requests, strict=True)
+    return any(count >= last + betting.MIN_BLOCK and count >= last * BET_GROWTH for count, last in pairs)
+
+
+def bet(observation: Observation, now: dt.datetime) -> Observation:
+    """Let every guard bet on what was added since its last bet. Record the result together with the verdict on it."""
+    return observation.updated(
+        guards=tuple(bet_on(guard, observation.arms) for guard in observation.guards),
+        bet_at=now,
+        bet_requests=observation.requests,
     )
 
 

@@ -14,6 +14,7 @@ import datetime as dt
 from collections.abc import Container, Mapping, Sequence
 
 from tunewright_contracts.evaluation_report import Verdict
+from tunewright_contracts.times import format_time
 from tunewright_operator.domain.evidence.counters import ArmTotals
 from tunewright_operator.domain.evidence.exposure import Concern, find_concerns
 from tunewright_operator.domain.evidence.finding import Finding, judge
@@ -97,9 +98,9 @@ def assess(observation: Observation, spec: ObservationSpec, now: dt.datetime) ->
     failed = [finding.describe() for finding in findings if finding.failed]
     if failed:
         return Assessment(Verdict.FAIL, tuple(failed), findings)
-    unread = observation.seconds_unread(now)
-    if unread > MAX_READING_GAP_SECONDS:
-        reason = f"no ready server pod could be read for {unread:.0f} s, and this time does not count"
+    if observation.seconds_unread(now) > MAX_READING_GAP_SECONDS:
+        last = format_time(observation.read_at or observation.opened_at)
+        reason = f"no ready server pod could be read since {last}, and this time does not count"
         counts = _describe_arms(observation)
         return Assessment(Verdict.ERROR, (f"{reason}; see status.pods of the ModelServer", *counts), findings)
     undistributed = _assess_when_distributed(observation, spec, findings)

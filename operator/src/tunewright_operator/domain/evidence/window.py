@@ -30,10 +30,12 @@ from tunewright_operator.domain.evidence.guard import (
 from tunewright_operator.domain.evidence.latency import MIN_ANSWERS_FOR_P95
 from tunewright_operator.domain.evidence.observation import (
     Observation,
-    absorb,
+    add_counts,
+    bet,
     count_time,
     incumbent_until,
     incumbent_window,
+    is_bet_due,
     open_observation,
 )
 from tunewright_operator.domain.evidence.verdict import Assessment, ErrorBudget, ObservationSpec, assess
@@ -194,7 +196,7 @@ def _sum_since_boot(counters: RevisionCounters, slow_after: int | None) -> dict[
 
 def open_window(
     window: Window,
-    candidate: CandidateRevision,
+    last: Observation | None,
     readings: list[PodReading],
     now: dt.datetime,
     *,
@@ -203,9 +205,9 @@ def open_window(
 ) -> Observation:
     """Start to count now.
 
+    `last` is the evidence of the window before this one, if there was one.
     `weight` is the candidate's weight in percent, `read_at` the time at which a ready pod was read (None: none was).
     """
-    last = parse_observation(candidate)
     opened = open_observation(
         window.step_index,
         window.metrics,
@@ -229,12 +231,27 @@ def watch(
     *,
     read_at: dt.datetime | None = None,
 ) -> tuple[Observation, Assessment]:
-    """Add what was counted since the last reading, and assess the evidence."""
-    grown = count_time(absorb(observation, readings, existing_pods), read_at)
-    assessment = assess(grown, window.rules, now)
-    if assessment.verdict is Verdict.PASS:
-        assessment = dataclasses.replace(assessment, reasons=(*assessment.reasons, *window.not_judged))
-    return grown, assessment
+    """Add what was counted since the last reading, and assess the evidence. No guard bets on what was added."""
+    grown = count_time(add_counts(observation, readings, existing_pods), read_at)
+    return grown, _assess(window, grown, now)
+
+
+def is_due(window: Window, observation: Observation, now: dt.datetime) -> bool:
+    """Return whether the guards bet now and the evidence is recorded, whatever the verdict is."""
+    return is_bet_due(observation, now, is_over=observation.watched_seconds >= window.rules.max_seconds)
+
+
+def let_guards_bet(window: Window, observation: Observation, now: dt.datetime) -> tuple[Observation, Assessment]:
+    """Let the guards bet on what was added since their last bet, and assess the evidence. It must then be recorded."""
+    after = bet(observation, now)
+    return after, _assess(window, after, now)
+
+
+def _assess(window: Window, observation: Observation, now: dt.datetime) -> Assessment:
+    assessment = assess(observation, window.rules, now)
+    if assessment.verdict is not Verdict.PASS:
+        return assessment
+    return dataclasses.replace(assessment, reasons=(*assessment.reasons, *window.not_judged))
 
 
 def parse_observation(candidate: CandidateRevision) -> Observation | None:

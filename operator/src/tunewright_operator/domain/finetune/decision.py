@@ -14,6 +14,7 @@ from tunewright_contracts.times import format_time
 from tunewright_operator.api.conditions import FineTuneJobCondition, find_condition
 from tunewright_operator.api.fine_tune_job import FineTuneJob, FineTuneJobPhase, FineTuneJobStatus
 from tunewright_operator.domain.conditions import Wanted
+from tunewright_operator.domain.finetune.expiry import plan_expiry
 from tunewright_operator.domain.finetune.observation import (
     CreatePrepareJob,
     CreateTrainJob,
@@ -51,16 +52,21 @@ from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
 from tunewright_operator.domain.sentences import join_sentences
 
 PROGRESS_SECONDS = 5.0
-"""Interval at which a running trainer is asked; progress is written at most this often."""
+"""Interval at which a running trainer is asked; most answers are not written (see `progress.WRITE_SECONDS`)."""
 PENDING_SECONDS = 30.0
 """Interval at which to check what no watch reports: a Secret, a ConfigMap, a pod that does not start."""
 
 
-def decide(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDecision:  # noqa: PLR0911 - one return a rule
+def decide(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDecision:
     """Return what to do with a FineTuneJob now."""
+    if observation.job.metadata.deletion_timestamp is not None:
+        return FineTuneDecision(observation.status)  # Jobs and ConfigMaps are deleted with their owner.
+    decision = _decide(observation, now)
+    return dataclasses.replace(decision, actions=(*decision.actions, *plan_expiry(observation)))
+
+
+def _decide(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDecision:  # noqa: PLR0911 - one return a rule
     job, status = observation.job, observation.status
-    if job.metadata.deletion_timestamp is not None:
-        return FineTuneDecision(status)  # Jobs and ConfigMaps are deleted with their owner.
     if has_ended(status):
         if may_continue(job):
             return _continue(observation, now)
@@ -119,7 +125,7 @@ def _accept_adapter(
         "adapter": build_adapter_status(adapter),
         "evaluation": scores,
     }
-    progress = finish_progress(observation.status.progress, result.progress_step)
+    progress = finish_progress(observation.status.progress, result.progress_step, ended)
     if progress is not None:
         update["progress"] = progress
     summary = ", ".join(f"{score.type} {score.base or '?'} → {score.tuned}" for score in scores)
@@ -131,7 +137,7 @@ def _accept_adapter(
         milestones=[reached(name) for name in MILESTONES[1:]],
         update=update,
     )
-    return FineTuneDecision(build_status(observation.job, report, now))
+    return FineTuneDecision(build_status(observation.job, report, now), reconcile_after_seconds=0)
 
 
 def _fail(

@@ -10,7 +10,7 @@ from tunewright_contracts.progress import Progress
 from tunewright_operator.api.base_model import BaseModel
 from tunewright_operator.api.conditions import Condition, FineTuneJobCondition, find_condition
 from tunewright_operator.api.fine_tune_job import FineTuneJob, FineTuneJobStatus
-from tunewright_operator.domain.job_run import JobRun
+from tunewright_operator.domain.job_run import ExpireJob, JobRun
 from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
 from tunewright_operator.domain.secrets import SecretFacts
 
@@ -114,7 +114,7 @@ class DeleteJob:
     uid: str
 
 
-FineTuneAction = CreatePrepareJob | CreateTrainJob | DeleteJob
+FineTuneAction = CreatePrepareJob | CreateTrainJob | DeleteJob | ExpireJob
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

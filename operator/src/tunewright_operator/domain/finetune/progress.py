@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 
-from tunewright_contracts.progress import Phase
+from tunewright_contracts.progress import Phase, Progress
 from tunewright_operator.api.conditions import FineTuneJobCondition, find_condition
 from tunewright_operator.api.fine_tune_job import FineTuneJobPhase, FineTuneJobStatus
 from tunewright_operator.domain.finetune.observation import FineTuneObservation
@@ -19,6 +20,10 @@ from tunewright_operator.domain.finetune.status import (
 from tunewright_operator.domain.job_run import JobRun, RunState
 from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
+from tunewright_operator.domain.times import seconds_since
+
+WRITE_SECONDS = 15.0
+"""The interval at which the progress of a training is written while nothing else changes."""
 
 
 def report_prepare(run: JobRun, update: AttemptUpdate, now: dt.datetime) -> Report:
@@ -61,9 +66,27 @@ def report_train(  # noqa: PLR0911 - one return a rule
         FineTuneJobPhase.EVALUATING: FineTuneJobReason.EVALUATING,
         FineTuneJobPhase.PUBLISHING: FineTuneJobReason.PUBLISHING,
     }.get(phase, FineTuneJobReason.TRAINING)
-    if progress.phase is Phase.TRAINING or progress.step > 0:
-        update = update | {"progress": build_progress_status(progress)}
-    return Report(phase, reason, describe_progress(progress), milestones=milestones_of(progress), update=update)
+    report = Report(phase, reason, describe_progress(progress), milestones=milestones_of(progress), update=update)
+    if (progress.phase is Phase.TRAINING or progress.step > 0) and _is_news(status, report, progress, now):
+        return dataclasses.replace(report, update=update | {"progress": build_progress_status(progress, now)})
+    return report
+
+
+def _is_news(status: FineTuneJobStatus, report: Report, progress: Progress, now: dt.datetime) -> bool:
+    """Return whether to write the progress now.
+
+    It is written after `WRITE_SECONDS`, and at once with what is written anyway: a change of the phase, a milestone,
+    the start of another attempt. The first checkpoint is written at once, too: from then on, a restart loses less.
+    """
+    recorded, last = status.progress, find_condition(status.conditions, FineTuneJobCondition.RECONCILING)
+    if recorded is None or recorded.reported_at is None or last is None:
+        return True
+    if (status.phase, last.reason) != (report.phase, report.reason) or not last.message.startswith(report.message):
+        return True
+    if recorded.checkpoint_step is None and progress.checkpoint_step is not None:
+        return True
+    # A clock that was set back does not keep the progress from being written.
+    return not 0 <= seconds_since(recorded.reported_at, now) < WRITE_SECONDS
 
 
 def _repeat_report(status: FineTuneJobStatus, attempt: int, update: AttemptUpdate) -> Report:

@@ -11,6 +11,7 @@ from typing import TypedDict
 from tunewright_contracts.adapter_manifest import Score
 from tunewright_contracts.phase_result import AdapterSummary, DatasetSummary
 from tunewright_contracts.progress import Phase, Progress
+from tunewright_contracts.times import format_time
 from tunewright_operator.api.conditions import ConditionStatus, FineTuneJobCondition, find_condition
 from tunewright_operator.api.fine_tune_job import (
     AdapterStatus,
@@ -189,7 +190,7 @@ def build_scores(scores: Sequence[Score]) -> tuple[ScoreStatus, ...]:
     return tuple(built)
 
 
-def build_progress_status(progress: Progress) -> ProgressStatus:
+def build_progress_status(progress: Progress, now: dt.datetime) -> ProgressStatus:
     """Return a trainer's progress, limited to values that the CRD accepts: the pod could report any."""
     total = _count(progress.total_steps)
     step = _count(min(progress.step, total) if total else progress.step)
@@ -203,20 +204,24 @@ def build_progress_status(progress: Progress) -> ProgressStatus:
         tokens_per_second=_count(int(speed)) if speed is not None and math.isfinite(speed) else None,
         estimated_finish=_clean_time(progress.estimated_finish),
         checkpoint_step=None if progress.checkpoint_step is None else _count(progress.checkpoint_step),
+        reported_at=format_time(now),
     )
 
 
-def finish_progress(recorded: ProgressStatus | None, last_step: int | None) -> ProgressStatus | None:
+def finish_progress(
+    recorded: ProgressStatus | None, last_step: int | None, ended: dt.datetime
+) -> ProgressStatus | None:
     """Return the progress of a training that is done; None if no step is known.
 
     Args:
         recorded: the last progress; None if a short training ended before the trainer was asked.
         last_step: the number of steps in the trainer's result.
+        ended: when the trainer ended.
     """
     if recorded is None and last_step is None:
         return None
     last = recorded or ProgressStatus(total_steps=last_step or 0)
-    return last.updated(step=last.total_steps, percent=100, estimated_finish=None)
+    return last.updated(step=last.total_steps, percent=100, estimated_finish=None, reported_at=format_time(ended))
 
 
 def format_decimal(value: float | None) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 
 from tunewright_operator.api.adapter_deployment import CandidateRevision
+from tunewright_operator.domain.job_run import ExpireJob
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,4 +76,4 @@ class RemoveEvaluations:
     jobs: tuple[JobReference, ...]
 
 
-RolloutAction = EnsureInspection | DeleteInspection | EnsureEvaluation | RenewToken | RemoveEvaluations
+RolloutAction = EnsureInspection | DeleteInspection | EnsureEvaluation | RenewToken | RemoveEvaluations | ExpireJob

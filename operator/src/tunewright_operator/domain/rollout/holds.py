@@ -9,7 +9,7 @@ from tunewright_operator.domain.rollout.transitions import hold
 from tunewright_operator.domain.sentences import join_sentences
 
 WATCH_SECONDS = 5.0
-"""Interval at which a window's counters are read and recorded in the status."""
+"""Interval at which a window's counters are read; `observation.is_bet_due` is when they are recorded."""
 END_LATER = "The candidate is rolled back when spec.paused is false."
 
 

@@ -13,7 +13,7 @@ from tunewright_contracts.phase_result import AdapterSummary
 from tunewright_contracts.phase_result import Outcome as RunOutcome
 from tunewright_contracts.storage_uri import StorageURI, StorageURIError
 from tunewright_operator.api.adapter_deployment import AdapterDeployment, AdapterDeploymentStatus, Revision
-from tunewright_operator.domain.job_run import JobRun, Wait
+from tunewright_operator.domain.job_run import JobRun, Wait, expire_finished
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.reasons.common import CommonReason
@@ -81,7 +81,14 @@ def view_inspection(situation: Situation, now: dt.datetime) -> Inspection | None
 
 
 def plan_inspection(situation: Situation, now: dt.datetime) -> tuple[RolloutAction, ...]:
-    """Return the actions that read the address in the spec, and read it again some time after a failure."""
+    """Return the actions that read the address in the spec, and read it again some time after a failure.
+
+    Other inspections expire: what they read is in the status, or the spec has another address now.
+    """
+    return (*_plan_wanted(situation, now), *expire_finished(situation.old_inspections))
+
+
+def _plan_wanted(situation: Situation, now: dt.datetime) -> tuple[RolloutAction, ...]:
     wanted, run = find_inspection(situation.deployment), situation.inspection
     if wanted is None or situation.secret_problem is not None:
         return ()

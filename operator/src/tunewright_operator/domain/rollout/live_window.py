@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import hashlib
 import json
 
+from tunewright_contracts.evaluation_report import Verdict
 from tunewright_contracts.metrics import LiveMetricType
 from tunewright_contracts.times import format_time
 from tunewright_operator.api.adapter_deployment import AdapterDeploymentSpec
 from tunewright_operator.domain.evidence import window
 from tunewright_operator.domain.evidence.counters import PodReading
 from tunewright_operator.domain.evidence.guard import Comparison
+from tunewright_operator.domain.evidence.observation import Observation
 from tunewright_operator.domain.evidence.verdict import Assessment
 from tunewright_operator.domain.rollout.holds import hold_for_convergence
-from tunewright_operator.domain.rollout.observation import ActiveStep, Decision
+from tunewright_operator.domain.rollout.observation import ActiveStep, Decision, Situation, UnrecordedEvidence
 from tunewright_operator.domain.rollout.transitions import bound_reasons, record_candidate
 
 
@@ -40,7 +43,7 @@ def open_window(step: ActiveStep) -> Decision:
     readings = _read_pods(step)
     observation = window.open_window(
         _build_window(step),
-        step.candidate,
+        find_evidence(step.situation),
         readings,
         step.now,
         weight=step.candidate.weight,
@@ -70,26 +73,70 @@ def _digest_rules(spec: AdapterDeploymentSpec) -> str:
     return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
 
 
+def find_evidence(situation: Situation) -> Observation | None:
+    """Return the newest evidence of the candidate's last window: that of the status, or what was added to it since."""
+    candidate, unrecorded = situation.candidate, situation.unrecorded
+    if candidate is None:
+        return None
+    if unrecorded is not None and unrecorded.recorded == candidate.observation:
+        return unrecorded.observation
+    return window.parse_observation(candidate)
+
+
 def watch(step: ActiveStep) -> tuple[ActiveStep, Assessment]:
-    """Return the step with the evidence so far, and the assessment of that evidence."""
-    observation = window.parse_observation(step.candidate)
-    if observation is None:
+    """Return the step with the evidence so far, and the assessment of that evidence.
+
+    Evidence that says nothing new is not recorded: the step then has the candidate as it was recorded, the assessment
+    the recorded reasons, and the evidence is in `ActiveStep.unrecorded`.
+    """
+    last = find_evidence(step.situation)
+    if last is None:
         raise ValueError(f"{step.candidate.revision}: a window is open without an observation")
-    rules = _build_window(step, tuple(observation.metrics))
+    rules = _build_window(step, tuple(last.metrics))
     existing = {pod.uid for pod in step.server.pods}
     readings = _read_pods(step)
     read_at = _find_reading_time(step, readings)
-    grown, assessment = window.watch(rules, observation, readings, existing, step.now, read_at=read_at)
+    grown, assessment = window.watch(rules, last, readings, existing, step.now, read_at=read_at)
+    if window.is_due(rules, grown, step.now) or _settles(step, assessment):
+        grown, assessment = window.let_guards_bet(rules, grown, step.now)
+    elif _is_recorded(step, last, assessment):
+        unrecorded = UnrecordedEvidence(step.candidate.observation or {}, grown)
+        kept = dataclasses.replace(assessment, reasons=step.candidate.reasons)
+        return dataclasses.replace(step, unrecorded=unrecorded), kept
     drop = assessment.detectable_drop
+    reasons = bound_reasons(assessment.reasons)
     watched = step.candidate.updated(
-        observation=grown.to_wire(),
+        observation=grown.updated(concern=assessment.concern).to_wire(),
         verdict=assessment.verdict.value if assessment.verdict else None,
-        reasons=bound_reasons(assessment.reasons),
+        reasons=reasons,
         detectable_drop=None if drop is None else f"{drop:.3f}",
         share=window.format_share(grown),
         observed=window.count_requests(grown),
     )
-    return step.with_candidate(watched), assessment
+    return step.with_candidate(watched), dataclasses.replace(assessment, reasons=reasons)
+
+
+def _settles(step: ActiveStep, assessment: Assessment) -> bool:
+    """Return whether the window now passes, or ends without a verdict on the candidate: the guards bet before that.
+
+    Whether it does depends on the numbers of answers and on the time, and not on how many answers are bad.
+    """
+    verdict = assessment.verdict
+    if verdict is not Verdict.PASS and verdict is not Verdict.INCONCLUSIVE:
+        return False
+    if verdict.value != step.candidate.verdict:
+        return True
+    if step.spec.paused or verdict is Verdict.PASS:
+        return not step.spec.paused
+    baking = step.candidate.step >= len(step.spec.rollout.steps)
+    return step.spec.rollout.on_inconclusive in ({"Promote"} if baking else {"Promote", "Rollback"})
+
+
+def _is_recorded(step: ActiveStep, last: Observation, assessment: Assessment) -> bool:
+    """Return whether the status has this verdict, and the same concern about the distribution of the requests."""
+    verdict = assessment.verdict.value if assessment.verdict else None
+    recorded = (verdict, assessment.concern) == (step.candidate.verdict, last.concern)
+    return recorded and bool(step.candidate.reasons)
 
 
 def _build_window(step: ActiveStep, opened_with: tuple[str, ...] | None = None) -> window.Window:

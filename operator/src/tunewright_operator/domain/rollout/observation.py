@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 from collections.abc import Mapping
+from typing import Any
 
 from tunewright_contracts.evaluation_report import EvaluationReport
 from tunewright_contracts.progress import Progress
@@ -15,6 +16,7 @@ from tunewright_operator.api.adapter_deployment import (
     AdapterDeploymentStatus,
     CandidateRevision,
 )
+from tunewright_operator.domain.evidence.observation import Observation
 from tunewright_operator.domain.job_run import JobRun
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.references import check_secret
@@ -66,6 +68,19 @@ class EvaluationRun:
 
 
 @dataclasses.dataclass(frozen=True)
+class UnrecordedEvidence:
+    """What was read of a window since its evidence was last recorded.
+
+    The operator keeps it in memory. If it is lost, the next reading adds the same counts to the recorded ones; only the
+    answers of server processes that ended meanwhile are lost, and the time since then may not count.
+    """
+
+    recorded: Mapping[str, Any]
+    """`status.candidate.observation`, to which it was added."""
+    observation: Observation
+
+
+@dataclasses.dataclass(frozen=True)
 class Situation:
     """Everything that was read for one decision; what it does not need was not read and has its default."""
 
@@ -76,7 +91,10 @@ class Situation:
     secret: SecretFacts = UNREAD_SECRET
     inspection: JobRun | None = None
     """The Job that reads the manifest at `spec.adapter.uri`."""
+    old_inspections: tuple[JobRun, ...] = ()
+    """The other Jobs of that kind: of another address, or of one whose adapter is in the status."""
     evaluations: tuple[EvaluationRun, ...] = ()
+    unrecorded: UnrecordedEvidence | None = None
 
     @property
     def spec(self) -> AdapterDeploymentSpec:
@@ -121,6 +139,8 @@ class ActiveStep:
     candidate: CandidateRevision
     server: ServerFacts
     now: dt.datetime
+    unrecorded: UnrecordedEvidence | None = None
+    """The evidence up to now if it says nothing new."""
 
     @property
     def spec(self) -> AdapterDeploymentSpec:
@@ -146,6 +166,10 @@ class ActiveStep:
         """Return the step with a changed candidate, also in its status."""
         step = self.with_status(self.status.updated(candidate=candidate))
         return dataclasses.replace(step, candidate=candidate)
+
+    def keep_evidence(self, decision: Decision) -> Decision:
+        """Return a decision that also remembers the evidence that is not recorded."""
+        return dataclasses.replace(decision, unrecorded=self.unrecorded)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,3 +204,5 @@ class Decision:
     again: bool = False
     reconcile_after_seconds: float | None = None
     actions: tuple[RolloutAction, ...] = ()
+    unrecorded: UnrecordedEvidence | None = None
+    """For the next `Situation`; None: what is remembered stays as it is."""

@@ -12,13 +12,12 @@ import datetime as dt
 from tunewright_contracts.evaluation_report import Verdict
 from tunewright_contracts.times import format_time
 from tunewright_operator.api.adapter_deployment import Outcome, PauseStep
-from tunewright_operator.domain.evidence import window
 from tunewright_operator.domain.evidence.exposure import Concern
 from tunewright_operator.domain.evidence.observation import MAX_READING_GAP_SECONDS
 from tunewright_operator.domain.evidence.verdict import Assessment
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.rollout.holds import WATCH_SECONDS, hold_for_convergence, hold_paused, how_to_decide
-from tunewright_operator.domain.rollout.live_window import has_window, open_window, watch
+from tunewright_operator.domain.rollout.live_window import find_evidence, has_window, open_window, watch
 from tunewright_operator.domain.rollout.loading import hold_for_loading
 from tunewright_operator.domain.rollout.observation import ActiveStep, Decision, Notice, Situation
 from tunewright_operator.domain.rollout.requests import find_kept_promotion
@@ -50,6 +49,10 @@ def run_observe(step: ActiveStep) -> Decision:
     if not has_window(step):
         return open_window(step)
     step, assessment = watch(step)
+    return step.keep_evidence(_judge_observation(step, assessment))
+
+
+def _judge_observation(step: ActiveStep, assessment: Assessment) -> Decision:
     if assessment.verdict is Verdict.FAIL:
         return _fail_guardrail(step, assessment)
     if assessment.verdict is Verdict.PASS:
@@ -61,7 +64,7 @@ def run_observe(step: ActiveStep) -> Decision:
     return _hold_for_evidence(step, Why.OBSERVING, assessment)
 
 
-def run_bake(step: ActiveStep) -> Decision:  # noqa: PLR0911 - a chain of early decisions
+def run_bake(step: ActiveStep) -> Decision:
     """Let the candidate answer all clients while the incumbent stays loaded; after that, make it stable."""
     seconds = step.spec.rollout.bake_seconds
     if seconds == 0 or not has_window(step):
@@ -71,6 +74,10 @@ def run_bake(step: ActiveStep) -> Decision:  # noqa: PLR0911 - a chain of early 
             return hold_paused(step) if step.spec.paused else _promote(step, "the spec asks for no bake")
         return open_window(step)
     step, assessment = watch(step)
+    return step.keep_evidence(_judge_bake(step, assessment))
+
+
+def _judge_bake(step: ActiveStep, assessment: Assessment) -> Decision:  # noqa: PLR0911 - a chain of early decisions
     if assessment.verdict is Verdict.FAIL:
         return _fail_guardrail(step, assessment)
     if assessment.verdict is Verdict.ERROR:
@@ -82,7 +89,7 @@ def run_bake(step: ActiveStep) -> Decision:  # noqa: PLR0911 - a chain of early 
     if assessment.verdict is Verdict.PASS:
         if step.spec.paused:
             return hold_paused(step)
-        return _promote(step, f"baked for {seconds} s; {'; '.join(assessment.reasons)}")
+        return _promote(step, f"baked for {step.spec.rollout.bake_seconds} s; {'; '.join(assessment.reasons)}")
     if assessment.verdict is Verdict.INCONCLUSIVE:
         return _act_on_unjudged_bake(step, assessment.reasons)
     return _hold_for_evidence(step, Why.BAKING, assessment)
@@ -100,13 +107,15 @@ def run_without_ready_pod(step: ActiveStep) -> Decision:
     if assessment.verdict is Verdict.FAIL:
         return _fail_guardrail(step, assessment)
     text = "; ".join(assessment.reasons) if assessment.verdict is Verdict.ERROR else ""
-    return hold(step.status, Why.SERVER_NOT_READY, join_sentences(missing, text), after=WATCH_SECONDS)
+    return step.keep_evidence(
+        hold(step.status, Why.SERVER_NOT_READY, join_sentences(missing, text), after=WATCH_SECONDS)
+    )
 
 
 def hold_unseen(situation: Situation, decision: Decision, now: dt.datetime) -> Decision:
     """Return a decision to wait for the server, with the verdict Error for a window that was not read for long."""
     candidate, wait = situation.candidate, decision.wait
-    observation = None if candidate is None else window.parse_observation(candidate)
+    observation = find_evidence(situation)
     if candidate is None or observation is None or wait is None:
         return decision
     if candidate.step_started_at is None or observation.step_index != candidate.step:

@@ -6,9 +6,10 @@ import math
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.examples import examples
 from tunewright_operator.domain.evidence import betting
 
 ROUNDING = 1e-9
@@ -239,3 +240,47 @@ def test_a_block_stays_open_until_both_arms_have_enough_answers():
     assert not betting.Block(4, 1, 50, 1).closable
     assert not betting.Block(50, 1, 4, 1).closable
     assert not betting.Block(5, 6, 50, 1).closable, "more bad answers than answers: the answers are still to be counted"
+
+
+def expected_wealth(
+    gap: float, margin: float, rate: float, past: tuple[int, int], groups: list[tuple[int, int]], limit: float
+) -> float:
+    """E[wealth] where a bet stops: when it has reached ``limit``, or after the last block; over all possible outcomes.
+
+    ``groups`` has the answers of candidate and incumbent in each block, ``past`` the incumbent's answers before, and
+    how many of them were bad.
+    """
+    if not groups:
+        return 1.0
+    (candidate, incumbent), *rest = groups
+    guess, parts = betting.guess_rate(*past), []
+    for bad, other in product(range(candidate + 1), range(incumbent + 1)):
+        chance = binomial(candidate, bad, rate + margin) * binomial(incumbent, other, rate)
+        block = betting.Block(candidate, bad, incumbent, other)
+        factor = math.exp(betting.log_relative_factor(gap, margin, guess, block))
+        if factor < limit:
+            after = (past[0] + incumbent, past[1] + other)
+            factor *= expected_wealth(gap, margin, rate, after, rest, limit / factor)
+        parts.append(chance * factor)
+    return math.fsum(parts)
+
+
+@given(
+    gap=st.sampled_from(betting.GAPS),
+    margin=st.sampled_from([0.0, 0.02, 0.1]),
+    rate=st.sampled_from([0.02, 0.1, 0.5]),
+    is_candidate=st.lists(st.booleans(), min_size=4, max_size=12),
+    cuts=st.sets(st.integers(1, 11), max_size=2),
+    limit=st.sampled_from([1.2, 2.0, 20.0]),
+)
+@settings(max_examples=examples(50))
+def test_no_grouping_of_answers_into_blocks_gains_at_the_boundary(*, gap, margin, rate, is_candidate, cuts, limit):
+    """A reading that is late, or an operator that was killed before it recorded a bet, makes larger blocks.
+
+    For each grouping of the same answers, the expected wealth where a rollback stops the bet is at most 1. So the
+    chance that it ever reaches 1/alpha is at most alpha (Ville 1939), whatever the grouping is.
+    """
+    ends = [0, *sorted(cut for cut in cuts if cut < len(is_candidate)), len(is_candidate)]
+    groups = [(sum(part), len(part) - sum(part)) for part in map(is_candidate.__getitem__, map(slice, ends, ends[1:]))]
+    closable = [group for group in groups if all(group)]
+    assert expected_wealth(gap, margin, rate, (20, 2), closable, limit) <= 1 + ROUNDING

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+from support.evidence import absorb
 from tunewright_operator.domain.evidence.counters import ArmCounters, PodReading
 from tunewright_operator.domain.evidence.exposure import (
     EXPOSURE_ALPHA,
@@ -17,7 +18,7 @@ from tunewright_operator.domain.evidence.exposure import (
     view_exposure,
 )
 from tunewright_operator.domain.evidence.guard import Comparison, LiveMetric
-from tunewright_operator.domain.evidence.observation import Observation, absorb, open_observation
+from tunewright_operator.domain.evidence.observation import Observation, open_observation
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 METRICS = [LiveMetric("ErrorRate", max_regression=0.02)]

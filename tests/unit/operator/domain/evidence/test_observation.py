@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.evidence import absorb
 from support.examples import examples
 from tunewright_operator.domain.evidence import betting
 from tunewright_operator.domain.evidence.counters import (
@@ -18,11 +19,15 @@ from tunewright_operator.domain.evidence.counters import (
 )
 from tunewright_operator.domain.evidence.guard import RESTARTS, Comparison, LiveMetric, PastWindow, Test
 from tunewright_operator.domain.evidence.observation import (
+    BET_GROWTH,
+    BET_SECONDS,
     MAX_READING_GAP_SECONDS,
     Observation,
-    absorb,
+    add_counts,
+    bet,
     count_time,
     incumbent_window,
+    is_bet_due,
     open_observation,
 )
 from tunewright_operator.domain.evidence.verdict import ErrorBudget, ObservationSpec, assess
@@ -332,3 +337,103 @@ def test_time_counts_only_between_readings_of_ready_pods(readings, counted):
         seen = count_time(seen, None if seconds is None else NOW + dt.timedelta(seconds=seconds))
     assert seen.watched_seconds == counted
     assert Observation.from_wire(json.loads(json.dumps(seen.to_wire()))) == seen
+
+
+@pytest.mark.parametrize(
+    ("requests", "seconds", "is_over", "due"),
+    [
+        ((100, 100), 0, False, False),
+        ((100, 100), BET_SECONDS - 1, False, False),
+        ((123, 123), 5, False, False),
+        ((124, 100), 5, False, True),
+        ((100, 124), 5, False, True),
+        ((100, 101), BET_SECONDS, False, True),
+        ((100, 100), BET_SECONDS, False, True),
+        ((100, 100), BET_SECONDS, True, False),
+        ((100, 101), BET_SECONDS, True, True),
+        ((100, 100), -5, False, True),
+    ],
+    ids=[
+        "nothing new",
+        "nothing new for 29 s",
+        "a little more",
+        "a quarter more of the candidate",
+        "a quarter more of the incumbent",
+        "a little more after 30 s",
+        "only time has passed",
+        "only time has passed after the end",
+        "a little more after the end",
+        "the clock was set back",
+    ],
+)
+def test_guards_bet_after_some_time_or_when_there_are_more_requests(requests, seconds, is_over, due):
+    first = absorb(start(), [pod("a", arm(100), arm(100))])
+    seen = add_counts(first, [pod("a", arm(requests[0]), arm(requests[1]))])
+    assert is_bet_due(seen, NOW + dt.timedelta(seconds=seconds), is_over=is_over) is due
+
+
+def test_a_few_requests_are_no_growth():
+    counts = [0, *(count for count in range(1, 40) if _grows_to(count))]
+    assert counts[:2] == [0, betting.MIN_BLOCK]
+
+
+def _grows_to(count: int) -> bool:
+    return is_bet_due(add_counts(start(), [pod("a", arm(count), arm(0))]), NOW, is_over=False)
+
+
+def test_guards_bet_at_once_on_the_evidence_of_an_earlier_version():
+    assert is_bet_due(start().updated(bet_at=None), NOW, is_over=True)
+
+
+def test_the_regression_that_would_be_detected_shrinks_by_ten_percent_until_the_next_bet():
+    def rise(answers: float) -> float:
+        return betting.detectable_rise(0.5, 0.0, candidate=answers, incumbent=None, effect=1.0, alpha=0.01)
+
+    assert rise(10_000 * BET_GROWTH) / rise(10_000) == pytest.approx(0.9, abs=0.001)
+
+
+@given(polls, st.lists(st.integers(0, 40), min_size=6, max_size=6), st.booleans())
+@settings(max_examples=examples(40))
+def test_when_guards_bet_does_not_depend_on_how_many_answers_are_bad(history, pauses, is_over):
+    """Otherwise a block could be ended where it is worst, and a bet on such blocks would gain."""
+    good = bad = start()
+    harmless = [[(a + b, 0, i + j, 0) for a, b, i, j in poll] for poll in history]
+    now = NOW
+    for one, other, pause in zip(cumulate(history), cumulate(harmless), pauses, strict=False):
+        now += dt.timedelta(seconds=pause)
+        bad, good = add_counts(bad, one), add_counts(good, other)
+        due = is_bet_due(bad, now, is_over=is_over)
+        assert due is is_bet_due(good, now, is_over=is_over)
+        if due:
+            bad, good = bet(bad, now), bet(good, now)
+
+
+@given(polls, st.lists(st.sampled_from(["bets", "bets and is killed", "reads", "is killed"]), min_size=6, max_size=6))
+@settings(max_examples=examples(60))
+def test_what_is_not_recorded_changes_no_count_and_no_absolute_guard(history, deeds):
+    """An operator that reads, bets and is killed at any time has the counts of one that records each poll.
+
+    Absolute guards depend only on the counts. The guards that compare with the incumbent have bet exactly on what they
+    recorded: no bet that was lost counts, and no answer counts twice.
+    """
+    steady = recorded = remembered = start()
+    readings = cumulate(history)
+    for poll, deed in zip(readings, deeds, strict=False):
+        steady = absorb(steady, poll)
+        remembered = add_counts(remembered, poll)
+        match deed:
+            case "bets":
+                recorded = remembered = bet(remembered, NOW)
+            case "bets and is killed":
+                bet(remembered, NOW)
+                remembered = recorded
+            case "is killed":
+                remembered = recorded
+    last = add_counts(remembered, readings[-1])
+    assert (last.arms, last.lost, last.baselines) == (steady.arms, 0, steady.baselines)
+    assert last.guards[0].closed == recorded.guards[0].closed
+    later = NOW + dt.timedelta(seconds=9)
+    for one, other in zip(assess(last, SPEC, later).findings, assess(steady, SPEC, later).findings, strict=True):
+        if one.test is Test.MINIMUM:
+            assert one == other
+        assert one.candidate == other.candidate

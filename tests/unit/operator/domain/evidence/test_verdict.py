@@ -8,12 +8,13 @@ import math
 
 import pytest
 
+from support.evidence import absorb
 from tunewright_contracts.evaluation_report import Verdict
 from tunewright_operator.domain.evidence import betting
 from tunewright_operator.domain.evidence.counters import ArmCounters, PodReading
 from tunewright_operator.domain.evidence.exposure import Concern
 from tunewright_operator.domain.evidence.guard import Comparison, LiveMetric, PastWindow, Test
-from tunewright_operator.domain.evidence.observation import Observation, absorb, open_observation
+from tunewright_operator.domain.evidence.observation import Observation, open_observation
 from tunewright_operator.domain.evidence.verdict import Assessment, ErrorBudget, ObservationSpec, assess
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -161,7 +162,10 @@ def test_a_window_whose_ready_pods_cannot_be_read_is_an_error_and_never_inconclu
     for seconds, verdict in ((30, None), (31, Verdict.ERROR), (1800, Verdict.ERROR), (90_000, Verdict.ERROR)):
         result = assess(opened, spec, NOW + dt.timedelta(seconds=seconds))
         assert result.verdict is verdict
-    assert "no ready server pod could be read for 90000 s, and this time does not count" in result.reasons[0]
+    assert (
+        "no ready server pod could be read since 2026-01-01T00:00:00Z, and this time does not count"
+        in result.reasons[0]
+    )
     assert result.reasons[1:] == ("the candidate has 0 answers", "the incumbent has 0 answers")
 
 

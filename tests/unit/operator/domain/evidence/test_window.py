@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from tunewright_contracts.serving_plan import BUCKETS, LATENCY_BOUNDS_MILLISECONDS, PodState, RevisionCounters
-from tunewright_operator.api.adapter_deployment import AdapterDeploymentSpec, CandidateRevision
+from tunewright_operator.api.adapter_deployment import AdapterDeploymentSpec
 from tunewright_operator.domain.evidence.counters import ArmCounters, PodReading
 from tunewright_operator.domain.evidence.guard import MAX_REGRESSION, Comparison, LiveMetric, Test
 from tunewright_operator.domain.evidence.observation import Observation
@@ -135,40 +135,17 @@ def test_a_bake_is_compared_with_the_last_window_or_without_one_with_all_counts(
     step = build_window(spec, 2, has_incumbent=True, slow_limit_known=False)
     bake = build_window(spec, 4, has_incumbent=True, slow_limit_known=False)
     pods = [reading("a", 400, 4), reading("b", 600, 8)]
-    digest = "sha256:" + "a" * 64
-    candidate = CandidateRevision(
-        revision="support--new",
-        digest=digest,
-        uri="s3://models/team/a",
-        rank=16,
-        base_model_digest=digest,
-        accepted_at="2026-01-01T00:00:00Z",
-    )
-    opened = open_window(step, candidate, pods, now)
+    opened = open_window(step, None, pods, now)
     assert opened.guards[0].before == (1000, 12), "the first bet uses it"
     grown, _ = watch(step, opened, [reading("a", 450, 5), reading("b", 650, 8)], {"a", "b"}, now)
-    after = candidate.model_copy(update={"observation": grown.to_wire()})
 
-    def base(of: CandidateRevision) -> float | None:
+    def base(of: Observation | None) -> float | None:
         guard = open_window(bake, of, pods, now).guards[0]
         assert (guard.metric, guard.test) == ("ErrorRate", Test.LAST_WINDOW)
         return guard.base
 
-    assert base(after) == 1 / 100
-    assert base(candidate) == 12 / 1000
-
-
-def make_candidate(observation: Observation | None = None) -> CandidateRevision:
-    digest = "sha256:" + "a" * 64
-    return CandidateRevision(
-        revision="support--new",
-        digest=digest,
-        uri="s3://models/team/a",
-        rank=16,
-        base_model_digest=digest,
-        accepted_at="2026-01-01T00:00:00Z",
-        observation=None if observation is None else observation.to_wire(),
-    )
+    assert base(grown) == 1 / 100
+    assert base(None) == 12 / 1000
 
 
 @pytest.mark.parametrize(
@@ -178,9 +155,9 @@ def test_a_bake_after_a_short_window_is_compared_with_a_longer_past(answers: int
     spec, now = make_spec(ERRORS), dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     step = build_window(spec, 2, has_incumbent=True, slow_limit_known=False)
     bake = build_window(spec, 4, has_incumbent=True, slow_limit_known=False)
-    opened = open_window(step, make_candidate(), [reading("a", 1000, 10)], now)
+    opened = open_window(step, None, [reading("a", 1000, 10)], now)
     grown, _ = watch(step, opened, [reading("a", 1000 + answers, 15)], {"a"}, now)
-    after = open_window(bake, make_candidate(grown), [reading("b", 40, 40)], now)
+    after = open_window(bake, grown, [reading("b", 40, 40)], now)
     assert after.guards[0].past == expected, "the pod restarted: its own counters are a shorter past"
 
 
@@ -205,7 +182,7 @@ def test_the_past_of_a_step_is_what_the_pods_have_counted_since_they_started() -
     window = build_window(make_spec(*metrics), 2, has_incumbent=True, slow_limit_known=True)
     limit = LATENCY_BOUNDS_MILLISECONDS[15] + 1
     readings = read_pods([seen], "support", "support--new", "support--old", limit)
-    opened = open_window(window, make_candidate(), readings, dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+    opened = open_window(window, None, readings, dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
     past = {guard.metric: guard.fallback.past for guard in opened.guards if guard.fallback is not None}
     assert past == {
         "ErrorRate": (1000, 20),
@@ -293,7 +270,7 @@ def test_the_status_shows_the_measured_share_and_both_arms_counts() -> None:
         ArmCounters(buckets(20), {"Abandoned": buckets(5)}, {"Abandoned": buckets(25)}, requests=buckets(25)),
         ArmCounters(buckets(70), {"Abandoned": buckets(3)}, {"Abandoned": buckets(75)}, requests=buckets(75)),
     ]
-    opened = open_window(window, make_candidate(), [], now, weight=20)
+    opened = open_window(window, None, [], now, weight=20)
     assert format_share(opened) is None
     grown, _ = watch(window, opened, [PodReading("a", "boot", *arms)], {"a"}, now)
     assert format_share(grown) == "25.0"

@@ -19,7 +19,7 @@ from tunewright_operator.domain.finetune.observation import (
     FineTuneAction,
     FineTuneObservation,
 )
-from tunewright_operator.domain.job_run import JobRun, PodRun, RunState
+from tunewright_operator.domain.job_run import ExpireJob, JobRun, PodRun, RunState
 from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
 from tunewright_operator.domain.secrets import SecretFacts
 
@@ -97,6 +97,15 @@ EXHAUSTED = [
 ]
 DEAD = run(TRAIN, RunState.FAILED, exit_code=1)
 DATASET_SUMMARY = DatasetSummary.model_validate(DATASET)
+PREPARED = run(PREPARE, RunState.SUCCEEDED, result=result(Outcome.SUCCEEDED, dataset=DATASET_SUMMARY))
+ENDED = [condition("Succeeded", "False", "InvalidRecords")]
+
+
+def expire(name: str) -> ExpireJob:
+    return ExpireJob(name, f"{name}-uid", ago(1))
+
+
+EXPIRE_TRAIN = expire(TRAIN)
 
 TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = {
     "a new job is prepared": (see(job()), (CreatePrepareJob(1),), "Preparing"),
@@ -247,7 +256,7 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
     ),
     "a higher limit of restarts continues the job": (
         see(job(spec={"retry": {"maxRestarts": 4}}, **ready(restarts=3, conditions=EXHAUSTED)), DEAD),
-        (CreateTrainJob(2, None),),
+        (CreateTrainJob(2, None), EXPIRE_TRAIN),
         "Starting",
     ),
     "an unrecorded next attempt is adopted when a raised limit continues the job": (
@@ -256,13 +265,58 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
             DEAD,
             run("j-train-2", RunState.ACTIVE),
         ),
-        (),
+        (EXPIRE_TRAIN,),
         "Starting",
     ),
     "an unchanged limit does not continue the job": (
         see(job(**ready(restarts=3, conditions=EXHAUSTED)), DEAD),
-        (),
+        (EXPIRE_TRAIN,),
         "PodKilled",
+    ),
+    "a prepare Job expires when the dataset is recorded": (
+        see(job(dataset=DATASET), PREPARED),
+        (CreateTrainJob(1, None), expire(PREPARE)),
+        "Starting",
+    ),
+    "and while the attempt runs": (
+        see(job(**ready()), PREPARED, run(TRAIN, RunState.ACTIVE, **RUNNING)),
+        (expire(PREPARE),),
+        "Training",
+    ),
+    "but only once": (
+        see(job(**ready()), dataclasses.replace(PREPARED, expires=True), run(TRAIN, RunState.ACTIVE, **RUNNING)),
+        (),
+        "Training",
+    ),
+    "a failed prepare Job expires when the next one is recorded": (
+        see(job(restarts=1), run(PREPARE, RunState.FAILED), run("j-prepare-2", RunState.ACTIVE, **RUNNING)),
+        (expire(PREPARE),),
+        "Preparing",
+    ),
+    "a failed attempt expires when the next one is recorded": (
+        see(job(**ready(attempt=2)), DEAD, run("j-train-2", RunState.ACTIVE, **RUNNING)),
+        (EXPIRE_TRAIN,),
+        "Training",
+    ),
+    "both kinds of Jobs of an ended job expire": (
+        see(job(**ready(conditions=ENDED)), PREPARED, DEAD),
+        (expire(PREPARE), EXPIRE_TRAIN),
+        "InvalidRecords",
+    ),
+    "the prepare Job of a job that failed before its training expires": (
+        see(job(conditions=ENDED), run(PREPARE, RunState.FAILED)),
+        (expire(PREPARE),),
+        "InvalidRecords",
+    ),
+    "a finished Job of an unrecorded attempt stays": (
+        see(job(**ready(conditions=SUSPENDED)), run("j-train-2", RunState.FAILED, exit_code=1)),
+        (),
+        "Starting",
+    ),
+    "a Job with another name stays": (
+        see(job(**ready(conditions=ENDED)), run("j-train-1-copy", RunState.FAILED)),
+        (),
+        "InvalidRecords",
     ),
 }
 
@@ -303,6 +357,9 @@ def enact(observation: FineTuneObservation, actions: tuple[FineTuneAction, ...])
                 runs[f"j-train-{attempt}"] = run(f"j-train-{attempt}", created)
             case DeleteJob(name):
                 runs[name] = dataclasses.replace(runs[name], state=RunState.DELETING)
+            case ExpireJob(name):
+                assert runs[name].finished
+                runs[name] = dataclasses.replace(runs[name], expires=True)
     return dataclasses.replace(observation, runs=runs)
 
 
@@ -313,12 +370,12 @@ def record(observation: FineTuneObservation, status: FineTuneJobStatus) -> FineT
 
 def settle(observation: FineTuneObservation) -> FineTuneObservation:
     """Return the settled observation:
-    decide, act and record until a decision has no action and asks for no immediate other one.
+    decide, act and record until a decision has no action and changes nothing.
     """
-    for _ in range(5):
+    for _ in range(6):
         decision = decide(observation, NOW)
-        observation = record(enact(observation, decision.actions), decision.status)
-        if not decision.actions and decision.reconcile_after_seconds != 0:
+        before, observation = observation, record(enact(observation, decision.actions), decision.status)
+        if observation == before:
             return observation
     raise AssertionError("the decisions do not come to rest")
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tunewright_contracts.progress import Phase, Progress
+from tunewright_contracts.times import format_time
 from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.domain.finetune.observation import FineTuneObservation
 from tunewright_operator.domain.finetune.progress import report_prepare, report_train
@@ -25,7 +26,7 @@ def make_progress(phase: Phase = Phase.TRAINING, *, step: int = 3, attempt: int 
 
 
 def see(
-    progress: Progress | None = None, *, labels: dict[str, str] | None = None, **status: Any
+    progress: Progress | None = None, /, *, labels: dict[str, str] | None = None, **status: Any
 ) -> FineTuneObservation:
     dataset = {"digest": "sha256:1", "uri": "s3://bucket/x", "train": 8, "validation": 1, "evaluation": 1}
     job = FineTuneJob.from_body(
@@ -136,3 +137,58 @@ def test_the_last_report_is_repeated_while_the_trainer_is_not_read(pod: PodRun) 
     pending = {**last, "reason": "PodPending"}
     report = report_train(see(conditions=[pending], phase="Pending"), run(pod), {}, NOW)
     assert (report.phase, report.reason) == ("Training", "Training")
+
+
+def recorded_ago(seconds: float, **changes: Any) -> dict[str, Any]:
+    """Return a status with a progress that was recorded so long ago."""
+    last = {
+        "type": "Reconciling",
+        "status": "True",
+        "reason": "Training",
+        "message": "Attempt 2 is training.",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    progress = {"step": 2, "totalSteps": 10, "reportedAt": format_time(NOW - dt.timedelta(seconds=seconds))}
+    return {"phase": "Training", "conditions": [last | changes.pop("condition", {})], "progress": progress | changes}
+
+
+TRAINING = make_progress()
+WITH_CHECKPOINT = TRAINING.updated(checkpoint_step=3)
+
+
+@pytest.mark.parametrize(
+    ("status", "progress", "written"),
+    [
+        (recorded_ago(5), TRAINING, False),
+        (recorded_ago(14), TRAINING, False),
+        (recorded_ago(15), TRAINING, True),
+        (recorded_ago(-60), TRAINING, True),
+        (recorded_ago(5, reportedAt=None), TRAINING, True),
+        (recorded_ago(5), make_progress(Phase.EVALUATING), True),
+        (recorded_ago(5, condition={"message": "Attempt 1 is training."}), TRAINING, True),
+        (recorded_ago(5, condition={"reason": "Starting"}), TRAINING, True),
+        (recorded_ago(5, condition={"message": "Attempt 2 is training. It got less memory."}), TRAINING, False),
+        (recorded_ago(5), WITH_CHECKPOINT, True),
+        (recorded_ago(5, checkpointStep=1), WITH_CHECKPOINT, False),
+        ({}, TRAINING, True),
+    ],
+    ids=[
+        "5 s later",
+        "14 s later",
+        "15 s later",
+        "after the clock was set back",
+        "of an earlier version",
+        "another phase",
+        "another attempt",
+        "another reason",
+        "with what admission changed",
+        "the first checkpoint",
+        "a later checkpoint",
+        "the first progress",
+    ],
+)
+def test_progress_is_written_after_some_time_or_with_other_news(
+    status: dict[str, Any], progress: Progress, written: bool
+) -> None:
+    report = report_train(see(progress, **status), run(RUNNING), {}, NOW)
+    assert ("progress" in report.update) is written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 
 import pytest
@@ -20,6 +21,7 @@ from tunewright_operator.domain.finetune.status import (
 )
 
 TIME = "2026-01-01T00:00:00Z"
+NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
 def test_an_update_has_only_fields_of_the_status_that_are_not_derived():
@@ -51,24 +53,27 @@ def test_a_score_that_is_no_number_is_left_out_and_a_base_without_one_stays_unse
 
 def test_a_snapshot_stays_within_the_training():
     progress = Progress(phase=Phase.TRAINING, attempt=1, step=150, total_steps=100, updated_at=TIME)
-    status = build_progress_status(progress)
+    status = build_progress_status(progress, NOW)
+    assert status.reported_at == TIME
     assert (status.step, status.total_steps, status.percent) == (100, 100, 100)
 
 
 def test_a_snapshot_of_a_training_of_unknown_length_has_no_percentage():
     progress = Progress(phase=Phase.TRAINING, attempt=1, step=7, total_steps=0, updated_at=TIME)
-    assert (build_progress_status(progress).step, build_progress_status(progress).percent) == (7, 0)
+    status = build_progress_status(progress, NOW)
+    assert (status.step, status.percent) == (7, 0)
 
 
 def test_a_finished_training_is_complete_and_expects_no_finish():
     recorded = ProgressStatus(step=40, total_steps=60, percent=66, train_loss="0.5", estimated_finish=TIME)
-    finished = finish_progress(recorded, last_step=None)
-    assert finished == ProgressStatus(step=60, total_steps=60, percent=100, train_loss="0.5")
+    finished = finish_progress(recorded, last_step=None, ended=NOW)
+    assert finished == ProgressStatus(step=60, total_steps=60, percent=100, train_loss="0.5", reported_at=TIME)
 
 
 def test_a_training_whose_progress_was_never_read_has_the_length_of_its_result():
-    assert finish_progress(None, last_step=6) == ProgressStatus(step=6, total_steps=6, percent=100)
-    assert finish_progress(None, last_step=None) is None
+    whole = ProgressStatus(step=6, total_steps=6, percent=100, reported_at=TIME)
+    assert finish_progress(None, last_step=6, ended=NOW) == whole
+    assert finish_progress(None, last_step=None, ended=NOW) is None
 
 
 @pytest.mark.parametrize("stop_token_ids", [None, (2, 7)])

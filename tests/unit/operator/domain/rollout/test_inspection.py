@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from support.clusters.fake_cluster import Clock
 from support.worlds.rollout_world import BASE_DIGEST, digest_of, make_situation
 from tunewright_contracts.phase_result import AdapterSummary, Outcome, PhaseResult
-from tunewright_operator.domain.job_run import JobRun, PodRun, RunState
+from tunewright_operator.domain.job_run import ExpireJob, JobRun, PodRun, RunState
 from tunewright_operator.domain.rollout.actions import (
     DeleteInspection,
     EnsureInspection,
@@ -80,12 +81,36 @@ NOT_FOUND = PhaseResult(
         pytest.param(observe({"uri": "s3://models/../x"}), [], id="the URI is invalid"),
         pytest.param(observe(secret=SecretFacts(exists=False)), [], id="there is no Secret"),
         pytest.param(observe(secret=SecretFacts(exists=True)), [], id="the Secret is not allowed"),
+        pytest.param(
+            observe(status={"stable": STABLE}, old_inspections=(run(RunState.SUCCEEDED, FOUND, ended=1),)),
+            ["expire"],
+            id="the URI was read before, and the Job is still there",
+        ),
+        pytest.param(
+            observe(
+                status={"stable": STABLE},
+                old_inspections=(dataclasses.replace(run(RunState.SUCCEEDED, FOUND, ended=1), expires=True),),
+            ),
+            [],
+            id="the Job expires",
+        ),
+        pytest.param(
+            observe(inspection=run(RunState.ACTIVE), old_inspections=(run(RunState.FAILED, ended=1),)),
+            ["expire"],
+            id="the Job of another URI is still there",
+        ),
+        pytest.param(
+            observe(inspection=run(RunState.ACTIVE), old_inspections=(run(RunState.ACTIVE),)),
+            [],
+            id="the Job of another URI has not finished",
+        ),
     ],
 )
 def test_actions_on_an_inspection(situation, actions):
     found = decide(situation, NOW).actions
     (wanted,) = [item.inspection for item in decide(observe(), NOW).actions if isinstance(item, EnsureInspection)]
-    expected = {"ensure": EnsureInspection(wanted), "delete": DeleteInspection(REFERENCE)}
+    expire = ExpireJob(REFERENCE.name, REFERENCE.uid, NOW - dt.timedelta(seconds=1))
+    expected = {"ensure": EnsureInspection(wanted), "delete": DeleteInspection(REFERENCE), "expire": expire}
     assert found == tuple(expected[name] for name in actions)
 
 
