@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from support.evidence import absorb
 from tunewright_contracts.evaluation_report import Verdict
 from tunewright_dev.demo.timing import sizes
 from tunewright_dev.demo.timing.sizes import derive_sizes
@@ -82,7 +83,7 @@ def roll_out(rng: random.Random, bad_tickets: float, customers: int, per_poll: i
             sessions[place][0] -= 1
             if not sessions[place][0]:
                 sessions[place] = begin_session()
-        seen = observation.absorb(seen, [read()], {"u"})
+        seen = absorb(seen, [read()], {"u"})
         assessment = verdict.assess(seen, rules, now)
         if assessment.verdict is not None:
             return assessment.verdict
