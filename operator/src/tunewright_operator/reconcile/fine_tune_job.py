@@ -19,7 +19,6 @@ from tunewright_operator.domain.finetune.observation import (
     DeleteJob,
     FineTuneAction,
     FineTuneObservation,
-    is_over,
     needs_prerequisites,
     prepare_job_name,
     train_job_name,
@@ -41,7 +40,7 @@ from tunewright_operator.reconcile.report import write_status
 from tunewright_operator.runtime.clock import Now, utc_now
 from tunewright_operator.runtime.key import Key
 from tunewright_operator.runtime.polling.progress_polls import ProgressPolls
-from tunewright_operator.runtime.runner import ENDED, GoneError
+from tunewright_operator.runtime.runner import GoneError
 from tunewright_operator.store.reads import Observed, Reads
 
 
@@ -66,7 +65,7 @@ class FineTuneJobReconciler:
         self._expiry = JobExpiry(cluster, keep_jobs_seconds)
 
     async def reconcile(self, key: Key) -> float | None:
-        """Reconcile once; return after how many seconds to reconcile again, or `ENDED`.
+        """Reconcile once; return after how many seconds to reconcile again.
 
         Raises:
             GoneError: the job does not exist.
@@ -79,7 +78,7 @@ class FineTuneJobReconciler:
             self._trainers.forget(key)
             if found is None:
                 raise GoneError(str(key))
-            return ENDED
+            return None
         body = found.body
         observation = await self._observe(key, found.resource)
         decision = finetune.decide(observation, self._now())
@@ -92,7 +91,7 @@ class FineTuneJobReconciler:
             status = finetune.report_refusal(observation.job, problem.reason, problem.message, self._now())
             reconcile_after = finetune.PENDING_SECONDS
         await write_status(self._cluster, body, observation.status, status, FineTuneJobCondition.SUCCEEDED)
-        return ENDED if reconcile_after is None and is_over(observation, status) else reconcile_after
+        return reconcile_after
 
     async def _observe(self, key: Key, job: FineTuneJob) -> FineTuneObservation:
         namespace = job.metadata.namespace or ""

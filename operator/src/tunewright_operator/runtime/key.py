@@ -33,7 +33,7 @@ class Urgency(enum.IntEnum):
     PROGRESS = 3
     """It only has figures to report."""
     LISTING = 4
-    """It was listed at the start, or is checked in case a watch event was lost."""
+    """It exists when this replica begins to reconcile."""
 
     @property
     def label(self) -> str:

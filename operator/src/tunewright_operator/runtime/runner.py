@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
-import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
 
 import structlog
 
@@ -25,25 +23,19 @@ from tunewright_operator.runtime.queue import Work, WorkQueue
 from tunewright_operator.runtime.workers import Workers
 
 Reconcile = Callable[[Key], Awaitable[float | None]]
-"""Reconcile once; return the maximum seconds until the next time, None to wait for an event, or `ENDED`."""
+"""Reconcile once; return after how many seconds to reconcile again, None: only when the resource is woken."""
 Report = Callable[[Key, Exception], Awaitable[None]]
 """Report an unexpected error in the status of the resource."""
 
-ENDED: Final = math.inf
-"""A reconciler's answer for a resource that has ended: only an event reconciles it again, and no resync."""
-RESYNC_SECONDS = 600.0
-"""Every resource that has not ended is reconciled again after this time, without an event: a watch can miss one."""
 FIRST_BACKOFF_SECONDS = 1.0
 MAX_BACKOFF_SECONDS = 60.0
 CONFLICT_BACKOFF_SECONDS = 0.1
-GONE_ANSWERS = 3
-"""A resource is abandoned after so many answers in a row that it does not exist, since one answer may be wrong."""
 
 log = structlog.get_logger(__name__)
 
 
 class GoneError(Exception):
-    """The API server answers that the resource does not exist: it is abandoned if the answer stays the same."""
+    """The resource does not exist. If it appears again, it is woken again."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,10 +57,8 @@ def plan_next(answer: float | None, urgency: Urgency) -> Again | None:
 
     A reconciler that wants to continue at once keeps its urgency: it does the next part of the same work.
     """
-    if answer == ENDED:
+    if answer is None:
         return None
-    if answer is None or answer > RESYNC_SECONDS:
-        return Again(RESYNC_SECONDS, Urgency.LISTING)
     return Again(answer, urgency if answer <= 0 else Urgency.TIMER)
 
 
@@ -89,8 +79,6 @@ class Runner:
         self._forgotten = forgotten
         self._backoff = backoff
         self._failures: dict[Key, int] = {}
-        self._gone: dict[Key, int] = {}
-        self._abandoned: set[Key] = set()
         now = asyncio.get_running_loop().time
         self._queues = {kind: WorkQueue(now) for kind in reconcilers}
         self._workers = {
@@ -102,19 +90,14 @@ class Runner:
 
     def wake(self, key: Key, urgency: Urgency) -> None:
         """Reconcile a resource when it has its turn; if it is being reconciled, again after that."""
-        self._abandoned.discard(key)
         self._queues[key.kind].wake(key, urgency)
         self._workers[key.kind].start()
 
     def forget(self, key: Key) -> None:
         """Do not reconcile a deleted resource again; a new one of the same name can be woken at once."""
         self._queues[key.kind].forget(key)
-        self._forget_errors(key)
+        self._failures.pop(key, None)
         self._forgotten(key)
-
-    def is_abandoned(self, key: Key) -> bool:
-        """Return whether a resource is not reconciled again until it is woken, since the API server denied it."""
-        return key in self._abandoned
 
     async def close(self) -> None:
         """Cancel all reconciliations and wait until they have ended."""
@@ -124,7 +107,7 @@ class Runner:
         again = await self._reconcile_or_retry(work)
         if work.forgotten:
             # It was deleted while it was reconciled, which may have remembered it again.
-            self._forget_errors(work.key)
+            self._failures.pop(work.key, None)
             self._forgotten(work.key)
         if again is None:
             queue.done(work)
@@ -136,7 +119,8 @@ class Runner:
         try:
             answer = await self._reconcile(work)
         except GoneError:
-            return self._check_again(work)
+            self._failures.pop(key, None)
+            return None
         except ConflictError:
             # Another client changed an object between observe and act: not a failure, reconcile again.
             return Again(CONFLICT_BACKOFF_SECONDS, work.urgency)
@@ -149,29 +133,12 @@ class Runner:
             log.exception("reconcile_failed", resource=str(key), retry_in=round(again.seconds, 1))
             await self._report_error(key, error)
             return again
-        self._forget_errors(key)
+        self._failures.pop(key, None)
         return plan_next(answer, work.urgency)
-
-    def _check_again(self, work: Work) -> Again | None:
-        """Count an answer that the resource does not exist, and abandon the resource after the last one."""
-        # Woken after the read: a new resource of this name may exist.
-        gone = 1 if work.woken is not None else self._gone.get(work.key, 0) + 1
-        if gone < GONE_ANSWERS:
-            self._gone[work.key] = gone
-            return Again(self._backoff(gone))
-        self._forget_errors(work.key)
-        if not work.forgotten:
-            self._abandoned.add(work.key)
-        return None
 
     def _back_off(self, key: Key, at_least: float = 0.0) -> Again:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         return Again(max(at_least, self._backoff(failures)))
-
-    def _forget_errors(self, key: Key) -> None:
-        self._failures.pop(key, None)
-        self._gone.pop(key, None)
-        self._abandoned.discard(key)
 
     async def _report_error(self, key: Key, error: Exception) -> None:
         try:

@@ -16,9 +16,6 @@ from tunewright_operator.cluster import ConflictError, UnavailableError
 from tunewright_operator.runtime.key import Key, Urgency
 from tunewright_operator.runtime.runner import (
     CONFLICT_BACKOFF_SECONDS,
-    ENDED,
-    GONE_ANSWERS,
-    RESYNC_SECONDS,
     Again,
     GoneError,
     Runner,
@@ -82,17 +79,15 @@ class World:
 @pytest.mark.parametrize(
     ("script", "times"),
     [
-        pytest.param([], [0, RESYNC_SECONDS, 2 * RESYNC_SECONDS], id="resync"),
-        pytest.param([30, 5], [0, 30, 35, 35 + RESYNC_SECONDS], id="the answered times"),
-        pytest.param([5000], [0, RESYNC_SECONDS, 2 * RESYNC_SECONDS], id="a time after the resync"),
-        pytest.param([0, 0, ENDED], [0, 0, 0], id="an ended resource"),
-        pytest.param([UnavailableError("away")] * 2 + [ENDED], [0, 2, 6], id="unavailable"),
-        pytest.param([UnavailableError("busy", retry_after=9)] * 4 + [ENDED], [0, 9, 18, 27, 43], id="asked to wait"),
-        pytest.param([RuntimeError("a bug")] * 2 + [ENDED], [0, 2, 6], id="a bug"),
-        pytest.param([UnavailableError("away"), 9, UnavailableError("away"), ENDED], [0, 2, 11, 13], id="recovered"),
-        pytest.param([ConflictError("changed"), ENDED], [0, CONFLICT_BACKOFF_SECONDS], id="a conflict"),
-        pytest.param([GoneError()] * GONE_ANSWERS, [0, 2, 6], id="gone"),
-        pytest.param([GoneError(), 9, GoneError(), ENDED], [0, 2, 11, 13], id="gone by mistake"),
+        pytest.param([], [0], id="only when woken"),
+        pytest.param([30, 5000], [0, 30, 5030], id="the answered times"),
+        pytest.param([0, 0, None], [0, 0, 0], id="at once"),
+        pytest.param([UnavailableError("away")] * 2 + [None], [0, 2, 6], id="unavailable"),
+        pytest.param([UnavailableError("busy", retry_after=9)] * 4 + [None], [0, 9, 18, 27, 43], id="asked to wait"),
+        pytest.param([RuntimeError("a bug")] * 2 + [None], [0, 2, 6], id="a bug"),
+        pytest.param([UnavailableError("away"), 9, UnavailableError("away"), None], [0, 2, 11, 13], id="recovered"),
+        pytest.param([ConflictError("changed"), None], [0, CONFLICT_BACKOFF_SECONDS], id="a conflict"),
+        pytest.param([UnavailableError("away"), GoneError()], [0, 2], id="gone"),
     ],
 )
 @in_virtual_time
@@ -100,17 +95,15 @@ async def test_when_a_resource_is_reconciled_again(script: list[Answer], times: 
     world = World(*script)
     async with world.running() as runner:
         runner.wake(KEY, Urgency.USER)
-        await asyncio.sleep(2.5 * RESYNC_SECONDS)
-    assert world.times[: len(times)] == times
-    assert len(world.times) == len(times) or times[-1] >= RESYNC_SECONDS
+        await asyncio.sleep(10_000)
+    assert world.times == times
+    assert runner._failures == {}
 
 
 @pytest.mark.parametrize(
     ("answer", "again"),
     [
-        (None, Again(RESYNC_SECONDS, Urgency.LISTING)),
-        (RESYNC_SECONDS + 1, Again(RESYNC_SECONDS, Urgency.LISTING)),
-        (ENDED, None),
+        (None, None),
         (5, Again(5, Urgency.TIMER)),
         (0, Again(0, Urgency.USER)),
     ],
@@ -121,43 +114,25 @@ def test_an_answer_means_a_time_and_an_urgency(answer: float | None, again: Agai
 
 @in_virtual_time
 async def test_only_an_unexpected_error_is_reported():
-    world = World(UnavailableError("away"), RuntimeError("a bug"), ConflictError("changed"), GoneError(), ENDED)
+    world = World(UnavailableError("away"), RuntimeError("a bug"), ConflictError("changed"), GoneError())
     async with world.running() as runner:
         runner.wake(KEY, Urgency.USER)
         await asyncio.sleep(100)
-    assert len(world.calls) == 5
+    assert len(world.calls) == 4
     assert world.reported == ["job: a bug"]
 
 
 @in_virtual_time
-async def test_a_resource_that_is_gone_is_abandoned_until_it_is_woken():
-    world = World(*[GoneError()] * GONE_ANSWERS)
-    async with world.running() as runner:
-        runner.wake(KEY, Urgency.USER)
-        await asyncio.sleep(5)
-        assert not runner.is_abandoned(KEY)
-        await asyncio.sleep(5000)
-        assert runner.is_abandoned(KEY)
-        assert len(world.calls) == GONE_ANSWERS
-        runner.wake(KEY, Urgency.USER)
-        await asyncio.sleep(1)
-        assert not runner.is_abandoned(KEY)
-    assert len(world.calls) == GONE_ANSWERS + 1
-    assert world.backoffs == [*range(1, GONE_ANSWERS)]
-
-
-@in_virtual_time
 async def test_a_forgotten_resource_is_not_reconciled_again():
-    world = World(GoneError(), GoneError(), GoneError())
+    world = World(UnavailableError("away"), UnavailableError("away"))
     async with world.running() as runner:
         runner.wake(KEY, Urgency.USER)
         await asyncio.sleep(1)
         runner.forget(KEY)
         await asyncio.sleep(5000)
-        assert not runner.is_abandoned(KEY)
     assert len(world.calls) == 1
     assert world.forgotten == [1]
-    assert (runner._gone, runner._failures, runner._abandoned) == ({}, {}, set())
+    assert runner._failures == {}
 
 
 @pytest.mark.parametrize("answer", [30, UnavailableError("away"), GoneError(), ConflictError("changed")])
@@ -170,12 +145,12 @@ async def test_a_reconciliation_during_which_its_resource_is_deleted_is_the_last
         await asyncio.sleep(5000)
     assert len(world.calls) == 1
     assert world.forgotten == [0, 1], "again at its end, since it may have remembered the resource"
-    assert (runner._gone, runner._failures, runner._abandoned) == ({}, {}, set())
+    assert runner._failures == {}
 
 
 @in_virtual_time
 async def test_a_resource_created_again_while_its_predecessor_is_reconciled_follows():
-    world = World(None, ENDED)
+    world = World(None, None)
     world.seconds = lambda _: 10
 
     def replace(call: int) -> None:
@@ -191,19 +166,18 @@ async def test_a_resource_created_again_while_its_predecessor_is_reconciled_foll
 
 
 @in_virtual_time
-async def test_a_resource_created_again_after_the_read_that_did_not_find_it_is_not_abandoned():
-    world = World(*[GoneError()] * (2 * GONE_ANSWERS - 1))
+async def test_a_resource_created_again_after_the_read_that_did_not_find_it_is_reconciled():
+    world = World(GoneError())
 
     def create(call: int) -> None:
-        if call == GONE_ANSWERS:
+        if call == 1:
             world.runner.wake(KEY, Urgency.USER)
 
     world.during = create
     async with world.running() as runner:
         runner.wake(KEY, Urgency.USER)
-        await asyncio.sleep(5000)
-        assert runner.is_abandoned(KEY)
-    assert len(world.calls) == 2 * GONE_ANSWERS - 1
+        await asyncio.sleep(1)
+    assert len(world.calls) == 2
 
 
 @in_virtual_time
@@ -264,7 +238,7 @@ def metric(name: str, **labels: Any) -> float | None:
 
 @in_virtual_time
 async def test_a_conflict_keeps_the_urgency():
-    world = World(ConflictError("changed"), ENDED)
+    world = World(ConflictError("changed"), None)
     before = metric("queue_wait_seconds_count", urgency="user") or 0
     async with world.running() as runner:
         runner.wake(KEY, Urgency.USER)

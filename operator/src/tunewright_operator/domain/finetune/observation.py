@@ -156,11 +156,6 @@ def has_ended(status: FineTuneJobStatus) -> bool:
     return condition is not None and condition.status != "Unknown"
 
 
-def is_over(observation: FineTuneObservation, status: FineTuneJobStatus) -> bool:
-    """Return whether nothing is left to do for a job that now has this status, unless it is changed."""
-    return has_ended(status) and not observation.unfinished_runs
-
-
 def is_suspended(status: FineTuneJobStatus) -> bool:
     """Return whether the suspension is recorded, together with how long the stopped attempt ran."""
     condition = headline(status)
