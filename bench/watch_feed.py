@@ -21,6 +21,7 @@ import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ class Server:
     async def list_or_watch(self, request: web.Request) -> web.StreamResponse:
         """Answer a list with its page, and a watch with all events when they may come."""
         if "watch" not in request.query:
-            # Kopf's default is one list without pages; the operator sets pages of this size.
+            # Kopf's default is one list without pages; both use pages of this size here.
             body = self.pages[request.query.get("continue", "")]
             return web.Response(body=body, content_type="application/json")
         response = web.StreamResponse()
@@ -175,7 +176,7 @@ class Count:
 
 
 async def run_kopf(count: Count) -> Callable[[], Awaitable[None]]:
-    """Start Kopf with one event handler, as the operator uses it."""
+    """Start Kopf with one event handler."""
     import kopf  # noqa: PLC0415 - only this process imports it
 
     registry = kopf.OperatorRegistry()
@@ -225,6 +226,9 @@ async def run_reflector(count: Count) -> Callable[[], Awaitable[None]]:
 
         def remove(self, kind: Kind, namespace: str | None, name: str, uid: str) -> None:
             raise AssertionError(f"{kind} {namespace}/{name} {uid} exists")
+
+        def retain(self, _kind: Kind, _uids: AbstractSet[str], _version: str) -> None:
+            """Nothing is gone."""
 
         def synced(self, _kind: Kind) -> None:
             """Everything is listed."""

@@ -16,8 +16,7 @@ from pydantic import ValidationError
 from tunewright_operator.api.kinds import CUSTOM_RESOURCE_DEFINITION, OWN_KINDS
 from tunewright_operator.cluster import Cluster, ClusterError
 from tunewright_operator.finalizers import release_finalizers, stop_operator
-from tunewright_operator.handlers.feed import KopfFeed
-from tunewright_operator.handlers.watch import build_registry
+from tunewright_operator.kubernetes_api.feed import ReflectorFeed
 from tunewright_operator.kubernetes_api.kubernetes_cluster import open_cluster
 from tunewright_operator.kubernetes_api.rate_limit import RateLimit
 from tunewright_operator.reconcile.report import FailureReporter
@@ -25,14 +24,15 @@ from tunewright_operator.runtime.fence import FencedCluster
 from tunewright_operator.runtime.leader_thread import LeaderThread
 from tunewright_operator.runtime.logging import configure_logging
 from tunewright_operator.runtime.probes import start_probe_server
-from tunewright_operator.runtime.replica import run_replica, stop_on_signals, until_stopped
+from tunewright_operator.runtime.process import run_process
+from tunewright_operator.runtime.replica import run_replica, until_stopped
 from tunewright_operator.runtime.runner import Runner
 from tunewright_operator.runtime.term import Term
 from tunewright_operator.settings import Settings
 from tunewright_operator.store.auditor import Auditor
 from tunewright_operator.store.dispatch import Dispatcher
-from tunewright_operator.store.feed import ListedFeed
 from tunewright_operator.store.metrics import show as show_store
+from tunewright_operator.store.projections import SELECTORS
 from tunewright_operator.store.store import Store
 from tunewright_operator.store.stored_cluster import StoredCluster
 from tunewright_operator.wiring import open_reconcilers
@@ -98,28 +98,32 @@ def build_leader(settings: Settings) -> LeaderThread:
 
 
 async def run(settings: Settings) -> int:
-    """Serve probes, wait for the CRDs, and run a replica until a signal; return the exit code.
+    """Run a replica until a signal; return the exit code.
 
     The leader thread ends the process with exit code 1 when leadership is lost.
     """
-    stop, ready = asyncio.Event(), asyncio.Event()
-    stop_on_signals(stop)
+    await run_process(functools.partial(serve, settings), settings.pod_name)
+    return 0
+
+
+async def serve(settings: Settings, *, stop: asyncio.Event, started: asyncio.Event) -> None:
+    """Serve probes, wait for the CRDs, set ``started``, and run a replica until ``stop`` is set."""
+    ready = asyncio.Event()
     async with contextlib.AsyncExitStack() as stack:
         limit = RateLimit(settings.api_requests_per_second, settings.api_burst)
         cluster = await stack.enter_async_context(open_cluster(settings.pod_name, limit=limit))
         probes = await start_probe_server(settings.probe_port, ready)
         stack.push_async_callback(probes.cleanup)
         if await until_stopped(wait_for_crds(cluster), stop):
+            started.set()
             store, leader = Store(), build_leader(settings)
             show_store(store)
-            watches = KopfFeed(build_registry(store), settings.pod_name, stop)
-            feed = ListedFeed(watches, store, cluster)
+            feed = ReflectorFeed(store, SELECTORS, stop)
             fenced = FencedCluster(cluster, leader.term)
             work = functools.partial(
                 open_loops, settings, fenced, leader.term, store, stop=stop, flush_events=cluster.flush_events
             )
             await run_replica(feed, leader, work, stop, on_filled=ready.set)
-    return 0
 
 
 @contextlib.asynccontextmanager
@@ -150,7 +154,7 @@ async def open_loops(
 
 
 async def wait_for_crds(cluster: Cluster) -> None:
-    """Wait until the API server serves every custom resource: Kopf does not watch one that appears later."""
+    """Wait until the API server serves every custom resource: the log has the remedy, which a failed list has not."""
     for kind in OWN_KINDS:
         name = f"{kind.plural}.{kind.group}"
         while not await _is_established(cluster, name):

@@ -10,8 +10,7 @@ from tunewright_operator.api.kinds import Kind, kind_of
 from tunewright_operator.cluster import Body
 from tunewright_operator.store.auditor import Auditor
 from tunewright_operator.store.entries import Address, Entry
-from tunewright_operator.store.feed import labels_of
-from tunewright_operator.store.projections import STORED_KINDS, project
+from tunewright_operator.store.projections import SELECTORS, STORED_KINDS, project
 from tunewright_operator.store.reads import Reads
 from tunewright_operator.store.store import Store
 from tunewright_operator.store.stored_cluster import StoredCluster
@@ -118,4 +117,4 @@ def describe(entries: Iterable[Entry]) -> dict[Address, str]:
 
 def is_watched(kind: Kind, body: Body) -> bool:
     """Return whether the operator's watches report an object."""
-    return kind in STORED_KINDS and labels_of(kind).items() <= (body["metadata"].get("labels") or {}).items()
+    return kind in STORED_KINDS and SELECTORS[kind].items() <= (body["metadata"].get("labels") or {}).items()

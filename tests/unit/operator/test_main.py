@@ -20,6 +20,8 @@ from tunewright_operator.cluster import Body, ClusterError, ForbiddenError
 from tunewright_operator.runtime.runner import Runner
 from tunewright_operator.runtime.term import LeadershipLostError
 from tunewright_operator.settings import Settings
+from tunewright_operator.store.projections import STORED_KINDS
+from tunewright_operator.store.store import Store
 
 PROGRAM = """
 import gc, json, sys
@@ -103,9 +105,10 @@ def holder(cluster: FakeCluster) -> str:
 
 
 class Watches:
-    """Stands for Kopf: nothing exists that could be listed."""
+    """Stands for the reflectors: nothing exists that could be listed."""
 
-    def __init__(self, _registry: Any, _identity: str, stop: asyncio.Event) -> None:
+    def __init__(self, store: Store, _kinds: Any, stop: asyncio.Event) -> None:
+        self.store = store
         self.stop = stop
         self.at_end: Callable[[], None] = lambda: None
 
@@ -116,13 +119,13 @@ class Watches:
         self.at_end()
 
     async def wait_until_filled(self) -> None:
-        """Return at once."""
+        for kind in STORED_KINDS:
+            self.store.synced(kind)
 
 
 async def test_the_lease_is_held_until_the_loops_have_ended_and_their_writes_are_fenced(
     cluster: OpenedCluster, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(asyncio.get_running_loop(), "add_signal_handler", lambda *_: None)
     seen: dict[str, str] = {}
     ports: list[Any] = []
     watches: list[Watches] = []
@@ -145,10 +148,12 @@ async def test_the_lease_is_held_until_the_loops_have_ended_and_their_writes_are
         await close(runner)
         seen["closed"] = holder(cluster)
 
-    monkeypatch.setattr(program, "KopfFeed", watch)
+    monkeypatch.setattr(program, "ReflectorFeed", watch)
     monkeypatch.setattr(program, "FailureReporter", work)
     monkeypatch.setattr(Runner, "close", close_late)
-    assert await program.run(settings) == 0
+    started = asyncio.Event()
+    await program.serve(settings, stop=asyncio.Event(), started=started)
+    assert started.is_set()
     assert seen == {"working": "pod", "closed": "pod", "watched": ""}
     assert cluster.flushed_under == "pod"
     assert holder(cluster) == ""

@@ -10,7 +10,7 @@ from typing import NoReturn, Self
 from tunewright_operator.api.kinds import Kind
 from tunewright_operator.kubernetes_api.client import APIClient
 from tunewright_operator.kubernetes_api.kubernetes_cluster import load_credentials
-from tunewright_operator.kubernetes_api.reflector import Reflector, Sink
+from tunewright_operator.kubernetes_api.reflector import Reflector, Sink, Timing
 
 OpenClient = Callable[[], contextlib.AbstractAsyncContextManager[APIClient]]
 
@@ -25,12 +25,14 @@ class ReflectorFeed:
         stop: asyncio.Event,
         *,
         open_client: OpenClient | None = None,
+        timing: Timing | None = None,
     ) -> None:
         """Prepare the feed; ``kinds`` has the labels by which the API server selects the objects of each kind."""
         self._sink = sink
         self._kinds = kinds
         self._stop = stop
         self._open_client = open_client or open_watch_client
+        self._timing = timing
         self._stack = contextlib.AsyncExitStack()
         self._reflectors: list[Reflector] = []
         self._tasks: list[asyncio.Task[NoReturn]] = []
@@ -39,7 +41,7 @@ class ReflectorFeed:
         """Start to list and to watch."""
         client = await self._stack.enter_async_context(self._open_client())
         for kind, labels in self._kinds.items():
-            reflector = Reflector(client, kind, self._sink, labels=labels)
+            reflector = Reflector(client, kind, self._sink, labels=labels, timing=self._timing)
             task = asyncio.create_task(reflector.run(), name=f"watch-{kind.plural}")
             task.add_done_callback(lambda _: self._stop.set())
             self._reflectors.append(reflector)

@@ -3,6 +3,9 @@
 The protocol is that of client-go's reflector (tools/cache/reflector.go) and of "Efficient detection of changes" in the
 documentation of Kubernetes' API: a list in pages, a watch from the resource version of the list, bookmarks that move
 the resource version forward while nothing changes, and a new list when it is too old (410).
+
+There is also a new list when the API server refuses the watch, or sends nothing, not even bookmarks: after etcd was
+restored from a backup, a watch waits silently until the versions have passed the one that it began with.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import asyncio
 import dataclasses
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Set as AbstractSet
 from enum import StrEnum
 from typing import Any, Final, NoReturn, Protocol
 
@@ -38,9 +42,6 @@ GONE: Final = 410
 
 log = structlog.get_logger(__name__)
 
-Address = tuple[str | None, str]
-"""(namespace, name)."""
-
 
 class Sink(Protocol):
     """A cache of the objects.
@@ -48,13 +49,16 @@ class Sink(Protocol):
     It must expect duplicates, and after a lost connection older versions of an object.
     """
 
+    def retain(self, kind: Kind, uids: AbstractSet[str], version: str) -> object:
+        """Take note that these were all objects at a version: another one that is not newer exists no more."""
+
     def upsert(self, kind: Kind, body: Body) -> object:
         """Take an object as it was at some time."""
 
     def remove(self, kind: Kind, namespace: str | None, name: str, uid: str) -> object:
         """Take the deletion of one object."""
 
-    def synced(self, kind: Kind) -> None:
+    def synced(self, kind: Kind) -> object:
         """Take note that every object that existed when the list began has been put in."""
 
 
@@ -66,7 +70,9 @@ class Restart(StrEnum):
     EXPIRED = "expired"
     """Its resource version was too old: everything is listed again."""
     SILENT = "silent"
+    """It sent nothing for a long time: everything is listed again."""
     ERROR = "error"
+    """The API server did not answer or cut it, or refused it: then everything is listed again."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -99,9 +105,11 @@ class Reflector:
         self._timing = timing or Timing()
         self.listed = asyncio.Event()
         """Set when everything was listed once."""
-        self._uids: dict[Address, str] = {}
         self._version: str | None = None
         self._failures = 0
+        """Failures in a row. Only an event ends it, and not a list: a watch that is always refused comes after that."""
+        for reason in Restart:
+            metrics.WATCH_RESTARTS.labels(kind.name, reason.value)
 
     async def run(self) -> NoReturn:
         """List and watch forever; every failure is logged and tried again with a growing pause."""
@@ -109,19 +117,20 @@ class Reflector:
             try:
                 if self._version is None:
                     self._version = await self._list()
-                self._count(await self._watch(self._version))
-            except ExpiredError as error:
-                self._version = None
-                self._count(Restart.EXPIRED)
-                log.info("watch_expired", kind=self._kind.name, error=str(error))
-                await self._pause(error)
+                reason = await self._watch(self._version)
+                self._count(reason)
+                if reason is Restart.SILENT:
+                    self._version = None
             except ClusterError as error:
-                self._count(Restart.ERROR)
+                expired = isinstance(error, ExpiredError)
+                self._count(Restart.EXPIRED if expired else Restart.ERROR)
+                if expired or not isinstance(error, UnavailableError):
+                    self._version = None
                 await self._pause(error)
 
     async def _list(self) -> str:
-        """List all objects, remove those that no longer exist, and return the resource version for the watch."""
-        missing = dict(self._uids)
+        """List all objects, and return the resource version for the watch, which is that of all pages."""
+        uids: set[str] = set()
         query = [("limit", str(PAGE)), *self._selector]
         token = ""
         while True:
@@ -129,19 +138,18 @@ class Reflector:
             page = await self._client.request(Request(Verb.LIST, self._kind, self._path, page_query))
             for number, item in enumerate(page.get("items") or []):
                 body = {"apiVersion": self._kind.api_version, "kind": self._kind.name, **item}
-                missing.pop(_address(body), None)
-                self._upsert(body)
+                uids.add(body["metadata"]["uid"])
+                self._sink.upsert(self._kind, body)
                 if number % BATCH == BATCH - 1:
                     await asyncio.sleep(0)
             token = page["metadata"].get("continue") or ""
             if not token:
                 break
-        for (namespace, name), uid in missing.items():
-            self._remove(namespace, name, uid)
+        version = str(page["metadata"]["resourceVersion"])
+        self._sink.retain(self._kind, uids, version)
         self._sink.synced(self._kind)
         self.listed.set()
-        self._failures = 0
-        return str(page["metadata"]["resourceVersion"])
+        return version
 
     async def _watch(self, version: str) -> Restart:
         """Follow the changes since a resource version until the API server ends the watch.
@@ -193,23 +201,14 @@ class Reflector:
             case {"type": "ERROR", "object": status}:
                 raise UnavailableError(f"watch of {self._kind.name}: {status}")
             case {"type": "ADDED" | "MODIFIED", "object": {"metadata": dict()} as body}:
-                self._upsert(body)
+                self._sink.upsert(self._kind, body)
             case {"type": "DELETED", "object": {"metadata": dict() as metadata} as body}:
-                self._remove(metadata.get("namespace"), metadata["name"], metadata["uid"])
+                self._sink.remove(self._kind, metadata.get("namespace"), metadata["name"], metadata["uid"])
             case {"type": "BOOKMARK", "object": {"metadata": dict()} as body}:
                 pass
             case _:
                 raise ValueError(f"not a watch event: {str(event)[:200]}")
         self._version = str(body["metadata"]["resourceVersion"])
-
-    def _upsert(self, body: Body) -> None:
-        self._uids[_address(body)] = body["metadata"]["uid"]
-        self._sink.upsert(self._kind, body)
-
-    def _remove(self, namespace: str | None, name: str, uid: str) -> None:
-        if self._uids.get((namespace, name)) == uid:
-            del self._uids[namespace, name]
-        self._sink.remove(self._kind, namespace, name, uid)
 
     async def _pause(self, error: ClusterError) -> None:
         delay = min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0**self._failures)
@@ -220,11 +219,6 @@ class Reflector:
 
     def _count(self, reason: Restart) -> None:
         metrics.WATCH_RESTARTS.labels(self._kind.name, reason.value).inc()
-
-
-def _address(body: Body) -> Address:
-    metadata = body["metadata"]
-    return metadata.get("namespace"), metadata["name"]
 
 
 async def _read_lines(reader: aiohttp.StreamReader) -> AsyncIterator[bytes]:

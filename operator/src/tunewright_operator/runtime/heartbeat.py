@@ -14,10 +14,7 @@ BEAT_SECONDS = 1.0
 
 
 class Heartbeat:
-    """A timer of an event loop. If the loop is blocked or busy, the timer is late, and the heartbeat's age grows.
-
-    It is a timer and no task, because Kopf cancels the tasks that it does not know.
-    """
+    """A timer of an event loop. If the loop is blocked or busy, the timer is late, and the heartbeat's age grows."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()

@@ -31,9 +31,9 @@ from tunewright_operator.runtime.term import LeadershipLostError, Term
 STALL_LIMIT_SECONDS = 120.0
 """A main loop that has not run for this time counts as dead, and the process ends.
 
-The longest stall by work is at the start, when a watch event of each resource is handled in one pass of the loop: 40 s
-of CPU for 10,000 resources, and more on a slow machine. To restart a busy process would repeat that work. So the limit
-is far longer. It bounds how long a dead main loop keeps other replicas from taking over.
+The longest work in one pass is a page of a list, or the first wake-up of all resources: less than a second of CPU for
+10,000 resources. To restart a busy process on a slow machine would repeat its work. So the limit is far longer. It
+bounds how long a dead main loop keeps other replicas from taking over.
 """
 WATCH_SECONDS = 1.0
 RELEASE_SECONDS = 5.0

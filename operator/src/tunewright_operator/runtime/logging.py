@@ -37,6 +37,6 @@ def configure_logging(log_format: Literal["json", "console"] = "json", level: st
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    # Kopf logs every event that it handles. The loops log the transitions, which are enough.
+    # They log each of their steps and each request.
     logging.getLogger("kopf").setLevel(logging.WARNING)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)

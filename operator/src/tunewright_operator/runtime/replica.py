@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import Callable, Coroutine
 from typing import Protocol
 
@@ -57,13 +56,6 @@ async def run_replica(
             return
         async with work():
             await stop.wait()
-
-
-def stop_on_signals(stop: asyncio.Event) -> None:
-    """Set an event of the running loop at SIGTERM or SIGINT."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
 
 
 async def until_stopped(work: Coroutine[None, None, None], stop: asyncio.Event) -> bool:

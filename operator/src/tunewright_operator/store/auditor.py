@@ -1,8 +1,9 @@
 """The auditor: compares the store with the API server now and then, and repairs what events missed.
 
-A watch can lose an event: Kopf's listing after an expired watch does not report deletions, and a program has bugs. Only
-metadata is listed, in pages. What differs may just be on its way, so it is compared again after some time, and only
-then read. A repair is a change of the store like any other, so it wakes what depends on it.
+A watch can lose an event, since every program has bugs, and after etcd is restored from a backup the store has newer
+versions than the API server. Only metadata is listed, in pages. What differs may just be on its way, so it is compared
+again after some time, and only then read. A repair is a change of the store like any other, so it wakes what depends on
+it.
 """
 
 from __future__ import annotations
@@ -19,8 +20,7 @@ from tunewright_operator.api.kinds import Kind
 from tunewright_operator.cluster import Cluster, ClusterError
 from tunewright_operator.store import metrics
 from tunewright_operator.store.entries import Address
-from tunewright_operator.store.feed import labels_of
-from tunewright_operator.store.projections import STORED_KINDS, read_origin
+from tunewright_operator.store.projections import SELECTORS, STORED_KINDS, read_origin
 from tunewright_operator.store.store import Store
 
 AUDIT_SECONDS = 600.0
@@ -97,7 +97,7 @@ class Auditor:
     async def _compare(self, kind: Kind) -> list[_Difference]:
         unseen = {entry.origin.address: (entry.origin.uid, entry.origin.version) for entry in self._store.entries(kind)}
         found: list[_Difference] = []
-        async for page in self._cluster.list_metadata(kind, labels=labels_of(kind)):
+        async for page in self._cluster.list_metadata(kind, labels=SELECTORS[kind]):
             for item in page:
                 origin = read_origin(kind, item)
                 unseen.pop(origin.address, None)
@@ -113,7 +113,7 @@ class Auditor:
         if self._identify(kind, difference.address) != difference.stored:
             return False  # An event came.
         # A list of one object needs no other right than the watch.
-        bodies = await self._cluster.list(kind, namespace, labels_of(kind), {"metadata.name": name})
+        bodies = await self._cluster.list(kind, namespace, SELECTORS[kind], {"metadata.name": name})
         stored = self._identify(kind, difference.address)
         if stored != difference.stored:
             return False

@@ -28,6 +28,12 @@ Body = Mapping[str, Any]
 
 STORED_KINDS: tuple[Kind, ...] = (*OWN_KINDS, *CHILD_KINDS)
 
+SELECTORS: Mapping[Kind, Mapping[str, str]] = {
+    kind: {child_labels.MANAGED_BY: child_labels.MANAGED_BY_VALUE} if kind in CHILD_KINDS else {}
+    for kind in STORED_KINDS
+}
+"""The labels by which the API server selects the objects for the store: it does not send every pod of the cluster."""
+
 _MODELS: Mapping[Kind, type[Resource]] = {
     BASE_MODEL: BaseModel,
     MODEL_SERVER: ModelServer,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Generic, TypeVar
 
 from tunewright_operator.api.kinds import (
@@ -22,7 +23,7 @@ from tunewright_operator.api.kinds import (
 from tunewright_operator.store.child_bodies import CHILD_KINDS
 from tunewright_operator.store.entries import Address, Entry, Origin, StoredChild, StoredJob, StoredResource
 from tunewright_operator.store.index import Index
-from tunewright_operator.store.projections import STORED_KINDS, Body, mark_deleting, project, read_origin
+from tunewright_operator.store.projections import STORED_KINDS, Body, mark_deleting, parse_version, project, read_origin
 
 OnChange = Callable[[Kind, Entry | None, Entry | None], None]
 """Called after each change with the kind, the old entry and the new one; None: there was or is none."""
@@ -56,7 +57,7 @@ class _Table(Generic[E]):
 class Store:
     """The entries of all `STORED_KINDS`; only the main loop uses it.
 
-    `upsert`, `remove` and `synced` are what a feed calls.
+    `upsert`, `remove`, `retain` and `synced` are what a feed calls (`kubernetes_api.reflector.Sink`).
     """
 
     def __init__(self) -> None:
@@ -125,6 +126,20 @@ class Store:
             return False
         self._replace(kind, address, old, None)
         return True
+
+    def retain(self, kind: Kind, uids: AbstractSet[str], version: str) -> int:
+        """Remove the objects that a complete list, made at a version, did not have; return how many.
+
+        Objects that are newer than the list stay: they are own writes, for example. Nothing is removed if versions are
+        no numbers.
+        """
+        listed_at = parse_version(version)
+        gone = [
+            entry.origin
+            for entry in self.entries(kind)
+            if entry.origin.uid not in uids and 0 < entry.origin.version <= listed_at
+        ]
+        return sum([self.remove(kind, *origin.address, origin.uid) for origin in gone])
 
     def mark_deleting(self, kind: Kind, namespace: str | None, name: str, uid: str, time: str) -> None:
         """Take note that a child is being deleted, before the event that reports it."""

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import pytest
 
 from support.clusters.recording_api import Tokens
-from support.clusters.watch_server import WatchServer, bookmark, make_object, make_page
+from support.clusters.watch_server import Fault, WatchServer, bookmark, make_object, make_page
 from tunewright_operator.api.kinds import JOB, Kind
 from tunewright_operator.kubernetes_api.client import APIClient
 from tunewright_operator.kubernetes_api.feed import ReflectorFeed
+from tunewright_operator.kubernetes_api.reflector import Timing
+from tunewright_operator.store.store import Store
 
 
 class Sink:
@@ -29,18 +32,23 @@ class Sink:
     def remove(self, kind: Kind, namespace: str | None, name: str, uid: str) -> None:
         self.names.remove(name)
 
+    def retain(self, kind: Kind, uids: AbstractSet[str], version: str) -> None:
+        pass
+
     def synced(self, kind: Kind) -> None:
         pass
 
 
-def make_feed(server: WatchServer, sink: Sink, stop: asyncio.Event) -> ReflectorFeed:
+def make_feed(
+    server: WatchServer, sink: Sink | Store, stop: asyncio.Event, timing: Timing | None = None
+) -> ReflectorFeed:
     @contextlib.asynccontextmanager
     async def connect() -> AsyncIterator[APIClient]:
         client = APIClient(Tokens(server.url))
         yield client
         await client.close()
 
-    return ReflectorFeed(sink, {JOB: {"a": "b"}}, stop, open_client=connect)
+    return ReflectorFeed(sink, {JOB: {"a": "b"}}, stop, open_client=connect, timing=timing)
 
 
 async def test_a_feed_is_filled_when_everything_is_listed_and_ends_with_its_context():
@@ -63,3 +71,19 @@ async def test_an_unexpected_failure_stops_the_operator_and_is_raised():
         with pytest.raises(RuntimeError, match="a bug of the cache"):
             async with make_feed(server, Sink(RuntimeError("a bug of the cache")), stop):
                 await stop.wait()
+
+
+async def test_a_new_list_changes_the_store_only_where_something_differs():
+    kept, changed, gone = (make_object(name, 1) for name in ("kept", "changed", "gone"))
+    later = make_object("changed", 8)
+    server = WatchServer(
+        [make_page(5, kept, changed, gone), make_page(9, kept, later)], [[Fault.SILENCE], [bookmark(10)]]
+    )
+    store, stop, changes = Store(), asyncio.Event(), []
+    async with server.serve(), make_feed(server, store, stop, Timing(silence=0.1)) as feed:
+        await feed.wait_until_filled()
+        store.upsert(JOB, make_object("written", 10))
+        store.subscribe(lambda _, *entries: changes.append([entry and entry.origin.version for entry in entries]))
+        await server.exhausted.wait()
+    assert changes == [[1, 8], [1, None]]
+    assert {entry.origin.name for entry in store.entries(JOB)} == {"kept", "changed", "written"}

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
 from collections.abc import AsyncIterator
 from typing import Self
 
 import pytest
 
 from tunewright_operator.runtime import metrics
-from tunewright_operator.runtime.replica import run_replica, stop_on_signals, until_stopped
+from tunewright_operator.runtime.replica import run_replica, until_stopped
 
 
 class Step:
@@ -134,20 +132,6 @@ async def test_the_lease_is_released_if_the_work_cannot_begin(world: World):
         async with world.running():
             pass
     assert world.seen[-2:] == ["leader ends", "feed ends"]
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_stops_the_replica(number: signal.Signals):
-    stop = asyncio.Event()
-    stop_on_signals(stop)
-    try:
-        os.kill(os.getpid(), number)
-        async with asyncio.timeout(60):
-            await stop.wait()
-    finally:
-        loop = asyncio.get_running_loop()
-        for each in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(each)
 
 
 async def test_work_that_fails_before_the_stop_raises_its_error():

@@ -20,7 +20,7 @@ from support.store_objects import (
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, BASE_MODEL, FINE_TUNE_JOB, JOB, MODEL_SERVER, Kind
 from tunewright_operator.runtime.key import Key
 from tunewright_operator.store.entries import Origin, StoredChild, StoredJob, StoredResource
-from tunewright_operator.store.projections import STORED_KINDS, mark_deleting, parse_version, project
+from tunewright_operator.store.projections import SELECTORS, STORED_KINDS, mark_deleting, parse_version, project
 
 STALLED = build_condition("Stalled", "True", "RestartsExhausted")
 
@@ -42,6 +42,11 @@ def test_the_origin_of_an_entry_is_the_object(kind: Kind):
 @pytest.mark.parametrize(("text", "number"), [("12", 12), ("", 0), (None, 0), ("abc", 0), ("-1", 0)])
 def test_a_resource_version_is_a_number(text: str | None, number: int):
     assert parse_version(text) == number
+
+
+def test_only_children_are_selected_by_a_label():
+    selected = {"tunewright.dev/managed-by": "tunewright"}
+    assert [SELECTORS[kind] for kind in STORED_KINDS] == [{}] * 4 + [selected] * 4
 
 
 def test_an_unfinished_job_is_kept_without_managed_fields():

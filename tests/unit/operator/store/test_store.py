@@ -82,6 +82,34 @@ def test_only_the_last_deletions_are_remembered(monkeypatch: pytest.MonkeyPatch)
     assert play(store, ("put", "b", 1)) == ("b", 1)
 
 
+@pytest.mark.parametrize(
+    ("version", "listed", "listed_at", "is_kept"),
+    [
+        (5, set(), "9", False),
+        (9, set(), "9", False),
+        (10, set(), "9", True),
+        (5, {"a"}, "9", True),
+        (5, {"b"}, "9", False),
+        (5, set(), "x9", True),
+        ("x5", set(), "9", True),
+    ],
+)
+@pytest.mark.parametrize("kind", STORED_KINDS, ids=str)
+def test_an_object_that_a_list_does_not_have_is_removed_unless_it_is_newer(
+    kind: Kind, version: int | str, listed: set[str], listed_at: str, is_kept: bool
+):
+    store = Store()
+    store.upsert(kind, BUILDERS[kind](uid="a", version=version))
+    assert store.retain(kind, listed, listed_at) == (not is_kept)
+    assert store.count(kind) == is_kept
+
+
+def test_an_object_that_a_list_did_not_have_does_not_come_back_with_a_late_event():
+    store = fill(Store(), build_job(version=5))
+    store.retain(FINE_TUNE_JOB, set(), "9")
+    assert not store.upsert(FINE_TUNE_JOB, build_job(version=6))
+
+
 def test_each_change_is_reported_once_with_both_entries():
     store, changes = Store(), []
     store.subscribe(lambda kind, old, new: changes.append((kind, old, new)))

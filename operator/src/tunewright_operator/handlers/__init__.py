@@ -1,1 +1,0 @@
-"""Kopf's handlers: they only start and wake loops."""
