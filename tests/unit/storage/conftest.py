@@ -1,8 +1,18 @@
-import boto3
+import functools
+
 import moto
 import pytest
+from botocore import loaders
 
 from tunewright_storage.object_store import ObjectStore
+
+
+@pytest.fixture(autouse=True, scope="session")
+def service_descriptions():
+    """Let all clients share one loader: each would read megabytes of service descriptions for itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("botocore.session.create_loader", functools.cache(loaders.create_loader))
+        yield
 
 
 @pytest.fixture
@@ -15,5 +25,6 @@ def store(monkeypatch):
     }.items():
         monkeypatch.setenv(name, value)
     with moto.mock_aws():
-        boto3.client("s3").create_bucket(Bucket="bucket")
-        yield ObjectStore.from_environment()
+        store = ObjectStore.from_environment()
+        store._client.create_bucket(Bucket="bucket")
+        yield store

@@ -156,7 +156,7 @@ CALLS = {
 )
 def test_an_answer_that_is_not_the_stores_means_neither_presence_nor_absence(proxy, tmp_path, status, body):
     proxy.status, proxy.body = status, body
-    store = ObjectStore.from_environment()  # one for all: botocore reads megabytes of service descriptions for each
+    store = ObjectStore.from_environment()
     for name, call in CALLS.items():
         with pytest.raises(StorageError, match=r"may have answered|NoSuchRoute") as error:
             call(store, tmp_path)
