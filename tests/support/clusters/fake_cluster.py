@@ -11,8 +11,8 @@ import itertools
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
-import orjson
-
+from support.clusters.bodies import Address, address_of, copy_of, decode, encode, get_field, merge, prune, refuse_floats
+from support.clusters.stored_objects import StoredObjects
 from support.crds.status import check_kstatus
 from tunewright_operator.api.kinds import OWN_KINDS, SECRET, Kind, kind_of
 from tunewright_operator.cluster import (
@@ -27,9 +27,6 @@ from tunewright_operator.cluster import (
     Propagation,
 )
 from tunewright_operator.manifests.events import EventType
-
-Address = tuple[str, str | None, str]
-"""(kind name, namespace, name)."""
 
 
 class Crash(BaseException):
@@ -73,8 +70,7 @@ class FakeCluster:
         self.on_change: Callable[[Body], None] | None = None
         self.watchers: list[Callable[[str, Body], None]] = []
         """Called with "MODIFIED" or "DELETED" and the object, after each change, as watches are."""
-        self._objects: dict[Address, bytes] = {}
-        """Objects as JSON, as on the wire. Each read decodes a copy, ten times faster than a deep copy."""
+        self._objects = StoredObjects()
         self._managed: dict[tuple[Address, str], Body] = {}
         self._versions = itertools.count(1)
         self._uids = itertools.count(1)
@@ -84,8 +80,8 @@ class FakeCluster:
 
     def put(self, body: Body) -> Body:
         """Store an object, its status included, as another actor; this is not a write of the operator."""
-        address = _address(body)
-        stored = _copy(body)
+        address = address_of(body)
+        stored = copy_of(body)
         old = self._read(address)
         metadata = stored["metadata"]
         if old is None:
@@ -111,7 +107,7 @@ class FakeCluster:
 
     def peek(self, kind: Kind, namespace: str | None, name: str) -> Body:
         """Return an object; raise KeyError when it does not exist."""
-        return _decode(self._objects[kind.name, namespace, name])
+        return decode(self._objects[kind.name, namespace, name])
 
     def find(self, kind: Kind, namespace: str | None, name: str) -> Body | None:
         """Return an object, or None when it does not exist."""
@@ -119,16 +115,11 @@ class FakeCluster:
 
     def bodies(self, kind: Kind | None = None, namespace: str | None = None) -> Bodies:
         """Return the objects, of one kind and one namespace if given, ordered by kind, namespace and name."""
-        return [_decode(data) for data in self.stored(kind, namespace)]
+        return [decode(data) for data in self.stored(kind, namespace)]
 
     def stored(self, kind: Kind | None = None, namespace: str | None = None) -> list[bytes]:
         """Return `bodies` as JSON: equal bytes are equal objects."""
-        found = [
-            (str(address), data)
-            for address, data in self._objects.items()
-            if (kind is None or address[0] == kind.name) and namespace in {None, address[1]}
-        ]
-        return [data for _, data in sorted(found)]
+        return self._objects.select(kind.name if kind else None, namespace)
 
     def fail_next(
         self, error: ClusterError, verb: str, kind: Kind | None = None, name: str | None = None, times: int = 1
@@ -165,7 +156,7 @@ class FakeCluster:
             body
             for body in self.bodies(kind, namespace)
             if wanted <= (body["metadata"].get("labels") or {}).items()
-            and all(_get_field(body, path) == value for path, value in (fields or {}).items())
+            and all(get_field(body, path) == value for path, value in (fields or {}).items())
         ]
 
     async def list_metadata(self, kind: Kind, labels: Mapping[str, str] | None = None) -> AsyncIterator[Bodies]:
@@ -174,11 +165,11 @@ class FakeCluster:
             yield [{"metadata": body["metadata"]} for body in found[start : start + self.page_size]]
 
     async def create(self, body: Body) -> Body:
-        kind, address = kind_of(body), _address(body)
+        kind, address = kind_of(body), address_of(body)
         self._maybe_fail("create", address)
         if address in self._objects:
             raise AlreadyExistsError(f"{address} is there already")
-        stored = _copy(body)
+        stored = copy_of(body)
         if kind in OWN_KINDS:
             stored.pop("status", None)
         stored["metadata"] |= {
@@ -189,11 +180,11 @@ class FakeCluster:
         return self._write("create", address, stored)
 
     async def apply(self, body: Body, field_manager: str = FIELD_MANAGER) -> Body:
-        address = _address(body)
+        address = address_of(body)
         self._maybe_fail("apply", address)
         old = self._read(address)
         managed_key = (address, field_manager)
-        wanted = _copy(body)
+        wanted = copy_of(body)
         wanted["metadata"].pop("resourceVersion", None)
         uid = wanted["metadata"].pop("uid", None)
         if uid is not None and (old is None or old["metadata"]["uid"] != uid):
@@ -202,28 +193,28 @@ class FakeCluster:
             created = await self.create(wanted)
             self._managed[managed_key] = wanted
             return created
-        merged = _merge(_prune(old, self._managed.get(managed_key, {}), wanted), wanted)
+        merged = merge(prune(old, self._managed.get(managed_key, {}), wanted), wanted)
         self._managed[managed_key] = wanted
         return self._update("apply", address, merged)
 
     async def replace(self, body: Body) -> Body:
-        address = _address(body)
+        address = address_of(body)
         self._maybe_fail("replace", address)
         old = self._require(address, body["metadata"]["resourceVersion"])
-        stored = _copy(body)
+        stored = copy_of(body)
         if kind_of(body) in OWN_KINDS:
             stored["status"] = old.get("status", {})
         return self._update("replace", address, stored)
 
     async def replace_status(self, observed: Body, status: Mapping[str, Any]) -> Body:
-        address = _address(observed)
+        address = address_of(observed)
         self._maybe_fail("replace_status", address)
         old = self._require(address, observed["metadata"]["resourceVersion"])
         for field in ("labels", "annotations", "finalizers", "ownerReferences"):
             # The API server would take what is missing from the field managers that own it.
             repeated = observed["metadata"].get(field) == old["metadata"].get(field)
             assert repeated, f"a status write must repeat metadata.{field}"
-        _refuse_floats(status, "status")
+        refuse_floats(status, "status")
         check_kstatus(observed, dict(status))
         return self._update("replace_status", address, {**old, "status": status})
 
@@ -295,7 +286,7 @@ class FakeCluster:
 
     def _read(self, address: Address) -> Body | None:
         data = self._objects.get(address)
-        return None if data is None else _decode(data)
+        return None if data is None else decode(data)
 
     def _require(self, address: Address, resource_version: str | None) -> Body:
         old = self._read(address)
@@ -306,7 +297,7 @@ class FakeCluster:
         return old
 
     def _update(self, verb: str, address: Address, stored: Body) -> Body:
-        stored, old = _copy(stored), _decode(self._objects[address])
+        stored, old = copy_of(stored), decode(self._objects[address])
         if old.get("spec") != stored.get("spec"):
             stored["metadata"]["generation"] = old["metadata"].get("generation", 1) + 1
         if stored == old:  # as on the real server, an equal write does not change the version
@@ -322,12 +313,12 @@ class FakeCluster:
 
     def _store(self, address: Address, stored: Body) -> Body:
         stored["metadata"]["resourceVersion"] = str(next(self._versions))
-        self._objects[address] = _encode(stored)
+        self._objects[address] = encode(stored)
         if self.on_change:
-            self.on_change(_decode(self._objects[address]))
+            self.on_change(decode(self._objects[address]))
         for watch in self.watchers:
-            watch("MODIFIED", _decode(self._objects[address]))
-        return _decode(self._objects[address])
+            watch("MODIFIED", decode(self._objects[address]))
+        return decode(self._objects[address])
 
     def _count(self, verb: str, address: Address) -> None:
         self.writes.append((verb, address))
@@ -347,13 +338,13 @@ class FakeCluster:
         if self.on_change:
             self.on_change(gone)
         for watch in self.watchers:
-            watch("DELETED", _copy(gone))
+            watch("DELETED", copy_of(gone))
         owned = [
             child
             for child, data in self._objects.items()
             if any(
                 owner["uid"] == gone["metadata"]["uid"]
-                for owner in _decode(data)["metadata"].get("ownerReferences") or []
+                for owner in decode(data)["metadata"].get("ownerReferences") or []
             )
         ]
         for child in owned:
@@ -375,60 +366,3 @@ def refer_to_controller(body: Body) -> Body:
         "uid": body["metadata"]["uid"],
         "controller": True,
     }
-
-
-def _get_field(body: Body, path: str) -> Any:
-    value: Any = body
-    for key in path.split("."):
-        value = value.get(key, {})
-    return value
-
-
-def _address(body: Body) -> Address:
-    kind = kind_of(body)
-    return kind.name, body["metadata"].get("namespace") if kind.namespaced else None, body["metadata"]["name"]
-
-
-def _encode(body: Body) -> bytes:
-    return orjson.dumps(body, option=orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS)
-
-
-def _decode(data: bytes) -> Body:
-    body: Body = orjson.loads(data)
-    return body
-
-
-def _copy(body: Body) -> Body:
-    """Return the body as the API server reads it from the wire."""
-    return _decode(_encode(body))
-
-
-def _merge(old: Any, new: Any) -> Any:
-    """Merge maps by key and replace lists (the real server also merges keyed lists)."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        return {**old, **{key: _merge(old.get(key), value) for key, value in new.items()}}
-    return new
-
-
-def _prune(old: Any, once_ours: Any, wanted: Any) -> Any:
-    """Remove the fields that the field manager applied before and no longer names."""
-    if not (isinstance(old, dict) and isinstance(once_ours, dict) and isinstance(wanted, dict)):
-        return old
-    kept = {}
-    for key, value in old.items():
-        if key in once_ours and key not in wanted:
-            continue
-        kept[key] = _prune(value, once_ours.get(key, {}), wanted.get(key, {}))
-    return kept
-
-
-def _refuse_floats(value: Any, *where: str | int) -> None:
-    """Fail on floats, which this project's custom resources do not use."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _refuse_floats(item, *where, key)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            _refuse_floats(item, *where, index)
-    else:
-        assert value is None or isinstance(value, str | int), f"{where}: {value!r} is no JSON of a custom resource"

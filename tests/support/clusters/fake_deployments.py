@@ -6,7 +6,7 @@ It replaces pods according to the update strategy, mounts the plan into new pods
 from __future__ import annotations
 
 import hashlib
-from functools import partial
+from functools import lru_cache, partial
 
 import orjson
 
@@ -49,7 +49,7 @@ class FakeDeployments:
     def mounted_plan(self) -> ServingPlan | None:
         """Return the plan that the kubelet mounts into new pods, or None before the operator wrote one."""
         body = self._cluster.find(CONFIG_MAP, self._namespace, "pool-plan")
-        return read_plan(SignedPlan.from_json(body["data"][PLAN_KEY])) if body else None
+        return _read_signed(body["data"][PLAN_KEY]) if body else None
 
     def _server_of(self, pod: Body) -> FakePod:
         return self._servers.pods[pod["metadata"]["uid"]]
@@ -127,6 +127,12 @@ class FakeDeployments:
             if _is_ready(body) != ready:
                 conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
                 self._cluster.edit(POD, self._namespace, body["metadata"]["name"], partial(_set_conditions, conditions))
+
+
+@lru_cache(maxsize=256)
+def _read_signed(text: str) -> ServingPlan | None:
+    """Return the plan of a ConfigMap; cached, because each probe of a pod reads it."""
+    return read_plan(SignedPlan.from_json(text))
 
 
 def _set_conditions(conditions: list[dict[str, str]], body: Body) -> None:
