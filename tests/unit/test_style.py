@@ -81,6 +81,14 @@ CHECKS: dict[Check, tuple[str, ...]] = {
     find_module_pathlib: (*PRODUCT, "dev", "docs", "charts", "bench", "examples", "requirements", "tests"),
     find_clocks: PURE,
 }
+HINTS: dict[Check, re.Pattern[str]] = {
+    find_odd_loggers: re.compile(r"structlog\.get_|logging\.getLogger"),
+    find_odd_events: re.compile(r"\blog\.\w+\("),
+    find_odd_predicates: re.compile(rf"-> bool|[\"']\s*({'|'.join(ANNOUNCED)})"),
+    find_module_pathlib: re.compile(r"\bimport\b.*\bpathlib"),
+    find_clocks: re.compile("|".join(map(re.escape, CLOCKS))),
+}
+"""What every file with a finding contains. Other files are not parsed, which takes ten times longer than a search."""
 SAMPLES: tuple[tuple[Check, str], ...] = (
     (find_odd_loggers, "logger = structlog.get_logger()"),
     (find_odd_loggers, "log = logging.getLogger(__name__)"),
@@ -100,11 +108,13 @@ def test_the_code_follows_the_rule(check: Check) -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}: {text}"
         for path in paths
-        for line, text in check(ast.parse(path.read_text()))
+        if HINTS[check].search(source := path.read_text())
+        for line, text in check(ast.parse(source))
     ]
     assert not found
 
 
 @pytest.mark.parametrize(("check", "sample"), SAMPLES)
 def test_a_check_finds_its_sample(check: Check, sample: str) -> None:
+    assert HINTS[check].search(sample)
     assert len(list(check(ast.parse(sample)))) == 1
