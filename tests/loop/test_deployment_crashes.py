@@ -11,6 +11,7 @@ import pytest
 
 from support.clusters.fake_cluster import FakeCluster
 from support.clusters.feeds import StoreFeed, UnreliableFeed
+from support.examples import spread
 from support.worlds.rollout_world import BASE_DIGEST, digest_of, revision_of
 from support.worlds.serving_world import SUPPORT, ServingWorld
 from tunewright_contracts.evaluation_report import Verdict
@@ -116,22 +117,25 @@ async def play(world: ServingWorld, stages: tuple[Stage, ...]) -> list[ServingWo
     return before
 
 
-async def kill_after_every_write(calm: ServingWorld, before: list[ServingWorld], stages: tuple[Stage, ...]) -> None:
-    """Play again with one kill after each write, and compare each result with the one without a kill.
+async def kill_after_writes(
+    calm: ServingWorld, before: list[ServingWorld], stages: tuple[Stage, ...], number: int
+) -> None:
+    """Play again with one kill after a write, for `number` writes, and compare each result with the one without a kill.
 
+    `make test-full` kills after each write.
     Before the stage with the kill, both are the same, so each run starts from the copy of that stage.
     """
     expected = describe(calm)
     first, last = len(before[0].cluster.writes), len(calm.cluster.writes)
     assert last - first > 10
-    for number in range(first + 1, last):
-        begin_at = max(index for index, world in enumerate(before) if len(world.cluster.writes) < number)
+    for write in spread(range(first + 1, last), number):
+        begin_at = max(index for index, world in enumerate(before) if len(world.cluster.writes) < write)
         world = copy.deepcopy(before[begin_at])
-        world.cluster.crash_after = number - len(world.cluster.writes)
+        world.cluster.crash_after = write - len(world.cluster.writes)
         for stage in stages[begin_at:]:
             await stage(world)
-        assert world.crashes == 1, number
-        assert describe(world) == expected, f"killed after write {number}"
+        assert world.crashes == 1, write
+        assert describe(world) == expected, f"killed after write {write}"
 
 
 COURSES = {
@@ -142,22 +146,25 @@ COURSES = {
 }
 
 
-@pytest.mark.parametrize(("course", "has_incumbent"), [("promoted", False), *((course, True) for course in COURSES)])
-async def test_an_operator_killed_after_any_write_reaches_the_same_result(course, has_incumbent):
+@pytest.mark.parametrize(
+    ("course", "has_incumbent", "kills"),
+    [("promoted", True, 40), ("promoted", False, 13), ("refused", True, 7), ("broken", True, 8), ("aborted", True, 8)],
+)
+async def test_an_operator_killed_after_any_write_reaches_the_same_result(course, has_incumbent, kills):
     calm, stages = await begin(has_incumbent), stages_of("second", course)
     before = await play(calm, stages)
     expected = describe(calm)
     stable, outcome = COURSES[course]
     assert expected["stable"] == revision_of(stable)
     assert expected["history"][0][:2] == (revision_of("second"), outcome)
-    await kill_after_every_write(calm, before, stages)
+    await kill_after_writes(calm, before, stages, kills)
 
 
 @pytest.mark.parametrize(("course", "has_incumbent"), [("promoted", False), *((course, True) for course in COURSES)])
 async def test_a_killed_operator_reaches_the_same_result_with_an_unreliable_feed(course, has_incumbent):
     calm, stages = await begin(has_incumbent), stages_of("second", course)
     await play(calm, stages)
-    for seed in range(6):
+    for seed in spread(range(6), 2):
         world = await begin(has_incumbent, partial(UnreliableFeed, seed=seed))
         # No kill at first; then one after each fourth write of the rollout.
         world.cluster.crash_after = 4 * seed or None
@@ -179,7 +186,7 @@ async def test_an_operator_killed_after_any_write_of_any_action_reaches_the_same
     assert executed == set(get_args(RolloutAction)), "this rollout lacks an action"
     assert expected["stable"] == revision_of("first")
     assert expected["history"][0][:2] == (revision_of("second"), "RolledBack")
-    await kill_after_every_write(calm, before, stages)
+    await kill_after_writes(calm, before, stages, 12)
 
 
 def record_actions(spy: pytest.MonkeyPatch) -> set[type]:

@@ -9,6 +9,7 @@ import pytest
 
 from support.clusters.fake_jobs import NAMESPACE
 from support.clusters.feeds import UnreliableFeed
+from support.examples import spread
 from support.worlds.job_worlds import NAME, PREPARE, TRAIN_1, World, failed, prepared, published
 from tunewright_operator.api.kinds import JOB
 from tunewright_operator.cluster import ConflictError, UnavailableError
@@ -76,7 +77,7 @@ async def test_an_operator_killed_after_any_write_reaches_the_same_result():
         )
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", spread(range(20), 6))
 async def test_late_lost_repeated_and_reordered_events_change_no_result(seed):
     calm, world = World(), World(feed=partial(UnreliableFeed, seed=seed))
     await play_a_whole_life(calm)
@@ -87,7 +88,7 @@ async def test_late_lost_repeated_and_reordered_events_change_no_result(seed):
 async def test_an_operator_killed_after_any_write_reaches_the_same_result_with_an_unreliable_feed():
     calm = World()
     await play_a_whole_life(calm)
-    for point in range(1, len(calm.cluster.writes) + 1):
+    for point in spread(range(1, len(calm.cluster.writes) + 1), 12):
         world = World(feed=partial(UnreliableFeed, seed=point))
         world.cluster.crash_after = point
         await play_a_whole_life(world)

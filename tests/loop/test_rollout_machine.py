@@ -352,5 +352,5 @@ class RolloutMachine(RuleBasedStateMachine):
 
 TestRolloutMachine = RolloutMachine.TestCase
 TestRolloutMachine.settings = settings(
-    max_examples=examples(40), stateful_step_count=40, suppress_health_check=list(HealthCheck)
+    max_examples=examples(20), stateful_step_count=40, suppress_health_check=list(HealthCheck)
 )

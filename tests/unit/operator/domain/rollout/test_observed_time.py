@@ -13,6 +13,8 @@ from tunewright_operator.domain.rollout.observation import Seen
 
 STEPS: list[dict[str, Any]] = [{"evaluate": {}}, {"setWeight": 20}, {"observe": {"minRequests": 40, "maxSeconds": 300}}]
 HOUR = 3600
+OUTAGE_SECONDS = 600
+"""Twice the longest window."""
 
 
 def lose_replies(world: RolloutWorld) -> None:
@@ -90,7 +92,7 @@ def test_an_outage_is_an_error_and_its_time_does_not_count(
     kept.pods, kept.plan = [*world.pods], world.plan
     outage(world)
     for _ in range(5):
-        world.clock.advance(HOUR)
+        world.clock.advance(OUTAGE_SECONDS)
         decision = world.step()
         candidate = world.deployment.status.candidate
         assert candidate is not None
