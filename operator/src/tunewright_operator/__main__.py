@@ -138,7 +138,7 @@ async def open_loops(
 ) -> AsyncIterator[None]:
     """Run the loops of all resources and the audits of the store.
 
-    At the end of the context they have ended, and their Events are written.
+    At the end of the context they have ended, and their Events are written, or dropped if that takes too long.
     """
     stored, dispatcher = StoredCluster(cluster, store), Dispatcher(store)
     async with open_reconcilers(stored, store, term, settings, dispatcher.wake) as reconcilers:

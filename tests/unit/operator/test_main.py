@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import subprocess
@@ -14,11 +15,17 @@ from typing import Any, Self
 import pytest
 
 from support.clusters.fake_cluster import FakeCluster
+from support.virtual_time import in_virtual_time
 from tunewright_operator import __main__ as program
 from tunewright_operator.api.kinds import CONFIG_MAP, CUSTOM_RESOURCE_DEFINITION, DEPLOYMENT, LEASE, OWN_KINDS
 from tunewright_operator.cluster import Body, ClusterError, ForbiddenError
+from tunewright_operator.kubernetes_api.client import Request
+from tunewright_operator.kubernetes_api.event_recorder import EventRecorder
+from tunewright_operator.manifests.events import EventType
+from tunewright_operator.runtime.fence import FencedCluster
+from tunewright_operator.runtime.replica import run_replica
 from tunewright_operator.runtime.runner import Runner
-from tunewright_operator.runtime.term import LeadershipLostError
+from tunewright_operator.runtime.term import LeadershipLostError, Term
 from tunewright_operator.settings import Settings
 from tunewright_operator.store.projections import STORED_KINDS
 from tunewright_operator.store.store import Store
@@ -159,6 +166,63 @@ async def test_the_lease_is_held_until_the_loops_have_ended_and_their_writes_are
     assert holder(cluster) == ""
     with pytest.raises(LeadershipLostError):
         await ports[0].create(CONFIG_MAP_BODY)
+
+
+class RecordedLeader:
+    """A leader that leads at once, and records when the Lease is released."""
+
+    def __init__(self, seen: dict[str, float]) -> None:
+        self.seen = seen
+        self.term = Term()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.seen["released"] = asyncio.get_running_loop().time()
+
+    async def wait_until_leader(self) -> None:
+        """Lead for longer than the test."""
+        self.term.extend(self.term.now() + 3600)
+
+
+class SilentServer:
+    """An API server that answers no request for an Event."""
+
+    async def request(self, _request: Request) -> Body:
+        await asyncio.sleep(3600)
+        return {}
+
+
+@in_virtual_time
+async def test_events_without_an_answer_delay_the_release_of_the_lease_by_at_most_a_second(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    seen: dict[str, float] = {}
+    close, stop, clock = Runner.close, asyncio.Event(), asyncio.get_running_loop().time
+    leader, recorder, store = RecordedLeader(seen), EventRecorder(SilentServer()), Store()
+
+    async def close_late(runner: Runner) -> None:
+        await asyncio.sleep(3)  # A reconciliation takes time to end.
+        await close(runner)
+        seen["worked"] = clock()
+
+    monkeypatch.setattr(Runner, "close", close_late)
+    recorder.emit(CONFIG_MAP_BODY, EventType.NORMAL, "Training", "m", may_write=lambda: True)
+    asyncio.get_running_loop().call_later(60, stop.set)
+    work = functools.partial(
+        program.open_loops,
+        settings,
+        FencedCluster(FakeCluster(), leader.term),
+        leader.term,
+        store,
+        stop=stop,
+        flush_events=recorder.flush,
+    )
+    await run_replica(Watches(store, None, stop), leader, work, stop, on_filled=lambda: None)
+    assert seen["worked"] == pytest.approx(63)
+    assert seen["worked"] < seen["released"] <= seen["worked"] + 1
+    await recorder.close()
 
 
 @pytest.mark.parametrize(("error", "code"), [(None, 0), (ForbiddenError("no"), 1)])

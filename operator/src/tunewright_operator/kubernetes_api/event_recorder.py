@@ -41,7 +41,11 @@ REMEMBERED: Final = 4_096
 """How many objects and how many different Events are remembered."""
 RETRY_SECONDS: Final = (1.0, 5.0)
 """The pauses before an Event is sent again that the API server did not answer."""
-FLUSH_SECONDS: Final = 5.0
+FLUSH_SECONDS: Final = 1.0
+"""How long the end of a term waits for the queue: the next leader waits for it, too.
+
+In this time a healthy API server takes hundreds of Events. One that is slower than that is not worth a delay.
+"""
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
+from support.virtual_time import in_virtual_time
 from tunewright_operator.cluster import (
     AlreadyExistsError,
     ClusterError,
@@ -18,7 +19,13 @@ from tunewright_operator.cluster import (
 )
 from tunewright_operator.kubernetes_api import event_recorder
 from tunewright_operator.kubernetes_api.client import Request, Verb
-from tunewright_operator.kubernetes_api.event_recorder import BURST, QUEUE, REFILL_SECONDS, EventRecorder
+from tunewright_operator.kubernetes_api.event_recorder import (
+    BURST,
+    FLUSH_SECONDS,
+    QUEUE,
+    REFILL_SECONDS,
+    EventRecorder,
+)
 from tunewright_operator.manifests.events import EventType
 
 START = dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC)
@@ -232,6 +239,46 @@ async def test_a_stop_waits_for_the_queue_only_for_a_bounded_time(world: World):
     await world.recorder.close()
     assert dropped("stopped") == before + 2
     await world.recorder.close()
+
+
+class SlowServer:
+    """An API server that needs some seconds for each request, and answers or is unavailable."""
+
+    def __init__(self, seconds: float, failure: ClusterError | None = None) -> None:
+        self.seconds = seconds
+        self.failure = failure
+        self.answered = 0
+
+    async def request(self, _request: Request) -> dict[str, Any]:
+        await asyncio.sleep(self.seconds)
+        if self.failure is not None:
+            raise self.failure
+        self.answered += 1
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("server", "waited", "answered"),
+    [
+        pytest.param(SlowServer(0.001), 0.3, 300, id="healthy"),
+        pytest.param(SlowServer(0.01), FLUSH_SECONDS, 99, id="slow"),
+        pytest.param(SlowServer(30), FLUSH_SECONDS, 0, id="does not answer"),
+        pytest.param(SlowServer(0.01, UnavailableError("x")), FLUSH_SECONDS, 0, id="unavailable"),
+        pytest.param(SlowServer(0.01, UnavailableError("x", retry_after=30)), FLUSH_SECONDS, 0, id="overloaded"),
+    ],
+)
+@in_virtual_time
+async def test_the_end_of_a_term_waits_a_second_for_events_whatever_the_api_server_does(
+    server: SlowServer, waited: float, answered: int
+):
+    recorder = EventRecorder(server)
+    for number in range(300):
+        recorder.emit(job(f"j{number}"), EventType.NORMAL, "Training", "m", may_write=lambda: True)
+    started = asyncio.get_running_loop().time()
+    await recorder.flush()
+    assert asyncio.get_running_loop().time() - started == pytest.approx(waited)
+    assert server.answered == pytest.approx(answered, abs=1)
+    await recorder.close()
 
 
 async def test_a_recorder_that_recorded_nothing_stops_at_once(world: World):
