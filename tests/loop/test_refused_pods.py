@@ -2,17 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
+from support.clusters.fake_jobs import NAMESPACE
 from support.worlds.job_worlds import PREPARE, TRAIN_1, BaseModelWorld, World, inspected, prepared
 from support.worlds.serving_world import ServingWorld, condition
-from tunewright_operator.api.kinds import EVENT
+from tunewright_operator.api.kinds import EVENT, FINE_TUNE_JOB, Kind
+from tunewright_operator.cluster import Bodies
+from tunewright_operator.runtime.key import Key
+from tunewright_operator.store.reads import REFUSAL_SECONDS
 
 MINUTE = 60.0
 QUOTA = 'pods "p-x7x2k" is forbidden: exceeded quota: small, requested: pods=1, used: pods=4, limited: pods=4'
 LIMIT_RANGE = 'pods "p-9hq4d" is forbidden: maximum memory usage per Container is 1Gi, but limit is 8Gi'
 POLICY = 'admission webhook "policy.example.com" denied the request: images must come from registry.example.com'
 REFUSALS = pytest.mark.parametrize("refusal", [QUOTA, LIMIT_RANGE, POLICY], ids=["quota", "limit range", "policy"])
+
+
+JOBS = 200
+
+
+class Crowd(World):
+    """Many FineTuneJobs of one namespace, each of which is reconciled every 30 s, and the lists that this costs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys = [Key(FINE_TUNE_JOB, NAMESPACE, f"job-{number}") for number in range(JOBS)]
+        first = self.cluster.peek(FINE_TUNE_JOB, NAMESPACE, "tickets")
+        for key in self.keys:
+            self.cluster.put({**first, "metadata": {"name": key.name, "namespace": NAMESPACE}})
+        self.listed: list[tuple[Kind, str | None, Mapping[str, str] | None]] = []
+        answer = self.cluster.list
+
+        async def count(kind: Kind, namespace: str | None = None, labels: Any = None, fields: Any = None) -> Bodies:
+            self.listed.append((kind, namespace, fields))
+            return await answer(kind, namespace, labels, fields)
+
+        self.cluster.list = count  # type: ignore[method-assign]
+
+    async def reconcile_all(self) -> None:
+        """Reconcile every job once in the course of 30 s."""
+        for key in self.keys:
+            self.clock.advance(MINUTE / 2 / JOBS)
+            await self.reconciler.reconcile(key)
+
+    def reasons(self) -> set[str]:
+        bodies = [self.cluster.peek(FINE_TUNE_JOB, NAMESPACE, key.name) for key in self.keys]
+        return {condition(body["status"], "Reconciling")["reason"] for body in bodies}
+
+
+async def test_one_list_of_a_namespaces_events_serves_all_jobs_that_a_quota_stops():
+    world = Crowd()
+    await world.reconcile_all()
+    for key in world.keys:
+        world.jobs.refuse_pod(f"{key.name}-prepare-1", QUOTA)
+    assert world.listed == []
+    minutes = 1
+    for _ in range(2 * minutes):
+        await world.reconcile_all()
+    assert world.reasons() == {"PodRefused"}
+    assert set(map(str, world.listed)) == {
+        str((EVENT, NAMESPACE, {"involvedObject.kind": "Job", "reason": "FailedCreate"}))
+    }
+    assert len(world.listed) <= 1 + minutes * MINUTE / REFUSAL_SECONDS
+    for key in world.keys:
+        world.jobs.create_pod(f"{key.name}-prepare-1")
+    world.listed.clear()
+    await world.reconcile_all()
+    assert world.reasons() == {"Preparing"}
+    assert world.listed == []
 
 
 @REFUSALS

@@ -13,10 +13,14 @@ _PREFIX: Final = "Error creating: "
 """What the Job controller and the ReplicaSet controller put before the API server's message."""
 
 
-def read_refusal(events: Iterable[Mapping[str, Any]]) -> str:
-    """Return the API server's message in the newest of a controller's Events; empty without any."""
-    newest = max(events, key=_last_seen, default=None)
-    return "" if newest is None else str(newest.get("message") or "").removeprefix(_PREFIX).strip()
+def read_refusals(events: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the API server's message in the newest Event of each controller, by the controller's UID."""
+    ordered = sorted(events, key=_last_seen)
+    return {
+        event["involvedObject"]["uid"]: str(event.get("message") or "").removeprefix(_PREFIX).strip()
+        for event in ordered
+        if (event.get("involvedObject") or {}).get("uid")
+    }
 
 
 def describe_changes(template: Mapping[str, Any], pod: Mapping[str, Any], names: Collection[str]) -> str:

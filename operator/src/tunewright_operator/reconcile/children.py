@@ -9,10 +9,9 @@ import dataclasses
 import datetime as dt
 
 from tunewright_operator.api import labels
-from tunewright_operator.api.kinds import EVENT, POD, kind_of
+from tunewright_operator.api.kinds import POD, kind_of
 from tunewright_operator.cluster import AlreadyExistsError, Bodies, Body, Cluster, ConflictError
 from tunewright_operator.domain.job_run import JobRun, read_job_run
-from tunewright_operator.domain.pod_admission import FAILED_CREATE, read_refusal
 from tunewright_operator.store.reads import Reads
 
 
@@ -62,7 +61,7 @@ async def list_runs(
     for job in reads.list_jobs(namespace, owner_uid):
         metadata = job["metadata"]
         if metadata["name"] == current:
-            run = await read_run(cluster, job, await list_pods(reads, cluster, job), now)
+            run = await read_run(reads, job, await list_pods(reads, cluster, job), now)
         else:
             run = read_job_run(job, reads.list_pods(namespace, metadata["uid"]))
         runs[run.name] = run
@@ -85,11 +84,9 @@ async def list_pods(reads: Reads, cluster: Cluster, job: Body) -> Bodies:
     return [pod for pod in found if labels.controller_uid(pod) == metadata["uid"]]
 
 
-async def read_run(cluster: Cluster, job: Body, pods: Bodies, now: dt.datetime) -> JobRun:
+async def read_run(reads: Reads, job: Body, pods: Bodies, now: dt.datetime) -> JobRun:
     """Return the state of a Job with its pod, and why the API server refused the pod if there is none."""
     run = read_job_run(job, pods)
     if not run.may_be_refused(now):
         return run
-    fields = {"involvedObject.uid": run.uid, "reason": FAILED_CREATE}
-    events = await cluster.list(EVENT, job["metadata"]["namespace"], fields=fields)
-    return dataclasses.replace(run, refusal=read_refusal(events))
+    return dataclasses.replace(run, refusal=await reads.read_refusal(job["metadata"]["namespace"], run.uid))

@@ -114,7 +114,7 @@ class Evaluations:
     async def _observe_wanted(self, key: Key, job: Body, now: dt.datetime) -> EvaluationRun:
         metadata = job["metadata"]
         pods = await list_pods(self._reads, self._cluster, job)
-        run = await read_run(self._cluster, job, pods, now)
+        run = await read_run(self._reads, job, pods, now)
         progress = self._read_progress(key, run)
         report = next((found for found in map(read_report, pods) if found is not None), None)
         if report is not None or run.finished or run.state is RunState.DELETING:

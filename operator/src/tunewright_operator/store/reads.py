@@ -19,6 +19,7 @@ from tunewright_operator.api.kinds import (
     BASE_MODEL,
     CONFIG_MAP,
     DEPLOYMENT,
+    EVENT,
     FINE_TUNE_JOB,
     JOB,
     MODEL_SERVER,
@@ -31,6 +32,7 @@ from tunewright_operator.api.kinds import (
 from tunewright_operator.api.model_server import ModelServer
 from tunewright_operator.api.resource import LabelSelector, Resource, ResourceError
 from tunewright_operator.cluster import Bodies, Body, Cluster
+from tunewright_operator.domain.pod_admission import FAILED_CREATE, read_refusals
 from tunewright_operator.domain.rollout.jobs import SelectableJob
 from tunewright_operator.domain.secrets import SecretFacts
 from tunewright_operator.runtime.clock import Now, utc_now
@@ -45,6 +47,11 @@ CACHE_SECONDS = 60.0
 """How long a fact that lets work continue is used without reading it again."""
 FRESH_SECONDS = 5.0
 """The same for a fact on which the creation of a Job depends, and for one that stops work: a user may just fix it."""
+
+REFUSAL_SECONDS = 25.0
+"""How long the API server's message about the pod of a Job is used: a bit less than loops wait until they ask again."""
+REFUSALS_PER_SECOND = 40.0
+"""Where many pods are refused, they are listed less often: at most so many Events of a namespace in each second."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,6 +80,7 @@ class Reads:
         self._secrets: TimedCache[SecretFacts] = TimedCache(now)
         self._namespaces: TimedCache[dict[str, str]] = TimedCache(now)
         self._config_maps: TimedCache[bool] = TimedCache(now)
+        self._refusals: TimedCache[dict[str, str]] = TimedCache(now)
 
     # Custom resources ---------------------------------------------------------------------------------------------
 
@@ -226,6 +234,26 @@ class Reads:
             return await self._cluster.read_metadata(CONFIG_MAP, namespace, name) is not None
 
         return await self._config_maps.get((namespace, name), lambda _: FRESH_SECONDS, read)
+
+    async def read_refusal(self, namespace: str, job_uid: str) -> str:
+        """Return why the API server refuses to create the pod of a Job; empty if no Event of the Job shows that.
+
+        One list serves all Jobs of a namespace: a quota refuses many pods, and each list makes the API server read all
+        Events of the namespace.
+
+        Raises:
+            ClusterError: the API server refused or did not answer.
+        """
+
+        async def read() -> dict[str, str]:
+            fields = {"involvedObject.kind": JOB.name, "reason": FAILED_CREATE}
+            return read_refusals(await self._cluster.list(EVENT, namespace, fields=fields))
+
+        def max_age(refusals: Mapping[str, str]) -> float:
+            wanted = REFUSAL_SECONDS if job_uid in refusals else FRESH_SECONDS
+            return max(wanted, len(refusals) / REFUSALS_PER_SECOND)
+
+        return (await self._refusals.get(namespace, max_age, read)).get(job_uid, "")
 
 
 def _parsed(_: type[R], entry: Any) -> R | None:

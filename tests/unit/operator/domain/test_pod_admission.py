@@ -6,27 +6,28 @@ from typing import Any
 
 import pytest
 
-from tunewright_operator.domain.pod_admission import describe_changes, read_refusal
+from tunewright_operator.domain.pod_admission import describe_changes, read_refusals
 
 QUOTA = 'pods "j-prepare-1-x7x2k" is forbidden: exceeded quota: small, requested: pods=1, used: pods=4, limited: pods=4'
 LIMIT = 'pods "j-prepare-1-9hq4d" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi'
 
 
-def event(message: str, **times: Any) -> dict[str, Any]:
-    return {"metadata": {"creationTimestamp": "2026-01-01T00:00:00Z"}, "message": message, **times}
+def event(message: str, uid: str = "j", **times: Any) -> dict[str, Any]:
+    metadata = {"creationTimestamp": "2026-01-01T00:00:00Z"}
+    return {"metadata": metadata, "involvedObject": {"uid": uid}, "message": message, **times}
 
 
 @pytest.mark.parametrize(
-    ("events", "refusal"),
+    ("events", "refusals"),
     [
-        pytest.param([], "", id="no Event"),
-        pytest.param([event(f"Error creating: {QUOTA}")], QUOTA, id="a quota"),
+        pytest.param([], {}, id="no Event"),
+        pytest.param([event(f"Error creating: {QUOTA}")], {"j": QUOTA}, id="a quota"),
         pytest.param(
             [
                 event(f"Error creating: {LIMIT}", lastTimestamp="2026-01-01T00:05:00Z"),
                 event(f"Error creating: {QUOTA}", lastTimestamp="2026-01-01T00:04:00Z"),
             ],
-            LIMIT,
+            {"j": LIMIT},
             id="the newest of two",
         ),
         pytest.param(
@@ -34,14 +35,16 @@ def event(message: str, **times: Any) -> dict[str, Any]:
                 event("Error creating: old", eventTime="2026-01-01T00:01:00.000000Z", lastTimestamp=None),
                 event("Error creating: new", series={"count": 2, "lastObservedTime": "2026-01-01T00:02:00.000000Z"}),
             ],
-            "new",
+            {"j": "new"},
             id="an Event of the newer API",
         ),
-        pytest.param([event("")], "", id="an Event without a message"),
+        pytest.param([event("")], {"j": ""}, id="an Event without a message"),
+        pytest.param([event(QUOTA), event(LIMIT, uid="k")], {"j": QUOTA, "k": LIMIT}, id="two Jobs"),
+        pytest.param([{**event(QUOTA), "involvedObject": {}}], {}, id="an Event about nothing"),
     ],
 )
-def test_the_newest_refusal_is_read_in_the_api_servers_words(events: list[dict[str, Any]], refusal: str):
-    assert read_refusal(events) == refusal
+def test_the_newest_refusal_is_read_in_the_api_servers_words(events: list[dict[str, Any]], refusals: dict[str, str]):
+    assert read_refusals(events) == refusals
 
 
 def spec(**resources: dict[str, str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from support.store_objects import Body, build, build_child, build_deployment, bu
 from tunewright_operator.api.kinds import (
     CONFIG_MAP,
     DEPLOYMENT,
+    EVENT,
     FINE_TUNE_JOB,
     JOB,
     NAMESPACE,
@@ -23,7 +24,15 @@ from tunewright_operator.api.kinds import (
 from tunewright_operator.api.resource import LabelSelector, ResourceError
 from tunewright_operator.cluster import UnavailableError
 from tunewright_operator.domain.secrets import SecretFacts
-from tunewright_operator.store.reads import CACHE_SECONDS, FRESH_SECONDS, Ended, Observed, Reads
+from tunewright_operator.store.reads import (
+    CACHE_SECONDS,
+    FRESH_SECONDS,
+    REFUSAL_SECONDS,
+    REFUSALS_PER_SECOND,
+    Ended,
+    Observed,
+    Reads,
+)
 
 ALLOWED = {"tunewright.dev/use": "allowed"}
 
@@ -206,3 +215,44 @@ async def test_a_config_map_is_looked_for_again_after_a_short_time():
     assert not await reads.has_config_map("team", "data")
     cluster.clock.advance(FRESH_SECONDS)
     assert await reads.has_config_map("team", "data")
+
+
+def build_refusal(uid: str, message: str = "quota", **changes: Any) -> Body:
+    about = {"kind": "Job", "name": "j", "uid": uid}
+    fields = {"involvedObject": about, "reason": "FailedCreate", "message": f"Error creating: {message}", **changes}
+    return build(EVENT, f"event-{uid}", **fields)
+
+
+@pytest.mark.parametrize(
+    ("refused", "uid", "seconds"),
+    [
+        pytest.param(1, "0", REFUSAL_SECONDS, id="a known refusal"),
+        pytest.param(1, "other", FRESH_SECONDS, id="a Job without an Event"),
+        pytest.param(600, "0", REFUSAL_SECONDS, id="many"),
+        pytest.param(600, "other", 600 / REFUSALS_PER_SECOND, id="a Job without an Event among many"),
+        pytest.param(2_000, "0", 2_000 / REFUSALS_PER_SECOND, id="very many"),
+    ],
+)
+async def test_the_events_of_a_namespace_are_listed_again_after_a_time_that_grows_with_their_number(
+    refused: int, uid: str, seconds: float
+):
+    cluster, reads = make_reads(*(build_refusal(str(number)) for number in range(refused)))
+    expected = "" if uid == "other" else "quota"
+    assert await reads.read_refusal("team", uid) == expected
+    cluster.put(build_refusal(uid, "changed"))
+    cluster.clock.advance(seconds - 0.01)
+    assert await reads.read_refusal("team", uid) == expected
+    cluster.clock.advance(0.01)
+    assert await reads.read_refusal("team", uid) == "changed"
+
+
+async def test_only_events_of_jobs_whose_pods_are_refused_are_listed():
+    other_kind = {"kind": "ReplicaSet", "name": "r", "uid": "r"}
+    cluster, reads = make_reads(
+        build_refusal("r", involvedObject=other_kind), build_refusal("c", reason="SuccessfulCreate")
+    )
+    assert [await reads.read_refusal("team", uid) for uid in ("r", "c")] == ["", ""]
+    assert await reads.read_refusal("elsewhere", "j") == ""
+    cluster.put(build_refusal("j"))
+    cluster.clock.advance(FRESH_SECONDS)
+    assert await reads.read_refusal("team", "j") == "quota"
