@@ -215,7 +215,7 @@ class AdapterDeploymentReconciler:
                 await confirm_unchanged(self._cluster, body)
                 await self._evaluations.remove(namespace, jobs)
             case ExpireJob():
-                await self._expiry.expire(namespace, action, self._now())
+                await self._expiry.expire(body, namespace, action, self._now())
 
     async def _create_inspection(self, body: Body, deployment: AdapterDeployment, inspection: WantedInspection) -> None:
         identity = JobIdentity(

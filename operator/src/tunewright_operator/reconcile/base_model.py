@@ -103,7 +103,7 @@ class BaseModelReconciler:
                 name = inspect_job_name(model.metadata.name)
                 await self._cluster.delete(JOB, self._namespace, name, uid=uid, propagation=Propagation.BACKGROUND)
             case ExpireJob():
-                await self._expiry.expire(self._namespace, action, self._now())
+                await self._expiry.expire(body, self._namespace, action, self._now())
             case CreateInspection():
                 await self._create_inspection(body, model)
 

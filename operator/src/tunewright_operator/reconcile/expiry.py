@@ -7,8 +7,11 @@ from typing import Final
 
 import structlog
 
-from tunewright_operator.cluster import Cluster
+from tunewright_operator.cluster import Body, Cluster
 from tunewright_operator.domain.job_run import ExpireJob
+from tunewright_operator.domain.reasons.common import CommonReason
+from tunewright_operator.domain.sentences import join_sentences
+from tunewright_operator.manifests.events import EventType
 from tunewright_operator.manifests.jobs import build_job_expiry
 from tunewright_operator.reconcile.refusals import REFUSED_WRITE
 
@@ -28,10 +31,11 @@ class JobExpiry:
         self._keep_seconds = keep_seconds
         self._refused: set[str] = set()
 
-    async def expire(self, namespace: str, job: ExpireJob, now: dt.datetime) -> None:
-        """Set a Job's expiry; its UID is the precondition.
+    async def expire(self, owner: Body, namespace: str, job: ExpireJob, now: dt.datetime) -> None:
+        """Set the expiry of an owner's Job; its UID is the precondition.
 
-        No result depends on it. So a refusal is logged once, and the Job stays until its owner is deleted.
+        No result depends on it. So a refusal does not change the owner's conditions: it is an Event and a line of the
+        log, once for each Job, and the Job stays until its owner is deleted or the operator starts again.
 
         Raises:
             ConflictError: the Job does not exist any more.
@@ -47,3 +51,6 @@ class JobExpiry:
         except REFUSED_WRITE as error:
             self._refused.add(job.uid)
             log.warning("job_not_expired", namespace=namespace, name=job.name, error=str(error))
+            reason = CommonReason.JOB_NOT_EXPIRED
+            message = join_sentences(f"Job {job.name} has ended and does not expire: {error}", reason.remedy)
+            await self._cluster.emit_event(owner, EventType.WARNING, reason, message)

@@ -138,7 +138,7 @@ class FineTuneJobReconciler:
                 await confirm_unchanged(self._cluster, body)
                 await self._delete_job(job, name, uid)
             case ExpireJob():
-                await self._expiry.expire(job.metadata.namespace or "", action, self._now())
+                await self._expiry.expire(body, job.metadata.namespace or "", action, self._now())
             case CreatePrepareJob(number):
                 identity = fine_tune_identity(
                     body, prepare_job_name(job.metadata.name, number), Role.PREPARE, {ATTEMPT: str(number)}

@@ -13,6 +13,11 @@ from tunewright_operator.domain.job_run import ExpireJob
 from tunewright_operator.reconcile.expiry import JobExpiry
 
 NAMESPACE, NAME = "support", "tickets-train-1"
+OWNER = {
+    "apiVersion": "tunewright.dev/v1alpha1",
+    "kind": "FineTuneJob",
+    "metadata": {"name": "tickets", "namespace": NAMESPACE, "uid": "owner-uid"},
+}
 
 
 def put_job(cluster: FakeCluster) -> ExpireJob:
@@ -26,14 +31,14 @@ async def test_a_job_is_kept_for_some_time_after_it_expires(passed: float, secon
     """Kubernetes counts from the end of the Job, which can be long ago if no operator ran."""
     cluster = FakeCluster()
     job = put_job(cluster)
-    await JobExpiry(cluster, 100).expire(NAMESPACE, job, cluster.clock() + dt.timedelta(seconds=passed))
+    await JobExpiry(cluster, 100).expire(OWNER, NAMESPACE, job, cluster.clock() + dt.timedelta(seconds=passed))
     assert cluster.peek(JOB, NAMESPACE, NAME)["spec"] == {"backoffLimit": 0, "ttlSecondsAfterFinished": seconds}
 
 
 async def test_a_job_without_a_known_end_is_kept_from_now_on() -> None:
     cluster = FakeCluster()
     job = ExpireJob(NAME, put_job(cluster).uid, None)
-    await JobExpiry(cluster, 100).expire(NAMESPACE, job, cluster.clock())
+    await JobExpiry(cluster, 100).expire(OWNER, NAMESPACE, job, cluster.clock())
     assert cluster.peek(JOB, NAMESPACE, NAME)["spec"]["ttlSecondsAfterFinished"] == 100
 
 
@@ -42,7 +47,7 @@ async def test_a_job_that_was_deleted_is_not_created_again() -> None:
     job = put_job(cluster)
     cluster.remove(JOB, NAMESPACE, NAME)
     with pytest.raises(ConflictError):
-        await JobExpiry(cluster, 100).expire(NAMESPACE, job, cluster.clock())
+        await JobExpiry(cluster, 100).expire(OWNER, NAMESPACE, job, cluster.clock())
     assert cluster.find(JOB, NAMESPACE, NAME) is None
 
 
@@ -51,17 +56,20 @@ async def test_another_job_of_the_same_name_does_not_expire() -> None:
     job = put_job(cluster)
     cluster.remove(JOB, NAMESPACE, NAME)
     put_job(cluster)
-    await JobExpiry(cluster, 100).expire(NAMESPACE, job, cluster.clock())
+    await JobExpiry(cluster, 100).expire(OWNER, NAMESPACE, job, cluster.clock())
     assert cluster.peek(JOB, NAMESPACE, NAME)["spec"] == {"backoffLimit": 0}
 
 
-async def test_a_refused_expiry_is_tried_once() -> None:
+async def test_a_refused_expiry_is_tried_once_and_reported_by_an_event_of_the_owner() -> None:
     cluster = FakeCluster()
     job, expiry = put_job(cluster), JobExpiry(cluster, 100)
     cluster.fail_next(ForbiddenError("a policy denies it"), "apply")
-    await expiry.expire(NAMESPACE, job, cluster.clock())
-    await expiry.expire(NAMESPACE, job, cluster.clock())
+    await expiry.expire(OWNER, NAMESPACE, job, cluster.clock())
+    await expiry.expire(OWNER, NAMESPACE, job, cluster.clock())
     assert cluster.writes == []
+    ((name, event_type, reason, message),) = cluster.events
+    assert (name, event_type, reason) == ("tickets", "Warning", "JobNotExpired")
+    assert message.startswith(f"Job {NAME} has ended and does not expire: a policy denies it. ")
 
 
 async def test_an_expiry_is_set_later_if_the_api_server_does_not_answer() -> None:
@@ -69,6 +77,6 @@ async def test_an_expiry_is_set_later_if_the_api_server_does_not_answer() -> Non
     job, expiry = put_job(cluster), JobExpiry(cluster, 100)
     cluster.fail_next(UnavailableError("away"), "apply")
     with pytest.raises(UnavailableError):
-        await expiry.expire(NAMESPACE, job, cluster.clock())
-    await expiry.expire(NAMESPACE, job, cluster.clock())
+        await expiry.expire(OWNER, NAMESPACE, job, cluster.clock())
+    await expiry.expire(OWNER, NAMESPACE, job, cluster.clock())
     assert cluster.peek(JOB, NAMESPACE, NAME)["spec"]["ttlSecondsAfterFinished"] == 100

@@ -55,6 +55,17 @@ class CommonReason(Reason):
         "The API server refused to create or change an object: a quota, an admission policy or missing rights.",
         "Change the quota, the policy or the rights that caused this.",
     )
+    JOB_NOT_EXPIRED = (
+        "JobNotExpired",
+        (
+            "Only in an Event: a Job has ended, its result is in the status, and the API server refuses to set its "
+            "`ttlSecondsAfterFinished`, so that it stays until the resource is deleted."
+        ),
+        (
+            "If finished Jobs must not stay, delete them, or allow the operator to patch "
+            "`spec.ttlSecondsAfterFinished` of its Jobs and restart it."
+        ),
+    )
     NAME_TAKEN = (
         "NameTaken",
         "An object with the required name exists and has another owner.",
