@@ -1,5 +1,5 @@
 # ruff: noqa: INP001 - a script, no package
-"""Write the reference pages that are made from the code: fields, permissions, conditions; and what wakes what.
+"""Write the pages that are made from the code: fields, permissions, conditions, what wakes what, measured sizes.
 
 ``python docs/generate.py`` writes; ``--check`` writes nothing and fails when a page is not current.
 """
@@ -27,6 +27,10 @@ from tunewright_operator.store.wakes import RULES as RULES_OF_WAKES
 from tunewright_storage.adapter_reasons import AdapterReason
 from tunewright_storage.errors import StorageReason
 from tunewright_trainer.errors import Reason as TrainerReason
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "bench"))
+
+from scale_bench.table import format_table, read_reports
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
@@ -308,12 +312,14 @@ def fill_section(path: Path, name: str, text: str) -> str:
 
 PAGES = {"api.md": render_api, "permissions.md": render_permissions, "conditions.md": render_conditions}
 ARCHITECTURE = ROOT / "docs" / "explanation" / "architecture.md"
+SIZING = ROOT / "docs" / "how-to" / "sizing.md"
 
 
 def main() -> None:
     """Write the pages, or check them."""
     wanted = {REFERENCE / name: render() for name, render in PAGES.items()}
     wanted[ARCHITECTURE] = fill_section(ARCHITECTURE, "wakes", render_wakes())
+    wanted[SIZING] = fill_section(SIZING, "scale", format_table(read_reports()))
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
     if "--check" in sys.argv[1:]:
         if stale:
