@@ -32,8 +32,8 @@ def test_an_equal_adapter_passes_with_the_default_records_and_margin():
 
 @pytest.mark.parametrize(("confidence", "shown"), [(0.995, "99.5%"), (0.99, "99%"), (0.57, "57%")])
 def test_the_message_shows_the_requested_confidence(confidence, shown):
-    right = [1.0] * 2000
-    wrong = [0.0] * 2000
+    right = [1.0] * 400
+    wrong = [0.0] * 400
     judgements = [
         statistics.judge_regression(right, right, margin=0.05, confidence=confidence),
         statistics.judge_regression(wrong, right, margin=0.05, confidence=confidence),
@@ -166,7 +166,7 @@ def test_a_bootstrap_of_few_records_proves_no_failure():
 def test_bootstrap_bounds_have_the_stated_coverage():
     """Each one-sided 95 % bound of a skewed mean misses it in about 5 % of samples."""
     rng = np.random.default_rng(11)
-    true_mean, runs = 2 / 3, 400
+    true_mean, runs = 2 / 3, min(400, examples(200))
     bounds = [statistics.bca_bounds(rng.beta(4, 2, 120), 0.05, seed=run, resamples=1000) for run in range(runs)]
     assert 0.02 < sum(lower > true_mean for lower, _ in bounds) / runs < 0.09
     assert 0.02 < sum(upper < true_mean for _, upper in bounds) / runs < 0.09

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from support.examples import examples
+
 
 @pytest.fixture(scope="module")
 def bench():
@@ -28,8 +30,9 @@ def test_false_alarms_stay_below_alpha_although_a_z_test_rolls_back_most(bench):
     """At the boundary of the null hypothesis, with sessions and a check every 20 requests.
     Bets that ignore sessions fail this test, too.
     """
-    stops = bench.measure(bench.Scenario(0.1, 0.02, 0.1, excess=0.02, horizon=2000), runs=60, seed=7)
-    alarms = {rule: sum(stop is not None for stop in found) / 60 for rule, found in stops.items()}
+    runs = examples(20)
+    stops = bench.measure(bench.Scenario(0.1, 0.02, 0.1, excess=0.02, horizon=2000), runs=runs, seed=7)
+    alarms = {rule: sum(stop is not None for stop in found) / runs for rule, found in stops.items()}
     assert alarms["tunewright"] <= 0.05
     assert alarms["z-test"] >= 0.5
     assert alarms["last 100"] >= 0.9
