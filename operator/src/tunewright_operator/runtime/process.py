@@ -70,11 +70,11 @@ class _Process:
 
     async def _start(self, **_: Any) -> None:
         self._task = asyncio.create_task(self._work(stop=self._stop, started=self._started), name="work")
-        self._task.add_done_callback(self._take_end)
+        self._task.add_done_callback(lambda _: self.ended.set())
         try:
             await self._started.wait()
         except asyncio.CancelledError:
-            # After a signal during the startup, Kopf calls no cleanup.
+            # After a signal during the startup, or if the work has ended, Kopf calls no cleanup.
             await self._end()
             raise
 
@@ -82,10 +82,6 @@ class _Process:
         self._stop.set()
         if self._task is not None:
             await asyncio.wait({self._task})
-
-    def _take_end(self, _: asyncio.Task[None]) -> None:
-        self._started.set()
-        self.ended.set()
 
 
 def log_in(**options: Any) -> kopf.ConnectionInfo | None:

@@ -62,7 +62,7 @@ class Work:
         self.seen.append("acts")
         self.act()
         await stop.wait()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.05)  # Longer than Kopf needs to end.
         self.seen.append("ends")
 
 
