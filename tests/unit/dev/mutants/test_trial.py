@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -39,7 +40,11 @@ def test_the_tests_run_on_the_mutants_source_and_the_file_is_not_read(tmp_path):
     (tmp_path / "sample" / "__init__.py").write_text("")
     (tmp_path / "sample" / "answers.py").write_text("raise RuntimeError('the file itself was imported')\n")
     command = [sys.executable, "-c", CODE, str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    # Compiled modules are written beside their sources.
+    elsewhere = {"PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"}
+    environment = {name: value for name, value in os.environ.items() if name not in elsewhere}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[-1] == "[(True, False), (False, False), (False, True), (False, False)]"
+    assert list(tmp_path.rglob("test_answer*.pyc"))
     assert not list(tmp_path.rglob("answers*.pyc"))
