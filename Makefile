@@ -29,9 +29,9 @@ machine:
 	@dev/bootstrap --cluster
 
 .PHONY: check
-check: venv ## Format, lint, types, layers, generated files, words and unit tests
+check: venv ## Format, lint, types, layers, generated files, words, unit tests and attacks
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --keep-going $(STATIC_CHECKS)
-	$(PYTHON) -m pytest tests/unit tests/loop -q --numprocesses=auto --dist=worksteal $(EXAMPLES) $(COVERAGE) $(ARGS)
+	$(PYTHON) -m pytest tests/unit tests/loop tests/security -q --numprocesses=auto --dist=worksteal $(EXAMPLES) $(COVERAGE) $(ARGS)
 	@echo "make check took $$(($$(date +%s) - $(STARTED))) s"
 
 # Two run at a time, and the output of each is printed when it ends. The longest is the first.

@@ -119,6 +119,8 @@ class ServingPlan(Document):
     adapter_sources: tuple[AdapterSource, ...] = ()
     allowed_origins: tuple[str, ...] | None = None
     """The origins whose web pages may call the pods from a browser, as browsers send them. None: no page may."""
+    structured_outputs: bool | None = None
+    """Whether requests may constrain their answers by schemas, patterns, grammars or tools. None: they may not."""
     evaluation_share_percent: int = Field(default=DEFAULT_SHARE_PERCENT, ge=1, le=100)
     """The share of a pod's free places that requests of evaluations may use."""
 

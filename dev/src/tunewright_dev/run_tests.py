@@ -21,7 +21,7 @@ Run = Callable[[Sequence[str]], int]
 """Run a Python module with its arguments and return the exit code."""
 
 TESTS = "tests"
-LOCAL = ("tests/unit", "tests/loop")
+LOCAL = ("tests/unit", "tests/loop", "tests/security")
 ON_CLUSTER = ("tests/chart", "tests/e2e")
 # What `make install` does.
 INSTALL = ("up", "images", "install")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tunewright_contracts.server_config import ServerConfig
 from tunewright_contracts.serving_plan import FINISH_SECONDS
+from tunewright_server.request_limits import MAX_LOGPROBS, MAX_N, MAX_PROMPTS, MAX_STOP_STRINGS
 
 MIDDLEWARE = "tunewright_server.http.middleware.TunewrightMiddleware"
 ACCEPTED_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -19,6 +20,25 @@ CHAT_TEMPLATE_DEFAULTS = {"enable_thinking": False}
 """The trainer's value; templates without this variable ignore it, and a request's value takes precedence."""
 CHAT_TEMPLATE_NAME = "chat-template.jinja"
 
+_REQUEST_LIMITS = (
+    "--max-logprobs",
+    str(MAX_LOGPROBS),
+    # Text only, also for a base model that can process media: vLLM would fetch them from any address.
+    "--language-model-only",
+    # One compiler, whose work is bounded. By default, vLLM tries others with what this one refuses.
+    "--structured-outputs-config",
+    json.dumps({"backend": "xgrammar"}),
+)
+"""What the middleware refuses, vLLM refuses too."""
+_LIMITING_ENVIRONMENT = {
+    "VLLM_MAX_N_SEQUENCES": str(MAX_N),
+    "VLLM_MAX_COMPLETION_PROMPTS": str(MAX_PROMPTS),
+    "VLLM_MAX_STOP_STRINGS": str(MAX_STOP_STRINGS),
+    "VLLM_REGEX_COMPILATION_TIMEOUT_S": "5",
+    "VLLM_XGRAMMAR_CACHE_MB": "128",
+    "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
+}
+"""The same by variables, which older versions of vLLM ignore."""
 _DTYPES = {"Auto": "auto", "BFloat16": "bfloat16", "Float16": "float16", "Float32": "float32"}
 _COMMON_ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
@@ -106,6 +126,7 @@ def build_command(config: ServerConfig, model: Path, host: str, port: int, *, cp
     command += ["--middleware", MIDDLEWARE, "--shutdown-timeout", str(FINISH_SECONDS)]
     command += ["--disable-fastapi-docs", "--disable-uvicorn-access-log"]
     command += ["--default-chat-template-kwargs", json.dumps(CHAT_TEMPLATE_DEFAULTS)]
+    command += _REQUEST_LIMITS
     if config.base_model.chat_template:
         command += ["--chat-template", str(model.parent / CHAT_TEMPLATE_NAME)]
     if cpu:
@@ -121,7 +142,7 @@ def build_environment(environment: Mapping[str, str], *, cpu: bool, cores: int) 
         cpu: whether the image's vLLM is the CPU build.
         cores: how many cores this process can use; the CPU build computes on all but one, which serves HTTP.
     """
-    defaults = dict(_COMMON_ENVIRONMENT)
+    defaults = {**_COMMON_ENVIRONMENT, **_LIMITING_ENVIRONMENT}
     if cpu:
         defaults |= {**_CPU_ENVIRONMENT, "OMP_NUM_THREADS": str(max(1, cores - 1))}
     merged = {**defaults, **environment}

@@ -46,6 +46,7 @@ class Runtime:
         self.refusals: dict[str, int] = {}
         self.routes: dict[str, Route] = {}
         self.allowed_origins: frozenset[str] = frozenset()
+        self.structured_outputs = False
         self._settings = settings
         self._keeper = PlanKeeper(self.key, config.server_uid, config.base_model.digest, settings.stored_plan_path)
         self._mounted = MountedPlan(settings.plan_directory)
@@ -114,6 +115,11 @@ class Runtime:
             self._apply()
         return offer
 
+    def find_session_fields(self, alias: str) -> tuple[str, ...]:
+        """Return the fields of a request that identify sessions of an alias."""
+        route = self.routes.get(alias)
+        return tuple(key.body_field for key in route.sticky_by if key.body_field) if route is not None else ()
+
     def count_refusal(self, code: str) -> None:
         """Count a request that reached no adapter."""
         self.refusals[code] = self.refusals.get(code, 0) + 1
@@ -142,6 +148,7 @@ class Runtime:
             return
         self.routes = {route.alias: route for route in plan.routes}
         self.allowed_origins = frozenset(plan.allowed_origins or ())
+        self.structured_outputs = bool(plan.structured_outputs)
         self.load.share_percent = plan.evaluation_share_percent
         self.pool.set_plan(plan)
         named = {adapter.name for adapter in plan.adapters}

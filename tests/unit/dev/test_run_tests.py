@@ -9,7 +9,7 @@ from tunewright_dev.errors import DevError
 
 OK, NONE = int(pytest.ExitCode.OK), int(pytest.ExitCode.NO_TESTS_COLLECTED)
 INSTALL = [["tunewright_dev", command] for command in ("up", "images", "install")]
-LOCAL = ["pytest", "tests/unit", "tests/loop", "-k", "name"]
+LOCAL = ["pytest", "tests/unit", "tests/loop", "tests/security", "-k", "name"]
 ON_CLUSTER = ["pytest", "tests/chart", "tests/e2e", "-k", "name"]
 
 

@@ -64,6 +64,16 @@ def test_a_template_that_can_think_is_rendered_without_thinking_as_in_training(t
     assert json.loads(flags["--default-chat-template-kwargs"]) == {"enable_thinking": False}
 
 
+def test_vllm_refuses_what_the_middleware_refuses(tmp_path):
+    flags = options(make_config(), tmp_path)
+    assert flags["--max-logprobs"] == "20"
+    assert flags["--language-model-only"] == ""
+    assert json.loads(flags["--structured-outputs-config"]) == {"backend": "xgrammar"}
+    environment = launch.build_environment({"VLLM_MAX_N_SEQUENCES": "4"}, cpu=False, cores=4)
+    limits = ("N_SEQUENCES", "COMPLETION_PROMPTS", "STOP_STRINGS")
+    assert [environment[f"VLLM_MAX_{name}"] for name in limits] == ["4", "32", "4"]
+
+
 def test_a_chat_template_of_the_base_model(tmp_path):
     flags = options(make_config(chat_template="{{ x }}"), tmp_path)
     assert flags["--chat-template"] == str(tmp_path / launch.CHAT_TEMPLATE_NAME)

@@ -73,6 +73,7 @@ class ModelServerSpec(ApiModel):
     allowed_namespaces: ServerNamespaces = ServerNamespaces()
     adapter_sources: tuple[AdapterSource, ...] = ()
     allowed_origins: tuple[str, ...] = ()
+    structured_outputs: Literal["Forbidden", "Allowed"] = "Forbidden"
     evaluations: Evaluations = Evaluations()
     update_strategy: UpdateStrategy = UpdateStrategy()
     resources: ResourceRequirements = Field(default_factory=ResourceRequirements)

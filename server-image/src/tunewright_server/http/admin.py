@@ -11,6 +11,7 @@ from tunewright_server.auth import STATE_SCOPE, AuthError
 from tunewright_server.http import asgi
 from tunewright_server.http.errors import RefusalCode, RefusalError
 from tunewright_server.http.request_body import too_large
+from tunewright_server.http.uploads import Uploads
 from tunewright_server.plan import Offer
 from tunewright_server.runtime import Runtime
 
@@ -20,11 +21,12 @@ READY_PATH = f"{ADMIN_PREFIX}/readyz"
 _MAX_PLAN_BODY = MAX_PLAN_BYTES * 4 // 3 + 4096
 
 
-async def handle(runtime: Runtime, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+async def handle(runtime: Runtime, uploads: Uploads, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
     """Answer one request below the prefix.
 
     Raises:
-        RefusalError: unknown path or method (404), invalid token or signature (401), a body over the limit (413).
+        RefusalError: unknown path or method (404), invalid token or signature (401), a body over the limit (413) or
+            too slow (408).
     """
     match (scope["method"], scope["path"]):
         case ("GET", path) if path == HEALTH_PATH:
@@ -40,7 +42,7 @@ async def handle(runtime: Runtime, scope: asgi.Scope, receive: asgi.Receive, sen
                 raise RefusalError(401, RefusalCode.UNAUTHORIZED, str(error)) from error
             await _answer_state(scope, runtime.state().to_json().encode(), send)
         case ("PUT", path) if path == PLAN_PATH:
-            body = await asgi.read_body(receive, _MAX_PLAN_BODY)
+            body = await uploads.read(scope, receive, _MAX_PLAN_BODY)
             if body is None:
                 raise too_large(_MAX_PLAN_BODY)
             await _answer_plan(runtime, await runtime.offer_plan(body), send)

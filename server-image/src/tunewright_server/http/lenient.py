@@ -1,7 +1,7 @@
 """Read a request's values as vLLM's pydantic does (docs.pydantic.dev/latest/concepts/conversion_table), or refuse them.
 
-vLLM accepts `"stream": 1` as true. The middleware must not read it as false: so a boolean that it uses is replaced by
-true or false before vLLM sees it.
+vLLM accepts `"stream": 1` as true. The middleware must not read it as false: so a boolean is replaced by true or false
+before vLLM sees it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from tunewright_server.http.errors import RefusalCode, RefusalError
 
 _TRUE = frozenset({"1", "t", "y", "on", "yes", "true"})
 _FALSE = frozenset({"0", "f", "n", "no", "off", "false"})
-_BOOLEANS = ("stream", "echo", "ignore_eos")
-_STREAM_BOOLEANS = ("include_usage", "continuous_usage_stats")
 _DIGITS = bytes(ord("0") if byte in b"0123456789" else ord(" ") for byte in range(256))
 """Makes each digit a 0, and every other byte a space."""
 _STEP, _LONG = 6, 19
@@ -30,18 +28,6 @@ def read_boolean(value: object) -> bool | None:
     if isinstance(value, (bool, int, float)) and value in (0, 1):
         return bool(value)
     return None
-
-
-def replace_booleans(data: dict[str, Any]) -> None:
-    """Replace the booleans that the middleware uses by true or false; null stays null.
-
-    Raises:
-        RefusalError: 400; the message names the field.
-    """
-    _replace(data, _BOOLEANS, "")
-    options = data.get("stream_options")
-    if isinstance(options, dict):
-        _replace(options, _STREAM_BOOLEANS, "stream_options.")
 
 
 def check_integers(body: bytes) -> None:
@@ -96,19 +82,3 @@ def _find_large(data: Any) -> tuple[str, str] | None:
         elif isinstance(value, list):
             stack.extend((f"{where}[{number}]", item) for number, item in enumerate(value))
     return None
-
-
-def _replace(data: dict[str, Any], names: tuple[str, ...], prefix: str) -> None:
-    for name in names:
-        value = data.get(name)
-        if value is None or isinstance(value, bool):
-            continue
-        read = read_boolean(value)
-        if read is None:
-            raise RefusalError(
-                400,
-                RefusalCode.INVALID_VALUE,
-                f"`{prefix}{name}` is {str(value)[:40]!r}; send true or false",
-                param=f"{prefix}{name}",
-            )
-        data[name] = read

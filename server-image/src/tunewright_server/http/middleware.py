@@ -1,13 +1,14 @@
 """The only way into a server pod: a pure ASGI middleware in vLLM's process.
 
 ``vllm serve --middleware tunewright_server.http.middleware.TunewrightMiddleware`` makes it the outermost layer. It
-answers 404 to any request that is not on the allow list. vLLM parses exactly the body that was authorized here. Clients
-see aliases only.
+answers 404 to any request that is not on the allow list. vLLM parses exactly the fields that were authorized here.
+Clients see aliases only.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,10 +20,13 @@ from tunewright_server.http import admin, asgi, cors, models, paths, request_bod
 from tunewright_server.http.answer_texts import AnswerTexts
 from tunewright_server.http.assignment import assign
 from tunewright_server.http.client_options import ClientOptions
+from tunewright_server.http.connections import close_idle
 from tunewright_server.http.counting import AnswerCounter
 from tunewright_server.http.ending import Ending
 from tunewright_server.http.errors import RefusalCode, RefusalError, evaluations_limited
+from tunewright_server.http.request_fields.values import Limits
 from tunewright_server.http.responses import AnswerRelay
+from tunewright_server.http.uploads import Uploads
 from tunewright_server.runtime import Runtime
 
 log = structlog.get_logger(__name__)
@@ -36,6 +40,8 @@ class TunewrightMiddleware:
         self._build_runtime = build_runtime
         self._runtime: Runtime | None = None
         self._counter = AnswerCounter()
+        self._uploads = Uploads()
+        self._sweeping: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         """Answer, forward or refuse one connection."""
@@ -58,7 +64,10 @@ class TunewrightMiddleware:
                     await send({"type": "lifespan.startup.failed", "message": f"{type(error).__name__}: {error}"})
                     return
                 self._runtime = runtime
+                self._sweeping = asyncio.create_task(close_idle(scope.get("app")), name="idle-connections")
             elif message["type"].startswith("lifespan.shutdown") and self._runtime is not None:
+                if self._sweeping is not None:
+                    self._sweeping.cancel()
                 await self._counter.close()
                 await self._runtime.stop()
             await send(message)
@@ -97,20 +106,22 @@ class TunewrightMiddleware:
         elif method == "GET" and alias is not None:
             await asgi.send_json(send, 200, models.show_model(runtime, alias))
         elif path.startswith(f"{ADMIN_PREFIX}/"):
-            await admin.handle(runtime, scope, receive, send)
+            await admin.handle(runtime, self._uploads, scope, receive, send)
         else:
             raise RefusalError(404, RefusalCode.NOT_FOUND, paths.explain_path(method, path))
 
     async def _infer(self, runtime: Runtime, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
         limit = runtime.config.max_request_bytes
         request_body.check_headers(scope["headers"], limit)
-        body = await asgi.read_body(receive, limit)
+        body = await self._uploads.read(scope, receive, limit)
         if body is None:
             raise request_body.too_large(limit)
         started = time.perf_counter()
         big = len(body) > request_body.OFF_LOOP_BYTES
-        data = await asyncio.to_thread(request_body.decode_body, body) if big else request_body.decode_body(body)
-        assignment = assign(runtime, scope["headers"], data)
+        limits = Limits(runtime.config.max_model_length, runtime.structured_outputs)
+        read = functools.partial(request_body.read_request, body, scope["path"], limits, runtime.find_session_fields)
+        given, data = await asyncio.to_thread(read) if big else read()
+        assignment = assign(runtime, scope["headers"], given)
         is_evaluation = assignment.route is None
         output = assignment.route.output_contract if assignment.route is not None else None
         options = ClientOptions.of_request(data, assignment.stop_tokens)
@@ -138,7 +149,8 @@ class TunewrightMiddleware:
         try:
             body = await asyncio.to_thread(request_body.encode_body, data) if big else request_body.encode_body(data)
             exchange = _Exchange(body, receive, relay)
-            inner = {**scope, "headers": request_body.replace_headers(scope["headers"], len(body))}
+            headers = request_body.build_headers(scope["headers"], len(body))
+            inner = {**scope, "headers": headers, "query_string": b""}
             await self._app(inner, exchange.receive, relay)
         except RefusalError:
             relay.end(Ending.CLIENT_ERROR)  # not evidence about the revision

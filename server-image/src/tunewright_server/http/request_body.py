@@ -1,29 +1,27 @@
 """Decode a request once and encode it again for vLLM, so that vLLM parses exactly what was authorized.
 
-A body that cannot be encoded again, or that would make the pod fetch something, is refused before a revision is chosen.
+A body that cannot be encoded again, or that has a field that is not accepted, is refused before a revision is chosen.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple
 
 import orjson
 
 from tunewright_server.http.asgi import get_header
 from tunewright_server.http.errors import RefusalCode, RefusalError
-from tunewright_server.http.lenient import check_integers, replace_booleans
+from tunewright_server.http.lenient import check_integers
+from tunewright_server.http.request_fields.allowed import select_fields
+from tunewright_server.http.request_fields.values import Limits
 
 OFF_LOOP_BYTES = 256 * 1024
 """Larger bodies are decoded and encoded in a thread."""
 _MODEL_KEY = b'"model"'
 _ESCAPED_LETTER = b"\\u00"
-_PART_KEYS = {"text": frozenset({"type", "text", "cache_control"}), "refusal": frozenset({"type", "refusal"})}
-"""The types of a message's parts that are text, and the keys that they can have.
-
-With a `uuid`, vLLM 0.32 reads a part of type text as the image, audio or video that another of its keys names.
-"""
+_PASSED_HEADERS = frozenset({b"accept", b"host", b"origin", b"traceparent", b"tracestate", b"user-agent"})
 
 
 class AddedUsage(NamedTuple):
@@ -73,7 +71,7 @@ def too_large(max_bytes: int) -> RefusalError:
 
 
 def decode_body(body: bytes) -> dict[str, Any]:
-    """Return the request's object, which has one ``model``, messages of text only, and can be encoded again.
+    """Return the request's object, which has one ``model`` and can be encoded again.
 
     Raises:
         RefusalError: 400; the message names the problem.
@@ -93,11 +91,27 @@ def decode_body(body: bytes) -> dict[str, Any]:
             "The body has `model` more than once; send it once, because parsers differ in which one they use",
             param="model",
         )
-    check_messages(data)
-    replace_booleans(data)
     encode_body(data)  # orjson reads 1024 levels, but writes only 254
     check_integers(body)
     return data
+
+
+def read_request(
+    body: bytes, path: str, limits: Limits, find_session_fields: Callable[[str], Collection[str]]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the request's object, and the fields of it that vLLM gets.
+
+    Args:
+        body: the request's body.
+        path: the request's path.
+        limits: what the server allows.
+        find_session_fields: returns the fields that identify sessions of an alias.
+
+    Raises:
+        RefusalError: 400; the message names the problem.
+    """
+    data = decode_body(body)
+    return data, select_fields(path, data, limits, find_session_fields(data["model"]))
 
 
 def has_second_model_key(body: bytes) -> bool:
@@ -118,36 +132,6 @@ def has_second_model_key(body: bytes) -> bool:
     except (ValueError, RecursionError) as error:
         raise RefusalError(400, RefusalCode.INVALID_JSON, f"The body is not JSON for all parsers: {error}") from error
     return sum(key == "model" for key, _ in top) > 1
-
-
-def check_messages(data: dict[str, Any]) -> None:
-    """Refuse messages with parts that are not text: vLLM would fetch images, audio and video from any address in them.
-
-    vLLM itself refuses anything that is not a message.
-
-    Raises:
-        RefusalError: 400; the message names the part.
-    """
-    messages = data.get("messages")
-    for number, message in enumerate(messages if isinstance(messages, list) else ()):
-        content = message.get("content") if isinstance(message, dict) else None
-        for place, part in enumerate(content if isinstance(content, list) else ()):
-            if not _is_text(part):
-                kind = part.get("type") if isinstance(part, dict) else None
-                raise RefusalError(
-                    400,
-                    RefusalCode.UNSUPPORTED_CONTENT,
-                    f"messages[{number}].content[{place}] (type {str(kind)[:40]!r}) is not plain text, which is all "
-                    'that this server supports; send {"type": "text", "text": ...} without other keys',
-                    param="messages",
-                )
-
-
-def _is_text(part: object) -> bool:
-    if not isinstance(part, dict):
-        return isinstance(part, str)
-    kind = part.get("type")
-    return isinstance(kind, str) and part.keys() <= _PART_KEYS.get(kind, frozenset())
 
 
 def ask_for_usage(data: dict[str, Any]) -> AddedUsage:
@@ -187,9 +171,11 @@ def encode_body(data: dict[str, Any]) -> bytes:
         raise RefusalError(400, RefusalCode.INVALID_JSON, f"The body is nested too deeply: {error}") from error
 
 
-def replace_headers(headers: Iterable[tuple[bytes, bytes]], length: int) -> list[tuple[bytes, bytes]]:
-    """Return the request's headers for vLLM: with the new type and length, and without those for this layer."""
-    dropped = (b"content-length", b"content-type", b"transfer-encoding", b"content-encoding")
-    kept = [(key, value) for key, value in headers if key not in dropped and not key.startswith(b"x-tunewright-")]
-    # vLLM does not accept spaces in a content type, which are allowed.
+def build_headers(headers: Iterable[tuple[bytes, bytes]], length: int) -> list[tuple[bytes, bytes]]:
+    """Return the request's headers for vLLM.
+
+    vLLM obeys some headers as it obeys fields of a body: `X-Vllm-Priority`, `X-Session-ID`, `X-data-parallel-rank`,
+    `X-Request-Id`. So it gets only those that have no effect on the answer, and the type and length of the new body.
+    """
+    kept = [(key, value) for key, value in headers if key in _PASSED_HEADERS]
     return [*kept, (b"content-type", b"application/json"), (b"content-length", str(length).encode())]

@@ -83,6 +83,7 @@ def test_image_template_and_accelerator_change_it(other: str) -> None:
         identify(CONFIG.updated(base_model=BASE.updated(s3=S3Source(uri="s3://elsewhere/tiny"), name="copy"))),
         identify(evaluations={"maxSharePercent": 10}),
         identify(updateStrategy={"maxSurge": 1}),
+        identify(structuredOutputs="Allowed"),
     ],
 )
 def test_what_changes_no_answer_does_not_change_it(same: str) -> None:

@@ -48,7 +48,6 @@ async def test_a_refusal_is_not_counted_even_after_a_revision_was_chosen(pod, mo
     def refuse(_data):
         raise RefusalError(400, RefusalCode.INVALID_JSON, "no")
 
-    monkeypatch.setattr(request_body, "decode_body", json.loads)
     monkeypatch.setattr(request_body, "encode_body", refuse)
     world.refused(await pod.client.post(CHAT, json=chat()), 400, "invalid_json")
     assert (await pod.state())["counters"] == []
@@ -187,7 +186,10 @@ async def send_null(send):
 async def leave(pod, inner, **body) -> dict:
     """Let a client disconnect while `inner` answers for vLLM; return the counters of the stable revision, if any."""
     gone = asyncio.Event()
-    first = [{"type": "http.request", "body": json.dumps(chat(**body)).encode(), "more_body": False}]
+    path, request = CHAT, chat(**body)
+    if "echo" in body:  # chats have none
+        path, request = "/v1/completions", {"model": "support", "prompt": "hello", **body}
+    first = [{"type": "http.request", "body": json.dumps(request).encode(), "more_body": False}]
 
     async def receive():
         if first:
@@ -203,7 +205,7 @@ async def leave(pod, inner, **body) -> dict:
         """Send to a client that has disconnected, without an effect."""
 
     pod.middleware._app = answer
-    scope = {"type": "http", "method": "POST", "path": CHAT, "headers": [(b"content-type", b"application/json")]}
+    scope = {"type": "http", "method": "POST", "path": path, "headers": [(b"content-type", b"application/json")]}
     task = asyncio.create_task(pod.middleware(scope, receive, send))
     await world.until(lambda: pod.runtime.pool.in_flight.get(pod.stable.name) == 1)
     gone.set()
@@ -299,5 +301,5 @@ async def test_a_lenient_boolean_asks_for_the_usage_too(pod, stream):
 @pytest.mark.parametrize(("echo", "unchecked"), [("false", 0), (0, 0), ("true", 1), (1, 1)])
 async def test_an_echo_is_read_as_vllm_reads_it(pod, echo, unchecked):
     await serve(pod, (pod.stable, 100), output_contract=OutputContract(json_schema=SCHEMA))
-    await pod.client.post(CHAT, json=chat(echo=echo))
+    await pod.client.post("/v1/completions", json={"model": "support", "prompt": "x", "echo": echo})
     assert (await pod.counted(1))[pod.stable.name]["unchecked"] == unchecked

@@ -6,7 +6,7 @@ import pydantic
 import pytest
 
 from tunewright_server.http.errors import RefusalCode, RefusalError
-from tunewright_server.http.lenient import check_integers, has_long_number, read_boolean, replace_booleans
+from tunewright_server.http.lenient import check_integers, has_long_number, read_boolean
 
 PYDANTIC = pydantic.TypeAdapter(bool)
 VALUES = [
@@ -23,48 +23,6 @@ def test_a_boolean_is_read_as_pydantic_reads_it(value):
     except pydantic.ValidationError:
         expected = None
     assert read_boolean(value) is expected
-
-
-def test_booleans_that_the_middleware_uses_are_replaced():
-    data = {
-        "stream": "yes",
-        "echo": 0,
-        "ignore_eos": "off",
-        "logprobs": 1,
-        "stream_options": {"include_usage": "false", "continuous_usage_stats": 1.0, "x": "1"},
-    }
-    replace_booleans(data)
-    assert data == {
-        "stream": True,
-        "echo": False,
-        "ignore_eos": False,
-        "logprobs": 1,
-        "stream_options": {"include_usage": False, "continuous_usage_stats": True, "x": "1"},
-    }
-    assert all(isinstance(data[name], bool) for name in ("stream", "echo", "ignore_eos"))
-
-
-@pytest.mark.parametrize("data", [{}, {"stream": None}, {"stream_options": "x"}, {"stream_options": None}])
-def test_null_and_malformed_options_are_left_for_vllm(data):
-    replaced = dict(data)
-    replace_booleans(replaced)
-    assert replaced == data
-
-
-@pytest.mark.parametrize(
-    ("data", "field"),
-    [
-        ({"stream": "maybe"}, "stream"),
-        ({"stream": 2}, "stream"),
-        ({"echo": [1]}, "echo"),
-        ({"stream_options": {"include_usage": "maybe"}}, "stream_options.include_usage"),
-    ],
-)
-def test_a_boolean_that_cannot_be_read_is_refused(data, field):
-    with pytest.raises(RefusalError, match=f"`{field}` is .*; send true or false") as caught:
-        replace_booleans(data)
-    assert (caught.value.status, caught.value.code) == (400, RefusalCode.INVALID_VALUE)
-    assert caught.value.param == field
 
 
 LARGE = 2**64

@@ -70,6 +70,7 @@ class ServerView:
     rollout_slots: int
     sources: SourcePolicy
     allowed_origins: tuple[str, ...] = ()
+    structured_outputs: bool = False
     evaluation_share_percent: int = DEFAULT_SHARE_PERCENT
 
 

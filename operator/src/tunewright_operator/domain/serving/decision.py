@@ -93,5 +93,6 @@ def _view_server(server: ModelServer, base_model_digest: str) -> ServerView:
         rollout_slots=spec.lora.rollout_slots,
         sources=SourcePolicy(namespace, tuple(source.uri_prefix for source in spec.adapter_sources)),
         allowed_origins=spec.allowed_origins,
+        structured_outputs=spec.structured_outputs == "Allowed",
         evaluation_share_percent=spec.evaluations.max_share_percent,
     )

@@ -158,6 +158,7 @@ def _compose(
         routes=tuple(sorted((_build_route(tenant) for tenant in tenants), key=lambda route: route.alias)),
         adapter_sources=server.sources.list_for_plan([(entry.namespace, entry.uri) for entry in used.values()]),
         allowed_origins=tuple(sorted(server.allowed_origins)) or None,
+        structured_outputs=server.structured_outputs or None,
         evaluation_share_percent=server.evaluation_share_percent,
     )
     return plan, waiting

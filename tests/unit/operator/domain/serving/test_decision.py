@@ -99,6 +99,10 @@ ROWS: dict[str, tuple[ServerObservation, list[Any]]] = {
         see(make_model_server(allowedOrigins=["https://chat.example.com"])),
         [APPLY, WritePlan(PLAN.updated(generation=4, allowed_origins=("https://chat.example.com",))), PushPlan()],
     ),
+    "allowed structured outputs are a new plan, and no new pods": (
+        see(make_model_server(structuredOutputs="Allowed")),
+        [APPLY, WritePlan(PLAN.updated(generation=4, structured_outputs=True)), PushPlan()],
+    ),
     "another share of evaluations is a new plan, and no new pods": (
         see(make_model_server(evaluations={"maxSharePercent": 20})),
         [APPLY, WritePlan(PLAN.updated(generation=4, evaluation_share_percent=20)), PushPlan()],

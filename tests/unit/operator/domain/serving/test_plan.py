@@ -356,6 +356,13 @@ def test_the_plan_names_the_allowed_origins_in_any_order():
     assert build_plan(SERVER, [], first, []).plan.generation == first.generation + 1
 
 
+def test_the_plan_allows_structured_outputs_and_is_the_same_as_before_without_them():
+    first = build_plan(SERVER, [], None, []).plan
+    assert "structuredOutputs" not in first.to_wire()
+    allowed = build_plan(dataclasses.replace(SERVER, structured_outputs=True), [], first, []).plan
+    assert (allowed.structured_outputs, allowed.generation) == (True, first.generation + 1)
+
+
 def test_the_plan_has_the_tokens_that_end_answers() -> None:
     stable, candidate = revision("one", 90, stop_token_ids=(2,)), revision("two", 10)
     plan = build_plan(SERVER, [tenant(stable=stable, candidate=candidate)], None, []).plan
