@@ -127,7 +127,10 @@ async def _measure(stage: Stage) -> Results:
             await world.create_base_model(stage.api)
             async with _running_peer(stage) as peers:
                 rounds = await throughput.compete([contestant, *peers], options.batch, options.rounds)
+            # A running operator would change objects between their creation and the write of their status.
+            await operator.stop()
             await world.create_world(stage.api, options)
+            await operator.start()
             with console.step("waiting until the operator has worked on all of them"):
                 settled = await world.wait_settled(stage.api, options)
             await operator.stop()
