@@ -76,7 +76,12 @@ class StoredCluster:
 
     async def apply(self, body: Body, field_manager: str = FIELD_MANAGER) -> Body:
         """See `Cluster.apply`."""
-        return self._take(await self._cluster.apply(body, field_manager))
+        try:
+            return self._take(await self._cluster.apply(body, field_manager))
+        except ConflictError:
+            # With a UID: the object is gone. Without this read, the loop would apply to it again until the next audit.
+            await self._read_again(body)
+            raise
 
     async def replace(self, body: Body) -> Body:
         """See `Cluster.replace`."""

@@ -12,6 +12,7 @@ from support.clusters.feeds import StoreFeed
 from support.store_objects import build_child, build_job, build_model
 from tunewright_operator.api.kinds import BASE_MODEL, CONFIG_MAP, FINE_TUNE_JOB, JOB
 from tunewright_operator.cluster import ConflictError, NotFoundError, Propagation, UnavailableError
+from tunewright_operator.manifests.jobs import build_job_expiry
 
 JOB_BODY = build_child(JOB, "job-train-1", build_job())
 
@@ -86,6 +87,15 @@ async def test_after_a_conflict_the_store_has_the_current_object(verb: str, chan
     with pytest.raises((ConflictError, NotFoundError)):
         await calls[verb]()
     assert setting.version() == (setting.current() if change == "edited" else None)
+
+
+async def test_a_child_that_is_gone_when_it_is_applied_to_by_its_uid_leaves_the_store():
+    """Otherwise the loop would meet the same conflict again and again, until the audit."""
+    setting = Setting()
+    setting.fake.remove(JOB, "team", "job-train-1")
+    with pytest.raises(ConflictError):
+        await setting.cluster.apply(build_job_expiry("team", "job-train-1", setting.child["metadata"]["uid"], 60))
+    assert setting.version(JOB, "job-train-1") is None
 
 
 async def test_a_conflict_is_reported_even_if_the_object_cannot_be_read():
