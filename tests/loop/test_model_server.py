@@ -412,6 +412,24 @@ async def test_a_deleted_server_is_forgotten(world):
     assert len(world.polls.poller) == 0
 
 
+async def test_a_server_that_is_deleted_while_its_plan_is_pushed_is_reconciled_to_the_end(world, monkeypatch):
+    world.put_job("one")
+    world.put_deployment()
+    await world.rollouts.reconcile(Key(ADAPTER_DEPLOYMENT, SUPPORT, "support"))
+    push = world.pods.push_plan
+
+    async def delete_and_push(*arguments):
+        world.servers.forget(KEY)
+        await push(*arguments)
+
+    monkeypatch.setattr(world.pods, "push_plan", delete_and_push)
+    generation = world.plan.generation
+    await world.poll()
+    await world.servers.reconcile(KEY)
+    assert world.plan.generation > generation
+    assert len(world.polls.poller) == 0
+
+
 async def test_an_unreadable_deployment_is_still_served_and_does_not_stop_others(world):
     await world.promote("first")
     world.edit_deployment(lambda body: body["spec"]["rollout"].update(onInconclusive={"of": "a newer version"}))

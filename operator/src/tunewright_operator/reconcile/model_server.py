@@ -134,7 +134,8 @@ class ModelServerReconciler:
         pushed = await push_plan(self._pods, pods, states, written)
         self._polls.hurry(key, pushed.failed)
         await self._polls.poll_now(key, pushed.answered)
-        return self._board.find_states(self._uids[key], [pod.uid for pod in pushed.answered])
+        server_uid = observed.observation.server.metadata.uid
+        return self._board.find_states(server_uid, [pod.uid for pod in pushed.answered])
 
     async def _report(
         self, observed: ObservedServer, decision: ServerDecision, outcome: ServerOutcome, reported: ServerReport
