@@ -224,8 +224,8 @@ async def run_reflector(count: Count) -> Callable[[], Awaitable[None]]:
         def upsert(self, _kind: Kind, _body: Body) -> None:
             count.add()
 
-        def remove(self, kind: Kind, namespace: str | None, name: str, uid: str) -> None:
-            raise AssertionError(f"{kind} {namespace}/{name} {uid} exists")
+        def remove(self, kind: Kind, namespace: str | None, name: str, uid: str, *, version: str | None) -> None:
+            raise AssertionError(f"{kind} {namespace}/{name} {uid} exists at {version}")
 
         def retain(self, _kind: Kind, _uids: AbstractSet[str], _version: str) -> None:
             """Nothing is gone."""

@@ -55,8 +55,8 @@ class Sink(Protocol):
     def upsert(self, kind: Kind, body: Body) -> object:
         """Take an object as it was at some time."""
 
-    def remove(self, kind: Kind, namespace: str | None, name: str, uid: str) -> object:
-        """Take the deletion of one object."""
+    def remove(self, kind: Kind, namespace: str | None, name: str, uid: str, *, version: str | None) -> object:
+        """Take the deletion of one object at a version, or that it has lost the labels of the watch."""
 
     def synced(self, kind: Kind) -> object:
         """Take note that every object that existed when the list began has been put in."""
@@ -203,7 +203,8 @@ class Reflector:
             case {"type": "ADDED" | "MODIFIED", "object": {"metadata": dict()} as body}:
                 self._sink.upsert(self._kind, body)
             case {"type": "DELETED", "object": {"metadata": dict() as metadata} as body}:
-                self._sink.remove(self._kind, metadata.get("namespace"), metadata["name"], metadata["uid"])
+                namespace, version = metadata.get("namespace"), metadata.get("resourceVersion")
+                self._sink.remove(self._kind, namespace, metadata["name"], metadata["uid"], version=version)
             case {"type": "BOOKMARK", "object": {"metadata": dict()} as body}:
                 pass
             case _:

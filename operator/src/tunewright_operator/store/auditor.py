@@ -120,7 +120,8 @@ class Auditor:
         if bodies:
             repaired = self._store.restore(kind, bodies[0])
         else:
-            repaired = stored is not None and self._store.remove(kind, namespace, name, stored[0])
+            # It may exist without our label, and get that back.
+            repaired = stored is not None and self._store.remove(kind, namespace, name, stored[0], certain=False)
         if repaired:
             metrics.STORE_REPAIRS.labels(kind.name).inc()
             where = "/".join(part for part in difference.address if part)

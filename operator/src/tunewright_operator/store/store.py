@@ -80,7 +80,8 @@ class Store:
             ADAPTER_DEPLOYMENT: self._deployments,
             **self._children,
         }
-        self._deleted: OrderedDict[str, None] = OrderedDict()
+        self._deleted: OrderedDict[str, int] = OrderedDict()
+        """By UID, the version at which an object was deleted; 0 if that is unknown."""
         self._unsynced = set(STORED_KINDS)
         self._on_synced: list[Callable[[], None]] = []
 
@@ -89,13 +90,14 @@ class Store:
     def upsert(self, kind: Kind, body: Body) -> bool:
         """Take an object as it was at some time; return whether it is newer than what the store had."""
         origin = read_origin(kind, body)
-        if origin.uid in self._deleted:
+        if self._is_late(origin):
             return False
         old = self.find(kind, *origin.address)
         if old is not None and not _is_newer(origin, old.origin):
             return False
         if old is not None and old.origin.uid != origin.uid:
             self._remember_deletion(old.origin.uid)
+        self._deleted.pop(origin.uid, None)
         self._replace(kind, origin.address, old, project(kind, body))
         return True
 
@@ -112,14 +114,25 @@ class Store:
         self._replace(kind, origin.address, old, project(kind, body))
         return True
 
-    def remove(self, kind: Kind, namespace: str | None, name: str, uid: str, *, certain: bool = True) -> bool:
+    def remove(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        name: str,
+        uid: str,
+        *,
+        certain: bool = True,
+        version: str | None = None,
+    ) -> bool:
         """Take the deletion of one object; return whether the store had it. Another object of its name stays.
 
         ``certain``: no later event of this object is taken. It is not certain that an object was deleted if a read did
-        not find it: such an answer can be wrong.
+        not find it: such an answer can be wrong. ``version``: the resourceVersion of the deletion, if it is known. A
+        watch with labels also reports an object as deleted that lost them. If it gets them back, its version is higher,
+        and it is taken.
         """
         if certain:
-            self._remember_deletion(uid)
+            self._remember_deletion(uid, parse_version(version))
         address = (namespace if kind.namespaced else None, name)
         old = self.find(kind, *address)
         if old is None or old.origin.uid != uid:
@@ -139,7 +152,7 @@ class Store:
             for entry in self.entries(kind)
             if entry.origin.uid not in uids and 0 < entry.origin.version <= listed_at
         ]
-        return sum([self.remove(kind, *origin.address, origin.uid) for origin in gone])
+        return sum([self.remove(kind, *origin.address, origin.uid, version=version) for origin in gone])
 
     def mark_deleting(self, kind: Kind, namespace: str | None, name: str, uid: str, time: str) -> None:
         """Take note that a child is being deleted, before the event that reports it."""
@@ -237,8 +250,13 @@ class Store:
         for call in self._subscribers:
             call(kind, old, new)
 
-    def _remember_deletion(self, uid: str) -> None:
-        self._deleted[uid] = None
+    def _is_late(self, origin: Origin) -> bool:
+        """Return whether a version of an object is older than its deletion, as far as that is known."""
+        deleted = self._deleted.get(origin.uid)
+        return deleted is not None and (deleted == 0 or origin.version <= deleted)
+
+    def _remember_deletion(self, uid: str, version: int = 0) -> None:
+        self._deleted[uid] = max(version, self._deleted.get(uid, 0))
         self._deleted.move_to_end(uid)
         while len(self._deleted) > REMEMBERED_DELETIONS:
             self._deleted.popitem(last=False)

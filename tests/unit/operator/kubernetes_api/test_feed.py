@@ -29,7 +29,7 @@ class Sink:
             raise self.failure
         self.names.append(body["metadata"]["name"])
 
-    def remove(self, kind: Kind, namespace: str | None, name: str, uid: str) -> None:
+    def remove(self, kind: Kind, namespace: str | None, name: str, uid: str, *, version: str | None) -> None:
         self.names.remove(name)
 
     def retain(self, kind: Kind, uids: AbstractSet[str], version: str) -> None:

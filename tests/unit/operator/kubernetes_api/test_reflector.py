@@ -31,9 +31,9 @@ class Sink:
         self.got.append(("upsert", body["metadata"]["name"], body["metadata"]["resourceVersion"]))
         self.bodies.append(body)
 
-    def remove(self, kind: Kind, namespace: str | None, name: str, uid: str) -> None:
+    def remove(self, kind: Kind, namespace: str | None, name: str, uid: str, *, version: str | None) -> None:
         assert (kind, namespace) == (JOB, "ns")
-        self.got.append(("remove", name, uid))
+        self.got.append(("remove", name, uid, str(version)))
 
     def retain(self, kind: Kind, uids: AbstractSet[str], version: str) -> None:
         assert kind == JOB
@@ -117,10 +117,10 @@ async def test_a_watch_that_ends_continues_from_its_last_event_or_bookmark():
     assert restarts("ended") == before + 2
 
 
-async def test_a_deletion_is_passed_with_its_uid():
+async def test_a_deletion_is_passed_with_its_uid_and_its_version():
     deleted = make_event("DELETED", make_object("a", 7))
     got = await Run(WatchServer([make_page(5, A)], [[deleted]])).until_exhausted()
-    assert got[3:] == [("remove", "a", "uid-a")]
+    assert got[3:] == [("remove", "a", "uid-a", "7")]
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,16 @@ async def test_children_of_others_are_not_added():
     assert await setting.auditor.audit() == 0
 
 
+async def test_a_child_that_gets_our_label_back_after_an_audit_is_taken():
+    setting = Setting()
+    child = setting.cluster.peek(JOB, "team", "one")
+    setting.cluster.put({**child, "metadata": {**child["metadata"], "labels": {}}})
+    assert await setting.auditor.audit() == 1
+    assert setting.feed.store.count(JOB) == 0
+    again = setting.cluster.put(child)
+    assert setting.feed.store.upsert(JOB, again)
+
+
 async def test_everything_is_listed_in_pages():
     setting = Setting()
     setting.cluster.page_size = 2

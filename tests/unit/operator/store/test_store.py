@@ -73,6 +73,23 @@ def test_a_deletion_that_is_not_certain_can_be_corrected():
     assert store.upsert(FINE_TUNE_JOB, build_job(version=5))
 
 
+@pytest.mark.parametrize(
+    ("deleted", "version", "taken"),
+    [("8", 9, True), ("8", 8, False), ("8", 7, False), (None, 9, False), ("x", 9, False)],
+)
+def test_an_object_that_gets_its_labels_back_is_taken(deleted: str | None, version: int, taken: bool):
+    """A watch with labels reports a child that loses them as deleted, with the version of that change."""
+    store = fill(Store(), build_child(JOB, "child", build_job(), version=5))
+    store.remove(JOB, "team", "child", "child-uid")
+    store.remove(JOB, "team", "child", "child-uid", version=deleted)
+    assert store.upsert(JOB, build_child(JOB, "child", build_job(), version=version)) is taken
+    if taken:
+        assert not store.upsert(JOB, build_child(JOB, "child", build_job(), version=version - 1))
+        assert store.retain(JOB, set(), str(version)) == 1, "it lost the labels before a new list"
+        assert not store.upsert(JOB, build_child(JOB, "child", build_job(), version=version))
+        assert store.upsert(JOB, build_child(JOB, "child", build_job(), version=version + 1))
+
+
 def test_only_the_last_deletions_are_remembered(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(store_module, "REMEMBERED_DELETIONS", 2)
     store = Store()
