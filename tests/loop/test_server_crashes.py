@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from functools import partial
 from typing import Any
@@ -15,7 +16,9 @@ from support.worlds.rollout_world import revision_of
 from support.worlds.serving_world import SERVING, ServingWorld
 from tunewright_contracts.serving_plan import PLAN_KEY, SignedPlan
 from tunewright_operator.api.kinds import CONFIG_MAP, MODEL_SERVER, SECRET
+from tunewright_operator.cluster import ConflictError
 from tunewright_operator.reconcile.signing_keys import SIGNING_KEY_SECRET, SigningKeys
+from tunewright_operator.store.auditor import Auditor
 
 SYSTEM = "tunewright-system"
 
@@ -160,3 +163,30 @@ async def test_an_operator_killed_after_any_push_reaches_the_same_result(number)
     world.pods.push_plan = die
     assert await play(world, "another plan") == expected
     assert world.crashes == 1
+
+
+async def test_a_new_leader_whose_watches_are_late_does_not_undo_a_rollback(world: ServingWorld):
+    """A plan has the resourceVersion of the last plan as its precondition, and not those of the deployments."""
+    world.put_deployment(rollout={"steps": [{"setWeight": 20}, {"pause": {}}]})
+    await world.settle()
+    world.put_job("first")
+    await world.settle()
+    world.annotate("promote", "first")
+    await world.settle()
+    await world.pass_time(601)
+    world.put_job("second")
+    world.clock.advance(1)
+    await world.settle()
+    standby = StoreFeed(world.cluster)
+    world.cluster.watchers.remove(standby.receive)
+    assert world.targets() == {revision_of("first"): 80, revision_of("second"): 20}
+    world.annotate("abort", "second")
+    await world.settle()
+    assert world.targets() == {revision_of("first"): 100}
+    standby.restart = lambda: None
+    world.feed = standby
+    world.restart_operator()
+    async with Auditor(standby.store, world.cluster).running(on_end=lambda: None):
+        with contextlib.suppress(ConflictError):  # The status comes after the plan.
+            await world.reconcile_server()
+    assert world.targets() == {revision_of("first"): 100}

@@ -12,11 +12,11 @@ import asyncio
 import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import structlog
 
-from tunewright_operator.api.kinds import Kind
+from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, BASE_MODEL, MODEL_SERVER, Kind
 from tunewright_operator.cluster import Cluster, ClusterError
 from tunewright_operator.store import metrics
 from tunewright_operator.store.entries import Address
@@ -26,6 +26,13 @@ from tunewright_operator.store.store import Store
 AUDIT_SECONDS = 600.0
 PATIENCE_SECONDS = 30.0
 """How long a difference may last before it is repaired: an event may be on its way."""
+RETRY_SECONDS = 1.0
+TAKEN_OVER: Final = (BASE_MODEL, MODEL_SERVER, ADAPTER_DEPLOYMENT)
+"""What is read again before a new leader works.
+
+Its watches can be late, for example if their connection is dead. The plan of a server and the objects of its pods are
+built from these resources, and no write would conflict: requests would go back to a candidate that was rolled back.
+"""
 
 log = structlog.get_logger(__name__)
 
@@ -69,10 +76,12 @@ class Auditor:
 
     @contextlib.asynccontextmanager
     async def running(self, *, on_end: Callable[[], None]) -> AsyncIterator[None]:
-        """Audit in a task until the end of the context, where what it failed with is raised.
+        """Bring the store up to date, and audit in a task until the end of the context.
 
-        Without audits, lost events would never be noticed. So ``on_end`` is called when the task ends.
+        What the task failed with is raised there. Without audits, lost events would never be noticed. So ``on_end`` is
+        called when the task ends.
         """
+        await self._catch_up()
         task = asyncio.create_task(self.run(), name="auditor")
         task.add_done_callback(lambda _: on_end())
         try:
@@ -94,6 +103,19 @@ class Auditor:
         await self._sleep(self._patience)
         return sum([await self._repair(found) for found in differences])
 
+    async def _catch_up(self) -> None:
+        """Read what the last leader may have written although no event came of it; repeat it until that succeeds."""
+        while True:
+            try:
+                for kind in TAKEN_OVER:
+                    for difference in await self._compare(kind):
+                        await self._correct(difference)
+            except ClusterError as error:
+                log.warning("store_not_up_to_date", error=str(error))
+                await self._sleep(RETRY_SECONDS)
+            else:
+                return
+
     async def _compare(self, kind: Kind) -> list[_Difference]:
         unseen = {entry.origin.address: (entry.origin.uid, entry.origin.version) for entry in self._store.entries(kind)}
         found: list[_Difference] = []
@@ -109,6 +131,21 @@ class Auditor:
         return [*found, *(_Difference(kind, address, unseen[address]) for address in gone)]
 
     async def _repair(self, difference: _Difference) -> bool:
+        repaired = await self._correct(difference)
+        if repaired:
+            kind = difference.kind
+            metrics.STORE_REPAIRS.labels(kind.name).inc()
+            where = "/".join(part for part in difference.address if part)
+            log.warning(
+                "store_repaired",
+                kind=kind.name,
+                name=where,
+                exists=self._identify(kind, difference.address) is not None,
+            )
+        return repaired
+
+    async def _correct(self, difference: _Difference) -> bool:
+        """Read an object into the store; return whether that changed the store."""
         kind, (namespace, name) = difference.kind, difference.address
         if self._identify(kind, difference.address) != difference.stored:
             return False  # An event came.
@@ -118,15 +155,9 @@ class Auditor:
         if stored != difference.stored:
             return False
         if bodies:
-            repaired = self._store.restore(kind, bodies[0])
-        else:
-            # It may exist without our label, and get that back.
-            repaired = stored is not None and self._store.remove(kind, namespace, name, stored[0], certain=False)
-        if repaired:
-            metrics.STORE_REPAIRS.labels(kind.name).inc()
-            where = "/".join(part for part in difference.address if part)
-            log.warning("store_repaired", kind=kind.name, name=where, exists=bool(bodies))
-        return repaired
+            return self._store.restore(kind, bodies[0])
+        # It may exist without our label, and get that back.
+        return stored is not None and self._store.remove(kind, namespace, name, stored[0], certain=False)
 
     def _identify(self, kind: Kind, address: Address) -> tuple[str, int] | None:
         entry = self._store.find(kind, *address)

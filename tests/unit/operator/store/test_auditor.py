@@ -163,6 +163,22 @@ async def test_everything_is_listed_in_pages():
     assert_equal(setting.feed.store, setting.cluster)
 
 
+@pytest.mark.parametrize("kind", auditor_module.TAKEN_OVER, ids=str)
+@pytest.mark.parametrize("lose", [lose_creation, lose_change, lose_deletion, lose_both])
+async def test_a_new_leader_knows_what_the_last_one_wrote_before_it_works(
+    kind: Kind, lose: Callable[[FakeCluster, Kind], None]
+):
+    """Its watches may be late. An old weight in the plan would give requests back to a candidate that ended."""
+    setting = Setting()
+    before = count_repairs(kind)
+    lose(setting.cluster, kind)
+    setting.cluster.fail_next(UnavailableError("no answer"), "list")
+    async with setting.auditor.running(on_end=lambda: None):
+        assert_equal(setting.feed.store, setting.cluster)
+    assert setting.waited == [auditor_module.RETRY_SECONDS]
+    assert count_repairs(kind) == before, "a watch that is late is no lost event"
+
+
 async def test_a_failed_audit_is_followed_by_the_next_one():
     setting = Setting()
     lose_creation(setting.cluster, FINE_TUNE_JOB)
