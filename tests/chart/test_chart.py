@@ -144,6 +144,20 @@ def test_the_operator_reads_the_workers_of_each_kind(
     assert (workers.fine_tune_job, workers.adapter_deployment, workers.model_server, workers.base_model) == counts
 
 
+def test_large_numbers_of_a_values_file_are_whole_numbers(helm: Helm, tmp_path: Path) -> None:
+    """Helm reads them as floats and would write 1e+06, with which the operator does not start."""
+    path, limits = tmp_path / "values.yaml", {"requestsPerSecond": 1_000_000, "burst": 2_000_000}
+    values = {"images": {"registry": "r/x"}, "operator": {"apiRateLimit": limits}}
+    path.write_text(yaml.safe_dump({**values, "jobs": {"keepFinishedSeconds": 2_000_000}}))
+    done = helm("template", "demo", str(CHART), "--kube-version", KUBE_VERSION, "-f", str(path))
+    specs = pod_specs([body for body in yaml.safe_load_all(done.stdout) if body])
+    environment = {
+        item["name"]: item.get("value") for item in specs["Deployment/tunewright-operator"]["containers"][0]["env"]
+    }
+    assert environment["TUNEWRIGHT_API_REQUESTS_PER_SECOND"] == "1000000"
+    assert environment["TUNEWRIGHT_API_BURST"] == environment["TUNEWRIGHT_KEEP_FINISHED_JOBS_SECONDS"] == "2000000"
+
+
 def test_probes_use_the_port_that_the_operator_serves(render: Render) -> None:
     (container,) = pick(render(), "Deployment")["spec"]["template"]["spec"]["containers"]
     assert container["ports"] == [{"name": "http", "containerPort": 8080, "protocol": "TCP"}]

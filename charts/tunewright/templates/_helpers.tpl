@@ -70,8 +70,8 @@ A section of values is completed, but not a map that is one value: there, a user
 - {name: TUNEWRIGHT_LOG_FORMAT, value: {{ .Values.operator.logFormat }}}
 - {name: TUNEWRIGHT_LOG_LEVEL, value: {{ .Values.operator.logLevel }}}
 - {name: TUNEWRIGHT_WORKERS, value: {{ toJson .Values.operator.workers | quote }}}
-- {name: TUNEWRIGHT_API_REQUESTS_PER_SECOND, value: {{ .Values.operator.apiRateLimit.requestsPerSecond | quote }}}
-- {name: TUNEWRIGHT_API_BURST, value: {{ .Values.operator.apiRateLimit.burst | quote }}}
+- {name: TUNEWRIGHT_API_REQUESTS_PER_SECOND, value: {{ .Values.operator.apiRateLimit.requestsPerSecond | int | quote }}}
+- {name: TUNEWRIGHT_API_BURST, value: {{ .Values.operator.apiRateLimit.burst | int | quote }}}
 {{- with .Values.operator.extraEnv }}
 {{ toYaml . }}
 {{- end }}
