@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 from hypothesis import HealthCheck, Phase, settings
@@ -27,3 +28,8 @@ settings.register_profile(
     phases=(Phase.explicit, Phase.generate),
 )
 settings.load_profile("tunewright")
+
+
+def pytest_collection_finish() -> None:
+    """Let no garbage collection visit the modules and the collected tests, which live until the end."""
+    gc.freeze()
