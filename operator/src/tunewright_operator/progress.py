@@ -10,10 +10,9 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-import aiohttp
-
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.progress import PROGRESS_PATH, PROGRESS_PORT, Progress
+from tunewright_operator.http_client import ExchangeError, HTTPClient, Origin
 
 TIMEOUT_SECONDS: Final = 2.0
 MAX_ANSWER_BYTES: Final = 1024 * 1024
@@ -31,46 +30,28 @@ class HTTPTrainerProgress:
 
     def __init__(self, port: int = PROGRESS_PORT) -> None:
         self._port = port
-        self._session: aiohttp.ClientSession | None = None
+        self._http = HTTPClient(max_body_bytes=MAX_ANSWER_BYTES)
 
     async def __aenter__(self) -> Self:
         """Open the connection pool."""
-        # trust_env stays False: requests to pods must not go through a proxy of the environment.
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Close the connection pool."""
-        if self._session is not None:
-            await self._session.close()
+        await self._http.close()
 
     async def fetch(self, ip: str) -> Progress | None:
         """See `TrainerProgress.fetch`."""
-        if self._session is None:
-            raise RuntimeError("HTTPTrainerProgress is not open; use it as a context manager")
-        host = f"[{ip}]" if ":" in ip else ip
+        origin = Origin(ip, self._port)
         try:
-            async with self._session.get(
-                f"http://{host}:{self._port}{PROGRESS_PATH}", allow_redirects=False
-            ) as response:
-                if response.status != HTTPStatus.OK:
-                    return None
-                data = await _read_at_most(response, MAX_ANSWER_BYTES)
-        except (aiohttp.ClientError, TimeoutError, OSError):
+            answer = await self._http.request(origin, "GET", PROGRESS_PATH, {}, seconds=TIMEOUT_SECONDS)
+        except (ExchangeError, TimeoutError, OSError):
+            return None
+        if answer.status != HTTPStatus.OK:
             return None
         try:
-            return None if data is None else Progress.from_json(data)
+            return Progress.from_json(answer.body)
         except ContractError:
             return None
-
-
-async def _read_at_most(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
-    """Return the body; None when it is longer than ``limit`` bytes."""
-    data = b""
-    async for chunk in response.content.iter_any():
-        data += chunk
-        if len(data) > limit:
-            return None
-    return data

@@ -11,8 +11,6 @@ import dataclasses
 from http import HTTPStatus
 from typing import Protocol, Self
 
-import aiohttp
-
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.serving_plan import (
     MAX_STATE_BYTES,
@@ -22,6 +20,7 @@ from tunewright_contracts.serving_plan import (
     PodState,
     SignedPlan,
 )
+from tunewright_operator.http_client import Answer, ExchangeError, HTTPClient, Origin
 
 TIMEOUT_SECONDS = 2.0
 MAX_CONCURRENT_PUSHES = 32
@@ -75,22 +74,15 @@ class HTTPServerPods:
     """`ServerPods` over HTTP; a context manager that owns one connection pool."""
 
     def __init__(self) -> None:
-        self._session: aiohttp.ClientSession | None = None
+        # Without a limit of connections: waiting for one would count as time in which the pod does not answer.
+        self._http = HTTPClient(max_body_bytes=MAX_STATE_BYTES)
         self._pushes = asyncio.Semaphore(MAX_CONCURRENT_PUSHES)
 
     async def __aenter__(self) -> Self:
-        # Without a limit of connections: waiting for one would count as time in which the pod does not answer.
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
-            timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._http.close()
 
     async def fetch_state(self, pod: PodAddress, token: str, known: StateAnswer | None = None) -> StateAnswer:
         """See `ServerPods.fetch_state`."""
@@ -98,8 +90,9 @@ class HTTPServerPods:
         if known is not None and known.etag:
             headers["If-None-Match"] = known.etag
         answer = await self._call("GET", pod, STATE_PATH, headers, None)
+        etag = answer.headers.get("etag", "")
         if answer.status == HTTPStatus.NOT_MODIFIED:
-            if known is None or not known.etag or answer.etag != known.etag:
+            if known is None or not known.etag or etag != known.etag:
                 raise PodUnreachableError(f"pod {pod.name}: GET {STATE_PATH} answered 304 for another state")
             return known
         try:
@@ -109,7 +102,7 @@ class HTTPServerPods:
         if state.pod_uid != pod.uid:
             # Pod IPs are reused quickly: another pod can have the IP by now.
             raise PodUnreachableError(f"pod {pod.name}: another pod answers at {pod.ip}")
-        return StateAnswer(state, answer.etag if len(answer.etag) <= MAX_ETAG_LENGTH else "")
+        return StateAnswer(state, etag if len(etag) <= MAX_ETAG_LENGTH else "")
 
     async def push_plan(self, pod: PodAddress, signed: SignedPlan) -> None:
         """See `ServerPods.push_plan`."""
@@ -121,42 +114,15 @@ class HTTPServerPods:
 
     async def _call(
         self, method: str, pod: PodAddress, path: str, headers: dict[str, str], body: bytes | None
-    ) -> _Answer:
+    ) -> Answer:
         """Return a successful answer, or one that nothing was modified."""
-        if self._session is None:
-            raise RuntimeError("HTTPServerPods is not open; use it as a context manager")
-        host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
-        url = f"http://{host}:{SERVER_PORT}{path}"
+        origin = Origin(pod.ip, SERVER_PORT)
         try:
-            async with self._session.request(
-                method, url, headers=headers, data=body, allow_redirects=False
-            ) as response:
-                answer = await _read_at_most(response, MAX_STATE_BYTES)
-        except (aiohttp.ClientError, TimeoutError) as error:
+            answer = await self._http.request(origin, method, path, headers, body, seconds=TIMEOUT_SECONDS)
+        except (ExchangeError, OSError, TimeoutError) as error:
             reason = str(error) or type(error).__name__
             raise PodUnreachableError(f"pod {pod.name}: {method} {path} failed: {reason}") from error
-        if answer is None:
-            raise PodUnreachableError(
-                f"pod {pod.name}: {method} {path}: the answer has more than {MAX_STATE_BYTES} bytes"
-            )
-        if not 200 <= response.status < 300 and response.status != HTTPStatus.NOT_MODIFIED:
-            shown = answer[:200].decode(errors="replace")
-            raise PodUnreachableError(f"pod {pod.name}: {method} {path} answered {response.status}: {shown}")
-        return _Answer(response.status, response.headers.get("ETag", ""), answer)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Answer:
-    status: int
-    etag: str
-    body: bytes
-
-
-async def _read_at_most(response: aiohttp.ClientResponse, limit: int) -> bytes | None:
-    """Return the body, or None when it is longer than `limit` bytes."""
-    body = bytearray()
-    async for chunk in response.content.iter_chunked(64 * 1024):
-        body += chunk
-        if len(body) > limit:
-            return None
-    return bytes(body)
+        if not 200 <= answer.status < 300 and answer.status != HTTPStatus.NOT_MODIFIED:
+            shown = answer.body[:200].decode(errors="replace")
+            raise PodUnreachableError(f"pod {pod.name}: {method} {path} answered {answer.status}: {shown}")
+        return answer

@@ -104,7 +104,7 @@ def decode_object(call: str, data: bytes) -> Body:
 
 
 def build_error(call: str, status: int, data: bytes, headers: Mapping[str, str], now: dt.datetime) -> ClusterError:
-    """Return the error for an answer that refuses a request; ``headers`` are case-insensitive."""
+    """Return the error for an answer that refuses a request; the names of ``headers`` are in lower case."""
     try:
         answer = decode(data)
         message, reason = str(answer.get("message") or ""), str(answer.get("reason") or "")
@@ -115,7 +115,7 @@ def build_error(call: str, status: int, data: bytes, headers: Mapping[str, str],
         error = ForbiddenError
     text = f"{call}: {status} {reason}: {message}"
     if issubclass(error, UnavailableError):
-        return error(text, retry_after=read_retry_after(headers.get("Retry-After", ""), now))
+        return error(text, retry_after=read_retry_after(headers.get("retry-after", ""), now))
     return error(text)
 
 
