@@ -87,10 +87,14 @@ class FakeCluster:
         if old is None:
             metadata.setdefault("uid", f"00000000-0000-4000-8000-{next(self._uids):012d}")
             metadata.setdefault("creationTimestamp", self.clock.text)
-            metadata.setdefault("generation", 1)
+            stored["metadata"] = metadata = {**_first_generation(stored), **metadata}
         else:
-            for field in ("uid", "creationTimestamp", "generation"):
-                metadata.setdefault(field, old["metadata"].get(field))
+            kept = {
+                key: old["metadata"][key]
+                for key in ("uid", "creationTimestamp", "generation")
+                if key in old["metadata"]
+            }
+            stored["metadata"] = metadata = {**kept, **metadata}
         if old is not None and old.get("spec") != stored.get("spec"):
             metadata["generation"] = old["metadata"].get("generation", 1) + 1
         return self._store(address, stored)
@@ -175,7 +179,7 @@ class FakeCluster:
         stored["metadata"] |= {
             "uid": f"00000000-0000-4000-8000-{next(self._uids):012d}",
             "creationTimestamp": self.clock.text,
-            "generation": 1,
+            **_first_generation(stored),
         }
         return self._write("create", address, stored)
 
@@ -366,3 +370,8 @@ def refer_to_controller(body: Body) -> Body:
         "uid": body["metadata"]["uid"],
         "controller": True,
     }
+
+
+def _first_generation(body: Body) -> Body:
+    """Return the metadata of a new object that count changes of its spec, if it has one."""
+    return {"generation": 1} if "spec" in body else {}
