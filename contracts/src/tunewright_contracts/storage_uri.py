@@ -6,6 +6,7 @@ import dataclasses
 import re
 
 _BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+_FORBIDDEN = re.compile(r"[%\\?#*\x00-\x1f\x7f]")
 _MAX_KEY_BYTES = 1024
 
 
@@ -41,9 +42,7 @@ class StorageURI:
         key = key.removesuffix("/")
         if not key:
             return cls(bucket, "")
-        if any(character in key for character in "%\\?#*") or any(
-            ord(character) < 32 or ord(character) == 127 for character in key
-        ):
+        if _FORBIDDEN.search(key):
             raise StorageURIError(f"{text!r} must not contain any of % \\ ? # * or control characters")
         if any(segment in ("", ".", "..") for segment in key.split("/")):
             raise StorageURIError(f"{text!r} must not contain empty, '.' or '..' segments")

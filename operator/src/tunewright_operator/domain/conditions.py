@@ -41,21 +41,7 @@ def merge_conditions(
     with a period, also if it comes from a pod or from the API server.
     """
     by_type = {condition.type: condition for condition in old}
-    merged: list[Condition] = []
-    for want in wanted:
-        before = by_type.get(want.type)
-        kept = before is not None and before.status == want.status
-        merged.append(
-            Condition(
-                type=want.type,
-                status=want.status,
-                reason=str(want.reason),
-                message=shorten(join_sentences(want.message), MAX_CONDITION_MESSAGE),
-                observed_generation=generation,
-                last_transition_time=before.last_transition_time if before is not None and kept else format_time(now),
-            )
-        )
-    return tuple(merged)
+    return tuple(_merge(by_type.get(want.type), want, generation, now) for want in wanted)
 
 
 def find_transitions(old: Iterable[Condition], new: Iterable[Condition]) -> tuple[Transition, ...]:
@@ -71,6 +57,22 @@ def find_transitions(old: Iterable[Condition], new: Iterable[Condition]) -> tupl
 def shorten(text: str, limit: int) -> str:
     """Return a text of at most ``limit`` characters that ends with "…" if the original was longer."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _merge(before: Condition | None, want: Wanted, generation: int, now: dt.datetime) -> Condition:
+    message = shorten(join_sentences(want.message), MAX_CONDITION_MESSAGE)
+    kept = before is not None and before.status == want.status
+    if before is not None and kept and (before.reason, before.message) == (want.reason, message):
+        # Most conditions of most reconciliations are as they were.
+        return before if before.observed_generation == generation else before.updated(observed_generation=generation)
+    return Condition(
+        type=want.type,
+        status=want.status,
+        reason=str(want.reason),
+        message=message,
+        observed_generation=generation,
+        last_transition_time=before.last_transition_time if before is not None and kept else format_time(now),
+    )
 
 
 def _essence(condition: Condition | None) -> tuple[str, str] | None:

@@ -5,6 +5,7 @@ Parts come from this package, from pods, from the kubelet and from the API serve
 
 from __future__ import annotations
 
+import functools
 import re
 
 _LOWER_CASE_WORD = re.compile(r"[a-z]+(?=[ ,]|'s )")
@@ -12,11 +13,12 @@ _LOWER_CASE_WORD = re.compile(r"[a-z]+(?=[ ,]|'s )")
 _ENDED = re.compile(r"[.!?…][)\"'`]*$")
 
 
+@functools.lru_cache(maxsize=1024)
 def join_sentences(*parts: str) -> str:
     """Return the parts as sentences that end with a period; each one after the first starts with a capital letter.
 
     Empty parts are left out. The first part keeps its start, which may be another program's text. Joining a joined text
-    again changes nothing.
+    again changes nothing. Most reconciliations report what the last one did, so that results are kept.
     """
     sentences = [_end_sentence(part.strip()) for part in parts if part.strip()]
     return " ".join([*sentences[:1], *(start_sentence(sentence) for sentence in sentences[1:])])

@@ -38,4 +38,7 @@ class Urgency(enum.IntEnum):
     @property
     def label(self) -> str:
         """Its name in metrics."""
-        return self.name.lower()
+        return _LABELS[self]
+
+
+_LABELS = tuple(urgency.name.lower() for urgency in Urgency)

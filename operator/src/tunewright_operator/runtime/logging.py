@@ -9,6 +9,23 @@ from typing import Any, Literal
 import structlog
 
 
+class _Output:
+    """A logger of the operator: it writes lines to the present standard output.
+
+    The lines of libraries go through the package `logging`, which makes several objects of each line.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+
+    def write(self, line: str) -> None:
+        """Write one line."""
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+
+    debug = info = warning = error = critical = write
+
+
 def configure_logging(log_format: Literal["json", "console"] = "json", level: str = "INFO") -> None:
     """Write all logs of the process to standard output, in one format."""
     shared: list[Any] = [
@@ -22,9 +39,9 @@ def configure_logging(log_format: Literal["json", "console"] = "json", level: st
     if log_format == "console":
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*shared, renderer],
+        logger_factory=_Output,
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stdout)

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
+from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.api.resource import Metadata, Resource
 from tunewright_operator.domain.rollout.jobs import SelectableJob
 from tunewright_operator.runtime.key import Key
@@ -32,6 +33,19 @@ class Origin:
         return self.namespace, self.name
 
 
+@dataclasses.dataclass(slots=True, eq=False)
+class ParsedJob:
+    """A FineTuneJob as it was parsed for its entry; the store drops it while it parses many others."""
+
+    resource: FineTuneJob | None
+    metadata: Mapping[str, Any]
+    """The whole metadata, except the managed fields; only while there is a resource."""
+
+    def drop(self) -> None:
+        """Drop it, because it takes five times the memory of its document."""
+        self.resource, self.metadata = None, {}
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class StoredJob:
     """A FineTuneJob. Of one that has ended, only what other loops read of it is kept."""
@@ -52,6 +66,8 @@ class StoredJob:
     """None if this operator's version of the API cannot read the job."""
     problem: str = ""
     """Why it cannot be read."""
+    parsed: ParsedJob | None = dataclasses.field(default=None, compare=False, repr=False)
+    """The parsed document, if it is among the last ones: its loop reads the job right after most changes."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -19,14 +19,16 @@ class Index(Generic[E]):
 
     def replace(self, address: Address, old: E | None, new: E | None) -> None:
         """Follow a change of an entry; None: there was none, or there is none any more."""
-        before = set(self._values_of(old)) if old is not None else set()
-        after = set(self._values_of(new)) if new is not None else set()
-        for value in before - after:
+        before = tuple(self._values_of(old)) if old is not None else ()
+        after = tuple(self._values_of(new)) if new is not None else ()
+        if before == after:
+            return
+        for value in {*before} - {*after}:
             addresses = self._addresses[value]
             del addresses[address]
             if not addresses:
                 del self._addresses[value]
-        for value in after - before:
+        for value in {*after} - {*before}:
             self._addresses.setdefault(value, {})[address] = None
 
     def find(self, value: Hashable) -> Collection[Address]:

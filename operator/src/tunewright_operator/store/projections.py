@@ -22,7 +22,7 @@ from tunewright_operator.domain.rollout.jobs import to_selectable
 from tunewright_operator.runtime.key import Key
 from tunewright_operator.store.child_bodies import CHILD_KINDS, trim_child
 from tunewright_operator.store.documents import decode, encode
-from tunewright_operator.store.entries import Address, Entry, Origin, StoredChild, StoredJob, StoredResource
+from tunewright_operator.store.entries import Address, Entry, Origin, ParsedJob, StoredChild, StoredJob, StoredResource
 
 Body = Mapping[str, Any]
 
@@ -106,6 +106,7 @@ def _project_job(body: Body) -> StoredJob:
         ended=ended,
         document=None if ended else encode(trimmed),
         selectable=to_selectable(job),
+        parsed=None if ended else ParsedJob(job, trimmed["metadata"]),
     )
 
 

@@ -128,6 +128,8 @@ class Reads:
         found = self._store.find_job(namespace, name)
         if found is None:
             return None
+        if found.parsed is not None and found.parsed.resource is not None:
+            return Observed(found.parsed.resource, _identify(FINE_TUNE_JOB, found.parsed.metadata))
         if found.document is not None:
             body: Body | None = decode(found.document)
         elif not self._store.has_open_job(namespace, found.origin.uid):

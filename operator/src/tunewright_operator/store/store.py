@@ -7,7 +7,7 @@ write that follows from it has a precondition.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, Generic, TypeVar
@@ -21,7 +21,7 @@ from tunewright_operator.api.kinds import (
     Kind,
 )
 from tunewright_operator.store.child_bodies import CHILD_KINDS
-from tunewright_operator.store.entries import Address, Entry, Origin, StoredChild, StoredJob, StoredResource
+from tunewright_operator.store.entries import Address, Entry, Origin, ParsedJob, StoredChild, StoredJob, StoredResource
 from tunewright_operator.store.index import Index
 from tunewright_operator.store.projections import STORED_KINDS, Body, mark_deleting, parse_version, project, read_origin
 
@@ -32,6 +32,8 @@ E = TypeVar("E")
 
 REMEMBERED_DELETIONS = 20_000
 """The number of deleted UIDs that the store remembers, so that a late event does not bring an object back."""
+PARSED_JOBS = 256
+"""The number of FineTuneJobs that are kept as they were parsed, besides their documents."""
 
 
 class _Table(Generic[E]):
@@ -82,6 +84,7 @@ class Store:
         }
         self._deleted: OrderedDict[str, int] = OrderedDict()
         """By UID, the version at which an object was deleted; 0 if that is unknown."""
+        self._parsed: deque[ParsedJob] = deque()
         self._unsynced = set(STORED_KINDS)
         self._on_synced: list[Callable[[], None]] = []
 
@@ -247,6 +250,10 @@ class Store:
 
     def _replace(self, kind: Kind, address: Address, old: Entry | None, new: Entry | None) -> None:
         self._tables[kind].replace(address, new)
+        if isinstance(new, StoredJob) and new.parsed is not None:
+            self._parsed.append(new.parsed)
+            if len(self._parsed) > PARSED_JOBS:
+                self._parsed.popleft().drop()
         for call in self._subscribers:
             call(kind, old, new)
 

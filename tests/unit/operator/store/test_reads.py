@@ -24,6 +24,7 @@ from tunewright_operator.api.kinds import (
 from tunewright_operator.api.resource import LabelSelector, ResourceError
 from tunewright_operator.cluster import UnavailableError
 from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.store import store
 from tunewright_operator.store.reads import (
     CACHE_SECONDS,
     FRESH_SECONDS,
@@ -87,6 +88,27 @@ async def test_a_job_is_observed_from_the_store_until_it_has_ended():
     assert await reads.observe_fine_tune_job("team", "other") is None
     with pytest.raises(ResourceError, match="team/bad"):
         await reads.observe_fine_tune_job("team", "bad")
+
+
+async def test_the_last_jobs_are_kept_parsed_and_the_others_are_parsed_again(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(store, "PARSED_JOBS", 1)
+    jobs = [build_job("a"), build_job("b")]
+    cluster, reads = make_reads(*jobs)
+    first = [await reads.observe_fine_tune_job("team", name) for name in ("a", "b")]
+    again = [await reads.observe_fine_tune_job("team", name) for name in ("a", "b")]
+    assert first == again
+    kept = [
+        a.resource is b.resource
+        for a, b in zip(first, again, strict=True)
+        if isinstance(a, Observed) and isinstance(b, Observed)
+    ]
+    assert kept == [False, True]
+    newer = cluster.peek(FINE_TUNE_JOB, "team", "b")
+    newer["metadata"]["labels"] = {"a": "b"}
+    cluster.put(newer)
+    changed = await reads.observe_fine_tune_job("team", "b")
+    assert isinstance(changed, Observed)
+    assert changed.resource.metadata.labels == {"a": "b"}
 
 
 async def test_an_ended_job_with_an_unfinished_job_is_read_from_the_api_server():

@@ -61,8 +61,8 @@ def decide(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDecisi
     """Return what to do with a FineTuneJob now."""
     if observation.job.metadata.deletion_timestamp is not None:
         return FineTuneDecision(observation.status)  # Jobs and ConfigMaps are deleted with their owner.
-    decision = _decide(observation, now)
-    return dataclasses.replace(decision, actions=(*decision.actions, *plan_expiry(observation)))
+    decision, expired = _decide(observation, now), plan_expiry(observation)
+    return dataclasses.replace(decision, actions=(*decision.actions, *expired)) if expired else decision
 
 
 def _decide(observation: FineTuneObservation, now: dt.datetime) -> FineTuneDecision:  # noqa: PLR0911 - one return a rule
