@@ -29,3 +29,10 @@ def test_trainings_and_rollouts_shrink_with_the_world():
 def test_an_impossible_size_is_refused(changes, message):
     assert message in find_problem(Options(**changes))
     assert not find_problem(Options())
+
+
+def test_the_help_describes_every_option(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        read_options(["--help"])
+    assert stopped.value.code == 0
+    assert "2 % of the jobs" in capsys.readouterr().out
