@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-import functools
 import ssl
 import time
 import urllib.parse
@@ -17,7 +16,6 @@ from enum import StrEnum
 from typing import Any, Final
 
 import aiohttp
-from prometheus_client import Counter, Histogram
 from yarl import URL
 
 from tunewright_operator.api.kinds import Kind
@@ -137,8 +135,8 @@ class APIClient:
             raise UnavailableError(f"{request}: the API server did not answer: {error!r}") from error
         finally:
             kind = request.kind.name
-            _counter(request.verb, kind, code).inc()
-            _histogram(request.verb, kind).observe(time.monotonic() - started)
+            metrics.API_REQUESTS.labels(request.verb.value, kind, code).inc()
+            metrics.API_SECONDS.labels(request.verb.value, kind).observe(time.monotonic() - started)
         if answer.status >= 300:
             raise build_error(str(request), answer.status, answer.body, answer.headers, dt.datetime.now(dt.UTC))
         return decode_object(str(request), answer.body)
@@ -168,7 +166,7 @@ class APIClient:
             except (aiohttp.ClientError, CredentialsError, OSError, TimeoutError) as error:
                 raise UnavailableError(f"{request}: the API server did not answer: {error!r}") from error
             finally:
-                _counter(request.verb, request.kind.name, code).inc()
+                metrics.API_REQUESTS.labels(request.verb.value, request.kind.name, code).inc()
             if response.status >= 300:
                 raise build_error(str(request), response.status, data, response.headers, dt.datetime.now(dt.UTC))
             yield response.content
@@ -241,14 +239,3 @@ def _build_headers(request: Request, authorization: str | None) -> dict[str, str
     if request.body is not None:
         headers["Content-Type"] = CONTENT_TYPES[request.verb]
     return headers
-
-
-@functools.cache
-def _counter(verb: Verb, kind: str, code: str) -> Counter:
-    """Return the counter of some requests; the library takes longer to find it."""
-    return metrics.API_REQUESTS.labels(verb.value, kind, code)
-
-
-@functools.cache
-def _histogram(verb: Verb, kind: str) -> Histogram:
-    return metrics.API_SECONDS.labels(verb.value, kind)

@@ -14,7 +14,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
-from prometheus_client import Counter, Histogram
 
 from tunewright_operator.api.kinds import Kind
 from tunewright_operator.cluster import ClusterError, ConflictError
@@ -149,7 +148,7 @@ class Runner:
 
     async def _reconcile(self, work: Work) -> float | None:
         kind, started, outcome = work.key.kind, time.monotonic(), "error"
-        _waits(kind.name, work.urgency.label).observe(work.waited_seconds)
+        metrics.QUEUE_WAIT.labels(kind.name, work.urgency.label).observe(work.waited_seconds)
         try:
             answer = await self._reconcilers[kind](work.key)
             outcome = "ok"
@@ -160,27 +159,9 @@ class Runner:
             outcome = "conflict"
             raise
         finally:
-            _outcomes(kind.name, outcome).inc()
-            _seconds(kind.name).observe(time.monotonic() - started)
+            metrics.RECONCILES.labels(kind.name, outcome).inc()
+            metrics.RECONCILE_SECONDS.labels(kind.name).observe(time.monotonic() - started)
         return answer
-
-
-# The library takes longer to find a metric by its labels than to change it.
-
-
-@functools.cache
-def _waits(kind: str, urgency: str) -> Histogram:
-    return metrics.QUEUE_WAIT.labels(kind, urgency)
-
-
-@functools.cache
-def _outcomes(kind: str, outcome: str) -> Counter:
-    return metrics.RECONCILES.labels(kind, outcome)
-
-
-@functools.cache
-def _seconds(kind: str) -> Histogram:
-    return metrics.RECONCILE_SECONDS.labels(kind)
 
 
 def _show(kind: str, queue: WorkQueue, workers: Workers, limit: int) -> None:
