@@ -15,7 +15,7 @@ from support.clusters.fake_cluster import Clock
 from support.clusters.fake_deployments import FakeDeployments
 from support.clusters.fake_pods import FakeServerPods
 from support.virtual_time import in_virtual_time
-from support.worlds.job_worlds import IMAGES, FakeTrainers
+from support.worlds.job_worlds import IMAGES, KEEP_SECONDS, FakeTrainers
 from support.worlds.rollout_world import revision_of
 from support.worlds.serving_world import SERVING, SUPPORT, ServingWorld, condition
 from tunewright_contracts.evaluation_report import Verdict
@@ -30,6 +30,7 @@ from tunewright_operator.api.kinds import (
 )
 from tunewright_operator.reconcile.adapter_deployment import AdapterDeploymentReconciler
 from tunewright_operator.reconcile.base_model import BaseModelReconciler
+from tunewright_operator.reconcile.expiry import JobExpiry
 from tunewright_operator.reconcile.fine_tune_job import FineTuneJobReconciler
 from tunewright_operator.reconcile.model_server import ModelServerReconciler
 from tunewright_operator.reconcile.report import FailureReporter
@@ -108,14 +109,16 @@ class RunningWorld(ServingWorld):
         model_servers = ModelServerReconciler(
             cluster, reads, self.network, servers, keys=keys, board=board, images=IMAGES, now=self.clock
         )
-        models = BaseModelReconciler(cluster, reads, IMAGES, "tunewright-system", now=self.clock)
+        expiry = JobExpiry(cluster, KEEP_SECONDS)
+        models = BaseModelReconciler(cluster, reads, IMAGES, "tunewright-system", expiry=expiry, now=self.clock)
         rollouts = AdapterDeploymentReconciler(
-            cluster, reads, keys, board, evaluators=evaluators, images=IMAGES, now=self.clock
+            cluster, reads, keys, board, evaluators=evaluators, images=IMAGES, expiry=expiry, now=self.clock
         )
+        jobs = FineTuneJobReconciler(cluster, reads, trainers, IMAGES, expiry=expiry, now=self.clock)
         self.runner = Runner(
             {
                 BASE_MODEL: models.reconcile,
-                FINE_TUNE_JOB: FineTuneJobReconciler(cluster, reads, trainers, IMAGES, now=self.clock).reconcile,
+                FINE_TUNE_JOB: jobs.reconcile,
                 MODEL_SERVER: model_servers.reconcile,
                 ADAPTER_DEPLOYMENT: rollouts.reconcile,
             },

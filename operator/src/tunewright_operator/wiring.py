@@ -12,6 +12,7 @@ from tunewright_operator.cluster import Cluster
 from tunewright_operator.progress import HTTPTrainerProgress
 from tunewright_operator.reconcile.adapter_deployment import AdapterDeploymentReconciler
 from tunewright_operator.reconcile.base_model import BaseModelReconciler
+from tunewright_operator.reconcile.expiry import JobExpiry
 from tunewright_operator.reconcile.fine_tune_job import FineTuneJobReconciler
 from tunewright_operator.reconcile.model_server import ModelServerReconciler
 from tunewright_operator.reconcile.signing_keys import SigningKeys
@@ -50,7 +51,7 @@ async def open_reconcilers(
     images = settings.images
     async with AsyncExitStack() as stack:
         pods = FencedServerPods(await stack.enter_async_context(HTTPServerPods()), term)
-        keep = settings.keep_finished_jobs_seconds
+        expiry = JobExpiry(cluster, settings.keep_finished_jobs_seconds)
         progress = await stack.enter_async_context(HTTPTrainerProgress())
         keys, board, reads = SigningKeys(cluster, settings.namespace), ServerBoard(wake), Reads(store, cluster)
         poller = await stack.enter_async_context(_run_poller(term))
@@ -58,13 +59,11 @@ async def open_reconcilers(
         evaluators = ProgressPolls(progress, poller, wake, kind="evaluator")
         model_servers = ModelServerReconciler(cluster, reads, pods, servers, keys=keys, board=board, images=images)
         rollouts = AdapterDeploymentReconciler(
-            cluster, reads, keys, board, evaluators=evaluators, images=images, keep_jobs_seconds=keep
+            cluster, reads, keys, board, evaluators=evaluators, images=images, expiry=expiry
         )
         by_kind: dict[Kind, Reconcile] = {
-            BASE_MODEL: BaseModelReconciler(
-                cluster, reads, images, settings.namespace, keep_jobs_seconds=keep
-            ).reconcile,
-            FINE_TUNE_JOB: FineTuneJobReconciler(cluster, reads, trainers, images, keep_jobs_seconds=keep).reconcile,
+            BASE_MODEL: BaseModelReconciler(cluster, reads, images, settings.namespace, expiry=expiry).reconcile,
+            FINE_TUNE_JOB: FineTuneJobReconciler(cluster, reads, trainers, images, expiry=expiry).reconcile,
             MODEL_SERVER: model_servers.reconcile,
             ADAPTER_DEPLOYMENT: rollouts.reconcile,
         }

@@ -17,12 +17,14 @@ from tunewright_operator.api.kinds import BASE_MODEL, FINE_TUNE_JOB
 from tunewright_operator.cluster import ConflictError
 from tunewright_operator.manifests.pods import ImageDefaults
 from tunewright_operator.reconcile.base_model import BaseModelReconciler
+from tunewright_operator.reconcile.expiry import JobExpiry
 from tunewright_operator.reconcile.fine_tune_job import FineTuneJobReconciler
 from tunewright_operator.runtime.key import Key
 from tunewright_operator.runtime.polling.progress_polls import ProgressPolls
 from tunewright_operator.runtime.runner import GoneError
 
 IMAGES = ImageDefaults(operator="operator:1", trainer="trainer:1", server="server:1")
+KEEP_SECONDS = 3600
 DIGEST = "sha256:" + "a" * 64
 NAME = "tickets"
 KEY = Key(FINE_TUNE_JOB, NAMESPACE, NAME)
@@ -113,7 +115,10 @@ class World:
         self.feed.restart()
         self.polls = DrivenPoller(self.clock)
         trainers = ProgressPolls(self.trainers, self.polls.poller, self.polls.wake)
-        self.reconciler = FineTuneJobReconciler(self.feed.cluster, self.feed.reads, trainers, IMAGES, now=self.clock)
+        expiry = JobExpiry(self.feed.cluster, KEEP_SECONDS)
+        self.reconciler = FineTuneJobReconciler(
+            self.feed.cluster, self.feed.reads, trainers, IMAGES, expiry=expiry, now=self.clock
+        )
 
     def put_secret(self, *, allowed: bool = True) -> None:
         labels = {"tunewright.dev/use": "allowed"} if allowed else {}
@@ -200,8 +205,9 @@ class BaseModelWorld:
         self.cluster = FakeCluster(self.clock)
         self.jobs = FakeJobs(self.cluster, "tunewright-system")
         self.feed = StoreFeed(self.cluster)
+        cluster, reads, expiry = self.feed.cluster, self.feed.reads, JobExpiry(self.feed.cluster, KEEP_SECONDS)
         self.reconciler = BaseModelReconciler(
-            self.feed.cluster, self.feed.reads, IMAGES, "tunewright-system", now=self.clock
+            cluster, reads, IMAGES, "tunewright-system", expiry=expiry, now=self.clock
         )
         self.cluster.put(
             {

@@ -15,7 +15,7 @@ from support.clusters.fake_pods import FakeServerPods
 from support.clusters.feeds import StoreFeed
 from support.crds.status import check_status
 from support.worlds.driven_poller import DrivenPoller
-from support.worlds.job_worlds import IMAGES, FakeTrainers
+from support.worlds.job_worlds import IMAGES, KEEP_SECONDS, FakeTrainers
 from support.worlds.rollout_world import BASE_DIGEST, READING_SECONDS, digest_of, revision_of
 from tunewright_contracts.evaluation_report import ArmAnswers, EvaluationReport, EvaluationRequest, Verdict
 from tunewright_contracts.serving_plan import BASE_MODEL_TARGET, ServingPlan
@@ -31,6 +31,7 @@ from tunewright_operator.api.kinds import (
 from tunewright_operator.api.resource import ResourceError
 from tunewright_operator.cluster import Body, ConflictError
 from tunewright_operator.reconcile.adapter_deployment import AdapterDeploymentReconciler
+from tunewright_operator.reconcile.expiry import JobExpiry
 from tunewright_operator.reconcile.model_server import ModelServerReconciler
 from tunewright_operator.reconcile.report import FailureReporter
 from tunewright_operator.reconcile.signing_keys import SIGNING_KEY_SECRET, SigningKeys
@@ -217,8 +218,9 @@ class ServingWorld:
             cluster, reads, self.pods, polls, keys=keys, board=board, images=IMAGES, now=self.clock
         )
         evaluators = ProgressPolls(self.evaluators, self.polls.poller, self.polls.wake, kind="evaluator")
+        expiry = JobExpiry(cluster, KEEP_SECONDS)
         self.rollouts = AdapterDeploymentReconciler(
-            cluster, reads, keys, board, evaluators=evaluators, images=IMAGES, now=self.clock
+            cluster, reads, keys, board, evaluators=evaluators, images=IMAGES, expiry=expiry, now=self.clock
         )
 
     @property

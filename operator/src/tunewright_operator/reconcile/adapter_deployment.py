@@ -44,7 +44,7 @@ from tunewright_operator.manifests.jobs import JobIdentity, build_inspect_job, b
 from tunewright_operator.manifests.pods import ImageDefaults
 from tunewright_operator.reconcile.children import confirm_unchanged, ensure_created, list_runs
 from tunewright_operator.reconcile.evaluations import Evaluations
-from tunewright_operator.reconcile.expiry import KEEP_SECONDS, JobExpiry
+from tunewright_operator.reconcile.expiry import JobExpiry
 from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
 from tunewright_operator.reconcile.report import write_status
 from tunewright_operator.reconcile.signing_keys import SigningKeys
@@ -70,7 +70,7 @@ class AdapterDeploymentReconciler:
         *,
         evaluators: ProgressPolls,
         images: ImageDefaults,
-        keep_jobs_seconds: int = KEEP_SECONDS,
+        expiry: JobExpiry,
         now: Now = utc_now,
     ) -> None:
         self._cluster = cluster
@@ -79,7 +79,7 @@ class AdapterDeploymentReconciler:
         self._images = images
         self._now = now
         self._evaluations = Evaluations(cluster, reads, keys, images, evaluators)
-        self._expiry = JobExpiry(cluster, keep_jobs_seconds)
+        self._expiry = expiry
         self._unrecorded: dict[Key, UnrecordedEvidence] = {}
 
     async def reconcile(self, key: Key) -> float | None:
@@ -146,13 +146,11 @@ class AdapterDeploymentReconciler:
     ) -> tuple[JobRun, ...]:
         """Return the Jobs that read other addresses, or the one in the spec if its adapter is in the status."""
         metadata = deployment.metadata
-        jobs = self._reads.list_jobs(metadata.namespace, metadata.uid)
-        names = (wanted.name if wanted is not None else "",)
+        kept = None if wanted is None else wanted.name
         return tuple(
             read_job_run(job, ())
-            for job in jobs
-            if job["metadata"]["labels"].get(labels.ROLE) == labels.Role.INSPECT
-            and job["metadata"]["name"] not in names
+            for job in self._reads.list_jobs(metadata.namespace, metadata.uid)
+            if job["metadata"]["labels"].get(labels.ROLE) == labels.Role.INSPECT and job["metadata"]["name"] != kept
         )
 
     def _list_fine_tune_jobs(self, deployment: AdapterDeployment) -> tuple[SelectableJob, ...]:

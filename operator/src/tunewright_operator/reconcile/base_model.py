@@ -23,7 +23,7 @@ from tunewright_operator.domain.job_run import ExpireJob
 from tunewright_operator.manifests.jobs import JobIdentity, build_inspect_job, build_request_config_map
 from tunewright_operator.manifests.pods import ImageDefaults
 from tunewright_operator.reconcile.children import ensure_created, list_runs
-from tunewright_operator.reconcile.expiry import KEEP_SECONDS, JobExpiry
+from tunewright_operator.reconcile.expiry import JobExpiry
 from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
 from tunewright_operator.reconcile.report import write_status
 from tunewright_operator.runtime.clock import Now, utc_now
@@ -42,14 +42,14 @@ class BaseModelReconciler:
         images: ImageDefaults,
         namespace: str,
         *,
-        keep_jobs_seconds: int = KEEP_SECONDS,
+        expiry: JobExpiry,
         now: Now = utc_now,
     ) -> None:
         self._cluster = cluster
         self._reads = reads
         self._images = images
         self._namespace = namespace
-        self._expiry = JobExpiry(cluster, keep_jobs_seconds)
+        self._expiry = expiry
         self._now = now
 
     async def reconcile(self, key: Key) -> float | None:

@@ -15,8 +15,6 @@ from tunewright_operator.manifests.events import EventType
 from tunewright_operator.manifests.jobs import build_job_expiry
 from tunewright_operator.reconcile.refusals import REFUSED_WRITE
 
-KEEP_SECONDS: Final = 3600
-"""How long a finished Job is kept by default."""
 EXPIRY_FIELD_MANAGER: Final = "tunewright-expiry"
 """It owns nothing but the Job's expiry, so that no other field of the Job is claimed or removed."""
 

@@ -34,7 +34,7 @@ from tunewright_operator.manifests.jobs import (
 from tunewright_operator.manifests.pods import ImageDefaults
 from tunewright_operator.manifests.run_specs import build_run_spec
 from tunewright_operator.reconcile.children import confirm_unchanged, ensure_created, list_runs
-from tunewright_operator.reconcile.expiry import KEEP_SECONDS, JobExpiry
+from tunewright_operator.reconcile.expiry import JobExpiry
 from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
 from tunewright_operator.reconcile.report import write_status
 from tunewright_operator.runtime.clock import Now, utc_now
@@ -54,7 +54,7 @@ class FineTuneJobReconciler:
         trainers: ProgressPolls,
         images: ImageDefaults,
         *,
-        keep_jobs_seconds: int = KEEP_SECONDS,
+        expiry: JobExpiry,
         now: Now = utc_now,
     ) -> None:
         self._cluster = cluster
@@ -62,7 +62,7 @@ class FineTuneJobReconciler:
         self._trainers = trainers
         self._images = images
         self._now = now
-        self._expiry = JobExpiry(cluster, keep_jobs_seconds)
+        self._expiry = expiry
 
     async def reconcile(self, key: Key) -> float | None:
         """Reconcile once; return after how many seconds to reconcile again.
