@@ -68,6 +68,11 @@ class RefusalError(Exception):
         return [*retry, *self._more_headers]
 
 
+def top_level(path: str) -> str:
+    """Return the field of a request that a path such as ``tools[0].type`` is in, at most 200 characters of it."""
+    return path.partition(".")[0].partition("[")[0][:200]
+
+
 def adapter_unavailable(name: str) -> RefusalError:
     """Return the refusal of a request for which no adapter is loaded."""
     return RefusalError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tunewright_server.http.errors import RefusalCode, RefusalError
+from tunewright_server.http.errors import RefusalCode, RefusalError, top_level
 
 _TRUE = frozenset({"1", "t", "y", "on", "yes", "true"})
 _FALSE = frozenset({"0", "f", "n", "no", "off", "false"})
@@ -48,7 +48,7 @@ def check_integers(body: bytes) -> None:
             400,
             RefusalCode.INTEGER_OUT_OF_RANGE,
             f"`{where[:200]}` is {text}, an integer of more than 64 bits; send a smaller one",
-            param=where.partition(".")[0].partition("[")[0][:200],
+            param=top_level(where),
         )
 
 

@@ -7,9 +7,9 @@ from typing import Any, NoReturn
 
 import orjson
 
-from tunewright_server.http.errors import RefusalCode, RefusalError
+from tunewright_server.http.errors import RefusalCode, RefusalError, top_level
 from tunewright_server.http.request_fields import patterns
-from tunewright_server.http.request_fields.values import nests_deeper, read_list, read_text, refuse, top_level
+from tunewright_server.http.request_fields.values import nests_deeper, read_list, read_text, refuse
 from tunewright_server.request_limits import (
     MAX_COUNT,
     MAX_GRAMMAR_CHARACTERS,

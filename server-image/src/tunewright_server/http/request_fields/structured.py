@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import orjson
 
-from tunewright_server.http.errors import RefusalCode, RefusalError
+from tunewright_server.http.errors import RefusalCode, RefusalError, top_level
 from tunewright_server.http.lenient import read_boolean
 from tunewright_server.http.request_fields.schemas import check_choice, check_grammar, check_pattern, check_schema
 from tunewright_server.http.request_fields.values import (
@@ -22,7 +22,6 @@ from tunewright_server.http.request_fields.values import (
     read_text,
     refuse,
     refuse_found,
-    top_level,
 )
 from tunewright_server.request_limits import MAX_NESTING, MAX_SCHEMA_BYTES, MAX_TOOL_SCHEMA_BYTES, MAX_TOOLS
 

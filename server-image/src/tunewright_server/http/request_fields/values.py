@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from typing import Any, Final, NoReturn
 
-from tunewright_server.http.errors import RefusalCode, RefusalError
+from tunewright_server.http.errors import RefusalCode, RefusalError, top_level
 from tunewright_server.http.lenient import read_boolean
 
 _SHOWN = 40
@@ -66,11 +66,6 @@ def refuse_key(name: str, accepted: Iterable[str], reason: str = "", param: str 
     raise RefusalError(
         400, RefusalCode.UNSUPPORTED_PARAMETER, message, param=top_level(name) if param is None else param
     )
-
-
-def top_level(name: str) -> str:
-    """Return the top-level field of a path, at most 200 characters of it."""
-    return name.partition(".")[0].partition("[")[0][:200]
 
 
 def read_whole(name: str, value: object, low: int, high: int) -> int:
