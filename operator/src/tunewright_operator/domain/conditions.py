@@ -61,17 +61,17 @@ def shorten(text: str, limit: int) -> str:
 
 def _merge(before: Condition | None, want: Wanted, generation: int, now: dt.datetime) -> Condition:
     message = shorten(join_sentences(want.message), MAX_CONDITION_MESSAGE)
-    kept = before is not None and before.status == want.status
-    if before is not None and kept and (before.reason, before.message) == (want.reason, message):
+    kept = before if before is not None and before.status == want.status else None
+    if kept is not None and (kept.reason, kept.message) == (want.reason, message):
         # Most conditions of most reconciliations are as they were.
-        return before if before.observed_generation == generation else before.updated(observed_generation=generation)
+        return kept if kept.observed_generation == generation else kept.updated(observed_generation=generation)
     return Condition(
         type=want.type,
         status=want.status,
         reason=str(want.reason),
         message=message,
         observed_generation=generation,
-        last_transition_time=before.last_transition_time if before is not None and kept else format_time(now),
+        last_transition_time=kept.last_transition_time if kept is not None else format_time(now),
     )
 
 
