@@ -39,6 +39,14 @@ def ask(world: RolloutWorld, count: int, bad: dict[str, set[str]] | None = None)
     world.asked = start + count  # type: ignore[attr-defined]
 
 
+def count_requests(world: RolloutWorld) -> int:
+    """Return the requests of both arms in the recorded evidence."""
+    candidate = world.deployment.status.candidate
+    assert candidate is not None
+    assert candidate.observed is not None
+    return candidate.observed.candidate.requests + candidate.observed.stable.requests
+
+
 def write_status(world: RolloutWorld) -> bool:
     """Reconcile once, and return whether the status has changed."""
     before = orjson.dumps(world.body)
@@ -112,10 +120,7 @@ def test_evidence_that_was_not_recorded_is_counted_at_the_next_reading(is_killed
         world.restart_operator()
     world.clock.skip(30)
     assert write_status(world)
-    candidate = world.deployment.status.candidate
-    assert candidate is not None
-    assert candidate.observed is not None
-    assert candidate.observed.candidate.requests + candidate.observed.stable.requests == 220
+    assert count_requests(world) == 220
 
 
 @pytest.mark.parametrize(("is_killed", "counted"), [(False, 220), (True, 200)])
@@ -129,10 +134,9 @@ def test_only_a_killed_operator_loses_the_last_answers_of_a_server_process(is_ki
         world.restart_operator()
     world.clock.skip(30)
     assert write_status(world)
+    assert count_requests(world) == counted
     candidate = world.deployment.status.candidate
     assert candidate is not None
-    assert candidate.observed is not None
-    assert candidate.observed.candidate.requests + candidate.observed.stable.requests == counted
     assert candidate.observation is not None
     assert candidate.observation["lost"] == 2
 
