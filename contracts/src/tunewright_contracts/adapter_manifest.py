@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
 
 from tunewright_contracts.content_file import ContentFile, only_files
 from tunewright_contracts.document import Document, Message, Sha256
-from tunewright_contracts.stop_tokens import StopTokens
+from tunewright_contracts.values import Address, Count, MetricName, Name, Rank, StopTokens, Time
 
 MANIFEST_NAME = "manifest.json"
+MAX_MANIFEST_BYTES = 1 << 20
+"""The limit for an adapter's manifest, for its writer and its readers."""
 WEIGHTS_NAME = "adapter_model.safetensors"
 CONFIG_NAME = "adapter_config.json"
 MODEL_CARD_NAME = "README.md"
@@ -31,48 +35,54 @@ CONTENT_NAMES = frozenset(
 """The file names that an adapter's content may have; all others (a pickle, a script) are rejected."""
 
 
+MAX_SCORES = 64
+MAX_PACKAGES = 64
+
+
 class BaseModelIdentity(Message):
     """The weights that an adapter belongs to."""
 
-    name: str
-    repository: str = ""
-    revision: str = ""
+    name: Name
+    repository: Name = ""
+    revision: Name = ""
     digest: Sha256
 
 
 class JobReference(Message):
     """A reference to a FineTuneJob."""
 
-    namespace: str
-    name: str
-    uid: str
+    namespace: Name
+    name: Name
+    uid: Name
 
 
 class Score(Message):
     """One metric on the held-out split, in [0, 1] (loss: any), with the adapter off (``base``) and on (``tuned``)."""
 
-    type: str
+    type: MetricName
     base: float | None = None
     tuned: float
-    samples: int
+    samples: Count
 
 
 class AdapterManifest(Document):
     """The description of an adapter: content, base model, data, training configuration, scores and origin."""
 
+    max_bytes: ClassVar[int] = MAX_MANIFEST_BYTES
+
     digest: Sha256
-    files: Annotated[tuple[ContentFile, ...], only_files(CONTENT_NAMES)]
+    files: Annotated[tuple[ContentFile, ...], Field(max_length=len(CONTENT_NAMES)), only_files(CONTENT_NAMES)]
     base_model: BaseModelIdentity
-    rank: int
+    rank: Rank
     dataset_digest: Sha256
-    evaluation_dataset_uri: str
+    evaluation_dataset_uri: Address
     training: dict[str, Any]
-    packages: dict[str, str]
-    scores: tuple[Score, ...] = ()
+    packages: Annotated[dict[Name, Name], Field(max_length=MAX_PACKAGES)]
+    scores: Annotated[tuple[Score, ...], Field(max_length=MAX_SCORES)] = ()
     stop_token_ids: StopTokens | None = None
     job: JobReference | None = None
     parent_digest: Sha256 | None = None
-    created_at: str
+    created_at: Time
 
     @property
     def content_bytes(self) -> int:

@@ -11,18 +11,17 @@ import collections
 from collections.abc import Collection
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from tunewright_contracts.document import Message, Sha256
+from tunewright_contracts.values import Size
 
 FORBIDDEN_FILE = "forbidden_file"
 """The kind of `ContractError` for a name that is not in the closed list."""
 PLAIN_NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$"
 PlainName = Annotated[str, StringConstraints(pattern=PLAIN_NAME_PATTERN)]
 """One path segment: no separator, no leading dot, and only characters that no shell, URL or file system interprets."""
-MAX_FILE_BYTES = 1 << 50
-"""Larger than any real file, and small enough that a sum of sizes fits in 64 bits."""
 _SHOWN_NAMES = 3
 _SHOWN_CHARACTERS = 100
 
@@ -32,7 +31,7 @@ class ContentFile(Message):
 
     path: str
     sha256: Sha256
-    size: int = Field(ge=0, le=MAX_FILE_BYTES)
+    size: Size
 
 
 def only_files(allowed: Collection[str]) -> AfterValidator:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
@@ -15,6 +15,10 @@ SCHEMA_VERSION = 1
 
 Decimal = Annotated[str, StringConstraints(pattern=r"^-?[0-9]+(\.[0-9]+)?$", max_length=32)]
 """A decimal number as a string: custom resources have no floats (Kubernetes API conventions, "Primitive types")."""
+
+
+_SHOWN_PROBLEMS, _SHOWN_NAME, _SHOWN_PROBLEM = 5, 100, 500
+"""How many problems a message names, and how many characters of each name and of each problem."""
 
 
 class ContractError(ValueError):
@@ -67,10 +71,19 @@ class Message(FrozenModel):
         Raises:
             ContractError: it is not JSON or does not match the schema; the message lists each field.
         """
+        cls._check_size(text)
         try:
             return cls.model_validate_json(text)
         except ValueError as error:
             raise _translate(cls.__name__, error) from error
+
+    @classmethod
+    def _check_size(cls, text: str | bytes) -> None:
+        """Refuse a text that must not even be parsed.
+
+        Raises:
+            ContractError: it is too long.
+        """
 
     @classmethod
     def from_wire(cls, data: object) -> Self:
@@ -93,6 +106,15 @@ class Document(Message):
 
     schema_version: int = SCHEMA_VERSION
 
+    max_bytes: ClassVar[int] = 1 << 20
+    """The longest text that `from_json` reads."""
+
+    @classmethod
+    def _check_size(cls, text: str | bytes) -> None:
+        size = len(text) if isinstance(text, bytes) else len(text.encode(errors="replace"))
+        if size > cls.max_bytes:
+            raise ContractError(f"{cls.__name__}: it has {size} bytes, but at most {cls.max_bytes} are read")
+
     @field_validator("schema_version")
     @classmethod
     def _refuse_other_versions(cls, version: int) -> int:
@@ -113,9 +135,15 @@ def describe_validation_error(subject: str, error: ValueError) -> str:
     """Return one line that names each offending field of a pydantic error."""
     errors = getattr(error, "errors", None)
     if errors is None:
-        return f"{subject}: {error}"
+        return f"{subject}: {_shorten(str(error), _SHOWN_PROBLEM)}"
     parts: list[str] = []
-    for item in errors():
-        where = ".".join(str(part) for part in item["loc"]) or "document"
-        parts.append(f"{where}: {item['msg']}")
-    return f"{subject}: " + "; ".join(parts[:5])
+    for item in errors(include_url=False, include_context=False, include_input=False)[:_SHOWN_PROBLEMS]:
+        where = ".".join(_shorten(str(part)) for part in item["loc"]) or "document"
+        parts.append(f"{where}: {_shorten(item['msg'], _SHOWN_PROBLEM)}")
+    return f"{subject}: " + "; ".join(parts)
+
+
+def _shorten(text: str, limit: int = _SHOWN_NAME) -> str:
+    """Return a part of a message: names of fields and values are a document's, and can have any length."""
+    shown = text if len(text) <= limit else f"{text[: limit - 1]}…"
+    return shown if shown.isprintable() else repr(shown)[1:-1]

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from tunewright_contracts.content_file import PlainName
 from tunewright_contracts.document import Decimal, Document, Message, Sha256
 from tunewright_contracts.metrics import MetricSpec, MetricType
-from tunewright_contracts.stop_tokens import StopTokens
 from tunewright_contracts.stored_answers import AnswerRecord, KnownAnswers
+from tunewright_contracts.values import Address, Count, Name, ShortText, StopTokens, Text, Word
 
 EVALUATION_REQUEST_PATH = "/etc/tunewright/evaluation.json"
 TOKEN_PATH = "/etc/tunewright/token/token"  # noqa: S105 - a path
 MAX_HELD_OUT_BYTES = 256 << 20
 """The limit for the held-out records, for the prepare phase that writes them and the evaluation that reads them."""
+
+
+MAX_METRICS = 8
+"""The most metrics that a spec can have."""
+MAX_ARMS = 3
+"""Candidate, incumbent and base model."""
 
 
 class Verdict(StrEnum):
@@ -65,12 +73,12 @@ class MetricResult(Message):
     candidate: float
     incumbent: float | None = None
     base: float | None = None
-    samples: int
+    samples: Count
     verdict: Verdict
-    message: str
-    candidate_better: int | None = None
-    candidate_worse: int | None = None
-    records_needed: int | None = None
+    message: ShortText
+    candidate_better: Count | None = None
+    candidate_worse: Count | None = None
+    records_needed: Count | None = None
 
     def describe(self) -> str:
         """Return one sentence with every arm's score, the verdict and its explanation."""
@@ -96,10 +104,10 @@ class ArmAnswers(Message):
     again, or why the new ones are not stored. ``stored`` is the file with the new ones.
     """
 
-    target: str
-    asked: int = 0
-    reused: int = 0
-    note: str = ""
+    target: PlainName
+    asked: Count = 0
+    reused: Count = 0
+    note: ShortText = ""
     stored: AnswerRecord | None = None
 
     def describe(self) -> str:
@@ -114,15 +122,17 @@ class EvaluationReport(Document):
     ``engine`` is that of the request. ``arms`` has the arms whose answers are complete.
     """
 
+    max_bytes: ClassVar[int] = 64 << 20
+
     verdict: Verdict
-    reason: str
-    message: str
-    candidate: str
-    incumbent: str | None = None
-    metrics: tuple[MetricResult, ...] = ()
-    samples: int = 0
+    reason: Word
+    message: Text
+    candidate: Name
+    incumbent: Name | None = None
+    metrics: Annotated[tuple[MetricResult, ...], Field(max_length=MAX_METRICS)] = ()
+    samples: Count = 0
     seconds: float = 0.0
-    report_uri: str = ""
+    report_uri: Address = ""
     engine: Sha256 | None = None
-    arms: tuple[ArmAnswers, ...] = ()
+    arms: Annotated[tuple[ArmAnswers, ...], Field(max_length=MAX_ARMS)] = ()
     answers: tuple[SampleAnswer, ...] = ()

@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated, TypeVar
 
 from pydantic import Field
 
-from tunewright_contracts.adapter_manifest import Score
-from tunewright_contracts.document import Document, Message, Sha256
-from tunewright_contracts.stop_tokens import StopTokens
+from tunewright_contracts.adapter_manifest import MAX_SCORES, Score
+from tunewright_contracts.document import ContractError, Document, Message, Sha256
+from tunewright_contracts.values import Address, Count, Name, Rank, ShortText, Size, StopTokens, Text, Word
+
+D = TypeVar("D", bound=Document)
 
 MAX_TERMINATION_MESSAGE_BYTES = 4096
+MAX_LISTED = 64
+"""The most entries of a list in a result."""
 
 
 class DatasetSummary(Message):
     """Counts of the prepared data: records of each split, invalid ones, duplicates, tokens over all records."""
 
     digest: Sha256
-    uri: str
-    train: int
-    validation: int
-    evaluation: int
-    skipped: int = 0
-    duplicates: int = 0
-    tokens: int | None = None
-    max_tokens: int | None = None
-    first_problems: tuple[str, ...] = ()
+    uri: Address
+    train: Count
+    validation: Count
+    evaluation: Count
+    skipped: Count = 0
+    duplicates: Count = 0
+    tokens: Count | None = None
+    max_tokens: Count | None = None
+    first_problems: Annotated[tuple[ShortText, ...], Field(max_length=MAX_LISTED)] = ()
     """The first invalid records, each as ``<file>:<line>: <reason>``."""
-    problems_uri: str = ""
+    problems_uri: Address = ""
     """The list of all invalid records: a JSONL object in the folder of the run that prepared the data."""
-    ignored_keys: dict[str, int] = Field(default_factory=dict)
+    ignored_keys: dict[ShortText, Count] = Field(default_factory=dict, max_length=MAX_LISTED)
     """The most frequent keys that were not read, with the number of records that have them."""
-    notes: tuple[str, ...] = ()
+    notes: Annotated[tuple[ShortText, ...], Field(max_length=MAX_LISTED)] = ()
     """Sentences on what was not read, and on splits whose share differs much from the wanted one."""
     stop_token_ids: StopTokens | None = None
 
@@ -39,12 +44,12 @@ class DatasetSummary(Message):
 class AdapterSummary(Message):
     """A published adapter; ``bytes`` is the size of its weights."""
 
-    uri: str
+    uri: Address
     digest: Sha256
-    rank: int
-    bytes: int
+    rank: Rank
+    bytes: Size
     base_model_digest: Sha256
-    evaluation_dataset_uri: str = ""
+    evaluation_dataset_uri: Address = ""
     """The held-out split, which the adapter was not trained on: a JSONL object."""
     stop_token_ids: StopTokens | None = None
 
@@ -57,10 +62,10 @@ class BaseModelSummary(Message):
     """
 
     digest: Sha256
-    revision: str = ""
-    bytes: int
-    files: int
-    linear_modules: tuple[str, ...] = ()
+    revision: Annotated[Name, Field(max_length=128)] = ""
+    bytes: Size
+    files: Count
+    linear_modules: Annotated[tuple[Name, ...], Field(max_length=MAX_LISTED)] = ()
 
 
 class Outcome(StrEnum):
@@ -82,13 +87,13 @@ class PhaseResult(Document):
     """
 
     outcome: Outcome
-    reason: str
-    message: str
+    reason: Word
+    message: Text
     dataset: DatasetSummary | None = None
     adapter: AdapterSummary | None = None
     base_model: BaseModelSummary | None = None
-    scores: tuple[Score, ...] = ()
-    progress_step: int | None = None
+    scores: Annotated[tuple[Score, ...], Field(max_length=MAX_SCORES)] = ()
+    progress_step: Count | None = None
 
     def to_termination_message(self) -> str:
         """Return JSON of at most `MAX_TERMINATION_MESSAGE_BYTES`; text for users is shortened, other fields are not."""
@@ -103,3 +108,17 @@ class PhaseResult(Document):
         if len(text.encode()) > MAX_TERMINATION_MESSAGE_BYTES and result.dataset is not None:
             text = result.updated(dataset=result.dataset.updated(ignored_keys={}, notes=())).to_json()
         return text
+
+
+def read_termination_message(kind: type[D], message: str) -> D | None:
+    """Return the document in a container's termination message; None if it has none that can be read.
+
+    A container without a document leaves the end of its log (FallbackToLogsOnError). The kubelet keeps 4 KiB; a longer
+    message was not written by it.
+    """
+    if not message.lstrip().startswith("{") or len(message.encode(errors="replace")) > MAX_TERMINATION_MESSAGE_BYTES:
+        return None
+    try:
+        return kind.from_json(message)
+    except ContractError:
+        return None

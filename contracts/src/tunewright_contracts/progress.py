@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import ClassVar
 
 from tunewright_contracts.document import Document
+from tunewright_contracts.values import Count, Time
 
 PROGRESS_PORT = 8787
 PROGRESS_PATH = "/progress"
@@ -28,17 +30,19 @@ class Progress(Document):
     ``evaluated`` counts answers, of ``to_evaluate``; an evaluator sets only these, besides phase and time.
     """
 
+    max_bytes: ClassVar[int] = 64 << 10
+
     phase: Phase
-    attempt: int = 1
-    step: int = 0
-    total_steps: int = 0
+    attempt: Count = 1
+    step: Count = 0
+    total_steps: Count = 0
     train_loss: float | None = None
     validation_loss: float | None = None
     tokens_per_second: float | None = None
-    estimated_finish: str | None = None
-    checkpoint_step: int | None = None
-    resumed_from_step: int | None = None
-    evaluated: int | None = None
-    to_evaluate: int | None = None
-    peak_memory_mebibytes: int | None = None
-    updated_at: str
+    estimated_finish: Time | None = None
+    checkpoint_step: Count | None = None
+    resumed_from_step: Count | None = None
+    evaluated: Count | None = None
+    to_evaluate: Count | None = None
+    peak_memory_mebibytes: Count | None = None
+    updated_at: Time

@@ -9,14 +9,14 @@ from __future__ import annotations
 import base64
 import hashlib
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from tunewright_contracts.content_file import PlainName
 from tunewright_contracts.document import Document, Message, Sha256
 from tunewright_contracts.pool_load import DEFAULT_SHARE_PERCENT
-from tunewright_contracts.stop_tokens import StopTokens
+from tunewright_contracts.values import MAX_COUNT, Count, MetricName, Name, ShortText, StopTokens, Word
 
 PLAN_KEY = "plan.json"
 """The key in the plan's ConfigMap; its value is a `SignedPlan`."""
@@ -111,8 +111,10 @@ class Route(Message):
 class ServingPlan(Document):
     """What one ModelServer's replicas load and route, identified by (server UID, generation, hash)."""
 
+    max_bytes: ClassVar[int] = MAX_PLAN_BYTES
+
     server_uid: str
-    generation: int = Field(ge=1)
+    generation: int = Field(ge=1, le=MAX_COUNT)
     base_model_digest: Sha256
     adapters: tuple[AdapterEntry, ...] = ()
     routes: tuple[Route, ...] = ()
@@ -132,6 +134,9 @@ class ServingPlan(Document):
 
 class SignedPlan(Document):
     """A plan's exact bytes with the operator's Ed25519 signature (RFC 8032) over them, both base64."""
+
+    max_bytes: ClassVar[int] = 2 * MAX_PLAN_BYTES
+    """Base64 takes a third more than the plan."""
 
     payload: str
     signature: str
@@ -160,12 +165,21 @@ class AdapterPhase(StrEnum):
 class AdapterState(Message):
     """One adapter in one pod; ``reason`` and ``message`` explain why it is not loaded."""
 
-    name: str
+    name: PlainName
     digest: Sha256
     phase: AdapterPhase
-    reason: str = ""
-    message: str = ""
-    in_flight: int = 0
+    reason: Word = ""
+    message: ShortText = ""
+    in_flight: Count = 0
+
+
+LATENCY_BOUNDS_MILLISECONDS: tuple[int, ...] = tuple(round(5 * 1.25**step) for step in range(48))
+"""Upper bounds of the latency histogram, 5 ms to 179 s in steps of 25 %, which is the precision of p95."""
+MAX_LIVE_METRICS = 8
+MAX_STATE_ENTRIES = 4096
+"""The most adapters, and the most pairs of alias and revision, that a pod reports."""
+BucketCounts = Annotated[tuple[Count, ...], Field(max_length=BUCKETS)]
+"""Counts by key bucket; empty if the route does not ask for them."""
 
 
 class RevisionCounters(Message):
@@ -183,24 +197,20 @@ class RevisionCounters(Message):
     ``overloaded`` counts the requests that vLLM refused for its load; they are neither requests nor answers.
     """
 
-    alias: str
-    revision: str
-    answers: int = 0
-    bad: dict[str, int] = Field(default_factory=dict)
-    unchecked: int = 0
-    answers_by_bucket: tuple[int, ...] = ()
-    bad_by_bucket: dict[str, tuple[int, ...]] = Field(default_factory=dict)
-    unchecked_by_bucket: tuple[int, ...] = ()
-    requests: int = 0
-    abandoned: int = 0
-    overloaded: int = 0
-    requests_by_bucket: tuple[int, ...] = ()
-    abandoned_by_bucket: tuple[int, ...] = ()
-    latency_milliseconds: tuple[int, ...] = ()
-
-
-LATENCY_BOUNDS_MILLISECONDS: tuple[int, ...] = tuple(round(5 * 1.25**step) for step in range(48))
-"""Upper bounds of the latency histogram, 5 ms to 179 s in steps of 25 %, which is the precision of p95."""
+    alias: PlainName
+    revision: PlainName
+    answers: Count = 0
+    bad: dict[MetricName, Count] = Field(default_factory=dict, max_length=MAX_LIVE_METRICS)
+    unchecked: Count = 0
+    answers_by_bucket: BucketCounts = ()
+    bad_by_bucket: dict[MetricName, BucketCounts] = Field(default_factory=dict, max_length=MAX_LIVE_METRICS)
+    unchecked_by_bucket: BucketCounts = ()
+    requests: Count = 0
+    abandoned: Count = 0
+    overloaded: Count = 0
+    requests_by_bucket: BucketCounts = ()
+    abandoned_by_bucket: BucketCounts = ()
+    latency_milliseconds: Annotated[tuple[Count, ...], Field(max_length=len(LATENCY_BOUNDS_MILLISECONDS) + 1)] = ()
 
 
 class PlanStatus(StrEnum):
@@ -215,13 +225,15 @@ class PlanStatus(StrEnum):
 class PodState(Document):
     """The state that a server pod reports."""
 
-    pod_uid: str
-    boot_id: str
-    plan_generation: int = 0
-    plan_hash: str = ""
+    max_bytes: ClassVar[int] = MAX_STATE_BYTES
+
+    pod_uid: Name
+    boot_id: Name
+    plan_generation: Count = 0
+    plan_hash: Name = ""
     plan_status: PlanStatus = PlanStatus.NONE
-    plan_message: str = ""
+    plan_message: ShortText = ""
     settled: bool = False
-    adapters: tuple[AdapterState, ...] = ()
-    counters: tuple[RevisionCounters, ...] = ()
-    peak_memory_mebibytes: int | None = None
+    adapters: Annotated[tuple[AdapterState, ...], Field(max_length=MAX_STATE_ENTRIES)] = ()
+    counters: Annotated[tuple[RevisionCounters, ...], Field(max_length=MAX_STATE_ENTRIES)] = ()
+    peak_memory_mebibytes: Count | None = None

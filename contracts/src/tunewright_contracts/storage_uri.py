@@ -6,7 +6,8 @@ import dataclasses
 import re
 
 _BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
-_FORBIDDEN = re.compile(r"[%\\?#*\x00-\x1f\x7f]")
+_FORBIDDEN = re.compile(r"[%\\?#*\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+"""Bidirectional characters and line separators make an address look like another one."""
 _MAX_KEY_BYTES = 1024
 
 
@@ -43,7 +44,9 @@ class StorageURI:
         if not key:
             return cls(bucket, "")
         if _FORBIDDEN.search(key):
-            raise StorageURIError(f"{text!r} must not contain any of % \\ ? # * or control characters")
+            raise StorageURIError(
+                f"{text!r} must not contain any of % \\ ? # *, control or bidirectional characters, or line separators"
+            )
         if any(segment in ("", ".", "..") for segment in key.split("/")):
             raise StorageURIError(f"{text!r} must not contain empty, '.' or '..' segments")
         if len(key.encode()) > _MAX_KEY_BYTES:

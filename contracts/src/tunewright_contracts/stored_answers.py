@@ -7,19 +7,19 @@ are those of the new evaluation. So anyone who can write to the bucket can at mo
 from __future__ import annotations
 
 import hashlib
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from tunewright_contracts.content_file import PlainName
 from tunewright_contracts.document import Document, Message, Sha256
-from tunewright_contracts.stop_tokens import StopTokens
 from tunewright_contracts.storage_uri import StorageURI
+from tunewright_contracts.values import MAX_ADDRESS_CHARACTERS, Count, StopTokens
 
 ANSWER_FORMAT = 1
 """Increase it when requests for answers, or what is kept of them, change: then all answers are asked for again."""
 MAX_STORED_BYTES = 64 << 20
 """The largest file that is written and read; an arm with more answers is asked again each time."""
-MAX_URI = 1024
 
 
 class AnswerConditions(Message):
@@ -52,6 +52,8 @@ class StoredAnswer(Message):
 class StoredAnswers(Document):
     """A stored file: complete answers of one arm to one choice of records."""
 
+    max_bytes: ClassVar[int] = MAX_STORED_BYTES
+
     conditions: AnswerConditions
     answers: tuple[StoredAnswer, ...] = ()
 
@@ -65,13 +67,13 @@ class AnswerRecord(Message):
     target: PlainName
     key: Sha256
     digest: Sha256
-    answers: int = Field(ge=0)
+    answers: Count
 
 
 class KnownAnswers(AnswerRecord):
     """A stored file that a status has recorded, and its address."""
 
-    uri: str = Field(max_length=MAX_URI)
+    uri: Annotated[str, Field(max_length=MAX_ADDRESS_CHARACTERS)]
 
 
 def answers_uri(folder: StorageURI, record: AnswerRecord) -> StorageURI:

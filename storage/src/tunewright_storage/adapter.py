@@ -7,6 +7,7 @@ from pathlib import Path
 from tunewright_contracts.adapter_manifest import (
     CONFIG_NAME,
     MANIFEST_NAME,
+    MAX_MANIFEST_BYTES,
     WEIGHTS_NAME,
     AdapterManifest,
     adapter_folder,
@@ -18,9 +19,6 @@ from tunewright_contracts.phase_result import AdapterSummary
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.store import Store
-
-MAX_MANIFEST_BYTES = 1 << 20
-"""The limit for an adapter's manifest, for its writer and its readers."""
 
 
 def read_manifest(store: Store, uri: StorageURI) -> AdapterManifest:

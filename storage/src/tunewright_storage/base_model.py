@@ -35,6 +35,8 @@ PATTERNS = (
 TOKENIZER_PATTERNS = tuple(pattern for pattern in PATTERNS if not pattern.endswith("safetensors"))
 _INDEX_NAME = "model.safetensors.index.json"
 _WEIGHTS = "*.safetensors"
+_MAX_INDEX_BYTES = 64 << 20
+"""Ten times the index of a model with 100,000 tensors."""
 _MAX_MODULES = 64
 _MAX_MODULE_CHARACTERS = 1024
 _SHOWN_CHARACTERS = 100
@@ -184,6 +186,8 @@ def _check_index(path: Path, where: str) -> None:
         StorageError: it is invalid, or names another file.
     """
     try:
+        if path.stat().st_size > _MAX_INDEX_BYTES:
+            raise ValueError(f"it has more than {_MAX_INDEX_BYTES} bytes")
         names = set(json.loads(path.read_bytes())["weight_map"].values())
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise StorageError(

@@ -7,6 +7,7 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 
 from tunewright_contracts.times import format_time
+from tunewright_contracts.values import show
 from tunewright_operator.api.conditions import Condition, ConditionStatus
 from tunewright_operator.domain.sentences import join_sentences
 
@@ -55,8 +56,8 @@ def find_transitions(old: Iterable[Condition], new: Iterable[Condition]) -> tupl
 
 
 def shorten(text: str, limit: int) -> str:
-    """Return a text of at most ``limit`` characters that ends with "…" if the original was longer."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    """Return a text of at most ``limit`` characters that ends with "…" if the original was longer (`values.show`)."""
+    return show(text, limit)
 
 
 def _merge(before: Condition | None, want: Wanted, generation: int, now: dt.datetime) -> Condition:

@@ -8,8 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
-from tunewright_contracts.document import ContractError
-from tunewright_contracts.phase_result import PhaseResult
+from tunewright_contracts.phase_result import PhaseResult, read_termination_message
 from tunewright_operator.api.containers import JOB_CONTAINERS, find_container_status
 from tunewright_operator.api.labels import controller_uid
 from tunewright_operator.domain.pod_admission import describe_changes
@@ -235,7 +234,7 @@ def read_pod_run(pod: Mapping[str, Any], names: Collection[str] = JOB_CONTAINERS
     terminated = state.get("terminated") or {}
     running = state.get("running") or {}
     message = terminated.get("message") or ""
-    result = _read_result(message)
+    result = read_termination_message(PhaseResult, message)
     return PodRun(
         name=pod["metadata"]["name"],
         uid=pod["metadata"]["uid"],
@@ -256,16 +255,6 @@ def read_pod_run(pod: Mapping[str, Any], names: Collection[str] = JOB_CONTAINERS
 def _find_running(status: Mapping[str, Any], names: Collection[str]) -> tuple[str, ...]:
     others = [item for item in status.get("containerStatuses") or [] if item.get("name") not in names]
     return tuple(str(item.get("name")) for item in others if (item.get("state") or {}).get("running"))
-
-
-def _read_result(message: str) -> PhaseResult | None:
-    # Without a result, the message is the end of the log (FallbackToLogsOnError).
-    if not message.lstrip().startswith("{"):
-        return None
-    try:
-        return PhaseResult.from_json(message)
-    except ContractError:
-        return None
 
 
 def _cut_last_log_lines(message: str) -> str:

@@ -6,8 +6,8 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tunewright_contracts.document import ContractError
 from tunewright_contracts.evaluation_report import EvaluationReport, EvaluationRequest
+from tunewright_contracts.phase_result import read_termination_message
 from tunewright_contracts.progress import Progress
 from tunewright_contracts.serving_plan import BASE_MODEL_TARGET
 from tunewright_contracts.times import format_time
@@ -150,9 +150,4 @@ def read_report(pod: Mapping[str, Any]) -> EvaluationReport | None:
     """Return the report in the termination message of a pod's evaluator; None without one."""
     container = find_container_status(pod, {Container.EVALUATE})
     message = (container.get("state", {}).get("terminated") or {}).get("message") or ""
-    if not message.lstrip().startswith("{"):
-        return None
-    try:
-        return EvaluationReport.from_json(message)
-    except ContractError:
-        return None
+    return read_termination_message(EvaluationReport, message)

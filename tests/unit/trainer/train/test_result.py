@@ -19,7 +19,7 @@ def digest(make_spec):
 
     def compute(train=100, **sections):
         summary = DatasetSummary(
-            digest="sha256:" + "d" * 64, uri="s3://b/d", train=train, validation=0, evaluation=0, max_tokens=61
+            digest="sha256:" + "d" * 64, uri="s3://bucket/d", train=train, validation=0, evaluation=0, max_tokens=61
         )
         spec = make_spec(**sections)
         return digest_inputs(resolve_config(spec, summary), spec)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from tunewright_contracts.adapter_manifest import adapter_folder, compute_adapter_digest
 from tunewright_contracts.content_file import ContentFile, only_files
@@ -44,6 +44,8 @@ SPLIT_NAMES = frozenset(split_name(split) for split in Split)
 
 class DatasetManifest(Document):
     """The commit mark of prepared data; ``inputs`` maps each input file to its version."""
+
+    max_bytes: ClassVar[int] = _MAX_MANIFEST_BYTES
 
     summary: DatasetSummary
     files: Annotated[tuple[ContentFile, ...], only_files(SPLIT_NAMES)]

@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterable
 from typing import NoReturn
 
-from tunewright_contracts.stop_tokens import MAX_STOP_TOKENS
+from tunewright_contracts.values import MAX_STOP_TOKENS
 from tunewright_trainer.chat.conversation import ChatMessage, Conversation
 from tunewright_trainer.chat.template import (
     AnswersNotFoundError,

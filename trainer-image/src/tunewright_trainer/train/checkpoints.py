@@ -19,6 +19,7 @@ import structlog
 from tunewright_contracts.adapter_manifest import CONFIG_NAME, WEIGHTS_NAME
 from tunewright_contracts.document import ContractError, Document, Sha256
 from tunewright_contracts.storage_uri import StorageURI
+from tunewright_contracts.values import Count
 from tunewright_storage.documents import write_document
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.store import Store
@@ -38,7 +39,7 @@ log = structlog.get_logger(__name__)
 class CompleteMark(Document):
     """The commit mark: ``fingerprint`` is the configuration's, ``files`` maps names to digests."""
 
-    step: int
+    step: Count
     fingerprint: Sha256
     files: dict[str, Sha256]
 

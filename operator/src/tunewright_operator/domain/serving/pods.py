@@ -6,8 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tunewright_contracts.document import ContractError
-from tunewright_contracts.phase_result import PhaseResult
+from tunewright_contracts.phase_result import PhaseResult, read_termination_message
 from tunewright_contracts.serving_plan import PlanStatus, PodState, ServingPlan
 from tunewright_operator.api.containers import SERVER_CONTAINERS, find_container_status
 from tunewright_operator.api.labels import controller_uid
@@ -136,9 +135,9 @@ def _explain(pod: Mapping[str, Any]) -> str:
     if not ended:
         return waiting
     message = str(ended.get("message") or "").strip()
-    try:
-        result = PhaseResult.from_json(message)
+    result = read_termination_message(PhaseResult, message)
+    if result is not None:
         end = f"{result.reason}: {result.message}"
-    except ContractError:
+    else:
         end = f"ended with exit code {ended.get('exitCode')} ({ended.get('reason', 'no reason')}). {message[-512:]}"
     return f"{waiting}; before that: {end}" if waiting else end

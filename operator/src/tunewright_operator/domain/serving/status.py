@@ -16,7 +16,7 @@ from tunewright_operator.api.model_server import (
     PlanReference,
     PodStatus,
 )
-from tunewright_operator.domain.conditions import Wanted, merge_conditions
+from tunewright_operator.domain.conditions import Wanted, merge_conditions, shorten
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.model_server import ModelServerReason as Why
 from tunewright_operator.domain.sentences import join_sentences
@@ -33,6 +33,7 @@ RESYNC_SECONDS = 60.0
 """Pause otherwise: the poller reads the pods, and wakes the server's loop when one of them changed."""
 MAX_REPORTED_PODS = 64
 MAX_REPORTED_FAILURES = 8
+MAX_REPORTED_MESSAGE = 512
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -129,14 +130,15 @@ def _build_status(pool: _Pool, now: dt.datetime) -> ModelServerStatus:
         replicas=pool.deployment.replicas if pool.deployment is not None else 0,
         ready_replicas=sum(pod.ready for pod in pool.pods),
         plan=PlanReference(generation=plan.generation, hash=plan.content_hash()) if plan else server.status.plan,
-        pods=tuple(_report_pod(view) for view in pool.views[:MAX_REPORTED_PODS]),
+        pods=tuple(report_pod(view) for view in pool.views[:MAX_REPORTED_PODS]),
         adapters=AdapterCount(desired=len(wanted_names), converged=len(everywhere)),
     )
 
 
-def _report_pod(view: PodView) -> PodStatus:
+def report_pod(view: PodView) -> PodStatus:
+    """Return what a server's status shows of one pod."""
     failed = [
-        FailedAdapter(name=name, reason=failure.reason, message=failure.message[:512])
+        FailedAdapter(name=name, reason=failure.reason, message=shorten(failure.message, MAX_REPORTED_MESSAGE))
         for name, failure in sorted(view.failures.items(), key=lambda item: item[0])
     ]
     return PodStatus(

@@ -90,11 +90,9 @@ def test_quarters_that_passed_together_have_one_event() -> None:
         None,
         progress(None),
         progress(5, None),
-        progress(-1),
         progress(401),
         progress(1, 30_001),
-        progress(10**30, 10**30),
-        progress(0, -5),
+        progress(10**12, 10**12),
     ],
 )
 def test_what_a_pod_cannot_report_is_ignored(found: Progress | None) -> None:
@@ -123,7 +121,7 @@ def test_at_the_end_all_answers_have_arrived() -> None:
     assert ended.evaluation is not None
     assert (ended.evaluation.progress, ended.evaluation.answered) == ("403 of 403", 403)
     assert end_progress(make_candidate(), report()) == make_candidate()
-    assert end_progress(make_candidate(), report(ArmAnswers(target="a", asked=10**30))) == make_candidate()
+    assert end_progress(make_candidate(), report(ArmAnswers(target="a", asked=10**12))) == make_candidate()
 
 
 def test_the_end_shows_what_was_asked_for_and_what_was_reused() -> None:
