@@ -149,8 +149,9 @@ def _read_answer(reply: _Reply) -> Answer:
         raise NoAnswerError(f"the server cut off the answer (finish_reason {ending})")
     usage = data.get("usage")
     tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
-    counted = isinstance(tokens, int) and 0 < tokens <= MAX_ANSWER_TOKENS
-    return Answer(text, tokens if counted else 1, _read_load(reply))
+    if not isinstance(tokens, int) or not 0 < tokens <= MAX_ANSWER_TOKENS:
+        tokens = 1
+    return Answer(text, tokens, _read_load(reply))
 
 
 def _read_load(reply: _Reply) -> PodLoad | None:

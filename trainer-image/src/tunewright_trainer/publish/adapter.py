@@ -11,6 +11,7 @@ import structlog
 from tunewright_contracts.adapter_manifest import (
     CONFIG_NAME,
     MANIFEST_NAME,
+    MAX_MANIFEST_BYTES,
     MODEL_CARD_NAME,
     WEIGHTS_NAME,
     adapter_folder,
@@ -20,7 +21,7 @@ from tunewright_contracts.content_file import ContentFile
 from tunewright_contracts.phase_result import AdapterSummary
 from tunewright_contracts.run_spec import RunSpec
 from tunewright_contracts.storage_uri import StorageURI
-from tunewright_storage.adapter import MAX_MANIFEST_BYTES, read_manifest, summarise
+from tunewright_storage.adapter import read_manifest, summarise
 from tunewright_storage.documents import write_document
 from tunewright_storage.errors import CONTENT_PROBLEMS, StorageError, StorageReason
 from tunewright_storage.safetensors_file import find_non_finite, read_tensors
