@@ -21,8 +21,8 @@ MAX_HELD_OUT_BYTES = 256 << 20
 
 MAX_METRICS = 8
 """The most metrics that a spec can have."""
-MAX_ARMS = 3
-"""Candidate, incumbent and base model."""
+MAX_ARMS = 32
+"""More than candidate, incumbent and base model, so that a later release can compare more."""
 
 
 class Verdict(StrEnum):

@@ -71,7 +71,7 @@ def test_long_addresses_do_not_make_it_too_long():
         reason="EvaluationPassed",
         message="m",
         candidate=CANDIDATE,
-        report_uri="s3://" + "y" * 1000,
+        report_uri="s3://bucket/" + "y" * 1000,
         arms=arms,
     )
     text = program.to_termination_message(report)
