@@ -77,7 +77,7 @@ def test_long_addresses_do_not_make_it_too_long():
     text = program.to_termination_message(report)
     assert len(text.encode()) <= MAX_TERMINATION_MESSAGE_BYTES
     assert [arm.stored for arm in EvaluationReport.from_json(text).arms] == [stored] * 3
-    long = report.updated(report_uri="s3://" + "y" * 3500)
+    long = report.updated(report_uri="s3://bucket/" + '"' * 1000, arms=arms * 4)
     text = program.to_termination_message(long)
     assert len(text.encode()) <= MAX_TERMINATION_MESSAGE_BYTES
     assert EvaluationReport.from_json(text).arms == ()
