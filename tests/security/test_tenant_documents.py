@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from support.crds.status import check_status
 from support.examples import examples
 from support.hostile import documents, list_single_changes, list_unsafe
+from support.worlds.rollout_world import make_server
 from tunewright_contracts.adapter_manifest import AdapterManifest, compute_adapter_digest
 from tunewright_contracts.document import ContractError, Document
 from tunewright_contracts.evaluation_report import EvaluationReport
@@ -28,6 +29,7 @@ from tunewright_contracts.progress import Progress
 from tunewright_contracts.serving_plan import PodState, SignedPlan
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_contracts.stored_answers import StoredAnswers
+from tunewright_contracts.values import MAX_COUNT
 from tunewright_evaluator.records import parse_records
 from tunewright_operator.api.kinds import BASE_MODEL, FINE_TUNE_JOB, MODEL_SERVER
 from tunewright_operator.domain.evidence.counters import encode_buckets
@@ -39,6 +41,8 @@ from tunewright_operator.domain.finetune.status import (
 )
 from tunewright_operator.domain.reasons.base_model import BaseModelReason
 from tunewright_operator.domain.reasons.common import condition_reason
+from tunewright_operator.domain.serving.plan import MAX_REPORTED_GENERATION, build_plan
+from tunewright_operator.domain.serving.plan import report_pod as report_pod_state
 from tunewright_operator.domain.serving.replica import view_pod
 from tunewright_operator.domain.serving.status import report_pod
 from tunewright_storage.adapter import read_manifest, summarise
@@ -365,6 +369,14 @@ def test_a_forged_pod_state_reaches_no_status_that_is_refused():
                 sums = [1000 * sum(counters.requests_by_bucket), 1000 * sum(counters.answers_by_bucket)]
                 assert not list(list_unsafe(sums)), "the requests of 1,000 such pods"
                 assert len(encode_buckets(counters.answers_by_bucket)) <= 64 * 15
+
+
+@pytest.mark.parametrize("reported", [MAX_REPORTED_GENERATION, MAX_REPORTED_GENERATION + 1, MAX_COUNT])
+def test_a_forged_generation_does_not_use_up_all_generations(reported):
+    state = PodState.from_wire({**STATE, "planGeneration": reported})
+    first = build_plan(make_server(), [], None, [report_pod_state(state)]).plan
+    second = build_plan(make_server(), [], first, [report_pod_state(state)], MAX_REPORTED_GENERATION + 1).plan
+    assert first.generation <= second.generation <= MAX_REPORTED_GENERATION + 2
 
 
 @given(st.binary(max_size=200))
