@@ -124,8 +124,9 @@ async def test_progress_is_read_every_five_seconds_and_written_every_fifteen():
 async def test_invalid_numbers_of_a_trainer_are_left_out():
     world = World()
     await world.prepare()
-    nonsense = progress(-5).model_copy(
+    nonsense = progress(0).model_copy(
         update={
+            "step": -5,
             "train_loss": float("nan"),
             "validation_loss": 1e300,
             "tokens_per_second": float("inf"),

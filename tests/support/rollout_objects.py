@@ -65,7 +65,7 @@ def build_job(
         "status": {
             "conditions": [condition],
             "completionTime": time_at(done),
-            "adapter": {**adapter, "bytes": 1, "evaluationDatasetURI": "s3://e"} if published else None,
+            "adapter": {**adapter, "bytes": 1, "evaluationDatasetURI": "s3://evaluation"} if published else None,
         },
     }
     return to_selectable(FineTuneJob.from_body(body))

@@ -9,7 +9,9 @@ DIGEST = "sha256:" + "d" * 64
 
 
 def dataset(train=100, max_tokens=61):
-    return DatasetSummary(digest=DIGEST, uri="s3://b/d", train=train, validation=0, evaluation=0, max_tokens=max_tokens)
+    return DatasetSummary(
+        digest=DIGEST, uri="s3://bucket/d", train=train, validation=0, evaluation=0, max_tokens=max_tokens
+    )
 
 
 def test_steps_from_epochs_and_from_max_steps(make_spec):

@@ -35,7 +35,7 @@ def test_the_adapter_of_a_referenced_job_is_copied() -> None:
     choice = choose(REFERENCE, build_job("two", created=9), build_job("one", created=3, done=8))
     assert choice.revision is not None
     assert choice.revision.to_wire() == build_revision(
-        "one", evaluationDatasetURI="s3://e", sourceJob=build_source("one", 3)
+        "one", evaluationDatasetURI="s3://evaluation", sourceJob=build_source("one", 3)
     )
     assert choice.named
     assert choice.job is not None
@@ -139,7 +139,7 @@ SUMMARY = AdapterSummary(
     rank=16,
     bytes=1,
     base_model_digest=BASE_DIGEST,
-    evaluation_dataset_uri="s3://e",
+    evaluation_dataset_uri="s3://evaluation",
 )
 FOUND = PhaseResult(outcome=Outcome.SUCCEEDED, reason="Inspected", message="", adapter=SUMMARY)
 FAILED = PhaseResult(outcome=Outcome.FAILED, reason="NoManifest", message="no manifest.json")
@@ -152,7 +152,7 @@ def inspection(state: RunState, **pod: Any) -> JobRun:
 def test_the_adapter_at_a_uri_is_that_of_its_manifest() -> None:
     choice = choose({"uri": URI}, inspection=inspection(RunState.SUCCEEDED, result=FOUND))
     assert choice.revision is not None
-    assert choice.revision.to_wire() == build_revision("one", evaluationDatasetURI="s3://e")
+    assert choice.revision.to_wire() == build_revision("one", evaluationDatasetURI="s3://evaluation")
     assert choice.named
     assert choice.job is None
 
