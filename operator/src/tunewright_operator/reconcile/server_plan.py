@@ -64,7 +64,7 @@ class WrittenPlans:
         """
         metadata = owner["metadata"]
         kept = self._kept.get(metadata["uid"])
-        if kept is not None and (self._now() - kept[1]).total_seconds() < REREAD_SECONDS:
+        if kept is not None and 0 <= (self._now() - kept[1]).total_seconds() < REREAD_SECONDS:
             return kept[0]
         self.forget(metadata["uid"])
         body = await self._cluster.get(CONFIG_MAP, metadata["namespace"], plan_name(metadata["name"]))

@@ -25,12 +25,14 @@ class TimedCache(Generic[V]):
     async def get(self, key: Hashable, max_age: Callable[[V], float], read: Callable[[], Awaitable[V]]) -> V:
         """Return a value that is now younger than ``max_age`` seconds, which may depend on it; read it otherwise.
 
-        An error of ``read`` is also raised to those who wait for the same value.
+        A value from a time that has yet to come is read again: the clock was set back. An error of ``read`` is also
+        raised to those who wait for the same value.
         """
         now = self._now()
         while True:
             found = self._values.get(key)
-            if found is not None and (now - found[0]).total_seconds() < max_age(found[1]):
+            # A value for which this call waited is a little younger than the call.
+            if found is not None and abs((now - found[0]).total_seconds()) < max_age(found[1]):
                 return found[1]
             reading = self._reading.get(key)
             if reading is None:

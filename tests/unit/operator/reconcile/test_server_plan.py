@@ -97,13 +97,14 @@ async def test_a_plan_of_another_owner_is_not_read() -> None:
         await read_plan(cluster, other)
 
 
-async def test_a_plan_is_read_again_after_a_minute_and_after_a_write_that_failed() -> None:
+@pytest.mark.parametrize("seconds", [REREAD_SECONDS, -3600], ids=["later", "the clock was set back"])
+async def test_a_plan_is_read_again_after_a_minute_and_after_a_write_that_failed(seconds: float) -> None:
     cluster = FakeCluster()
     plans = WrittenPlans(cluster, cluster.clock)
     first = await plans.write(OWNER, WrittenPlan(), PLAN, KEY)
     changed = await write_plan(cluster, first, PLAN.updated(generation=9))
     assert await plans.read(OWNER) is first
-    cluster.clock.advance(REREAD_SECONDS)
+    cluster.clock.advance(seconds)
     assert await plans.read(OWNER) == changed
     assert await plans.read(OWNER) is await plans.read(OWNER)
     later = await write_plan(cluster, changed, PLAN.updated(generation=10))

@@ -31,7 +31,8 @@ def is_progress_due(candidate: CandidateRevision, now: dt.datetime) -> bool:
     evaluation = candidate.evaluation
     if evaluation is None:
         return False
-    return evaluation.updated_at is None or seconds_since(evaluation.updated_at, now) >= PROGRESS_SECONDS
+    # A clock that was set back, or was that of another replica, does not keep the progress from being recorded.
+    return evaluation.updated_at is None or not 0 <= seconds_since(evaluation.updated_at, now) < PROGRESS_SECONDS
 
 
 def follow_progress(

@@ -66,6 +66,7 @@ def test_the_same_numbers_are_not_written_again() -> None:
     candidate = make_candidate(answered=5, total=400, progress="5 of 400", updatedAt=time_at(0))
     assert follow(candidate, progress(5), 60) == (candidate, [])
     assert is_progress_due(candidate, START + dt.timedelta(seconds=60))
+    assert is_progress_due(candidate, START - dt.timedelta(seconds=60)), "the clock was set back"
 
 
 def test_events_come_at_quarters_only() -> None:
