@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Final, NoReturn
 
 import structlog
@@ -66,13 +66,10 @@ class Auditor:
         self._sleep = sleep
 
     async def run(self) -> NoReturn:
-        """Audit until cancelled; a failed audit is logged and made up for by the next one."""
+        """Audit until cancelled."""
         while True:
             await self._sleep(self._interval)
-            try:
-                await self.audit()
-            except ClusterError as error:
-                log.warning("store_not_audited", error=str(error))
+            await self.audit()
 
     @contextlib.asynccontextmanager
     async def running(self, *, on_end: Callable[[], None]) -> AsyncIterator[None]:
@@ -94,14 +91,20 @@ class Auditor:
     async def audit(self) -> int:
         """Compare all kinds and repair what still differs after a while; return the number of repairs.
 
-        Raises:
-            ClusterError: the API server refused or did not answer.
+        A kind that cannot be listed, and a difference that cannot be read, are logged and left to the next audit.
         """
-        differences = [found for kind in STORED_KINDS for found in await self._compare(kind)]
+        differences: list[_Difference] = []
+        for kind in STORED_KINDS:
+            with _logged(kind):
+                differences += await self._compare(kind)
         if not differences:
             return 0
         await self._sleep(self._patience)
-        return sum([await self._repair(found) for found in differences])
+        repairs = 0
+        for difference in differences:
+            with _logged(difference.kind):
+                repairs += await self._repair(difference)
+        return repairs
 
     async def _catch_up(self) -> None:
         """Read what the last leader may have written although no event came of it; repeat it until that succeeds."""
@@ -162,3 +165,12 @@ class Auditor:
     def _identify(self, kind: Kind, address: Address) -> tuple[str, int] | None:
         entry = self._store.find(kind, *address)
         return None if entry is None else (entry.origin.uid, entry.origin.version)
+
+
+@contextlib.contextmanager
+def _logged(kind: Kind) -> Iterator[None]:
+    """Log an error of the API server: what it keeps from being audited must not keep other kinds from it."""
+    try:
+        yield
+    except ClusterError as error:
+        log.warning("store_not_audited", kind=kind.name, error=str(error))

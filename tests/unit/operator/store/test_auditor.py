@@ -179,21 +179,32 @@ async def test_a_new_leader_knows_what_the_last_one_wrote_before_it_works(
     assert count_repairs(kind) == before, "a watch that is late is no lost event"
 
 
-async def test_a_failed_audit_is_followed_by_the_next_one():
+@pytest.mark.parametrize("broken", KINDS, ids=str)
+async def test_a_kind_that_cannot_be_listed_does_not_keep_others_from_the_audit(broken: Kind):
+    setting = Setting()
+    for kind in KINDS:
+        lose_creation(setting.cluster, kind)
+    setting.cluster.fail_next(ForbiddenError("no right"), "list", broken)
+    assert await setting.auditor.audit() == len(KINDS) - 1
+    assert await setting.auditor.audit() == 1
+    assert_equal(setting.feed.store, setting.cluster)
+
+
+async def test_a_difference_that_cannot_be_read_is_left_to_the_next_audit():
     setting = Setting()
     lose_creation(setting.cluster, FINE_TUNE_JOB)
-    setting.cluster.fail_next(UnavailableError("no answer"), "list")
-    setting.cluster.fail_next(ForbiddenError("no right"), "list", JOB)
 
     async def wait(seconds: float) -> None:
         setting.waited.append(seconds)
-        if setting.waited.count(600.0) == 4:
+        if setting.waited.count(600.0) == 3:
             raise KeyboardInterrupt
+        if len(setting.waited) == 2:
+            setting.cluster.fail_next(UnavailableError("no answer"), "list")
 
     auditor = Auditor(setting.feed.store, setting.cluster, interval=600.0, sleep=wait)
     with pytest.raises(KeyboardInterrupt):
         await auditor.run()
-    assert setting.waited == [600.0, 600.0, 600.0, auditor_module.PATIENCE_SECONDS, 600.0]
+    assert setting.waited == [600.0, auditor_module.PATIENCE_SECONDS] * 2 + [600.0]
     assert_equal(setting.feed.store, setting.cluster)
 
 
