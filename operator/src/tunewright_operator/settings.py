@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     """How many requests this replica sends to the API server on average; those for the Lease are not limited."""
     api_burst: int = Field(default=400, ge=1)
     """How many requests it may send at once after a quiet time."""
-    keep_finished_jobs_seconds: int = Field(default=3600, ge=0)
+    keep_finished_jobs_seconds: int = Field(default=3600, ge=300)
     """How long a finished Job and its pod are kept, after its result is in the status of its owner."""
     deployment: str = ""
     """The operator's Deployment, which `release-finalizers` stops first; empty: it is stopped already."""
