@@ -31,6 +31,12 @@ def encode_buckets(counts: Sequence[int]) -> str:
 
     Each array as a list of integers would fill a screen of `kubectl describe`.
     """
+    return _encode(tuple(counts))
+
+
+@functools.lru_cache(maxsize=1024)
+def _encode(counts: tuple[int, ...]) -> str:
+    # A status is written several times before the counts of an arm change.
     runs = ((count, len(list(run))) for count, run in itertools.groupby(counts))
     return ",".join(f"{count}*{length}" if length > 1 else str(count) for count, length in runs)
 
