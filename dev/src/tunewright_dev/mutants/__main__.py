@@ -20,7 +20,8 @@ from tunewright_dev.mutants.mutation import Mutant
 from tunewright_dev.mutants.trial import Ended, Trial, preload, run_trials
 from tunewright_dev.paths import find_paths
 
-DECISIONS = "operator/src/tunewright_operator/domain"
+OPERATOR = "operator/src/tunewright_operator"
+DECISIONS = f"{OPERATOR}/domain"
 SERVER = "server-image/src/tunewright_server"
 TRAINER = "trainer-image/src/tunewright_trainer"
 ROLLOUT = "tests/unit/operator/domain/rollout"
@@ -29,6 +30,8 @@ TESTS = {
     f"{DECISIONS}/rollout/steps.py": (ROLLOUT,),
     f"{DECISIONS}/rollout/acceptance.py": (f"{ROLLOUT}/test_decision.py", f"{ROLLOUT}/test_paused.py"),
     f"{DECISIONS}/rollout/evaluation/step.py": (f"{ROLLOUT}/test_decision.py", f"{ROLLOUT}/test_paused.py"),
+    f"{DECISIONS}/rollout/evaluation/progress.py": (f"{ROLLOUT}/evaluation/test_progress.py",),
+    f"{DECISIONS}/rollout/evaluation/stored_answers.py": (f"{ROLLOUT}/evaluation/test_stored_answers.py",),
     f"{DECISIONS}/rollout/live_window.py": (
         f"{ROLLOUT}/test_decision.py",
         f"{ROLLOUT}/test_live_window.py",
@@ -42,9 +45,13 @@ TESTS = {
     f"{DECISIONS}/evidence/verdict.py": ("tests/unit/operator/domain/evidence/test_verdict.py",),
     f"{DECISIONS}/evidence/finding.py": ("tests/unit/operator/domain/evidence/test_verdict.py",),
     f"{DECISIONS}/evidence/betting.py": ("tests/unit/operator/domain/evidence/test_betting.py",),
+    f"{DECISIONS}/evidence/observation.py": ("tests/unit/operator/domain/evidence/test_observation.py",),
+    f"{DECISIONS}/evidence/window.py": ("tests/unit/operator/domain/evidence/test_window.py",),
     f"{DECISIONS}/finetune/decision.py": ("tests/unit/operator/domain/finetune",),
     f"{DECISIONS}/finetune/expiry.py": ("tests/unit/operator/domain/finetune/test_decision.py",),
     f"{DECISIONS}/finetune/progress.py": ("tests/unit/operator/domain/finetune/test_progress.py",),
+    f"{OPERATOR}/runtime/turns.py": ("tests/unit/operator/runtime/test_turns.py",),
+    f"{OPERATOR}/store/wakes.py": ("tests/unit/operator/store/test_wakes.py",),
     f"{SERVER}/http/routing.py": ("tests/unit/server/http/test_routing.py",),
     f"{SERVER}/adapters/convergence.py": ("tests/unit/server/adapters/test_convergence.py",),
     f"{TRAINER}/prepare/split.py": ("tests/unit/trainer/prepare/test_split.py",),
