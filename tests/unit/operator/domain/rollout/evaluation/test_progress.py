@@ -14,6 +14,7 @@ from tunewright_contracts.evaluation_report import ArmAnswers, EvaluationReport,
 from tunewright_contracts.progress import Phase, Progress
 from tunewright_operator.api.adapter_deployment import CandidateRevision, EvaluationProgress
 from tunewright_operator.domain.rollout.evaluation.progress import (
+    MAX_ANSWERS,
     MAX_MESSAGE,
     PROGRESS_SECONDS,
     describe_end,
@@ -123,6 +124,9 @@ def test_at_the_end_all_answers_have_arrived() -> None:
     assert (ended.evaluation.progress, ended.evaluation.answered) == ("403 of 403", 403)
     assert end_progress(make_candidate(), report()) == make_candidate()
     assert end_progress(make_candidate(), report(ArmAnswers(target="a", asked=10**12))) == make_candidate()
+    most = end_progress(make_candidate(), report(ArmAnswers(target="a", asked=MAX_ANSWERS)))
+    assert most.evaluation is not None
+    assert most.evaluation.answered == MAX_ANSWERS
 
 
 def test_the_end_shows_what_was_asked_for_and_what_was_reused() -> None:
