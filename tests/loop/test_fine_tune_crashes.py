@@ -101,7 +101,9 @@ async def test_an_attempt_that_was_created_before_a_crash_is_recorded():
     await world.settle()
     world.jobs.start(PREPARE)
     world.jobs.finish(PREPARE, prepared())
-    world.cluster.crash_after = 3  # the status with the dataset, the ConfigMap, the Job; then the operator is killed
+    world.cluster.crash_after = (
+        4  # the status with the dataset, the key, the ConfigMap, the Job; then the operator is killed
+    )
     await world.settle()
     assert world.cluster.crash_after is None
     assert world.jobs.names() == [PREPARE, TRAIN_1]

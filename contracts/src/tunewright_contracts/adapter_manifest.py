@@ -76,6 +76,7 @@ class AdapterManifest(Document):
     rank: Rank
     dataset_digest: Sha256
     evaluation_dataset_uri: Address
+    evaluation_dataset_digest: Sha256 | None = None
     training: dict[str, Any]
     packages: Annotated[dict[Name, Name], Field(max_length=MAX_PACKAGES)]
     scores: Annotated[tuple[Score, ...], Field(max_length=MAX_SCORES)] = ()

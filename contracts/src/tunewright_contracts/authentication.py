@@ -1,8 +1,8 @@
 """Authentic documents in a bucket: a message authentication code shows that a job's own pods wrote a document.
 
-A digest proves that a document is unchanged since somebody else recorded it. A document that only the bucket has needs
-more: it carries an HMAC-SHA256 (RFC 2104) in the field `FIELD`. Its key is in a Secret that the FineTuneJob or the
-AdapterDeployment owns, so an identity that can only write to the bucket cannot make one.
+A digest proves that a document is unchanged since another process recorded it. A document that only the bucket has
+needs more: it carries an HMAC-SHA256 (RFC 2104) in the field `FIELD`. Its key is in a Secret that the FineTuneJob or
+the AdapterDeployment owns, so an identity that can only write to the bucket cannot make one.
 
 The code covers a prefix with the kind of the document, so that one kind is never accepted as another, and the canonical
 form of everything in the document except `FIELD`: JSON with sorted keys, without spaces, in ASCII. It is computed from

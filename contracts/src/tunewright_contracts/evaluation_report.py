@@ -57,6 +57,8 @@ class EvaluationRequest(Document):
     """The stored answers that the status has recorded."""
     dataset_uri: str
     """The held-out split: JSONL of ``{"messages": [...]}`` records whose last message is the reference answer."""
+    dataset_digest: Sha256 | None = None
+    """The digest that the split must have; None if no digest is known."""
     report_uri: str
     max_samples: int = 400
     max_tokens: int = 256
@@ -131,6 +133,8 @@ class EvaluationReport(Document):
     incumbent: Name | None = None
     metrics: Annotated[tuple[MetricResult, ...], Field(max_length=MAX_METRICS)] = ()
     samples: Count = 0
+    dataset_digest: Sha256 | None = None
+    """The digest of the held-out records that were read."""
     seconds: float = 0.0
     report_uri: Address = ""
     engine: Sha256 | None = None

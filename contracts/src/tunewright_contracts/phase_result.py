@@ -9,6 +9,7 @@ from pydantic import Field
 
 from tunewright_contracts.adapter_manifest import MAX_SCORES, Score
 from tunewright_contracts.document import ContractError, Document, Message, Sha256
+from tunewright_contracts.progress import LostCheckpoint
 from tunewright_contracts.values import Address, Count, Name, Rank, ShortText, Size, StopTokens, Text, Word
 
 D = TypeVar("D", bound=Document)
@@ -39,6 +40,10 @@ class DatasetSummary(Message):
     notes: Annotated[tuple[ShortText, ...], Field(max_length=MAX_LISTED)] = ()
     """Sentences on what was not read, and on splits whose share differs much from the wanted one."""
     stop_token_ids: StopTokens | None = None
+    manifest_digest: Sha256 | None = None
+    """The digest of the manifest's bytes, which pins everything else; not in the manifest itself."""
+    evaluation_digest: Sha256 | None = None
+    """The digest of the held-out records' bytes; not in the manifest, which has it among the files."""
 
 
 class AdapterSummary(Message):
@@ -51,6 +56,8 @@ class AdapterSummary(Message):
     base_model_digest: Sha256
     evaluation_dataset_uri: Address = ""
     """The held-out split, which the adapter was not trained on: a JSONL object."""
+    evaluation_dataset_digest: Sha256 | None = None
+    """The digest of that object's bytes; None without a held-out split, or if an earlier release trained it."""
     stop_token_ids: StopTokens | None = None
 
 
@@ -94,6 +101,7 @@ class PhaseResult(Document):
     base_model: BaseModelSummary | None = None
     scores: Annotated[tuple[Score, ...], Field(max_length=MAX_SCORES)] = ()
     progress_step: Count | None = None
+    lost_checkpoint: LostCheckpoint | None = None
 
     def to_termination_message(self) -> str:
         """Return JSON of at most `MAX_TERMINATION_MESSAGE_BYTES`; text for users is shortened, other fields are not."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar
 
-from tunewright_contracts.document import Document
+from tunewright_contracts.document import Document, Message
 from tunewright_contracts.values import Count, Time
 
 PROGRESS_PORT = 8787
@@ -22,6 +22,26 @@ class Phase(StrEnum):
     EVALUATING = "Evaluating"
     PUBLISHING = "Publishing"
     FINISHED = "Finished"
+
+
+class LostCheckpoint(Message):
+    """Training resumed from the step ``resumed`` (0: the beginning) instead of the ``recorded`` one."""
+
+    recorded: Count
+    resumed: Count
+
+    def describe(self) -> str:
+        """Return a sentence for the conditions of the job."""
+        start = f"resumed from step {self.resumed}" if self.resumed else "started from the beginning"
+        return (
+            f"Training {start}, although an earlier attempt stored a checkpoint of step {self.recorded}: "
+            "that one is missing, damaged or not authentic; the pod's log shows why it was skipped."
+        )
+
+
+def find_lost(recorded: int | None, resumed: int) -> LostCheckpoint | None:
+    """Return which checkpoint is lost; None if training resumed from the recorded step or a later one."""
+    return LostCheckpoint(recorded=recorded, resumed=resumed) if recorded is not None and resumed < recorded else None
 
 
 class Progress(Document):
@@ -42,6 +62,7 @@ class Progress(Document):
     estimated_finish: Time | None = None
     checkpoint_step: Count | None = None
     resumed_from_step: Count | None = None
+    lost_checkpoint: LostCheckpoint | None = None
     evaluated: Count | None = None
     to_evaluate: Count | None = None
     peak_memory_mebibytes: Count | None = None

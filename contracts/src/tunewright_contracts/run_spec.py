@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tunewright_contracts.adapter_manifest import JobReference
 from tunewright_contracts.content_file import PlainName
-from tunewright_contracts.document import Decimal, Document, Message
+from tunewright_contracts.document import Decimal, Document, Message, Sha256
 from tunewright_contracts.locations import BaseModelSource, S3Source
 from tunewright_contracts.metrics import MetricSpec
 
@@ -90,3 +90,9 @@ class RunSpec(Document):
     """``<output.uri>/runs/<namespace>/<name>-<uid8>``."""
     dataset_uri: str | None = None
     """The address of the prepared data: set for train; None for prepare until the data exists."""
+    dataset_digest: Sha256 | None = None
+    """The digest of the prepared records, as the status recorded it; set together with ``dataset_uri``."""
+    dataset_manifest_digest: Sha256 | None = None
+    """The digest of the manifest's bytes; None if an earlier release prepared the data."""
+    checkpoint_step: int | None = None
+    """The step of the newest checkpoint that earlier attempts reported; None if they reported none."""

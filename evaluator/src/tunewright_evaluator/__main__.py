@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from tunewright_contracts.authentication import DOCUMENT_KEY_PATH, DocumentKey, DocumentKeyError
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.evaluation_report import (
     EVALUATION_REQUEST_PATH,
@@ -47,22 +48,20 @@ def main() -> int:
         ]
     )
     request_path = Path(os.environ.get("TUNEWRIGHT_EVALUATION_REQUEST", EVALUATION_REQUEST_PATH))
+    key_path = Path(os.environ.get("TUNEWRIGHT_DOCUMENT_KEY", DOCUMENT_KEY_PATH))
     token_path = Path(os.environ.get("TUNEWRIGHT_TOKEN", TOKEN_PATH))
     try:
         request = EvaluationRequest.from_json(request_path.read_bytes())
     except (ContractError, OSError) as error:
-        return _finish(
-            EvaluationReport(
-                verdict=Verdict.ERROR,
-                reason=EvaluationReason.INVALID_REQUEST,
-                message=f"{request_path}: {error}",
-                candidate="",
-            )
-        )
+        return _finish(_refuse(f"{request_path}: {error}"))
+    try:
+        key = DocumentKey.from_text(key_path.read_bytes())
+    except (DocumentKeyError, OSError) as error:
+        return _finish(_refuse(f"{key_path}: {error}", request.candidate))
     board = ProgressBoard()
     try:
         with ProgressServer(board, int(os.environ.get("TUNEWRIGHT_PROGRESS_PORT", PROGRESS_PORT))):
-            report = asyncio.run(evaluate(request, ObjectStore.from_environment(), token_path, board=board))
+            report = asyncio.run(evaluate(request, ObjectStore.from_environment(), token_path, board=board, key=key))
     except StorageError as error:
         report = build_error_report(request, str(error.reason), str(error))
     except (ContractError, UnicodeDecodeError) as error:
@@ -76,6 +75,12 @@ def main() -> int:
         message = redaction.redact(f"{type(error).__name__}: {error}")
         report = build_error_report(request, EvaluationReason.INTERNAL_ERROR, message)
     return _finish(report)
+
+
+def _refuse(message: str, candidate: str = "") -> EvaluationReport:
+    return EvaluationReport(
+        verdict=Verdict.ERROR, reason=EvaluationReason.INVALID_REQUEST, message=message, candidate=candidate
+    )
 
 
 def _finish(report: EvaluationReport) -> int:

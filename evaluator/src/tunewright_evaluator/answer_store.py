@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import hashlib
 from collections.abc import Mapping, Sequence
 
 import structlog
 
+from tunewright_contracts.authentication import AuthenticationError, DocumentKey, DocumentKind
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.evaluation_report import EvaluationRequest
 from tunewright_contracts.serving_plan import BASE_MODEL_TARGET
@@ -24,7 +24,7 @@ from tunewright_contracts.stored_answers import (
 )
 from tunewright_evaluator.records import Record
 from tunewright_storage.errors import StorageError
-from tunewright_storage.store import Store
+from tunewright_storage.store import Store, digest_bytes
 
 log = structlog.get_logger(__name__)
 
@@ -58,11 +58,13 @@ def build_conditions(request: EvaluationRequest, target: str) -> AnswerCondition
     )
 
 
-async def recall(store: Store, request: EvaluationRequest, conditions: AnswerConditions | None) -> Recalled:
+async def recall(
+    store: Store, request: EvaluationRequest, conditions: AnswerConditions | None, key: DocumentKey
+) -> Recalled:
     """Return the stored answers that are valid under these conditions.
 
-    A file is not trusted: one that is missing, too large or malformed, or that has another digest than the one that the
-    status recorded, has no answers.
+    A file is not trusted: one that is missing, too large or malformed, that has another digest than the one that the
+    status recorded, or no valid code of the deployment's key, has no answers.
     """
     if conditions is None:
         return Recalled(note=UNKNOWN_ENGINE)
@@ -73,20 +75,28 @@ async def recall(store: Store, request: EvaluationRequest, conditions: AnswerCon
     if found is None:
         return Recalled(note="the replicas' image or configuration, the adapter, or the sampling is another one")
     try:
-        stored = await asyncio.to_thread(_read_answers, store, found)
+        stored = await asyncio.to_thread(_read_answers, store, found, key)
     except (StorageError, StorageURIError, ContractError) as error:
         log.warning("stored_answers_unreadable", target=conditions.target, uri=found.uri, error=str(error))
-        return Recalled(note=f"{found.uri} cannot be read ({getattr(error, 'reason', 'InvalidAnswers')})")
+        return Recalled(note=f"{found.uri} {_explain_unusable(error)}")
     if stored is None or stored.conditions != conditions:
         difference = "another digest than the status recorded" if stored is None else "answers under other conditions"
         return Recalled(note=f"{found.uri} has {difference}")
     return Recalled({item.question: item.answer for item in stored.answers})
 
 
-def _read_answers(store: Store, known: KnownAnswers) -> StoredAnswers | None:
+def _explain_unusable(error: Exception) -> str:
+    if isinstance(error, AuthenticationError):
+        return f"is not authentic: {error}"
+    return f"cannot be read ({getattr(error, 'reason', 'InvalidAnswers')})"
+
+
+def _read_answers(store: Store, known: KnownAnswers, key: DocumentKey) -> StoredAnswers | None:
     """Return a stored file; None if it has another digest than the status recorded."""
     data = store.read(StorageURI.parse(known.uri), MAX_STORED_BYTES)
-    return StoredAnswers.from_json(data) if _digest(data) == known.digest else None
+    if digest_bytes(data) != known.digest:
+        return None
+    return StoredAnswers.from_wire(key.open(DocumentKind.STORED_ANSWERS, data))
 
 
 async def keep(
@@ -95,6 +105,8 @@ async def keep(
     conditions: AnswerConditions,
     records: Sequence[Record],
     answers: Sequence[str],
+    *,
+    key: DocumentKey,
 ) -> AnswerRecord | None:
     """Store an arm's complete answers and return what identifies the file; None if they cannot be stored.
 
@@ -105,9 +117,9 @@ async def keep(
         conditions=conditions,
         answers=tuple(StoredAnswer(question=question, answer=answer) for question, answer in questions.items()),
     )
-    data = document.to_json().encode()
+    data = key.seal(DocumentKind.STORED_ANSWERS, document)
     record = AnswerRecord(
-        target=conditions.target, key=conditions.key(), digest=_digest(data), answers=len(document.answers)
+        target=conditions.target, key=conditions.key(), digest=digest_bytes(data), answers=len(document.answers)
     )
     if len(data) > MAX_STORED_BYTES:
         log.warning("answers_not_stored", target=conditions.target, bytes=len(data), limit=MAX_STORED_BYTES)
@@ -119,7 +131,3 @@ async def keep(
         log.warning("answers_not_stored", target=conditions.target, error=str(error))
         return None
     return record
-
-
-def _digest(data: bytes) -> str:
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from tunewright_contracts.authentication import DocumentKey
 from tunewright_contracts.evaluation_report import ArmAnswers, EvaluationRequest
 from tunewright_contracts.serving_plan import BASE_MODEL_TARGET
 from tunewright_contracts.storage_uri import StorageURI
@@ -42,7 +43,7 @@ class Arm:
         ]
 
 
-async def plan_arms(request: EvaluationRequest, store: Store, records: Sequence[Record]) -> list[Arm]:
+async def plan_arms(request: EvaluationRequest, store: Store, records: Sequence[Record], key: DocumentKey) -> list[Arm]:
     """Return the arms in the order in which they are asked.
 
     The candidate is always asked: an evaluation that is repeated measures it again.
@@ -55,12 +56,14 @@ async def plan_arms(request: EvaluationRequest, store: Store, records: Sequence[
         conditions = answer_store.build_conditions(request, target)
         recalled = NOTHING
         if name != CANDIDATE:
-            recalled = await answer_store.recall(store, request, conditions)
+            recalled = await answer_store.recall(store, request, conditions, key)
         arms.append(Arm(name, target, tuple(records), conditions, recalled))
     return arms
 
 
-async def finish_arm(store: Store, report_uri: StorageURI, arm: Arm, answers: Sequence[str]) -> ArmAnswers:
+async def finish_arm(
+    store: Store, report_uri: StorageURI, arm: Arm, answers: Sequence[str], key: DocumentKey
+) -> ArmAnswers:
     """Store an arm's answers if new ones are among them, and return how the arm got them."""
     asked = len(arm.missing)
     done = ArmAnswers(target=arm.target, asked=asked, reused=len(arm.records) - asked, note=arm.recalled.note)
@@ -68,4 +71,5 @@ async def finish_arm(store: Store, report_uri: StorageURI, arm: Arm, answers: Se
         return done
     if arm.conditions is None:
         return done.updated(note=answer_store.UNKNOWN_ENGINE)
-    return done.updated(stored=await answer_store.keep(store, report_uri, arm.conditions, arm.records, answers))
+    kept = await answer_store.keep(store, report_uri, arm.conditions, arm.records, answers, key=key)
+    return done.updated(stored=kept)

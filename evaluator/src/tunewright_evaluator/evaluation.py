@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 
+from tunewright_contracts.authentication import DocumentKey, DocumentKind
 from tunewright_contracts.evaluation_report import (
     MAX_HELD_OUT_BYTES,
     ArmAnswers,
@@ -26,7 +27,7 @@ from tunewright_evaluator.progress_server import ProgressBoard
 from tunewright_evaluator.reasons import EvaluationReason
 from tunewright_evaluator.records import choose_records, parse_records
 from tunewright_evaluator.scorers import build_scorer
-from tunewright_storage.store import Store
+from tunewright_storage.store import Store, digest_bytes
 
 _REQUEST_TIMEOUT_SECONDS = 300
 """Long enough for a server on a few slow cores that has all requests of an evaluation in one batch."""
@@ -38,6 +39,8 @@ async def evaluate(
     token_path: Path,
     transport: httpx.AsyncBaseTransport | None = None,
     board: ProgressBoard | None = None,
+    *,
+    key: DocumentKey,
 ) -> EvaluationReport:
     """Evaluate a candidate and store the report.
 
@@ -47,6 +50,7 @@ async def evaluate(
         token_path: the file with the current bearer token.
         transport: how to reach the servers; None: by the network.
         board: shows how many questions are answered.
+        key: of the deployment's documents.
 
     Raises:
         StorageError: the records cannot be read or the report cannot be written.
@@ -59,6 +63,14 @@ async def evaluate(
     dataset = StorageURI.parse(request.dataset_uri)
     report_uri = StorageURI.parse(request.report_uri)
     data = await asyncio.to_thread(store.read, dataset, MAX_HELD_OUT_BYTES)
+    digest = digest_bytes(data)
+    if request.dataset_digest is not None and digest != request.dataset_digest:
+        return build_error_report(
+            request,
+            EvaluationReason.HELD_OUT_CHANGED,
+            f"{dataset} has the digest {digest} instead of {request.dataset_digest}, which the adapter's job recorded. "
+            f"{EvaluationReason.HELD_OUT_CHANGED.remedy}",
+        ).updated(dataset_digest=digest)
     records = choose_records(parse_records(data, request.dataset_uri), request.max_samples)
     if not records:
         return build_error_report(
@@ -75,12 +87,12 @@ async def evaluate(
             transport=transport,
         ) as http:
             client = ServerClient(http, request.alias, token_path, request.max_tokens)
-            arms = await plan_arms(request, store, records)
+            arms = await plan_arms(request, store, records, key)
             total = sum(len(arm.missing) for arm in arms)
             asking = Asking(client, Concurrency(request.concurrency), board or ProgressBoard(), total)
             for arm in arms:
                 answers[arm.name] = arm.join(await asking.ask_arm(arm))
-                done.append(await finish_arm(store, report_uri, arm, answers[arm.name]))
+                done.append(await finish_arm(store, report_uri, arm, answers[arm.name], key))
     except AnswerError as error:
         # The arms that are complete need not be asked again by the next try.
         return build_error_report(request, error.reason, str(error)).updated(arms=tuple(done))
@@ -96,6 +108,7 @@ async def evaluate(
         incumbent=request.incumbent,
         metrics=tuple(results),
         samples=len(records),
+        dataset_digest=digest,
         seconds=round(time.monotonic() - started, 1),
         report_uri=str(report_uri),
         engine=request.engine,
@@ -107,7 +120,7 @@ async def evaluate(
             for place, record in enumerate(records)
         ),
     )
-    await asyncio.to_thread(store.write, report_uri, report.to_json().encode())
+    await asyncio.to_thread(store.write, report_uri, key.seal(DocumentKind.EVALUATION_REPORT, report))
     return report
 
 

@@ -33,6 +33,14 @@ class EvaluationReason(reasons.Reason):
         "The held-out set cannot be read; the message names the file and, if known, the line.",
         "Correct it, or use another set in `spec.evaluation.dataset.s3.uri`.",
     )
+    HELD_OUT_CHANGED = (
+        "HeldOutChanged",
+        "The held-out set is not the one that the adapter's job prepared: its digest differs.",
+        (
+            "Find out who wrote to the bucket. Restore the file, or train again; to use another set on purpose, "
+            "set `spec.evaluation.dataset.s3.uri`."
+        ),
+    )
     INVALID_METRIC = (
         "InvalidMetric",
         "A metric has invalid settings.",
@@ -45,7 +53,7 @@ class EvaluationReason(reasons.Reason):
     )
     INVALID_REQUEST = (
         "InvalidRequest",
-        "The evaluator cannot read its request: operator and evaluator are of different releases.",
+        "The evaluator cannot read its request or its key; operator and evaluator may be of different releases.",
         "Install the operator and its images of the same release.",
     )
     RECORD_REFUSED = (

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from tunewright_contracts.authentication import DocumentKey, DocumentKeyError, DocumentKind
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.inspection import AdapterInspection, BaseModelInspection
 from tunewright_contracts.locations import RUN_SPEC_PATH
@@ -22,6 +23,9 @@ from tunewright_storage.adapter import read_manifest, summarise
 from tunewright_storage.base_model import inspect_base_model
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.object_store import ObjectStore
+
+MAX_DOCUMENT_BYTES = 1 << 30
+"""The limit for a document to verify; a report has all answers of an evaluation."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,6 +39,11 @@ def main(arguments: list[str] | None = None) -> int:
     upload.add_argument("folder", type=Path)
     upload.add_argument("uri")
     upload.set_defaults(run=lambda options: run_upload(options.folder, options.uri))
+    verify = commands.add_parser("verify", help="check that the holder of a document key wrote a document")
+    verify.add_argument("kind", type=DocumentKind, choices=list(DocumentKind))
+    verify.add_argument("key", type=Path, help="a file with the key")
+    verify.add_argument("uri")
+    verify.set_defaults(run=lambda options: run_verify(options.kind, options.key, options.uri))
     options = parser.parse_args(arguments)
     return int(options.run(options))
 
@@ -80,6 +89,24 @@ def run_upload(folder: Path, uri: str) -> int:
     except (StorageError, StorageURIError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - the command's message
         return 1
+    return 0
+
+
+def run_verify(kind: DocumentKind, key: Path, uri: str) -> int:
+    """Print whether a document is authentic, and return the exit code: 0 if it is."""
+    try:
+        document_key = DocumentKey.from_text(key.read_bytes())
+        document_key.open(kind, ObjectStore.from_environment().read(StorageURI.parse(uri), MAX_DOCUMENT_BYTES))
+    except (OSError, DocumentKeyError) as error:
+        print(f"cannot read the key {key}: {error}", file=sys.stderr)  # noqa: T201 - the command's message
+        return 2
+    except (StorageError, StorageURIError) as error:
+        print(error, file=sys.stderr)  # noqa: T201 - the command's message
+        return 2
+    except ContractError as error:
+        print(f"{uri} is not authentic: {error}", file=sys.stderr)  # noqa: T201 - the command's message
+        return 1
+    print(f"{uri} is authentic: a holder of the key {document_key.id} wrote it")  # noqa: T201 - the command's result
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from tunewright_contracts.adapter_manifest import (
@@ -21,11 +22,15 @@ from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.store import Store
 
 
+_DIGEST_FOLDER = re.compile(r"sha256-[0-9a-f]{64}")
+
+
 def read_manifest(store: Store, uri: StorageURI) -> AdapterManifest:
     """Read and check an adapter's manifest.
 
     Raises:
-        StorageError: it is missing or invalid, lists a file that no adapter may have, or does not match its digest.
+        StorageError: it is missing or invalid, lists a file that no adapter may have, or does not match its digest or
+            the folder, if that is named after a digest.
     """
     manifest_uri = uri.join(MANIFEST_NAME)
     try:
@@ -55,7 +60,19 @@ def read_manifest(store: Store, uri: StorageURI) -> AdapterManifest:
             StorageReason.NOT_AN_ADAPTER, f"{manifest_uri} is invalid: {error}; publish the adapter again"
         ) from error
     check_manifest(manifest, manifest_uri)
+    _check_folder(manifest, uri)
     return manifest
+
+
+def _check_folder(manifest: AdapterManifest, uri: StorageURI) -> None:
+    """Check that a folder that is named after a digest contains that adapter: others may be able to write to it."""
+    name = uri.key.rpartition("/")[2]
+    if _DIGEST_FOLDER.fullmatch(name) and name != adapter_folder(manifest.digest):
+        raise StorageError(
+            StorageReason.DIGEST_MISMATCH,
+            f"{uri} contains the adapter {manifest.digest}, which does not belong into this folder: it was replaced "
+            "after publication; publish the adapter again, and find out who writes to the bucket",
+        )
 
 
 def summarise(manifest: AdapterManifest, uri: StorageURI) -> AdapterSummary:
@@ -67,6 +84,7 @@ def summarise(manifest: AdapterManifest, uri: StorageURI) -> AdapterSummary:
         bytes=sum(file.size for file in manifest.files if file.path == WEIGHTS_NAME),
         base_model_digest=manifest.base_model.digest,
         evaluation_dataset_uri=manifest.evaluation_dataset_uri,
+        evaluation_dataset_digest=manifest.evaluation_dataset_digest,
         stop_token_ids=manifest.stop_token_ids,
     )
 

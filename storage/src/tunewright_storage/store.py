@@ -92,6 +92,11 @@ class Store(Protocol):
         """
 
 
+def digest_bytes(data: bytes) -> str:
+    """Return the ``sha256:<hex>`` of bytes."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
 def digest_file(path: Path) -> str:
     """Return a file's ``sha256:<hex>``."""
     with path.open("rb") as file:

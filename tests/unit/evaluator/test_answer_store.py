@@ -7,12 +7,16 @@ import json
 
 import pytest
 
+from support.document_keys import KEY, OTHER_KEY
 from support.worlds.evaluation_world import FOLDER, INCUMBENT, Store, request_for
+from tunewright_contracts.authentication import DocumentKind
+from tunewright_contracts.document import Document
 from tunewright_contracts.serving_plan import BASE_MODEL_TARGET
 from tunewright_contracts.stored_answers import KnownAnswers, StoredAnswers, answers_uri
 from tunewright_evaluator import answer_store
 from tunewright_evaluator.answer_store import build_conditions, keep, recall
 from tunewright_evaluator.records import Record
+from tunewright_storage.store import digest_bytes
 
 RECORDS = [Record(number, ({"role": "user", "content": f"q{number}"},), "a") for number in range(3)]
 ANSWERS = ["first", "", "third"]
@@ -23,14 +27,14 @@ assert CONDITIONS is not None
 
 def store_answers(store):
     """Store the answers of the incumbent; return how a status records them."""
-    record = asyncio.run(keep(store, REPORT, CONDITIONS, RECORDS, ANSWERS))
+    record = asyncio.run(keep(store, REPORT, CONDITIONS, RECORDS, ANSWERS, key=KEY))
     assert record is not None
     return KnownAnswers(**record.model_dump(), uri=str(answers_uri(FOLDER, record)))
 
 
 def recall_from(store, *known, **changes):
     request = request_for(knownAnswers=[item.to_wire() for item in known], **changes)
-    return asyncio.run(recall(store, request, build_conditions(request, INCUMBENT)))
+    return asyncio.run(recall(store, request, build_conditions(request, INCUMBENT), KEY))
 
 
 def test_answers_are_recalled_by_their_questions():
@@ -101,19 +105,23 @@ def test_a_file_that_is_too_large_has_no_answers(monkeypatch):
 
 def record_as(known, data):
     """Return a record whose digest fits the data, as of a status that was tricked into recording it."""
-    return known.updated(digest=answer_store._digest(data))
+    return known.updated(digest=digest_bytes(data))
+
+
+def seal(document, key=KEY):
+    return key.seal(DocumentKind.STORED_ANSWERS, document)
 
 
 @pytest.mark.parametrize(
     ("data", "note"),
     [
         (b"no JSON", "cannot be read (InvalidAnswers)"),
-        (b"{}", "cannot be read (InvalidAnswers)"),
-        (b'{"schemaVersion": 9, "conditions": {}}', "cannot be read (InvalidAnswers)"),
-        (
-            StoredAnswers(conditions=CONDITIONS.updated(max_tokens=8)).to_json().encode(),
-            "has answers under other conditions",
-        ),
+        (b"{}", "is not authentic: it has no authentication"),
+        (seal(StoredAnswers(conditions=CONDITIONS), key=OTHER_KEY), "made with another key"),
+        (StoredAnswers(conditions=CONDITIONS).to_json().encode(), "an earlier version wrote it"),
+        (KEY.seal(DocumentKind.EVALUATION_REPORT, StoredAnswers(conditions=CONDITIONS)), "not a StoredAnswers"),
+        (seal(Document()), "cannot be read (InvalidAnswers)"),
+        (seal(StoredAnswers(conditions=CONDITIONS.updated(max_tokens=8))), "has answers under other conditions"),
     ],
 )
 def test_a_malformed_file_has_no_answers(data, note):
@@ -134,19 +142,19 @@ def test_an_ambiguous_address_has_no_answers():
 def test_answers_of_another_target_are_none():
     store = Store()
     request = request_for(knownAnswers=[store_answers(store).to_wire()])
-    found = asyncio.run(recall(store, request, build_conditions(request, BASE_MODEL_TARGET)))
+    found = asyncio.run(recall(store, request, build_conditions(request, BASE_MODEL_TARGET), KEY))
     assert (found.answers, found.note) == ({}, "no answers are stored")
 
 
 def test_answers_that_cannot_be_stored_are_not_recorded(monkeypatch):
-    assert asyncio.run(keep(Store(broken="answers"), REPORT, CONDITIONS, RECORDS, ANSWERS)) is None
+    assert asyncio.run(keep(Store(broken="answers"), REPORT, CONDITIONS, RECORDS, ANSWERS, key=KEY)) is None
     monkeypatch.setattr(answer_store, "MAX_STORED_BYTES", 10)
     store = Store()
-    assert asyncio.run(keep(store, REPORT, CONDITIONS, RECORDS, ANSWERS)) is None
+    assert asyncio.run(keep(store, REPORT, CONDITIONS, RECORDS, ANSWERS, key=KEY)) is None
     assert store.written == {}
 
 
 def test_a_repeated_question_is_stored_once():
-    record = asyncio.run(keep(Store(), REPORT, CONDITIONS, [RECORDS[0], RECORDS[0]], ["a", "b"]))
+    record = asyncio.run(keep(Store(), REPORT, CONDITIONS, [RECORDS[0], RECORDS[0]], ["a", "b"], key=KEY))
     assert record is not None
     assert record.answers == 1

@@ -5,12 +5,16 @@ import json
 import httpx
 import pytest
 
+from support.document_keys import KEY
 from support.worlds.evaluation_world import CANDIDATE, INCUMBENT, RECORDS, Server, Store, known_answers, request_for
+from tunewright_contracts.authentication import DocumentKind
 from tunewright_contracts.evaluation_report import EvaluationReport
 from tunewright_contracts.serving_plan import BASE_MODEL_TARGET, EVALUATE_HEADER
+from tunewright_contracts.storage_uri import StorageURI
 from tunewright_evaluator import asking
 from tunewright_evaluator.evaluation import evaluate
 from tunewright_evaluator.progress_server import ProgressBoard
+from tunewright_storage.store import digest_bytes
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +26,7 @@ def no_pauses(monkeypatch):
 
 
 async def run(server, token, store=None, **changes):
-    return await evaluate(request_for(**changes), store or Store(), token, httpx.MockTransport(server))
+    return await evaluate(request_for(**changes), store or Store(), token, httpx.MockTransport(server), key=KEY)
 
 
 async def test_every_arm_answers_the_same_records(token):
@@ -37,9 +41,24 @@ async def test_every_arm_answers_the_same_records(token):
         asked.setdefault(request.headers[EVALUATE_HEADER], set()).add(body["messages"][-1]["content"])
     assert set(asked) == {CANDIDATE, INCUMBENT, BASE_MODEL_TARGET}
     assert all(questions == {f"q{n}" for n in range(RECORDS)} for questions in asked.values())
-    stored = EvaluationReport.from_json(store.written[report.report_uri])
+    written = store.written[report.report_uri]
+    stored = EvaluationReport.from_wire(KEY.open(DocumentKind.EVALUATION_REPORT, written))
     assert stored == report
     assert [(answer.candidate, answer.base) for answer in stored.answers[:2]] == [("a0", "?"), ("a1", "?")]
+
+
+async def test_the_held_out_set_of_the_request_is_measured(token):
+    digest = digest_bytes(Store().read(StorageURI.parse(request_for().dataset_uri), 1 << 20))
+    report = await run(Server(CANDIDATE, INCUMBENT), token, datasetDigest=digest)
+    assert (report.verdict, report.dataset_digest) == ("Pass", digest)
+
+
+async def test_another_held_out_set_is_not_measured(token):
+    server = Server(CANDIDATE, INCUMBENT)
+    report = await run(server, token, datasetDigest="sha256:" + "9" * 64)
+    assert (report.verdict, report.reason) == ("Error", "HeldOutChanged")
+    assert "instead of sha256:999" in report.message
+    assert server.asked == []
 
 
 async def test_a_worse_candidate_fails(token):
@@ -200,6 +219,6 @@ async def test_the_board_counts_the_answers_that_are_asked_for(token):
     store, board = Store(), ProgressBoard()
     known = known_answers(await run(Server(CANDIDATE, INCUMBENT), token, store))
     transport = httpx.MockTransport(Server(CANDIDATE, INCUMBENT))
-    await evaluate(request_for(knownAnswers=known), store, token, transport, board)
+    await evaluate(request_for(knownAnswers=known), store, token, transport, board, key=KEY)
     progress = board.snapshot()
     assert (progress.evaluated, progress.to_evaluate) == (RECORDS, RECORDS)

@@ -3,6 +3,7 @@
 import pytest
 
 from support import marked
+from support.document_keys import KEY
 from support.worlds.evaluation_world import CANDIDATE, Store, request_for
 from tunewright_contracts.evaluation_report import ArmAnswers, EvaluationReport
 from tunewright_contracts.phase_result import MAX_TERMINATION_MESSAGE_BYTES
@@ -56,6 +57,14 @@ def test_a_request_that_is_missing_or_unreadable(tmp_path, monkeypatch, token):
     assert (code, report.reason) == (1, "InvalidRequest")
 
 
+def test_a_damaged_key_is_reported_without_its_content(tmp_path, monkeypatch, token):
+    (tmp_path / "request.json").write_text(request_for().to_json())
+    code, report = run_program(tmp_path, monkeypatch, token, Store(), key="c2hvcnQ=")
+    assert (code, report.reason, report.candidate) == (1, "InvalidRequest", CANDIDATE)
+    assert "it has 5 bytes instead of 32" in report.message
+    assert "c2hvcnQ" not in report.message
+
+
 def test_the_termination_message_is_kept_short():
     report = EvaluationReport(verdict="Fail", reason="EvaluationFailed", message="é" * 9000, candidate=CANDIDATE)
     text = program.to_termination_message(report)
@@ -83,8 +92,10 @@ def test_long_addresses_do_not_make_it_too_long():
     assert EvaluationReport.from_json(text).arms == ()
 
 
-def run_program(folder, monkeypatch, token, store):
+def run_program(folder, monkeypatch, token, store, key=None):
     monkeypatch.setenv("TUNEWRIGHT_EVALUATION_REQUEST", str(folder / "request.json"))
+    monkeypatch.setenv("TUNEWRIGHT_DOCUMENT_KEY", str(folder / "key"))
+    (folder / "key").write_text(KEY.to_text() if key is None else key)
     monkeypatch.setenv("TUNEWRIGHT_TOKEN", str(token))
     monkeypatch.setenv("TUNEWRIGHT_TERMINATION_LOG", str(folder / "result.json"))
     monkeypatch.setenv("TUNEWRIGHT_PROGRESS_PORT", "0")

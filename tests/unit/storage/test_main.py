@@ -5,6 +5,9 @@ import json
 
 import pytest
 
+from support.document_keys import KEY, OTHER_KEY
+from tunewright_contracts.authentication import DocumentKind
+from tunewright_contracts.document import Document
 from tunewright_contracts.phase_result import PhaseResult
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.__main__ import main
@@ -70,3 +73,22 @@ def test_adapter_without_manifest(store, inspect):
     store.write(StorageURI.parse("s3://bucket/a/adapter_model.safetensors"), b"x")
     code, result = inspect("inspect-adapter", {"uri": "s3://bucket/a"})
     assert (code, result.reason) == (1, "NoManifest")
+
+
+def test_a_document_is_verified_with_its_key(store, tmp_path, capsys):
+    uri = StorageURI.parse("s3://bucket/report.json")
+    (tmp_path / "key").write_text(KEY.to_text())
+    (tmp_path / "other").write_text(OTHER_KEY.to_text())
+    store.write(uri, KEY.seal(DocumentKind.EVALUATION_REPORT, Document()))
+
+    def verify(key, kind="EvaluationReport", address=str(uri)):
+        return main(["verify", kind, str(tmp_path / key), address]), "".join(capsys.readouterr())
+
+    assert verify("key") == (0, f"{uri} is authentic: a holder of the key {KEY.id} wrote it\n")
+    assert verify("other") == (
+        1,
+        f"{uri} is not authentic: its authentication was made with another key than {OTHER_KEY.id}\n",
+    )
+    assert verify("key", "Checkpoint")[0] == 1
+    assert verify("missing")[0] == 2
+    assert verify("key", address="s3://bucket/none")[0] == 2

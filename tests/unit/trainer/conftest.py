@@ -88,6 +88,7 @@ def use_tokenizer(monkeypatch, tokenizer):
 def settings(tmp_path):
     return Settings(
         run_spec=tmp_path / "run.json",
+        document_key=tmp_path / "key",
         termination_log=tmp_path / "termination-log",
         sources_root=tmp_path / "sources",
         work=tmp_path / "work",

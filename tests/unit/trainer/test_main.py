@@ -18,6 +18,7 @@ def environment(tmp_path, monkeypatch, store):
     monkeypatch.chdir(tmp_path)
     for name, value in {
         "TUNEWRIGHT_RUN_SPEC": str(tmp_path / "run.json"),
+        "TUNEWRIGHT_DOCUMENT_KEY": str(tmp_path / "key"),
         "TUNEWRIGHT_TERMINATION_LOG": str(tmp_path / "termination-log"),
         "TUNEWRIGHT_SOURCES_ROOT": str(tmp_path / "sources"),
         "TUNEWRIGHT_WORK": str(tmp_path / "work"),
@@ -67,6 +68,16 @@ def test_a_bad_document(environment, text, message):
     assert result(environment)["reason"] == "InvalidRunSpec"
     assert message in result(environment)["message"]
     assert "run.json" in result(environment)["message"]
+
+
+@pytest.mark.parametrize(("key", "problem"), [(None, "No such file"), ("c2hvcnQ=", "it has 5 bytes instead of 32")])
+def test_a_training_without_a_usable_key(environment, make_spec, key, problem):
+    (environment / "run.json").write_text(make_spec().to_json())
+    if key is not None:
+        (environment / "key").write_text(key)
+    assert program.main(["train"]) == 1
+    assert result(environment)["reason"] == "InvalidRunSpec"
+    assert problem in result(environment)["message"]
 
 
 def test_an_unexpected_failure_leaves_its_last_log_lines(environment, make_spec, monkeypatch):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import structlog
 
+from tunewright_contracts.authentication import DocumentKey, DocumentKeyError
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.phase_result import PhaseResult
 from tunewright_contracts.run_spec import RunSpec
@@ -63,7 +64,8 @@ def _run_phase(phase: str, settings: Settings, stopper: Stopper) -> PhaseResult:
                 return prepare(spec, store, settings, board, patience)
         from tunewright_trainer.train.phase import train  # noqa: PLC0415
 
-        return train(spec, store, settings, board, stopper, patience=patience)
+        key = _read_key(settings.document_key)
+        return train(spec, store, settings, board, stopper, patience=patience, key=key)
 
 
 def _read_spec(path: Path) -> RunSpec:
@@ -76,6 +78,18 @@ def _read_spec(path: Path) -> RunSpec:
         ) from error
     except ContractError as error:
         raise ContractError(f"{path}: {error}") from error
+
+
+def _read_key(path: Path) -> DocumentKey:
+    try:
+        return DocumentKey.from_text(path.read_bytes())
+    except (OSError, DocumentKeyError) as error:
+        problem = error.strerror if isinstance(error, OSError) else str(error)
+        raise TrainerError(
+            Reason.INVALID_RUN_SPEC,
+            f"cannot read the document key {path}: {problem}; use the operator and the trainer image of the same "
+            "release, and delete the Secret that is mounted there if its content is damaged",
+        ) from error
 
 
 def _prepare_process(spec: RunSpec, work: Path) -> None:

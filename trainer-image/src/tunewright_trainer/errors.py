@@ -21,7 +21,7 @@ class Reason(reasons.Reason):
     )
     INVALID_RUN_SPEC = (
         "InvalidRunSpec",
-        "The trainer cannot read the run specification: operator and trainer image are of different releases.",
+        "The trainer cannot read its run specification or its key; operator and image may be of different releases.",
         "Install the operator and the trainer image of the same release.",
     )
     DATASET_NOT_FOUND = (

@@ -177,6 +177,7 @@ class Revision(ApiModel):
     rank: int
     base_model_digest: str
     evaluation_dataset_uri: str = Field(default="", alias="evaluationDatasetURI")
+    evaluation_dataset_digest: str | None = None
     stop_token_ids: tuple[int, ...] | None = Field(default=None, alias="stopTokenIDs")
     source_job: SourceJob | None = None
 
@@ -222,6 +223,8 @@ class ObservedRequests(ApiModel):
 class EvaluationProgress(ApiModel):
     """How far the evaluation of the current step is: `answered` of `total` answers that it asks for.
 
+    ``dataset_digest`` is that of the held-out records that it has read.
+
     ``engine`` identifies what the server's replicas run; it is absent if that is unknown, or has changed since the step
     began: then the answers are not kept.
     """
@@ -231,6 +234,7 @@ class EvaluationProgress(ApiModel):
     total: int = 0
     updated_at: str | None = None
     engine: str | None = None
+    dataset_digest: str | None = None
 
 
 class CandidateRevision(Revision):

@@ -138,6 +138,9 @@ class DatasetStatus(ApiModel):
     duplicates: int = 0
     tokens: int | None = None
     max_tokens: int | None = None
+    manifest_digest: str | None = None
+    """None in a status of an earlier version, as is ``evaluation_digest``."""
+    evaluation_digest: str | None = None
 
 
 class ProgressStatus(ApiModel):
@@ -173,6 +176,7 @@ class AdapterStatus(ApiModel):
     bytes: int
     base_model_digest: str
     evaluation_dataset_uri: str = Field(default="", alias="evaluationDatasetURI")
+    evaluation_dataset_digest: str | None = None
     stop_token_ids: tuple[int, ...] | None = Field(default=None, alias="stopTokenIDs")
 
 

@@ -29,6 +29,7 @@ class Role(StrEnum):
     EVALUATE = "evaluate"
     SERVER = "server"
     INSPECT = "inspect"
+    DOCUMENT_KEY = "document-key"
 
 
 def build_labels(kind: Kind, name: str, role: Role) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What the operator knows of a tenant's Secret."""
+"""Secrets in the namespaces of tenants: what the operator knows of theirs, and the one that it creates."""
 
 from __future__ import annotations
 
@@ -11,3 +11,12 @@ class SecretFacts:
 
     exists: bool
     allowed: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EnsureDocumentKey:
+    """Create the Secret with the key of a resource's documents, unless it exists.
+
+    It is never read and never replaced: if it was deleted, the next pod gets another key, and what was written with the
+    old one is not accepted any more.
+    """

@@ -21,6 +21,7 @@ from tunewright_operator.domain.rollout.actions import WantedEvaluation
 from tunewright_operator.domain.rollout.evaluation.job import find_report_uri
 from tunewright_operator.domain.rollout.evaluation.stored_answers import list_known
 from tunewright_operator.manifests import pods
+from tunewright_operator.manifests.document_keys import build_document_key_volume
 from tunewright_operator.manifests.jobs import DEFAULT_RESOURCES, SHORT_GRACE_SECONDS
 
 Body = dict[str, Any]
@@ -52,6 +53,7 @@ def build_evaluation_request(deployment: AdapterDeployment, wanted: WantedEvalua
         engine=wanted.engine,
         known_answers=list_known(deployment.status),
         dataset_uri=wanted.dataset_uri,
+        dataset_digest=wanted.dataset_digest,
         report_uri=find_report_uri(deployment, candidate),
         max_samples=spec.evaluation.max_samples,
         max_tokens=spec.evaluation.max_tokens,
@@ -95,6 +97,7 @@ def build_evaluation_job(owner: Mapping[str, Any], name: str, secret_name: str, 
             [{"name": "token", "secret": {"secretName": name, "items": [{"key": TOKEN_KEY, "path": TOKEN_KEY}]}}],
             [{"name": "token", "mountPath": str(PurePosixPath(TOKEN_PATH).parent), "readOnly": True}],
         ),
+        build_document_key_volume(owner),
         pods.build_ca_volume(secret_name),
         pods.build_scratch_volumes(STATE_SIZE),
     )

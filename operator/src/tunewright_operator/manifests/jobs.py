@@ -18,6 +18,7 @@ from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.api.kinds import CONFIG_MAP, FINE_TUNE_JOB, JOB
 from tunewright_operator.api.resource import ApiModel, ResourceRequirements
 from tunewright_operator.manifests import pods
+from tunewright_operator.manifests.document_keys import build_document_key_volume
 
 Body = dict[str, Any]
 
@@ -87,6 +88,7 @@ def build_train_job(identity: JobIdentity, job: FineTuneJob, images: pods.ImageD
     volumes, mounts = pods.join_volumes(
         pods.build_request_volume(identity.name),
         pods.build_ca_volume(spec.storage.secret_ref.name),
+        build_document_key_volume(identity.owner),
         pods.build_scratch_volumes(TRAIN_STATE_SIZE, shared_memory=True),
     )
     container = {

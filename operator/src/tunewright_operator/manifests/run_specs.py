@@ -17,6 +17,7 @@ def build_run_spec(job: FineTuneJob, base_model: BaseModel, *, attempt: int, mic
     metadata = job.metadata
     namespace = metadata.namespace or ""
     output = StorageURI.parse(job.spec.output.uri)
+    dataset, progress = job.status.dataset, job.status.progress
     return RunSpec(
         job=JobReference(namespace=namespace, name=metadata.name, uid=metadata.uid),
         attempt=attempt,
@@ -26,7 +27,10 @@ def build_run_spec(job: FineTuneJob, base_model: BaseModel, *, attempt: int, mic
         evaluation=_build_evaluation(job.spec.evaluation),
         output_uri=str(output),
         run_uri=str(output.join("runs", namespace, f"{metadata.name}-{metadata.uid[:8]}")),
-        dataset_uri=job.status.dataset.uri if job.status.dataset else None,
+        dataset_uri=dataset.uri if dataset else None,
+        dataset_digest=dataset.digest if dataset else None,
+        dataset_manifest_digest=dataset.manifest_digest if dataset else None,
+        checkpoint_step=progress.checkpoint_step if progress else None,
     )
 
 

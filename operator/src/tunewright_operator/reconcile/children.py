@@ -8,10 +8,12 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 
+from tunewright_contracts.authentication import DocumentKey
 from tunewright_operator.api import labels
-from tunewright_operator.api.kinds import POD, kind_of
+from tunewright_operator.api.kinds import POD, SECRET, kind_of
 from tunewright_operator.cluster import AlreadyExistsError, Bodies, Body, Cluster, ConflictError
 from tunewright_operator.domain.job_run import JobRun, read_job_run
+from tunewright_operator.manifests.document_keys import build_document_key_secret
 from tunewright_operator.store.reads import Reads
 
 
@@ -30,9 +32,21 @@ async def ensure_created(cluster: Cluster, body: Body) -> None:
         await cluster.create(body)
     except AlreadyExistsError as error:
         kind, metadata = kind_of(body), body["metadata"]
-        existing = await cluster.get(kind, metadata["namespace"], metadata["name"])
+        # The operator never reads the content of a tenant's Secret.
+        read = cluster.read_metadata if kind is SECRET else cluster.get
+        existing = await read(kind, metadata["namespace"], metadata["name"])
         if existing is not None and labels.controller_uid(existing) != labels.controller_uid(body):
             raise NameTakenError(f"{kind} {metadata['namespace']}/{metadata['name']}") from error
+
+
+async def ensure_document_key(cluster: Cluster, owner: Body) -> None:
+    """Create the Secret with the key of a resource's documents, unless it exists and belongs to the resource.
+
+    Raises:
+        NameTakenError: a Secret of that name exists and has another controller, or none: its key may be known.
+        ClusterError: the server refused or did not answer.
+    """
+    await ensure_created(cluster, build_document_key_secret(owner, DocumentKey.generate()))
 
 
 async def confirm_unchanged(cluster: Cluster, observed: Body) -> None:

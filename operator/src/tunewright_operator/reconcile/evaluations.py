@@ -21,7 +21,13 @@ from tunewright_operator.domain.rollout.actions import JobReference, WantedEvalu
 from tunewright_operator.domain.rollout.observation import EvaluationRun
 from tunewright_operator.manifests import evaluation as manifests
 from tunewright_operator.manifests.pods import ImageDefaults
-from tunewright_operator.reconcile.children import NameTakenError, ensure_created, list_pods, read_run
+from tunewright_operator.reconcile.children import (
+    NameTakenError,
+    ensure_created,
+    ensure_document_key,
+    list_pods,
+    read_run,
+)
 from tunewright_operator.reconcile.signing_keys import SigningKeys
 from tunewright_operator.runtime.key import Key
 from tunewright_operator.runtime.polling.progress_polls import ProgressPolls
@@ -68,12 +74,15 @@ class Evaluations:
     async def ensure(
         self, owner: Body, deployment: AdapterDeployment, wanted: WantedEvaluation, now: dt.datetime
     ) -> None:
-        """Create the Job of an evaluation, its request and its first token, if they do not exist.
+        """Create the deployment's document key, and an evaluation's Job, request and first token, unless they exist.
+
+        The key is first: without it, or if its Secret belongs to another owner, there must be no pod that uses it.
 
         Raises:
             NameTakenError: an object of that name exists and has another owner.
             ClusterError: the API server refused or did not answer.
         """
+        await ensure_document_key(self._cluster, owner)
         secret_name = deployment.spec.storage.secret_ref.name
         await ensure_created(
             self._cluster, manifests.build_evaluation_job(owner, wanted.name, secret_name, self._images)

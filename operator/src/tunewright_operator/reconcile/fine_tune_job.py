@@ -24,7 +24,7 @@ from tunewright_operator.domain.finetune.observation import (
     train_job_name,
 )
 from tunewright_operator.domain.job_run import ExpireJob, RunState
-from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.domain.secrets import EnsureDocumentKey, SecretFacts
 from tunewright_operator.manifests.jobs import (
     build_prepare_job,
     build_request_config_map,
@@ -33,7 +33,7 @@ from tunewright_operator.manifests.jobs import (
 )
 from tunewright_operator.manifests.pods import ImageDefaults
 from tunewright_operator.manifests.run_specs import build_run_spec
-from tunewright_operator.reconcile.children import confirm_unchanged, ensure_created, list_runs
+from tunewright_operator.reconcile.children import confirm_unchanged, ensure_created, ensure_document_key, list_runs
 from tunewright_operator.reconcile.expiry import JobExpiry
 from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
 from tunewright_operator.reconcile.report import write_status
@@ -146,6 +146,8 @@ class FineTuneJobReconciler:
                 spec = build_run_spec(job, _require(observation.base_model), attempt=number, micro_batch_size=None)
                 await ensure_created(self._cluster, build_request_config_map(identity, spec))
                 await ensure_created(self._cluster, build_prepare_job(identity, job, self._images))
+            case EnsureDocumentKey():
+                await ensure_document_key(self._cluster, body)
             case CreateTrainJob(attempt, micro_batch_size):
                 await confirm_unchanged(self._cluster, body)
                 identity = fine_tune_identity(

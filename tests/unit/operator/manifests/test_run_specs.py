@@ -60,6 +60,15 @@ def test_the_prepared_data_is_named_after_prepare() -> None:
     assert build(status={"dataset": dataset}).dataset_uri == "s3://models/out/datasets/x"
 
 
+def test_digests_and_the_checkpoint_of_the_status_go_with_the_run() -> None:
+    dataset = {"digest": DIGEST, "uri": "s3://models/out/datasets/x", "train": 8, "validation": 1, "evaluation": 1}
+    first = build(status={"dataset": dataset})
+    assert (first.dataset_digest, first.dataset_manifest_digest, first.checkpoint_step) == (DIGEST, None, None)
+    manifest = "sha256:" + "d" * 64
+    resumed = build(status={"dataset": {**dataset, "manifestDigest": manifest}, "progress": {"checkpointStep": 50}})
+    assert (resumed.dataset_manifest_digest, resumed.checkpoint_step) == (manifest, 50)
+
+
 def test_the_base_model_is_pinned_to_what_inspection_found() -> None:
     source = build_base_model_source(make_model())
     assert source.to_wire() == {

@@ -78,7 +78,9 @@ async def test_an_evaluation_is_a_job_with_a_request_and_a_token() -> None:
     owners = [item["metadata"]["ownerReferences"][0]["uid"] for item in (config, setting.token())]
     assert owners == [job["metadata"]["uid"]] * 2
     created = [address[0] for verb, address in setting.cluster.writes if address[1] == "team"]
-    assert created == ["Job", "ConfigMap", "Secret"], "with a token there is always a request"
+    assert created == ["Secret", "Job", "ConfigMap", "Secret"], (
+        "the key is first; with a token there is always a request"
+    )
 
 
 @pytest.mark.parametrize(("kind", "verb"), [(CONFIG_MAP, "create"), (SECRET, "apply")])

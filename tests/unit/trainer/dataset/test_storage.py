@@ -39,7 +39,7 @@ def write(store, talk, tmp_path):
         summary = DatasetSummary(digest=INPUTS, uri=str(URI), train=len(records), validation=0, evaluation=0)
         draft = storage.DatasetManifest(summary=summary, files=(), inputs={}, inputs_digest=INPUTS)
         splits = {Split.TRAIN: records, Split.VALIDATION: [], Split.EVALUATION: []}
-        return storage.write_dataset(store, URI, tmp_path / "scratch", splits, draft)
+        return storage.write_dataset(store, URI, tmp_path / "scratch", splits, draft).manifest
 
     return write
 
@@ -50,7 +50,9 @@ def test_the_folder_is_named_by_its_inputs():
 
 def test_a_written_dataset_is_fetched(write, store, talk, tmp_path):
     manifest = write("q\u2028", '"é"')
-    assert storage.fetch_dataset(store, URI, tmp_path / "fetched") == manifest
+    digest = manifest.summary.digest
+    stored = storage.fetch_dataset(store, URI, tmp_path / "fetched", digest)
+    assert stored.manifest == manifest
     assert storage.read_split(tmp_path / "fetched", Split.TRAIN) == [
         talk(("user", "q\u2028"), ("assistant", "a")),
         talk(("user", '"é"'), ("assistant", "a")),
@@ -82,7 +84,7 @@ def test_without_a_manifest_there_is_no_dataset(write, store, tmp_path):
     store.delete_prefix(URI.join(storage.MANIFEST_NAME))
     assert storage.find_manifest(store, URI) is None
     with pytest.raises(TrainerError, match="no longer contains prepared data") as error:
-        storage.fetch_dataset(store, URI, tmp_path)
+        storage.fetch_dataset(store, URI, tmp_path, INPUTS)
     assert error.value.reason is Reason.DATASET_CHANGED
 
 
@@ -119,6 +121,7 @@ def forge(write, store):
         wire = write("q").to_wire()
         change(wire["files"])
         store.write(URI.join(storage.MANIFEST_NAME), json.dumps(wire).encode())
+        return wire["summary"]["digest"]
 
     return forge
 
@@ -142,9 +145,9 @@ def rename_first(name):
     ],
 )
 def test_a_forged_manifest_writes_nothing(forge, store, tmp_path, change, problem):
-    forge(change)
+    expected = forge(change)
     with pytest.raises(TrainerError, match=problem) as error:
-        storage.fetch_dataset(store, URI, tmp_path / "fetched")
+        storage.fetch_dataset(store, URI, tmp_path / "fetched", expected)
     assert error.value.reason is Reason.DATASET_CHANGED
     assert not (tmp_path / "fetched").exists()
 
@@ -152,8 +155,9 @@ def test_a_forged_manifest_writes_nothing(forge, store, tmp_path, change, proble
 def test_a_dataset_over_the_budget_is_not_fetched(write, store, tmp_path, monkeypatch):
     manifest = write("q")
     monkeypatch.setattr(storage, "MAX_DATASET_BYTES", sum(file.size for file in manifest.files) - 1)
+    expected = manifest.summary.digest
     with pytest.raises(TrainerError, match="more than the limit of"):
-        storage.fetch_dataset(store, URI, tmp_path / "fetched")
+        storage.fetch_dataset(store, URI, tmp_path / "fetched", expected)
     assert not (tmp_path / "fetched").exists()
 
 
@@ -194,7 +198,7 @@ def test_a_source_of_tens_of_thousands_of_small_files_fits_in_a_manifest(store, 
     splits = {Split.TRAIN: records, Split.VALIDATION: [], Split.EVALUATION: []}
     written = storage.write_dataset(store, URI, tmp_path / "scratch", splits, draft)
     assert storage.find_manifest(store, URI) == written
-    assert len(written.inputs) == 60_000
+    assert len(written.manifest.inputs) == 60_000
 
 
 def test_more_files_than_a_manifest_can_list_are_rejected(monkeypatch):

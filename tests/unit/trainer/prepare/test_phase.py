@@ -74,8 +74,11 @@ def test_writes_splits_and_manifest(run, config_map, jsonl, store, settings):
     assert (result.outcome, result.reason) == (Outcome.SUCCEEDED, "Prepared")
     assert summary.train + summary.validation + summary.evaluation == 100
     assert summary.duplicates == 40
-    manifest = storage.fetch_dataset(store, StorageURI.parse(summary.uri), settings.work / "fetched")
-    assert manifest.summary == summary
+    stored = storage.fetch_dataset(
+        store, StorageURI.parse(summary.uri), settings.work / "fetched", summary.digest, summary.manifest_digest
+    )
+    assert stored.summarise() == summary
+    manifest = stored.manifest
     assert sorted(manifest.inputs) == ["tickets/a.jsonl", "tickets/b.jsonl"]
     train = storage.read_split(settings.work / "fetched", Split.TRAIN)
     assert len(train) == summary.train
@@ -90,11 +93,10 @@ def test_an_adapter_that_no_server_can_load_is_refused_before_anything_is_writte
     assert not objects(store, "s3://bucket/adapters")
 
 
-def test_a_second_run_only_reads(run, config_map, jsonl, store):
+def test_a_second_run_changes_nothing(run, config_map, jsonl, store):
     config_map(a=jsonl(60))
     first = run()
     before = objects(store, "s3://bucket/adapters")
-    store.delete_prefix(StorageURI.parse("s3://bucket/models"))  # no need to read the model again
     assert run() == first
     assert objects(store, "s3://bucket/adapters") == before
 
@@ -267,22 +269,24 @@ def test_too_many_files_are_rejected_before_one_is_read(run, config_map, jsonl, 
     assert error.value.reason is StorageReason.TOO_LARGE
 
 
-def test_a_truncated_split_is_detected(run, config_map, jsonl, store):
+def test_a_truncated_split_is_written_again(run, config_map, jsonl, store):
     config_map(a=jsonl(60))
     summary = run().dataset
-    store.write(StorageURI.parse(summary.uri).join("train.jsonl"), b"")
-    with pytest.raises(TrainerError, match=r"train\.jsonl is missing, or its size differs") as error:
-        run()
-    assert error.value.reason is Reason.DATASET_CHANGED
+    uri = StorageURI.parse(summary.uri).join("train.jsonl")
+    before = store.read(uri)
+    store.write(uri, b"")
+    assert run().dataset == summary
+    assert store.read(uri) == before
 
 
 def test_a_changed_byte_is_detected(run, config_map, jsonl, store, tmp_path):
     config_map(a=jsonl(60))
-    uri = StorageURI.parse(run().dataset.uri)
+    prepared = run().dataset
+    uri = StorageURI.parse(prepared.uri)
     data = store.read(uri.join("train.jsonl"))
     store.write(uri.join("train.jsonl"), data.replace(b"question", b"Question", 1))
     with pytest.raises(TrainerError, match=r"the digest of train\.jsonl differs from the manifest"):
-        storage.fetch_dataset(store, uri, tmp_path / "fetched")
+        storage.fetch_dataset(store, uri, tmp_path / "fetched", prepared.digest)
 
 
 def test_held_out_records_keep_their_form(run, config_map, store):
@@ -302,7 +306,8 @@ def test_a_weight_of_0_reaches_training(run, config_map, store, settings, tokeni
     wrong = {"role": "assistant", "content": "WRONG ANSWER", "weight": 0}
     rows = [{"messages": [{"role": "user", "content": f"q{n}"}, wrong, ASK, RIGHT]} for n in range(40)]
     config_map(a="".join(json.dumps(row) + "\n" for row in rows))
-    storage.fetch_dataset(store, StorageURI.parse(run().dataset.uri), settings.work / "fetched")
+    prepared = run().dataset
+    storage.fetch_dataset(store, StorageURI.parse(prepared.uri), settings.work / "fetched", prepared.digest)
     for conversation in storage.read_split(settings.work / "fetched", Split.TRAIN):
         assert read_learned(tokenizer.encode_example(conversation)) == "right<|im_end|>"
 
@@ -385,7 +390,7 @@ def test_the_tokens_that_end_answers_are_in_the_summary(run, config_map, jsonl, 
     config_map(a=jsonl(60))
     summary = run().dataset
     assert summary.stop_token_ids == (0xE002,)
-    assert storage.find_manifest(store, StorageURI.parse(summary.uri)).summary.stop_token_ids == (0xE002,)
+    assert storage.find_manifest(store, StorageURI.parse(summary.uri)).manifest.summary.stop_token_ids == (0xE002,)
 
 
 @pytest.mark.parametrize(

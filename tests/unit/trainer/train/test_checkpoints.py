@@ -1,19 +1,20 @@
 """A checkpoint is usable when it is complete, unchanged and of this configuration; the newest usable one is resumed."""
 
 import io
-import json
 import threading
 
 import pytest
 import urllib3
 from botocore.awsrequest import AWSResponse
 
+from support.document_keys import KEY, OTHER_KEY
+from tunewright_contracts.authentication import DocumentKind
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.object_store import ObjectStore
 from tunewright_trainer.process.patience import Patience
 from tunewright_trainer.process.retrying_store import RetryingStore
-from tunewright_trainer.train.checkpoints import FILE_NAMES, CheckpointStore
+from tunewright_trainer.train.checkpoints import FILE_NAMES, CheckpointStore, CompleteMark
 
 RUN = StorageURI.parse("s3://bucket/adapters/runs/support/tickets-12345678")
 ONE, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
@@ -31,8 +32,8 @@ def write_local(tmp_path):
     return write
 
 
-def save(store, write_local, *steps, attempt=1, pod="aaaaaaaa-0000", fingerprint=ONE):
-    checkpoints = CheckpointStore(store, RUN, attempt, pod, fingerprint)
+def save(store, write_local, *steps, attempt=1, pod="aaaaaaaa-0000", fingerprint=ONE, key=KEY):
+    checkpoints = CheckpointStore(store, RUN, attempt, pod, fingerprint, key=key)
     for step in steps:
         assert checkpoints.save(step, write_local(step), last=True)
     checkpoints.finish()
@@ -40,7 +41,7 @@ def save(store, write_local, *steps, attempt=1, pod="aaaaaaaa-0000", fingerprint
 
 
 def find(store, tmp_path, fingerprint=ONE):
-    return CheckpointStore(store, RUN, 9, "ffffffff-0000", fingerprint).find_newest(tmp_path / "found")
+    return CheckpointStore(store, RUN, 9, "ffffffff-0000", fingerprint, key=KEY).find_newest(tmp_path / "found")
 
 
 def test_layout_and_number_of_checkpoints(store, write_local):
@@ -145,10 +146,18 @@ def test_no_file_of_a_bad_checkpoint_gets_into_another_of_the_same_step(store, w
     save(store, write_local, 10, attempt=2, pod="bbbbbbbb")
     good, bad = RUN.join("checkpoints/1-aaaaaaaa/step-000010"), RUN.join("checkpoints/2-bbbbbbbb/step-000010")
     store.write(bad.join("trainer_state.json"), b"changed")
-    mark = json.loads(store.read(good.join("COMPLETE")))
-    del mark["files"]["optimizer.pt"]
-    store.write(good.join("COMPLETE"), json.dumps(mark).encode())
+    mark = CompleteMark.from_json(store.read(good.join("COMPLETE")))
+    files = {name: digest for name, digest in mark.files.items() if name != "optimizer.pt"}
+    store.write(good.join("COMPLETE"), KEY.seal(DocumentKind.CHECKPOINT, mark.updated(files=files)))
     assert not (find(store, tmp_path).folder / "optimizer.pt").exists()
+
+
+def test_a_checkpoint_of_another_writer_is_ignored(store, write_local, tmp_path):
+    save(store, write_local, 10)
+    save(store, write_local, 20, attempt=2, pod="bbbbbbbb", key=OTHER_KEY)
+    mark = CompleteMark(step=30, fingerprint=ONE, files=dict.fromkeys(FILE_NAMES[:2], ONE))
+    store.write(RUN.join("checkpoints/3-cccccccc/step-000030/COMPLETE"), mark.to_json().encode())
+    assert find(store, tmp_path).step == 10
 
 
 class BrokenStore:
@@ -162,7 +171,7 @@ class BrokenStore:
 
 
 def test_an_unreachable_store_loses_a_checkpoint_but_not_the_training(write_local):
-    checkpoints = CheckpointStore(BrokenStore(StorageReason.UNREACHABLE), RUN, 1, "a", ONE)
+    checkpoints = CheckpointStore(BrokenStore(StorageReason.UNREACHABLE), RUN, 1, "a", ONE, key=KEY)
     checkpoints.save(10, write_local(10))
     checkpoints.save(20, write_local(20), last=True)
     assert checkpoints.latest_step is None
@@ -171,7 +180,7 @@ def test_an_unreachable_store_loses_a_checkpoint_but_not_the_training(write_loca
 
 
 def test_a_refusal_ends_the_training_at_the_next_checkpoint(write_local):
-    checkpoints = CheckpointStore(BrokenStore(StorageReason.ACCESS_DENIED), RUN, 1, "a", ONE)
+    checkpoints = CheckpointStore(BrokenStore(StorageReason.ACCESS_DENIED), RUN, 1, "a", ONE, key=KEY)
     checkpoints.save(10, write_local(10))
     with pytest.raises(StorageError):
         checkpoints.save(20, write_local(20), last=True)
@@ -194,7 +203,7 @@ def test_training_does_not_wait_for_a_slow_store_which_gets_the_last_checkpoint(
         def list(self, prefix):
             return store.list(prefix)
 
-    checkpoints = CheckpointStore(SlowStore(), RUN, 1, "a", ONE)
+    checkpoints = CheckpointStore(SlowStore(), RUN, 1, "a", ONE, key=KEY)
     assert checkpoints.save(10, write_local(10)) is True
     assert checkpoints.save(20, write_local(20)) is False, "checkpoint 10 is still being uploaded"
     away.set()

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import sys
 import types
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from support.document_keys import KEY
 from support.training import NO_PATIENCE
 from tunewright_contracts.phase_result import Outcome
-from tunewright_contracts.progress import Phase
+from tunewright_contracts.progress import LostCheckpoint, Phase
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_evaluator.progress_server import ProgressBoard
 from tunewright_storage.adapter import read_manifest
@@ -111,14 +113,18 @@ def job(store, settings, make_spec, jsonl, use_tokenizer, tmp_path):
     (settings.sources_root / "tickets" / "a.jsonl").write_text(jsonl(100))
     board = ProgressBoard()
     prepared = prepare(make_spec(**sections), store, settings, board, NO_PATIENCE).dataset
-    sections["datasetUri"] = prepared.uri
+    sections |= {
+        "datasetUri": prepared.uri,
+        "datasetDigest": prepared.digest,
+        "datasetManifestDigest": prepared.manifest_digest,
+    }
 
     def run(stopper=None, **other):
         # Each attempt is a pod with an empty disk.
         number = run.attempts = run.attempts + 1
         pod = dataclasses.replace(settings, work=tmp_path / f"pod-{number}", pod_uid=f"{number:08x}-0000")
         spec = make_spec(**{**sections, "attempt": number, **other})
-        return train(spec, store, pod, board, stopper or Stopper(), patience=NO_PATIENCE)
+        return train(spec, store, pod, board, stopper or Stopper(), patience=NO_PATIENCE, key=KEY)
 
     run.attempts = 0
     run.board = board
@@ -202,6 +208,31 @@ def test_suspended_then_resumed(job, heavy):
     assert job.board.snapshot().resumed_from_step == 3
 
 
+@pytest.mark.parametrize(
+    ("recorded", "lost"),
+    [(None, None), (3, None), (2, None), (4, LostCheckpoint(recorded=4, resumed=3))],
+    ids=["nothing recorded", "the newest one", "an older one", "a newer one"],
+)
+def test_a_recorded_checkpoint_that_is_gone_is_reported(job, heavy, recorded, lost):
+    heavy.stop_at = 3
+    job()
+    heavy.stop_at = None
+    result = job(checkpointStep=recorded)
+    assert result.lost_checkpoint == lost
+    assert job.board.snapshot().lost_checkpoint == lost
+
+
+def test_data_that_an_earlier_release_prepared_is_verified_by_its_records(job, heavy):
+    assert job(datasetManifestDigest=None).outcome is Outcome.SUCCEEDED
+
+
+def test_the_held_out_digest_reaches_the_manifest(job, heavy, store):
+    result = job()
+    digest = f"sha256:{hashlib.sha256(store.read(StorageURI.parse(result.adapter.evaluation_dataset_uri))).hexdigest()}"
+    assert result.adapter.evaluation_dataset_digest == job.prepared.evaluation_digest == digest
+    assert read_manifest(store, StorageURI.parse(result.adapter.uri)).evaluation_dataset_digest == digest
+
+
 def test_stopped_before_training(job, heavy):
     stopper = Stopper()
     stopper.request()
@@ -244,9 +275,10 @@ def test_changed_base_model(job, heavy, store):
     assert heavy.calls == []
 
 
-def test_a_run_document_without_prepared_data(job, heavy):
-    with pytest.raises(TrainerError, match="datasetUri") as error:
-        job(datasetUri=None)
+@pytest.mark.parametrize("field", ["datasetUri", "datasetDigest"])
+def test_a_run_document_without_prepared_data(job, heavy, field):
+    with pytest.raises(TrainerError, match=field) as error:
+        job(**{field: None})
     assert error.value.reason is Reason.INVALID_RUN_SPEC
 
 

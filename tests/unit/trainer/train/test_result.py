@@ -2,11 +2,13 @@
 
 import pytest
 
+from support.document_keys import KEY, OTHER_KEY
+from tunewright_contracts.authentication import DocumentKind
 from tunewright_contracts.phase_result import DatasetSummary, Outcome, PhaseResult
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_trainer.config import resolve_config
-from tunewright_trainer.train.result import digest_inputs, read_result, write_result
+from tunewright_trainer.train.result import RunRecord, digest_inputs, read_result, write_result
 
 RUN = StorageURI.parse("s3://bucket/run")
 ONE, OTHER = "sha256:" + "1" * 64, "sha256:" + "2" * 64
@@ -28,23 +30,36 @@ def digest(make_spec):
 
 
 def test_a_result_is_read_for_its_inputs_only(store):
-    assert read_result(store, RUN, ONE) is None
-    write_result(store, RUN, ONE, RESULT)
-    assert read_result(store, RUN, ONE) == RESULT
-    assert read_result(store, RUN, OTHER) is None
+    assert read_result(store, RUN, ONE, KEY) is None
+    write_result(store, RUN, ONE, RESULT, KEY)
+    assert read_result(store, RUN, ONE, KEY) == RESULT
+    assert read_result(store, RUN, OTHER, KEY) is None
 
 
-def test_a_field_of_an_earlier_release_is_ignored(store):
-    write_result(store, RUN, ONE, RESULT)
-    text = store.read(RUN.join("result.json"))
-    store.write(RUN.join("result.json"), text.replace(b'"progressStep"', b'"gpuSeconds":7,"progressStep"'))
-    assert read_result(store, RUN, ONE) == RESULT
+def test_a_field_of_another_release_is_ignored(store):
+    class OtherRecord(RunRecord):
+        gpu_seconds: int
+
+    record = OtherRecord(inputs=ONE, result=RESULT, gpu_seconds=7)
+    store.write(RUN.join("result.json"), KEY.seal(DocumentKind.TRAINING_RESULT, record))
+    assert read_result(store, RUN, ONE, KEY) == RESULT
+
+
+def test_a_result_of_another_writer_is_none(store):
+    write_result(store, RUN, ONE, RESULT, OTHER_KEY)
+    assert read_result(store, RUN, ONE, KEY) is None
+
+
+def test_a_result_without_a_code_is_none(store):
+    """An earlier release wrote it: the job is trained again, from its newest checkpoint."""
+    store.write(RUN.join("result.json"), RunRecord(inputs=ONE, result=RESULT).to_json().encode())
+    assert read_result(store, RUN, ONE, KEY) is None
 
 
 @pytest.mark.parametrize("text", [b"", b"{}", b"[]"])
 def test_an_unreadable_result_is_none(store, text):
     store.write(RUN.join("result.json"), text)
-    assert read_result(store, RUN, ONE) is None
+    assert read_result(store, RUN, ONE, KEY) is None
 
 
 def test_a_store_that_refuses_is_not_taken_for_a_missing_result():
@@ -53,7 +68,7 @@ def test_a_store_that_refuses_is_not_taken_for_a_missing_result():
             raise StorageError(StorageReason.ACCESS_DENIED, f"cannot read {uri}")
 
     with pytest.raises(StorageError):
-        read_result(RefusingStore(), RUN, ONE)
+        read_result(RefusingStore(), RUN, ONE, KEY)
 
 
 def test_inputs_are_those_of_training_and_scoring(digest):

@@ -1,7 +1,12 @@
-"""Prepared data in S3: three JSONL files and a manifest, in a folder that is named after the digest of the inputs."""
+"""Prepared data in S3: three JSONL files and a manifest, in a folder that is named after the digest of the inputs.
+
+Others can write to the bucket. So `prepare` trusts nothing that it finds there, and reports the digest of the manifest,
+which the FineTuneJob's status records; `train` accepts only the manifest with that digest, and files as it lists them.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
@@ -17,7 +22,7 @@ from tunewright_contracts.run_spec import RunSpec
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.documents import write_document
 from tunewright_storage.errors import StorageError, StorageReason
-from tunewright_storage.store import Store, digest_file
+from tunewright_storage.store import Store, digest_bytes, digest_file
 from tunewright_trainer.chat.conversation import ChatMessage, Conversation
 from tunewright_trainer.dataset.record import InputFile, Record, Split
 from tunewright_trainer.errors import Reason, TrainerError
@@ -52,6 +57,20 @@ class DatasetManifest(Document):
     inputs: dict[str, str]
     inputs_digest: Sha256
     preparer_version: int = PREPARER_VERSION
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StoredDataset:
+    """A manifest, and the digest of its bytes in the bucket."""
+
+    manifest: DatasetManifest
+    manifest_digest: str
+
+    def summarise(self) -> DatasetSummary:
+        """Return the summary with the digests that are not in the manifest itself."""
+        held_out = split_name(Split.EVALUATION)
+        digest = next(file.sha256 for file in self.manifest.files if file.path == held_out)
+        return self.manifest.summary.updated(manifest_digest=self.manifest_digest, evaluation_digest=digest)
 
 
 def digest_inputs(spec: RunSpec, files: Iterable[InputFile]) -> str:
@@ -92,8 +111,11 @@ def dataset_uri(output: StorageURI, inputs_digest: str) -> StorageURI:
 
 def write_dataset(
     store: Store, uri: StorageURI, scratch: Path, splits: dict[Split, list[Record]], manifest: DatasetManifest
-) -> DatasetManifest:
-    """Store the splits and then the manifest, and return the manifest that is stored.
+) -> StoredDataset:
+    """Store the splits and then the manifest, unless equal data is stored.
+
+    The data of a folder is the same for all jobs with the same inputs. Texts for users in an existing manifest are of
+    the job that wrote it, and are not returned.
 
     Args:
         store: where to store the files.
@@ -119,14 +141,23 @@ def write_dataset(
     for file in files:
         store.upload(scratch / file.path, uri.join(file.path))
     if write_document(store, uri.join(MANIFEST_NAME), manifest, _MAX_MANIFEST_BYTES, if_absent=True):
-        return manifest
+        return StoredDataset(manifest, digest_bytes(manifest.to_json().encode()))
     existing = find_manifest(store, uri)
-    if existing is None or existing.summary.digest != digest:
+    if existing is None or not _is_same_data(existing.manifest, manifest):
         raise TrainerError(
             Reason.DATASET_CHANGED,
             f"{uri} already contains different data for the same inputs; delete this folder and run the job again",
         )
-    return existing
+    return dataclasses.replace(existing, manifest=manifest)
+
+
+def _is_same_data(existing: DatasetManifest, written: DatasetManifest) -> bool:
+    """Return whether training on both is the same."""
+    return existing.files == written.files and _without_texts(existing.summary) == _without_texts(written.summary)
+
+
+def _without_texts(summary: DatasetSummary) -> DatasetSummary:
+    return summary.updated(first_problems=(), problems_uri="", ignored_keys={}, notes=())
 
 
 def _check_sizes(files: Sequence[ContentFile]) -> None:
@@ -151,7 +182,7 @@ def _check_sizes(files: Sequence[ContentFile]) -> None:
             )
 
 
-def find_manifest(store: Store, uri: StorageURI) -> DatasetManifest | None:
+def find_manifest(store: Store, uri: StorageURI) -> StoredDataset | None:
     """Return the manifest of complete prepared data, or None when there is none yet.
 
     Raises:
@@ -175,28 +206,43 @@ def find_manifest(store: Store, uri: StorageURI) -> DatasetManifest | None:
     for file in manifest.files:
         if sizes.get(uri.join(file.path)) != file.size:
             raise _changed(uri, f"{file.path} is missing, or its size differs from the manifest")
-    return manifest
+    return StoredDataset(manifest, digest_bytes(text))
 
 
-def fetch_dataset(store: Store, uri: StorageURI, folder: Path) -> DatasetManifest:
+def fetch_dataset(
+    store: Store, uri: StorageURI, folder: Path, expected_digest: str, manifest_digest: str | None = None
+) -> StoredDataset:
     """Fetch the splits into a folder and verify every byte.
+
+    Args:
+        store: contains the data.
+        uri: its folder in the store.
+        folder: gets the files.
+        expected_digest: the digest of the records, as `prepare` reported it.
+        manifest_digest: the digest of the manifest's bytes; None if an earlier release prepared the data.
 
     Raises:
         StorageError: a file cannot be read.
-        TrainerError: there is no prepared data, or it does not match its manifest.
+        TrainerError: there is no prepared data, it is not the expected one, or it does not match its manifest.
     """
-    manifest = find_manifest(store, uri)
-    if manifest is None:
+    found = find_manifest(store, uri)
+    if found is None:
         raise TrainerError(
             Reason.DATASET_CHANGED, f"{uri} no longer contains prepared data; run the job again to prepare it"
         )
+    if manifest_digest is not None and found.manifest_digest != manifest_digest:
+        raise _changed(uri, f"its {MANIFEST_NAME} has the digest {found.manifest_digest} instead of {manifest_digest}")
+    manifest = found.manifest
+    digest = compute_adapter_digest({file.path: file.sha256 for file in manifest.files})
+    if digest != expected_digest:
+        raise _changed(uri, f"its records have the digest {digest} instead of {expected_digest}")
     size = sum(file.size for file in manifest.files)
     if size > MAX_DATASET_BYTES:
         raise _changed(uri, f"its manifest states {size} bytes, more than the limit of {MAX_DATASET_BYTES}")
     for file in manifest.files:
         if store.download(uri.join(file.path), folder / file.path, max_bytes=file.size) != file.sha256:
             raise _changed(uri, f"the digest of {file.path} differs from the manifest")
-    return manifest
+    return found
 
 
 def format_record(conversation: Conversation) -> str:

@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 
 
 def prepare(spec: RunSpec, store: Store, settings: Settings, board: ProgressBoard, patience: Patience) -> PhaseResult:
-    """Validate, deduplicate, split and store the dataset; if that is already done, return the same result.
+    """Validate, deduplicate, split and store the dataset; a second run has the same result.
 
     Raises:
         TrainerError, StorageError, StorageURIError: the job cannot be trained with these inputs and settings.
@@ -52,16 +52,14 @@ def prepare(spec: RunSpec, store: Store, settings: Settings, board: ProgressBoar
     inputs = storage.list_inputs(files)
     inputs_digest = storage.digest_inputs(spec, files)
     uri = storage.dataset_uri(output, inputs_digest)
-    manifest = storage.find_manifest(store, uri)
-    if manifest is None:
-        manifest = _prepare_files(
-            spec, store, settings, patience, files=files, inputs=inputs, uri=uri, inputs_digest=inputs_digest
-        )
-    else:
-        log.info("prepared_dataset_found", uri=str(uri))
+    # Data that is already there is not trusted: everyone who can write to the bucket can store data for these inputs.
+    stored = _prepare_files(
+        spec, store, settings, patience, files=files, inputs=inputs, uri=uri, inputs_digest=inputs_digest
+    )
+    prepared = stored.summarise()
     # Files that are not read belong to this job, not to the prepared data, which other jobs share.
-    notes = (*listed_files.notes, *manifest.summary.notes)
-    summary = manifest.summary.updated(notes=limit_notes(notes))
+    notes = (*listed_files.notes, *prepared.notes)
+    summary = prepared.updated(notes=limit_notes(notes))
     for note in notes:
         log.warning("dataset_note", note=note)
     listed = f", listed in {summary.problems_uri}" if summary.problems_uri else ""
@@ -87,7 +85,7 @@ def _prepare_files(
     inputs: dict[str, str],
     uri: StorageURI,
     inputs_digest: str,
-) -> storage.DatasetManifest:
+) -> storage.StoredDataset:
     model_folder = settings.work / "tokenizer"
     patience.repeat(lambda: fetch_base_model(spec.base_model, model_folder, store, TOKENIZER_PATTERNS))
     tokenizer = ConversationTokenizer.from_folder(model_folder, spec.base_model.chat_template)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+from tunewright_contracts.authentication import DOCUMENT_KEY_PATH
 from tunewright_contracts.locations import RUN_SPEC_PATH, SOURCES_ROOT
 from tunewright_contracts.progress import PROGRESS_PORT
 
@@ -22,6 +23,7 @@ class Settings:
     """
 
     run_spec: Path
+    document_key: Path
     termination_log: Path
     sources_root: Path
     work: Path
@@ -35,6 +37,7 @@ class Settings:
         patience = environment.get("TUNEWRIGHT_STORAGE_PATIENCE_SECONDS")
         return cls(
             run_spec=Path(environment.get("TUNEWRIGHT_RUN_SPEC", RUN_SPEC_PATH)),
+            document_key=Path(environment.get("TUNEWRIGHT_DOCUMENT_KEY", DOCUMENT_KEY_PATH)),
             termination_log=Path(environment.get("TUNEWRIGHT_TERMINATION_LOG", "/dev/termination-log")),
             sources_root=Path(environment.get("TUNEWRIGHT_SOURCES_ROOT", SOURCES_ROOT)),
             work=Path(environment.get("TUNEWRIGHT_WORK", "/tmp/tunewright")),  # noqa: S108 - an emptyDir of the pod

@@ -54,6 +54,7 @@ def build_manifest(digest: str, files: tuple[ContentFile, ...], provenance: Prov
         rank=provenance.config.rank,
         dataset_digest=provenance.dataset.digest,
         evaluation_dataset_uri=evaluation_uri(provenance.dataset),
+        evaluation_dataset_digest=provenance.dataset.evaluation_digest if provenance.dataset.evaluation else None,
         stop_token_ids=provenance.dataset.stop_token_ids,
         training=provenance.config.to_wire(),
         packages=dict(_installed(PACKAGES)),

@@ -2,7 +2,8 @@
 
 Layout: ``<run>/checkpoints/<attempt>-<podUID8>/step-NNNNNN/`` contains the files and ``COMPLETE``, which is written
 last and lists their digests. Each prefix belongs to one pod, so that a pod on a disconnected node cannot damage the
-checkpoints of its replacement.
+checkpoints of its replacement. ``COMPLETE`` has a code of the job's key: a checkpoint that another writer stored, or
+that belongs to another job, is never loaded. That matters more than a wrong adapter, since torch's files are pickles.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from pathlib import Path
 import structlog
 
 from tunewright_contracts.adapter_manifest import CONFIG_NAME, WEIGHTS_NAME
+from tunewright_contracts.authentication import DocumentKey, DocumentKind
 from tunewright_contracts.document import ContractError, Document, Sha256
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_contracts.values import Count
-from tunewright_storage.documents import write_document
+from tunewright_storage.documents import read_sealed, write_sealed
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.store import Store
 
@@ -58,12 +60,15 @@ class CheckpointStore:
     Uploads run in the background, one at a time.
     """
 
-    def __init__(self, store: Store, run: StorageURI, attempt: int, pod_uid: str, fingerprint: str) -> None:
+    def __init__(
+        self, store: Store, run: StorageURI, attempt: int, pod_uid: str, fingerprint: str, *, key: DocumentKey
+    ) -> None:
         self._store = store
         self._root = run.join("checkpoints")
         self._attempt = attempt
         self._own = self._root.join(f"{attempt}-{pod_uid.replace('-', '')[:8]}")
         self._fingerprint = fingerprint
+        self._key = key
         self._pool = concurrent.futures.ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._pending: concurrent.futures.Future[None] | None = None
         self._saved: list[int] = []
@@ -101,8 +106,8 @@ class CheckpointStore:
     def find_newest(self, scratch: Path) -> Checkpoint | None:
         """Fetch the newest valid checkpoint of this configuration, from any attempt, or return None.
 
-        A checkpoint that is incomplete, changed or of another configuration is skipped with a warning. One that cannot
-        be read is an error: starting from the beginning would waste its work.
+        A checkpoint that is incomplete, changed, not authentic or of another configuration is skipped with a warning.
+        One that cannot be read is an error: starting from the beginning would waste its work.
 
         Raises:
             StorageError: the store did not answer, or denied access.
@@ -128,7 +133,14 @@ class CheckpointStore:
     def _fetch(self, uri: StorageURI, step: int, folder: Path) -> str | None:
         """Download and verify a checkpoint; return the problem, or None."""
         try:
-            mark = CompleteMark.from_json(self._store.read(uri.join(COMPLETE_NAME), _MAX_COMPLETE_BYTES))
+            mark = read_sealed(
+                self._store,
+                uri.join(COMPLETE_NAME),
+                CompleteMark,
+                _MAX_COMPLETE_BYTES,
+                kind=DocumentKind.CHECKPOINT,
+                key=self._key,
+            )
             if mark.fingerprint != self._fingerprint:
                 return "it belongs to another configuration"
             if mark.step != step or not {CONFIG_NAME, WEIGHTS_NAME} <= set(mark.files) <= set(FILE_NAMES):
@@ -139,7 +151,7 @@ class CheckpointStore:
                     return f"the digest of {name} differs from {COMPLETE_NAME}"
                 budget -= (folder / name).stat().st_size
         except ContractError as error:
-            return str(error)
+            return f"{COMPLETE_NAME} is not valid: {error}"
         except StorageError as error:
             if error.reason not in _REASONS_TO_SKIP:
                 raise
@@ -152,7 +164,8 @@ class CheckpointStore:
             name: self._store.upload(folder / name, uri.join(name)) for name in FILE_NAMES if (folder / name).is_file()
         }
         mark = CompleteMark(step=step, fingerprint=self._fingerprint, files=digests)
-        write_document(self._store, uri.join(COMPLETE_NAME), mark, _MAX_COMPLETE_BYTES)
+        kind = DocumentKind.CHECKPOINT
+        write_sealed(self._store, uri.join(COMPLETE_NAME), mark, _MAX_COMPLETE_BYTES, kind=kind, key=self._key)
         self._saved.append(step)
         log.info("checkpoint_stored", step=step, uri=str(uri))
         for old in self._saved[:-KEPT]:

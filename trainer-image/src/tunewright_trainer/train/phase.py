@@ -7,8 +7,9 @@ from pathlib import Path
 import structlog
 
 from tunewright_contracts.adapter_manifest import Score
-from tunewright_contracts.phase_result import Outcome, PhaseResult
-from tunewright_contracts.progress import Phase
+from tunewright_contracts.authentication import DocumentKey
+from tunewright_contracts.phase_result import DatasetSummary, Outcome, PhaseResult
+from tunewright_contracts.progress import LostCheckpoint, Phase, find_lost
 from tunewright_contracts.run_spec import RunSpec
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_evaluator.progress_server import ProgressBoard
@@ -19,7 +20,7 @@ from tunewright_trainer import accelerator, run_folder
 from tunewright_trainer.chat.tokenizer import ConversationTokenizer
 from tunewright_trainer.config import TrainingConfig, resolve_config
 from tunewright_trainer.dataset.record import Split
-from tunewright_trainer.dataset.storage import DatasetManifest, fetch_dataset, read_split
+from tunewright_trainer.dataset.storage import fetch_dataset, read_split
 from tunewright_trainer.errors import Reason, TrainerError
 from tunewright_trainer.evaluate import metrics, scoring
 from tunewright_trainer.limits import length_limit
@@ -37,7 +38,14 @@ log = structlog.get_logger(__name__)
 
 
 def train(
-    spec: RunSpec, store: Store, settings: Settings, board: ProgressBoard, stopper: Stopper, *, patience: Patience
+    spec: RunSpec,
+    store: Store,
+    settings: Settings,
+    board: ProgressBoard,
+    stopper: Stopper,
+    *,
+    patience: Patience,
+    key: DocumentKey,
 ) -> PhaseResult:
     """Train, score and publish an adapter from prepared data.
 
@@ -45,7 +53,7 @@ def train(
         TrainerError, StorageError, StorageURIError: the job cannot continue.
         StopRequestedError: SIGTERM arrived outside of training.
     """
-    job = _TrainPhase(spec, store, settings, board, stopper, patience=patience)
+    job = _TrainPhase(spec, store, settings, board, stopper, patience=patience, key=key)
     return job.run()
 
 
@@ -61,6 +69,7 @@ class _TrainPhase:
         stopper: Stopper,
         *,
         patience: Patience,
+        key: DocumentKey,
     ) -> None:
         self._spec = spec
         self._store = store
@@ -68,13 +77,15 @@ class _TrainPhase:
         self._board = board
         self._stopper = stopper
         self._patience = patience
+        self._key = key
+        self._lost: LostCheckpoint | None = None
         self._run_uri = StorageURI.parse(spec.run_uri)
         self._model_folder = settings.work / "base-model"
 
     def run(self) -> PhaseResult:
         with self._stopper.interruptible():
             dataset = self._fetch_dataset()
-            config = resolve_config(self._spec, dataset.summary)
+            config = resolve_config(self._spec, dataset)
             inputs = digest_inputs(config, self._spec)
             finished = self._find_finished(inputs)
             if finished is not None:
@@ -86,9 +97,15 @@ class _TrainPhase:
             servable.check_targets(self._spec, read_base_shapes(self._model_folder))
             tokenizer = ConversationTokenizer.from_folder(self._model_folder, self._spec.base_model.chat_template)
             checkpoints = CheckpointStore(
-                self._store, self._run_uri, self._spec.attempt, self._settings.pod_uid, config.fingerprint
+                self._store,
+                self._run_uri,
+                self._spec.attempt,
+                self._settings.pod_uid,
+                config.fingerprint,
+                key=self._key,
             )
             newest = checkpoints.find_newest(self._settings.work / "resume")
+            self._report_lost(newest)
         if newest is None or newest.step < config.total_steps:
             checkpoint, stopped = self._fit(config, tokenizer, checkpoints, newest)
             if stopped:
@@ -100,17 +117,22 @@ class _TrainPhase:
             scores = self._score(config, tokenizer, newest, dataset)
         return self._conclude(inputs, config, dataset, newest, scores)
 
-    def _fetch_dataset(self) -> DatasetManifest:
+    def _fetch_dataset(self) -> DatasetSummary:
         metrics.check_metrics(self._spec.evaluation.metrics)
-        if self._spec.dataset_uri is None:
+        uri, digest = self._spec.dataset_uri, self._spec.dataset_digest
+        if uri is None or digest is None:
             raise TrainerError(
                 Reason.INVALID_RUN_SPEC,
                 (
-                    "the run specification has no address of prepared data (datasetUri); "
+                    "the run specification has no address or no digest of prepared data (datasetUri, datasetDigest); "
                     "use the trainer image of the operator's release"
                 ),
             )
-        return fetch_dataset(self._store, StorageURI.parse(self._spec.dataset_uri), self._dataset_folder)
+        manifest_digest = self._spec.dataset_manifest_digest
+        found = fetch_dataset(
+            self._store, StorageURI.parse(uri), self._dataset_folder, digest, manifest_digest=manifest_digest
+        )
+        return found.summarise()
 
     @property
     def _dataset_folder(self) -> Path:
@@ -118,7 +140,7 @@ class _TrainPhase:
 
     def _find_finished(self, inputs: str) -> PhaseResult | None:
         """Return the recorded result if it is still valid: a published adapter must still be complete."""
-        result = read_result(self._store, self._run_uri, inputs)
+        result = read_result(self._store, self._run_uri, inputs, self._key)
         if result is None:
             return None
         if result.adapter is not None and not publishing.verify_published(self._store, result.adapter):
@@ -126,6 +148,13 @@ class _TrainPhase:
             return None
         log.info("result_found")
         return result
+
+    def _report_lost(self, newest: Checkpoint | None) -> None:
+        """Report a checkpoint of an earlier attempt that cannot be used: its steps are trained again."""
+        self._lost = find_lost(self._spec.checkpoint_step, newest.step if newest is not None else 0)
+        if self._lost is not None:
+            log.warning("checkpoint_lost", **self._lost.to_wire())
+            self._board.update(lost_checkpoint=self._lost)
 
     def _fit(
         self,
@@ -163,7 +192,7 @@ class _TrainPhase:
         return result.checkpoint, result.stopped
 
     def _score(
-        self, config: TrainingConfig, tokenizer: ConversationTokenizer, checkpoint: Checkpoint, dataset: DatasetManifest
+        self, config: TrainingConfig, tokenizer: ConversationTokenizer, checkpoint: Checkpoint, dataset: DatasetSummary
     ) -> tuple[Score, ...]:
         evaluation = self._spec.evaluation
         records = scoring.choose_held_out(read_split(self._dataset_folder, Split.EVALUATION), evaluation.max_samples)
@@ -180,7 +209,7 @@ class _TrainPhase:
                 records,
                 evaluation.max_tokens,
                 lambda done: self._board.update(evaluated=done),
-                taught=dataset.summary.stop_token_ids or (),
+                taught=dataset.stop_token_ids or (),
             )
         run_folder.write_lines(self._store, self._run_uri.join(run_folder.SAMPLES_NAME), metrics.sample_rows(answers))
         scores = metrics.score_answers(evaluation.metrics, answers)
@@ -192,7 +221,7 @@ class _TrainPhase:
         self,
         inputs: str,
         config: TrainingConfig,
-        dataset: DatasetManifest,
+        dataset: DatasetSummary,
         checkpoint: Checkpoint,
         scores: tuple[Score, ...],
     ) -> PhaseResult:
@@ -203,13 +232,14 @@ class _TrainPhase:
                 reason=Reason.BELOW_MINIMUM,
                 message=f"{'; '.join(misses)}. Nothing was published; provide more or better data, train longer, or "
                 f"lower the minimum. All answers are in {self._run_uri.join(run_folder.SAMPLES_NAME)}",
-                dataset=dataset.summary,
+                dataset=dataset,
                 scores=scores,
                 progress_step=checkpoint.step,
+                lost_checkpoint=self._lost,
             )
         else:
             self._board.update(phase=Phase.PUBLISHING)
-            provenance = Provenance(self._spec, config, dataset.summary, scores)
+            provenance = Provenance(self._spec, config, dataset, scores)
             servable.check_files(checkpoint.folder, read_base_shapes(self._model_folder))
             adapter = publishing.publish(self._store, checkpoint.folder, self._settings.work / "adapter", provenance)
             shown = ", ".join(f"{score.type} {score.base:.3f} → {score.tuned:.3f}" for score in scores)
@@ -218,11 +248,12 @@ class _TrainPhase:
                 reason=Reason.PUBLISHED,
                 message=f"adapter of rank {adapter.rank} published at {adapter.uri}" + (f"; {shown}" if shown else ""),
                 adapter=adapter,
-                dataset=dataset.summary,
+                dataset=dataset,
                 scores=scores,
                 progress_step=checkpoint.step,
+                lost_checkpoint=self._lost,
             )
-        write_result(self._store, self._run_uri, inputs, result)
+        write_result(self._store, self._run_uri, inputs, result, self._key)
         self._board.update(phase=Phase.FINISHED, peak_memory_mebibytes=accelerator.peak_memory_mebibytes())
         return result
 

@@ -45,10 +45,12 @@ from tunewright_operator.domain.finetune.status import (
     next_milestone,
     pending,
     reached,
+    reached_after_training,
 )
 from tunewright_operator.domain.job_run import JobRun, RunState
 from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
+from tunewright_operator.domain.secrets import EnsureDocumentKey
 from tunewright_operator.domain.sentences import join_sentences
 
 PROGRESS_SECONDS = 5.0
@@ -134,7 +136,7 @@ def _accept_adapter(
         reason=FineTuneJobReason.SUCCEEDED,
         message=f"Published {adapter.uri}" + (f" ({summary})." if summary else "."),
         outcome="True",
-        milestones=[reached(name) for name in MILESTONES[1:]],
+        milestones=reached_after_training(result.lost_checkpoint),
         update=update,
     )
     return FineTuneDecision(build_status(observation.job, report, now), reconcile_after_seconds=0)
@@ -146,7 +148,7 @@ def _fail(
     scores = build_scores(failure.result.scores) if failure.result else ()
     milestones = []
     if scores:  # The adapter was trained and scored, and a score was too low.
-        milestones.append(reached(FineTuneJobCondition.TRAINED))
+        milestones.append(reached_after_training(failure.result.lost_checkpoint if failure.result else None)[0])
         milestones.append(Wanted(FineTuneJobCondition.EVALUATED, "False", failure.reason, failure.message))
     else:
         milestones.append(Wanted(next_milestone(observation.status), "False", failure.reason, failure.message))
@@ -285,7 +287,7 @@ def _start_attempt(
         update={**update, "attempt": attempt},
     )
     status = build_status(observation.job, report, now)
-    actions = () if there else (CreateTrainJob(attempt, status.micro_batch_size),)
+    actions = () if there else (EnsureDocumentKey(), CreateTrainJob(attempt, status.micro_batch_size))
     return FineTuneDecision(status, actions, PENDING_SECONDS)
 
 

@@ -12,7 +12,7 @@ from tunewright_operator.api.conditions import Condition, FineTuneJobCondition, 
 from tunewright_operator.api.fine_tune_job import FineTuneJob, FineTuneJobStatus
 from tunewright_operator.domain.job_run import ExpireJob, JobRun
 from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
-from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.domain.secrets import EnsureDocumentKey, SecretFacts
 
 
 def prepare_job_name(job_name: str, number: int) -> str:
@@ -114,7 +114,7 @@ class DeleteJob:
     uid: str
 
 
-FineTuneAction = CreatePrepareJob | CreateTrainJob | DeleteJob | ExpireJob
+FineTuneAction = CreatePrepareJob | EnsureDocumentKey | CreateTrainJob | DeleteJob | ExpireJob
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import TypedDict
 
 from tunewright_contracts.adapter_manifest import Score
 from tunewright_contracts.phase_result import AdapterSummary, DatasetSummary
-from tunewright_contracts.progress import Phase, Progress
+from tunewright_contracts.progress import LostCheckpoint, Phase, Progress
 from tunewright_contracts.times import format_time
 from tunewright_operator.api.conditions import ConditionStatus, FineTuneJobCondition, find_condition
 from tunewright_operator.api.fine_tune_job import (
@@ -24,6 +24,7 @@ from tunewright_operator.api.fine_tune_job import (
 )
 from tunewright_operator.domain.conditions import Wanted, merge_conditions
 from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
+from tunewright_operator.domain.sentences import join_sentences
 from tunewright_operator.domain.times import parse_time
 
 MILESTONES = (
@@ -132,7 +133,14 @@ def next_milestone(status: FineTuneJobStatus) -> FineTuneJobCondition:
 def milestones_of(progress: Progress) -> tuple[Wanted, ...]:
     """Return the milestones after DatasetReady, as far as a running trainer has reached them."""
     done = {Phase.EVALUATING: 1, Phase.PUBLISHING: 2, Phase.FINISHED: 2}.get(progress.phase, 0)
-    return tuple(reached(name) if index < done else pending(name) for index, name in enumerate(MILESTONES[1:]))
+    found = reached_after_training(progress.lost_checkpoint)
+    return tuple(found[index] if index < done else pending(name) for index, name in enumerate(MILESTONES[1:]))
+
+
+def reached_after_training(lost: LostCheckpoint | None) -> tuple[Wanted, ...]:
+    """Return the milestones after DatasetReady as reached; Trained shows a checkpoint that was lost."""
+    message = lost.describe() if lost is not None else ""
+    return tuple(reached(name, message if name is FineTuneJobCondition.TRAINED else "") for name in MILESTONES[1:])
 
 
 def phase_of(progress: Progress) -> FineTuneJobPhase:
@@ -175,6 +183,7 @@ def build_adapter_status(summary: AdapterSummary) -> AdapterStatus:
         bytes=summary.bytes,
         base_model_digest=summary.base_model_digest,
         evaluation_dataset_uri=summary.evaluation_dataset_uri,
+        evaluation_dataset_digest=summary.evaluation_dataset_digest,
         stop_token_ids=summary.stop_token_ids,
     )
 
@@ -243,7 +252,8 @@ def describe_progress(progress: Progress) -> str:
         Phase.FINISHED: "The trainer is done; its result is being read.",
     }
     resumed = f", resumed from step {progress.resumed_from_step}" if progress.resumed_from_step else ""
-    return words.get(progress.phase, f"Attempt {progress.attempt} is training{resumed}.")
+    text = words.get(progress.phase, f"Attempt {progress.attempt} is training{resumed}.")
+    return join_sentences(text, progress.lost_checkpoint.describe()) if progress.lost_checkpoint is not None else text
 
 
 def _count(value: int) -> int:

@@ -38,6 +38,8 @@ class WantedEvaluation:
     server_url: str
     engine: str | None = None
     """The engine whose stored answers it may reuse; None if it may reuse none."""
+    dataset_digest: str | None = None
+    """The digest that the held-out set must have; None if it is not known."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +58,7 @@ class DeleteInspection:
 
 @dataclasses.dataclass(frozen=True)
 class EnsureEvaluation:
-    """Create an evaluation's Job, its request and its first token, unless they exist."""
+    """Create the deployment's document key, and an evaluation's Job, request and first token, unless they exist."""
 
     evaluation: WantedEvaluation
 

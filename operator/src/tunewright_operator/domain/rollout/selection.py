@@ -140,6 +140,7 @@ def _choose_address(
         rank=found.rank,
         base_model_digest=found.base_model_digest,
         evaluation_dataset_uri=found.evaluation_dataset_uri,
+        evaluation_dataset_digest=found.evaluation_dataset_digest,
         stop_token_ids=found.stop_token_ids,
     )
     return Choice(revision=revision, named=True)
@@ -163,6 +164,7 @@ def _revision_of(model_name: str, job: SelectableJob) -> Revision:
         rank=adapter.rank,
         base_model_digest=adapter.base_model_digest,
         evaluation_dataset_uri=adapter.evaluation_dataset_uri,
+        evaluation_dataset_digest=adapter.evaluation_dataset_digest,
         stop_token_ids=adapter.stop_token_ids,
         source_job=SourceJob(name=job.name, uid=job.uid, creation_time=job.created_at),
     )

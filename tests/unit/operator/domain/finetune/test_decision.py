@@ -21,12 +21,13 @@ from tunewright_operator.domain.finetune.observation import (
 )
 from tunewright_operator.domain.job_run import ExpireJob, JobRun, PodRun, RunState
 from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
-from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.domain.secrets import EnsureDocumentKey, SecretFacts
 
 NOW = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 DIGEST = "sha256:" + "a" * 64
 DATASET = {"digest": DIGEST, "uri": "s3://bucket/out/datasets/x", "train": 8, "validation": 1, "evaluation": 1}
 PREPARE, TRAIN = "j-prepare-1", "j-train-1"
+KEY = EnsureDocumentKey()
 
 
 def ago(seconds: float) -> dt.datetime:
@@ -139,17 +140,17 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
         (),
         "SecretNotFound",
     ),
-    "prepared data is trained on": (see(job(dataset=DATASET)), (CreateTrainJob(1, None),), "Starting"),
+    "prepared data is trained on": (see(job(dataset=DATASET)), (KEY, CreateTrainJob(1, None)), "Starting"),
     "a queued job is created and waits": (
         see(job(dataset=DATASET, labels={"kueue.x-k8s.io/queue-name": "q"})),
-        (CreateTrainJob(1, None),),
+        (KEY, CreateTrainJob(1, None)),
         "Queued",
     ),
     "a queued job waits": (see(job(**ready()), run(TRAIN, RunState.QUEUED)), (), "Queued"),
     "an unrecorded train job is adopted": (see(job(dataset=DATASET), run(TRAIN, RunState.ACTIVE)), (), "Starting"),
     "a manually deleted train job is created again": (
         see(job(**ready(attempt=3))),
-        (CreateTrainJob(3, None),),
+        (KEY, CreateTrainJob(3, None)),
         "Starting",
     ),
     "a running attempt trains": (see(job(**ready()), run(TRAIN, RunState.ACTIVE, **RUNNING)), (), "Training"),
@@ -160,12 +161,12 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
     ),
     "after the pause the next one starts": (
         see(job(**ready()), dataclasses.replace(run(TRAIN, RunState.FAILED, exit_code=1), ended_at=ago(20))),
-        (CreateTrainJob(2, None),),
+        (KEY, CreateTrainJob(2, None)),
         "Starting",
     ),
     "out of memory shrinks the micro-batch": (
         see(job(**ready()), dataclasses.replace(run(TRAIN, RunState.FAILED, out_of_memory=True), ended_at=ago(20))),
-        (CreateTrainJob(2, 4),),
+        (KEY, CreateTrainJob(2, 4)),
         "Starting",
     ),
     "a preempted attempt is followed at once": (
@@ -173,12 +174,12 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
             job(spec={"retry": {"maxRestarts": 0}}, **ready()),
             dataclasses.replace(run(TRAIN, RunState.FAILED), disrupted=True),
         ),
-        (CreateTrainJob(2, None),),
+        (KEY, CreateTrainJob(2, None)),
         "Starting",
     ),
     "an interrupted attempt is followed at once": (
         see(job(**ready(restarts=3)), run(TRAIN, RunState.FAILED, result=result(Outcome.SUSPENDED))),
-        (CreateTrainJob(2, None),),
+        (KEY, CreateTrainJob(2, None)),
         "Starting",
     ),
     "an unrecorded next attempt is adopted although the spec changed since": (
@@ -233,7 +234,7 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
     ),
     "resuming starts the next attempt": (
         see(job(**ready(conditions=SUSPENDED))),
-        (CreateTrainJob(2, None),),
+        (KEY, CreateTrainJob(2, None)),
         "Starting",
     ),
     "an unrecorded next attempt is adopted on resume": (
@@ -256,7 +257,7 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
     ),
     "a higher limit of restarts continues the job": (
         see(job(spec={"retry": {"maxRestarts": 4}}, **ready(restarts=3, conditions=EXHAUSTED)), DEAD),
-        (CreateTrainJob(2, None), EXPIRE_TRAIN),
+        (KEY, CreateTrainJob(2, None), EXPIRE_TRAIN),
         "Starting",
     ),
     "an unrecorded next attempt is adopted when a raised limit continues the job": (
@@ -275,7 +276,7 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
     ),
     "a prepare Job expires when the dataset is recorded": (
         see(job(dataset=DATASET), PREPARED),
-        (CreateTrainJob(1, None), expire(PREPARE)),
+        (KEY, CreateTrainJob(1, None), expire(PREPARE)),
         "Starting",
     ),
     "and while the attempt runs": (

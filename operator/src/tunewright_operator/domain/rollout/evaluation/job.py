@@ -83,6 +83,11 @@ def find_dataset(spec: AdapterDeploymentSpec, candidate: CandidateRevision) -> s
     return dataset.s3.uri if dataset is not None else candidate.evaluation_dataset_uri
 
 
+def find_dataset_digest(spec: AdapterDeploymentSpec, candidate: CandidateRevision) -> str | None:
+    """Return the digest of the held-out split of the adapter's job; None if the spec names another set."""
+    return None if spec.evaluation.dataset is not None else candidate.evaluation_dataset_digest
+
+
 def find_evaluation(situation: Situation) -> WantedEvaluation | None:
     """Return the evaluation that the current step waits for; None if it waits for none or has no held-out set."""
     candidate, server, deployment = situation.candidate, situation.server, situation.deployment
@@ -93,7 +98,8 @@ def find_evaluation(situation: Situation) -> WantedEvaluation | None:
         return None
     name = evaluation_name(deployment, candidate)
     engine = find_engine(candidate, server.facts)
-    return WantedEvaluation(name, candidate, dataset, server.uid, server.url, engine)
+    digest = find_dataset_digest(deployment.spec, candidate)
+    return WantedEvaluation(name, candidate, dataset, server.uid, server.url, engine, dataset_digest=digest)
 
 
 def find_evaluation_problem(situation: Situation) -> Problem | None:

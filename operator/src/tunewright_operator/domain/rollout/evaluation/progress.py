@@ -65,7 +65,9 @@ def end_progress(candidate: CandidateRevision, report: EvaluationReport) -> Cand
     asked = sum(arm.asked for arm in report.arms)
     if candidate.evaluation is None or not 0 < asked <= MAX_ANSWERS:
         return candidate
-    ended = candidate.evaluation.updated(answered=asked, total=asked, progress=f"{asked} of {asked}")
+    ended = candidate.evaluation.updated(
+        answered=asked, total=asked, progress=f"{asked} of {asked}", dataset_digest=report.dataset_digest
+    )
     return candidate.updated(evaluation=ended)
 
 

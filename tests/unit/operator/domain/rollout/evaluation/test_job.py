@@ -156,6 +156,15 @@ def test_the_held_out_set_of_the_spec_takes_precedence():
     assert action == EnsureEvaluation(dataclasses.replace(WANTED, name=name, dataset_uri="s3://models/own.jsonl"))
 
 
+def test_the_digest_of_the_jobs_held_out_set_does_not_apply_to_another_set():
+    known = {"evaluationDatasetDigest": "sha256:" + "d" * 64}
+    own = {"evaluation": {"dataset": {"s3": {"uri": "s3://models/own.jsonl"}}}}
+    for spec, digest in ({}, known["evaluationDatasetDigest"]), (own, None):
+        (action,) = decide(observe(known, spec=spec), NOW).actions
+        assert isinstance(action, EnsureEvaluation)
+        assert action.evaluation.dataset_digest == digest
+
+
 @pytest.mark.parametrize(
     "change",
     [{"digest": digest_of("three")}, {"acceptedAt": "2026-01-02T00:00:00Z"}, {"step": 1}, {"stepStartedAt": "x"}],
