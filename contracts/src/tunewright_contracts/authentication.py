@@ -118,7 +118,7 @@ class DocumentKey:
 
 
 def _is_same(found: object, expected: str) -> bool:
-    """Compare in a time that does not depend on how much is equal."""
+    """Return whether both are equal, in a time that does not depend on how much of them is."""
     return isinstance(found, str) and hmac.compare_digest(found.encode(errors="replace"), expected.encode())
 
 

@@ -1,7 +1,8 @@
 """The answers that an evaluation keeps in S3, so that a later one need not ask for them again.
 
 A stored file is trusted only if its digest is the one that the AdapterDeployment's status recorded, its code is of the
-deployment's key, and its conditions are those of the new evaluation. So anyone who can write to the bucket can at most cause questions to be asked again.
+deployment's key, and its conditions are those of the new evaluation. So anyone who can write to the bucket can at most
+cause questions to be asked again.
 """
 
 from __future__ import annotations
