@@ -138,12 +138,25 @@ def test_suspension_keeps_a_checkpoint_and_frees_the_node(platform: Kubectl, tea
     platform.patch("ftj", "paused", team, {"spec": {"suspend": True}})
     platform.wait_for("ftj", "paused", team, lambda body: body["status"].get("phase") == "Suspended", timeout=120)
     wait_until(lambda: train_pods(platform, team) == [], timeout=60)
-    assert any(key.endswith("/COMPLETE") for key in bucket.keys(f"adapters/{team}/runs/"))
+    newest = max(key for key in bucket.keys(f"adapters/{team}/runs/") if key.endswith("/COMPLETE"))
+
+    # Another writer in the bucket stores a checkpoint of a later step. It is skipped: it lacks a valid code.
+    folder = newest.removesuffix("/COMPLETE")
+    forged = f"{folder.rpartition('-')[0]}-000299"
+    for key in bucket.keys(f"{folder}/"):
+        data = bucket.read(f"s3://{bucket.name}/{key}")
+        if key == newest:
+            data = json.dumps(json.loads(data) | {"step": 299}).encode()
+        bucket.put(key.replace(folder, forged), data)
 
     platform.patch("ftj", "paused", team, {"spec": {"suspend": False}})
     body = succeed(platform, "paused", team, timeout=600)
     assert body["status"]["attempt"] == 2
     assert body["status"].get("restarts", 0) == 0
+    skipped = read_log(platform, team, "paused-train-2", "checkpoint_skipped")
+    assert forged in skipped["uri"]
+    assert "does not match: the content was changed" in skipped["problem"]
+    assert folder in read_log(platform, team, "paused-train-2", "checkpoint_found")["uri"]
 
 
 def test_trainer_out_of_memory_retries_with_smaller_batches_and_reports_it(platform: Kubectl, team: str) -> None:

@@ -95,6 +95,7 @@ def describe(world: ServingWorld) -> dict[str, Any]:
         "targets": world.targets(),
         "loaded": [sorted(pod.loaded) for pod in world.pool.servers()],
         "jobs": len(world.jobs.names()),
+        "keys": len([body for body in world.cluster.bodies(SECRET) if body.get("immutable")]),
     }
 
 

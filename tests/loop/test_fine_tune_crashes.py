@@ -11,7 +11,7 @@ from support.clusters.fake_jobs import NAMESPACE
 from support.clusters.feeds import UnreliableFeed
 from support.examples import spread
 from support.worlds.job_worlds import NAME, PREPARE, TRAIN_1, World, failed, prepared, published
-from tunewright_operator.api.kinds import JOB
+from tunewright_operator.api.kinds import JOB, SECRET
 from tunewright_operator.cluster import ConflictError, UnavailableError
 
 
@@ -55,7 +55,8 @@ async def play_a_whole_life(world: World) -> None:
 def end_of(world: World) -> str:
     status = json.loads(json.dumps(world.status))
     kept = {body["metadata"]["name"]: body["spec"].get("ttlSecondsAfterFinished") for body in world.cluster.bodies(JOB)}
-    return json.dumps([status, kept], sort_keys=True)
+    keys = [body["metadata"]["name"] for body in world.cluster.bodies(SECRET) if body.get("immutable")]
+    return json.dumps([status, kept, keys], sort_keys=True)
 
 
 async def test_an_operator_killed_after_any_write_reaches_the_same_result():
@@ -101,9 +102,8 @@ async def test_an_attempt_that_was_created_before_a_crash_is_recorded():
     await world.settle()
     world.jobs.start(PREPARE)
     world.jobs.finish(PREPARE, prepared())
-    world.cluster.crash_after = (
-        4  # the status with the dataset, the key, the ConfigMap, the Job; then the operator is killed
-    )
+    # The status with the dataset, the key, the ConfigMap, the Job; then the operator is killed.
+    world.cluster.crash_after = 4
     await world.settle()
     assert world.cluster.crash_after is None
     assert world.jobs.names() == [PREPARE, TRAIN_1]

@@ -17,8 +17,8 @@ from tunewright_contracts.authentication import DocumentKey
 from tunewright_contracts.evaluation_report import EvaluationReport, Verdict
 from tunewright_contracts.progress import LostCheckpoint
 from tunewright_contracts.run_spec import RunSpec
-from tunewright_operator.api.kinds import FINE_TUNE_JOB, JOB, SECRET
-from tunewright_operator.manifests.document_keys import build_document_key_secret, document_key_name
+from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, FINE_TUNE_JOB, JOB, SECRET
+from tunewright_operator.manifests.document_keys import build_document_key_secret
 
 
 def list_keys(cluster: FakeCluster) -> list[dict[str, Any]]:
@@ -97,15 +97,33 @@ async def test_a_secret_of_another_owner_is_not_used(owner: str | None) -> None:
     references = [{**refer_to_controller(world.body), "uid": owner}] if owner else []
     secret["metadata"]["ownerReferences"] = references
     planted = world.cluster.put(secret)
+    name = planted["metadata"]["name"]
     world.jobs.start(PREPARE)
     world.jobs.finish(PREPARE, prepared())
     await world.settle()
     condition = world.condition("Stalled")
     assert condition is not None
     assert condition["reason"] == "NameTaken"
-    assert f"Secret {NAMESPACE}/{document_key_name(world.body)}" in condition["message"]
+    assert f"Secret {NAMESPACE}/{name}" in condition["message"]
     assert world.jobs.names() == [PREPARE], "no pod runs with a key that others may know"
-    assert world.cluster.peek(SECRET, NAMESPACE, document_key_name(world.body)) == planted
+    assert world.cluster.peek(SECRET, NAMESPACE, name) == planted
+
+
+async def test_an_evaluation_does_not_use_a_secret_of_another_owner() -> None:
+    world = ServingWorld()
+    world.put_deployment()
+    await world.settle()
+    deployment = world.cluster.peek(ADAPTER_DEPLOYMENT, SUPPORT, "support")
+    secret = build_document_key_secret(deployment, DocumentKey.generate())
+    secret["metadata"]["ownerReferences"] = []
+    planted = world.cluster.put(secret)
+    world.put_job("first")
+    await world.settle()
+    ready = next(item for item in world.status()["conditions"] if item["type"] == "Stalled")
+    assert ready["reason"] == "NameTaken"
+    assert f"Secret {SUPPORT}/{secret['metadata']['name']}" in ready["message"]
+    assert world.list_jobs("evaluate") == [], "no pod runs with a key that others may know"
+    assert list_keys(world.cluster) == [planted]
 
 
 async def test_a_deleted_key_is_replaced_by_another_one() -> None:

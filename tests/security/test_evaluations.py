@@ -94,6 +94,20 @@ async def test_replaced_answers_are_not_reused(token: Path) -> None:
     assert server.count(INCUMBENT) == RECORDS
 
 
+async def test_older_answers_of_the_same_deployment_are_not_reused(token: Path) -> None:
+    """The attacker puts back a file that an earlier evaluation wrote: its code is valid, its digest is not recorded."""
+    store = Store()
+    known = known_answers(await run(store, Server(CANDIDATE, INCUMBENT), token))
+    (current,) = [record for record in known if record["target"] == INCUMBENT]
+    older = forge_answers(request_for(), store, KEY)
+    store.written[current["uri"]] = store.written[older["uri"]]
+    server = Server(INCUMBENT)
+    report = await run(store, server, token, knownAnswers=known)
+    assert report.verdict is Verdict.FAIL
+    assert server.count(INCUMBENT) == RECORDS
+    assert any("another digest than the status recorded" in arm.note for arm in report.arms)
+
+
 async def test_a_forged_report_that_passes_is_not_authentic(token: Path) -> None:
     """The operator never reads reports; a user who reads one from the bucket can check its code."""
     store = Store()

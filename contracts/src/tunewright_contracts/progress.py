@@ -35,7 +35,7 @@ class LostCheckpoint(Message):
         start = f"resumed from step {self.resumed}" if self.resumed else "started from the beginning"
         return (
             f"Training {start}, although an earlier attempt stored a checkpoint of step {self.recorded}: "
-            "that one is missing, damaged or not authentic; the pod's log shows why it was skipped."
+            "that one is missing, damaged, of another configuration or not authentic; the pod's log shows why."
         )
 
 

@@ -91,7 +91,7 @@ class RunSpec(Document):
     dataset_uri: str | None = None
     """The address of the prepared data: set for train; None for prepare until the data exists."""
     dataset_digest: Sha256 | None = None
-    """The digest of the prepared records, as the status recorded it; set together with ``dataset_uri``."""
+    """The digest of the prepared records, as the status recorded it; None if an earlier release wrote the document."""
     dataset_manifest_digest: Sha256 | None = None
     """The digest of the manifest's bytes; None if an earlier release prepared the data."""
     checkpoint_step: int | None = None

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tunewright_contracts.authentication import DocumentKey, DocumentKeyError, DocumentKind
+from tunewright_contracts.authentication import AuthenticationError, DocumentKey, DocumentKeyError, DocumentKind
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.inspection import AdapterInspection, BaseModelInspection
 from tunewright_contracts.locations import RUN_SPEC_PATH
@@ -96,7 +96,10 @@ def run_verify(kind: DocumentKind, key: Path, uri: str) -> int:
     """Print whether a document is authentic, and return the exit code: 0 if it is."""
     try:
         document_key = DocumentKey.from_text(key.read_bytes())
-        document_key.open(kind, ObjectStore.from_environment().read(StorageURI.parse(uri), MAX_DOCUMENT_BYTES))
+        data = ObjectStore.from_environment().read(StorageURI.parse(uri), MAX_DOCUMENT_BYTES)
+        content = document_key.open(kind, data)
+        if kind is DocumentKind.EVALUATION_REPORT and content.get("reportUri") != uri:
+            raise AuthenticationError(f"it is the report for {content.get('reportUri')!s:.200}, copied to this address")
     except (OSError, DocumentKeyError) as error:
         print(f"cannot read the key {key}: {error}", file=sys.stderr)  # noqa: T201 - the command's message
         return 2

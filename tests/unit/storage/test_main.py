@@ -7,7 +7,7 @@ import pytest
 
 from support.document_keys import KEY, OTHER_KEY
 from tunewright_contracts.authentication import DocumentKind
-from tunewright_contracts.document import Document
+from tunewright_contracts.evaluation_report import EvaluationReport
 from tunewright_contracts.phase_result import PhaseResult
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.__main__ import main
@@ -79,7 +79,10 @@ def test_a_document_is_verified_with_its_key(store, tmp_path, capsys):
     uri = StorageURI.parse("s3://bucket/report.json")
     (tmp_path / "key").write_text(KEY.to_text())
     (tmp_path / "other").write_text(OTHER_KEY.to_text())
-    store.write(uri, KEY.seal(DocumentKind.EVALUATION_REPORT, Document()))
+    report = EvaluationReport(verdict="Pass", reason="EvaluationPassed", message="", candidate="a", report_uri=str(uri))
+    other = StorageURI.parse("s3://bucket/other.json")
+    for address in (uri, other):
+        store.write(address, KEY.seal(DocumentKind.EVALUATION_REPORT, report))
 
     def verify(key, kind="EvaluationReport", address=str(uri)):
         return main(["verify", kind, str(tmp_path / key), address]), "".join(capsys.readouterr())
@@ -88,6 +91,10 @@ def test_a_document_is_verified_with_its_key(store, tmp_path, capsys):
     assert verify("other") == (
         1,
         f"{uri} is not authentic: its authentication was made with another key than {OTHER_KEY.id}\n",
+    )
+    assert verify("key", address=str(other)) == (
+        1,
+        f"{other} is not authentic: it is the report for {uri}, copied to this address\n",
     )
     assert verify("key", "Checkpoint")[0] == 1
     assert verify("missing")[0] == 2

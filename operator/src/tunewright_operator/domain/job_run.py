@@ -23,8 +23,12 @@ FRESH_SECONDS = 5.0
 """A Job has no pod for so long without any problem."""
 LINGERING_SECONDS = 30.0
 """After that time, containers that still run although ours has ended are reported: some end a little later."""
+UNMOUNTED_SECONDS = 30.0
+"""After that time without a container, what the pod mounts may be missing."""
 _INITIALIZING = "PodInitializing"
 """What the kubelet reports of a container while init containers run, whatever their state is."""
+_UNMOUNTED = frozenset({"ContainerCreating", _INITIALIZING})
+"""What the kubelet reports of a container until all volumes of its pod are mounted."""
 _SIGNALS = {129: "SIGHUP", 130: "SIGINT", 134: "SIGABRT", 137: "SIGKILL", 139: "SIGSEGV", 143: "SIGTERM"}
 
 
@@ -120,6 +124,11 @@ class JobRun:
     def result(self) -> PhaseResult | None:
         """The result that the pod reported, if any."""
         return self.pod.result if self.pod else None
+
+    def may_lack_volumes(self, now: dt.datetime) -> bool:
+        """Return whether the pod waits on its node for so long that what it mounts may be missing."""
+        waits = self.state is RunState.ACTIVE and self.pod is not None and self.pod.waiting in _UNMOUNTED
+        return waits and self._age(now) >= UNMOUNTED_SECONDS
 
     def explain_waiting(self, now: dt.datetime) -> Wait | None:
         """Return why the container does not run yet; None when it runs, or when the reason is unknown."""

@@ -21,10 +21,9 @@ KEY_FILE: Final = PurePosixPath(DOCUMENT_KEY_PATH).name
 _VOLUME: Final = "document-key"
 
 
-def document_key_name(owner: Mapping[str, Any]) -> str:
+def document_key_name(owner_name: str, owner_uid: str) -> str:
     """Return the name of the Secret: ``<owner>-document-key-<first 8 characters of the owner's UID>``."""
-    metadata = owner["metadata"]
-    return f"{metadata['name']}-document-key-{metadata['uid'][:8]}"
+    return f"{owner_name}-document-key-{owner_uid[:8]}"
 
 
 def build_document_key_secret(owner: Mapping[str, Any], key: DocumentKey) -> Body:
@@ -34,7 +33,7 @@ def build_document_key_secret(owner: Mapping[str, Any], key: DocumentKey) -> Bod
         "apiVersion": SECRET.api_version,
         "kind": SECRET.name,
         "metadata": {
-            "name": document_key_name(owner),
+            "name": document_key_name(metadata["name"], metadata["uid"]),
             "namespace": metadata["namespace"],
             "labels": labels.build_labels(kind_of(owner), metadata["name"], labels.Role.DOCUMENT_KEY),
             "ownerReferences": [labels.build_owner_reference(owner)],
@@ -47,6 +46,7 @@ def build_document_key_secret(owner: Mapping[str, Any], key: DocumentKey) -> Bod
 
 def build_document_key_volume(owner: Mapping[str, Any]) -> tuple[list[Body], list[Body]]:
     """Return (volumes, mounts) of the key at `DOCUMENT_KEY_PATH`: a file, which no child process inherits."""
-    source = {"secretName": document_key_name(owner), "items": [{"key": KEY_FILE, "path": KEY_FILE}]}
+    name = document_key_name(owner["metadata"]["name"], owner["metadata"]["uid"])
+    source = {"secretName": name, "items": [{"key": KEY_FILE, "path": KEY_FILE}]}
     folder = str(PurePosixPath(DOCUMENT_KEY_PATH).parent)
     return [{"name": _VOLUME, "secret": source}], [{"name": _VOLUME, "mountPath": folder, "readOnly": True}]

@@ -20,6 +20,7 @@ from tunewright_operator.domain.job_run import JobRun, RunState, read_job_run
 from tunewright_operator.domain.rollout.actions import JobReference, WantedEvaluation
 from tunewright_operator.domain.rollout.observation import EvaluationRun
 from tunewright_operator.manifests import evaluation as manifests
+from tunewright_operator.manifests.document_keys import document_key_name
 from tunewright_operator.manifests.pods import ImageDefaults
 from tunewright_operator.reconcile.children import (
     NameTakenError,
@@ -60,7 +61,7 @@ class Evaluations:
             self.forget(key)
         return tuple(
             [
-                await self._observe_wanted(key, job, now)
+                await self._observe_wanted(key, owner_uid, job, now)
                 if job["metadata"]["name"] == name
                 else EvaluationRun(read_job_run(job, []))
                 for job in own
@@ -120,7 +121,7 @@ class Evaluations:
         for job in jobs:
             await self._cluster.delete(JOB, namespace, job.name, uid=job.uid)
 
-    async def _observe_wanted(self, key: Key, job: Body, now: dt.datetime) -> EvaluationRun:
+    async def _observe_wanted(self, key: Key, owner_uid: str, job: Body, now: dt.datetime) -> EvaluationRun:
         metadata = job["metadata"]
         pods = await list_pods(self._reads, self._cluster, job)
         run = await read_run(self._reads, job, pods, now)
@@ -133,7 +134,13 @@ class Evaluations:
             return EvaluationRun(run)
         annotations = secret["metadata"].get("annotations") or {}
         issued_at = annotations.get(manifests.ISSUED_AT) or ""
-        return EvaluationRun(run, token_issued_at=issued_at, progress=progress)
+        lacks_key = run.may_lack_volumes(now) and await self._lacks_key(key, owner_uid)
+        return EvaluationRun(run, token_issued_at=issued_at, progress=progress, lacks_key=lacks_key)
+
+    async def _lacks_key(self, key: Key, owner_uid: str) -> bool:
+        """Return whether the Secret with the document key, which the pod must mount, does not exist."""
+        name = document_key_name(key.name, owner_uid)
+        return await self._cluster.read_metadata(SECRET, key.namespace, name) is None
 
     def _read_progress(self, key: Key, run: JobRun) -> Progress | None:
         """Return the newest progress of the running pod, which is polled as long as it runs."""

@@ -9,7 +9,7 @@ from tunewright_contracts.progress import Progress
 from tunewright_operator.api.base_model import BaseModel
 from tunewright_operator.api.conditions import FineTuneJobCondition
 from tunewright_operator.api.fine_tune_job import FineTuneJob
-from tunewright_operator.api.kinds import JOB
+from tunewright_operator.api.kinds import JOB, SECRET
 from tunewright_operator.api.labels import ATTEMPT, Role
 from tunewright_operator.cluster import Body, Cluster, Propagation
 from tunewright_operator.domain.finetune import decision as finetune
@@ -25,6 +25,7 @@ from tunewright_operator.domain.finetune.observation import (
 )
 from tunewright_operator.domain.job_run import ExpireJob, RunState
 from tunewright_operator.domain.secrets import EnsureDocumentKey, SecretFacts
+from tunewright_operator.manifests.document_keys import document_key_name
 from tunewright_operator.manifests.jobs import (
     build_prepare_job,
     build_request_config_map,
@@ -101,7 +102,8 @@ class FineTuneJobReconciler:
         found = dataclasses.replace(found, runs=runs)
         progress = self._read_progress(key, found)
         if not needs_prerequisites(job, runs):
-            return dataclasses.replace(found, progress=progress)
+            lacks_key = await self._lacks_key(found)
+            return dataclasses.replace(found, progress=progress, lacks_key=lacks_key)
         base_model = self._reads.find_base_model(job.spec.base_model_ref.name)
         return FineTuneObservation(
             job=job,
@@ -130,6 +132,14 @@ class FineTuneJobReconciler:
             self._trainers.forget(key)
             return None
         return self._trainers.follow(key, pod.uid, pod.ip)
+
+    async def _lacks_key(self, found: FineTuneObservation) -> bool:
+        """Return whether the train pod waits for the Secret with its key, which was deleted since."""
+        run, metadata = found.current_run, found.job.metadata
+        if not found.dataset_is_ready or run is None or not run.may_lack_volumes(self._now()):
+            return False
+        name = document_key_name(metadata.name, metadata.uid)
+        return await self._cluster.read_metadata(SECRET, metadata.namespace, name) is None
 
     async def _act(self, body: Body, observation: FineTuneObservation, action: FineTuneAction) -> None:
         job = observation.job

@@ -170,6 +170,23 @@ def test_an_init_container_that_keeps_ours_from_starting_is_reported(state: dict
     assert run.pod.waiting == waiting
 
 
+@pytest.mark.parametrize(
+    ("reason", "seconds", "lacks"),
+    [
+        ("ContainerCreating", 30, True),
+        ("ContainerCreating", 29, False),
+        ("PodInitializing", 30, True),
+        ("ErrImagePull", 30, False),
+        ("", 30, False),
+    ],
+)
+def test_a_pod_that_waits_on_its_node_may_lack_what_it_mounts(reason: str, seconds: int, lacks: bool):
+    body = job(creationTimestamp="2026-01-01T00:00:00Z")
+    run = read_job_run(body, [pod(container(waiting={"reason": reason}))])
+    assert run.may_lack_volumes(dt.datetime(2026, 1, 1, 0, 0, seconds, tzinfo=dt.UTC)) is lacks
+    assert not read_job_run(body, []).may_lack_volumes(NOW)
+
+
 def test_a_suspended_job_waits_for_the_controller_that_suspended_it():
     wait = read_job_run(job(spec={"suspend": True}), []).explain_waiting(NOW)
     assert wait is not None

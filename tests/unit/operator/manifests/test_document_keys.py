@@ -32,13 +32,13 @@ def test_the_secret_belongs_to_its_resource_and_cannot_be_changed() -> None:
 
 
 def test_another_resource_of_the_same_name_has_another_secret() -> None:
-    assert document_key_name(owner("99999999-0000")) != document_key_name(owner())
+    assert document_key_name("tickets", "99999999-0000") != document_key_name("tickets", "1a2b3c4d-0000")
 
 
 def test_a_pod_finds_the_key_at_its_path() -> None:
     (volume,), (mount,) = build_document_key_volume(owner())
     (item,) = volume["secret"]["items"]
-    assert volume["secret"]["secretName"] == document_key_name(owner())
+    assert volume["secret"]["secretName"] == document_key_name("tickets", "1a2b3c4d-0000")
     assert "optional" not in volume["secret"], "a pod without its key does not start"
     assert f"{mount['mountPath']}/{item['path']}" == DOCUMENT_KEY_PATH
     assert mount["readOnly"] is True

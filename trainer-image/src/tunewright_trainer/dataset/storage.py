@@ -210,7 +210,7 @@ def find_manifest(store: Store, uri: StorageURI) -> StoredDataset | None:
 
 
 def fetch_dataset(
-    store: Store, uri: StorageURI, folder: Path, expected_digest: str, manifest_digest: str | None = None
+    store: Store, uri: StorageURI, folder: Path, expected_digest: str | None, manifest_digest: str | None = None
 ) -> StoredDataset:
     """Fetch the splits into a folder and verify every byte.
 
@@ -218,7 +218,8 @@ def fetch_dataset(
         store: contains the data.
         uri: its folder in the store.
         folder: gets the files.
-        expected_digest: the digest of the records, as `prepare` reported it.
+        expected_digest: the digest of the records, as `prepare` reported it; None if the run specification is of an
+            earlier release.
         manifest_digest: the digest of the manifest's bytes; None if an earlier release prepared the data.
 
     Raises:
@@ -234,7 +235,7 @@ def fetch_dataset(
         raise _changed(uri, f"its {MANIFEST_NAME} has the digest {found.manifest_digest} instead of {manifest_digest}")
     manifest = found.manifest
     digest = compute_adapter_digest({file.path: file.sha256 for file in manifest.files})
-    if digest != expected_digest:
+    if expected_digest is not None and digest != expected_digest:
         raise _changed(uri, f"its records have the digest {digest} instead of {expected_digest}")
     size = sum(file.size for file in manifest.files)
     if size > MAX_DATASET_BYTES:

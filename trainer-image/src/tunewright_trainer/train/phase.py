@@ -119,18 +119,20 @@ class _TrainPhase:
 
     def _fetch_dataset(self) -> DatasetSummary:
         metrics.check_metrics(self._spec.evaluation.metrics)
-        uri, digest = self._spec.dataset_uri, self._spec.dataset_digest
-        if uri is None or digest is None:
+        if self._spec.dataset_uri is None:
             raise TrainerError(
                 Reason.INVALID_RUN_SPEC,
                 (
-                    "the run specification has no address or no digest of prepared data (datasetUri, datasetDigest); "
+                    "the run specification has no address of prepared data (datasetUri); "
                     "use the trainer image of the operator's release"
                 ),
             )
-        manifest_digest = self._spec.dataset_manifest_digest
         found = fetch_dataset(
-            self._store, StorageURI.parse(uri), self._dataset_folder, digest, manifest_digest=manifest_digest
+            self._store,
+            StorageURI.parse(self._spec.dataset_uri),
+            self._dataset_folder,
+            expected_digest=self._spec.dataset_digest,
+            manifest_digest=self._spec.dataset_manifest_digest,
         )
         return found.summarise()
 

@@ -321,7 +321,9 @@ def _watch(observation: FineTuneObservation, run: JobRun, now: dt.datetime) -> F
     else:
         report = report_prepare(run, update, now)
     report = _add_changes(report, run)
-    return FineTuneDecision(build_status(observation.job, report, now), reconcile_after_seconds=reconcile_after)
+    # The Secret may have been deleted after the Job was created, or while the Job waited in a queue.
+    actions = (EnsureDocumentKey(),) if observation.lacks_key else ()
+    return FineTuneDecision(build_status(observation.job, report, now), actions, reconcile_after)
 
 
 def _add_changes(report: Report, run: JobRun) -> Report:

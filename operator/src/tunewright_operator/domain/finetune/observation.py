@@ -51,6 +51,8 @@ class FineTuneObservation:
     """The Jobs that this resource controls, by name."""
     progress: Progress | None = None
     """What the running trainer reports now; None when it was not asked or did not answer."""
+    lacks_key: bool = False
+    """Whether a train pod cannot start because the Secret with its document key does not exist."""
 
     @property
     def status(self) -> FineTuneJobStatus:

@@ -65,6 +65,8 @@ class EvaluationRun:
     """RFC 3339; empty if the token's time is unknown, None if the Job has no token."""
     progress: Progress | None = None
     """What the running pod reports; it is asked only when this would be recorded."""
+    lacks_key: bool = False
+    """Whether the pod cannot start because the Secret with its document key does not exist."""
 
 
 @dataclasses.dataclass(frozen=True)

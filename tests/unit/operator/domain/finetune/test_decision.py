@@ -154,6 +154,11 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
         "Starting",
     ),
     "a running attempt trains": (see(job(**ready()), run(TRAIN, RunState.ACTIVE, **RUNNING)), (), "Training"),
+    "a key that a pod waits for is created again": (
+        see(job(**ready()), run(TRAIN, RunState.ACTIVE, waiting="ContainerCreating"), lacks_key=True),
+        (KEY,),
+        "PodPending",
+    ),
     "a failed attempt is followed after a pause": (
         see(job(**ready()), run(TRAIN, RunState.FAILED, exit_code=1)),
         (),
@@ -346,7 +351,7 @@ def test_status_is_kstatus_conformant(name: str):
 
 def enact(observation: FineTuneObservation, actions: tuple[FineTuneAction, ...]) -> FineTuneObservation:
     """Return the observation after the cluster carried out the actions."""
-    runs = dict(observation.runs)
+    runs, lacks_key = dict(observation.runs), observation.lacks_key
     created = RunState.QUEUED if observation.job.queue_name else RunState.ACTIVE
     for action in actions:
         match action:
@@ -356,12 +361,14 @@ def enact(observation: FineTuneObservation, actions: tuple[FineTuneAction, ...])
             case CreateTrainJob(attempt):
                 assert f"j-train-{attempt}" not in runs
                 runs[f"j-train-{attempt}"] = run(f"j-train-{attempt}", created)
+            case EnsureDocumentKey():
+                lacks_key = False
             case DeleteJob(name):
                 runs[name] = dataclasses.replace(runs[name], state=RunState.DELETING)
             case ExpireJob(name):
                 assert runs[name].finished
                 runs[name] = dataclasses.replace(runs[name], expires=True)
-    return dataclasses.replace(observation, runs=runs)
+    return dataclasses.replace(observation, runs=runs, lacks_key=lacks_key)
 
 
 def record(observation: FineTuneObservation, status: FineTuneJobStatus) -> FineTuneObservation:

@@ -150,7 +150,7 @@ def _equip(wanted: WantedEvaluation, found: EvaluationRun | None, now: dt.dateti
         return (EnsureEvaluation(wanted),)
     if found.report is not None or found.run.finished or found.run.state is RunState.DELETING:
         return ()
-    if found.token_issued_at is None:
+    if found.token_issued_at is None or found.lacks_key:
         return (EnsureEvaluation(wanted),)
     if not found.token_issued_at or seconds_since(found.token_issued_at, now) >= TOKEN_RENEWAL_SECONDS:
         return (RenewToken(wanted, _refer(found)),)

@@ -138,6 +138,11 @@ REFUSED = Refusal(Why.RANK_TOO_HIGH, "rank 64")
         # Requests and tokens.
         pytest.param(observe(evaluations=(job(),)), [ENSURE], id="its token was never written"),
         pytest.param(observe(evaluations=(job(token_issued_at=issued(299)),)), [], id="its token is valid"),
+        pytest.param(
+            observe(evaluations=(job(token_issued_at=issued(0), lacks_key=True),)),
+            [ENSURE],
+            id="its pod waits for the document key",
+        ),
         pytest.param(observe(evaluations=(job(token_issued_at=issued(300)),)), [RENEW], id="its token will expire"),
         pytest.param(observe(evaluations=(job(token_issued_at=""),)), [RENEW], id="the time of its token is not known"),
         pytest.param(observe(evaluations=(job(state=RunState.DELETING),)), [], id="it is being deleted"),
