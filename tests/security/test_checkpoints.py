@@ -12,7 +12,7 @@ import pytest
 
 from support.document_keys import KEY, OTHER_KEY
 from support.memory_store import MemoryStore
-from tunewright_contracts.authentication import FIELD, DocumentKey
+from tunewright_contracts.authentication.document_key import FIELD, DocumentKey
 from tunewright_contracts.progress import find_lost
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.store import digest_bytes

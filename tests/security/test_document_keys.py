@@ -13,7 +13,7 @@ from support.clusters.fake_jobs import NAMESPACE
 from support.worlds.job_worlds import NAME, PREPARE, TRAIN_1, TRAIN_2, World, prepared, progress, published
 from support.worlds.rollout_world import digest_of, revision_of
 from support.worlds.serving_world import SUPPORT, ServingWorld
-from tunewright_contracts.authentication import DocumentKey
+from tunewright_contracts.authentication.document_key import DocumentKey
 from tunewright_contracts.evaluation_report import EvaluationReport, Verdict
 from tunewright_contracts.progress import LostCheckpoint
 from tunewright_contracts.run_spec import RunSpec

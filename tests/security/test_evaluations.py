@@ -20,7 +20,7 @@ from support.worlds.evaluation_world import (
     known_answers,
     request_for,
 )
-from tunewright_contracts.authentication import AuthenticationError, DocumentKey, DocumentKind
+from tunewright_contracts.authentication.document_key import AuthenticationError, DocumentKey, DocumentKind
 from tunewright_contracts.evaluation_report import EvaluationReport, EvaluationRequest, Verdict
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_contracts.stored_answers import AnswerRecord, StoredAnswer, StoredAnswers, answers_uri

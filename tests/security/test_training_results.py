@@ -8,7 +8,7 @@ import pytest
 
 from support.document_keys import KEY, OTHER_KEY
 from support.memory_store import MemoryStore
-from tunewright_contracts.authentication import FIELD, DocumentKind
+from tunewright_contracts.authentication.document_key import FIELD, DocumentKind
 from tunewright_contracts.phase_result import AdapterSummary, Outcome, PhaseResult
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_trainer.train.result import RunRecord, read_result, write_result

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tunewright_contracts.authentication import KEY_BYTES, DocumentKey
+from tunewright_contracts.authentication.document_key import KEY_BYTES, DocumentKey
 
 KEY, OTHER_KEY = DocumentKey(b"k" * KEY_BYTES), DocumentKey(b"o" * KEY_BYTES)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from tunewright_contracts.authentication import DOCUMENT_KEY_PATH, DocumentKey, DocumentKeyError
+from tunewright_contracts.authentication.document_key import DOCUMENT_KEY_PATH, DocumentKey, DocumentKeyError
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.evaluation_report import (
     EVALUATION_REQUEST_PATH,

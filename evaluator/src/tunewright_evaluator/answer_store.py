@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
-from tunewright_contracts.authentication import AuthenticationError, DocumentKey, DocumentKind
+from tunewright_contracts.authentication.document_key import AuthenticationError, DocumentKey, DocumentKind
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.evaluation_report import EvaluationRequest
 from tunewright_contracts.serving_plan import BASE_MODEL_TARGET

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from tunewright_contracts.authentication import DocumentKey
+from tunewright_contracts.authentication.document_key import DocumentKey
 from tunewright_contracts.evaluation_report import ArmAnswers, EvaluationRequest
 from tunewright_contracts.serving_plan import BASE_MODEL_TARGET
 from tunewright_contracts.storage_uri import StorageURI

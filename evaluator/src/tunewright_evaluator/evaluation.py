@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from tunewright_contracts.authentication import DocumentKey, DocumentKind
+from tunewright_contracts.authentication.document_key import DocumentKey, DocumentKind
 from tunewright_contracts.evaluation_report import (
     MAX_HELD_OUT_BYTES,
     ArmAnswers,

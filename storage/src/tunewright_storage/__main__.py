@@ -12,7 +12,12 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tunewright_contracts.authentication import AuthenticationError, DocumentKey, DocumentKeyError, DocumentKind
+from tunewright_contracts.authentication.document_key import (
+    AuthenticationError,
+    DocumentKey,
+    DocumentKeyError,
+    DocumentKind,
+)
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.inspection import AdapterInspection, BaseModelInspection
 from tunewright_contracts.locations import RUN_SPEC_PATH

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from tunewright_contracts.authentication import DocumentKey, DocumentKind
+from tunewright_contracts.authentication.document_key import DocumentKey, DocumentKind
 from tunewright_contracts.document import Document
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason

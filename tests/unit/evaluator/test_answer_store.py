@@ -9,7 +9,7 @@ import pytest
 
 from support.document_keys import KEY, OTHER_KEY
 from support.worlds.evaluation_world import FOLDER, INCUMBENT, Store, request_for
-from tunewright_contracts.authentication import DocumentKind
+from tunewright_contracts.authentication.document_key import DocumentKind
 from tunewright_contracts.document import Document
 from tunewright_contracts.serving_plan import BASE_MODEL_TARGET
 from tunewright_contracts.stored_answers import KnownAnswers, StoredAnswers, answers_uri

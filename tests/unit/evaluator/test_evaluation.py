@@ -7,7 +7,7 @@ import pytest
 
 from support.document_keys import KEY
 from support.worlds.evaluation_world import CANDIDATE, INCUMBENT, RECORDS, Server, Store, known_answers, request_for
-from tunewright_contracts.authentication import DocumentKind
+from tunewright_contracts.authentication.document_key import DocumentKind
 from tunewright_contracts.evaluation_report import EvaluationReport
 from tunewright_contracts.serving_plan import BASE_MODEL_TARGET, EVALUATE_HEADER
 from tunewright_contracts.storage_uri import StorageURI

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from support.document_keys import KEY, OTHER_KEY
-from tunewright_contracts.authentication import DocumentKind
+from tunewright_contracts.authentication.document_key import DocumentKind
 from tunewright_contracts.evaluation_report import EvaluationReport
 from tunewright_contracts.phase_result import PhaseResult
 from tunewright_contracts.storage_uri import StorageURI

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from tunewright_contracts.authentication import DocumentKey, DocumentKeyError
+from tunewright_contracts.authentication.document_key import DocumentKey, DocumentKeyError
 from tunewright_contracts.document import ContractError
 from tunewright_contracts.phase_result import PhaseResult
 from tunewright_contracts.run_spec import RunSpec

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from tunewright_contracts.authentication import DOCUMENT_KEY_PATH, DocumentKey
+from tunewright_contracts.authentication.document_key import DOCUMENT_KEY_PATH, DocumentKey
 from tunewright_operator.api import labels
 from tunewright_operator.api.kinds import SECRET, kind_of
 

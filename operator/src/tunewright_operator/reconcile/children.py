@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 
-from tunewright_contracts.authentication import DocumentKey
+from tunewright_contracts.authentication.document_key import DocumentKey
 from tunewright_operator.api import labels
 from tunewright_operator.api.kinds import POD, SECRET, kind_of
 from tunewright_operator.cluster import AlreadyExistsError, Bodies, Body, Cluster, ConflictError

@@ -6,7 +6,7 @@ import base64
 from typing import Any
 
 from support.document_keys import KEY
-from tunewright_contracts.authentication import DOCUMENT_KEY_PATH, DocumentKey
+from tunewright_contracts.authentication.document_key import DOCUMENT_KEY_PATH, DocumentKey
 from tunewright_operator.api.kinds import FINE_TUNE_JOB
 from tunewright_operator.manifests.document_keys import (
     build_document_key_secret,

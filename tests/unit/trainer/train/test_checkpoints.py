@@ -8,7 +8,7 @@ import urllib3
 from botocore.awsrequest import AWSResponse
 
 from support.document_keys import KEY, OTHER_KEY
-from tunewright_contracts.authentication import DocumentKind
+from tunewright_contracts.authentication.document_key import DocumentKind
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.object_store import ObjectStore

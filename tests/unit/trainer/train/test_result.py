@@ -3,7 +3,7 @@
 import pytest
 
 from support.document_keys import KEY, OTHER_KEY
-from tunewright_contracts.authentication import DocumentKind
+from tunewright_contracts.authentication.document_key import DocumentKind
 from tunewright_contracts.phase_result import DatasetSummary, Outcome, PhaseResult
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason

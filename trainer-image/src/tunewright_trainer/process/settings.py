@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from tunewright_contracts.authentication import DOCUMENT_KEY_PATH
+from tunewright_contracts.authentication.document_key import DOCUMENT_KEY_PATH
 from tunewright_contracts.locations import RUN_SPEC_PATH, SOURCES_ROOT
 from tunewright_contracts.progress import PROGRESS_PORT
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import structlog
 
 from tunewright_contracts.adapter_manifest import CONFIG_NAME, WEIGHTS_NAME
-from tunewright_contracts.authentication import DocumentKey, DocumentKind
+from tunewright_contracts.authentication.document_key import DocumentKey, DocumentKind
 from tunewright_contracts.document import ContractError, Document, Sha256
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_contracts.values import Count

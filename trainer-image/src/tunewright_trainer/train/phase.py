@@ -7,7 +7,7 @@ from pathlib import Path
 import structlog
 
 from tunewright_contracts.adapter_manifest import Score
-from tunewright_contracts.authentication import DocumentKey
+from tunewright_contracts.authentication.document_key import DocumentKey
 from tunewright_contracts.phase_result import DatasetSummary, Outcome, PhaseResult
 from tunewright_contracts.progress import LostCheckpoint, Phase, find_lost
 from tunewright_contracts.run_spec import RunSpec

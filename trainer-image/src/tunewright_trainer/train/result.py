@@ -7,7 +7,7 @@ import json
 
 import structlog
 
-from tunewright_contracts.authentication import DocumentKey, DocumentKind
+from tunewright_contracts.authentication.document_key import DocumentKey, DocumentKind
 from tunewright_contracts.document import ContractError, Document, Sha256
 from tunewright_contracts.phase_result import PhaseResult
 from tunewright_contracts.run_spec import RunSpec

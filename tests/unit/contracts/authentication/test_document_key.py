@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunewright_contracts.authentication import (
+from tunewright_contracts.authentication.document_key import (
     FIELD,
     KEY_BYTES,
     AuthenticationError,

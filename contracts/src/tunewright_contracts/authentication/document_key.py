@@ -19,10 +19,11 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final, NoReturn, Self
+from typing import Any, Final, Self
 
+from tunewright_contracts.authentication.canonical_json import canonicalize, decode_object
 from tunewright_contracts.document import ContractError, Document
 
 DOCUMENT_KEY_PATH: Final = "/etc/tunewright/document-key/key"
@@ -100,7 +101,7 @@ class DocumentKey:
             AuthenticationError: it has no code, one of another key, or one that does not match its content and kind.
             ContractError: it is not a JSON object, or is ambiguous JSON.
         """
-        content = _decode(text)
+        content = decode_object(text)
         found = content.pop(FIELD, None)
         if not isinstance(found, dict):
             raise AuthenticationError(
@@ -113,42 +114,10 @@ class DocumentKey:
         return content
 
     def _compute(self, kind: DocumentKind, content: Mapping[str, Any]) -> str:
-        message = _PREFIX + kind.value.encode() + b"\0" + _canonicalize(content)
+        message = _PREFIX + kind.value.encode() + b"\0" + canonicalize(content)
         return hmac.digest(self._secret, message, hashlib.sha256).hex()
 
 
 def _is_same(found: object, expected: str) -> bool:
     """Return whether both are equal, in a time that does not depend on how much of them is."""
     return isinstance(found, str) and hmac.compare_digest(found.encode(errors="replace"), expected.encode())
-
-
-def _canonicalize(content: Mapping[str, Any]) -> bytes:
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-
-
-def _decode(text: bytes) -> dict[str, Any]:
-    """Decode a JSON object that every reader understands in the same way.
-
-    Raises:
-        ContractError: it is not one: invalid JSON, a repeated key, NaN or Infinity, too deep, or no object.
-    """
-    try:
-        content = json.loads(text, object_pairs_hook=_build_object, parse_constant=_refuse_constant)
-        # A number such as 1e999 is decoded as infinity, which has no canonical form.
-        _canonicalize({"content": content})
-    except (ValueError, RecursionError) as error:
-        raise ContractError(f"it is not unambiguous JSON: {str(error)[:200]}") from error
-    if not isinstance(content, dict):
-        raise ContractError("it is not a JSON object")
-    return content
-
-
-def _build_object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    built = dict(pairs)
-    if len(built) != len(pairs):
-        raise ValueError("it repeats a key")
-    return built
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"it contains {name}")
