@@ -10,6 +10,7 @@ def test_the_default_paths_of_a_pod():
     settings = Settings.from_environment({"POD_UID": "0a1b2c3d"})
     assert settings == Settings(
         run_spec=Path("/etc/tunewright/run.json"),
+        document_key=Path("/etc/tunewright/document-key/key"),
         termination_log=Path("/dev/termination-log"),
         sources_root=Path("/etc/tunewright/sources"),
         work=Path("/tmp/tunewright"),
@@ -22,6 +23,7 @@ def test_the_default_paths_of_a_pod():
 def test_every_setting_can_be_overridden():
     environment = {
         "TUNEWRIGHT_RUN_SPEC": "/a/run.json",
+        "TUNEWRIGHT_DOCUMENT_KEY": "/a/key",
         "TUNEWRIGHT_TERMINATION_LOG": "/a/log",
         "TUNEWRIGHT_SOURCES_ROOT": "/a/sources",
         "TUNEWRIGHT_WORK": "/a/work",
@@ -32,6 +34,7 @@ def test_every_setting_can_be_overridden():
     settings = Settings.from_environment(environment)
     assert [str(value) for value in dataclasses.astuple(settings)] == [
         "/a/run.json",
+        "/a/key",
         "/a/log",
         "/a/sources",
         "/a/work",
