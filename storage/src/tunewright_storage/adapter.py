@@ -21,7 +21,6 @@ from tunewright_contracts.storage_uri import StorageURI
 from tunewright_storage.errors import StorageError, StorageReason
 from tunewright_storage.store import Store
 
-
 _DIGEST_FOLDER = re.compile(r"sha256-[0-9a-f]{64}")
 
 
