@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, field_validator
@@ -124,6 +125,17 @@ class Document(Message):
                 " Use operator, trainer and server images of the same release"
             )
         return version
+
+
+class SignedDocument(Document):
+    """A document's exact bytes with the operator's Ed25519 signature (RFC 8032) over them, both base64."""
+
+    payload: str
+    signature: str
+
+    def payload_bytes(self) -> bytes:
+        """Return the signed bytes, which are UTF-8 JSON."""
+        return base64.b64decode(self.payload, validate=True)
 
 
 def _translate(subject: str, error: ValueError) -> ContractError:

@@ -6,7 +6,6 @@ answer ``GET /tunewright/v1/state`` with a `PodState`.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
@@ -14,7 +13,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from tunewright_contracts.content_file import PlainName
-from tunewright_contracts.document import Document, Message, Sha256
+from tunewright_contracts.document import Document, Message, Sha256, SignedDocument
 from tunewright_contracts.pool_load import DEFAULT_SHARE_PERCENT
 from tunewright_contracts.values import MAX_COUNT, Count, MetricName, Name, ShortText, StopTokens, Word
 
@@ -132,18 +131,11 @@ class ServingPlan(Document):
         return f"sha256:{hashlib.sha256(content.to_json().encode()).hexdigest()}"
 
 
-class SignedPlan(Document):
-    """A plan's exact bytes with the operator's Ed25519 signature (RFC 8032) over them, both base64."""
+class SignedPlan(SignedDocument):
+    """A signed `ServingPlan`."""
 
     max_bytes: ClassVar[int] = 2 * MAX_PLAN_BYTES
     """Base64 takes a third more than the plan."""
-
-    payload: str
-    signature: str
-
-    def payload_bytes(self) -> bytes:
-        """Return the signed bytes: the UTF-8 JSON of a `ServingPlan`."""
-        return base64.b64decode(self.payload, validate=True)
 
 
 class AdapterPhase(StrEnum):
@@ -222,6 +214,15 @@ class PlanStatus(StrEnum):
     REFUSED = "PlanRefused"
 
 
+class AccessState(Message):
+    """The access list in force in one pod (`clients.access_list`), and what the pod did with the last one."""
+
+    generation: Count = 0
+    hash: Name = ""
+    status: PlanStatus = PlanStatus.NONE
+    message: ShortText = ""
+
+
 class PodState(Document):
     """The state that a server pod reports."""
 
@@ -234,6 +235,8 @@ class PodState(Document):
     plan_status: PlanStatus = PlanStatus.NONE
     plan_message: ShortText = ""
     settled: bool = False
+    access: AccessState | None = None
+    """None in a pod of an earlier release, which answers requests without a key."""
     adapters: Annotated[tuple[AdapterState, ...], Field(max_length=MAX_STATE_ENTRIES)] = ()
     counters: Annotated[tuple[RevisionCounters, ...], Field(max_length=MAX_STATE_ENTRIES)] = ()
     peak_memory_mebibytes: Count | None = None
