@@ -69,6 +69,7 @@ async def ask(app: asgi.App, body: bytes) -> float:
 
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     headers.append((b"x-session-id", b"session-1"))
+    headers.append((b"authorization", f"Bearer {world.CLIENT_KEY}".encode()))
     scope = {"type": "http", "method": "POST", "path": PATH, "headers": headers}
     started = time.perf_counter()
     await app(scope, receive, send)

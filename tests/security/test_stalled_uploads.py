@@ -4,6 +4,7 @@ import asyncio
 
 import support.worlds.server_world as world
 from support.virtual_time import in_virtual_time
+from tunewright_server.access.callers import Callers
 from tunewright_server.http.middleware import TunewrightMiddleware
 from tunewright_server.http.uploads import Uploads
 
@@ -16,6 +17,7 @@ def prepare(tmp_path):
     pod = world.Pod(tmp_path / "pod")
     middleware = TunewrightMiddleware(pod.vllm.app, build_runtime=pod.build)
     middleware._runtime = pod.build(None)
+    middleware._runtime.callers = Callers(world.make_access(1, world.make_client(world.CLIENT_KEY)))
     return middleware
 
 
@@ -31,7 +33,8 @@ async def stall(middleware, address, method="POST", path=CHAT, first=b'{"model":
     async def send(message):
         answers.append(message)
 
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"100000")]
+    key = f"Bearer {world.CLIENT_KEY}".encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"100000"), (b"authorization", key)]
     scope = {"type": "http", "method": method, "path": path, "headers": headers, "client": (address, 1)}
     await middleware(scope, receive, send)
     assert (b"connection", b"close") in answers[0]["headers"]

@@ -1,4 +1,4 @@
-"""Who may push plans and read state: the operator, whose Ed25519 key signs plans and tokens (RFC 8032, RFC 7519)."""
+"""The operator's Ed25519 key signs plans, access lists and tokens (RFC 8032, RFC 7519)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from tunewright_contracts.serving_plan import SignedPlan
+from tunewright_contracts.document import SignedDocument
 from tunewright_server.files import Stamp, read_stamp
 
 MAX_TOKEN_SECONDS = 15 * 60
@@ -51,8 +51,12 @@ class OperatorKey:
             raise AuthError(f"the operator's public key cannot be read from {self._path}: {error}") from error
         return self._key
 
-    def verify_plan(self, signed: SignedPlan) -> bytes:
-        """Return the plan's signed bytes.
+    def verify(self, signed: SignedDocument, name: str) -> bytes:
+        """Return a document's signed bytes.
+
+        Args:
+            signed: the document.
+            name: its kind, for messages.
 
         Raises:
             AuthError: they are not base64, or the signature is not the operator's.
@@ -61,9 +65,9 @@ class OperatorKey:
             payload = signed.payload_bytes()
             self.load().verify(base64.b64decode(signed.signature, validate=True), payload)
         except (binascii.Error, ValueError) as error:
-            raise AuthError("the plan's payload or signature is not base64") from error
+            raise AuthError(f"the {name}'s payload or signature is not base64") from error
         except InvalidSignature as error:
-            raise AuthError(f"the plan is not signed by the key in {self._path}") from error
+            raise AuthError(f"the {name} is not signed by the key in {self._path}") from error
         return payload
 
     def verify_token(self, header: str | None, audience: str, scope: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The running server pod: connects plan, adapters, counters and output contracts."""
+"""The running server pod: connects plan, access list, adapters, counters and output contracts."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ from typing import Any
 
 import structlog
 
+from tunewright_contracts.clients.access_list import ACCESS_KEY
 from tunewright_contracts.server_config import ServerConfig
-from tunewright_contracts.serving_plan import PodState, Route
+from tunewright_contracts.serving_plan import PLAN_KEY, AccessState, PodState, Route
 from tunewright_server import logs
+from tunewright_server.access.callers import Callers
+from tunewright_server.access.keeper import AccessKeeper
 from tunewright_server.adapters.engine import Engine, VllmEngine
 from tunewright_server.adapters.local_adapters import AdapterLimits, AdapterSourcePort
 from tunewright_server.adapters.pool import AdapterPool
 from tunewright_server.adapters.store import StoredAdapters
 from tunewright_server.auth import OperatorKey
+from tunewright_server.kept_document import MountedDocument, Offer
 from tunewright_server.message_limits import fit_state
 from tunewright_server.output_contract.checker import ProcessChecker
-from tunewright_server.plan import MountedPlan, Offer, PlanKeeper
+from tunewright_server.plan import PlanKeeper
 from tunewright_server.settings import Settings
 from tunewright_server.telemetry import memory, metrics
 from tunewright_server.telemetry.counters import Counters
@@ -45,13 +49,17 @@ class Runtime:
         self.checker = ProcessChecker()
         self.refusals: dict[str, int] = {}
         self.routes: dict[str, Route] = {}
+        self.callers: Callers | None = None
         self.allowed_origins: frozenset[str] = frozenset()
         self.structured_outputs = False
         self._settings = settings
         self._keeper = PlanKeeper(self.key, config.server_uid, config.base_model.digest, settings.stored_plan_path)
-        self._mounted = MountedPlan(settings.plan_directory)
+        self._mounted = MountedDocument(settings.plan_directory / PLAN_KEY)
+        self._access = AccessKeeper(self.key, config.server_uid, settings.stored_access_path)
+        self._mounted_access = MountedDocument(settings.access_directory / ACCESS_KEY)
         self._changed = asyncio.Event()
         self._offers = asyncio.Lock()
+        self._access_offers = asyncio.Lock()
         self._ready = False
         limits = AdapterLimits(
             base_digest=config.base_model.digest,
@@ -74,14 +82,16 @@ class Runtime:
         return cls(settings, config, VllmEngine(app), StoredAdapters(ObjectStore.from_environment()))
 
     async def start(self) -> None:
-        """Read the plan in force, from disk and from the mount, and start to converge."""
+        """Read the plan and the access list in force, from disk and from the mount, and start to converge."""
         collector = metrics.ServerCollector(
             self.counters, self.refusals, self.pool.states, self.load.read, lambda: self.plan_generation
         )
         self._unregister = metrics.register(collector)
         await asyncio.to_thread(self._keeper.restore)
+        await asyncio.to_thread(self._access.restore)
         await self._read_mounted()
         self._apply()
+        self._apply_access()
         await asyncio.to_thread(self.pool.delete_leftovers)
         self._task = asyncio.create_task(self._run(), name="tunewright-converge")
         log.info("runtime_started", server=self.config.name, boot_id=self.boot_id, generation=self.plan_generation)
@@ -99,12 +109,20 @@ class Runtime:
     @property
     def plan_generation(self) -> int:
         """Return the generation in force, 0 for none."""
-        return 0 if self._keeper.plan is None else self._keeper.plan.generation
+        return self._keeper.generation
+
+    @property
+    def access_generation(self) -> int:
+        """Return the generation of the access list in force, 0 for none."""
+        return self._access.generation
 
     @property
     def is_ready(self) -> bool:
-        """Return whether this pod has been settled since it started; later loads do not make it unready."""
-        self._ready = self._ready or self.pool.is_settled()
+        """Return whether this pod has had settled adapters and a list of clients since it started.
+
+        Later loads do not make it unready.
+        """
+        self._ready = self._ready or (self.pool.is_settled() and self.callers is not None)
         return self._ready
 
     async def offer_plan(self, text: bytes) -> Offer:
@@ -115,10 +133,13 @@ class Runtime:
             self._apply()
         return offer
 
-    def find_session_fields(self, alias: str) -> tuple[str, ...]:
-        """Return the fields of a request that identify sessions of an alias."""
-        route = self.routes.get(alias)
-        return tuple(key.body_field for key in route.sticky_by if key.body_field) if route is not None else ()
+    async def offer_access(self, text: bytes) -> Offer:
+        """Judge a pushed access list, and apply it to the requests that come from now on."""
+        async with self._access_offers:
+            offer = await asyncio.to_thread(self._access.offer, text)
+        if offer.changed:
+            self._apply_access()
+        return offer
 
     def count_refusal(self, code: str) -> None:
         """Count a request that reached no adapter."""
@@ -132,10 +153,16 @@ class Runtime:
             pod_uid=self._settings.pod_uid,
             boot_id=self.boot_id,
             plan_generation=self.plan_generation,
-            plan_hash=self._keeper.plan_hash,
+            plan_hash=self._keeper.current_hash,
             plan_status=last.status,
             plan_message=shorten(last.message),
             settled=self.pool.is_settled(),
+            access=AccessState(
+                generation=self._access.generation,
+                hash=self._access.current_hash,
+                status=self._access.last.status,
+                message=shorten(self._access.last.message),
+            ),
             adapters=self.pool.states(),
             counters=self.counters.snapshot(bucketed),
             peak_memory_mebibytes=memory.read_peak_mebibytes(),
@@ -143,7 +170,7 @@ class Runtime:
         return fit_state(state)
 
     def _apply(self) -> None:
-        plan = self._keeper.plan
+        plan = self._keeper.current
         if plan is None:
             return
         self.routes = {route.alias: route for route in plan.routes}
@@ -156,14 +183,24 @@ class Runtime:
         self.counters.keep(frozenset(named))
         self._changed.set()
 
+    def _apply_access(self) -> None:
+        access = self._access.current
+        if access is not None:
+            self.callers = Callers(access)
+
     async def _read_mounted(self) -> None:
-        text = self._mounted.read_if_changed()
-        if text is None:
-            return
-        async with self._offers:
-            offer = await asyncio.to_thread(self._keeper.offer_mounted, text)
-        if offer.changed:
-            self._apply()
+        access = self._mounted_access.read_if_changed()
+        if access is not None:
+            async with self._access_offers:
+                offer = await asyncio.to_thread(self._access.offer_mounted, access)
+            if offer.changed:
+                self._apply_access()
+        plan = self._mounted.read_if_changed()
+        if plan is not None:
+            async with self._offers:
+                offer = await asyncio.to_thread(self._keeper.offer_mounted, plan)
+            if offer.changed:
+                self._apply()
 
     async def _run(self) -> None:
         while True:

@@ -7,12 +7,14 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from tunewright_contracts.clients.access_list import ACCESS_DIRECTORY
 from tunewright_contracts.server_config import SERVER_CONFIG_PATH, STATE_DIRECTORY
 from tunewright_contracts.serving_plan import PLAN_DIRECTORY, PUBLIC_KEY_PATH, SERVER_PORT
 
 BASE_MODEL_FOLDER = "base-model"
 ADAPTERS_FOLDER = "adapters"
 STORED_PLAN_NAME = "plan.json"
+STORED_ACCESS_NAME = "access.json"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class Settings:
 
     config_path: Path
     plan_directory: Path
+    access_directory: Path
     public_key_path: Path
     state_directory: Path
     port: int
@@ -33,6 +36,7 @@ class Settings:
         return cls(
             config_path=Path(environment.get("TUNEWRIGHT_SERVER_CONFIG", SERVER_CONFIG_PATH)),
             plan_directory=Path(environment.get("TUNEWRIGHT_PLAN_DIRECTORY", PLAN_DIRECTORY)),
+            access_directory=Path(environment.get("TUNEWRIGHT_ACCESS_DIRECTORY", ACCESS_DIRECTORY)),
             public_key_path=Path(environment.get("TUNEWRIGHT_PUBLIC_KEY", PUBLIC_KEY_PATH)),
             state_directory=Path(environment.get("TUNEWRIGHT_STATE_DIRECTORY", STATE_DIRECTORY)),
             port=int(environment.get("TUNEWRIGHT_PORT", SERVER_PORT)),
@@ -54,3 +58,8 @@ class Settings:
     def stored_plan_path(self) -> Path:
         """Return the file of the last applied plan, which survives a container restart."""
         return self.state_directory / STORED_PLAN_NAME
+
+    @property
+    def stored_access_path(self) -> Path:
+        """Return the file of the last applied access list, which survives a container restart."""
+        return self.state_directory / STORED_ACCESS_NAME

@@ -34,6 +34,10 @@ _PATTERNS = (
         rf"\1={MASK}",
     ),
     (re.compile(r"\bhf_[A-Za-z0-9]{16,}"), MASK),
+    # A client's key, but not its public id (tunewright_contracts.clients.client_key).
+    (re.compile(r"(?<=\bsk-tw-[0-9A-Za-z]{12}_)[0-9A-Za-z]{3,}"), MASK),
+    # JSON Web Tokens (RFC 7519)
+    (re.compile(r"\beyJ[\w-]{10,}\.[\w-]+(?:\.[\w-]*)?"), MASK),
 )
 """The replacement is never longer than what it replaces, so that a bounded text stays within its bound."""
 

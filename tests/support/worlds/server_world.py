@@ -29,6 +29,8 @@ from tunewright_contracts.adapter_manifest import (
     compute_adapter_digest,
     revision_name,
 )
+from tunewright_contracts.clients.access_list import AccessList, ClientEntry, KeyEntry
+from tunewright_contracts.clients.client_key import build_client_key, find_key_id, hash_client_key
 from tunewright_contracts.content_file import ContentFile
 from tunewright_contracts.locations import BaseModelSource
 from tunewright_contracts.server_config import ServerConfig
@@ -55,6 +57,8 @@ HIDDEN, KEYS, LAYERS, RANK = 16, 8, 2, 4
 WHAT_TO_DO = re.compile("; (train|publish|write|install|add) [^;]+$")
 """The remedy at the end of each refusal."""
 KEY = Ed25519PrivateKey.generate()
+CLIENT_KEY = build_client_key("7Kp2mX9bT4cQ", "s" * 43)
+"""The key of the client that `Pod.client` is: it may call every alias of `NAMESPACE`."""
 PEM = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
@@ -62,8 +66,8 @@ def sha256(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
-def sign(plan: ServingPlan, key: Ed25519PrivateKey = KEY) -> bytes:
-    payload = plan.to_json().encode()
+def sign(document: ServingPlan | AccessList, key: Ed25519PrivateKey = KEY) -> bytes:
+    payload = document.to_json().encode()
     signed = SignedPlan(
         payload=base64.b64encode(payload).decode(), signature=base64.b64encode(key.sign(payload)).decode()
     )
@@ -85,6 +89,17 @@ def make_plan(generation: int = 1, entries=(), routes=(), **changes) -> ServingP
         "adapter_sources": (AdapterSource(namespace=NAMESPACE, uri_prefix=PREFIX),),
     }
     return ServingPlan(**{**fields, **changes})
+
+
+def make_client(*keys: str, namespace=NAMESPACE, name="web", expires_at=None, **changes) -> ClientEntry:
+    """Return a client of a namespace, which may call all its aliases unless ``changes`` has others."""
+    entries = (KeyEntry(id=find_key_id(key), sha256=hash_client_key(key), expires_at=expires_at) for key in keys)
+    return ClientEntry(namespace=namespace, name=name, keys=tuple(entries), **{"all_aliases": True, **changes})
+
+
+def make_access(generation: int = 1, *clients: ClientEntry, **changes) -> AccessList:
+    fields = {"kind": "AccessList", "server_uid": SERVER_UID, "generation": generation, "clients": clients}
+    return AccessList(**{**fields, **changes})
 
 
 def make_route(*targets: tuple[AdapterEntry, int], alias: str = "support", **changes) -> Route:
@@ -309,6 +324,7 @@ class Pod:
         self.settings = Settings(
             config_path=root / "server.json",
             plan_directory=root / "plan",
+            access_directory=root / "access",
             public_key_path=root / "operator.pub",
             state_directory=root / "state",
             port=0,
@@ -318,6 +334,8 @@ class Pod:
         self.config = make_server_config(**config)
         root.mkdir(parents=True, exist_ok=True)
         (root / "plan").mkdir(exist_ok=True)
+        (root / "access").mkdir(exist_ok=True)
+        self.mount_access(make_access(1, make_client(CLIENT_KEY)))
         (root / "operator.pub").write_bytes(PEM)
         write_base_model(self.settings.base_model_folder)
         self.runtime: Runtime | None = None
@@ -329,9 +347,12 @@ class Pod:
     def mount(self, plan: ServingPlan) -> None:
         (self.root / "plan" / "plan.json").write_bytes(sign(plan))
 
+    def mount_access(self, access: AccessList) -> None:
+        (self.root / "access" / "access.json").write_bytes(sign(access))
+
     @contextlib.asynccontextmanager
     async def running(self):
-        """Run the lifespan; yield an HTTP client."""
+        """Run the lifespan; yield an HTTP client that sends `CLIENT_KEY`."""
         self.middleware = TunewrightMiddleware(self.vllm.app, build_runtime=self.build)
         to_app, from_app = asyncio.Queue(), asyncio.Queue()
         scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}, "app": self.vllm.app}
@@ -341,7 +362,8 @@ class Pod:
         assert started["type"] == "lifespan.startup.complete", started
         transport = httpx.ASGITransport(self.middleware, raise_app_exceptions=False)
         try:
-            async with httpx.AsyncClient(transport=transport, base_url="http://pod") as client:
+            headers = {"authorization": f"Bearer {CLIENT_KEY}"}
+            async with httpx.AsyncClient(transport=transport, base_url="http://pod", headers=headers) as client:
                 self.client = client
                 yield client
         finally:
@@ -351,6 +373,9 @@ class Pod:
 
     async def push(self, plan: ServingPlan) -> httpx.Response:
         return await self.client.put("/tunewright/v1/plan", content=sign(plan))
+
+    async def push_access(self, access: AccessList) -> httpx.Response:
+        return await self.client.put("/tunewright/v1/access", content=sign(access))
 
     async def state(self) -> dict:
         headers = {"authorization": f"Bearer {make_token('state')}"}

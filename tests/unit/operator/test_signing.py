@@ -29,13 +29,13 @@ def test_a_pod_accepts_the_operators_plan_and_no_other(key, pod_key):
     plan = build_plan(make_server(), [], None, []).plan
     signed = key.sign_plan(plan)
     assert read_plan(signed) == plan
-    assert pod_key.verify_plan(signed) == signed.payload_bytes()
+    assert pod_key.verify(signed, "plan") == signed.payload_bytes()
     assert key.sign_plan(plan) == signed, "the same plan gives the same bytes"
     with pytest.raises(AuthError):
-        pod_key.verify_plan(SigningKey.generate().sign_plan(plan))
+        pod_key.verify(SigningKey.generate().sign_plan(plan), "plan")
     other = build_plan(make_server(uid="other"), [], None, []).plan
     with pytest.raises(AuthError):
-        pod_key.verify_plan(signed.model_copy(update={"payload": key.sign_plan(other).payload}))
+        pod_key.verify(signed.model_copy(update={"payload": key.sign_plan(other).payload}), "plan")
 
 
 def test_a_pod_accepts_only_tokens_for_its_server_and_within_their_scope(key, pod_key):

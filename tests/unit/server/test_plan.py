@@ -6,7 +6,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import support.worlds.server_world as world
 from tunewright_contracts.serving_plan import PlanStatus
 from tunewright_server.auth import OperatorKey
-from tunewright_server.plan import MountedPlan, PlanKeeper
+from tunewright_server.kept_document import MountedDocument
+from tunewright_server.plan import PlanKeeper
 
 
 @pytest.fixture
@@ -25,8 +26,8 @@ def test_a_higher_generation_is_applied(make_keeper):
     assert keeper.last.status is PlanStatus.NONE
     for generation in (1, 5):
         assert keeper.offer(world.sign(world.make_plan(generation))).changed
-    assert keeper.plan.generation == 5
-    assert keeper.plan_hash == world.make_plan(5).content_hash()
+    assert keeper.current.generation == 5
+    assert keeper.current_hash == world.make_plan(5).content_hash()
 
 
 def test_a_lower_generation_is_refused_when_pushed_and_ignored_when_mounted(make_keeper):
@@ -37,7 +38,7 @@ def test_a_lower_generation_is_refused_when_pushed_and_ignored_when_mounted(make
     pushed = keeper.offer(world.sign(world.make_plan(4)))
     assert (pushed.status, pushed.changed) == (PlanStatus.REFUSED, False)
     assert keeper.last.status is PlanStatus.REFUSED
-    assert keeper.plan.generation == 5
+    assert keeper.current.generation == 5
 
 
 def test_the_same_generation_with_other_content_is_a_conflict_until_a_newer_one(make_keeper, tmp_path):
@@ -47,7 +48,7 @@ def test_the_same_generation_with_other_content_is_a_conflict_until_a_newer_one(
     conflict = keeper.offer_mounted(world.sign(other))
     assert conflict.status is PlanStatus.CONFLICT
     assert keeper.last.status is PlanStatus.CONFLICT
-    assert keeper.plan.adapters == ()
+    assert keeper.current.adapters == ()
     assert keeper.offer(world.sign(world.make_plan(5))).status is PlanStatus.APPLIED
     keeper.offer_mounted(world.sign(other))
     assert keeper.offer(world.sign(other.updated(generation=6))).changed
@@ -59,7 +60,7 @@ def test_a_restart_uses_the_stored_plan_and_not_an_older_mounted_one(make_keeper
     again = make_keeper()
     again.restore()
     again.offer_mounted(world.sign(world.make_plan(3)))
-    assert again.plan.generation == 7
+    assert again.current.generation == 7
     assert again.last.status is PlanStatus.APPLIED
 
 
@@ -69,7 +70,7 @@ def test_a_stored_plan_of_another_key_is_not_used(make_keeper, tmp_path):
     stored.write_bytes(world.sign(world.make_plan(7), Ed25519PrivateKey.generate()))
     keeper = make_keeper()
     keeper.restore()
-    assert keeper.plan is None
+    assert keeper.current is None
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def test_a_bad_signature(make_keeper, text):
     offer = keeper.offer(text)
     assert offer.status is PlanStatus.REFUSED
     assert offer.unsigned
-    assert keeper.plan is None
+    assert keeper.current is None
 
 
 @pytest.mark.parametrize(
@@ -99,14 +100,14 @@ def test_a_bad_signature(make_keeper, text):
 def test_an_unreadable_plan_or_one_for_another_server(make_keeper, text):
     keeper = make_keeper()
     assert keeper.offer(text).status is PlanStatus.REFUSED
-    assert keeper.plan is None
+    assert keeper.current is None
 
 
 def test_a_plan_that_cannot_be_stored_is_not_applied(make_keeper, tmp_path):
     (tmp_path / "state").write_text("in the way")
     keeper = make_keeper()
     assert keeper.offer(world.sign(world.make_plan(1))).status is PlanStatus.REFUSED
-    assert keeper.plan is None
+    assert keeper.current is None
 
 
 def test_a_missing_key_refuses_everything(make_keeper, tmp_path):
@@ -131,7 +132,7 @@ def test_the_mount_is_read_when_the_kubelet_swaps_it(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "plan.json").write_text(name)
-    mounted = MountedPlan(tmp_path / "mount")
+    mounted = MountedDocument(tmp_path / "mount" / "plan.json")
     assert mounted.read_if_changed() is None
     (tmp_path / "mount").symlink_to("one")
     assert mounted.read_if_changed() == b"one"

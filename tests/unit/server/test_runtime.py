@@ -7,7 +7,7 @@ from support.worlds.server_world import chat, refused, serve
 from tunewright_contracts.serving_plan import MAX_STATE_BYTES, AdapterPhase, PlanStatus
 from tunewright_server.adapters import convergence
 from tunewright_server.adapters.convergence import AdapterRecord
-from tunewright_server.plan import Offer
+from tunewright_server.kept_document import Offer
 from tunewright_storage.adapter_reasons import AdapterFailure, AdapterReason
 from tunewright_storage.errors import StorageError, StorageReason
 

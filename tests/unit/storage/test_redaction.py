@@ -38,6 +38,9 @@ def test_each_value_is_removed_in_each_form(planted, key, form):
         "https://cdn.test/a?Policy=MARKED__&Signature=MARKED-&Key-Pair-Id=K",
         "Failed to connect to proxy URL: http://MARKED:MARKED@proxy.test:3128",
         "token hf_MARKEDMARKEDMARKEDMARKED is invalid",
+        "the key sk-tw-7Kp2mX9bT4cQ_MARKEDMARKEDMARKED was sent",
+        "the token eyJhbGciOiJFZERTQSJ9.MARKEDMARKED.MARKED-MARKED is invalid",
+        "the token eyJhbGciOiJFZERTQSJ9.MARKEDMARKED was cut",
     ],
 )
 def test_known_forms_are_removed_without_the_value_in_the_environment(text):
@@ -56,6 +59,10 @@ def test_known_forms_are_removed_without_the_value_in_the_environment(text):
 )
 def test_other_text_is_unchanged(text):
     assert redact(text) == text
+
+
+def test_the_id_of_a_key_stays():
+    assert redact("the key sk-tw-7Kp2mX9bT4cQ_MARKEDMARKED was sent") == f"the key sk-tw-7Kp2mX9bT4cQ_{MASK} was sent"
 
 
 def test_a_short_value_may_be_a_word(monkeypatch):

@@ -49,7 +49,7 @@ class ClientEntry(Message):
 class AccessList(Document):
     """The clients of one ModelServer, identified by (server UID, generation, hash).
 
-    Key ids and hashes need not be unique: whoever can read the hash of a key can repeat it in another ModelClient.
+    Key ids and hashes need not be unique: anyone who can read the hash of a key can repeat it in another ModelClient.
     """
 
     kind: Literal["AccessList"]

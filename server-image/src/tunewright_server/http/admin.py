@@ -1,18 +1,20 @@
-"""The paths for operator and kubelet, below ``/tunewright/v1``: probes, state and the pushed plan."""
+"""The paths for operator and kubelet, below ``/tunewright/v1``: probes, state, the pushed plan and access list."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import orjson
 
+from tunewright_contracts.clients.access_list import ACCESS_PATH, MAX_ACCESS_BYTES
 from tunewright_contracts.serving_plan import ADMIN_PREFIX, MAX_PLAN_BYTES, PLAN_PATH, STATE_PATH, PlanStatus
 from tunewright_server.auth import STATE_SCOPE, AuthError
 from tunewright_server.http import asgi
 from tunewright_server.http.errors import RefusalCode, RefusalError
 from tunewright_server.http.request_body import too_large
 from tunewright_server.http.uploads import Uploads
-from tunewright_server.plan import Offer
+from tunewright_server.kept_document import Offer
 from tunewright_server.runtime import Runtime
 
 HEALTH_PATH = f"{ADMIN_PREFIX}/healthz"
@@ -45,7 +47,17 @@ async def handle(runtime: Runtime, uploads: Uploads, scope: asgi.Scope, receive:
             body = await uploads.read(scope, receive, _MAX_PLAN_BODY)
             if body is None:
                 raise too_large(_MAX_PLAN_BODY)
-            await _answer_plan(runtime, await runtime.offer_plan(body), send)
+            offer = await runtime.offer_plan(body)
+            await _answer_offer(
+                offer, {"planStatus": offer.status.value, "planGeneration": runtime.plan_generation}, send
+            )
+        case ("PUT", path) if path == ACCESS_PATH:
+            body = await uploads.read(scope, receive, MAX_ACCESS_BYTES)
+            if body is None:
+                raise too_large(MAX_ACCESS_BYTES)
+            offer = await runtime.offer_access(body)
+            in_force = {"accessStatus": offer.status.value, "accessGeneration": runtime.access_generation}
+            await _answer_offer(offer, in_force, send)
         case _:
             raise RefusalError(404, RefusalCode.NOT_FOUND, "This path does not exist")
 
@@ -66,12 +78,17 @@ async def _answer_ready(runtime: Runtime, send: asgi.Send) -> None:
         await asgi.send_json(send, 200, b'{"status":"ready"}')
         return
     waiting = runtime.pool.waiting_for()[:20]
-    body = {"status": "settling", "planGeneration": runtime.plan_generation, "waitingFor": waiting}
+    body = {
+        "status": "settling",
+        "planGeneration": runtime.plan_generation,
+        "accessGeneration": runtime.access_generation,
+        "waitingFor": waiting,
+    }
     await asgi.send_json(send, 503, orjson.dumps(body))
 
 
-async def _answer_plan(runtime: Runtime, offer: Offer, send: asgi.Send) -> None:
+async def _answer_offer(offer: Offer, in_force: Mapping[str, object], send: asgi.Send) -> None:
     if offer.unsigned:
         raise RefusalError(401, RefusalCode.UNAUTHORIZED, offer.message)
-    body = {"planStatus": offer.status.value, "message": offer.message, "planGeneration": runtime.plan_generation}
+    body = {**in_force, "message": offer.message}
     await asgi.send_json(send, 200 if offer.status is PlanStatus.APPLIED else 409, orjson.dumps(body))

@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from tunewright_contracts.serving_plan import BASE_MODEL_TARGET, EVALUATE_HEADER, Route
-from tunewright_server.auth import EVALUATE_SCOPE, AuthError
+from tunewright_contracts.serving_plan import BASE_MODEL_TARGET, Route
+from tunewright_server.access.callers import Caller
 from tunewright_server.http import asgi, models, routing
-from tunewright_server.http.errors import RefusalCode, RefusalError, adapter_unavailable
+from tunewright_server.http.errors import adapter_unavailable
+from tunewright_server.http.identity import Evaluation
 from tunewright_server.runtime import Runtime
 
 
@@ -28,17 +29,16 @@ class Assignment:
     """The tokens that end the revision's answers, in addition to the base model's."""
 
 
-def assign(runtime: Runtime, headers: asgi.Headers, data: Mapping[str, Any]) -> Assignment:
+def assign(runtime: Runtime, sender: Caller | Evaluation, headers: asgi.Headers, data: Mapping[str, Any]) -> Assignment:
     """Decide which revision answers.
 
     Raises:
-        RefusalError: unknown alias (404), no allowed revision loaded (503), evaluation not allowed (401, 403).
+        RefusalError: an alias that the caller cannot call (404), no allowed revision loaded (503).
     """
     alias = data["model"]
-    evaluated = asgi.get_header(headers, EVALUATE_HEADER)
-    if evaluated is not None:
-        return _assign_evaluation(runtime, headers, alias, evaluated)
-    route = models.find_route(runtime, alias)
+    if isinstance(sender, Evaluation):
+        return _assign_evaluation(runtime, alias, sender.revision)
+    route = models.find_route(runtime, sender, alias)
     key = routing.find_sticky_key(route.sticky_by, lambda name: asgi.get_header(headers, name), data)
     key = key if key is not None else routing.make_own_key()
     revision = routing.choose_target(route, key, runtime.pool.is_loaded)
@@ -47,15 +47,19 @@ def assign(runtime: Runtime, headers: asgi.Headers, data: Mapping[str, Any]) -> 
     return Assignment(alias, revision, revision, route, routing.bucket_of(key), runtime.pool.stop_tokens(revision))
 
 
-def _assign_evaluation(runtime: Runtime, headers: asgi.Headers, alias: str, revision: str) -> Assignment:
-    try:
-        authorization = asgi.get_header(headers, "authorization")
-        claims = runtime.key.verify_token(authorization, runtime.config.server_uid, EVALUATE_SCOPE)
-    except AuthError as error:
-        raise RefusalError(401, RefusalCode.UNAUTHORIZED, str(error)) from error
-    allowed = claims.get("revisions")
-    if not isinstance(allowed, list) or revision not in allowed:
-        raise RefusalError(403, RefusalCode.FORBIDDEN, f"The token does not allow the evaluation of {revision[:200]}")
+def find_session_fields(runtime: Runtime, sender: Caller | Evaluation, alias: str) -> tuple[str, ...]:
+    """Return the fields of a request that identify sessions of an alias.
+
+    A caller that cannot call the alias gets none, as for an alias that does not exist: a request with such a field is
+    otherwise answered differently.
+    """
+    route = runtime.routes.get(alias)
+    if route is None or (isinstance(sender, Caller) and not sender.may_call(route)):
+        return ()
+    return tuple(key.body_field for key in route.sticky_by if key.body_field)
+
+
+def _assign_evaluation(runtime: Runtime, alias: str, revision: str) -> Assignment:
     if revision == BASE_MODEL_TARGET:
         return Assignment(alias, runtime.config.served_base_name, BASE_MODEL_TARGET)
     if not runtime.pool.is_loaded(revision):

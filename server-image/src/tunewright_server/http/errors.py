@@ -28,6 +28,7 @@ class RefusalCode(StrEnum):
     REQUEST_TIMEOUT = "request_timeout"
     REQUEST_TOO_LARGE = "request_too_large"
     UNAUTHORIZED = "unauthorized"
+    INVALID_API_KEY = "invalid_api_key"
     FORBIDDEN = "forbidden"
     ORIGIN_NOT_ALLOWED = "origin_not_allowed"
     ADAPTER_UNAVAILABLE = "adapter_unavailable"

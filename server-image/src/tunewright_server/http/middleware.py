@@ -2,7 +2,7 @@
 
 ``vllm serve --middleware tunewright_server.http.middleware.TunewrightMiddleware`` makes it the outermost layer. It
 answers 404 to any request that is not on the allow list. vLLM parses exactly the fields that were authorized here.
-Clients see aliases only.
+Clients see only the aliases that they may call; who sends a request is known before its body is read.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 import structlog
 
 from tunewright_contracts.serving_plan import ADMIN_PREFIX
-from tunewright_server.http import admin, asgi, cors, models, paths, request_body
+from tunewright_server.http import admin, asgi, cors, identity, models, paths, request_body
 from tunewright_server.http.answer_texts import AnswerTexts
-from tunewright_server.http.assignment import assign
+from tunewright_server.http.assignment import assign, find_session_fields
 from tunewright_server.http.client_options import ClientOptions
 from tunewright_server.http.connections import close_idle
 from tunewright_server.http.counting import AnswerCounter
@@ -102,15 +102,18 @@ class TunewrightMiddleware:
         elif method == "GET" and path in paths.PASSED_ON:
             await self._app(scope, receive, send)
         elif method == "GET" and path == paths.MODELS_PATH:
-            await asgi.send_json(send, 200, models.list_models(runtime))
+            caller = identity.identify_client(runtime, scope["headers"])
+            await asgi.send_json(send, 200, models.list_models(runtime, caller))
         elif method == "GET" and alias is not None:
-            await asgi.send_json(send, 200, models.show_model(runtime, alias))
+            caller = identity.identify_client(runtime, scope["headers"])
+            await asgi.send_json(send, 200, models.show_model(runtime, caller, alias))
         elif path.startswith(f"{ADMIN_PREFIX}/"):
             await admin.handle(runtime, self._uploads, scope, receive, send)
         else:
             raise RefusalError(404, RefusalCode.NOT_FOUND, paths.explain_path(method, path))
 
     async def _infer(self, runtime: Runtime, scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
+        sender = identity.identify(runtime, scope["headers"])
         limit = runtime.config.max_request_bytes
         request_body.check_headers(scope["headers"], limit)
         body = await self._uploads.read(scope, receive, limit)
@@ -119,9 +122,10 @@ class TunewrightMiddleware:
         started = time.perf_counter()
         big = len(body) > request_body.OFF_LOOP_BYTES
         limits = Limits(runtime.config.max_model_length, runtime.structured_outputs)
-        read = functools.partial(request_body.read_request, body, scope["path"], limits, runtime.find_session_fields)
+        find_fields = functools.partial(find_session_fields, runtime, sender)
+        read = functools.partial(request_body.read_request, body, scope["path"], limits, find_fields)
         given, data = await asyncio.to_thread(read) if big else read()
-        assignment = assign(runtime, scope["headers"], given)
+        assignment = assign(runtime, sender, scope["headers"], given)
         is_evaluation = assignment.route is None
         output = assignment.route.output_contract if assignment.route is not None else None
         options = ClientOptions.of_request(data, assignment.stop_tokens)

@@ -31,8 +31,8 @@ async def test_one_model_is_an_entry_of_the_list(pod):
 async def test_a_model_that_does_not_exist_is_answered_with_those_that_do(pod, model):
     await serve_many(pod, "support", "billing")
     for message in await ask(pod, model):
-        assert message.startswith(f"The model `{model}` does not exist; this server has: ")
-        assert set(message.partition("has: ")[2].split(", ")) == {"support", "billing"}
+        assert message.startswith(f"The model `{model}` does not exist; you can call: ")
+        assert set(message.partition("call: ")[2].split(", ")) == {"support", "billing"}
 
 
 async def test_at_most_20_models_are_named_and_the_most_similar_one_first(pod):
@@ -40,7 +40,7 @@ async def test_at_most_20_models_are_named_and_the_most_similar_one_first(pod):
     for message in await ask(pod, "M500"):
         named = message.partition("such as ")[2].partition(";")[0].split(", ")
         assert named == ["m500", *(f"m{number:03}" for number in range(19))]
-        assert "this server has 1000 models" in message
+        assert "you can call 1000 models" in message
         assert message.endswith("GET /v1/models lists all of them")
 
 
@@ -55,7 +55,7 @@ async def test_twenty_models_are_all_named(pod, count, all_named):
 async def test_a_server_without_a_model(pod):
     await pod.push(world.make_plan(9))
     for message in await ask(pod, "support"):
-        assert message.endswith("this server has no model yet")
+        assert message.endswith("you can call no model of this server yet")
 
 
 async def test_a_model_without_an_adapter_is_unavailable_and_not_listed(pod):
