@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[1]
 REFERENCE = ROOT / "docs" / "reference"
 RULES = "charts/tunewright/files/operator-rules.yaml"
 CONDITIONS = "operator/src/tunewright_operator/api/conditions.py"
-KINDS = ("BaseModel", "FineTuneJob", "ModelServer", "AdapterDeployment")
+KINDS = ("BaseModel", "FineTuneJob", "ModelServer", "AdapterDeployment", "ModelClient")
 REASONS: dict[str, type[Reason]] = {
     "Of more than one kind": CommonReason,
     "Of object storage, on any kind": StorageReason,

@@ -1,7 +1,7 @@
-"""The operator's Ed25519 key, which signs serving plans and short-lived tokens for other calls to server pods.
+"""The operator's Ed25519 key, which signs plans, access lists and short-lived tokens for other calls to server pods.
 
-Pods have only the public key. They accept a plan by its signature (RFC 8032). Every other call carries a JSON Web
-Token (RFC 7519, algorithm EdDSA of RFC 8037) whose audience is the ModelServer's UID.
+Pods have only the public key. They accept a plan or a list by its signature (RFC 8032). Every other call carries a
+JSON Web Token (RFC 7519, algorithm EdDSA of RFC 8037) whose audience is the ModelServer's UID.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ import dataclasses
 import datetime as dt
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from tunewright_contracts.document import Document, SignedDocument
 from tunewright_contracts.serving_plan import ServingPlan, SignedPlan
+
+Signed = TypeVar("Signed", bound=SignedDocument)
 
 ALGORITHM = "EdDSA"
 MAX_TOKEN_LIFETIME = dt.timedelta(minutes=15)
@@ -74,15 +77,15 @@ class SigningKey:
         public = self._key.public_key()
         return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
 
-    def sign_plan(self, plan: ServingPlan) -> SignedPlan:
-        """Return the plan's bytes with their signature; the same plan always gives the same bytes."""
-        payload = plan.to_json().encode()
-        return SignedPlan(
+    def sign(self, document: Document, kind: type[Signed]) -> Signed:
+        """Return a document's bytes with their signature; the same document always gives the same bytes."""
+        payload = document.to_json().encode()
+        return kind(
             payload=base64.b64encode(payload).decode(), signature=base64.b64encode(self._key.sign(payload)).decode()
         )
 
-    def has_signed(self, signed: SignedPlan) -> bool:
-        """Return whether this key made the signature of a plan: Ed25519 signatures are deterministic (RFC 8032)."""
+    def has_signed(self, signed: SignedDocument) -> bool:
+        """Return whether this key made the signature of a document: Ed25519 signatures are deterministic (RFC 8032)."""
         signature = self._key.sign(base64.b64decode(signed.payload))
         return signed.signature == base64.b64encode(signature).decode()
 

@@ -185,7 +185,7 @@ def read_plan(kubectl: Kubectl, namespace: str) -> ServingPlan:
 
 def push_signed(kubectl: Kubectl, namespace: str, plan: ServingPlan) -> None:
     """Sign a plan with the operator's key and push it to every pod of the pool."""
-    signed = _signing_key(kubectl).sign_plan(plan)
+    signed = _signing_key(kubectl).sign(plan, SignedPlan)
     for address in pod_addresses(kubectl, namespace).values():
         httpx.put(f"{address}{PLAN_PATH}", content=signed.to_json(), trust_env=False).raise_for_status()
 

@@ -59,5 +59,11 @@ def test_names(kind: str) -> None:
     names = crd["spec"]["names"]
     assert names["categories"] == ["tunewright"]
     assert crd["metadata"]["name"] == f"{names['plural']}.{crd['spec']['group']}"
-    short = {"BaseModel": "bm", "FineTuneJob": "ftj", "ModelServer": "ms", "AdapterDeployment": "adep"}
+    short = {
+        "BaseModel": "bm",
+        "FineTuneJob": "ftj",
+        "ModelServer": "ms",
+        "AdapterDeployment": "adep",
+        "ModelClient": "mcl",
+    }
     assert names["shortNames"] == [short[kind]]

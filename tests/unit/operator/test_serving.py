@@ -99,7 +99,7 @@ async def test_a_pod_cannot_refer_to_a_state_that_the_operator_does_not_have(sta
 
 async def test_a_push_that_is_answered_without_an_answer_failed(start):
     await start(answer("", 304))
-    signed = SigningKey.generate().sign_plan(build_plan(make_server(), [], None, []).plan)
+    signed = SigningKey.generate().sign(build_plan(make_server(), [], None, []).plan, SignedPlan)
     async with HTTPServerPods() as pods:
         with pytest.raises(PodUnreachableError, match=r"PUT .* answered 304"):
             await pods.push_plan(POD, signed)
@@ -113,7 +113,7 @@ async def test_a_plan_is_pushed_as_signed(start):
         return web.Response(text="{}")
 
     seen = await start(keep)
-    signed = SigningKey.generate().sign_plan(build_plan(make_server(), [], None, []).plan)
+    signed = SigningKey.generate().sign(build_plan(make_server(), [], None, []).plan, SignedPlan)
     async with HTTPServerPods() as pods:
         await pods.push_plan(POD, signed)
     assert (seen[0].method, seen[0].path) == ("PUT", PLAN_PATH)

@@ -8,6 +8,7 @@ import jwt
 import pytest
 
 from support.worlds.rollout_world import make_server
+from tunewright_contracts.serving_plan import SignedPlan
 from tunewright_operator.domain.serving.plan import build_plan
 from tunewright_operator.signing import MAX_TOKEN_LIFETIME, SigningKey, read_plan
 from tunewright_server.auth import AuthError, OperatorKey
@@ -27,15 +28,15 @@ def pod_key(key, tmp_path) -> OperatorKey:
 
 def test_a_pod_accepts_the_operators_plan_and_no_other(key, pod_key):
     plan = build_plan(make_server(), [], None, []).plan
-    signed = key.sign_plan(plan)
+    signed = key.sign(plan, SignedPlan)
     assert read_plan(signed) == plan
     assert pod_key.verify(signed, "plan") == signed.payload_bytes()
-    assert key.sign_plan(plan) == signed, "the same plan gives the same bytes"
+    assert key.sign(plan, SignedPlan) == signed, "the same plan gives the same bytes"
     with pytest.raises(AuthError):
-        pod_key.verify(SigningKey.generate().sign_plan(plan), "plan")
+        pod_key.verify(SigningKey.generate().sign(plan, SignedPlan), "plan")
     other = build_plan(make_server(uid="other"), [], None, []).plan
     with pytest.raises(AuthError):
-        pod_key.verify(signed.model_copy(update={"payload": key.sign_plan(other).payload}), "plan")
+        pod_key.verify(signed.model_copy(update={"payload": key.sign(other, SignedPlan).payload}), "plan")
 
 
 def test_a_pod_accepts_only_tokens_for_its_server_and_within_their_scope(key, pod_key):

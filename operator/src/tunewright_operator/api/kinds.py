@@ -33,6 +33,7 @@ BASE_MODEL = Kind(GROUP, VERSION, "basemodels", "BaseModel", namespaced=False)
 FINE_TUNE_JOB = Kind(GROUP, VERSION, "finetunejobs", "FineTuneJob")
 MODEL_SERVER = Kind(GROUP, VERSION, "modelservers", "ModelServer")
 ADAPTER_DEPLOYMENT = Kind(GROUP, VERSION, "adapterdeployments", "AdapterDeployment")
+MODEL_CLIENT = Kind(GROUP, VERSION, "modelclients", "ModelClient")
 
 CONFIG_MAP = Kind("", "v1", "configmaps", "ConfigMap")
 EVENT = Kind("", "v1", "events", "Event")
@@ -54,6 +55,7 @@ OWN_KINDS: tuple[Kind, ...] = (BASE_MODEL, FINE_TUNE_JOB, MODEL_SERVER, ADAPTER_
 
 ALL_KINDS: tuple[Kind, ...] = (
     *OWN_KINDS,
+    MODEL_CLIENT,
     CONFIG_MAP,
     EVENT,
     NAMESPACE,

@@ -74,6 +74,7 @@ class ModelServerSpec(ApiModel):
     adapter_sources: tuple[AdapterSource, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     structured_outputs: Literal["Forbidden", "Allowed"] = "Forbidden"
+    clients: Literal["Required", "Optional"] = "Required"
     evaluations: Evaluations = Evaluations()
     update_strategy: UpdateStrategy = UpdateStrategy()
     resources: ResourceRequirements = Field(default_factory=ResourceRequirements)
@@ -83,6 +84,13 @@ class ModelServerSpec(ApiModel):
 
 class PlanReference(ApiModel):
     """The plan that was written last: its generation and the hash of its content."""
+
+    generation: int
+    hash: str
+
+
+class AccessReference(ApiModel):
+    """The access list that was written last: its generation and the hash of its content."""
 
     generation: int
     hash: str
@@ -102,6 +110,7 @@ class PodStatus(ApiModel):
     name: str
     ready: bool = False
     plan_generation: int = 0
+    access_generation: int = 0
     adapters: int = 0
     failed: tuple[FailedAdapter, ...] = ()
 
@@ -121,6 +130,7 @@ class ModelServerStatus(Status):
     replicas: int = 0
     ready_replicas: int = 0
     plan: PlanReference | None = None
+    access: AccessReference | None = None
     pods: tuple[PodStatus, ...] = ()
     adapters: AdapterCount | None = None
 

@@ -84,7 +84,7 @@ class WrittenPlans:
             ConflictError: the plan changed since `last` was read; the decision is stale.
         """
         self.forget(owner["metadata"]["uid"])
-        wanted = build_plan_config_map(owner, key.sign_plan(plan))
+        wanted = build_plan_config_map(owner, key.sign(plan, SignedPlan))
         try:
             if last.body is None:
                 body = await self._cluster.create(wanted)

@@ -16,6 +16,7 @@ from support.crds.schema import read_crds, root_schema
 from tunewright_operator.api.adapter_deployment import AdapterDeployment
 from tunewright_operator.api.base_model import BaseModel
 from tunewright_operator.api.fine_tune_job import FineTuneJob
+from tunewright_operator.api.model_client import ModelClient
 from tunewright_operator.api.model_server import ModelServer
 from tunewright_operator.api.resource import ApiModel, Resource
 
@@ -23,6 +24,7 @@ KINDS: dict[str, type[Resource]] = {
     "AdapterDeployment": AdapterDeployment,
     "BaseModel": BaseModel,
     "FineTuneJob": FineTuneJob,
+    "ModelClient": ModelClient,
     "ModelServer": ModelServer,
 }
 SCALARS = {str: "string", int: "integer", bool: "boolean"}

@@ -1,4 +1,4 @@
-"""A revoked key stays out: after restarts, in any order of pushes, and when the list cannot be stored."""
+"""A revoked key stays excluded: after restarts, in any order of pushes, and when the list cannot be stored."""
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

@@ -1,0 +1,161 @@
+"""The access list of one ModelServer: a pure function of the clients in its tenants' namespaces and of its routes.
+
+It has no time: pods end keys at their own time. A client has access only to aliases of its own namespace, which pods
+check again when a request comes, by the plan in force.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from tunewright_contracts.clients.access_list import MAX_ACCESS_BYTES, AccessList, ClientEntry, KeyEntry
+from tunewright_contracts.serving_plan import AccessState, PlanStatus, PodState, Route
+from tunewright_operator.api.model_client import ClientKey, ModelClient
+from tunewright_operator.domain.serving.pods import ServerPod
+from tunewright_operator.domain.times import parse_time
+
+SIGNATURE_OVERHEAD_BYTES = 256
+_ENTRY_OVERHEAD_BYTES = 1
+"""The comma between two entries."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AccessDecision:
+    """The access list that pods should have.
+
+    ``changed``: it is a new generation, which must be written; otherwise it is the last list again.
+    """
+
+    access: AccessList
+    changed: bool
+    omitted: frozenset[str] = frozenset()
+    """The UIDs of the clients for which the list has no room."""
+
+
+def build_access_list(
+    server_uid: str,
+    clients: Iterable[ModelClient],
+    previous: AccessList | None,
+    pods: Iterable[AccessState],
+    *,
+    routes: Sequence[Route],
+    labels: Mapping[str, Mapping[str, str]],
+    anonymous: bool,
+    status_generation: int = 0,
+) -> AccessDecision:
+    """Return the next access list.
+
+    Args:
+        server_uid: the ModelServer's UID.
+        clients: those of the namespaces that the server admits and that have an AdapterDeployment on it.
+        previous: the list in the ConfigMap, as read now.
+        pods: the reports of the pods that answered.
+        routes: the routes of the plan.
+        labels: the labels of the AdapterDeployments by their UIDs, for clients that select aliases.
+        anonymous: whether requests without a key are answered.
+        status_generation: the highest generation in the ModelServer's status.
+    """
+    entries = {
+        client.metadata.uid: (client, _build_entry(client, routes, labels))
+        for client in clients
+        if client.spec.keys and not client.spec.suspended and client.metadata.deletion_timestamp is None
+    }
+    kept, omitted = _fit(entries)
+    content = AccessList(
+        kind="AccessList", server_uid=server_uid, generation=1, anonymous=anonymous, clients=tuple(kept)
+    )
+    access, changed = _number(content, previous, tuple(pods), status_generation)
+    return AccessDecision(access, changed, omitted)
+
+
+def find_pods_without_access(
+    access: AccessList, pods: Iterable[ServerPod], states: Mapping[str, PodState]
+) -> tuple[ServerPod, ...]:
+    """Return the answering pods that have not applied this list or a later one.
+
+    Pods of an earlier release take no list.
+    """
+    reports = ((pod, states[pod.uid].access) for pod in pods if pod.uid in states)
+    return tuple(pod for pod, report in reports if report is not None and not has_applied(report, access))
+
+
+def has_applied(report: AccessState, access: AccessList) -> bool:
+    """Return whether a pod applies this list or a later one, also after a restart."""
+    if report.generation > access.generation:
+        return True
+    return report.generation == access.generation and report.status is PlanStatus.APPLIED
+
+
+def _build_entry(client: ModelClient, routes: Sequence[Route], labels: Mapping[str, Mapping[str, str]]) -> ClientEntry:
+    namespace, aliases = client.metadata.namespace or "", client.spec.aliases
+    names = set(aliases.names)
+    if aliases.selector is not None:
+        own = (route for route in routes if route.namespace == namespace and route.owner_uid in labels)
+        names |= {route.alias for route in own if aliases.selector.matches(labels[route.owner_uid])}
+    return ClientEntry(
+        namespace=namespace,
+        name=client.metadata.name,
+        keys=tuple(KeyEntry(id=key.id, sha256=key.sha256, expires_at=_find_end(key)) for key in client.spec.keys),
+        all_aliases=aliases.all_,
+        aliases=tuple(sorted(names)),
+    )
+
+
+def _find_end(key: ClientKey) -> int | None:
+    """Return the end of a key in seconds since 1970; a time that cannot be read is one that is over."""
+    if key.not_after is None:
+        return None
+    try:
+        return int(parse_time(key.not_after).timestamp())
+    except (ValueError, OverflowError):
+        return 0
+
+
+def _fit(entries: Mapping[str, tuple[ModelClient, ClientEntry]]) -> tuple[list[ClientEntry], frozenset[str]]:
+    """Return the entries for which the list has room, in a fixed order, and the UIDs of the other clients.
+
+    The namespace that takes the most room loses its newest clients first: no team displaces another team's clients.
+    """
+    room = MAX_ACCESS_BYTES * 3 // 4 - 4 * SIGNATURE_OVERHEAD_BYTES
+    sizes = {uid: len(entry.to_json().encode()) + _ENTRY_OVERHEAD_BYTES for uid, (_, entry) in entries.items()}
+    used = Counter[str]()
+    by_age: dict[str, list[str]] = {}
+    for uid, (client, _) in sorted(entries.items(), key=lambda item: _age(item[1][0])):
+        by_age.setdefault(client.metadata.namespace or "", []).append(uid)
+        used[client.metadata.namespace or ""] += sizes[uid]
+    omitted: set[str] = set()
+    total = used.total()
+    while total > room:
+        largest = max(sorted(used), key=used.__getitem__)
+        uid = by_age[largest].pop()
+        omitted.add(uid)
+        used[largest] -= sizes[uid]
+        total -= sizes[uid]
+    kept = (entry for uid, (_, entry) in entries.items() if uid not in omitted)
+    return sorted(kept, key=lambda entry: (entry.namespace, entry.name)), frozenset(omitted)
+
+
+def _age(client: ModelClient) -> tuple[str, str, str]:
+    return client.metadata.creation_timestamp, client.metadata.namespace or "", client.metadata.name
+
+
+def _number(
+    content: AccessList, previous: AccessList | None, pods: Sequence[AccessState], status_generation: int
+) -> tuple[AccessList, bool]:
+    """Return the list with its generation, and whether it is a new one.
+
+    The generation exceeds every one that a pod may have applied, also if the ConfigMap was lost or restored.
+    """
+    last = previous.generation if previous is not None else 0
+    highest = max([last, status_generation, *(pod.generation for pod in pods)])
+    is_same = previous is not None and previous.content_hash() == content.content_hash()
+    disputed = any(
+        pod.status is PlanStatus.CONFLICT
+        or (previous is not None and pod.generation == last and pod.hash != previous.content_hash())
+        for pod in pods
+    )
+    if previous is not None and is_same and highest == last and not disputed:
+        return previous, False
+    return content.updated(generation=highest + 1), True
