@@ -17,9 +17,8 @@ from aiohttp import web
 
 from scale_bench.options import CLONE
 from tunewright_contracts.progress import PROGRESS_PATH, PROGRESS_PORT, Phase, Progress
-from tunewright_contracts.serving_plan import PLAN_PATH, SERVER_PORT, STATE_PATH, SignedPlan
+from tunewright_contracts.serving_plan import PLAN_PATH, SERVER_PORT, STATE_PATH, ServingPlan, SignedPlan
 from tunewright_contracts.times import format_time
-from tunewright_operator.signing import read_plan
 
 sys.path.insert(0, str(CLONE / "tests"))
 
@@ -103,7 +102,7 @@ class ServerProcesses:
 
     async def _apply_plan(self, request: web.Request) -> web.Response:
         address = _own_address(request)
-        self._pods[address].apply(read_plan(SignedPlan.from_json(await request.read())))
+        self._pods[address].apply(ServingPlan.from_json(SignedPlan.from_json(await request.read()).payload_bytes()))
         self._states.pop(address, None)
         return web.json_response({})
 

@@ -11,6 +11,7 @@ from tunewright_operator.api.kinds import (
     DEPLOYMENT,
     FINE_TUNE_JOB,
     JOB,
+    MODEL_CLIENT,
     MODEL_SERVER,
     POD,
     REPLICA_SET,
@@ -70,6 +71,10 @@ def build_server(name: str = "pool", **fields: Any) -> Body:
     return build(MODEL_SERVER, name, **({"spec": spec, "status": {}} | fields))
 
 
+def build_client(name: str = "web", **fields: Any) -> Body:
+    return build(MODEL_CLIENT, name, **({"spec": {"keys": [], "aliases": {"all": True}}, "status": {}} | fields))
+
+
 def build_deployment(name: str = "support", adapter: Body | None = None, **fields: Any) -> Body:
     """Return an AdapterDeployment on the server `pool`."""
     spec = {
@@ -108,9 +113,10 @@ def _build_children_of(kind: Kind) -> Callable[..., Body]:
     return build_one
 
 
-KINDS = (BASE_MODEL, FINE_TUNE_JOB, MODEL_SERVER, ADAPTER_DEPLOYMENT, JOB, POD, DEPLOYMENT, REPLICA_SET)
+KINDS = (BASE_MODEL, FINE_TUNE_JOB, MODEL_SERVER, ADAPTER_DEPLOYMENT, MODEL_CLIENT, JOB, POD, DEPLOYMENT, REPLICA_SET)
 BUILDERS: dict[Kind, Callable[..., Body]] = {
     BASE_MODEL: build_model,
+    MODEL_CLIENT: build_client,
     FINE_TUNE_JOB: build_job,
     MODEL_SERVER: build_server,
     ADAPTER_DEPLOYMENT: build_deployment,

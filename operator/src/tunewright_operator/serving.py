@@ -1,4 +1,4 @@
-"""The port to server pods: read a replica's state, push a plan to it.
+"""The port to server pods: read a replica's state, push a plan and an access list to it.
 
 Pods are not trusted. So redirects are not followed, and a call takes at most 2 seconds and reads at most 4 MiB.
 `domain.serving.pods` decides from the owner chain which pods may be called.
@@ -11,7 +11,8 @@ import dataclasses
 from http import HTTPStatus
 from typing import Protocol, Self
 
-from tunewright_contracts.document import ContractError
+from tunewright_contracts.clients.access_list import ACCESS_PATH, SignedAccessList
+from tunewright_contracts.document import ContractError, SignedDocument
 from tunewright_contracts.serving_plan import (
     MAX_STATE_BYTES,
     PLAN_PATH,
@@ -69,6 +70,14 @@ class ServerPods(Protocol):
         """
         ...
 
+    async def push_access(self, pod: PodAddress, signed: SignedAccessList) -> None:
+        """Send an access list to a pod, as `push_plan`.
+
+        Raises:
+            PodUnreachableError: no answer in time, or a refusal.
+        """
+        ...
+
 
 class HTTPServerPods:
     """`ServerPods` over HTTP; a context manager that owns one connection pool."""
@@ -106,11 +115,18 @@ class HTTPServerPods:
 
     async def push_plan(self, pod: PodAddress, signed: SignedPlan) -> None:
         """See `ServerPods.push_plan`."""
+        await self._push(pod, PLAN_PATH, signed)
+
+    async def push_access(self, pod: PodAddress, signed: SignedAccessList) -> None:
+        """See `ServerPods.push_access`."""
+        await self._push(pod, ACCESS_PATH, signed)
+
+    async def _push(self, pod: PodAddress, path: str, signed: SignedDocument) -> None:
         headers = {"Content-Type": "application/json"}
         async with self._pushes:
-            answer = await self._call("PUT", pod, PLAN_PATH, headers, signed.to_json().encode())
+            answer = await self._call("PUT", pod, path, headers, signed.to_json().encode())
         if answer.status == HTTPStatus.NOT_MODIFIED:
-            raise PodUnreachableError(f"pod {pod.name}: PUT {PLAN_PATH} answered 304")
+            raise PodUnreachableError(f"pod {pod.name}: PUT {path} answered 304")
 
     async def _call(
         self, method: str, pod: PodAddress, path: str, headers: dict[str, str], body: bytes | None

@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tunewright_contracts.document import Document, SignedDocument
-from tunewright_contracts.serving_plan import ServingPlan, SignedPlan
 
 Signed = TypeVar("Signed", bound=SignedDocument)
 
@@ -103,12 +102,3 @@ class SigningKey:
     ) -> str:
         claims = {"aud": audience, "scope": scope.value, "iat": now, "exp": now + lifetime, **extra}
         return jwt.encode(claims, self._key, algorithm=ALGORITHM)
-
-
-def read_plan(signed: SignedPlan) -> ServingPlan:
-    """Return the plan of a signed plan. It does not check the signature: the operator reads only plans that it wrote.
-
-    Raises:
-        ContractError: the payload is not a plan that this version can read.
-    """
-    return ServingPlan.from_json(signed.payload_bytes())

@@ -15,7 +15,6 @@ from support.clusters.fake_pods import FakePod, FakeServerPods
 from tunewright_contracts.serving_plan import PLAN_KEY, ServingPlan, SignedPlan
 from tunewright_operator.api.kinds import CONFIG_MAP, DEPLOYMENT, POD, REPLICA_SET
 from tunewright_operator.cluster import Body
-from tunewright_operator.signing import read_plan
 
 
 class FakeDeployments:
@@ -132,7 +131,7 @@ class FakeDeployments:
 @lru_cache(maxsize=256)
 def _read_signed(text: str) -> ServingPlan | None:
     """Return the plan of a ConfigMap; cached, because each probe of a pod reads it."""
-    return read_plan(SignedPlan.from_json(text))
+    return ServingPlan.from_json(SignedPlan.from_json(text).payload_bytes())
 
 
 def _set_conditions(conditions: list[dict[str, str]], body: Body) -> None:

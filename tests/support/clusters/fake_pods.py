@@ -9,9 +9,11 @@ import hashlib
 from collections.abc import Callable
 from functools import lru_cache
 
+from tunewright_contracts.clients.access_list import AccessList, SignedAccessList
 from tunewright_contracts.serving_plan import (
     BUCKETS,
     LATENCY_BOUNDS_MILLISECONDS,
+    AccessState,
     AdapterPhase,
     AdapterState,
     PlanStatus,
@@ -22,7 +24,6 @@ from tunewright_contracts.serving_plan import (
     SignedPlan,
 )
 from tunewright_operator.serving import PodAddress, PodUnreachableError, StateAnswer
-from tunewright_operator.signing import read_plan
 
 METRICS = ("ErrorRate", "Latency", "OutputContract")
 
@@ -82,6 +83,7 @@ class FakePod:
         self.in_flight: dict[str, int] = {}
         self.counters: dict[tuple[str, str], Counters] = {}
         self.unloaded: list[str] = []
+        self.access: AccessList | None = None
         self._hashed: tuple[ServingPlan | None, str] = (None, "")
 
     @property
@@ -115,6 +117,11 @@ class FakePod:
         self.unloaded += sorted(self.loaded - wanted)
         self.loaded &= wanted
         self.load()
+
+    def apply_access(self, access: AccessList) -> None:
+        """Apply a higher generation, and ignore others."""
+        if self.access is None or access.generation > self.access.generation:
+            self.access = access
 
     def load(self) -> None:
         """Load all adapters of the plan that are not broken, retrying or slow."""
@@ -167,6 +174,7 @@ class FakePod:
             plan_generation=self.generation,
             plan_hash=self.plan_hash,
             plan_status=self.plan_status,
+            access=self._report_access(),
             settled=self.settled,
             adapters=tuple(
                 AdapterState(
@@ -202,6 +210,12 @@ class FakePod:
             ),
         )
 
+    def _report_access(self) -> AccessState:
+        if self.access is None:
+            return AccessState()
+        generation, content_hash = self.access.generation, self.access.content_hash()
+        return AccessState(generation=generation, hash=content_hash, status=PlanStatus.APPLIED)
+
     def _reason(self, name: str) -> str:
         if name in self.broken:
             return self.reasons.get(name, "PreflightFailed")
@@ -232,7 +246,10 @@ class FakeServerPods:
         return known if known is not None and known.state == state else StateAnswer(state)
 
     async def push_plan(self, pod: PodAddress, signed: SignedPlan) -> None:
-        self._reach("push", pod).apply(read_plan(signed))
+        self._reach("push", pod).apply(ServingPlan.from_json(signed.payload_bytes()))
+
+    async def push_access(self, pod: PodAddress, signed: SignedAccessList) -> None:
+        self._reach("push access", pod).apply_access(AccessList.from_json(signed.payload_bytes()))
 
     def _reach(self, call: str, address: PodAddress) -> FakePod:
         self.calls.append((call, address.name))

@@ -8,13 +8,14 @@ import dataclasses
 from typing import Any
 
 from support.worlds.rollout_world import BASE_DIGEST
+from tunewright_contracts.clients.access_list import AccessList
 from tunewright_contracts.serving_plan import PlanStatus, PodState
 from tunewright_operator.api.base_model import BaseModel
 from tunewright_operator.api.model_server import ModelServer
 from tunewright_operator.domain.secrets import SecretFacts
 from tunewright_operator.domain.serving.adapter_sources import SourcePolicy
 from tunewright_operator.domain.serving.claim import ServerView
-from tunewright_operator.domain.serving.observation import PlanFacts, ServerObservation
+from tunewright_operator.domain.serving.observation import AccessFacts, PlanFacts, ServerObservation
 from tunewright_operator.domain.serving.plan import build_plan
 from tunewright_operator.domain.serving.pods import DeploymentFacts, ServerPod
 
@@ -38,6 +39,8 @@ PLAN = build_plan(
     2,
 ).plan
 """Generation 3, without a tenant."""
+ACCESS = AccessList(kind="AccessList", server_uid=UID, generation=3)
+"""Generation 3, without a client."""
 
 
 def make_model_server(*, status: dict[str, Any] | None = None, **spec: Any) -> ModelServer:
@@ -83,5 +86,6 @@ def see(server: ModelServer | None = None, **changes: Any) -> ServerObservation:
         pods=PODS,
         states={pod.uid: make_state(pod.uid) for pod in PODS},
         plan=PlanFacts(PLAN, is_signed=True),
+        access=AccessFacts(ACCESS, is_signed=True),
     )
     return dataclasses.replace(observation, **changes)

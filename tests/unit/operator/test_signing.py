@@ -8,9 +8,9 @@ import jwt
 import pytest
 
 from support.worlds.rollout_world import make_server
-from tunewright_contracts.serving_plan import SignedPlan
+from tunewright_contracts.serving_plan import ServingPlan, SignedPlan
 from tunewright_operator.domain.serving.plan import build_plan
-from tunewright_operator.signing import MAX_TOKEN_LIFETIME, SigningKey, read_plan
+from tunewright_operator.signing import MAX_TOKEN_LIFETIME, SigningKey
 from tunewright_server.auth import AuthError, OperatorKey
 
 
@@ -29,7 +29,7 @@ def pod_key(key, tmp_path) -> OperatorKey:
 def test_a_pod_accepts_the_operators_plan_and_no_other(key, pod_key):
     plan = build_plan(make_server(), [], None, []).plan
     signed = key.sign(plan, SignedPlan)
-    assert read_plan(signed) == plan
+    assert ServingPlan.from_json(signed.payload_bytes()) == plan
     assert pod_key.verify(signed, "plan") == signed.payload_bytes()
     assert key.sign(plan, SignedPlan) == signed, "the same plan gives the same bytes"
     with pytest.raises(AuthError):

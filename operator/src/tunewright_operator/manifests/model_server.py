@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any, Final
 
+from tunewright_contracts.clients.access_list import ACCESS_DIRECTORY, ACCESS_KEY
+from tunewright_contracts.document import SignedDocument
 from tunewright_contracts.server_config import (
     ADAPTERS_DIRECTORY,
     ADAPTERS_VOLUME_GIBIBYTES,
@@ -23,7 +25,6 @@ from tunewright_contracts.serving_plan import (
     PLAN_KEY,
     PUBLIC_KEY_PATH,
     SERVER_PORT,
-    SignedPlan,
 )
 from tunewright_operator.api import labels
 from tunewright_operator.api.base_model import BaseModel
@@ -58,7 +59,7 @@ START_MINUTES: Final = 60
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Children:
-    """The objects of one server, without the ConfigMap of its plan, and what identifies its engine."""
+    """The objects of one server, without the ConfigMaps of its plan and access list, and what identifies its engine."""
 
     service: Body
     disruption_budget: Body
@@ -97,6 +98,11 @@ def plan_name(name: str) -> str:
     return f"{name}-plan"
 
 
+def access_name(name: str) -> str:
+    """Return the name of the ConfigMap with the access list."""
+    return f"{name}-access"
+
+
 def build_server_config(server: ModelServer, base_model: BaseModel) -> ServerConfig:
     """Return the configuration of the replicas."""
     spec = server.spec
@@ -123,10 +129,10 @@ def build_config_map(owner: Mapping[str, Any], config: ServerConfig, public_key:
     return body
 
 
-def build_plan_config_map(owner: Mapping[str, Any], signed: SignedPlan) -> Body:
-    """Return the ConfigMap that stores a plan."""
-    body = _build_object(CONFIG_MAP, owner, plan_name(owner["metadata"]["name"]))
-    body["data"] = {PLAN_KEY: signed.to_json()}
+def build_signed_config_map(owner: Mapping[str, Any], name: str, key: str, signed: SignedDocument) -> Body:
+    """Return the ConfigMap that stores a plan or an access list under a key."""
+    body = _build_object(CONFIG_MAP, owner, name)
+    body["data"] = {key: signed.to_json()}
     return body
 
 
@@ -238,7 +244,7 @@ def _build_pod_spec(server: ModelServer, images: pods.ImageDefaults) -> Body:
 
 
 def _build_own_volumes(name: str) -> tuple[list[Body], list[Body]]:
-    """Return (volumes, mounts) of configuration, key and plan.
+    """Return (volumes, mounts) of configuration, key, plan and access list.
 
     Each is a whole directory, since the kubelet does not update a file that is mounted by subPath.
     """
@@ -246,6 +252,7 @@ def _build_own_volumes(name: str) -> tuple[list[Body], list[Body]]:
         "config": (config_map_name(name), CONFIG_KEY, str(PurePosixPath(SERVER_CONFIG_PATH).parent)),
         "keys": (config_map_name(name), PUBLIC_KEY_KEY, str(PurePosixPath(PUBLIC_KEY_PATH).parent)),
         "plan": (plan_name(name), PLAN_KEY, PLAN_DIRECTORY),
+        "access": (access_name(name), ACCESS_KEY, ACCESS_DIRECTORY),
     }
     volumes: list[Body] = []
     mounts: list[Body] = []

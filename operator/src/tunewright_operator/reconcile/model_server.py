@@ -1,4 +1,7 @@
-"""The ModelServer loop: it reconciles the server's objects, and its plan with the decisions of all deployments."""
+"""The ModelServer loop: it reconciles the server's objects, its plan and its list of clients.
+
+The plan combines the decisions of all deployments, the list has the clients of their namespaces.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +10,26 @@ from collections.abc import Mapping
 from tunewright_contracts.serving_plan import PodState
 from tunewright_operator.api.conditions import ModelServerCondition
 from tunewright_operator.cluster import Cluster
+from tunewright_operator.domain.serving.access import find_pods_without_access
 from tunewright_operator.domain.serving.decision import decide
 from tunewright_operator.domain.serving.observation import (
     ApplyChildren,
     CreateSigningKey,
+    PushAccess,
     PushPlan,
     ServerDecision,
     ServerOutcome,
+    WriteAccess,
     WritePlan,
 )
+from tunewright_operator.domain.serving.pods import find_pods_without
 from tunewright_operator.domain.serving.status import ServerReport, report
 from tunewright_operator.manifests.pods import ImageDefaults
 from tunewright_operator.reconcile.applied import AppliedChildren
 from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
 from tunewright_operator.reconcile.report import write_status
 from tunewright_operator.reconcile.server_observer import ObservedServer, ServerObserver
-from tunewright_operator.reconcile.server_plan import WrittenPlan, WrittenPlans, push_plan
+from tunewright_operator.reconcile.signed_documents import Pushed, ServerDocuments, WrittenAccess, WrittenPlan, push
 from tunewright_operator.reconcile.signing_keys import SigningKeys
 from tunewright_operator.runtime.clock import Now, utc_now
 from tunewright_operator.runtime.key import Key
@@ -55,8 +62,8 @@ class ModelServerReconciler:
         self._board = board
         self._now = now
         self._reads = reads
-        self._plans = WrittenPlans(cluster, now)
-        self._observer = ServerObserver(reads, self._plans, board, keys, images, now=now)
+        self._documents = ServerDocuments(cluster, now)
+        self._observer = ServerObserver(reads, self._documents, board, keys, images, now=now)
         self._children = AppliedChildren(cluster)
         self._uids: dict[Key, str] = {}
 
@@ -97,11 +104,12 @@ class ModelServerReconciler:
         self._polls.forget(key)
         self._board.forget(uid)
         self._children.forget(uid)
-        self._plans.forget(uid)
+        self._documents.forget(uid)
 
     async def _act(self, key: Key, observed: ObservedServer, decision: ServerDecision) -> ServerOutcome:
         """Execute every action, even after a refused one; return the outcome, with the problem of a refused action."""
-        written, states, problem = observed.written, observed.observation.states, None
+        written, access = observed.written, observed.access
+        states, problem = observed.observation.states, None
         for action in decision.actions:
             try:
                 match action:
@@ -111,12 +119,17 @@ class ModelServerReconciler:
                         await self._apply_children(observed, action)
                     case WritePlan(plan):
                         signing_key = await self._keys.load()
-                        written = await self._plans.write(observed.body, written, plan, signing_key)
+                        written = await self._documents.plans.write(observed.body, written, plan, signing_key)
                     case PushPlan():
-                        states = {**states, **await self._push_plan(key, observed, written)}
+                        states = {**states, **await self._push_plan(key, observed, written, states)}
+                    case WriteAccess(wanted):
+                        signing_key = await self._keys.load()
+                        access = await self._documents.lists.write(observed.body, access, wanted, signing_key)
+                    case PushAccess():
+                        states = {**states, **await self._push_access(key, observed, access, states)}
             except REFUSED_WRITE as error:
                 problem = explain_refused_write(error)
-        return ServerOutcome(written.plan, states, problem)
+        return ServerOutcome(written.document, states, problem, access.document)
 
     async def _apply_children(self, observed: ObservedServer, action: ApplyChildren) -> None:
         children, now = observed.children, self._now()
@@ -128,10 +141,26 @@ class ModelServerReconciler:
             await self._children.apply(children.config_map, now)
             await self._children.apply(children.deployment, now)
 
-    async def _push_plan(self, key: Key, observed: ObservedServer, written: WrittenPlan) -> Mapping[str, PodState]:
+    async def _push_plan(
+        self, key: Key, observed: ObservedServer, written: WrittenPlan, states: Mapping[str, PodState]
+    ) -> Mapping[str, PodState]:
         """Push the plan to the pods that lack it; return the states of those that got it, which were read again."""
-        pods, states = observed.observation.pods, observed.observation.states
-        pushed = await push_plan(self._pods, pods, states, written)
+        if written.document is None or written.signed is None:
+            return {}
+        behind = find_pods_without(written.document, observed.observation.pods, states)
+        return await self._read_again(key, observed, await push(self._pods.push_plan, behind, written.signed))
+
+    async def _push_access(
+        self, key: Key, observed: ObservedServer, written: WrittenAccess, states: Mapping[str, PodState]
+    ) -> Mapping[str, PodState]:
+        """Push the access list, as `_push_plan` does with the plan."""
+        if written.document is None or written.signed is None:
+            return {}
+        behind = find_pods_without_access(written.document, observed.observation.pods, states)
+        return await self._read_again(key, observed, await push(self._pods.push_access, behind, written.signed))
+
+    async def _read_again(self, key: Key, observed: ObservedServer, pushed: Pushed) -> Mapping[str, PodState]:
+        """Return the states of the pods that got a document, which are read again."""
         self._polls.hurry(key, pushed.failed)
         await self._polls.poll_now(key, pushed.answered)
         server_uid = observed.observation.server.metadata.uid

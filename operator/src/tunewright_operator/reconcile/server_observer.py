@@ -1,4 +1,5 @@
-"""Observe a ModelServer: what its spec refers to, its objects, the state of its pods, its tenants and its plan.
+"""Observe a ModelServer: what its spec refers to, its objects, its pods' states, its tenants and their
+clients, its plan and its access list.
 
 Nothing is written.
 """
@@ -14,7 +15,7 @@ from tunewright_operator.api.kinds import MODEL_SERVER
 from tunewright_operator.api.labels import controller_uid
 from tunewright_operator.api.model_server import ModelServer
 from tunewright_operator.cluster import Body
-from tunewright_operator.domain.serving.observation import ObservedTenant, PlanFacts, ServerObservation
+from tunewright_operator.domain.serving.observation import AccessFacts, ObservedTenant, PlanFacts, ServerObservation
 from tunewright_operator.domain.serving.pods import (
     DeploymentFacts,
     EngineFacts,
@@ -26,7 +27,7 @@ from tunewright_operator.manifests.model_server import Children, build_children,
 from tunewright_operator.manifests.pods import ImageDefaults
 from tunewright_operator.reconcile.children import NameTakenError
 from tunewright_operator.reconcile.refusals import explain_refused_write
-from tunewright_operator.reconcile.server_plan import WrittenPlan, WrittenPlans
+from tunewright_operator.reconcile.signed_documents import ServerDocuments, Written, WrittenAccess, WrittenPlan
 from tunewright_operator.reconcile.signing_keys import SigningKeys
 from tunewright_operator.runtime.clock import Now
 from tunewright_operator.runtime.key import Key
@@ -42,6 +43,7 @@ class ObservedServer:
     body: Body
     observation: ServerObservation
     written: WrittenPlan
+    access: WrittenAccess
     children: Children | None
     """The wanted objects of the server; None without an inspected base model or a signing key."""
     signing_key: SigningKey | None
@@ -56,7 +58,7 @@ class ServerObserver:
     def __init__(
         self,
         reads: Reads,
-        plans: WrittenPlans,
+        documents: ServerDocuments,
         board: ServerBoard,
         keys: SigningKeys,
         images: ImageDefaults,
@@ -64,7 +66,7 @@ class ServerObserver:
         now: Now,
     ) -> None:
         self._reads = reads
-        self._plans = plans
+        self._documents = documents
         self._board = board
         self._keys = keys
         self._images = images
@@ -85,7 +87,9 @@ class ServerObserver:
         deployment = self._reads.find_deployment(namespace, server.metadata.name)
         pods = self._find_pods(server, deployment)
         states = self._read_states(server, pods, key)
+        tenants = await self._list_tenants(server)
         plan, written = await self._read_plan(body, key)
+        access, written_access = await self._read_access(body, tenants, key)
         children = self._build_children(body, server, base_model, key)
         facts, changed = read_deployment(uid, deployment), _is_template_changed(children, deployment)
         observation = ServerObservation(
@@ -99,10 +103,11 @@ class ServerObserver:
             engine=None if changed else _read_engine(children, facts),
             pods=pods,
             states=states or {},
-            tenants=await self._list_tenants(server),
+            tenants=tenants,
             plan=plan,
+            access=access,
         )
-        return ObservedServer(body, observation, written, children, key, is_polled=states is not None)
+        return ObservedServer(body, observation, written, written_access, children, key, is_polled=states is not None)
 
     def _find_pods(self, server: ModelServer, deployment: Body | None) -> tuple[ServerPod, ...]:
         if deployment is None or controller_uid(deployment) != server.metadata.uid:
@@ -122,10 +127,24 @@ class ServerObserver:
 
     async def _read_plan(self, body: Body, key: SigningKey | None) -> tuple[PlanFacts, WrittenPlan]:
         try:
-            written = await self._plans.read(body)
+            written = await self._documents.plans.read(body)
         except NameTakenError as error:
-            return PlanFacts(problem=explain_refused_write(error)), WrittenPlan()
-        return PlanFacts(written.plan, is_signed=key is not None and written.is_signed_by(key)), written
+            return PlanFacts(problem=explain_refused_write(error)), Written()
+        return PlanFacts(written.document, is_signed=key is not None and written.is_signed_by(key)), written
+
+    async def _read_access(
+        self, body: Body, tenants: tuple[ObservedTenant, ...], key: SigningKey | None
+    ) -> tuple[AccessFacts, WrittenAccess]:
+        namespaces = {tenant.metadata.namespace or "" for tenant in tenants if tenant.namespace_allowed}
+        # A client that cannot be read has no access; its loop reports the error.
+        found = [entry.resource for entry in self._reads.list_clients(sorted(namespaces))]
+        clients = tuple(client for client in found if client is not None)
+        try:
+            written = await self._documents.lists.read(body)
+        except NameTakenError as error:
+            return AccessFacts(problem=explain_refused_write(error), clients=clients), Written()
+        is_signed = key is not None and written.is_signed_by(key)
+        return AccessFacts(written.document, is_signed=is_signed, clients=clients), written
 
     def _build_children(
         self, body: Body, server: ModelServer, base_model: BaseModel | None, key: SigningKey | None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
+from tunewright_contracts.clients.access_list import SignedAccessList
 from tunewright_contracts.serving_plan import SignedPlan
 from tunewright_operator.api.kinds import Kind
 from tunewright_operator.cluster import FIELD_MANAGER, Bodies, Body, Cluster, Propagation
@@ -118,7 +119,7 @@ class FencedCluster:
 
 
 class FencedServerPods:
-    """`ServerPods` whose `push_plan` also raises `LeadershipLostError`."""
+    """`ServerPods` whose `push_plan` and `push_access` also raise `LeadershipLostError`."""
 
     def __init__(self, pods: ServerPods, term: Term) -> None:
         self._pods = pods
@@ -132,3 +133,8 @@ class FencedServerPods:
         """See `ServerPods.push_plan`."""
         self._term.check()
         await self._pods.push_plan(pod, signed)
+
+    async def push_access(self, pod: PodAddress, signed: SignedAccessList) -> None:
+        """See `ServerPods.push_access`."""
+        self._term.check()
+        await self._pods.push_access(pod, signed)

@@ -14,7 +14,16 @@ from tunewright_operator.api import labels as child_labels
 from tunewright_operator.api.adapter_deployment import AdapterDeployment
 from tunewright_operator.api.base_model import BaseModel
 from tunewright_operator.api.fine_tune_job import FineTuneJob
-from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, BASE_MODEL, FINE_TUNE_JOB, MODEL_SERVER, OWN_KINDS, Kind
+from tunewright_operator.api.kinds import (
+    ADAPTER_DEPLOYMENT,
+    BASE_MODEL,
+    FINE_TUNE_JOB,
+    MODEL_CLIENT,
+    MODEL_SERVER,
+    OWN_KINDS,
+    Kind,
+)
+from tunewright_operator.api.model_client import ModelClient
 from tunewright_operator.api.model_server import ModelServer
 from tunewright_operator.api.resource import Metadata, Resource, ResourceError
 from tunewright_operator.domain.finetune.observation import has_ended, may_continue
@@ -26,7 +35,7 @@ from tunewright_operator.store.entries import Address, Entry, Origin, ParsedJob,
 
 Body = Mapping[str, Any]
 
-STORED_KINDS: tuple[Kind, ...] = (*OWN_KINDS, *CHILD_KINDS)
+STORED_KINDS: tuple[Kind, ...] = (*OWN_KINDS, MODEL_CLIENT, *CHILD_KINDS)
 
 SELECTORS: Mapping[Kind, Mapping[str, str]] = {
     kind: {child_labels.MANAGED_BY: child_labels.MANAGED_BY_VALUE} if kind in CHILD_KINDS else {}
@@ -38,6 +47,7 @@ _MODELS: Mapping[Kind, type[Resource]] = {
     BASE_MODEL: BaseModel,
     MODEL_SERVER: ModelServer,
     ADAPTER_DEPLOYMENT: AdapterDeployment,
+    MODEL_CLIENT: ModelClient,
 }
 _KINDS_BY_NAME = {kind.name: kind for kind in OWN_KINDS}
 

@@ -29,6 +29,7 @@ from tunewright_operator.api.kinds import (
     SECRET,
     Kind,
 )
+from tunewright_operator.api.model_client import ModelClient
 from tunewright_operator.api.model_server import ModelServer
 from tunewright_operator.api.resource import LabelSelector, Resource, ResourceError
 from tunewright_operator.cluster import Bodies, Body, Cluster
@@ -161,6 +162,11 @@ class Reads:
     def list_tenants(self, namespace: str | None, server: str) -> list[StoredResource[AdapterDeployment]]:
         """Return the AdapterDeployments that name a ModelServer, in the order of their names."""
         return sorted(self._store.list_tenants(namespace, server), key=lambda entry: entry.origin.address)
+
+    def list_clients(self, namespaces: Iterable[str]) -> list[StoredResource[ModelClient]]:
+        """Return the ModelClients of some namespaces, in the order of their names."""
+        found = [entry for namespace in namespaces for entry in self._store.list_clients(namespace)]
+        return sorted(found, key=lambda entry: entry.origin.address)
 
     def list_users(self, base_model: str) -> tuple[str, ...]:
         """Return the ModelServers and the unfinished FineTuneJobs that use a base model, as texts."""

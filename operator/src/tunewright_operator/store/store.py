@@ -17,6 +17,7 @@ from tunewright_operator.api.kinds import (
     BASE_MODEL,
     FINE_TUNE_JOB,
     JOB,
+    MODEL_CLIENT,
     MODEL_SERVER,
     Kind,
 )
@@ -74,12 +75,14 @@ class Store:
         self._deployments = _Table[StoredResource[Any]](
             server=Index(_list_references), namespace=Index(lambda found: (found.origin.namespace,))
         )
+        self._clients = _Table[StoredResource[Any]](namespace=Index(lambda found: (found.origin.namespace,)))
         self._children = {kind: _Table[StoredChild](controller=Index(_list_controllers)) for kind in CHILD_KINDS}
         self._tables: Mapping[Kind, _Table[Any]] = {
             FINE_TUNE_JOB: self._jobs,
             BASE_MODEL: self._models,
             MODEL_SERVER: self._servers,
             ADAPTER_DEPLOYMENT: self._deployments,
+            MODEL_CLIENT: self._clients,
             **self._children,
         }
         self._deleted: OrderedDict[str, int] = OrderedDict()
@@ -234,6 +237,10 @@ class Store:
     def list_deployments(self, namespace: str | None) -> list[StoredResource[Any]]:
         """Return the AdapterDeployments of a namespace."""
         return self._deployments.select("namespace", namespace)
+
+    def list_clients(self, namespace: str | None) -> list[StoredResource[Any]]:
+        """Return the ModelClients of a namespace."""
+        return self._clients.select("namespace", namespace)
 
     def list_children(self, kind: Kind, namespace: str | None, controller: str) -> list[StoredChild]:
         """Return the children of a kind, in a namespace, that the object with a UID controls.

@@ -19,6 +19,7 @@ from tunewright_operator.api.kinds import (
     DEPLOYMENT,
     FINE_TUNE_JOB,
     JOB,
+    MODEL_CLIENT,
     MODEL_SERVER,
     OWN_KINDS,
     POD,
@@ -177,7 +178,27 @@ def _plan_inputs(entry: StoredResource[AdapterDeployment] | None) -> tuple[Any, 
     if entry.resource is not None:
         tenant = build_tenant(entry.resource, namespace_allowed=True, previous=None, states=())
         observes = is_observing(entry.resource.status)
-    return entry.origin.uid, entry.metadata.generation, entry.refers_to, tenant, observes
+    metadata = entry.metadata  # ModelClients select aliases by the labels
+    return entry.origin.uid, metadata.generation, metadata.labels, entry.refers_to, tenant, observes
+
+
+def _find_servers_of_client(
+    old: StoredResource[Any] | None, new: StoredResource[Any] | None, store: Store
+) -> Iterator[Key]:
+    """Find the servers that serve an alias of a client's namespace, if what they read of the client changed."""
+    client = new or old
+    if client is None or _client_inputs(old) == _client_inputs(new):
+        return
+    servers = {entry.refers_to: None for entry in store.list_deployments(client.origin.namespace) if entry.refers_to}
+    for namespace, name in servers:
+        if store.find(MODEL_SERVER, namespace, name) is not None:
+            yield Key(MODEL_SERVER, namespace, name)
+
+
+def _client_inputs(entry: StoredResource[Any] | None) -> tuple[Any, ...] | None:
+    if entry is None or entry.metadata.deletion_timestamp is not None:
+        return None
+    return entry.origin.uid, entry.metadata.generation, entry.resource is None
 
 
 def _find_deployments_of_server(
@@ -285,6 +306,13 @@ RULES: tuple[Rule, ...] = (
         "its ModelServer, and the one that it named before",
         Urgency.CHILD,
         _find_server_of_deployment,
+    ),
+    Rule(
+        (MODEL_CLIENT,),
+        "spec, deletion",
+        "the ModelServers that serve an alias of its namespace",
+        Urgency.USER,
+        _find_servers_of_client,
     ),
     Rule(
         (MODEL_SERVER,),

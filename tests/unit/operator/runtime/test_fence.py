@@ -39,7 +39,7 @@ PAGES: Call = ("list_metadata", (JOB, {"a": "b"}), {})
 EVENT: Call = ("emit_event", (BODY, EventType.WARNING, "Reason", "message"), {})
 ADDRESS = PodAddress("ns", "p", "u", "10.0.0.1")
 FETCH: Call = ("fetch_state", (ADDRESS, "token", None), {})
-PUSH: Call = ("push_plan", (ADDRESS, object()), {})
+PUSHES: list[Call] = [("push_plan", (ADDRESS, object()), {}), ("push_access", (ADDRESS, object()), {})]
 
 
 class Recorder:
@@ -58,17 +58,17 @@ class Recorder:
 
 def fence(term: Term, verb: str) -> tuple[Recorder, Any]:
     recorder: Any = Recorder()
-    port: Any = FencedServerPods if verb in {"fetch_state", "push_plan"} else FencedCluster
+    port: Any = FencedServerPods if verb in {"fetch_state", "push_plan", "push_access"} else FencedCluster
     return recorder, getattr(port(recorder, term), verb)
 
 
 def test_every_verb_of_the_ports_is_known_here():
-    for port, calls in ((Cluster, [*READS, PAGES, *WRITES, EVENT]), (ServerPods, [FETCH, PUSH])):
+    for port, calls in ((Cluster, [*READS, PAGES, *WRITES, EVENT]), (ServerPods, [FETCH, *PUSHES])):
         verbs = {name for name, _ in inspect.getmembers(port, inspect.isfunction) if not name.startswith("_")}
         assert verbs == {verb for verb, _, _ in calls}
 
 
-@pytest.mark.parametrize("call", [*READS, *WRITES, FETCH, PUSH], ids=lambda call: call[0])
+@pytest.mark.parametrize("call", [*READS, *WRITES, FETCH, *PUSHES], ids=lambda call: call[0])
 async def test_a_leader_sends_every_request_unchanged(call: Call):
     verb, args, kwargs = call
     term = Term(lambda: 1000.0)
@@ -76,10 +76,10 @@ async def test_a_leader_sends_every_request_unchanged(call: Call):
     recorder, send = fence(term, verb)
     answer = await send(*args, **kwargs)
     assert recorder.calls == [call]
-    assert answer == ("the answer" if verb != "push_plan" else None)
+    assert answer == ("the answer" if not verb.startswith("push_") else None)
 
 
-@pytest.mark.parametrize("call", [*WRITES, PUSH], ids=lambda call: call[0])
+@pytest.mark.parametrize("call", [*WRITES, *PUSHES], ids=lambda call: call[0])
 async def test_without_leadership_nothing_is_written(call: Call):
     verb, args, kwargs = call
     recorder, send = fence(Term(lambda: 1000.0), verb)

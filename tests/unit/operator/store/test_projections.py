@@ -46,7 +46,7 @@ def test_a_resource_version_is_a_number(text: str | None, number: int):
 
 def test_only_children_are_selected_by_a_label():
     selected = {"tunewright.dev/managed-by": "tunewright"}
-    assert [SELECTORS[kind] for kind in STORED_KINDS] == [{}] * 4 + [selected] * 4
+    assert [SELECTORS[kind] for kind in STORED_KINDS] == [{}] * 5 + [selected] * 4
 
 
 def test_an_unfinished_job_is_kept_without_managed_fields():

@@ -11,6 +11,7 @@ from support.store_objects import (
     TIME,
     Body,
     build_child,
+    build_client,
     build_condition,
     build_deployment,
     build_job,
@@ -25,6 +26,7 @@ from tunewright_operator.api.kinds import (
     FINE_TUNE_JOB,
     JOB,
     MODEL_SERVER,
+    OWN_KINDS,
     POD,
     REPLICA_SET,
 )
@@ -65,6 +67,7 @@ def world() -> list[Body]:
         build_deployment("names", BY_NAME),
         other,
         build_deployment("foreign", namespace="foreign"),
+        CLIENT,
         build_child(JOB, "open-train-1", build_job("open")),
         build_child(
             JOB,
@@ -102,6 +105,9 @@ ABORT = {"annotations": {"tunewright.dev/abort": "x@1"}}
 USER, CHILD = Urgency.USER, Urgency.CHILD
 BOTH = {NAMES: CHILD, SELECTS: CHILD}
 USERS = {POOL: CHILD, OPEN: Urgency.PROGRESS}
+CLIENT = build_client()
+"""Its namespace has deployments on both servers."""
+POOLS = {POOL: USER, OTHER: USER}
 ROWS: list[tuple[str, Body, Body | str, dict[Key, Urgency]]] = [
     # FineTuneJob
     ("a job's spec", JOB_OPEN, change(JOB_OPEN, metadata=EDITED), {OPEN: USER}),
@@ -127,7 +133,18 @@ ROWS: list[tuple[str, Body, Body | str, dict[Key, Urgency]]] = [
     ("an ended job's labels", JOB_ENDED, change(JOB_ENDED, metadata={"labels": {}}), {SELECTS: CHILD}),
     ("a running job is gone", JOB_OPEN, GONE, {NAMES: CHILD}),
     ("an ended job is gone", JOB_ENDED, GONE, {SELECTS: CHILD}),
+    # ModelClient
+    ("a client's spec", CLIENT, change(CLIENT, metadata=EDITED), POOLS),
+    ("a client's deletion", CLIENT, change(CLIENT, metadata={"deletionTimestamp": TIME}), POOLS),
+    ("a client's label", CLIENT, change(CLIENT, metadata={"labels": {"a": "b"}}), {}),
+    ("a client is gone", CLIENT, GONE, POOLS),
     # AdapterDeployment
+    (
+        "a deployment's label, by which clients select aliases",
+        DEPLOYMENT,
+        change(DEPLOYMENT, metadata={"labels": {"a": "b"}}),
+        {SELECTS: USER, POOL: CHILD},
+    ),
     ("a deployment's spec", DEPLOYMENT, change(DEPLOYMENT, metadata=EDITED), {SELECTS: USER, POOL: CHILD}),
     ("a deployment's annotation", DEPLOYMENT, change(DEPLOYMENT, metadata=ABORT), {SELECTS: USER}),
     (
@@ -273,7 +290,7 @@ def test_the_first_listing_wakes_all_except_jobs_that_have_ended_and_need_nothin
     assert ("FineTuneJob", "open") in names
     assert ("FineTuneJob", "left") in names, "one of its Jobs still runs"
     assert ("FineTuneJob", "ended") not in names
-    own = [body for body in world() if body["apiVersion"].startswith("tunewright.dev/")]
+    own = [body for body in world() if kind_named(body["kind"]) in OWN_KINDS]
     assert len(names) == len(own) - 1 + 1
 
 

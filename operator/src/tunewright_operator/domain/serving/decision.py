@@ -6,15 +6,18 @@ A problem with the spec stops only changes to the server's objects: the server c
 from __future__ import annotations
 
 from tunewright_operator.api.model_server import ModelServer
+from tunewright_operator.domain.serving.access import build_access_list, find_pods_without_access
 from tunewright_operator.domain.serving.adapter_sources import SourcePolicy
 from tunewright_operator.domain.serving.claim import ServerView, Tenant, build_tenant, keep_tenant
 from tunewright_operator.domain.serving.observation import (
     ApplyChildren,
     CreateSigningKey,
+    PushAccess,
     PushPlan,
     ServerAction,
     ServerDecision,
     ServerObservation,
+    WriteAccess,
     WritePlan,
 )
 from tunewright_operator.domain.serving.plan import PlanDecision, build_plan, report_pod
@@ -24,23 +27,46 @@ from tunewright_operator.domain.serving.prerequisites import find_problem
 
 def decide(observation: ServerObservation) -> ServerDecision:
     """Return what to do with a ModelServer now."""
-    plan = observation.plan
+    plan, access = observation.plan, observation.access
     problem = find_problem(observation.server, observation.base_model, observation.namespace_labels, observation.secret)
     if not observation.has_signing_key:
         return ServerDecision((CreateSigningKey(),), problem)
-    actions: list[ServerAction] = []
+    decided = _decide_plan(observation) if plan.problem is None else None
+    # First of all: a revoked key must end, whatever else the server needs.
+    actions = _decide_access(observation, decided) if access.problem is None else []
     needs_surge = False
     if problem is None:
         needs_surge = _must_hold_update(observation)
         actions.append(ApplyChildren(hold_update=needs_surge))
-    decided = _decide_plan(observation) if plan.problem is None else None
     if decided is not None:
         if decided.changed or not plan.is_signed:
             actions.append(WritePlan(decided.plan))
         if find_pods_without(decided.plan, observation.pods, observation.states):
             actions.append(PushPlan())
     refusals = None if decided is None else decided.refusals
-    return ServerDecision(tuple(actions), plan.problem or problem, needs_surge, refusals)
+    return ServerDecision(tuple(actions), access.problem or plan.problem or problem, needs_surge, refusals)
+
+
+def _decide_access(observation: ServerObservation, decided: PlanDecision | None) -> list[ServerAction]:
+    facts, server = observation.access, observation.server
+    plan = decided.plan if decided is not None else observation.plan.plan
+    reports = [state.access for state in observation.states.values() if state.access is not None]
+    decision = build_access_list(
+        server.metadata.uid,
+        facts.clients,
+        facts.access,
+        reports,
+        routes=plan.routes if plan is not None else (),
+        labels={tenant.metadata.uid: tenant.metadata.labels for tenant in observation.tenants},
+        anonymous=server.spec.clients == "Optional",
+        status_generation=server.status.access.generation if server.status.access else 0,
+    )
+    actions: list[ServerAction] = []
+    if decision.changed or not facts.is_signed:
+        actions.append(WriteAccess(decision.access))
+    if find_pods_without_access(decision.access, observation.pods, observation.states):
+        actions.append(PushAccess())
+    return actions
 
 
 def _must_hold_update(observation: ServerObservation) -> bool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from tunewright_contracts.clients.access_list import AccessList
 from tunewright_contracts.serving_plan import PodState, ServingPlan
 from tunewright_operator.api.adapter_deployment import AdapterDeployment
 from tunewright_operator.api.base_model import BaseModel
+from tunewright_operator.api.model_client import ModelClient
 from tunewright_operator.api.model_server import ModelServer
 from tunewright_operator.api.resource import Metadata
 from tunewright_operator.domain.problem import Problem
@@ -40,6 +42,20 @@ class PlanFacts:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class AccessFacts:
+    """The access list as the API server holds it, and the clients that it is made of."""
+
+    access: AccessList | None = None
+    """None before the first list is written, or if the written list cannot be read."""
+    is_signed: bool = False
+    """See `PlanFacts.is_signed`."""
+    problem: Problem | None = None
+    """Why no list may be written: the ConfigMap with its name belongs to another owner."""
+    clients: tuple[ModelClient, ...] = ()
+    """The ModelClients of the namespaces that the server admits and that have an AdapterDeployment on it."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class ServerObservation:
     """Everything that a decision about a ModelServer depends on."""
 
@@ -60,6 +76,7 @@ class ServerObservation:
     """The reported states of the pods that answered, by UID."""
     tenants: tuple[ObservedTenant, ...] = ()
     plan: PlanFacts = PlanFacts()
+    access: AccessFacts = AccessFacts()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,7 +104,19 @@ class PushPlan:
     """Send the written plan, as read back from the API server, to the answering pods that do not have it."""
 
 
-ServerAction = CreateSigningKey | ApplyChildren | WritePlan | PushPlan
+@dataclasses.dataclass(frozen=True, slots=True)
+class WriteAccess:
+    """Replace the last access list with a new, signed one."""
+
+    access: AccessList
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PushAccess:
+    """Send the written access list, as read back from the API server, to the answering pods that do not have it."""
+
+
+ServerAction = CreateSigningKey | WriteAccess | PushAccess | ApplyChildren | WritePlan | PushPlan
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -109,6 +138,8 @@ class ServerOutcome:
     plan: ServingPlan | None
     """The plan as the API server holds it now."""
     states: Mapping[str, PodState]
-    """The pods' reported states by UID; those of the pods that got the plan were read again."""
+    """The pods' reported states by UID; those of the pods that got a document were read again."""
     problem: Problem | None = None
     """A write that the API server refused."""
+    access: AccessList | None = None
+    """The access list as the API server holds it now; None before the first one."""

@@ -104,6 +104,7 @@ def view_for_server(state: PodState | None, draining: Collection[str]) -> tuple[
         state.plan_generation,
         state.plan_hash,
         state.plan_status,
+        state.access,
         state.settled,
         tuple((adapter.name, adapter.phase, adapter.reason, adapter.message) for adapter in state.adapters),
         tuple(adapter.name for adapter in state.adapters if adapter.name in draining and adapter.in_flight > 0),

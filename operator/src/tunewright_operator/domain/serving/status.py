@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+from collections.abc import Mapping
 
-from tunewright_contracts.serving_plan import ServingPlan
+from tunewright_contracts.clients.access_list import AccessList
+from tunewright_contracts.serving_plan import PodState, ServingPlan
 from tunewright_operator.api import labels
 from tunewright_operator.api.conditions import ModelServerCondition as Type
 from tunewright_operator.api.model_server import (
+    AccessReference,
     AdapterCount,
     FailedAdapter,
     ModelServer,
@@ -20,6 +23,7 @@ from tunewright_operator.domain.conditions import Wanted, merge_conditions, shor
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.model_server import ModelServerReason as Why
 from tunewright_operator.domain.sentences import join_sentences
+from tunewright_operator.domain.serving.access import find_pods_without_access
 from tunewright_operator.domain.serving.observation import ServerDecision, ServerObservation, ServerOutcome
 from tunewright_operator.domain.serving.pods import DeploymentFacts, ServerPod
 from tunewright_operator.domain.serving.polling import PollPlan, plan_polls
@@ -52,8 +56,10 @@ class _Pool:
     server: ModelServer
     pods: tuple[ServerPod, ...]
     views: tuple[PodView, ...]
+    states: Mapping[str, PodState]
     deployment: DeploymentFacts | None
     plan: ServingPlan | None
+    access: AccessList | None
     problem: Problem | None
     needs_surge: bool
 
@@ -98,8 +104,10 @@ def report(
         server=observation.server,
         pods=observation.pods,
         views=views,
+        states=states,
         deployment=observation.deployment,
         plan=outcome.plan,
+        access=outcome.access,
         problem=outcome.problem or decision.problem,
         needs_surge=decision.needs_surge,
     )
@@ -112,6 +120,8 @@ def _decide_pause(observation: ServerObservation, pool: _Pool) -> float:
         return 0.0
     plan = pool.plan
     if plan is not None and any(view.state is not None and view.generation < plan.generation for view in pool.views):
+        return PUSH_SECONDS
+    if pool.access is not None and find_pods_without_access(pool.access, pool.pods, pool.states):
         return PUSH_SECONDS
     return RESYNC_SECONDS if pool.problem is None else PROBLEM_SECONDS
 
@@ -130,9 +140,14 @@ def _build_status(pool: _Pool, now: dt.datetime) -> ModelServerStatus:
         replicas=pool.deployment.replicas if pool.deployment is not None else 0,
         ready_replicas=sum(pod.ready for pod in pool.pods),
         plan=PlanReference(generation=plan.generation, hash=plan.content_hash()) if plan else server.status.plan,
+        access=_refer_to(pool.access) or server.status.access,
         pods=tuple(report_pod(view) for view in pool.views[:MAX_REPORTED_PODS]),
         adapters=AdapterCount(desired=len(wanted_names), converged=len(everywhere)),
     )
+
+
+def _refer_to(access: AccessList | None) -> AccessReference | None:
+    return None if access is None else AccessReference(generation=access.generation, hash=access.content_hash())
 
 
 def report_pod(view: PodView) -> PodStatus:
@@ -145,6 +160,7 @@ def report_pod(view: PodView) -> PodStatus:
         name=view.name,
         ready=view.ready,
         plan_generation=view.generation,
+        access_generation=view.state.access.generation if view.state and view.state.access else 0,
         adapters=len(view.loaded),
         failed=tuple(failed[:MAX_REPORTED_FAILURES]),
     )

@@ -9,21 +9,26 @@ import pytest
 
 from support.clusters.fake_cluster import Clock
 from support.worlds.rollout_world import BASE_DIGEST, make_deployment_body
-from support.worlds.server_observations import PLAN, PODS, make_base_model, make_model_server, make_state, see
-from tunewright_contracts.serving_plan import PlanStatus
+from support.worlds.server_observations import ACCESS, PLAN, PODS, make_base_model, make_model_server, make_state, see
+from tunewright_contracts.clients.access_list import ClientEntry, KeyEntry
+from tunewright_contracts.serving_plan import AccessState, PlanStatus
 from tunewright_operator.api.adapter_deployment import AdapterDeployment
+from tunewright_operator.api.model_client import ModelClient
 from tunewright_operator.api.resource import Metadata
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.domain.secrets import SecretFacts
 from tunewright_operator.domain.serving.decision import decide
 from tunewright_operator.domain.serving.observation import (
+    AccessFacts,
     ApplyChildren,
     CreateSigningKey,
     ObservedTenant,
     PlanFacts,
+    PushAccess,
     PushPlan,
     ServerObservation,
+    WriteAccess,
     WritePlan,
 )
 from tunewright_operator.domain.serving.pods import DeploymentFacts
@@ -114,6 +119,60 @@ ROWS: dict[str, tuple[ServerObservation, list[Any]]] = {
 }
 
 
+CLIENT = ModelClient.from_body(
+    {
+        "metadata": {"name": "web", "namespace": "support", "uid": "client-uid"},
+        "spec": {"keys": [{"id": "7Kp2mX9bT4cQ", "sha256": "9f" * 32}], "aliases": {"all": True}},
+    }
+)
+ENTRY = ClientEntry(
+    namespace="support", name="web", keys=(KeyEntry(id="7Kp2mX9bT4cQ", sha256="9f" * 32),), all_aliases=True
+)
+APPLIED = AccessState(generation=3, hash=ACCESS.content_hash(), status=PlanStatus.APPLIED)
+WRITE_ACCESS_4 = WriteAccess(ACCESS.updated(generation=4, clients=(ENTRY,)))
+
+
+def reports(a: AccessState = APPLIED, b: AccessState = APPLIED) -> dict[str, Any]:
+    return {uid: state.updated(access=report) for (uid, state), report in zip(states().items(), (a, b), strict=True)}
+
+
+ROWS |= {
+    "pods that have the access list": (see(states=reports()), [APPLY]),
+    "a pod that lacks the access list": (see(states=reports(b=AccessState())), [PushAccess(), APPLY]),
+    "the first access list": (
+        see(access=AccessFacts(), states=reports(AccessState(), AccessState())),
+        [WriteAccess(ACCESS.updated(generation=1)), PushAccess(), APPLY],
+    ),
+    "a new client comes before everything else": (
+        see(access=AccessFacts(ACCESS, is_signed=True, clients=(CLIENT,)), states=reports()),
+        [WRITE_ACCESS_4, PushAccess(), APPLY],
+    ),
+    "a revoked key ends although the server has a problem": (
+        see(
+            access=AccessFacts(WRITE_ACCESS_4.access, is_signed=True),
+            states=reports(),
+            secret=NO_SECRET,
+            base_model=None,
+            plan=PlanFacts(problem=TAKEN),
+        ),
+        [WriteAccess(ACCESS.updated(generation=5)), PushAccess()],
+    ),
+    "an access list that is signed by an earlier key": (see(access=AccessFacts(ACCESS)), [WriteAccess(ACCESS), APPLY]),
+    "a deleted access list is written above what the pods have": (
+        see(access=AccessFacts(), states=reports()),
+        [WriteAccess(ACCESS.updated(generation=4)), PushAccess(), APPLY],
+    ),
+    "requests without a key are a matter of the access list": (
+        see(make_model_server(clients="Optional"), states=reports()),
+        [WriteAccess(ACCESS.updated(generation=4, anonymous=True)), PushAccess(), APPLY],
+    ),
+    "an access list's ConfigMap of another owner is neither written nor pushed": (
+        see(access=AccessFacts(problem=TAKEN), states=reports(b=AccessState())),
+        [APPLY],
+    ),
+}
+
+
 @pytest.mark.parametrize(("observation", "actions"), ROWS.values(), ids=ROWS.keys())
 def test_decide(observation: ServerObservation, actions: list[Any]):
     assert list(decide(observation).actions) == actions
@@ -129,6 +188,7 @@ def test_decide(observation: ServerObservation, actions: list[Any]):
         (see(secret=SecretFacts(exists=True)), "SecretNotAllowed"),
         (see(plan=PlanFacts(problem=TAKEN)), "NameTaken"),
         (see(secret=NO_SECRET, plan=PlanFacts(problem=TAKEN)), "NameTaken"),
+        (see(secret=NO_SECRET, access=AccessFacts(problem=TAKEN)), "NameTaken"),
         (see(secret=NO_SECRET, has_signing_key=False), "SecretNotFound"),
     ],
 )
