@@ -1,5 +1,7 @@
 """A client sends by header what it cannot send as a field."""
 
+from support.worlds.server_world import CLIENT_KEY
+
 CHAT = "/v1/chat/completions"
 BODY = {"model": "support", "messages": [{"role": "user", "content": "hello"}]}
 
@@ -11,7 +13,7 @@ async def test_vllm_gets_no_header_that_it_obeys(pod):
         "x-data-parallel-rank": "7",
         "x-request-id": "the-request-of-another-client",
         "endpoint-load-metrics-format": "json",
-        "authorization": "Bearer secret",
+        "authorization": f"Bearer {CLIENT_KEY}",
         "cookie": "a=b",
         "x-unheard-of": "1",
     }
