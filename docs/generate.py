@@ -22,6 +22,7 @@ from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploym
 from tunewright_operator.domain.reasons.base_model import BaseModelReason
 from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
+from tunewright_operator.domain.reasons.model_client import ModelClientReason
 from tunewright_operator.domain.reasons.model_server import ModelServerReason
 from tunewright_operator.store.wakes import RULES as RULES_OF_WAKES
 from tunewright_storage.adapter_reasons import AdapterReason
@@ -45,6 +46,7 @@ REASONS: dict[str, type[Reason]] = {
     "Of a FineTuneJob, as its pods report them": TrainerReason,
     "Of a ModelServer": ModelServerReason,
     "Of an AdapterDeployment": AdapterDeploymentReason,
+    "Of a ModelClient": ModelClientReason,
     "Of an adapter in a server's pod (in the messages of LoadingRetried and AdapterRefused)": AdapterReason,
     "Of an evaluation (in its report)": EvaluationReason,
 }

@@ -11,12 +11,6 @@ from tunewright_operator.api.kinds import CONFIG_MAP, MODEL_CLIENT
 FIRST, SECOND = {"id": "a" * 12, "sha256": "1" * 64}, {"id": "b" * 12, "sha256": "2" * 64}
 
 
-def put_client(world: ServingWorld, *keys, name="web", namespace=SUPPORT, **spec) -> None:
-    metadata = {"name": name, "namespace": namespace}
-    body = {"apiVersion": "tunewright.dev/v1alpha1", "kind": "ModelClient", "metadata": metadata}
-    world.cluster.put({**body, "spec": {"keys": list(keys), "aliases": {"all": True}, **spec}})
-
-
 def set_keys(world: ServingWorld, *keys, **spec) -> None:
     def change(body) -> None:
         body["spec"] |= {"keys": list(keys), **spec}
@@ -42,13 +36,13 @@ def keys_in_pods(world: ServingWorld) -> list[list[str]]:
 async def world(world: ServingWorld) -> ServingWorld:
     world.put_job("first")
     world.put_deployment()
-    put_client(world, FIRST)
+    world.put_client(FIRST)
     await world.settle()
     return world
 
 
 async def test_every_replica_knows_the_clients_of_the_tenants_namespaces(world):
-    put_client(world, SECOND, namespace="other")  # this namespace serves nothing on the pool
+    world.put_client(SECOND, namespace="other")  # this namespace serves nothing on the pool
     await world.settle()
     assert keys_in_pods(world) == [[FIRST["id"]]] * 2
     written, status = read_list(world), world.server_status()

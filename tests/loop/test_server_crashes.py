@@ -1,4 +1,4 @@
-"""A ModelServer whose operator is killed after any write or any push of a plan ends as it does without the kill."""
+"""A ModelServer whose operator is killed after any write or any push ends as it does without the kill."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from support.clusters.fake_cluster import Crash
 from support.clusters.feeds import StoreFeed, UnreliableFeed
 from support.examples import spread
 from support.worlds.rollout_world import revision_of
-from support.worlds.serving_world import SERVING, ServingWorld
+from support.worlds.serving_world import SERVING, SUPPORT, ServingWorld
 from tunewright_contracts.serving_plan import PLAN_KEY, SignedPlan
-from tunewright_operator.api.kinds import CONFIG_MAP, MODEL_SERVER, SECRET
+from tunewright_operator.api.kinds import CONFIG_MAP, MODEL_CLIENT, MODEL_SERVER, SECRET
 from tunewright_operator.cluster import ConflictError
 from tunewright_operator.reconcile.signing_keys import SIGNING_KEY_SECRET, SigningKeys
 from tunewright_operator.store.auditor import Auditor
 
 SYSTEM = "tunewright-system"
+KEYS = [{"id": "a" * 12, "sha256": "1" * 64}, {"id": "b" * 12, "sha256": "2" * 64}]
 
 
 async def create(world: ServingWorld) -> None:
@@ -58,6 +59,11 @@ async def lose_the_signing_key(world: ServingWorld) -> None:
     world.restart_operator()
 
 
+async def revoke_a_key(world: ServingWorld) -> None:
+    """Cause another access list, which is written and pushed."""
+    world.cluster.edit(MODEL_CLIENT, SUPPORT, "web", lambda body: body["spec"].update(keys=[KEYS[1]]))
+
+
 async def conflict(world: ServingWorld) -> None:
     """Give a pod another plan of the same generation."""
     pod = world.pool.servers()[0]
@@ -72,6 +78,7 @@ COURSES = {
     "another plan": (2, narrow_what_may_load, 3),
     "a new signing key": (2, lose_the_signing_key, 5),
     "a plan conflict": (2, conflict, 2),
+    "a revoked key": (2, revoke_a_key, 3),
 }
 
 
@@ -84,6 +91,7 @@ async def begin(replicas: int, seed: int | None = None) -> ServingWorld:
         feed = StoreFeed if seed is None else partial(UnreliableFeed, seed=seed)
         world = ServingWorld(feed=feed, replicas=replicas)
         world.put_deployment()
+        world.put_client(*KEYS)
         await world.settle()
         await world.promote("first")
         STARTED[replicas, seed] = world
@@ -109,6 +117,8 @@ async def play(world: ServingWorld, course: str) -> dict[str, Any]:
             if body["kind"] not in {"Pod", "ReplicaSet"}
         ),
         "answers": set(world.ask(10)),
+        "keys": [[key.id for client in pod.access.clients for key in client.keys] for pod in world.pool.servers()],
+        "client": [(item["type"], item["message"]) for item in world.client_status()["conditions"]],
     }
 
 
@@ -121,6 +131,7 @@ async def test_an_operator_killed_after_any_write_reaches_the_same_result(course
     assert expected["in force"] == [True] * replicas
     assert expected["signed"]
     assert expected["answers"] == {None if course == "another plan" else revision_of("first")}
+    assert expected["keys"] == [["b" * 12] if course == "a revoked key" else ["a" * 12, "b" * 12]] * replicas
     writes = len(calm.cluster.writes) - len(start.cluster.writes)
     assert writes >= fewest
     for number in range(1, writes + 1):
@@ -148,11 +159,12 @@ async def test_an_operator_killed_after_any_write_reaches_the_same_result_with_a
 
 
 @pytest.mark.parametrize("number", [1, 2])
-async def test_an_operator_killed_after_any_push_reaches_the_same_result(number):
+@pytest.mark.parametrize(("course", "call"), [("another plan", "push_plan"), ("a revoked key", "push_access")])
+async def test_an_operator_killed_after_any_push_reaches_the_same_result(course, call, number):
     start = await begin(2)
-    expected = await play(copy.deepcopy(start), "another plan")
+    expected = await play(copy.deepcopy(start), course)
     world = copy.deepcopy(start)
-    push, pushed = world.pods.push_plan, []
+    push, pushed = getattr(world.pods, call), []
 
     async def die(pod, signed):
         await push(pod, signed)
@@ -160,8 +172,8 @@ async def test_an_operator_killed_after_any_push_reaches_the_same_result(number)
         if len(pushed) == number:
             raise Crash
 
-    world.pods.push_plan = die
-    assert await play(world, "another plan") == expected
+    setattr(world.pods, call, die)
+    assert await play(world, course) == expected
     assert world.crashes == 1
 
 

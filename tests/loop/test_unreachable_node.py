@@ -18,6 +18,7 @@ from support.virtual_time import in_virtual_time
 from support.worlds.job_worlds import IMAGES, KEEP_SECONDS, FakeTrainers
 from support.worlds.rollout_world import revision_of
 from support.worlds.serving_world import SERVING, SUPPORT, ServingWorld, condition
+from tunewright_contracts.clients.access_list import SignedAccessList
 from tunewright_contracts.evaluation_report import Verdict
 from tunewright_contracts.serving_plan import SignedPlan
 from tunewright_operator.api.kinds import (
@@ -25,6 +26,7 @@ from tunewright_operator.api.kinds import (
     BASE_MODEL,
     FINE_TUNE_JOB,
     JOB,
+    MODEL_CLIENT,
     MODEL_SERVER,
     OWN_KINDS,
 )
@@ -32,9 +34,11 @@ from tunewright_operator.reconcile.adapter_deployment import AdapterDeploymentRe
 from tunewright_operator.reconcile.base_model import BaseModelReconciler
 from tunewright_operator.reconcile.expiry import JobExpiry
 from tunewright_operator.reconcile.fine_tune_job import FineTuneJobReconciler
+from tunewright_operator.reconcile.model_client import ModelClientReconciler
 from tunewright_operator.reconcile.model_server import ModelServerReconciler
 from tunewright_operator.reconcile.report import FailureReporter
 from tunewright_operator.reconcile.signing_keys import SigningKeys
+from tunewright_operator.runtime.polling.access_board import AccessBoard
 from tunewright_operator.runtime.polling.poller import Poller
 from tunewright_operator.runtime.polling.progress_polls import ProgressPolls
 from tunewright_operator.runtime.polling.server_board import ServerBoard
@@ -74,6 +78,10 @@ class Network(FakeServerPods):
         await self._travel(pod)
         await super().push_plan(pod, signed)
 
+    async def push_access(self, pod: PodAddress, signed: SignedAccessList) -> None:
+        await self._travel(pod)
+        await super().push_access(pod, signed)
+
     async def _travel(self, pod: PodAddress) -> None:
         if pod.uid in self.lost:
             await asyncio.sleep(TIMEOUT_SECONDS)
@@ -106,8 +114,9 @@ class RunningWorld(ServingWorld):
         servers = ServerPolls(self.network, board, poller, now=self.clock)
         trainers = ProgressPolls(FakeTrainers(), poller, dispatcher.wake)
         evaluators = ProgressPolls(FakeTrainers(), poller, dispatcher.wake, kind="evaluator")
+        access = AccessBoard(dispatcher.wake)
         model_servers = ModelServerReconciler(
-            cluster, reads, self.network, servers, keys=keys, board=board, images=IMAGES, now=self.clock
+            cluster, reads, self.network, servers, keys=keys, board=board, clients=access, images=IMAGES, now=self.clock
         )
         expiry = JobExpiry(cluster, KEEP_SECONDS)
         models = BaseModelReconciler(cluster, reads, IMAGES, "tunewright-system", expiry=expiry, now=self.clock)
@@ -121,6 +130,7 @@ class RunningWorld(ServingWorld):
                 FINE_TUNE_JOB: jobs.reconcile,
                 MODEL_SERVER: model_servers.reconcile,
                 ADAPTER_DEPLOYMENT: rollouts.reconcile,
+                MODEL_CLIENT: ModelClientReconciler(cluster, reads, access, now=self.clock).reconcile,
             },
             FailureReporter(cluster, now=self.clock).report,
             dict.fromkeys(OWN_KINDS, 8),

@@ -10,7 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, BASE_MODEL, FINE_TUNE_JOB, MODEL_SERVER, Kind
+from tunewright_operator.api.kinds import (
+    ADAPTER_DEPLOYMENT,
+    BASE_MODEL,
+    FINE_TUNE_JOB,
+    MODEL_CLIENT,
+    MODEL_SERVER,
+    Kind,
+)
 from tunewright_operator.manifests.pods import ImageDefaults
 
 
@@ -23,6 +30,7 @@ class WorkerCounts(BaseModel):
     adapter_deployment: int = Field(default=8, ge=1)
     model_server: int = Field(default=8, ge=1)
     base_model: int = Field(default=2, ge=1)
+    model_client: int = Field(default=2, ge=1)
 
     def by_kind(self) -> dict[Kind, int]:
         """Return them by kind."""
@@ -31,6 +39,7 @@ class WorkerCounts(BaseModel):
             ADAPTER_DEPLOYMENT: self.adapter_deployment,
             MODEL_SERVER: self.model_server,
             BASE_MODEL: self.base_model,
+            MODEL_CLIENT: self.model_client,
         }
 
 

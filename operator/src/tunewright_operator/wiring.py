@@ -7,17 +7,26 @@ import dataclasses
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, BASE_MODEL, FINE_TUNE_JOB, MODEL_SERVER, Kind
+from tunewright_operator.api.kinds import (
+    ADAPTER_DEPLOYMENT,
+    BASE_MODEL,
+    FINE_TUNE_JOB,
+    MODEL_CLIENT,
+    MODEL_SERVER,
+    Kind,
+)
 from tunewright_operator.cluster import Cluster
 from tunewright_operator.progress import HTTPTrainerProgress
 from tunewright_operator.reconcile.adapter_deployment import AdapterDeploymentReconciler
 from tunewright_operator.reconcile.base_model import BaseModelReconciler
 from tunewright_operator.reconcile.expiry import JobExpiry
 from tunewright_operator.reconcile.fine_tune_job import FineTuneJobReconciler
+from tunewright_operator.reconcile.model_client import ModelClientReconciler
 from tunewright_operator.reconcile.model_server import ModelServerReconciler
 from tunewright_operator.reconcile.signing_keys import SigningKeys
 from tunewright_operator.runtime.fence import FencedServerPods
 from tunewright_operator.runtime.key import Key
+from tunewright_operator.runtime.polling.access_board import AccessBoard
 from tunewright_operator.runtime.polling.poller import Poller
 from tunewright_operator.runtime.polling.progress_polls import ProgressPolls
 from tunewright_operator.runtime.polling.server_board import ServerBoard, Wake
@@ -57,7 +66,10 @@ async def open_reconcilers(
         poller = await stack.enter_async_context(_run_poller(term))
         servers, trainers = ServerPolls(pods, board, poller), ProgressPolls(progress, poller, wake)
         evaluators = ProgressPolls(progress, poller, wake, kind="evaluator")
-        model_servers = ModelServerReconciler(cluster, reads, pods, servers, keys=keys, board=board, images=images)
+        clients = AccessBoard(wake)
+        model_servers = ModelServerReconciler(
+            cluster, reads, pods, servers, keys=keys, board=board, clients=clients, images=images
+        )
         rollouts = AdapterDeploymentReconciler(
             cluster, reads, keys, board, evaluators=evaluators, images=images, expiry=expiry
         )
@@ -66,6 +78,7 @@ async def open_reconcilers(
             FINE_TUNE_JOB: FineTuneJobReconciler(cluster, reads, trainers, images, expiry=expiry).reconcile,
             MODEL_SERVER: model_servers.reconcile,
             ADAPTER_DEPLOYMENT: rollouts.reconcile,
+            MODEL_CLIENT: ModelClientReconciler(cluster, reads, clients).reconcile,
         }
 
         def forget(key: Key) -> None:

@@ -43,8 +43,8 @@ def check_kstatus(body: dict[str, Any], status: dict[str, Any]) -> None:
 
     Reconciling and Stalled are present only when True and never together, and observedGeneration is current.
 
-    A resource without both of them is as its spec asks, so kstatus must not report progress. The only exception is
-    `ScaledToZero`: clients get no answer, so Ready is False, which kstatus always reads as progress.
+    A resource without both of them is as its spec asks, so kstatus must not report progress. The only exceptions are
+    `ScaledToZero` and `Suspended`: clients get no answer, so Ready is False, which kstatus always reads as progress.
     """
     conditions = status.get("conditions", [])
     states = {item["type"]: item["status"] for item in conditions}
@@ -57,7 +57,9 @@ def check_kstatus(body: dict[str, Any], status: dict[str, Any]) -> None:
     )
     if compute_kstatus(conditions) == "InProgress" and not abnormal:
         reasons = [item["reason"] for item in conditions if item["type"] == "Ready"]
-        assert reasons == ["ScaledToZero"], f"kstatus reports progress, but nothing is reconciling: {conditions}"
+        assert reasons in (["ScaledToZero"], ["Suspended"]), (
+            f"kstatus reports progress, but nothing is reconciling: {conditions}"
+        )
 
 
 def compute_kstatus(conditions: list[dict[str, Any]]) -> str:

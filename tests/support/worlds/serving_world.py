@@ -26,16 +26,19 @@ from tunewright_operator.api.kinds import (
     CONFIG_MAP,
     FINE_TUNE_JOB,
     JOB,
+    MODEL_CLIENT,
     MODEL_SERVER,
 )
 from tunewright_operator.api.resource import ResourceError
 from tunewright_operator.cluster import Body, ConflictError
 from tunewright_operator.reconcile.adapter_deployment import AdapterDeploymentReconciler
 from tunewright_operator.reconcile.expiry import JobExpiry
+from tunewright_operator.reconcile.model_client import ModelClientReconciler
 from tunewright_operator.reconcile.model_server import ModelServerReconciler
 from tunewright_operator.reconcile.report import FailureReporter
 from tunewright_operator.reconcile.signing_keys import SIGNING_KEY_SECRET, SigningKeys
 from tunewright_operator.runtime.key import Key
+from tunewright_operator.runtime.polling.access_board import AccessBoard
 from tunewright_operator.runtime.polling.progress_polls import ProgressPolls
 from tunewright_operator.runtime.polling.server_board import ServerBoard
 from tunewright_operator.runtime.polling.server_polls import ServerPolls
@@ -197,6 +200,11 @@ class ServingWorld:
             }
         )
 
+    def put_client(self, *keys: dict[str, Any], name: str = "web", namespace: str = SUPPORT, **spec: Any) -> None:
+        metadata = {"name": name, "namespace": namespace}
+        body = {"apiVersion": "tunewright.dev/v1alpha1", "kind": "ModelClient", "metadata": metadata, "status": {}}
+        self.cluster.put({**body, "spec": {"keys": list(keys), "aliases": {"all": True}, **spec}})
+
     def edit_deployment(self, change: Any, name: str = "support", namespace: str = SUPPORT) -> None:
         self.cluster.edit(ADAPTER_DEPLOYMENT, namespace, name, change)
 
@@ -214,9 +222,11 @@ class ServingWorld:
         self.polls = DrivenPoller(self.clock)
         board, keys = ServerBoard(self.polls.wake), SigningKeys(cluster, "tunewright-system")
         polls = ServerPolls(self.pods, board, self.polls.poller, now=self.clock)
+        access = AccessBoard(self.polls.wake)
         self.servers = ModelServerReconciler(
-            cluster, reads, self.pods, polls, keys=keys, board=board, images=IMAGES, now=self.clock
+            cluster, reads, self.pods, polls, keys=keys, board=board, clients=access, images=IMAGES, now=self.clock
         )
+        self.clients = ModelClientReconciler(cluster, reads, access, now=self.clock)
         evaluators = ProgressPolls(self.evaluators, self.polls.poller, self.polls.wake, kind="evaluator")
         expiry = JobExpiry(cluster, KEEP_SECONDS)
         self.rollouts = AdapterDeploymentReconciler(
@@ -264,15 +274,18 @@ class ServingWorld:
                 await self.polls.poller.poll_due()
                 if key in self.polls.take_woken():
                     await self._work_on(key)
+            for body in self.cluster.bodies(MODEL_CLIENT):
+                await self._work_on(Key(MODEL_CLIENT, body["metadata"]["namespace"], body["metadata"]["name"]))
         except Crash:
             self.crashes += 1
             self.restart_operator()
-        for kind in (MODEL_SERVER, ADAPTER_DEPLOYMENT):
+        for kind in (MODEL_SERVER, ADAPTER_DEPLOYMENT, MODEL_CLIENT):
             for body in self.cluster.bodies(kind):
                 check_status(kind, body.get("status", {}))
 
     async def _work_on(self, key: Key) -> None:
-        reconcile = self.servers.reconcile if key.kind == MODEL_SERVER else self.rollouts.reconcile
+        loops = {MODEL_SERVER: self.servers, ADAPTER_DEPLOYMENT: self.rollouts, MODEL_CLIENT: self.clients}
+        reconcile = loops[key.kind].reconcile
         self.feed.step()
         try:
             await reconcile(key)
@@ -383,6 +396,9 @@ class ServingWorld:
 
     def server_status(self) -> dict[str, Any]:
         return self.cluster.peek(MODEL_SERVER, SERVING, "pool").get("status", {})
+
+    def client_status(self, name: str = "web", namespace: str = SUPPORT) -> dict[str, Any]:
+        return self.cluster.peek(MODEL_CLIENT, namespace, name).get("status", {})
 
     def remove_job(self, word: str) -> None:
         self.cluster.remove(FINE_TUNE_JOB, SUPPORT, word)

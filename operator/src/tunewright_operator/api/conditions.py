@@ -92,6 +92,19 @@ class ModelServerCondition(StrEnum):
     """True when the operator cannot continue until a user changes something; the message explains what."""
 
 
+class ModelClientCondition(StrEnum):
+    """Condition types of a ModelClient."""
+
+    READY = "Ready"
+    """Every replica accepts the client's keys."""
+    PROPAGATED = "Propagated"
+    """Every replica applies the spec: a key that was removed from it is not accepted any more."""
+    RECONCILING = "Reconciling"
+    """True while the operator works towards the spec."""
+    STALLED = "Stalled"
+    """True when the operator cannot continue until a user changes something; the message explains what."""
+
+
 class AdapterDeploymentCondition(StrEnum):
     """Condition types of an AdapterDeployment."""
 

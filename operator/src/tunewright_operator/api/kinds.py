@@ -50,12 +50,11 @@ CUSTOM_RESOURCE_DEFINITION = Kind(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
 )
 
-OWN_KINDS: tuple[Kind, ...] = (BASE_MODEL, FINE_TUNE_JOB, MODEL_SERVER, ADAPTER_DEPLOYMENT)
+OWN_KINDS: tuple[Kind, ...] = (BASE_MODEL, FINE_TUNE_JOB, MODEL_SERVER, ADAPTER_DEPLOYMENT, MODEL_CLIENT)
 """The custom resources, in the order of their use: catalogue, training, serving."""
 
 ALL_KINDS: tuple[Kind, ...] = (
     *OWN_KINDS,
-    MODEL_CLIENT,
     CONFIG_MAP,
     EVENT,
     NAMESPACE,

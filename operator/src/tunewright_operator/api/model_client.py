@@ -33,7 +33,7 @@ class ModelClientSpec(ApiModel):
 
 
 class ClientServer(ApiModel):
-    """A server that knows the client: the number of its replicas that answer, and of those that apply the spec."""
+    """A server of the client: how many of its replicas may answer requests, and how many of these apply the spec."""
 
     namespace: str
     name: str

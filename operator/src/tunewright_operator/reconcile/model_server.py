@@ -33,6 +33,7 @@ from tunewright_operator.reconcile.signed_documents import Pushed, ServerDocumen
 from tunewright_operator.reconcile.signing_keys import SigningKeys
 from tunewright_operator.runtime.clock import Now, utc_now
 from tunewright_operator.runtime.key import Key
+from tunewright_operator.runtime.polling.access_board import AccessBoard
 from tunewright_operator.runtime.polling.server_board import ServerBoard, ServerSnapshot
 from tunewright_operator.runtime.polling.server_polls import ServerPolls
 from tunewright_operator.runtime.runner import GoneError
@@ -52,6 +53,7 @@ class ModelServerReconciler:
         *,
         keys: SigningKeys,
         board: ServerBoard,
+        clients: AccessBoard,
         images: ImageDefaults,
         now: Now = utc_now,
     ) -> None:
@@ -60,6 +62,7 @@ class ModelServerReconciler:
         self._polls = polls
         self._keys = keys
         self._board = board
+        self._clients = clients
         self._now = now
         self._reads = reads
         self._documents = ServerDocuments(cluster, now)
@@ -103,6 +106,7 @@ class ModelServerReconciler:
         uid = self._uids.pop(key, "")
         self._polls.forget(key)
         self._board.forget(uid)
+        self._clients.forget(uid)
         self._children.forget(uid)
         self._documents.forget(uid)
 
@@ -170,6 +174,15 @@ class ModelServerReconciler:
         self, observed: ObservedServer, decision: ServerDecision, outcome: ServerOutcome, reported: ServerReport
     ) -> None:
         server = observed.observation.server
+        if outcome.access is not None and outcome.access == decision.access:  # It could be written.
+            self._clients.publish(
+                server.metadata.uid,
+                outcome.access,
+                observed.observation.access.clients,
+                decision.omitted_clients,
+                pods=observed.observation.pods,
+                states=outcome.states,
+            )
         if outcome.plan is not None and decision.refusals is not None:
             # Before the status write, which wakes the rollouts that read the snapshot.
             pods, engine = observed.observation.pods, observed.observation.engine

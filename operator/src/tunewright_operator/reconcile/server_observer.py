@@ -164,16 +164,10 @@ class ServerObserver:
             if metadata.deletion_timestamp is not None:
                 continue
             namespace = metadata.namespace or ""
-            allowed = server.admits(namespace, await self._labels_for(server, namespace))
+            allowed = await self._reads.is_admitted(server, namespace)
             # Without a resource: the loop of the deployment reports the error, in its status and in the log.
             tenants.append(ObservedTenant(metadata, namespace_allowed=allowed, deployment=entry.resource))
         return tuple(tenants)
-
-    async def _labels_for(self, server: ModelServer, namespace: str) -> dict[str, str]:
-        """Return the labels of a namespace; an empty dict when the server selects no namespaces by label."""
-        if server.spec.allowed_namespaces.from_ != "Selector":
-            return {}
-        return await self._reads.read_namespace_labels(namespace)
 
 
 def _read_engine(children: Children | None, facts: DeploymentFacts | None) -> EngineFacts | None:

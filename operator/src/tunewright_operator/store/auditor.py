@@ -16,7 +16,7 @@ from typing import Final, NoReturn
 
 import structlog
 
-from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, BASE_MODEL, MODEL_SERVER, Kind
+from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, BASE_MODEL, MODEL_CLIENT, MODEL_SERVER, Kind
 from tunewright_operator.cluster import Cluster, ClusterError
 from tunewright_operator.store import metrics
 from tunewright_operator.store.entries import Address
@@ -27,11 +27,12 @@ AUDIT_SECONDS = 600.0
 PATIENCE_SECONDS = 30.0
 """How long a difference may last before it is repaired: an event may be on its way."""
 RETRY_SECONDS = 1.0
-TAKEN_OVER: Final = (BASE_MODEL, MODEL_SERVER, ADAPTER_DEPLOYMENT)
+TAKEN_OVER: Final = (BASE_MODEL, MODEL_SERVER, ADAPTER_DEPLOYMENT, MODEL_CLIENT)
 """What is read again before a new leader works.
 
-Its watches can be late, for example if their connection is dead. The plan of a server and the objects of its pods are
-built from these resources, and no write would conflict: requests would go back to a candidate that was rolled back.
+Its watches can be late, for example if their connection is dead. The plan of a server, its list of clients and the
+objects of its pods are built from these resources, and no write would conflict: requests would go back to a candidate
+that was rolled back, and a revoked key would be accepted again.
 """
 
 log = structlog.get_logger(__name__)

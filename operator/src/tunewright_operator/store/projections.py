@@ -35,7 +35,7 @@ from tunewright_operator.store.entries import Address, Entry, Origin, ParsedJob,
 
 Body = Mapping[str, Any]
 
-STORED_KINDS: tuple[Kind, ...] = (*OWN_KINDS, MODEL_CLIENT, *CHILD_KINDS)
+STORED_KINDS: tuple[Kind, ...] = (*OWN_KINDS, *CHILD_KINDS)
 
 SELECTORS: Mapping[Kind, Mapping[str, str]] = {
     kind: {child_labels.MANAGED_BY: child_labels.MANAGED_BY_VALUE} if kind in CHILD_KINDS else {}

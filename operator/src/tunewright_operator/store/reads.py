@@ -22,6 +22,7 @@ from tunewright_operator.api.kinds import (
     EVENT,
     FINE_TUNE_JOB,
     JOB,
+    MODEL_CLIENT,
     MODEL_SERVER,
     NAMESPACE,
     POD,
@@ -109,6 +110,14 @@ class Reads:
         """Return a ModelServer for its own loop, as `find_model_server`."""
         return _observed(MODEL_SERVER, ModelServer, self._store.find(MODEL_SERVER, namespace, name))
 
+    def observe_model_client(self, namespace: str | None, name: str) -> Observed[ModelClient] | None:
+        """Return a ModelClient for its own loop.
+
+        Raises:
+            ResourceError: this operator's version of the API cannot read it.
+        """
+        return _observed(MODEL_CLIENT, ModelClient, self._store.find(MODEL_CLIENT, namespace, name))
+
     def observe_adapter_deployment(self, namespace: str | None, name: str) -> Observed[AdapterDeployment] | None:
         """Return an AdapterDeployment for its own loop.
 
@@ -162,6 +171,10 @@ class Reads:
     def list_tenants(self, namespace: str | None, server: str) -> list[StoredResource[AdapterDeployment]]:
         """Return the AdapterDeployments that name a ModelServer, in the order of their names."""
         return sorted(self._store.list_tenants(namespace, server), key=lambda entry: entry.origin.address)
+
+    def list_deployments(self, namespace: str | None) -> list[StoredResource[AdapterDeployment]]:
+        """Return the AdapterDeployments of a namespace, in the order of their names."""
+        return sorted(self._store.list_deployments(namespace), key=lambda entry: entry.origin.address)
 
     def list_clients(self, namespaces: Iterable[str]) -> list[StoredResource[ModelClient]]:
         """Return the ModelClients of some namespaces, in the order of their names."""
@@ -230,6 +243,15 @@ class Reads:
             return dict((body or {}).get("metadata", {}).get("labels") or {})
 
         return await self._namespaces.get(namespace, lambda _: FRESH_SECONDS if fresh else CACHE_SECONDS, read)
+
+    async def is_admitted(self, server: ModelServer, namespace: str) -> bool:
+        """Return whether AdapterDeployments of a namespace may use a server.
+
+        Raises:
+            ClusterError: the API server refused or did not answer.
+        """
+        selects = server.spec.allowed_namespaces.from_ == "Selector"
+        return server.admits(namespace, await self.read_namespace_labels(namespace) if selects else {})
 
     async def has_config_map(self, namespace: str, name: str) -> bool:
         """Return whether a ConfigMap exists.

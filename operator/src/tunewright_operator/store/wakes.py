@@ -195,6 +195,37 @@ def _find_servers_of_client(
             yield Key(MODEL_SERVER, namespace, name)
 
 
+def _find_clients_of_deployment(
+    old: StoredResource[AdapterDeployment] | None, new: StoredResource[AdapterDeployment] | None, store: Store
+) -> Iterator[Key]:
+    """Find the clients of an AdapterDeployment's namespace, if what they report of it changed."""
+    deployment = new or old
+    if deployment is None or _alias_of(old) == _alias_of(new):
+        return
+    for entry in store.list_clients(deployment.origin.namespace):
+        yield key_of(MODEL_CLIENT, entry)
+
+
+def _alias_of(entry: StoredResource[AdapterDeployment] | None) -> tuple[Any, ...] | None:
+    if entry is None or entry.metadata.deletion_timestamp is not None:
+        return None
+    alias = None if entry.resource is None else entry.resource.spec.model_name
+    return entry.refers_to, alias, entry.metadata.labels
+
+
+def _find_clients_of_server(
+    old: StoredResource[Any] | None, new: StoredResource[Any] | None, store: Store
+) -> Iterator[Key]:
+    """Find the clients whose aliases a server serves that appears or goes."""
+    server = new or old
+    if server is None or (old is not None and new is not None and not _is_replaced(old, new)):
+        return
+    tenants = store.list_tenants(server.origin.namespace, server.origin.name)
+    for namespace in dict.fromkeys(entry.origin.namespace for entry in tenants):
+        for entry in store.list_clients(namespace):
+            yield key_of(MODEL_CLIENT, entry)
+
+
 def _client_inputs(entry: StoredResource[Any] | None) -> tuple[Any, ...] | None:
     if entry is None or entry.metadata.deletion_timestamp is not None:
         return None
@@ -306,6 +337,20 @@ RULES: tuple[Rule, ...] = (
         "its ModelServer, and the one that it named before",
         Urgency.CHILD,
         _find_server_of_deployment,
+    ),
+    Rule(
+        (ADAPTER_DEPLOYMENT,),
+        "it appears or goes, it names another server, its alias or its labels change",
+        "the ModelClients of its namespace",
+        Urgency.PROGRESS,
+        _find_clients_of_deployment,
+    ),
+    Rule(
+        (MODEL_SERVER,),
+        "it appears or goes (the rest comes from the board of its clients)",
+        "the ModelClients of the namespaces of the AdapterDeployments that name it",
+        Urgency.PROGRESS,
+        _find_clients_of_server,
     ),
     Rule(
         (MODEL_CLIENT,),

@@ -25,6 +25,7 @@ from tunewright_operator.api.kinds import (
     BASE_MODEL,
     FINE_TUNE_JOB,
     JOB,
+    MODEL_CLIENT,
     MODEL_SERVER,
     OWN_KINDS,
     POD,
@@ -102,10 +103,10 @@ SERVER_POD = build_child(POD, "pool-pod", SERVER)
 RUNNING, FAILED = build_condition("Succeeded", "Unknown"), build_condition("Succeeded", "False")
 SUCCEEDED = build_job(succeeded="True")["status"]
 ABORT = {"annotations": {"tunewright.dev/abort": "x@1"}}
-USER, CHILD = Urgency.USER, Urgency.CHILD
+USER, CHILD, PROGRESS = Urgency.USER, Urgency.CHILD, Urgency.PROGRESS
 BOTH = {NAMES: CHILD, SELECTS: CHILD}
-USERS = {POOL: CHILD, OPEN: Urgency.PROGRESS}
-CLIENT = build_client()
+USERS = {POOL: CHILD, OPEN: PROGRESS}
+CLIENT, WEB = build_client(), Key(MODEL_CLIENT, "team", "web")
 """Its namespace has deployments on both servers."""
 POOLS = {POOL: USER, OTHER: USER}
 ROWS: list[tuple[str, Body, Body | str, dict[Key, Urgency]]] = [
@@ -134,16 +135,17 @@ ROWS: list[tuple[str, Body, Body | str, dict[Key, Urgency]]] = [
     ("a running job is gone", JOB_OPEN, GONE, {NAMES: CHILD}),
     ("an ended job is gone", JOB_ENDED, GONE, {SELECTS: CHILD}),
     # ModelClient
-    ("a client's spec", CLIENT, change(CLIENT, metadata=EDITED), POOLS),
-    ("a client's deletion", CLIENT, change(CLIENT, metadata={"deletionTimestamp": TIME}), POOLS),
-    ("a client's label", CLIENT, change(CLIENT, metadata={"labels": {"a": "b"}}), {}),
+    ("a client's spec", CLIENT, change(CLIENT, metadata=EDITED), {WEB: USER, **POOLS}),
+    ("a client's deletion", CLIENT, change(CLIENT, metadata={"deletionTimestamp": TIME}), {WEB: USER, **POOLS}),
+    ("a client's label", CLIENT, change(CLIENT, metadata={"labels": {"a": "b"}}), {WEB: USER}),
+    ("a client's status", CLIENT, with_status(CLIENT, conditions=[build_condition("Ready", "True")]), {}),
     ("a client is gone", CLIENT, GONE, POOLS),
     # AdapterDeployment
     (
         "a deployment's label, by which clients select aliases",
         DEPLOYMENT,
         change(DEPLOYMENT, metadata={"labels": {"a": "b"}}),
-        {SELECTS: USER, POOL: CHILD},
+        {SELECTS: USER, POOL: CHILD, WEB: PROGRESS},
     ),
     ("a deployment's spec", DEPLOYMENT, change(DEPLOYMENT, metadata=EDITED), {SELECTS: USER, POOL: CHILD}),
     ("a deployment's annotation", DEPLOYMENT, change(DEPLOYMENT, metadata=ABORT), {SELECTS: USER}),
@@ -151,13 +153,13 @@ ROWS: list[tuple[str, Body, Body | str, dict[Key, Urgency]]] = [
         "a deployment's server",
         DEPLOYMENT,
         change(on_other_pool(DEPLOYMENT), metadata=EDITED),
-        {SELECTS: USER, POOL: CHILD, OTHER: CHILD},
+        {SELECTS: USER, POOL: CHILD, OTHER: CHILD, WEB: PROGRESS},
     ),
     (
         "a deployment's deletion",
         DEPLOYMENT,
         change(DEPLOYMENT, metadata={"deletionTimestamp": TIME}),
-        {SELECTS: USER, POOL: CHILD},
+        {SELECTS: USER, POOL: CHILD, WEB: PROGRESS},
     ),
     (
         "a deployment's condition",
@@ -172,12 +174,12 @@ ROWS: list[tuple[str, Body, Body | str, dict[Key, Urgency]]] = [
         with_status(DEPLOYMENT, stable={**REVISION, "since": TIME}),
         {POOL: CHILD},
     ),
-    ("a deployment is gone", DEPLOYMENT, GONE, {POOL: CHILD}),
+    ("a deployment is gone", DEPLOYMENT, GONE, {POOL: CHILD, WEB: PROGRESS}),
     # ModelServer
     ("a server's spec", SERVER, change(SERVER, metadata=EDITED), {POOL: USER}),
     ("a server's status", SERVER, with_status(SERVER, readyReplicas=1), {}),
     ("a server's label", SERVER, change(SERVER, metadata={"labels": {"a": "b"}}), {POOL: USER}),
-    ("a server is gone", SERVER, GONE, BOTH),
+    ("a server is gone", SERVER, GONE, {**BOTH, WEB: PROGRESS}),
     # BaseModel
     ("a model's digest", BASE, with_status(BASE, digest=""), USERS),
     ("a model's readiness", BASE, with_status(BASE, conditions=[build_condition("Ready", "False")]), USERS),
@@ -242,7 +244,8 @@ def test_a_change_wakes_what_depends_on_it(old: Body, new: Body | str, woken: di
 NEW: list[tuple[Body, dict[Key, Urgency]]] = [
     (build_job("new"), {Key(FINE_TUNE_JOB, "team", "new"): Urgency.USER}),
     (build_job("new", "True", metadata=SUPPORT), {SELECTS: Urgency.CHILD}),
-    (build_deployment("new"), {Key(ADAPTER_DEPLOYMENT, "team", "new"): Urgency.USER, POOL: Urgency.CHILD}),
+    (build_deployment("new"), {Key(ADAPTER_DEPLOYMENT, "team", "new"): USER, POOL: CHILD, WEB: PROGRESS}),
+    (build_client("new"), {Key(MODEL_CLIENT, "team", "new"): USER, **POOLS}),
     (build_server("new"), {Key(MODEL_SERVER, "team", "new"): Urgency.USER}),
     (build_model("new"), {Key(BASE_MODEL, None, "new"): Urgency.USER}),
     (build_child(JOB, "new", build_job("open")), {OPEN: Urgency.CHILD}),

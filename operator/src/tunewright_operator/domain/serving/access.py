@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tunewright_contracts.clients.access_list import MAX_ACCESS_BYTES, AccessList, ClientEntry, KeyEntry
 from tunewright_contracts.serving_plan import AccessState, PlanStatus, PodState, Route
-from tunewright_operator.api.model_client import ClientKey, ModelClient
+from tunewright_operator.api.model_client import ClientAliases, ClientKey, ModelClient
 from tunewright_operator.domain.serving.pods import ServerPod
 from tunewright_operator.domain.times import parse_time
 
@@ -90,20 +90,25 @@ def has_applied(report: AccessState, access: AccessList) -> bool:
 
 def _build_entry(client: ModelClient, routes: Sequence[Route], labels: Mapping[str, Mapping[str, str]]) -> ClientEntry:
     namespace, aliases = client.metadata.namespace or "", client.spec.aliases
-    names = set(aliases.names)
-    if aliases.selector is not None:
-        own = (route for route in routes if route.namespace == namespace and route.owner_uid in labels)
-        names |= {route.alias for route in own if aliases.selector.matches(labels[route.owner_uid])}
+    own = (route for route in routes if route.namespace == namespace and route.owner_uid in labels)
+    selected = select_aliases(aliases, ((route.alias, labels[route.owner_uid]) for route in own))
     return ClientEntry(
         namespace=namespace,
         name=client.metadata.name,
-        keys=tuple(KeyEntry(id=key.id, sha256=key.sha256, expires_at=_find_end(key)) for key in client.spec.keys),
+        keys=tuple(KeyEntry(id=key.id, sha256=key.sha256, expires_at=find_end(key)) for key in client.spec.keys),
         all_aliases=aliases.all_,
-        aliases=tuple(sorted(names)),
+        aliases=() if aliases.all_ else tuple(sorted(selected)),
     )
 
 
-def _find_end(key: ClientKey) -> int | None:
+def select_aliases(aliases: ClientAliases, own: Iterable[tuple[str, Mapping[str, str]]]) -> set[str]:
+    """Return the aliases that a client names, and those of its namespace, given with their labels, that it selects."""
+    selector = aliases.selector
+    found = {alias for alias, labels in own if aliases.all_ or (selector is not None and selector.matches(labels))}
+    return found | set(aliases.names)
+
+
+def find_end(key: ClientKey) -> int | None:
     """Return the end of a key in seconds since 1970; a time that cannot be read is one that is over."""
     if key.not_after is None:
         return None

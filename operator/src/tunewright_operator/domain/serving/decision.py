@@ -6,7 +6,7 @@ A problem with the spec stops only changes to the server's objects: the server c
 from __future__ import annotations
 
 from tunewright_operator.api.model_server import ModelServer
-from tunewright_operator.domain.serving.access import build_access_list, find_pods_without_access
+from tunewright_operator.domain.serving.access import AccessDecision, build_access_list, find_pods_without_access
 from tunewright_operator.domain.serving.adapter_sources import SourcePolicy
 from tunewright_operator.domain.serving.claim import ServerView, Tenant, build_tenant, keep_tenant
 from tunewright_operator.domain.serving.observation import (
@@ -33,7 +33,8 @@ def decide(observation: ServerObservation) -> ServerDecision:
         return ServerDecision((CreateSigningKey(),), problem)
     decided = _decide_plan(observation) if plan.problem is None else None
     # First of all: a revoked key must end, whatever else the server needs.
-    actions = _decide_access(observation, decided) if access.problem is None else []
+    listed = _decide_access(observation, decided) if access.problem is None else None
+    actions = _list_access_actions(observation, listed) if listed is not None else []
     needs_surge = False
     if problem is None:
         needs_surge = _must_hold_update(observation)
@@ -44,14 +45,21 @@ def decide(observation: ServerObservation) -> ServerDecision:
         if find_pods_without(decided.plan, observation.pods, observation.states):
             actions.append(PushPlan())
     refusals = None if decided is None else decided.refusals
-    return ServerDecision(tuple(actions), access.problem or plan.problem or problem, needs_surge, refusals)
+    return ServerDecision(
+        tuple(actions),
+        access.problem or plan.problem or problem,
+        needs_surge,
+        refusals,
+        access=None if listed is None else listed.access,
+        omitted_clients=frozenset() if listed is None else listed.omitted,
+    )
 
 
-def _decide_access(observation: ServerObservation, decided: PlanDecision | None) -> list[ServerAction]:
+def _decide_access(observation: ServerObservation, decided: PlanDecision | None) -> AccessDecision:
     facts, server = observation.access, observation.server
     plan = decided.plan if decided is not None else observation.plan.plan
     reports = [state.access for state in observation.states.values() if state.access is not None]
-    decision = build_access_list(
+    return build_access_list(
         server.metadata.uid,
         facts.clients,
         facts.access,
@@ -61,8 +69,11 @@ def _decide_access(observation: ServerObservation, decided: PlanDecision | None)
         anonymous=server.spec.clients == "Optional",
         status_generation=server.status.access.generation if server.status.access else 0,
     )
+
+
+def _list_access_actions(observation: ServerObservation, decision: AccessDecision) -> list[ServerAction]:
     actions: list[ServerAction] = []
-    if decision.changed or not facts.is_signed:
+    if decision.changed or not observation.access.is_signed:
         actions.append(WriteAccess(decision.access))
     if find_pods_without_access(decision.access, observation.pods, observation.states):
         actions.append(PushAccess())

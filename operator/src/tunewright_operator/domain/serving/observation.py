@@ -129,6 +129,10 @@ class ServerDecision:
     """Whether a new pod template waits, because replacing the pod would be an outage."""
     refusals: Mapping[str, Refusals] | None = None
     """What each AdapterDeployment was refused, by UID; None if no plan could be decided."""
+    access: AccessList | None = None
+    """The access list that pods should have; None if none could be decided."""
+    omitted_clients: frozenset[str] = frozenset()
+    """The UIDs of the clients for which the access list has no room."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
