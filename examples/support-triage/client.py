@@ -6,6 +6,7 @@ customer, can change while the client runs. It needs only Python; the demo runs 
     python3 examples/support-triage/client.py http://smollm2.serving.svc:8000 support [--customers 2] [--seed N]
     python3 examples/support-triage/client.py --set-customers 4      # change the client that runs here; -1 stops it
 
+Its key is in the environment variable OPENAI_API_KEY, as OpenAI's clients expect it.
 Each line has ``start`` and ``end`` (seconds since the epoch), ``session``, ``kind`` (ticket or gift-card), ``status``
 (0: no answer), ``revision`` (the header x-tunewright-revision), ``model``, ``answer`` and its number of ``tokens``.
 When it is stopped, it waits for the answers to running requests.
@@ -51,12 +52,18 @@ class Client:
     """Send tickets to one alias of a server; the methods can be called from several threads."""
 
     def __init__(
-        self, url: str, model: str, sessions: Iterator[list[traffic.Request]], max_tokens: int = MAX_TOKENS
+        self,
+        url: str,
+        model: str,
+        sessions: Iterator[list[traffic.Request]],
+        max_tokens: int = MAX_TOKENS,
+        key: str = "",
     ) -> None:
         self._address = urlsplit(url)
         self._model = model
         self._sessions = sessions
         self._max_tokens = max_tokens
+        self._key = key
         self._lock = threading.Lock()
         self._number = 0
         self.stopped = threading.Event()
@@ -81,6 +88,8 @@ class Client:
         connection = http.client.HTTPConnection(self._address.hostname, self._address.port, timeout=TIMEOUT_SECONDS)
         body = {"model": self._model, "messages": request.messages, "temperature": 0, "max_tokens": self._max_tokens}
         headers = {"content-type": "application/json", "x-session-id": request.session}
+        if self._key:
+            headers["authorization"] = f"Bearer {self._key}"
         start = time.time()
         try:
             connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
@@ -160,7 +169,13 @@ def main(argv: list[str] | None = None) -> None:
     if not arguments.url or not arguments.model:
         parser.error("the arguments url and model are required")
     set_pace(Pace(arguments.customers, arguments.think))
-    client = Client(arguments.url, arguments.model, traffic.sessions(arguments.seed), arguments.max_tokens)
+    client = Client(
+        arguments.url,
+        arguments.model,
+        traffic.sessions(arguments.seed),
+        arguments.max_tokens,
+        os.environ.get("OPENAI_API_KEY", ""),
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: client.stopped.set())
     threads = [threading.Thread(target=client.serve, args=(place,)) for place in range(MOST_CUSTOMERS)]

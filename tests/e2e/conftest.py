@@ -133,10 +133,11 @@ def team_namespace(platform: Kubectl) -> Iterator[str]:
 
 
 @pytest.fixture
-def team(dev_kubectl: DevKubectl, team_namespace: str) -> str:
-    """A namespace for one team, with the storage Secret `s3`."""
+def team(platform: Kubectl, dev_kubectl: DevKubectl, team_namespace: str) -> str:
+    """A namespace for one team, with the storage Secret `s3` and the client of the tests."""
     tenants.ensure_namespace(dev_kubectl, team_namespace, tenant=True)
     tenants.ensure_storage_secret(dev_kubectl, team_namespace, "s3", "trainer")
+    platform.apply(serving.build_client(team_namespace, serving.KEY))
     return team_namespace
 
 

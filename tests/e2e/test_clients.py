@@ -40,7 +40,7 @@ def test_official_clients(
             openai_client.check(
                 await openai_client.use_client(
                     lambda path: openai.AsyncOpenAI(
-                        base_url=address + path, api_key="none", max_retries=0, timeout=60, http_client=http
+                        base_url=address + path, api_key=serving.KEY, max_retries=0, timeout=60, http_client=http
                     ),
                     alias,
                 ),
@@ -48,7 +48,7 @@ def test_official_clients(
             )
 
     asyncio.run(use_python())
-    openai_client.check(javascript.use_client(javascript_folder, address, alias), alias)
+    openai_client.check(javascript.use_client(javascript_folder, address, alias, serving.KEY), alias)
 
 
 def test_a_page_of_an_allowed_origin_can_call_the_server(platform: Kubectl, pool: str) -> None:
@@ -71,7 +71,8 @@ def test_a_page_of_an_allowed_origin_can_call_the_server(platform: Kubectl, pool
         )
         for address in addresses():
             assert preflight(address).headers["access-control-allow-origin"] == ORIGIN
-            listed = httpx.get(f"{address}/v1/models", headers={"origin": ORIGIN}, trust_env=False)
+            listed = serving.list_models(address, key="", origin=ORIGIN)
+            assert listed.status_code == 401, "a page can also read that its key is refused"
             assert listed.headers.get_list("access-control-allow-origin") == [ORIGIN]
         assert _pod_template(platform, pool) == template, "no pod is replaced"
     finally:

@@ -27,7 +27,7 @@ def test_alias_is_answered_by_its_revision_on_every_replica(
         assert response.status_code == 200, response.text
         assert response.json()["model"] == alias
         assert response.headers["x-tunewright-revision"] == revision
-        listed = httpx.get(f"{address}/v1/models", trust_env=False).json()["data"]
+        listed = serving.list_models(address).json()["data"]
         assert alias in {item["id"] for item in listed}
         assert not [item for item in listed if "--" in item["id"] or item["id"] == "tiny"]
         assert f'revision="{revision}"' in httpx.get(f"{address}/metrics", trust_env=False).text
@@ -75,7 +75,7 @@ def test_requests_that_are_refused(platform: Kubectl, pool: str, team: str, buck
         return httpx.post(
             address + path,
             content=content,
-            headers={"content-type": "application/json", **headers},
+            headers={"content-type": "application/json", **serving.authorize(serving.KEY), **headers},
             timeout=60,
             trust_env=False,
         )
@@ -259,7 +259,7 @@ def test_killed_replica_serves_the_same_plan_with_the_operator_down(
             fresh = {
                 name: address for name, address in serving.pod_addresses(platform, pool).items() if name not in before
             }
-            return bool(fresh) and all(_ready(address) for address in fresh.values())
+            return bool(fresh) and all(serving.is_ready(address) for address in fresh.values())
 
         wait_until(replaced, timeout=300)
         for address in serving.pod_addresses(platform, pool).values():
@@ -283,10 +283,3 @@ def test_new_pod_template_replaces_pods_without_a_failed_request(
     assert traffic.failures() == []
     assert traffic.revisions() == {revision}
     assert len(traffic.answers) > 20
-
-
-def _ready(address: str) -> bool:
-    try:
-        return httpx.get(f"{address}/tunewright/v1/readyz", timeout=2, trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False

@@ -16,9 +16,8 @@ from e2e.harness.installation import Release
 from e2e.harness.jobs import build_dataset, build_job, build_records
 from e2e.harness.kubectl import Body, Kubectl, condition, is_true, wait_until
 from e2e.harness.recorder import Recorder
-from tunewright_contracts.serving_plan import PLAN_KEY, SignedPlan
+from tunewright_contracts.serving_plan import PLAN_KEY, ServingPlan, SignedPlan
 from tunewright_dev import chart
-from tunewright_operator import signing
 from tunewright_operator.manifests.model_server import plan_name
 
 pytestmark = pytest.mark.e2e
@@ -123,7 +122,8 @@ def assert_created_once(children: Recorder) -> None:
 def assert_plans_in_order(plans: Recorder) -> None:
     """Check that the generation of the pool's plan never went back, and that each one has one plan."""
     bodies = plans.versions(plan_name(serving.NAME))
-    found = [signing.read_plan(SignedPlan.from_json(body["data"][PLAN_KEY])) for body in bodies]
+    signed = [SignedPlan.from_json(body["data"][PLAN_KEY]) for body in bodies]
+    found = [ServingPlan.from_json(plan.payload_bytes()) for plan in signed]
     assert_never_back([plan.generation for plan in found], "the plan's generation")
     contents = {(plan.generation, plan.to_json()) for plan in found}
     assert len(contents) == len({generation for generation, _ in contents}), "two plans have the same generation"

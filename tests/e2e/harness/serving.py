@@ -16,8 +16,10 @@ import httpx
 from e2e.harness import adapters
 from e2e.harness.bucket import Bucket
 from e2e.harness.kubectl import Body, Kubectl, is_true
+from tunewright_contracts.clients.client_key import find_key_id, hash_client_key
 from tunewright_contracts.serving_plan import PLAN_KEY, PLAN_PATH, STATE_PATH, PodState, ServingPlan, SignedPlan
 from tunewright_dev import chart
+from tunewright_dev.demo import client_key
 from tunewright_operator import signing
 from tunewright_operator.manifests.model_server import plan_name
 from tunewright_operator.reconcile.signing_keys import PRIVATE_KEY, SIGNING_KEY_SECRET
@@ -26,6 +28,9 @@ NAME = "pool"
 PORT = 8000
 HELD_OUT_KEY = "datasets/e2e/held-out.jsonl"
 HELD_OUT = f"s3://tunewright/{HELD_OUT_KEY}"
+CLIENT = "tests"
+KEY = client_key.create_key()
+"""The key of the client `CLIENT` in every team's namespace."""
 
 
 def build_server(namespace: str, replicas: int, **spec: Any) -> Body:
@@ -72,6 +77,22 @@ def build_deployment(name: str, namespace: str, server_namespace: str, uri: str,
     }
 
 
+def build_client(namespace: str, *keys: str, name: str = CLIENT, **spec: Any) -> Body:
+    """Return a ModelClient with these keys, which may call every alias of its namespace."""
+    entries = [{"id": find_key_id(key), "sha256": hash_client_key(key)} for key in keys]
+    return {
+        "apiVersion": "tunewright.dev/v1alpha1",
+        "kind": "ModelClient",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"keys": entries, "aliases": {"all": True}, **spec},
+    }
+
+
+def wait_known(kubectl: Kubectl, namespace: str, name: str = CLIENT) -> None:
+    """Wait until every replica accepts a client's keys."""
+    kubectl.wait_for("modelclient", name, namespace, lambda body: is_true(body, "Ready"), timeout=120)
+
+
 def wait_ready(kubectl: Kubectl, namespace: str) -> None:
     """Wait until every replica is ready, since an earlier test may have killed one."""
 
@@ -98,13 +119,30 @@ def pod_addresses(kubectl: Kubectl, namespace: str) -> dict[str, str]:
     }
 
 
-def ask(address: str, alias: str, session: str = "s", **body: Any) -> httpx.Response:
+def is_ready(address: str) -> bool:
+    """Return whether a pod is ready for requests."""
+    try:
+        return httpx.get(f"{address}/tunewright/v1/readyz", timeout=2, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def authorize(key: str) -> dict[str, str]:
+    """Return the header with a key; none without a key."""
+    return {"authorization": f"Bearer {key}"} if key else {}
+
+
+def ask(address: str, alias: str, session: str = "s", key: str = KEY, **body: Any) -> httpx.Response:
     """Send a chat request for a few tokens."""
     message = {"role": "user", "content": f"What is the colour of thing {session}?"}
     request = {"model": alias, "messages": [message], "temperature": 0, "max_tokens": 4, **body}
-    return httpx.post(
-        f"{address}/v1/chat/completions", json=request, headers={"x-session-id": session}, timeout=60, trust_env=False
-    )
+    headers = {"x-session-id": session, **authorize(key)}
+    return httpx.post(f"{address}/v1/chat/completions", json=request, headers=headers, timeout=60, trust_env=False)
+
+
+def list_models(address: str, key: str = KEY, **headers: str) -> httpx.Response:
+    """Ask for the models that a client can call."""
+    return httpx.get(f"{address}/v1/models", headers={**authorize(key), **headers}, timeout=60, trust_env=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,7 +218,7 @@ def read_plan(kubectl: Kubectl, namespace: str) -> ServingPlan:
     """Return the pool's current plan from its ConfigMap."""
     body = kubectl.get("configmap", plan_name(NAME), namespace)
     assert body is not None
-    return signing.read_plan(SignedPlan.from_json(body["data"][PLAN_KEY]))
+    return ServingPlan.from_json(SignedPlan.from_json(body["data"][PLAN_KEY]).payload_bytes())
 
 
 def push_signed(kubectl: Kubectl, namespace: str, plan: ServingPlan) -> None:
@@ -233,4 +271,5 @@ def deploy(kubectl: Kubectl, bucket: Bucket, pool: str, team: str, base: str, se
     uri = adapters.publish(bucket, team, base, seed, held_out=HELD_OUT)
     kubectl.apply(build_deployment(alias, team, pool, uri))
     kubectl.wait_for("adep", alias, team, promoted(digest_of(uri)), timeout=240)
+    wait_known(kubectl, team)
     return uri, revision_of(alias, uri)

@@ -22,6 +22,7 @@ MODEL = {
     "num_attention_heads": 3,
     "num_key_value_heads": 1,
 }
+READY = {"type": "Ready", "status": "True", "reason": "Ready", "observedGeneration": 1}
 START = 1_767_225_600.0  # 2026-01-01T00:00:00Z
 PROMOTED, OFFLINE, LIVE = "Promoted", "offline", "live"
 ENDS = {
@@ -80,6 +81,8 @@ class DemoCluster:
         return ""
 
     def get(self, kind: str, name: str, namespace: str | None = None) -> dict[str, Any]:
+        if kind == "modelclient":
+            return {"metadata": {"generation": 1}, "status": {"conditions": [READY]}}
         return {"status": {"digest": BASE_DIGEST}, "data": {}}
 
     def apply(self, objects: list[dict[str, Any]]) -> None:
@@ -173,8 +176,7 @@ class DemoCluster:
 
     def _emit_server(self) -> None:
         pods = [{"name": name, "ready": True, "planGeneration": self.generation, "adapters": 1} for name in ("a", "b")]
-        conditions = [{"type": "Ready", "status": "True", "reason": "Ready", "observedGeneration": 1}]
-        status = {"pods": pods, "readyReplicas": 2, "conditions": conditions}
+        status = {"pods": pods, "readyReplicas": 2, "conditions": [READY]}
         self._emit(Source.SERVER, {"metadata": {"generation": 1}, "spec": {"replicas": 2}, "status": status})
 
     def _set_pace(self, pace: str) -> None:

@@ -30,15 +30,20 @@ GOOD = json.dumps(
 )
 
 
+keys: list[str | None] = []
+
+
 @contextmanager
 def serving(status, body, revision="support--aaa"):
     """Serve the same answer to every request and record the requests."""
     sent = []
+    keys.clear()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
             text = self.rfile.read(int(self.headers["content-length"]))
             sent.append((self.path, self.headers["x-session-id"], json.loads(text)))
+            keys.append(self.headers["authorization"])
             self.send_response(status)
             self.send_header("x-tunewright-revision", revision)
             self.send_header("content-length", str(len(body)))
@@ -61,6 +66,13 @@ def serving(status, body, revision="support--aaa"):
 
 def ask(url):
     return client.Client(url, "support", iter(())).ask(REQUEST)[1]
+
+
+@pytest.mark.parametrize(("key", "header"), [("", None), ("a-key", "Bearer a-key")])
+def test_the_client_sends_its_key(key, header):
+    with serving(200, GOOD) as (url, _):
+        client.Client(url, "support", iter(()), key=key).ask(REQUEST)
+    assert keys == [header]
 
 
 def test_a_request_has_the_alias_and_the_session_as_sticky_key():

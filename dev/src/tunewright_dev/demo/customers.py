@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright_dev import pod_security
+from tunewright_dev.demo import client_key
 from tunewright_dev.kubectl import Kubectl
 
 NAME = "customers"
@@ -59,7 +60,13 @@ def build_customers(wanted: Customers, example: Path) -> list[dict[str, Any]]:
             f"--customers={wanted.pace.customers}",
         ],
         # These scripts import each other, but in this image Python does not search a script's own folder.
-        "env": [{"name": "PYTHONPATH", "value": _FOLDER}],
+        "env": [
+            {"name": "PYTHONPATH", "value": _FOLDER},
+            {
+                "name": client_key.VARIABLE,
+                "valueFrom": {"secretKeyRef": {"name": client_key.SECRET, "key": client_key.VARIABLE}},
+            },
+        ],
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}},
         "securityContext": pod_security.build_restricted_context(),
         "volumeMounts": [

@@ -6,7 +6,7 @@ import json
 from functools import partial
 
 from tunewright_dev import chart
-from tunewright_dev.demo import bucket, customers, probe, setting
+from tunewright_dev.demo import bucket, client_key, customers, probe, setting
 from tunewright_dev.demo.manifests import parse_cores
 from tunewright_dev.demo.observed import memory
 from tunewright_dev.demo.observed.world import EvaluationProgress, Source, World, find_condition, read_evaluation
@@ -24,7 +24,11 @@ SERVER_URL = f"http://{setting.SERVER}.{setting.SERVING}.svc:8000"
 
 def prepare(scene: Scene) -> None:
     """Create the teams' namespaces, delete the objects of an earlier demo, and upload the data to the bucket."""
-    commands = ["kubectl get namespaces serving support --show-labels", "kubectl -n support get secret s3"]
+    commands = [
+        "kubectl get namespaces serving support --show-labels",
+        "kubectl -n support get secret s3",
+        f"kubectl -n support get modelclient {client_key.CLIENT}",
+    ]
     scene.begin("The namespaces of a platform team and a support team", commands, "namespaces and data")
     setting.prepare_tenants(scene.kubectl)
     for objects in setting.EARLIER:
@@ -119,10 +123,10 @@ def measure(scene: Scene, in_flight: int) -> Speed:
     scene.kubectl.apply([probe.build_deployment(setting.SUPPORT, server, _publish_adapter(scene))])
     world = scene.world
     scene.wait(
-        "all replicas to serve the adapter for the measurement",
-        lambda: _is_adapter_served(world),
+        "all replicas to serve the adapter for the measurement, and to accept the client's key",
+        lambda: _is_adapter_served(world) and client_key.is_accepted(scene.kubectl, setting.SUPPORT),
         lambda: (marks.mark_server(world.server), marks.mark_conditions(world.speed_deployment)),
-        f"`{show}` shows what it waits for.",
+        f"`{show}` and `kubectl -n {setting.SUPPORT} describe mcl {client_key.CLIENT}` show what it waits for.",
     )
     image = chart.read_images(scene.paths)["operator"]
     pace = customers.Pace(in_flight, 0.0)

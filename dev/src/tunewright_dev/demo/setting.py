@@ -11,7 +11,7 @@ from mypy_boto3_s3 import S3Client
 from tunewright_contracts.evaluation_report import EvaluationReport
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_dev import tenants
-from tunewright_dev.demo import bucket, customers, probe
+from tunewright_dev.demo import bucket, client_key, customers, probe
 from tunewright_dev.errors import DevError
 from tunewright_dev.kubectl import Kubectl
 from tunewright_dev.paths import Paths
@@ -53,11 +53,12 @@ def delete_earlier(kubectl: Kubectl, objects: Sequence[str]) -> None:
 
 
 def prepare_tenants(kubectl: Kubectl) -> None:
-    """Create the namespaces of the platform team and the support team, each with its storage credentials."""
+    """Create the teams' namespaces with their storage credentials, and the key of the support team's client."""
     tenants.ensure_namespace(kubectl, SERVING)
     tenants.ensure_storage_secret(kubectl, SERVING, "s3-read", "server")
     tenants.ensure_namespace(kubectl, SUPPORT, tenant=True)
     tenants.ensure_storage_secret(kubectl, SUPPORT, "s3", "trainer")
+    client_key.ensure_key(kubectl, SUPPORT)
 
 
 def upload_datasets(paths: Paths, store: S3Client) -> list[str]:

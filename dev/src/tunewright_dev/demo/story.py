@@ -17,7 +17,7 @@ import dataclasses
 from contextlib import ExitStack
 
 from tunewright_dev import chart
-from tunewright_dev.demo import customers, opening, setting
+from tunewright_dev.demo import client_key, customers, opening, setting
 from tunewright_dev.demo.crowd import Crowd
 from tunewright_dev.demo.manifests import Manifests
 from tunewright_dev.demo.observed.feed import Feed
@@ -186,7 +186,8 @@ class Story:
 
     def _accompany(self, scene: Scene, act: Act) -> None:
         """Start the customers when the alias answers, have more of them while a canary needs them, time the stages."""
-        if not self._crowd.is_here and self._world.ledger.serves_everywhere(setting.ALIAS):
+        is_served = self._world.ledger.serves_everywhere(setting.ALIAS)
+        if not self._crowd.is_here and is_served and client_key.is_accepted(scene.kubectl, setting.SUPPORT):
             self._let_customers_in(scene)
         deployment = self._world.deployment or {}
         candidate = deployment.get("status", {}).get("candidate") or {}
@@ -196,7 +197,7 @@ class Story:
             scene.times.enter(f"{act.job}: {stage}")
 
     def _let_customers_in(self, scene: Scene) -> None:
-        """Start the client; all replicas have the first revision, so no customer gets a 503."""
+        """Start the client; all replicas have the first revision and know the key, so no customer gets an error."""
         image = chart.read_images(scene.paths)["operator"]
         wanted = customers.Customers(setting.SUPPORT, image, opening.SERVER_URL, setting.ALIAS, BUSY)
         self._crowd.let_in(wanted, scene.example)

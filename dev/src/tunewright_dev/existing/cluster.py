@@ -22,7 +22,7 @@ from tunewright_dev.paths import Paths
 
 _PROGRAMS = ("kubectl", "helm")
 # The custom resources in namespaces, and those of the cluster, in the order in which they can be deleted.
-_NAMESPACED, _CLUSTER_SCOPED = ("finetunejobs", "adapterdeployments", "modelservers"), ("basemodels",)
+_NAMESPACED, _CLUSTER_SCOPED = ("finetunejobs", "modelclients", "adapterdeployments", "modelservers"), ("basemodels",)
 
 
 def connect(paths: Paths) -> Kubectl:

@@ -108,7 +108,7 @@ def _assess_ready(observation: ClientObservation, now: dt.datetime) -> Wanted:
 def _find_obstacle(
     observation: ClientObservation, ends: Mapping[str, int | None], valid: Mapping[str, int | None]
 ) -> Wanted | None:
-    """Return why no request of the client is answered, whatever the pods have applied; None if nothing is in the way."""
+    """Return why no request of the client is answered, whatever the pods have applied; None if there is no reason."""
     full = [server.path for server in observation.servers if server.presence is not None and server.presence.omitted]
     if observation.client.spec.suspended:
         return _not_ready(Why.SUSPENDED)

@@ -14,7 +14,9 @@ def test_the_customers_pod_has_the_examples_scripts_and_no_rights():
     assert pod["spec"]["containers"][0]["command"][-1] == "--customers=3"
     assert "--think=0.5" in pod["spec"]["containers"][0]["command"]
     assert pod["metadata"]["annotations"] == {"kubectl.kubernetes.io/default-container": "client"}
-    assert {"name": "PYTHONPATH", "value": "/client"} in pod["spec"]["containers"][0]["env"]
+    folder, key = pod["spec"]["containers"][0]["env"]
+    assert folder == {"name": "PYTHONPATH", "value": "/client"}
+    assert key["valueFrom"]["secretKeyRef"] == {"name": "customers-key", "key": "OPENAI_API_KEY"}
     assert pod["spec"]["automountServiceAccountToken"] is False
     assert pod["spec"]["containers"][0]["securityContext"]["runAsNonRoot"] is True
 

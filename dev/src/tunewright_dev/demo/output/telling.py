@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tunewright_dev.demo import client_key
 from tunewright_dev.demo.observed.answers import Answer, Tally
 from tunewright_dev.demo.observed.rollouts import Ended, name_stage
 from tunewright_dev.demo.observed.world import World, find_condition
@@ -246,10 +247,12 @@ def suggest(environment: str, namespace: str, server: str, earlier: str | None) 
         'ticket=\'{"model": "support", "temperature": 0, "max_tokens": 32, "messages": '
         '[{"role": "system", "content": "Triage the ticket."},'
         ' {"role": "user", "content": "I was charged twice for order B204. Please hurry."}]}\'\n'
+        f"key=$(kubectl -n support get secret {client_key.SECRET} -o jsonpath='{{.data.{client_key.VARIABLE}}}'"
+        " | base64 -d)\n"
         "python3 -c 'import sys, urllib.request as web; request = web.Request(sys.argv[1], sys.argv[2].encode(),"
-        ' {"content-type": "application/json"}); answer = web.urlopen(request);'
-        ' print(answer.headers["x-tunewright-revision"], answer.read().decode())\''
-        ' http://127.0.0.1:8000/v1/chat/completions "$ticket"'
+        ' {"content-type": "application/json", "authorization": "Bearer " + sys.argv[3]});'
+        ' answer = web.urlopen(request); print(answer.headers["x-tunewright-revision"], answer.read().decode())\''
+        ' http://127.0.0.1:8000/v1/chat/completions "$ticket" "$key"'
     )
     back = (
         f"kubectl -n support annotate adep support --overwrite tunewright.dev/rollback={earlier or '<revision>'}@1\n"

@@ -42,7 +42,8 @@ def test_three_things_to_try_each_have_commands():
 class AnsweringServer(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         request = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        answer = f"{self.path} {request['model']}: {request['messages'][-1]['content']}".encode()
+        asked = f"{self.path} {request['model']}: {request['messages'][-1]['content']}"
+        answer = f"{self.headers['authorization']} {asked}".encode()
         self.send_response(200)
         self.send_header("x-tunewright-revision", NEW)
         self.send_header("content-length", str(len(answer)))
@@ -64,7 +65,7 @@ def answering_server():
 
 
 def test_the_suggested_request_needs_only_bash_and_python(tmp_path):
-    (tmp_path / "kubectl").write_text("#!/bin/sh\n")
+    (tmp_path / "kubectl").write_text('#!/bin/sh\ntest "$3" != get || echo YS1rZXk=\n')
     (tmp_path / "kubectl").chmod(0o755)
     (_, commands), *_ = telling.suggest(f"export PATH={tmp_path}:$PATH", "serving", "smollm2", NEW)
     assert "curl" not in commands
@@ -75,7 +76,7 @@ def test_the_suggested_request_needs_only_bash_and_python(tmp_path):
             ["bash", "-c", script], check=False, capture_output=True, text=True, timeout=60, env=environment
         )
     assert done.stderr == ""
-    assert done.stdout.startswith(f"{NEW} /v1/chat/completions support: I was charged twice")
+    assert done.stdout.startswith(f"{NEW} Bearer a-key /v1/chat/completions support: I was charged twice")
 
 
 def test_the_table_shows_the_end_of_each_job_without_stages_that_were_not_reached():
