@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from aiohttp import web
 
 from scale_bench.options import CLONE
+from tunewright_contracts.clients.access_list import ACCESS_PATH, AccessList, SignedAccessList
 from tunewright_contracts.progress import PROGRESS_PATH, PROGRESS_PORT, Phase, Progress
 from tunewright_contracts.serving_plan import PLAN_PATH, SERVER_PORT, STATE_PATH, ServingPlan, SignedPlan
 from tunewright_contracts.times import format_time
@@ -69,6 +70,7 @@ class ServerProcesses:
         application = web.Application(client_max_size=MAX_PLAN_BYTES)
         application.router.add_get(STATE_PATH, self._answer_state)
         application.router.add_put(PLAN_PATH, self._apply_plan)
+        application.router.add_put(ACCESS_PATH, self._apply_access)
         self._runner = web.AppRunner(application, access_log=None)
 
     async def start(self, address: str, uid: str) -> None:
@@ -103,6 +105,13 @@ class ServerProcesses:
     async def _apply_plan(self, request: web.Request) -> web.Response:
         address = _own_address(request)
         self._pods[address].apply(ServingPlan.from_json(SignedPlan.from_json(await request.read()).payload_bytes()))
+        self._states.pop(address, None)
+        return web.json_response({})
+
+    async def _apply_access(self, request: web.Request) -> web.Response:
+        address = _own_address(request)
+        signed = SignedAccessList.from_json(await request.read())
+        self._pods[address].apply_access(AccessList.from_json(signed.payload_bytes()))
         self._states.pop(address, None)
         return web.json_response({})
 

@@ -53,7 +53,7 @@ def test_crds_are_those_of_the_source(render: Render) -> None:
         for path in (ROOT / "crds").glob("*.yaml")
         for body in [yaml.safe_load(path.read_text())]
     }
-    assert len(source) == 4
+    assert len(source) == 5
     assert crds_of(render("crds.keep=false")) == source
 
 

@@ -1,4 +1,4 @@
-"""Keys of clients on a real pool: who is refused, what a client sees, and that a revoked key stays out."""
+"""Keys of clients on a real pool: who is refused, what a client sees, and that a revoked key remains refused."""
 
 from __future__ import annotations
 

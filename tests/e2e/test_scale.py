@@ -79,7 +79,7 @@ def test_the_steady_state_lists_nothing_and_writes_only_progress_and_evidence(re
         "update adapterdeployments/status": OPTIONS.rollouts * steady["seconds"] / 2,
         "get secrets": minutes,
         "get namespaces": minutes * (OPTIONS.namespaces + 1),
-        "get configmaps": 2 * minutes * OPTIONS.servers,
+        "get configmaps": 3 * minutes * OPTIONS.servers,
         **{f"get {kind}": minutes * OPTIONS.servers for kind in DRIFT if kind != "configmaps"},
         **{f"patch {kind}": minutes * OPTIONS.servers for kind in DRIFT},
     }

@@ -74,8 +74,8 @@ def demo(
 
 @app.command()
 def scene() -> None:
-    """Create what the tutorial starts with: the two teams' namespaces and the example's data in the bucket."""
-    from tunewright_dev.demo import setting  # noqa: PLC0415 - as above
+    """Create what the tutorial starts with: the teams' namespaces, a client's key and the example's data."""
+    from tunewright_dev.demo import client_key, setting  # noqa: PLC0415 - as above
 
     target = find_target()
     kubectl = target.connect()
@@ -83,7 +83,10 @@ def scene() -> None:
     with target.open_store(kubectl) as store:
         for line in setting.upload_datasets(target.paths, store):
             console.say(line)
-    console.say(f"The namespaces {setting.SERVING} and {setting.SUPPORT} exist, each with its storage Secret.")
+    teams, secret = f"{setting.SERVING} and {setting.SUPPORT}", client_key.SECRET
+    console.say(
+        f"The namespaces {teams} exist, each with its storage Secret; the Secret {secret} has the client's key."
+    )
 
 
 def main() -> int:

@@ -12,6 +12,7 @@ import orjson
 
 from support.clusters.fake_cluster import FakeCluster, refer_to_controller
 from support.clusters.fake_pods import FakePod, FakeServerPods
+from tunewright_contracts.clients.access_list import ACCESS_KEY, AccessList, SignedAccessList
 from tunewright_contracts.serving_plan import PLAN_KEY, ServingPlan, SignedPlan
 from tunewright_operator.api.kinds import CONFIG_MAP, DEPLOYMENT, POD, REPLICA_SET
 from tunewright_operator.cluster import Body
@@ -49,6 +50,13 @@ class FakeDeployments:
         """Return the plan that the kubelet mounts into new pods, or None before the operator wrote one."""
         body = self._cluster.find(CONFIG_MAP, self._namespace, "pool-plan")
         return _read_signed(body["data"][PLAN_KEY]) if body else None
+
+    def mounted_access(self) -> AccessList | None:
+        """Return the access list that the kubelet mounts into new pods, or None before the operator wrote one."""
+        body = self._cluster.find(CONFIG_MAP, self._namespace, "pool-access")
+        if body is None:
+            return None
+        return AccessList.from_json(SignedAccessList.from_json(body["data"][ACCESS_KEY]).payload_bytes())
 
     def _server_of(self, pod: Body) -> FakePod:
         return self._servers.pods[pod["metadata"]["uid"]]
@@ -117,6 +125,9 @@ class FakeDeployments:
         mounted = self.mounted_plan()
         if mounted is not None:
             pod.apply(mounted)
+        access = self.mounted_access()
+        if access is not None:
+            pod.apply_access(access)
 
     def _probe(self) -> None:
         mounted = self.mounted_plan()

@@ -58,7 +58,7 @@ async def test_the_operator_gets_the_rights_of_its_chart():
     api = Api()
     await cluster.install_tunewright(api, CLONE)
     paths = [path for path, _ in api.created]
-    assert sum(path.endswith("customresourcedefinitions") for path in paths) == 4
+    assert sum(path.endswith("customresourcedefinitions") for path in paths) == 5
     roles = [body for path, body in api.created if path.endswith("roles")]
     assert all("reason" not in rule for role in roles for rule in role["rules"])
     bindings = [body for path, body in api.created if path.endswith("bindings")]
