@@ -37,7 +37,7 @@ def build_world() -> ServingWorld:
 class Pool(RuleBasedStateMachine):
     """A pool and its operator, in which everything that brings lists to pods can fail or come late.
 
-    Once the client's status says that its newest spec is propagated, no pod accepts a key that is not in it, until a
+    Once the client's status shows that its newest spec is propagated, no pod accepts a key that is not in it, until a
     user adds the key again.
     """
 
