@@ -26,7 +26,7 @@ from tunewright_contracts.evaluation_report import EvaluationReport
 from tunewright_contracts.phase_result import PhaseResult, read_termination_message
 from tunewright_contracts.pool_load import PodLoad
 from tunewright_contracts.progress import Progress
-from tunewright_contracts.serving_plan import PodState, SignedPlan
+from tunewright_contracts.serving_plan import AccessState, PodState, SignedPlan
 from tunewright_contracts.storage_uri import StorageURI
 from tunewright_contracts.stored_answers import StoredAnswers
 from tunewright_contracts.values import MAX_COUNT
@@ -41,8 +41,10 @@ from tunewright_operator.domain.finetune.status import (
 )
 from tunewright_operator.domain.reasons.base_model import BaseModelReason
 from tunewright_operator.domain.reasons.common import condition_reason
-from tunewright_operator.domain.serving.plan import MAX_REPORTED_GENERATION, build_plan
+from tunewright_operator.domain.serving.access import build_access_list
+from tunewright_operator.domain.serving.plan import build_plan
 from tunewright_operator.domain.serving.plan import report_pod as report_pod_state
+from tunewright_operator.domain.serving.pods import MAX_REPORTED_GENERATION
 from tunewright_operator.domain.serving.replica import view_pod
 from tunewright_operator.domain.serving.status import report_pod
 from tunewright_storage.adapter import read_manifest, summarise
@@ -140,6 +142,7 @@ STATE = {
     "planStatus": "Applied",
     "planMessage": "A message.",
     "settled": True,
+    "access": {"generation": 3, "hash": DIGEST, "status": "Applied", "message": "A message."},
     "adapters": [
         {"name": "a--0123456789ab", "digest": DIGEST, "phase": "Loaded"},
         {
@@ -377,6 +380,14 @@ def test_a_forged_generation_does_not_use_up_all_generations(reported):
     first = build_plan(make_server(), [], None, [report_pod_state(state)]).plan
     second = build_plan(make_server(), [], first, [report_pod_state(state)], MAX_REPORTED_GENERATION + 1).plan
     assert first.generation <= second.generation <= MAX_REPORTED_GENERATION + 2
+
+
+@pytest.mark.parametrize("reported", [MAX_REPORTED_GENERATION, MAX_REPORTED_GENERATION + 1, MAX_COUNT])
+def test_a_forged_generation_does_not_use_up_all_generations_of_the_access_list(reported):
+    pods = [AccessState(generation=reported)]
+    first = build_access_list("uid", [], None, pods, routes=(), labels={}, anonymous=False).access
+    second = build_access_list("uid", [], first, pods, routes=(), labels={}, anonymous=True).access
+    assert first.generation < second.generation <= MAX_REPORTED_GENERATION + 2
 
 
 @given(st.binary(max_size=200))

@@ -7,13 +7,15 @@ check again when a request comes, by the plan in force.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from tunewright_contracts.clients.access_list import MAX_ACCESS_BYTES, AccessList, ClientEntry, KeyEntry
+from tunewright_contracts.clients.client_key import HASH_PATTERN, ID_PATTERN
 from tunewright_contracts.serving_plan import AccessState, PlanStatus, PodState, Route
 from tunewright_operator.api.model_client import ClientAliases, ClientKey, ModelClient
-from tunewright_operator.domain.serving.pods import ServerPod
+from tunewright_operator.domain.serving.pods import ServerPod, trust_generation
 from tunewright_operator.domain.times import parse_time
 
 SIGNATURE_OVERHEAD_BYTES = 256
@@ -89,13 +91,21 @@ def has_applied(report: AccessState, access: AccessList) -> bool:
 
 
 def _build_entry(client: ModelClient, routes: Sequence[Route], labels: Mapping[str, Mapping[str, str]]) -> ClientEntry:
+    """Return a client as pods know it.
+
+    A key in a wrong form, which an older CRD admits, is left out: it must not stop the list for all other clients.
+    """
     namespace, aliases = client.metadata.namespace or "", client.spec.aliases
     own = (route for route in routes if route.namespace == namespace and route.owner_uid in labels)
     selected = select_aliases(aliases, ((route.alias, labels[route.owner_uid]) for route in own))
     return ClientEntry(
         namespace=namespace,
         name=client.metadata.name,
-        keys=tuple(KeyEntry(id=key.id, sha256=key.sha256, expires_at=find_end(key)) for key in client.spec.keys),
+        keys=tuple(
+            KeyEntry(id=key.id, sha256=key.sha256, expires_at=find_end(key))
+            for key in client.spec.keys
+            if re.fullmatch(ID_PATTERN, key.id) and re.fullmatch(HASH_PATTERN, key.sha256)
+        ),
         all_aliases=aliases.all_,
         aliases=() if aliases.all_ else tuple(sorted(selected)),
     )
@@ -154,7 +164,7 @@ def _number(
     The generation exceeds every one that a pod may have applied, also if the ConfigMap was lost or restored.
     """
     last = previous.generation if previous is not None else 0
-    highest = max([last, status_generation, *(pod.generation for pod in pods)])
+    highest = max([last, status_generation, *(trust_generation(pod.generation) for pod in pods)])
     is_same = previous is not None and previous.content_hash() == content.content_hash()
     disputed = any(
         pod.status is PlanStatus.CONFLICT

@@ -19,16 +19,14 @@ from tunewright_contracts.serving_plan import (
     ServingPlan,
     Target,
 )
-from tunewright_contracts.values import MAX_COUNT
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.serving.admission import admit, is_known
 from tunewright_operator.domain.serving.claim import PlannedRevision, Refusal, Refusals, ServerView, Tenant
 from tunewright_operator.domain.serving.kept_route import list_kept
+from tunewright_operator.domain.serving.pods import trust_generation
 from tunewright_operator.domain.serving.slots import SlotRequest, Standing, grant_slots
 
 SIGNATURE_OVERHEAD_BYTES = 256
-MAX_REPORTED_GENERATION = MAX_COUNT // 2
-"""A pod that reports a higher generation is broken: no plan had it. Otherwise one pod could use up all generations."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +41,7 @@ class PodReport:
 def report_pod(state: PodState) -> PodReport:
     """Return the part of a pod's state that plans depend on."""
     in_flight = {adapter.name: adapter.in_flight for adapter in state.adapters if adapter.in_flight}
-    generation = state.plan_generation if state.plan_generation <= MAX_REPORTED_GENERATION else 0
+    generation = trust_generation(state.plan_generation)
     return PodReport(generation, conflict=state.plan_status is PlanStatus.CONFLICT, in_flight=in_flight)
 
 

@@ -8,10 +8,14 @@ from typing import Any
 
 from tunewright_contracts.phase_result import PhaseResult, read_termination_message
 from tunewright_contracts.serving_plan import PlanStatus, PodState, ServingPlan
+from tunewright_contracts.values import MAX_COUNT
 from tunewright_operator.api.containers import SERVER_CONTAINERS, find_container_status
 from tunewright_operator.api.labels import controller_uid
 from tunewright_operator.domain.job_run import read_pod_run
 from tunewright_operator.domain.pod_admission import describe_changes
+
+MAX_REPORTED_GENERATION = MAX_COUNT // 2
+"""A pod that reports a higher generation of a document is broken: no document had it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +99,11 @@ def find_own_pods(
         if owner in templates
     ]
     return tuple(sorted(own, key=lambda pod: pod.name))
+
+
+def trust_generation(reported: int) -> int:
+    """Return the generation that a pod reports, or 0 if no document had it: one pod could use up all generations."""
+    return reported if reported <= MAX_REPORTED_GENERATION else 0
 
 
 def find_pods_without(

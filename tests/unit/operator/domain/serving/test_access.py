@@ -63,6 +63,15 @@ def test_what_a_client_may_call(spec, expected):
     assert (entry.namespace, entry.name, entry.keys[0].sha256) == ("team", "web", HASH)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("id", "short"), ("id", "7Kp2mX9bT4cQ\n"), ("sha256", HASH.upper()), ("sha256", "")]
+)
+def test_a_key_in_a_wrong_form_is_left_out(name, value):
+    good = {"id": "7Kp2mX9bT4cQ", "sha256": HASH}
+    (entry,) = decide(make_client(keys=[{**good, name: value}, {**good, "id": "b" * 12}])).access.clients
+    assert [key.id for key in entry.keys] == ["b" * 12]
+
+
 def test_a_selector_chooses_no_alias_of_another_namespace():
     foreign = Route(alias="payroll", namespace="finance", owner_uid="support-uid")
     client = make_client(aliases={"selector": {"matchLabels": {"tier": "gold"}}})
