@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
+from tunewright_contracts.clients.client_key import SECRET_IN_TEXT
+
 MASK = "***"
 _SECRET_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN")
 _ADDRESS_KEYS = ("AWS_ENDPOINT_URL_S3", "HF_ENDPOINT", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
@@ -34,8 +36,8 @@ _PATTERNS = (
         rf"\1={MASK}",
     ),
     (re.compile(r"\bhf_[A-Za-z0-9]{16,}"), MASK),
-    # A client's key, but not its public id (tunewright_contracts.clients.client_key).
-    (re.compile(r"(?<=\bsk-tw-[0-9A-Za-z]{12}_)[0-9A-Za-z]{3,}"), MASK),
+    # A client's key, but not its public id.
+    (SECRET_IN_TEXT, MASK),
     # JSON Web Tokens (RFC 7519)
     (re.compile(r"\beyJ[\w-]{10,}\.[\w-]+(?:\.[\w-]*)?"), MASK),
 )

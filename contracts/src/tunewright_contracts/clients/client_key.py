@@ -26,6 +26,10 @@ _SHAPE = re.compile(
     rf"{KEY_PREFIX}([0-9A-Za-z]{{{ID_LENGTH}}})_([0-9A-Za-z]{{{SECRET_LENGTH}}})[0-9A-Za-z]{{{_CHECKSUM_LENGTH}}}"
 )
 
+SECRET_IN_TEXT = re.compile(rf"(?<=\b{KEY_PREFIX}[0-9A-Za-z]{{{ID_LENGTH}}}_)[0-9A-Za-z]{{3,}}")
+"""The part of a key that must be in no message, also if it was cut off."""
+MASK = "***"
+
 
 def build_client_key(key_id: str, secret: str) -> str:
     """Return the key with an id and a secret, which are base62 of `ID_LENGTH` and `SECRET_LENGTH`."""
@@ -44,6 +48,11 @@ def find_key_id(text: str) -> str | None:
 def hash_client_key(key: str) -> str:
     """Return what a list of clients has of a key: the SHA-256 of its text, in hexadecimal."""
     return hashlib.sha256(key.encode()).hexdigest()
+
+
+def mask_client_keys(text: str) -> str:
+    """Return a text in which each key has only its public part."""
+    return SECRET_IN_TEXT.sub(MASK, text)
 
 
 def _compute_checksum(text: str) -> str:
