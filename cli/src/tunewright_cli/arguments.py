@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"
+Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"  # noqa: SLF001 - the type of add_subparsers() has no other name
 
 
 def _add_verb(verbs: Verbs, name: str, summary: str, description: str) -> argparse.ArgumentParser:

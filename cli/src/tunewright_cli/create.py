@@ -15,7 +15,7 @@ from tunewright_cli.errors import CommandError
 from tunewright_cli.expiry import NEVER, parse_expiry
 from tunewright_cli.model_client import ModelClient, add_key, build_client, parse_client
 from tunewright_cli.new_key import NewKey, create_key
-from tunewright_cli.propagation import wait_until_propagated
+from tunewright_cli.propagation import wait_until_propagated, warn_unless_ready
 from tunewright_cli.session import Session
 from tunewright_cli.updates import find_client, update_client
 
@@ -42,7 +42,7 @@ def run_create(arguments: argparse.Namespace, session: Session) -> None:
             target.deliver()
     session.output.note(f"ModelClient {client.name} in namespace {client.namespace} has the new key {key}")
     if arguments.wait:
-        wait_until_propagated(session, cluster, client, arguments.timeout)
+        warn_unless_ready(session, wait_until_propagated(session, cluster, client.name, arguments.timeout))
 
 
 def read_aliases(arguments: argparse.Namespace) -> Body | None:

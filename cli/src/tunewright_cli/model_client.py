@@ -34,32 +34,35 @@ class Key:
 
 
 @dataclasses.dataclass(frozen=True)
-class ServerState:
-    """A server that knows the client: how many of its replicas answer, and how many of these apply the spec."""
+class Condition:
+    """A condition of a ModelClient's current spec; ``status`` is Unknown as long as the operator has not reported."""
 
-    name: str
-    replicas: int
-    converged: int
+    status: str
+    message: str
 
-    def __str__(self) -> str:
-        return f"{self.name} {self.converged}/{self.replicas}"
+    @property
+    def is_true(self) -> bool:
+        """Whether the condition holds."""
+        return self.status == "True"
+
+
+UNREPORTED: Final = Condition("Unknown", "the operator has not reported on this change; check that it runs")
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelClient:
-    """A ModelClient object. ``propagated`` is true if its status says so of this spec."""
+    """A ModelClient object. Of its servers' ``pods``, ``converged`` are known to apply the spec."""
 
     name: str
     namespace: str
     resource_version: str
-    generation: int
     keys: tuple[Key, ...]
     aliases: Mapping[str, Any]
     suspended: bool
-    observed_generation: int
-    propagated: bool
-    message: str
-    servers: tuple[ServerState, ...]
+    ready: Condition
+    propagated: Condition
+    pods: int
+    converged: int
 
     @property
     def key_ids(self) -> str:
@@ -70,29 +73,23 @@ class ModelClient:
 def parse_client(body: Body) -> ModelClient:
     """Return the client in an object of the cluster."""
     metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
-    conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
-    condition = conditions.get("Propagated", {})
-    generation = int(metadata.get("generation", 0))
-    observed = int(condition.get("observedGeneration") or status.get("observedGeneration") or 0)
+    conditions = {
+        condition["type"]: Condition(condition["status"], condition.get("message", ""))
+        for condition in status.get("conditions") or ()
+        if int(condition.get("observedGeneration") or 0) >= int(metadata["generation"])
+    }
+    servers = status.get("servers") or ()
     return ModelClient(
         name=metadata["name"],
-        namespace=metadata.get("namespace", ""),
+        namespace=metadata["namespace"],
         resource_version=metadata["resourceVersion"],
-        generation=generation,
         keys=tuple(_parse_key(entry) for entry in spec.get("keys") or ()),
         aliases=spec.get("aliases") or {},
         suspended=bool(spec.get("suspended")),
-        observed_generation=observed,
-        propagated=condition.get("status") == "True" and observed >= generation,
-        message=condition.get("message", "") if observed >= generation else "",
-        servers=tuple(
-            ServerState(
-                f"{server['namespace']}/{server['name']}",
-                int(server.get("replicas") or 0),
-                int(server.get("converged") or 0),
-            )
-            for server in status.get("servers") or ()
-        ),
+        ready=conditions.get("Ready", UNREPORTED),
+        propagated=conditions.get("Propagated", UNREPORTED),
+        pods=sum(int(server.get("replicas") or 0) for server in servers),
+        converged=sum(int(server.get("converged") or 0) for server in servers),
     )
 
 

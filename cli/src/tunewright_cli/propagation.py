@@ -7,42 +7,36 @@ from typing import Final
 
 from tunewright_cli.cluster import Cluster
 from tunewright_cli.errors import NotPropagatedError
-from tunewright_cli.model_client import ModelClient
+from tunewright_cli.model_client import UNREPORTED, ModelClient
 from tunewright_cli.session import Session
 from tunewright_cli.updates import fetch_client
 
 INTERVAL_SECONDS: Final = 0.5
 
 
-def wait_until_propagated(session: Session, cluster: Cluster, changed: ModelClient, timeout: dt.timedelta) -> None:
-    """Wait until the status is about the changed spec, or a later one, and says that it is propagated.
+def wait_until_propagated(session: Session, cluster: Cluster, name: str, timeout: dt.timedelta) -> ModelClient:
+    """Wait until the status says that every replica applies the spec, and return the client.
 
     Raises:
-        NotPropagatedError: it does not within the timeout; the message names the replicas that are missing.
+        NotPropagatedError: it does not within the timeout; the message names the pods that are missing.
     """
     deadline = session.now() + timeout
     while True:
-        client = fetch_client(cluster, changed.name)
-        if client.propagated:
-            session.output.note(f"Propagated: {_describe(client)}")
-            return
+        client = fetch_client(cluster, name)
+        report = client.propagated
+        if report.is_true:
+            session.output.note(f"Propagated: {client.converged}/{client.pods}. {report.message}")
+            return client
         if session.now() >= deadline:
-            raise NotPropagatedError(_explain(client, timeout))
+            counted = "" if report is UNREPORTED else f"{client.converged}/{client.pods}. "
+            raise NotPropagatedError(
+                f"the change is in ModelClient {name}, but is not known to be applied by all replicas after"
+                f" {timeout.total_seconds():.0f} s: {counted}{report.message}"
+            )
         session.sleep(INTERVAL_SECONDS)
 
 
-def _explain(client: ModelClient, timeout: dt.timedelta) -> str:
-    if client.observed_generation < client.generation:
-        detail = "the operator has not reported on this change; check that it runs"
-    else:
-        detail = _describe(client)
-    return (
-        f"the change is in ModelClient {client.name}, but is not known to be applied everywhere after"
-        f" {timeout.total_seconds():.0f} s: {detail}. To wait longer:"
-        f" kubectl wait -n {client.namespace} modelclient/{client.name} --for=condition=Propagated --timeout=10m"
-    )
-
-
-def _describe(client: ModelClient) -> str:
-    servers = ", ".join(str(server) for server in client.servers) or "no server serves aliases of this namespace"
-    return f"{servers} ({client.message})" if client.message else servers
+def warn_unless_ready(session: Session, client: ModelClient) -> None:
+    """Print why the client's keys are not accepted by every replica, if they are not."""
+    if not client.ready.is_true:
+        session.output.note(f"warning: {client.ready.message}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from tunewright_cli.cluster import Body, Cluster, ClusterError, Resource
-from tunewright_cli.errors import CommandError
+from tunewright_cli.errors import CommandError, NotPropagatedError
 from tunewright_cli.model_client import ModelClient, check_key_ids, parse_client, remove_keys, suspend
 from tunewright_cli.propagation import wait_until_propagated
 from tunewright_cli.session import Session
@@ -47,7 +47,14 @@ def run_revoke(arguments: argparse.Namespace, session: Session) -> None:
         session.output.note(f"{where}: removed {', '.join(sorted(revoked)) or 'no key'}; left: {changed.key_ids}")
     _warn_of_copies(session, cluster, client, revoked)
     if arguments.wait:
-        wait_until_propagated(session, cluster, changed, arguments.timeout)
+        try:
+            wait_until_propagated(session, cluster, client.name, arguments.timeout)
+        except NotPropagatedError:
+            session.output.note(
+                f"to wait longer: kubectl wait -n {client.namespace} modelclient/{client.name}"
+                " --for=condition=Propagated --timeout=10m"
+            )
+            raise
 
 
 def _warn_of_copies(session: Session, cluster: Cluster, client: ModelClient, revoked: set[str]) -> None:

@@ -12,7 +12,7 @@ from tunewright_cli.errors import CommandError
 from tunewright_cli.expiry import parse_expiry
 from tunewright_cli.model_client import add_key, choose_ended_keys, end_keys
 from tunewright_cli.new_key import create_key
-from tunewright_cli.propagation import wait_until_propagated
+from tunewright_cli.propagation import wait_until_propagated, warn_unless_ready
 from tunewright_cli.session import Session
 from tunewright_cli.updates import fetch_client, update_client
 from tunewright_contracts.times import format_time
@@ -35,10 +35,10 @@ def run_rotate(arguments: argparse.Namespace, session: Session) -> None:
     ended = choose_ended_keys(client, key_ids, end)
     target = build_target(arguments, session, cluster, key, replace=True)
     with prepared(target):
-        changed = update_client(cluster, client.name, lambda current: add_key(current, key, now, forget=True))
+        update_client(cluster, client.name, lambda current: add_key(current, key, now, forget=True))
         with withdrawn_on_failure(session, cluster, client.name, key):
             if arguments.wait:
-                wait_until_propagated(session, cluster, changed, arguments.timeout)
+                warn_unless_ready(session, wait_until_propagated(session, cluster, client.name, arguments.timeout))
             target.deliver()
     session.output.note(f"ModelClient {client.name} in namespace {client.namespace} has the new key {key}")
     update_client(cluster, client.name, lambda current: end_keys(current, ended, end))
