@@ -1,11 +1,12 @@
 # ruff: noqa: INP001 - a script, no package
-"""Write the pages that are made from the code: fields, permissions, conditions, what wakes what, measured sizes.
+"""Write the pages that are made from the code: fields, permissions, conditions, commands, what wakes what, sizes.
 
 ``python docs/generate.py`` writes; ``--check`` writes nothing and fails when a page is not current.
 """
 
 from __future__ import annotations
 
+import argparse
 import ast
 import re
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from tunewright_cli.arguments import build_parser
 from tunewright_contracts.reasons import Reason
 from tunewright_dev.kubernetes_yaml import format_yaml
 from tunewright_evaluator.reasons import EvaluationReason
@@ -290,6 +292,30 @@ def pair_with_docs(path: str, body: list[ast.stmt]) -> Iterator[tuple[str, str]]
         yield value, str(following.value.value)
 
 
+# --- cli.md ---------------------------------------------------------------------------------------------------------
+
+
+def render_command(*words: str) -> str:
+    """Return the description and the arguments of a command of the kubectl plugin."""
+    parser = build_parser()
+    for word in words:
+        commands = (action.choices for action in parser._actions if isinstance(action.choices, dict))  # noqa: SLF001
+        parser = next(commands)[word]
+    lines = [re.sub(r"(?<=\.) ", "\n", str(parser.description)), "", "| argument | meaning |", "| --- | --- |"]
+    actions = [action for action in parser._actions if action.dest != "help"]  # noqa: SLF001
+    lines += [f"| {format_argument(action)} | {cell(str(action.help))} |" for action in actions]
+    return "\n".join(lines)
+
+
+def format_argument(action: argparse.Action) -> str:
+    """Return how an argument is written on the command line."""
+    value = action.metavar or "\\|".join(action.choices or ()) or action.dest.upper()
+    if not action.option_strings:
+        return f"`{value}`" + {"?": ", optional", "*": ", optional, several"}.get(str(action.nargs), "")
+    values = {0: "", "?": f"[={value}]"}.get(action.nargs if action.nargs is not None else 1, f" {value}")
+    return ", ".join(f"`{option}{values}`" for option in action.option_strings)
+
+
 # --- architecture.md ------------------------------------------------------------------------------------------------
 
 
@@ -302,26 +328,31 @@ def render_wakes() -> str:
     return "\n".join(lines)
 
 
-def fill_section(path: Path, name: str, text: str) -> str:
+def fill_section(page: str, name: str, text: str) -> str:
     """Return a page with the text between its two marks of a name."""
     begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-    before, _, rest = path.read_text().partition(begin)
+    before, _, rest = page.partition(begin)
     _, found, after = rest.partition(end)
     if not found:
-        raise SystemExit(f"{path}: the marks {begin.strip()} and {end} are missing")
+        raise SystemExit(f"the marks {begin.strip()} and {end} are missing in:\n{page[:200]}")
     return f"{before}{begin}{text}\n{end}{after}"
 
 
 PAGES = {"api.md": render_api, "permissions.md": render_permissions, "conditions.md": render_conditions}
 ARCHITECTURE = ROOT / "docs" / "explanation" / "architecture.md"
+CLI = REFERENCE / "cli.md"
+COMMANDS = ("create", "rotate", "revoke", "list")
 SIZING = ROOT / "docs" / "how-to" / "sizing.md"
 
 
 def main() -> None:
     """Write the pages, or check them."""
     wanted = {REFERENCE / name: render() for name, render in PAGES.items()}
-    wanted[ARCHITECTURE] = fill_section(ARCHITECTURE, "wakes", render_wakes())
-    wanted[SIZING] = fill_section(SIZING, "scale", format_table(read_reports()))
+    wanted[ARCHITECTURE] = fill_section(ARCHITECTURE.read_text(), "wakes", render_wakes())
+    wanted[SIZING] = fill_section(SIZING.read_text(), "scale", format_table(read_reports()))
+    wanted[CLI] = CLI.read_text()
+    for verb in COMMANDS:
+        wanted[CLI] = fill_section(wanted[CLI], verb, render_command("key", verb))
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
     if "--check" in sys.argv[1:]:
         if stale:

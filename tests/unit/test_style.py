@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PRODUCT = tuple(
-    f"{name}/src" for name in ("contracts", "storage", "operator", "evaluator", "trainer-image", "server-image")
+    f"{name}/src" for name in ("contracts", "storage", "operator", "evaluator", "trainer-image", "server-image", "cli")
 )
 PURE = ("contracts/src", *(f"operator/src/tunewright_operator/{name}" for name in ("api", "domain", "manifests")))
 LEVELS = {"debug", "info", "warning", "error", "critical", "exception"}

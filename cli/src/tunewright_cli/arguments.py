@@ -1,4 +1,4 @@
-"""The command line: ``kubectl tunewright key create|rotate|revoke|list``. docs/reference/cli.md has the help texts."""
+"""The command line of ``kubectl tunewright``, from which docs/reference/cli.md is generated."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from tunewright_cli.expiry import DEFAULT_EXPIRY, NEVER, parse_duration
 from tunewright_contracts.clients.client_key import ID_PATTERN, find_key_id, mask_client_keys
 
 PROGRAM: Final = "kubectl tunewright"
-HELP_COLUMNS: Final = 100
 EXPIRES_HELP: Final = (
     f"when the key ends: a duration (90d, 12h), a time (2027-02-25T00:00:00Z) or {NEVER} (default: {DEFAULT_EXPIRY})"
 )
@@ -27,18 +26,11 @@ class Parser(argparse.ArgumentParser):
         super().error(mask_client_keys(message))
 
 
-class Formatter(argparse.HelpFormatter):
-    """Help texts of a fixed width, so that they can be compared with the documentation."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=HELP_COLUMNS, max_help_position=28)
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    parser = Parser(prog=PROGRAM, description="Work with Tunewright's resources.", formatter_class=Formatter)
+    parser = Parser(prog=PROGRAM, description="Work with Tunewright's resources.")
     nouns = parser.add_subparsers(required=True, metavar="NOUN", parser_class=Parser)
-    key = nouns.add_parser("key", help="keys of clients", description="Keys of clients.", formatter_class=Formatter)
+    key = nouns.add_parser("key", help="keys of clients", description="Keys of clients.")
     verbs = key.add_subparsers(dest="verb", required=True, metavar="VERB", parser_class=Parser)
     for add in (_add_create, _add_rotate, _add_revoke, _add_list):
         _add_cluster(add(verbs))
@@ -49,7 +41,7 @@ Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"  # noqa: SLF001 - the ty
 
 
 def _add_verb(verbs: Verbs, name: str, summary: str, description: str) -> argparse.ArgumentParser:
-    return verbs.add_parser(name, help=summary, description=description, formatter_class=Formatter)
+    return verbs.add_parser(name, help=summary, description=description)
 
 
 def _add_create(verbs: Verbs) -> argparse.ArgumentParser:
@@ -58,7 +50,7 @@ def _add_create(verbs: Verbs) -> argparse.ArgumentParser:
         "create",
         "create a key",
         "Create a key on this machine and store its hash in a ModelClient, which is created if it does not exist."
-        " The key is printed once on stdout, or goes to a Secret or a file; messages go to stderr.",
+        " The key is printed once on stdout, or goes to a Secret or a file.",
     )
     verb.add_argument("name", metavar="NAME", help="the ModelClient")
     aliases = verb.add_mutually_exclusive_group()
@@ -70,7 +62,7 @@ def _add_create(verbs: Verbs) -> argparse.ArgumentParser:
     )
     aliases.add_argument("--all-aliases", action="store_true", help="all aliases of the namespace, also later ones")
     verb.add_argument("--expires", default=DEFAULT_EXPIRY, metavar="WHEN", help=EXPIRES_HELP)
-    _add_target(verb, "create this Secret with the key", "create this file with the key, readable only by you")
+    _add_target(verb, "create this Secret", "create this file, which only you can read,")
     verb.add_argument(
         "--dry-run",
         nargs="?",
@@ -103,8 +95,8 @@ def _add_rotate(verbs: Verbs) -> argparse.ArgumentParser:
     )
     _add_target(
         verb,
-        "write the key into this Secret; one that exists must be of this client",
-        "write the key into this file; one that exists must be of an earlier key",
+        "create this Secret, or replace it if it was written for the same client,",
+        "create this file, or replace it if it has nothing but a key,",
     )
     _add_wait(verb, default=True)
     return verb
@@ -139,17 +131,17 @@ def _add_key_ids(verb: argparse.ArgumentParser, one: str, every: str) -> None:
 
 def _add_target(verb: argparse.ArgumentParser, secret: str, file: str) -> None:
     target = verb.add_mutually_exclusive_group()
-    target.add_argument("--to-secret", metavar="NAME", help=f"{secret}, as OPENAI_API_KEY")
-    target.add_argument("--env-file", metavar="FILE", help=f"{file}, as OPENAI_API_KEY=…")
+    target.add_argument("--to-secret", metavar="NAME", help=f"{secret} with the key as OPENAI_API_KEY")
+    target.add_argument("--env-file", metavar="FILE", help=f"{file} with the line OPENAI_API_KEY=<key>")
 
 
 def _add_wait(verb: argparse.ArgumentParser, *, default: bool) -> None:
-    verb.add_argument(
-        "--wait",
-        action=argparse.BooleanOptionalAction,
-        default=default,
-        help=f"wait until all replicas apply the change (default: {'--wait' if default else '--no-wait'})",
+    marks = {True: " (default)", False: ""}
+    wait = verb.add_mutually_exclusive_group()
+    wait.add_argument(
+        "--wait", action="store_true", default=default, help=f"wait until all replicas apply the change{marks[default]}"
     )
+    wait.add_argument("--no-wait", dest="wait", action="store_false", help=f"do not wait{marks[not default]}")
     verb.add_argument(
         "--timeout",
         type=_read(parse_duration),

@@ -2,18 +2,21 @@
 
 import asyncio
 import base64
+import http.server
 import json
+from typing import ClassVar
 
 import pytest
 import yaml
 
 from support.clusters.recording_api import RecordingAPI
+from support.tls import Authority, serve_https
 from support.worlds.cli_world import entry, make_key
 from tunewright_cli.__main__ import main
 
 KEYS = "/apis/tunewright.dev/v1alpha1/namespaces/support/modelclients"
 SECRETS = "/api/v1/namespaces/support/secrets"
-TOKEN = "a-token-of-the-user"  # noqa: S105
+TOKEN = "a-token-of-the-user"
 
 
 def client_body(*keys, propagated="True"):
@@ -225,18 +228,33 @@ async def test_a_key_in_an_answer_is_masked(api, kubeconfig, capsys):
     assert "cannot decode sk-tw-AAAAAAAAAAAA_***" in messages
 
 
-async def test_in_a_pod_the_service_account_is_used(api, kubeconfig, monkeypatch, tmp_path, capsys):
-    address = api.url.removeprefix("http://").split(":")
-    token, authority, namespace = tmp_path / "token", tmp_path / "ca.crt", tmp_path / "namespace"
+class EmptyList(http.server.BaseHTTPRequestHandler):
+    """An API server with TLS and no ModelClients."""
+
+    seen: ClassVar[list[str]] = []
+
+    def do_GET(self):
+        self.seen.append(f"{self.path} {self.headers['Authorization']}")
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"items": []}')
+
+    def log_message(self, *arguments):
+        pass
+
+
+def test_in_a_pod_the_service_account_is_used(monkeypatch, tmp_path, capsys):
+    authority = Authority(tmp_path)
+    token, namespace = tmp_path / "token", tmp_path / "namespace"
     token.write_text(TOKEN)
-    authority.write_text("no certificate")
     namespace.write_text("support\n")
-    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", address[0])
-    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", address[1])
     monkeypatch.setattr("tunewright_cli.kubernetes_cluster._POD_NAMESPACE", namespace)
     monkeypatch.setattr("kubernetes.config.incluster_config.SERVICE_TOKEN_FILENAME", str(token))
-    monkeypatch.setattr("kubernetes.config.incluster_config.SERVICE_CERT_FILENAME", str(authority))
-    assert await run(tmp_path / "none", "list") == 1
-    messages = capsys.readouterr().err
-    assert "no certificate" not in messages
-    assert f"https://{address[0]}:{address[1]}" in messages or "cannot be used" in messages
+    monkeypatch.setattr("kubernetes.config.incluster_config.SERVICE_CERT_FILENAME", str(authority.bundle))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    with serve_https(EmptyList, authority.issue("127.0.0.1")) as server:
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(server.server_port))
+        assert main(["key", "list"]) == 0
+    assert EmptyList.seen == [f"{KEYS} bearer {TOKEN}"]
+    assert "no keys in namespace support" in capsys.readouterr().err

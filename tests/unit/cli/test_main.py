@@ -29,9 +29,11 @@ def test_an_unexpected_error_is_printed_without_the_secret_of_a_key(world, capsy
 @pytest.mark.parametrize("argv", [["--help"], ["key", "create", "web", "--dry-run", "--alias", "a", "--env-file", "k"]])
 def test_a_command_without_a_cluster_does_not_load_the_client_of_the_api(tmp_path, argv):
     script = (
-        "import sys; from tunewright_cli.__main__ import run\n"
-        f"sys.argv = ['kubectl-tunewright', *{argv!r}]\n"
-        "try: run()\nfinally: print(sorted({'kubernetes', 'pydantic', 'urllib3'} & sys.modules.keys()), file=sys.stderr)"
+        "import sys; from tunewright_cli.__main__ import main\n"
+        f"try: code = main({argv!r})\n"
+        "except SystemExit as error: code = error.code\n"
+        "print(sorted({'kubernetes', 'pydantic', 'urllib3'} & sys.modules.keys()), file=sys.stderr)\n"
+        "sys.exit(code)"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

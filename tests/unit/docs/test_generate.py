@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = ROOT / "docs" / "generate.py"
-PACKAGES = ("contracts", "storage", "operator", "evaluator", "trainer-image", "server-image")
+PACKAGES = ("contracts", "storage", "operator", "evaluator", "trainer-image", "server-image", "cli")
 
 
 @pytest.fixture(scope="module")
