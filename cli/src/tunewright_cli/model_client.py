@@ -42,7 +42,7 @@ class Condition:
 
     @property
     def is_true(self) -> bool:
-        """Whether the condition holds."""
+        """Return whether the condition holds."""
         return self.status == "True"
 
 

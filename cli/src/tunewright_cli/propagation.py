@@ -15,7 +15,7 @@ INTERVAL_SECONDS: Final = 0.5
 
 
 def wait_until_propagated(session: Session, cluster: Cluster, name: str, timeout: dt.timedelta) -> ModelClient:
-    """Wait until the status says that every replica applies the spec, and return the client.
+    """Wait until the status reports that every replica applies the spec, and return the client.
 
     Raises:
         NotPropagatedError: it does not within the timeout; the message names the pods that are missing.
