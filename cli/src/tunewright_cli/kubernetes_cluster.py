@@ -6,8 +6,11 @@ The client is imported only when a command uses the cluster: it takes ten times 
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import json
 import os
+import urllib.parse
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +43,8 @@ def connect(arguments: argparse.Namespace) -> KubernetesCluster:
             namespace = _find_namespace(*config.list_kube_config_contexts(file), name=arguments.context)
     except Exception as error:  # the loaders of the many ways to authenticate raise anything
         raise ClusterError(f"no cluster: the kubeconfig {file} cannot be used: {error}") from error
+    if _is_loopback(configuration.host) and configuration.proxy in urllib.request.getproxies().values():
+        configuration.proxy = None
     return KubernetesCluster(client.ApiClient(configuration), arguments.namespace or namespace)
 
 
@@ -47,6 +52,15 @@ def _is_in_pod(file: str) -> bool:
     """Return whether there is no kubeconfig, but a pod's ServiceAccount, as for a rotation by a CronJob."""
     exists = any(Path(part).expanduser().exists() for part in file.split(os.pathsep) if part)
     return not exists and "KUBERNETES_SERVICE_HOST" in os.environ
+
+
+def _is_loopback(url: str) -> bool:
+    """Return whether kubectl would ask no proxy of the environment for a URL, even without NO_PROXY."""
+    host = urllib.parse.urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _find_namespace(contexts: list[Body], current: Body, *, name: str | None) -> str:

@@ -144,6 +144,22 @@ async def test_the_kubeconfig_of_the_environment(api, kubeconfig, monkeypatch, t
     assert await asyncio.to_thread(main, ["key", "list"]) == 0
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_no_proxy_is_asked_for_a_cluster_on_this_machine(api, kubeconfig, monkeypatch, host):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    kubeconfig.write_text(kubeconfig.read_text().replace("127.0.0.1", host))
+    api.answers = [(200, {"items": []})]
+    assert await run(kubeconfig, "list") == 0
+
+
+async def test_a_proxy_of_the_kubeconfig_is_asked(api, kubeconfig):
+    body = yaml.safe_load(kubeconfig.read_text())
+    body["clusters"][0]["cluster"] = {"server": "http://cluster.invalid", "proxy-url": api.url}
+    kubeconfig.write_text(yaml.safe_dump(body))
+    api.answers = [(200, {"items": []})]
+    assert await run(kubeconfig, "list") == 0
+
+
 FORBIDDEN = 'modelclients.tunewright.dev is forbidden: User "a" cannot create resource'
 CREATE = ("create", "web", "--alias", "a")
 TO_SECRET = (*CREATE, "--to-secret", "web-key")
