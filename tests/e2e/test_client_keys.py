@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from collections.abc import Iterator
 
@@ -10,8 +11,9 @@ import pytest
 from e2e.harness import serving
 from e2e.harness.bucket import Bucket
 from e2e.harness.kubectl import Kubectl, condition, is_true, wait_until
-from tunewright_dev import tenants
-from tunewright_dev.demo import client_key
+from tunewright_cli.new_key import create_key
+from tunewright_contracts.clients.client_key import find_key_id
+from tunewright_dev import commands, tenants
 from tunewright_dev.kubectl import Kubectl as DevKubectl
 
 pytestmark = pytest.mark.e2e
@@ -39,12 +41,12 @@ def statuses(platform: Kubectl, pool: str, alias: str, key: str) -> set[int]:
 def test_a_client_calls_only_what_its_key_allows(
     platform: Kubectl, pool: str, team: str, other_team: str, bucket: Bucket, base_digest: str
 ) -> None:
-    own, foreign, foreign_key = f"k{team[5:]}", f"f{other_team[6:]}", client_key.create_key()
+    own, foreign, foreign_key = f"k{team[5:]}", f"f{other_team[6:]}", create_key(None).text
     serving.deploy(platform, bucket, pool, team, base_digest, 91, own)
     platform.apply(serving.build_client(other_team, foreign_key))
     serving.deploy(platform, bucket, pool, other_team, base_digest, 92, foreign)
     assert statuses(platform, pool, own, "") == {401}
-    assert statuses(platform, pool, own, client_key.create_key()) == {401}
+    assert statuses(platform, pool, own, create_key(None).text) == {401}
     assert statuses(platform, pool, own, serving.KEY[:-1]) == {401}
     assert statuses(platform, pool, own, serving.KEY) == {200}
     assert statuses(platform, pool, foreign, foreign_key) == {200}
@@ -60,7 +62,7 @@ def test_a_client_calls_only_what_its_key_allows(
 def test_a_revoked_key_stops_working_and_stays_out(
     platform: Kubectl, pool: str, team: str, bucket: Bucket, base_digest: str
 ) -> None:
-    alias, old, new = f"v{team[5:]}", client_key.create_key(), client_key.create_key()
+    alias, old, new = f"v{team[5:]}", create_key(None).text, create_key(None).text
     platform.apply(serving.build_client(team, old, new, name="web"))
     serving.deploy(platform, bucket, pool, team, base_digest, 93, alias)
     serving.wait_known(platform, team, "web")
@@ -87,3 +89,25 @@ def test_a_revoked_key_stops_working_and_stays_out(
         assert statuses(platform, pool, alias, old) == {401}
     platform.apply(serving.build_client(team, new, name="web", suspended=True))
     wait_until(lambda: statuses(platform, pool, alias, new) == {401}, timeout=REVOKED_WITHIN_SECONDS)
+
+
+def plugin(kubectl: DevKubectl, *arguments: str) -> str:
+    """Run `kubectl tunewright key` and return what it prints on stdout."""
+    command = [sys.executable, "-m", "tunewright_cli", "key", *arguments, f"--kubeconfig={kubectl.kubeconfig}"]
+    return commands.capture(command).strip()
+
+
+def test_the_plugin_creates_rotates_and_revokes_keys(
+    platform: Kubectl, dev_kubectl: DevKubectl, pool: str, team: str, bucket: Bucket, base_digest: str
+) -> None:
+    alias = f"p{team[5:]}"
+    serving.deploy(platform, bucket, pool, team, base_digest, 94, alias)
+    old = plugin(dev_kubectl, "create", "plugin", "-n", team, "--alias", alias, "--wait")
+    assert statuses(platform, pool, alias, old) == {200}
+    new = plugin(dev_kubectl, "rotate", "plugin", "-n", team)
+    assert statuses(platform, pool, alias, old) == statuses(platform, pool, alias, new) == {200}
+    listed = plugin(dev_kubectl, "list", "plugin", "-n", team)
+    assert all(f"plugin   {find_key_id(key)}" in listed for key in (old, new))
+    plugin(dev_kubectl, "revoke", "plugin", str(find_key_id(old)), "-n", team)
+    assert statuses(platform, pool, alias, old) == {401}
+    assert statuses(platform, pool, alias, new) == {200}

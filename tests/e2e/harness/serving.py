@@ -16,10 +16,10 @@ import httpx
 from e2e.harness import adapters
 from e2e.harness.bucket import Bucket
 from e2e.harness.kubectl import Body, Kubectl, is_true
+from tunewright_cli.new_key import create_key
 from tunewright_contracts.clients.client_key import find_key_id, hash_client_key
 from tunewright_contracts.serving_plan import PLAN_KEY, PLAN_PATH, STATE_PATH, PodState, ServingPlan, SignedPlan
 from tunewright_dev import chart
-from tunewright_dev.demo import client_key
 from tunewright_operator import signing
 from tunewright_operator.manifests.model_server import plan_name
 from tunewright_operator.reconcile.signing_keys import PRIVATE_KEY, SIGNING_KEY_SECRET
@@ -29,7 +29,7 @@ PORT = 8000
 HELD_OUT_KEY = "datasets/e2e/held-out.jsonl"
 HELD_OUT = f"s3://tunewright/{HELD_OUT_KEY}"
 CLIENT = "tests"
-KEY = client_key.create_key()
+KEY = create_key(None).text
 """The key of the client `CLIENT` in every team's namespace."""
 
 

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
-from typing import Any
+import sys
 
-from tunewright_contracts.clients.client_key import (
-    ALPHABET,
-    ID_LENGTH,
-    SECRET_LENGTH,
-    build_client_key,
-    find_key_id,
-    hash_client_key,
-)
+from tunewright_dev import commands
 from tunewright_dev.demo.observed.world import find_condition
 from tunewright_dev.errors import DevError
 from tunewright_dev.kubectl import Kubectl
@@ -23,34 +15,18 @@ VARIABLE = "OPENAI_API_KEY"
 
 
 def ensure_key(kubectl: Kubectl, namespace: str) -> None:
-    """Create the client and its key, unless both exist."""
-    if kubectl.get("modelclient", CLIENT, namespace) and kubectl.get("secret", SECRET, namespace):
-        return
-    kubectl.apply(build_objects(namespace, create_key()))
-
-
-def create_key() -> str:
-    """Return a new key."""
-    return build_client_key(_choose(ID_LENGTH), _choose(SECRET_LENGTH))
-
-
-def build_objects(namespace: str, key: str) -> list[dict[str, Any]]:
-    """Return the Secret with a key, and the ModelClient with its hash, which may call every alias of the namespace."""
-    entry = {"id": find_key_id(key), "sha256": hash_client_key(key)}
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": SECRET, "namespace": namespace},
-            "stringData": {VARIABLE: key},
-        },
-        {
-            "apiVersion": "tunewright.dev/v1alpha1",
-            "kind": "ModelClient",
-            "metadata": {"name": CLIENT, "namespace": namespace},
-            "spec": {"keys": [entry], "aliases": {"all": True}},
-        },
-    ]
+    """Create the client and its key with the kubectl plugin, unless both exist."""
+    if kubectl.get("secret", SECRET, namespace):
+        if kubectl.get("modelclient", CLIENT, namespace):
+            return
+        # The plugin never replaces a key that it did not write for this client.
+        kubectl.run("delete", "secret", SECRET, f"--namespace={namespace}")
+    commands.capture(
+        [
+            *(sys.executable, "-m", "tunewright_cli", "key", "create", CLIENT, "--all-aliases"),
+            *(f"--to-secret={SECRET}", f"--namespace={namespace}", f"--kubeconfig={kubectl.kubeconfig}"),
+        ]
+    )
 
 
 def is_accepted(kubectl: Kubectl, namespace: str) -> bool:
@@ -60,7 +36,3 @@ def is_accepted(kubectl: Kubectl, namespace: str) -> bool:
     except DevError:
         return False  # It is asked again.
     return find_condition(client, "Ready").get("status") == "True"
-
-
-def _choose(length: int) -> str:
-    return "".join(secrets.choice(ALPHABET) for _ in range(length))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
+from pathlib import Path
 
 import pytest
 
-from tunewright_contracts.clients.client_key import find_key_id, hash_client_key
+from tunewright_cli.arguments import parse_arguments
 from tunewright_dev.demo import client_key
 from tunewright_dev.errors import DevError
 
 
 class FakeKubectl:
+    kubeconfig = Path("kubeconfig")
+
     def __init__(self, *existing: str) -> None:
         self.existing = existing
-        self.applied: list[dict] = []
+        self.runs: list[tuple[str, ...]] = []
         self.status: dict | None = {}
 
     def get(self, kind: str, name: str, namespace: str) -> dict | None:
@@ -23,32 +25,31 @@ class FakeKubectl:
             raise DevError("no answer")
         return {"metadata": {"generation": 2}, "status": self.status} if f"{kind}/{name}" in self.existing else None
 
-    def apply(self, objects: list[dict]) -> None:
-        self.applied += objects
+    def run(self, *arguments: str) -> None:
+        self.runs.append(arguments)
 
 
 @pytest.mark.parametrize(
-    ("existing", "is_kept"),
+    ("existing", "deletes", "creates"),
     [
-        ((), False),
-        (("modelclient/customers",), False),
-        (("secret/customers-key",), False),
-        (("modelclient/customers", "secret/customers-key"), True),
+        ((), False, True),
+        (("modelclient/customers",), False, True),
+        (("secret/customers-key",), True, True),
+        (("modelclient/customers", "secret/customers-key"), False, False),
     ],
 )
-def test_a_key_is_kept_if_both_parts_of_it_exist(existing, is_kept):
+def test_a_key_is_kept_if_both_parts_of_it_exist(monkeypatch, existing, deletes, creates):
     kubectl = FakeKubectl(*existing)
+    called: list[list[str]] = []
+    monkeypatch.setattr("tunewright_dev.commands.capture", called.append)
     client_key.ensure_key(kubectl, "support")
-    assert (kubectl.applied == []) == is_kept
-
-
-def test_the_client_has_only_the_hash_of_the_key_in_the_secret():
-    key = client_key.create_key()
-    assert key != client_key.create_key()
-    secret, client = client_key.build_objects("support", key)
-    assert secret["stringData"] == {"OPENAI_API_KEY": key}
-    assert client["spec"]["keys"] == [{"id": find_key_id(key), "sha256": hash_client_key(key)}]
-    assert key not in json.dumps(client)
+    assert kubectl.runs == [("delete", "secret", "customers-key", "--namespace=support")] * deletes
+    assert len(called) == creates
+    for command in called:
+        arguments = parse_arguments(command[command.index("key") :])
+        assert (arguments.verb, arguments.name, arguments.namespace) == ("create", "customers", "support")
+        assert (arguments.to_secret, arguments.all_aliases) == ("customers-key", True)
+        assert arguments.kubeconfig == "kubeconfig"
 
 
 @pytest.mark.parametrize(
