@@ -3,6 +3,8 @@
 import base64
 import json
 import logging
+import subprocess
+import sys
 import traceback
 
 import pytest
@@ -168,6 +170,19 @@ async def test_no_log_state_metric_or_request_of_a_pod_has_a_key(pod, caplog, ca
     for headers in pod.vllm.headers:
         assert headers.keys().isdisjoint({"authorization", "api-key"})
         assert_hidden(json.dumps({name: value for name, value in headers.items() if value != KEY}))
+
+
+def test_no_log_of_vllm_or_its_http_server_has_a_key():
+    script = (
+        "import logging; from tunewright_server.runtime import Runtime\n"
+        "try: Runtime.from_environment(None)\nexcept OSError: pass\n"
+        "logging.basicConfig(level='DEBUG')\n"
+        f"logging.getLogger('uvicorn.error').debug('< %s', {{'authorization': {KEY!r}}})\n"
+        f"raise RuntimeError({KEY!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stderr.count("sk-tw-KKKKKKKKKKKK_***") == 2
+    assert_hidden(done.stdout + done.stderr)
 
 
 # The operator -------------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from tunewright_server.settings import Settings
 from tunewright_server.telemetry import memory, metrics
 from tunewright_server.telemetry.counters import Counters
 from tunewright_server.telemetry.load import LoadMeter, read_waiting
-from tunewright_storage import base_shapes
+from tunewright_storage import base_shapes, redaction
 from tunewright_storage.object_store import ObjectStore
 from tunewright_storage.quoting import shorten
 
@@ -77,6 +77,7 @@ class Runtime:
     def from_environment(cls, app: Any) -> Runtime:
         """Build the runtime of a pod around vLLM's app."""
         logs.configure()  # vLLM's process is not the one that `__main__` configured
+        redaction.install()
         settings = Settings.from_environment()
         config = ServerConfig.from_json(settings.config_path.read_bytes())
         return cls(settings, config, VllmEngine(app), StoredAdapters(ObjectStore.from_environment()))
