@@ -96,7 +96,7 @@ def _add_rotate(verbs: Verbs) -> argparse.ArgumentParser:
     _add_target(
         verb,
         "create this Secret, or replace it if it was written for the same client,",
-        "create this file, or replace it if it has nothing but a key,",
+        "create this file, or replace it if it has nothing but a key of the client,",
     )
     _add_wait(verb, default=True)
     return verb

@@ -10,7 +10,7 @@ from typing import Final
 import yaml
 
 from tunewright_cli.cluster import AlreadyExistsError, Body, Cluster, Resource
-from tunewright_cli.delivery import build_local_target, build_target, prepared, withdrawn_on_failure
+from tunewright_cli.delivery import build_file, build_target, prepared, withdrawn_on_failure
 from tunewright_cli.errors import CommandError
 from tunewright_cli.expiry import NEVER, parse_expiry
 from tunewright_cli.model_client import ModelClient, add_key, build_client, parse_client
@@ -35,7 +35,7 @@ def run_create(arguments: argparse.Namespace, session: Session) -> None:
         _print_manifest(arguments, session, aliases, key)
         return
     cluster = session.connect()
-    target = build_target(arguments, session, cluster, key, replace=False)
+    target = build_target(arguments, session, cluster, key)
     with prepared(target):
         client = _store_key(cluster, arguments.name, aliases, key, now)
         with withdrawn_on_failure(session, cluster, client.name, key):
@@ -77,7 +77,7 @@ def _print_manifest(arguments: argparse.Namespace, session: Session, aliases: Bo
         raise CommandError(
             "--dry-run and -o yaml print the manifest on stdout; name a file for the key: --env-file FILE"
         )
-    target = build_local_target(arguments, session, key, replace=False)
+    target = build_file(arguments, session, key)
     with prepared(target):
         target.deliver()
     manifest = build_client(arguments.name, arguments.namespace, aliases, key)

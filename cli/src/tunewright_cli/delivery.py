@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from tunewright_cli.cluster import Cluster
@@ -43,23 +43,38 @@ def withdrawn_on_failure(session: Session, cluster: Cluster, client: str, key: N
 
 
 def build_target(
-    arguments: argparse.Namespace, session: Session, cluster: Cluster, key: NewKey, *, replace: bool
+    arguments: argparse.Namespace,
+    session: Session,
+    cluster: Cluster,
+    key: NewKey,
+    *,
+    replaces: Collection[str] | None = None,
 ) -> KeyTarget:
-    """Return the place for a key that the arguments name."""
+    """Return the place for a key that the arguments name.
+
+    Args:
+        arguments: those of the command.
+        session: where messages go.
+        cluster: where a Secret is.
+        key: the new key.
+        replaces: the ids of the keys that it may replace in a file. None: it replaces no file and no Secret.
+    """
     if arguments.to_secret:
         return KeySecret(
             key,
             arguments.to_secret,
             client=arguments.name,
-            replace=replace,
+            replace=replaces is not None,
             cluster=cluster,
             output=session.output,
         )
-    return build_local_target(arguments, session, key, replace=replace)
-
-
-def build_local_target(arguments: argparse.Namespace, session: Session, key: NewKey, *, replace: bool) -> KeyTarget:
-    """Return the file that the arguments name, or else stdout."""
     if arguments.env_file:
-        return KeyFile(key, Path(arguments.env_file), replace=replace, output=session.output)
+        return build_file(arguments, session, key, replaces=replaces)
     return PrintedKey(key, session.output)
+
+
+def build_file(
+    arguments: argparse.Namespace, session: Session, key: NewKey, *, replaces: Collection[str] | None = None
+) -> KeyFile:
+    """Return the file for a key that the arguments name."""
+    return KeyFile(key, Path(arguments.env_file), replaces=replaces, output=session.output)

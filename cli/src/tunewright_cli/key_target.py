@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -69,10 +70,11 @@ class PrintedKey:
 class KeyFile:
     """A file with one line ``OPENAI_API_KEY=…`` that only its owner can read."""
 
-    def __init__(self, key: NewKey, path: Path, *, replace: bool, output: Output) -> None:
+    def __init__(self, key: NewKey, path: Path, *, replaces: Collection[str] | None, output: Output) -> None:
+        """Create the target; a file that exists is replaced if it has one of the keys whose ids are in ``replaces``."""
         self._key = key
         self._path = path
-        self._replace = replace
+        self._replaces = replaces
         self._output = output
         self._partial = path.with_name(f".{path.name}.{key.id}")
 
@@ -100,16 +102,17 @@ class KeyFile:
         self._partial.unlink(missing_ok=True)
 
     def _check_old_file(self) -> None:
-        if not self._replace:
+        if self._replaces is None:
             raise CommandError(f"{self._path} exists; name another file, or remove it")
         try:
             text = "" if self._path.is_symlink() else self._path.read_text()
         except (OSError, UnicodeDecodeError):
             text = ""
         match = re.fullmatch(rf"{VARIABLE}=(\S+)\n?", text)
-        if match is None or find_key_id(match[1]) is None:
+        if match is None or find_key_id(match[1]) not in self._replaces:
             raise CommandError(
-                f"{self._path} is not a file with one line {VARIABLE}=<key>, so it is not replaced; name another file"
+                f"{self._path} has something else than a line {VARIABLE}=<key> with a key of this client,"
+                " so it is not replaced; name another file"
             )
 
 

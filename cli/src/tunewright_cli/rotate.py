@@ -33,7 +33,7 @@ def run_rotate(arguments: argparse.Namespace, session: Session) -> None:
     client = fetch_client(cluster, arguments.name)
     key_ids = tuple(one.id for one in client.keys) if arguments.all else arguments.key_id
     ended = choose_ended_keys(client, key_ids, end)
-    target = build_target(arguments, session, cluster, key, replace=True)
+    target = build_target(arguments, session, cluster, key, replaces=[one.id for one in client.keys])
     with prepared(target):
         update_client(cluster, client.name, lambda current: add_key(current, key, now, forget=True))
         with withdrawn_on_failure(session, cluster, client.name, key):

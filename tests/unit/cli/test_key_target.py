@@ -12,10 +12,11 @@ LINE = f"OPENAI_API_KEY={make_key('A')}\n"
     [
         ("create", "", "exists; name another file"),
         ("create", LINE, "exists; name another file"),
-        ("rotate", "", "not a file with one line OPENAI_API_KEY=<key>"),
-        ("rotate", f"{LINE}OTHER=1\n", "not a file with one line"),
-        ("rotate", "OPENAI_API_KEY=sk-proj-1\n", "not a file with one line"),
-        ("rotate", LINE[:-2], "not a file with one line"),
+        ("rotate", "", "has something else than a line OPENAI_API_KEY=<key> with a key of this client"),
+        ("rotate", f"{LINE}OTHER=1\n", "has something else than a line"),
+        ("rotate", "OPENAI_API_KEY=sk-proj-1\n", "has something else than a line"),
+        ("rotate", LINE.replace(make_key("A"), make_key("B")), "has something else than a line"),
+        ("rotate", LINE[:-2], "has something else than a line"),
     ],
 )
 def test_another_file_is_not_replaced(world, capsys, tmp_path, verb, content, message):

@@ -116,6 +116,13 @@ def test_a_secret_of_the_client_is_replaced_again_and_again(world):
         assert find_key_id(stored) == world.key_ids()[-1]
 
 
+def test_a_secret_of_a_client_without_keys_is_replaced(world):
+    assert world.run("key", "create", "web", "--alias", "a", "--to-secret", "web-key") == 0
+    assert world.run("key", "revoke", "web", "--all") == 0
+    assert world.run("key", "rotate", "web", "--to-secret", "web-key") == 0
+    assert world.secret("web-key")["metadata"]["annotations"]["tunewright.dev/key-id"] == world.key_ids()[0]
+
+
 @pytest.mark.parametrize("annotations", [{}, {"tunewright.dev/model-client": "other"}])
 def test_a_foreign_secret_is_not_replaced(world, capsys, annotations):
     world.add_client(entry("A"))
