@@ -205,7 +205,8 @@ async def leave(pod, inner, **body) -> dict:
         """Send to a client that has disconnected, without an effect."""
 
     pod.middleware._app = answer
-    scope = {"type": "http", "method": "POST", "path": path, "headers": [(b"content-type", b"application/json")]}
+    headers = [(b"content-type", b"application/json"), (b"authorization", f"Bearer {world.CLIENT_KEY}".encode())]
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
     task = asyncio.create_task(pod.middleware(scope, receive, send))
     await world.until(lambda: pod.runtime.pool.in_flight.get(pod.stable.name) == 1)
     gone.set()
