@@ -13,8 +13,10 @@ import pytest
 import yaml
 
 from chart.conftest import CHART, KUBE_VERSION, ROOT, Body, Helm, Render
+from tunewright_operator.domain.scheduling import AllowedScheduling
+from tunewright_operator.manifests.resources import DefaultResources
 from tunewright_operator.runtime.leader_thread import STALL_LIMIT_SECONDS
-from tunewright_operator.settings import WorkerCounts
+from tunewright_operator.settings import Settings, WorkerCounts
 
 
 def pick(bodies: list[Body], kind: str, name: str | None = None) -> Body:
@@ -80,6 +82,10 @@ def test_registry_is_required(helm: Helm) -> None:
         ("images.server.digest=abc", "does not match pattern"),
         ("operator.replicas=many", "got string, want integer"),
         ("crds.keep=perhaps", "got string, want boolean"),
+        ("allowedScheduling.nodeLabels[0]=a*b", "does not match pattern"),
+        ("allowedScheduling.tolerations[0]=a", "additional properties 'tolerations' not allowed"),
+        ("defaultResources.job.limits.memory=much", "does not match pattern"),
+        ("defaultResources.prepare.limits.memory=1Gi", "additional properties 'prepare' not allowed"),
     ],
 )
 def test_wrong_values_are_refused(helm: Helm, value: str, message: str) -> None:
@@ -227,6 +233,37 @@ def test_pod_values_reach_the_pod(render: Render) -> None:
     environment = template["spec"]["containers"][0]["env"]
     assert {"name": "X"} in environment
     assert {"name": "TUNEWRIGHT_IMAGE_PULL_SECRETS", "value": "pull"} in environment
+
+
+def read_settings(monkeypatch: pytest.MonkeyPatch, bodies: list[Body]) -> Settings:
+    """Return the settings that the operator reads from the environment of its pod."""
+    (container,) = pick(bodies, "Deployment")["spec"]["template"]["spec"]["containers"]
+    for item in container["env"]:
+        monkeypatch.setenv(item["name"], item.get("value", "x"))
+    return Settings()
+
+
+def test_the_operators_own_defaults_are_the_charts(render: Render, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read_settings(monkeypatch, render())
+    assert settings.default_resources == DefaultResources()
+    assert settings.allowed_scheduling == AllowedScheduling()
+
+
+def test_the_platform_team_decides_about_resources_and_scheduling(
+    render: Render, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = ("defaultResources.train.limits.memory=64Gi", "defaultResources.train.limits.ephemeral-storage=null")
+    settings = read_settings(monkeypatch, render(*values, "allowedScheduling.priorityClasses[0]=batch"))
+    assert settings.default_resources.train.limits == {"memory": "64Gi"}
+    assert settings.default_resources.server == DefaultResources().server
+    assert settings.allowed_scheduling == AllowedScheduling(priority_classes=("batch",))
+
+
+def test_every_container_of_the_chart_has_requests_and_limits(render: Render) -> None:
+    for name, spec in pod_specs(render()).items():
+        for container in spec["containers"]:
+            assert container["resources"]["requests"].keys() == {"cpu", "memory", "ephemeral-storage"}, name
+            assert container["resources"]["limits"].keys() == {"memory", "ephemeral-storage"}, name
 
 
 def test_selector_matches_only_the_operator(render: Render) -> None:

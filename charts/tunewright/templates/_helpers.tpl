@@ -67,6 +67,8 @@ A section of values is completed, but not a map that is one value: there, a user
 {{- end }}
 - {name: AWS_EC2_METADATA_DISABLED, value: "true"}
 - {name: TUNEWRIGHT_KEEP_FINISHED_JOBS_SECONDS, value: {{ .Values.jobs.keepFinishedSeconds | int | quote }}}
+- {name: TUNEWRIGHT_DEFAULT_RESOURCES, value: {{ toJson .Values.defaultResources | quote }}}
+- {name: TUNEWRIGHT_ALLOWED_SCHEDULING, value: {{ toJson .Values.allowedScheduling | quote }}}
 - {name: TUNEWRIGHT_LOG_FORMAT, value: {{ .Values.operator.logFormat }}}
 - {name: TUNEWRIGHT_LOG_LEVEL, value: {{ .Values.operator.logLevel }}}
 - {name: TUNEWRIGHT_WORKERS, value: {{ toJson .Values.operator.workers | quote }}}

@@ -11,7 +11,9 @@ from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, BASE_MODEL, FINE_TUNE_JOB, MODEL_SERVER, Kind
-from tunewright_operator.manifests.pods import ImageDefaults
+from tunewright_operator.domain.scheduling import AllowedScheduling
+from tunewright_operator.manifests.pods import PodDefaults
+from tunewright_operator.manifests.resources import DefaultResources
 
 
 class WorkerCounts(BaseModel):
@@ -59,6 +61,10 @@ class Settings(BaseSettings):
     """How many requests it may send at once after a quiet time."""
     keep_finished_jobs_seconds: int = Field(default=3600, ge=300)
     """How long a finished Job and its pod are kept, after its result is in the status of its owner."""
+    default_resources: Annotated[DefaultResources, NoDecode] = DefaultResources()
+    """What containers request, and their limits, for the resources that a spec leaves out; in JSON."""
+    allowed_scheduling: Annotated[AllowedScheduling, NoDecode] = AllowedScheduling()
+    """Which priority classes, tolerations and so on a spec may have; in JSON."""
     deployment: str = ""
     """The operator's Deployment, which `release-finalizers` stops first; empty: it is stopped already."""
     pod_name: str = Field(default_factory=socket.gethostname)
@@ -69,18 +75,19 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("workers", mode="before")
+    @field_validator("workers", "default_resources", "allowed_scheduling", mode="before")
     @classmethod
     def _decode(cls, value: object) -> object:
         return json.loads(value) if isinstance(value, str) else value
 
     @property
-    def images(self) -> ImageDefaults:
-        """The images in the form that the manifests need."""
-        return ImageDefaults(
+    def pod_defaults(self) -> PodDefaults:
+        """The images and resources in the form that the manifests need."""
+        return PodDefaults(
             operator=self.operator_image,
             trainer=self.trainer_image,
             server=self.server_image,
             pull_policy=self.image_pull_policy,
             pull_secrets=self.image_pull_secrets,
+            resources=self.default_resources,
         )

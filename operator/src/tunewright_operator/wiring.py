@@ -48,7 +48,7 @@ async def open_reconcilers(
     They act only during the term; ``cluster`` is already fenced by it, and puts its answers into the store. ``wake`` is
     called when a pod's answer concerns a resource.
     """
-    images = settings.images
+    defaults, allowed = settings.pod_defaults, settings.allowed_scheduling
     async with AsyncExitStack() as stack:
         pods = FencedServerPods(await stack.enter_async_context(HTTPServerPods()), term)
         expiry = JobExpiry(cluster, settings.keep_finished_jobs_seconds)
@@ -57,13 +57,17 @@ async def open_reconcilers(
         poller = await stack.enter_async_context(_run_poller(term))
         servers, trainers = ServerPolls(pods, board, poller), ProgressPolls(progress, poller, wake)
         evaluators = ProgressPolls(progress, poller, wake, kind="evaluator")
-        model_servers = ModelServerReconciler(cluster, reads, pods, servers, keys=keys, board=board, images=images)
+        model_servers = ModelServerReconciler(
+            cluster, reads, pods, servers, keys=keys, board=board, defaults=defaults, allowed_scheduling=allowed
+        )
         rollouts = AdapterDeploymentReconciler(
-            cluster, reads, keys, board, evaluators=evaluators, images=images, expiry=expiry
+            cluster, reads, keys, board, evaluators=evaluators, defaults=defaults, expiry=expiry
         )
         by_kind: dict[Kind, Reconcile] = {
-            BASE_MODEL: BaseModelReconciler(cluster, reads, images, settings.namespace, expiry=expiry).reconcile,
-            FINE_TUNE_JOB: FineTuneJobReconciler(cluster, reads, trainers, images, expiry=expiry).reconcile,
+            BASE_MODEL: BaseModelReconciler(cluster, reads, defaults, settings.namespace, expiry=expiry).reconcile,
+            FINE_TUNE_JOB: FineTuneJobReconciler(
+                cluster, reads, trainers, defaults, allowed_scheduling=allowed, expiry=expiry
+            ).reconcile,
             MODEL_SERVER: model_servers.reconcile,
             ADAPTER_DEPLOYMENT: rollouts.reconcile,
         }

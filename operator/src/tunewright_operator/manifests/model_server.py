@@ -39,6 +39,7 @@ from tunewright_operator.api.kinds import (
 from tunewright_operator.api.model_server import ModelServer
 from tunewright_operator.manifests import pods
 from tunewright_operator.manifests.engine import identify_engine
+from tunewright_operator.manifests.resources import build_resources
 from tunewright_operator.manifests.run_specs import build_base_model_source
 
 Body = dict[str, Any]
@@ -73,7 +74,7 @@ def build_children(
     server: ModelServer,
     base_model: BaseModel,
     public_key: str,
-    images: pods.ImageDefaults,
+    defaults: pods.PodDefaults,
 ) -> Children:
     """Return the objects of a server; ``base_model`` must have been inspected."""
     config = build_server_config(server, base_model)
@@ -82,8 +83,8 @@ def build_children(
         service=build_service(owner),
         disruption_budget=build_disruption_budget(owner),
         config_map=config_map,
-        deployment=build_deployment(owner, server, config_map, images),
-        engine=identify_engine(server, config, images.server),
+        deployment=build_deployment(owner, server, config_map, defaults),
+        engine=identify_engine(server, config, defaults.server),
     )
 
 
@@ -150,7 +151,7 @@ def build_disruption_budget(owner: Mapping[str, Any]) -> Body:
 
 
 def build_deployment(
-    owner: Mapping[str, Any], server: ModelServer, config_map: Mapping[str, Any], images: pods.ImageDefaults
+    owner: Mapping[str, Any], server: ModelServer, config_map: Mapping[str, Any], defaults: pods.PodDefaults
 ) -> Body:
     """Return the Deployment of the replicas.
 
@@ -174,7 +175,7 @@ def build_deployment(
         "progressDeadlineSeconds": START_MINUTES * 60 * 2,
         "template": {
             "metadata": {"labels": selector, "annotations": {CONFIG_HASH: _hash_data(config_map)}},
-            "spec": _build_pod_spec(server, images),
+            "spec": _build_pod_spec(server, defaults),
         },
     }
     template = json.dumps(body["spec"]["template"], sort_keys=True)
@@ -192,7 +193,7 @@ def template_hash(deployment: Mapping[str, Any]) -> str | None:
     return value
 
 
-def _build_pod_spec(server: ModelServer, images: pods.ImageDefaults) -> Body:
+def _build_pod_spec(server: ModelServer, defaults: pods.PodDefaults) -> Body:
     spec = server.spec
     secret = spec.storage.secret_ref.name
     scheduling = spec.scheduling
@@ -204,8 +205,8 @@ def _build_pod_spec(server: ModelServer, images: pods.ImageDefaults) -> Body:
     )
     container: Body = {
         "name": CONTAINER,
-        "image": images.server,
-        "imagePullPolicy": images.pull_policy,
+        "image": defaults.server,
+        "imagePullPolicy": defaults.pull_policy,
         "command": ["python", "-m", "tunewright_server"],
         # vLLM and torch write caches into the working directory.
         "workingDir": pods.STATE_DIRECTORY,
@@ -217,13 +218,11 @@ def _build_pod_spec(server: ModelServer, images: pods.ImageDefaults) -> Body:
         "readinessProbe": {**_build_probe("readyz"), "periodSeconds": 2, "failureThreshold": 3},
         "livenessProbe": {**_build_probe("healthz"), "periodSeconds": 10, "failureThreshold": 6},
         "lifecycle": {"preStop": {"sleep": {"seconds": LEAVE_SECONDS}}},
+        "resources": build_resources(spec.resources, defaults.resources.server, accelerators=True),
         "volumeMounts": mounts,
     }
-    resources = pods.build_resources(spec.resources, accelerators=True)
-    if resources:
-        container["resources"] = resources
     pod_spec: Body = {
-        **pods.build_pod_base(images),
+        **pods.build_pod_base(defaults),
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "containers": [container],
         "volumes": volumes,

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from tunewright_contracts.locations import CA_BUNDLE_PATH, RUN_SPEC_PATH, STORAGE_SECRET_KEYS
 from tunewright_operator.api.containers import DEFAULT_CONTAINER
-from tunewright_operator.api.resource import ResourceRequirements
+from tunewright_operator.manifests.resources import DefaultResources
 
 USER_ID: Final = 65532
 """The user and the group of the images ("nonroot" in distroless images)."""
@@ -23,14 +23,15 @@ Body = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class ImageDefaults:
-    """The images of one release, and how the kubelet pulls them."""
+class PodDefaults:
+    """What the platform team decides for all pods: the images of one release, how they are pulled, and resources."""
 
     operator: str
     trainer: str
     server: str
     pull_policy: str = "IfNotPresent"
     pull_secrets: tuple[str, ...] = ()
+    resources: DefaultResources = dataclasses.field(default_factory=DefaultResources)
 
 
 def build_pod_security_context() -> Body:
@@ -53,27 +54,27 @@ def build_container_security_context() -> Body:
     }
 
 
-def build_pod_base(images: ImageDefaults) -> Body:
+def build_pod_base(defaults: PodDefaults) -> Body:
     """Return the common fields of all pod specs: security, no token, no service links, pull Secrets."""
     base: Body = {
         "securityContext": build_pod_security_context(),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
     }
-    if images.pull_secrets:
-        base["imagePullSecrets"] = [{"name": name} for name in images.pull_secrets]
+    if defaults.pull_secrets:
+        base["imagePullSecrets"] = [{"name": name} for name in defaults.pull_secrets]
     return base
 
 
-def build_job_pod_base(images: ImageDefaults, grace_seconds: int) -> Body:
+def build_job_pod_base(defaults: PodDefaults, grace_seconds: int) -> Body:
     """Return the common fields of all Jobs' pod specs: those of all pods, and how the pod ends.
 
     Args:
-        images: the images, with their pull Secrets.
+        defaults: what all pods have, with the pull Secrets.
         grace_seconds: the time from SIGTERM to SIGKILL.
     """
     return {
-        **build_pod_base(images),
+        **build_pod_base(defaults),
         "restartPolicy": "Never",
         # The kernel ignores SIGTERM for the first process of a PID namespace until it has a handler. So a pod that is
         # deleted while Python starts would stay for its whole grace period. With a shared namespace, the first process
@@ -148,16 +149,6 @@ def build_request_volume(config_map: str) -> tuple[list[Body], list[Body]]:
         [{"name": "request", "configMap": {"name": config_map}}],
         [{"name": "request", "mountPath": RUN_SPEC_PATH, "subPath": RUN_SPEC_KEY, "readOnly": True}],
     )
-
-
-def build_resources(wanted: ResourceRequirements, *, accelerators: bool) -> Body:
-    """Return a container's resources; without accelerators, extended resources (``vendor/name``) are left out."""
-    built: Body = {}
-    for field, quantities in (("limits", wanted.limits), ("requests", wanted.requests)):
-        kept = {name: str(value) for name, value in quantities.items() if accelerators or "/" not in name}
-        if kept:
-            built[field] = kept
-    return built
 
 
 def join_volumes(

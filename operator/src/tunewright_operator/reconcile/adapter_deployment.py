@@ -41,7 +41,7 @@ from tunewright_operator.domain.rollout.status import report
 from tunewright_operator.domain.serving.replica import build_server_facts
 from tunewright_operator.manifests.events import EventType
 from tunewright_operator.manifests.jobs import JobIdentity, build_inspect_job, build_request_config_map
-from tunewright_operator.manifests.pods import ImageDefaults
+from tunewright_operator.manifests.pods import PodDefaults
 from tunewright_operator.reconcile.children import confirm_unchanged, ensure_created, list_runs
 from tunewright_operator.reconcile.evaluations import Evaluations
 from tunewright_operator.reconcile.expiry import JobExpiry
@@ -69,16 +69,16 @@ class AdapterDeploymentReconciler:
         board: ServerBoard,
         *,
         evaluators: ProgressPolls,
-        images: ImageDefaults,
+        defaults: PodDefaults,
         expiry: JobExpiry,
         now: Now = utc_now,
     ) -> None:
         self._cluster = cluster
         self._reads = reads
         self._board = board
-        self._images = images
+        self._defaults = defaults
         self._now = now
-        self._evaluations = Evaluations(cluster, reads, keys, images, evaluators)
+        self._evaluations = Evaluations(cluster, reads, keys, defaults, evaluators)
         self._expiry = expiry
         self._unrecorded: dict[Key, UnrecordedEvidence] = {}
 
@@ -225,7 +225,7 @@ class AdapterDeploymentReconciler:
         secret_name = deployment.spec.storage.secret_ref.name
         await ensure_created(self._cluster, build_request_config_map(identity, AdapterInspection(uri=inspection.uri)))
         await ensure_created(
-            self._cluster, build_inspect_job(identity, Container.INSPECT_ADAPTER.value, secret_name, self._images)
+            self._cluster, build_inspect_job(identity, Container.INSPECT_ADAPTER.value, secret_name, self._defaults)
         )
 
 

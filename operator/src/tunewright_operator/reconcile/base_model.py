@@ -21,7 +21,7 @@ from tunewright_operator.domain.base_model import (
 )
 from tunewright_operator.domain.job_run import ExpireJob
 from tunewright_operator.manifests.jobs import JobIdentity, build_inspect_job, build_request_config_map
-from tunewright_operator.manifests.pods import ImageDefaults
+from tunewright_operator.manifests.pods import PodDefaults
 from tunewright_operator.reconcile.children import ensure_created, list_runs
 from tunewright_operator.reconcile.expiry import JobExpiry
 from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
@@ -39,7 +39,7 @@ class BaseModelReconciler:
         self,
         cluster: Cluster,
         reads: Reads,
-        images: ImageDefaults,
+        defaults: PodDefaults,
         namespace: str,
         *,
         expiry: JobExpiry,
@@ -47,7 +47,7 @@ class BaseModelReconciler:
     ) -> None:
         self._cluster = cluster
         self._reads = reads
-        self._images = images
+        self._defaults = defaults
         self._namespace = namespace
         self._expiry = expiry
         self._now = now
@@ -124,5 +124,5 @@ class BaseModelReconciler:
         secret = model.spec.storage.secret_ref.name if model.spec.storage else None
         await ensure_created(self._cluster, build_request_config_map(identity, request))
         await ensure_created(
-            self._cluster, build_inspect_job(identity, Container.INSPECT_BASE_MODEL.value, secret, self._images)
+            self._cluster, build_inspect_job(identity, Container.INSPECT_BASE_MODEL.value, secret, self._defaults)
         )

@@ -20,7 +20,7 @@ from tunewright_operator.domain.job_run import JobRun, RunState, read_job_run
 from tunewright_operator.domain.rollout.actions import JobReference, WantedEvaluation
 from tunewright_operator.domain.rollout.observation import EvaluationRun
 from tunewright_operator.manifests import evaluation as manifests
-from tunewright_operator.manifests.pods import ImageDefaults
+from tunewright_operator.manifests.pods import PodDefaults
 from tunewright_operator.reconcile.children import NameTakenError, ensure_created, list_pods, read_run
 from tunewright_operator.reconcile.signing_keys import SigningKeys
 from tunewright_operator.runtime.key import Key
@@ -32,12 +32,12 @@ class Evaluations:
     """The evaluation Jobs of AdapterDeployments."""
 
     def __init__(
-        self, cluster: Cluster, reads: Reads, keys: SigningKeys, images: ImageDefaults, polls: ProgressPolls
+        self, cluster: Cluster, reads: Reads, keys: SigningKeys, defaults: PodDefaults, polls: ProgressPolls
     ) -> None:
         self._cluster = cluster
         self._reads = reads
         self._keys = keys
-        self._images = images
+        self._defaults = defaults
         self._polls = polls
 
     async def observe(
@@ -76,7 +76,7 @@ class Evaluations:
         """
         secret_name = deployment.spec.storage.secret_ref.name
         await ensure_created(
-            self._cluster, manifests.build_evaluation_job(owner, wanted.name, secret_name, self._images)
+            self._cluster, manifests.build_evaluation_job(owner, wanted.name, secret_name, self._defaults)
         )
         job = await self._cluster.get(JOB, owner["metadata"]["namespace"], wanted.name)
         if job is None or job["metadata"].get("deletionTimestamp"):

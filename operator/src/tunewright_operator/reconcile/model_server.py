@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from tunewright_contracts.serving_plan import PodState
 from tunewright_operator.api.conditions import ModelServerCondition
 from tunewright_operator.cluster import Cluster
+from tunewright_operator.domain.scheduling import AllowedScheduling
 from tunewright_operator.domain.serving.decision import decide
 from tunewright_operator.domain.serving.observation import (
     ApplyChildren,
@@ -17,7 +18,7 @@ from tunewright_operator.domain.serving.observation import (
     WritePlan,
 )
 from tunewright_operator.domain.serving.status import ServerReport, report
-from tunewright_operator.manifests.pods import ImageDefaults
+from tunewright_operator.manifests.pods import PodDefaults
 from tunewright_operator.reconcile.applied import AppliedChildren
 from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
 from tunewright_operator.reconcile.report import write_status
@@ -45,7 +46,8 @@ class ModelServerReconciler:
         *,
         keys: SigningKeys,
         board: ServerBoard,
-        images: ImageDefaults,
+        defaults: PodDefaults,
+        allowed_scheduling: AllowedScheduling = AllowedScheduling(),  # noqa: B008 - frozen
         now: Now = utc_now,
     ) -> None:
         self._cluster = cluster
@@ -56,7 +58,9 @@ class ModelServerReconciler:
         self._now = now
         self._reads = reads
         self._plans = WrittenPlans(cluster, now)
-        self._observer = ServerObserver(reads, self._plans, board, keys, images, now=now)
+        self._observer = ServerObserver(
+            reads, self._plans, board, keys, defaults, allowed_scheduling=allowed_scheduling, now=now
+        )
         self._children = AppliedChildren(cluster)
         self._uids: dict[Key, str] = {}
 

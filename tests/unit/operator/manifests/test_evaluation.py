@@ -34,8 +34,8 @@ CANDIDATE = {
 }
 STORED = {"target": "base-model", "key": DIGEST, "digest": DIGEST, "answers": 50, "uri": "s3://models/team/a.json"}
 STABLE = {**CANDIDATE, "revision": "support--1", "since": TIME}
-IMAGES = pods.ImageDefaults(operator="o:1", trainer="t:1", server="s:1", pull_policy="Always", pull_secrets=("p",))
-JOB = evaluation.build_evaluation_job(OWNER, "support-evaluate-1", "s3", IMAGES)
+DEFAULTS = pods.PodDefaults(operator="o:1", trainer="t:1", server="s:1", pull_policy="Always", pull_secrets=("p",))
+JOB = evaluation.build_evaluation_job(OWNER, "support-evaluate-1", "s3", DEFAULTS)
 RUNNING = {**JOB, "metadata": {**JOB["metadata"], "uid": "job-uid"}}
 
 

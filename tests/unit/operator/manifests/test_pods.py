@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from tunewright_contracts.locations import STORAGE_SECRET_KEYS
-from tunewright_operator.api.resource import ResourceRequirements
 from tunewright_operator.manifests import pods
 
-IMAGES = pods.ImageDefaults(operator="o:1", trainer="t:1", server="s:1")
+DEFAULTS = pods.PodDefaults(operator="o:1", trainer="t:1", server="s:1")
 
 
 def test_a_pod_has_no_token_and_no_service_links() -> None:
-    base = pods.build_pod_base(IMAGES)
+    base = pods.build_pod_base(DEFAULTS)
     assert base["automountServiceAccountToken"] is False
     assert base["enableServiceLinks"] is False
     assert base["securityContext"]["runAsNonRoot"] is True
@@ -23,13 +20,13 @@ def test_a_pod_has_no_token_and_no_service_links() -> None:
 
 
 def test_pull_secrets_are_named() -> None:
-    images = pods.ImageDefaults(operator="o", trainer="t", server="s", pull_secrets=("a", "b"))
-    assert pods.build_pod_base(images)["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}]
+    defaults = pods.PodDefaults(operator="o", trainer="t", server="s", pull_secrets=("a", "b"))
+    assert pods.build_pod_base(defaults)["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}]
 
 
 def test_a_jobs_pod_ends_at_once_and_does_not_restart() -> None:
-    base = pods.build_job_pod_base(IMAGES, 30)
-    assert base.items() >= pods.build_pod_base(IMAGES).items()
+    base = pods.build_job_pod_base(DEFAULTS, 30)
+    assert base.items() >= pods.build_pod_base(DEFAULTS).items()
     assert (base["restartPolicy"], base["terminationGracePeriodSeconds"]) == ("Never", 30)
     assert base["shareProcessNamespace"] is True
 
@@ -87,29 +84,3 @@ def test_a_request_is_mounted_as_a_file() -> None:
     assert volumes == [{"name": "request", "configMap": {"name": "tickets-train-1"}}]
     (mount,) = mounts
     assert (mount["mountPath"], mount["subPath"]) == ("/etc/tunewright/run.json", "run.json")
-
-
-@pytest.mark.parametrize(
-    ("accelerators", "resources"),
-    [
-        (
-            True,
-            {
-                "limits": {"memory": "8Gi", "nvidia.com/gpu": "1"},
-                "requests": {"cpu": "2", "example.com/fpga": "1"},
-            },
-        ),
-        (False, {"limits": {"memory": "8Gi"}, "requests": {"cpu": "2"}}),
-    ],
-)
-def test_without_accelerators_extended_resources_are_left_out(accelerators: bool, resources: dict[str, Any]) -> None:
-    wanted = ResourceRequirements(
-        limits={"memory": "8Gi", "nvidia.com/gpu": 1}, requests={"cpu": 2, "example.com/fpga": 1}
-    )
-    assert pods.build_resources(wanted, accelerators=accelerators) == resources
-
-
-def test_empty_resources_are_left_out() -> None:
-    only_gpu = ResourceRequirements(limits={"nvidia.com/gpu": 1})
-    assert pods.build_resources(only_gpu, accelerators=False) == {}
-    assert pods.build_resources(only_gpu, accelerators=True) == {"limits": {"nvidia.com/gpu": "1"}}

@@ -12,6 +12,7 @@ from tunewright_operator.api.conditions import Condition, FineTuneJobCondition, 
 from tunewright_operator.api.fine_tune_job import FineTuneJob, FineTuneJobStatus
 from tunewright_operator.domain.job_run import ExpireJob, JobRun
 from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
+from tunewright_operator.domain.scheduling import AllowedScheduling
 from tunewright_operator.domain.secrets import SecretFacts
 
 
@@ -47,6 +48,7 @@ class FineTuneObservation:
     namespace_labels: Mapping[str, str]
     secret: SecretFacts
     missing_config_maps: tuple[str, ...] = ()
+    allowed_scheduling: AllowedScheduling = dataclasses.field(default_factory=AllowedScheduling)
     runs: Mapping[str, JobRun] = dataclasses.field(default_factory=dict)
     """The Jobs that this resource controls, by name."""
     progress: Progress | None = None

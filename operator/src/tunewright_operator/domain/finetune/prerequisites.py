@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 from tunewright_contracts.storage_uri import StorageURI, StorageURIError
@@ -61,6 +62,14 @@ def _check_metrics(observation: FineTuneObservation) -> Problem | None:
     return Problem(CommonReason.INVALID_SCHEMA, join_sentences(problem, IMMUTABLE), final=True)
 
 
+def _check_scheduling(observation: FineTuneObservation) -> Problem | None:
+    spec = observation.job.spec
+    problem = observation.allowed_scheduling.find_problem(spec.scheduling, spec.resources)
+    if problem is None:
+        return None
+    return dataclasses.replace(problem, message=join_sentences(problem.message, IMMUTABLE))
+
+
 def _check_base_model(observation: FineTuneObservation) -> Problem | None:
     job = observation.job
     return check_base_model(
@@ -89,6 +98,7 @@ _CHECKS: tuple[Callable[[FineTuneObservation], Problem | None], ...] = (
     _check_addresses,
     _check_overlap,
     _check_metrics,
+    _check_scheduling,
     _check_base_model,
     _check_secret,
     _check_config_maps,
