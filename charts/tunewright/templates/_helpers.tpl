@@ -93,6 +93,12 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
+{{/* The requests and limits of the operator's container. It writes little: what its value leaves out of storage is added. */}}
+{{- define "tunewright.operatorResources" -}}
+{{- $storage := dict "requests" (dict "ephemeral-storage" "128Mi") "limits" (dict "ephemeral-storage" "512Mi") -}}
+{{- toYaml (mergeOverwrite $storage (deepCopy .Values.operator.resources)) -}}
+{{- end }}
+
 {{/* The rules of files/operator-rules.yaml, each with its reason. */}}
 {{- define "tunewright.rules" -}}
 {{- range . }}

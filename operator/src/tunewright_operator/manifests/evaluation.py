@@ -17,7 +17,7 @@ from tunewright_operator.api import labels
 from tunewright_operator.api.adapter_deployment import AdapterDeployment
 from tunewright_operator.api.containers import Container
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, CONFIG_MAP, GROUP, JOB, SECRET
-from tunewright_operator.api.resource import ResourceRequirements
+from tunewright_operator.api.resource import ResourceRequirements, Storage
 from tunewright_operator.domain.rollout.actions import WantedEvaluation
 from tunewright_operator.domain.rollout.evaluation.job import find_report_uri
 from tunewright_operator.domain.rollout.evaluation.stored_answers import list_known
@@ -84,7 +84,7 @@ def build_request_config_map(job: Mapping[str, Any], request: EvaluationRequest)
     }
 
 
-def build_evaluation_job(owner: Mapping[str, Any], name: str, secret_name: str, defaults: pods.PodDefaults) -> Body:
+def build_evaluation_job(owner: Mapping[str, Any], name: str, storage: Storage, defaults: pods.PodDefaults) -> Body:
     """Return the Job; its pod waits for the request and the token, which are created after the Job that owns them."""
     metadata = _build_metadata(owner, name)
     volumes, mounts = pods.join_volumes(
@@ -97,7 +97,7 @@ def build_evaluation_job(owner: Mapping[str, Any], name: str, secret_name: str, 
             [{"name": "token", "secret": {"secretName": name, "items": [{"key": TOKEN_KEY, "path": TOKEN_KEY}]}}],
             [{"name": "token", "mountPath": str(PurePosixPath(TOKEN_PATH).parent), "readOnly": True}],
         ),
-        pods.build_ca_volume(secret_name),
+        pods.build_ca_volume(storage),
         pods.build_scratch_volumes(STATE_SIZE),
     )
     container = {
@@ -105,7 +105,7 @@ def build_evaluation_job(owner: Mapping[str, Any], name: str, secret_name: str, 
         "image": defaults.operator,
         "imagePullPolicy": defaults.pull_policy,
         "command": ["python", "-m", "tunewright_evaluator"],
-        "env": [*pods.build_common_env(), *pods.build_credential_env(secret_name)],
+        "env": [*pods.build_common_env(), *pods.build_credential_env(storage)],
         "ports": [{"name": "progress", "containerPort": PROGRESS_PORT}],
         "securityContext": pods.build_container_security_context(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -113,7 +113,7 @@ def build_evaluation_job(owner: Mapping[str, Any], name: str, secret_name: str, 
         "volumeMounts": mounts,
     }
     pod_spec = {
-        **pods.build_job_pod_base(defaults, SHORT_GRACE_SECONDS),
+        **pods.build_job_pod_base(defaults, storage, SHORT_GRACE_SECONDS),
         "containers": [container],
         "volumes": volumes,
     }

@@ -16,7 +16,7 @@ from tunewright_operator.api import labels
 from tunewright_operator.api.containers import Container
 from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.api.kinds import CONFIG_MAP, FINE_TUNE_JOB, JOB
-from tunewright_operator.api.resource import ApiModel, ResourceRequirements
+from tunewright_operator.api.resource import ApiModel, ResourceRequirements, Storage
 from tunewright_operator.manifests import pods
 from tunewright_operator.manifests.resources import build_resources
 
@@ -61,16 +61,16 @@ def build_prepare_job(identity: JobIdentity, job: FineTuneJob, defaults: pods.Po
     spec = job.spec
     volumes, mounts = pods.join_volumes(
         pods.build_request_volume(identity.name),
-        pods.build_ca_volume(spec.storage.secret_ref.name),
+        pods.build_ca_volume(spec.storage),
         pods.build_scratch_volumes(PREPARE_STATE_SIZE),
         _build_source_volumes(job),
     )
     container = {
-        **_build_trainer_container(Container.PREPARE, defaults, spec.storage.secret_ref.name, mounts),
+        **_build_trainer_container(Container.PREPARE, defaults, spec.storage, mounts),
         "resources": build_resources(spec.resources, defaults.resources.job, accelerators=False),
     }
     pod_spec = {
-        **pods.build_job_pod_base(defaults, SHORT_GRACE_SECONDS),
+        **pods.build_job_pod_base(defaults, spec.storage, SHORT_GRACE_SECONDS),
         **_keep({"priorityClassName": spec.scheduling.priority_class_name}),
         **_keep({"tolerations": _to_wire_list(spec.scheduling.tolerations)}),
         "containers": [container],
@@ -84,17 +84,17 @@ def build_train_job(identity: JobIdentity, job: FineTuneJob, defaults: pods.PodD
     spec = job.spec
     volumes, mounts = pods.join_volumes(
         pods.build_request_volume(identity.name),
-        pods.build_ca_volume(spec.storage.secret_ref.name),
+        pods.build_ca_volume(spec.storage),
         pods.build_scratch_volumes(TRAIN_STATE_SIZE, shared_memory=True),
     )
     container = {
-        **_build_trainer_container(Container.TRAIN, defaults, spec.storage.secret_ref.name, mounts),
+        **_build_trainer_container(Container.TRAIN, defaults, spec.storage, mounts),
         "ports": [{"name": "progress", "containerPort": PROGRESS_PORT}],
         "resources": build_resources(spec.resources, defaults.resources.train, accelerators=True),
     }
     scheduling = spec.scheduling
     pod_spec = {
-        **pods.build_job_pod_base(defaults, TRAIN_GRACE_SECONDS),
+        **pods.build_job_pod_base(defaults, spec.storage, TRAIN_GRACE_SECONDS),
         **_keep({"nodeSelector": scheduling.node_selector}),
         **_keep({"tolerations": _to_wire_list(scheduling.tolerations)}),
         **_keep({"priorityClassName": scheduling.priority_class_name}),
@@ -109,11 +109,11 @@ def build_train_job(identity: JobIdentity, job: FineTuneJob, defaults: pods.PodD
     return body
 
 
-def build_inspect_job(identity: JobIdentity, command: str, secret_name: str | None, defaults: pods.PodDefaults) -> Body:
+def build_inspect_job(identity: JobIdentity, command: str, storage: Storage | None, defaults: pods.PodDefaults) -> Body:
     """Return the Job that reads storage for the operator: ``inspect-base-model`` or ``inspect-adapter``."""
     volumes, mounts = pods.join_volumes(
         pods.build_request_volume(identity.name),
-        pods.build_ca_volume(secret_name),
+        pods.build_ca_volume(storage),
         pods.build_scratch_volumes(PREPARE_STATE_SIZE),
     )
     container = {
@@ -121,14 +121,14 @@ def build_inspect_job(identity: JobIdentity, command: str, secret_name: str | No
         "image": defaults.operator,
         "imagePullPolicy": defaults.pull_policy,
         "command": ["python", "-m", "tunewright_storage", command],
-        "env": [*pods.build_common_env(), *pods.build_credential_env(secret_name)],
+        "env": [*pods.build_common_env(), *pods.build_credential_env(storage)],
         "securityContext": pods.build_container_security_context(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "resources": build_resources(ResourceRequirements(), defaults.resources.job, accelerators=False),
         "volumeMounts": mounts,
     }
     pod_spec = {
-        **pods.build_job_pod_base(defaults, SHORT_GRACE_SECONDS),
+        **pods.build_job_pod_base(defaults, storage, SHORT_GRACE_SECONDS),
         "containers": [container],
         "volumes": volumes,
     }
@@ -190,7 +190,7 @@ def _build_metadata(identity: JobIdentity) -> Body:
 
 
 def _build_trainer_container(
-    phase: Container, defaults: pods.PodDefaults, secret_name: str, mounts: list[Body]
+    phase: Container, defaults: pods.PodDefaults, storage: Storage, mounts: list[Body]
 ) -> Body:
     return {
         "name": phase.value,
@@ -205,7 +205,7 @@ def _build_trainer_container(
             # By default torch starts a thread for every core of the node. This is the CPU limit; without a limit, it is
             # the number of these cores.
             {"name": "OMP_NUM_THREADS", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},
-            *pods.build_credential_env(secret_name),
+            *pods.build_credential_env(storage),
         ],
         "securityContext": pods.build_container_security_context(),
         # A killed process writes no result. Then the termination message is the end of its log.

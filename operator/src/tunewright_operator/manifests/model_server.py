@@ -195,11 +195,10 @@ def template_hash(deployment: Mapping[str, Any]) -> str | None:
 
 def _build_pod_spec(server: ModelServer, defaults: pods.PodDefaults) -> Body:
     spec = server.spec
-    secret = spec.storage.secret_ref.name
     scheduling = spec.scheduling
     volumes, mounts = pods.join_volumes(
         _build_own_volumes(server.metadata.name),
-        pods.build_ca_volume(secret),
+        pods.build_ca_volume(spec.storage),
         pods.build_scratch_volumes(STATE_SIZE, shared_memory=True),
         _build_adapters_volume(),
     )
@@ -210,7 +209,7 @@ def _build_pod_spec(server: ModelServer, defaults: pods.PodDefaults) -> Body:
         "command": ["python", "-m", "tunewright_server"],
         # vLLM and torch write caches into the working directory.
         "workingDir": pods.STATE_DIRECTORY,
-        "env": [*pods.build_common_env(), *pods.build_credential_env(secret)],
+        "env": [*pods.build_common_env(), *pods.build_credential_env(spec.storage)],
         "ports": [{"name": "http", "containerPort": SERVER_PORT, "protocol": "TCP"}],
         "securityContext": pods.build_container_security_context(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -222,7 +221,7 @@ def _build_pod_spec(server: ModelServer, defaults: pods.PodDefaults) -> Body:
         "volumeMounts": mounts,
     }
     pod_spec: Body = {
-        **pods.build_pod_base(defaults),
+        **pods.build_pod_base(defaults, spec.storage),
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "containers": [container],
         "volumes": volumes,

@@ -126,10 +126,11 @@ class AdapterDeploymentReconciler:
         wanted = {item.name for item in (inspection, evaluation) if item is not None}
         if wanted:
             creates = bool(wanted - {job["metadata"]["name"] for job in self._reads.list_jobs(namespace, uid)})
-            secret_name = deployment.spec.storage.secret_ref.name
-            secret = await self._reads.read_secret_facts(namespace, secret_name, fresh=creates)
-            situation = dataclasses.replace(situation, secret=secret)
-        if inspection is not None and situation.secret_problem is None:
+            storage = deployment.spec.storage
+            secret = await self._reads.read_secret_facts(namespace, storage.secret_name, fresh=creates)
+            account = await self._reads.read_account_facts(namespace, storage.service_account_name, fresh=creates)
+            situation = dataclasses.replace(situation, secret=secret, account=account)
+        if inspection is not None and situation.storage_problem is None:
             runs = await list_runs(self._reads, self._cluster, namespace, uid, inspection.name, now=self._now())
             situation = dataclasses.replace(situation, inspection=runs.get(inspection.name))
         old = self._list_old_inspections(deployment, inspection)
@@ -222,10 +223,10 @@ class AdapterDeploymentReconciler:
             owner=body,
             labels=labels.build_labels(ADAPTER_DEPLOYMENT, deployment.metadata.name, labels.Role.INSPECT),
         )
-        secret_name = deployment.spec.storage.secret_ref.name
+        storage = deployment.spec.storage
         await ensure_created(self._cluster, build_request_config_map(identity, AdapterInspection(uri=inspection.uri)))
         await ensure_created(
-            self._cluster, build_inspect_job(identity, Container.INSPECT_ADAPTER.value, secret_name, self._defaults)
+            self._cluster, build_inspect_job(identity, Container.INSPECT_ADAPTER.value, storage, self._defaults)
         )
 
 

@@ -74,10 +74,8 @@ class Evaluations:
             NameTakenError: an object of that name exists and has another owner.
             ClusterError: the API server refused or did not answer.
         """
-        secret_name = deployment.spec.storage.secret_ref.name
-        await ensure_created(
-            self._cluster, manifests.build_evaluation_job(owner, wanted.name, secret_name, self._defaults)
-        )
+        storage = deployment.spec.storage
+        await ensure_created(self._cluster, manifests.build_evaluation_job(owner, wanted.name, storage, self._defaults))
         job = await self._cluster.get(JOB, owner["metadata"]["namespace"], wanted.name)
         if job is None or job["metadata"].get("deletionTimestamp"):
             return

@@ -105,12 +105,13 @@ class FineTuneJobReconciler:
         progress = self._read_progress(key, found)
         if not needs_prerequisites(job, runs):
             return dataclasses.replace(found, progress=progress)
-        base_model = self._reads.find_base_model(job.spec.base_model_ref.name)
+        base_model, storage = self._reads.find_base_model(job.spec.base_model_ref.name), job.spec.storage
         return FineTuneObservation(
             job=job,
             base_model=base_model,
             namespace_labels=await self._read_namespace_labels(namespace, base_model),
-            secret=await self._reads.read_secret_facts(namespace, job.spec.storage.secret_ref.name, fresh=True),
+            secret=await self._reads.read_secret_facts(namespace, storage.secret_name, fresh=True),
+            account=await self._reads.read_account_facts(namespace, storage.service_account_name, fresh=True),
             missing_config_maps=await self._find_missing_config_maps(job),
             allowed_scheduling=self._allowed_scheduling,
             runs=runs,

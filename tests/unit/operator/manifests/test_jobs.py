@@ -46,7 +46,7 @@ IDENTITY = fine_tune_identity(OWNER, "tickets-train-1", Role.TRAIN)
 BODIES = {
     "prepare": build_prepare_job(IDENTITY, JOB, DEFAULTS),
     "train": build_train_job(IDENTITY, JOB, DEFAULTS),
-    "inspect": build_inspect_job(IDENTITY, "inspect-base-model", "s3", DEFAULTS),
+    "inspect": build_inspect_job(IDENTITY, "inspect-base-model", JOB.spec.storage, DEFAULTS),
 }
 
 

@@ -11,7 +11,7 @@ from tunewright_operator.domain.output_schemas import explain_bad_metric
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
-from tunewright_operator.domain.references import check_base_model, check_secret
+from tunewright_operator.domain.references import check_base_model, check_storage
 from tunewright_operator.domain.sentences import join_sentences
 
 IMMUTABLE = "The spec cannot be changed: delete this job and create a corrected one."
@@ -80,9 +80,9 @@ def _check_base_model(observation: FineTuneObservation) -> Problem | None:
     )
 
 
-def _check_secret(observation: FineTuneObservation) -> Problem | None:
+def _check_storage(observation: FineTuneObservation) -> Problem | None:
     job = observation.job
-    return check_secret(job.spec.storage.secret_ref.name, job.metadata.namespace or "", observation.secret)
+    return check_storage(job.spec.storage, job.metadata.namespace or "", observation.secret, observation.account)
 
 
 def _check_config_maps(observation: FineTuneObservation) -> Problem | None:
@@ -100,6 +100,6 @@ _CHECKS: tuple[Callable[[FineTuneObservation], Problem | None], ...] = (
     _check_metrics,
     _check_scheduling,
     _check_base_model,
-    _check_secret,
+    _check_storage,
     _check_config_maps,
 )

@@ -45,6 +45,19 @@ class CommonReason(Reason):
         "The Secret does not have the label `tunewright.dev/use: allowed`.",
         "If pods of this namespace may use the Secret, run `kubectl label secret <name> tunewright.dev/use=allowed`.",
     )
+    SERVICE_ACCOUNT_NOT_FOUND = (
+        "ServiceAccountNotFound",
+        "The ServiceAccount of `spec.storage.serviceAccountName` does not exist.",
+        "Create it with a role for the bucket, as in docs/how-to/workload-identity.md.",
+    )
+    SERVICE_ACCOUNT_NOT_ALLOWED = (
+        "ServiceAccountNotAllowed",
+        "The ServiceAccount does not have the label `tunewright.dev/use: allowed`.",
+        (
+            "If pods of this namespace may run as it, "
+            "run `kubectl label serviceaccount <name> tunewright.dev/use=allowed`."
+        ),
+    )
     SCHEDULING_NOT_ALLOWED = (
         "SchedulingNotAllowed",
         (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tunewright_operator.domain.problem import Problem
-from tunewright_operator.domain.references import check_base_model, check_secret
+from tunewright_operator.domain.references import check_base_model, check_storage
 from tunewright_operator.domain.serving.observation import ServerObservation
 
 
@@ -13,5 +13,5 @@ def find_problem(observation: ServerObservation) -> Problem | None:
     return (
         observation.allowed_scheduling.find_problem(spec.scheduling, spec.resources)
         or check_base_model(spec.base_model_ref.name, namespace, observation.base_model, observation.namespace_labels)
-        or check_secret(spec.storage.secret_ref.name, namespace, observation.secret)
+        or check_storage(spec.storage, namespace, observation.secret, observation.account)
     )
