@@ -50,7 +50,7 @@ def digest_of(word: str) -> str:
 
 
 def revision_of(word: str, alias: str = "support") -> str:
-    return f"{alias}--{digest_of(word)[7:19]}"
+    return f"{alias}--{digest_of(word)[7:27]}"
 
 
 def make_server(**changes: Any) -> ServerView:
