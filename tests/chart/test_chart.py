@@ -275,11 +275,41 @@ def test_selector_matches_only_the_operator(render: Render) -> None:
 
 
 def test_operator_roles_are_the_listed_rules(render: Render) -> None:
-    listed = yaml.safe_load((CHART / "files" / "operator-rules.yaml").read_text())
     bodies = render()
-    for kind, part in (("ClusterRole", "cluster"), ("Role", "namespace")):
-        expected = [{key: rule[key] for key in ("apiGroups", "resources", "verbs")} for rule in listed[part]]
-        assert pick(bodies, kind, "tunewright-operator")["rules"] == expected
+    assert pick(bodies, "ClusterRole", "tunewright-operator")["rules"] == list_rules("cluster", "tenants")
+    assert pick(bodies, "Role")["rules"] == list_rules("namespace")
+
+
+def list_rules(*parts: str) -> list[Body]:
+    listed = yaml.safe_load((CHART / "files" / "operator-rules.yaml").read_text())
+    return [{key: rule[key] for key in ("apiGroups", "resources", "verbs")} for part in parts for rule in listed[part]]
+
+
+def test_a_namespaced_install_has_rights_only_in_its_namespaces(
+    render: Render, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = ("support", "tunewright-system", "serving", "support")
+    bodies = render(*(f"rbac.namespaces[{number}]={name}" for number, name in enumerate(listed)))
+    cluster = pick(bodies, "ClusterRole", "tunewright-operator")["rules"]
+    assert cluster == list_rules("cluster")
+    assert {name for rule in cluster for name in rule["resources"]} == {
+        "basemodels",
+        "basemodels/status",
+        "customresourcedefinitions",
+        "namespaces",
+    }
+    roles = {body["metadata"]["namespace"]: body["rules"] for body in bodies if body["kind"] == "Role"}
+    assert roles == {
+        "tunewright-system": list_rules("namespace", "tenants"),
+        "support": list_rules("tenants"),
+        "serving": list_rules("tenants"),
+    }
+    bindings = {body["metadata"]["namespace"]: body for body in bodies if body["kind"] == "RoleBinding"}
+    assert bindings.keys() == roles.keys()
+    for binding in bindings.values():
+        (subject,) = binding["subjects"]
+        assert (subject["namespace"], binding["roleRef"]["kind"]) == ("tunewright-system", "Role")
+    assert {*read_settings(monkeypatch, bodies).namespaces} == {*listed}
 
 
 def test_no_role_has_a_wildcard(render: Render) -> None:

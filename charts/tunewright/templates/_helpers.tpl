@@ -54,6 +54,9 @@ A section of values is completed, but not a map that is one value: there, a user
 {{/* The operator's environment: its settings. */}}
 {{- define "tunewright.env" -}}
 - {name: TUNEWRIGHT_NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
+{{- with .Values.rbac.namespaces }}
+- {name: TUNEWRIGHT_NAMESPACES, value: {{ join "," . | quote }}}
+{{- end }}
 - {name: TUNEWRIGHT_POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
 - {name: TUNEWRIGHT_DEPLOYMENT, value: {{ include "tunewright.name" . }}}
 - {name: TUNEWRIGHT_OPERATOR_IMAGE, value: {{ include "tunewright.image" (dict "root" . "image" "operator") | quote }}}

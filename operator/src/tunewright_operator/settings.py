@@ -43,6 +43,8 @@ class Settings(BaseSettings):
 
     namespace: str = Field(min_length=1)
     """The operator's namespace, with its Lease, its signing key and the inspection Jobs of BaseModels."""
+    namespaces: Annotated[tuple[str, ...], NoDecode] = ()
+    """The namespaces that the operator works in, separated by commas; empty: all. Its own is always one of them."""
     operator_image: str = Field(min_length=1)
     """The image of the operator, of inspection Jobs and of evaluation Jobs."""
     trainer_image: str = Field(min_length=1)
@@ -70,7 +72,7 @@ class Settings(BaseSettings):
     pod_name: str = Field(default_factory=socket.gethostname)
     """This replica's identity in the Lease."""
 
-    @field_validator("image_pull_secrets", mode="before")
+    @field_validator("image_pull_secrets", "namespaces", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -79,6 +81,11 @@ class Settings(BaseSettings):
     @classmethod
     def _decode(cls, value: object) -> object:
         return json.loads(value) if isinstance(value, str) else value
+
+    @property
+    def watched_namespaces(self) -> tuple[str, ...]:
+        """The namespaces to watch, with the operator's own; empty: all."""
+        return tuple(sorted({self.namespace, *self.namespaces})) if self.namespaces else ()
 
     @property
     def pod_defaults(self) -> PodDefaults:

@@ -30,6 +30,16 @@ def test_pull_secrets_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch):
     assert Settings().pod_defaults.pull_secrets == ("a", "b")
 
 
+@pytest.mark.parametrize(
+    ("text", "watched"), [("", ()), ("support,serving", ("serving", "support", "sys")), ("sys", ("sys",))]
+)
+def test_the_operators_own_namespace_is_always_watched(
+    monkeypatch: pytest.MonkeyPatch, text: str, watched: tuple[str, ...]
+):
+    monkeypatch.setenv("TUNEWRIGHT_NAMESPACES", text)
+    assert Settings().watched_namespaces == watched
+
+
 def test_each_kind_has_its_workers(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TUNEWRIGHT_WORKERS", '{"fineTuneJob": 3}')
     workers = Settings().workers.by_kind()

@@ -27,9 +27,10 @@ _OWNED = (("fieldManager", FIELD_MANAGER),)
 class KubernetesCluster:
     """`Cluster` with a real API server."""
 
-    def __init__(self, client: APIClient, events: EventRecorder) -> None:
+    def __init__(self, client: APIClient, events: EventRecorder, *, namespaces: tuple[str, ...] = ()) -> None:
         self._client = client
         self._events = events
+        self._namespaces = namespaces
 
     async def flush_events(self) -> None:
         """Write the Events that wait, for a bounded time: call it before this replica's term ends."""
@@ -56,16 +57,22 @@ class KubernetesCluster:
         fields: Mapping[str, str] | None = None,
     ) -> Bodies:
         """See `Cluster.list`."""
-        request = Request(Verb.LIST, kind, build_path(kind, namespace), _select(labels, fields))
-        pages = [page async for page in self._list_pages(request)]
+        query = _select(labels, fields)
+        paths = self._find_paths(kind) if namespace is None else (build_path(kind, namespace),)
+        pages = [page for path in paths async for page in self._list_pages(Request(Verb.LIST, kind, path, query))]
         # The items of a list have no apiVersion and kind, but an object cannot be written without them.
         return [{"apiVersion": kind.api_version, "kind": kind.name, **item} for page in pages for item in page]
 
     async def list_metadata(self, kind: Kind, labels: Mapping[str, str] | None = None) -> AsyncIterator[Bodies]:
         """See `Cluster.list_metadata`."""
-        path = build_path(kind, None)
-        async for page in self._list_pages(Request(Verb.LIST, kind, path, _select(labels), accept=_METADATA_LIST)):
-            yield page
+        for path in self._find_paths(kind):
+            async for page in self._list_pages(Request(Verb.LIST, kind, path, _select(labels), accept=_METADATA_LIST)):
+                yield page
+
+    def _find_paths(self, kind: Kind) -> tuple[str, ...]:
+        """Return the paths that together have all objects of a kind that the operator may see."""
+        scopes = self._namespaces if kind.namespaced and self._namespaces else (None,)
+        return tuple(build_path(kind, namespace) for namespace in scopes)
 
     async def _list_pages(self, request: Request) -> AsyncIterator[Bodies]:
         token = ""
@@ -177,19 +184,20 @@ class KubernetesCluster:
 
 @contextlib.asynccontextmanager
 async def open_cluster(
-    instance: str = FIELD_MANAGER, *, limit: RateLimit | None = None
+    instance: str = FIELD_MANAGER, *, limit: RateLimit | None = None, namespaces: tuple[str, ...] = ()
 ) -> AsyncIterator[KubernetesCluster]:
     """Connect to the API server, and close the connections at the end of the context.
 
     Args:
         instance: the name of this replica, in its Events.
         limit: how many requests may be sent; None for the few requests of the Lease, which must never wait.
+        namespaces: the namespaces that it may list objects of; empty: all.
 
     Raises:
         CredentialsError: there are no usable credentials.
     """
     client = APIClient(await load_credentials(), limit=None if limit is None else TokenBucket(limit))
-    cluster = KubernetesCluster(client, EventRecorder(client, instance=instance))
+    cluster = KubernetesCluster(client, EventRecorder(client, instance=instance), namespaces=namespaces)
     try:
         yield cluster
     finally:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from collections.abc import Set as AbstractSet
@@ -49,8 +50,11 @@ class Sink(Protocol):
     It must expect duplicates, and after a lost connection older versions of an object.
     """
 
-    def retain(self, kind: Kind, uids: AbstractSet[str], version: str) -> object:
-        """Take note that these were all objects at a version: another one that is not newer exists no more."""
+    def retain(self, kind: Kind, uids: AbstractSet[str], version: str, namespace: str | None) -> object:
+        """Take note that these were all objects at a version: another one that is not newer exists no more.
+
+        ``namespace``: it says nothing of other namespaces; None: they were those of all namespaces.
+        """
 
     def upsert(self, kind: Kind, body: Body) -> object:
         """Take an object as it was at some time."""
@@ -94,13 +98,28 @@ class Reflector:
         kind: Kind,
         sink: Sink,
         *,
+        namespace: str | None = None,
         labels: Mapping[str, str] | None = None,
         timing: Timing | None = None,
+        on_listed: Callable[[], object] | None = None,
     ) -> None:
+        """Prepare the reflector.
+
+        Args:
+            client: the connection to the API server.
+            kind: the kind of the objects.
+            sink: what takes them.
+            namespace: the namespace of the objects; None: all.
+            labels: labels that they have.
+            timing: the times in seconds.
+            on_listed: called after each list; by default, the sink takes note that the kind is synced.
+        """
+        self._on_listed = on_listed or functools.partial(sink.synced, kind)
+        self._namespace = namespace
         self._client = client
         self._kind = kind
         self._sink = sink
-        self._path = build_path(kind, None)
+        self._path = build_path(kind, namespace)
         self._selector = [("labelSelector", format_selector(labels))] if labels else []
         self._timing = timing or Timing()
         self.listed = asyncio.Event()
@@ -146,9 +165,9 @@ class Reflector:
             if not token:
                 break
         version = str(page["metadata"]["resourceVersion"])
-        self._sink.retain(self._kind, uids, version)
-        self._sink.synced(self._kind)
+        self._sink.retain(self._kind, uids, version, self._namespace)
         self.listed.set()
+        self._on_listed()
         return version
 
     async def _watch(self, version: str) -> Restart:

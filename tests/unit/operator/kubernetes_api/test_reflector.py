@@ -35,7 +35,7 @@ class Sink:
         assert (kind, namespace) == (JOB, "ns")
         self.got.append(("remove", name, uid, str(version)))
 
-    def retain(self, kind: Kind, uids: AbstractSet[str], version: str) -> None:
+    def retain(self, kind: Kind, uids: AbstractSet[str], version: str, namespace: str | None) -> None:
         assert kind == JOB
         self.got.append(("retain", *sorted(uids), version))
 
