@@ -1,4 +1,4 @@
-"""A tenant's pods run with the identity or the credentials of somebody else."""
+"""A tenant's pods run with the identity or the credentials of another user."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def test_a_pod_that_runs_as_an_account_has_no_token_for_the_api_server():
 
 
 async def test_keys_of_a_secret_do_not_replace_the_identity_of_the_account():
-    """Libraries prefer keys: whoever may write the Secret would choose who the pods are."""
+    """Libraries prefer keys: a user who may write the Secret would choose who the pods are."""
     world = make_world(secretRef={"name": "s3"})
     put_account(world, {"tunewright.dev/use": "allowed"})
     await world.settle()

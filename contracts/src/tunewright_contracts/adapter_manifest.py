@@ -108,7 +108,7 @@ def adapter_folder(digest: str) -> str:
 
 
 REVISION_DIGITS = 20
-"""How many digits of an adapter's digest are in its name: 80 bits, so that nobody can make another adapter with it."""
+"""How many digits of an adapter's digest are in its name: 80 bits, so that no other adapter can be made to have it."""
 OLD_REVISION_DIGITS = 12
 """The same in releases before; an adapter that such a release accepted keeps its name."""
 
