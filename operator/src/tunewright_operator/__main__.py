@@ -71,7 +71,7 @@ async def release(settings: Settings) -> int:
 
     The exit code is 1 when a request to the API server fails.
     """
-    async with open_cluster(settings.pod_name) as cluster:
+    async with open_cluster(settings.pod_name, namespaces=settings.watched_namespaces) as cluster:
         try:
             if not settings.deployment:
                 log.info("finalizers_released", resources=await release_finalizers(cluster))

@@ -7,8 +7,10 @@ import dataclasses
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final
 
+import structlog
+
 from tunewright_operator.api.kinds import Kind, kind_of
-from tunewright_operator.cluster import FIELD_MANAGER, Bodies, Body, NotFoundError, Propagation
+from tunewright_operator.cluster import FIELD_MANAGER, Bodies, Body, ForbiddenError, NotFoundError, Propagation
 from tunewright_operator.kubernetes_api.client import APIClient, Request, Verb
 from tunewright_operator.kubernetes_api.credentials import Credentials, ServiceAccount
 from tunewright_operator.kubernetes_api.event_recorder import EventRecorder
@@ -22,6 +24,8 @@ LIST_PAGE: Final = 500
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _OWNED = (("fieldManager", FIELD_MANAGER),)
+
+log = structlog.get_logger(__name__)
 
 
 class KubernetesCluster:
@@ -58,21 +62,36 @@ class KubernetesCluster:
     ) -> Bodies:
         """See `Cluster.list`."""
         query = _select(labels, fields)
-        paths = self._find_paths(kind) if namespace is None else (build_path(kind, namespace),)
-        pages = [page for path in paths async for page in self._list_pages(Request(Verb.LIST, kind, path, query))]
+        if namespace is not None:
+            lists = self._list_pages(Request(Verb.LIST, kind, build_path(kind, namespace), query))
+        else:
+            lists = self._list_everywhere(Request(Verb.LIST, kind, "", query))
+        pages = [page async for page in lists]
         # The items of a list have no apiVersion and kind, but an object cannot be written without them.
         return [{"apiVersion": kind.api_version, "kind": kind.name, **item} for page in pages for item in page]
 
     async def list_metadata(self, kind: Kind, labels: Mapping[str, str] | None = None) -> AsyncIterator[Bodies]:
         """See `Cluster.list_metadata`."""
-        for path in self._find_paths(kind):
-            async for page in self._list_pages(Request(Verb.LIST, kind, path, _select(labels), accept=_METADATA_LIST)):
-                yield page
+        request = Request(Verb.LIST, kind, "", _select(labels), accept=_METADATA_LIST)
+        async for page in self._list_everywhere(request):
+            yield page
 
-    def _find_paths(self, kind: Kind) -> tuple[str, ...]:
-        """Return the paths that together have all objects of a kind that the operator may see."""
-        scopes = self._namespaces if kind.namespaced and self._namespaces else (None,)
-        return tuple(build_path(kind, namespace) for namespace in scopes)
+    async def _list_everywhere(self, request: Request) -> AsyncIterator[Bodies]:
+        """Yield the pages of all objects of the request's kind that the operator may see, whatever its path.
+
+        A namespace without rights for the operator is left out, so that its tenants do not stop what all need.
+        """
+        kind = request.kind
+        if not (kind.namespaced and self._namespaces):
+            async for page in self._list_pages(dataclasses.replace(request, path=build_path(kind, None))):
+                yield page
+            return
+        for namespace in self._namespaces:
+            try:
+                async for page in self._list_pages(dataclasses.replace(request, path=build_path(kind, namespace))):
+                    yield page
+            except ForbiddenError as error:
+                log.warning("namespace_without_rights", kind=kind.name, namespace=namespace, error=str(error))
 
     async def _list_pages(self, request: Request) -> AsyncIterator[Bodies]:
         token = ""

@@ -23,7 +23,7 @@ import aiohttp
 import structlog
 
 from tunewright_operator.api.kinds import Kind
-from tunewright_operator.cluster import Body, ClusterError, ExpiredError, UnavailableError
+from tunewright_operator.cluster import Body, ClusterError, ExpiredError, ForbiddenError, UnavailableError
 from tunewright_operator.kubernetes_api import metrics
 from tunewright_operator.kubernetes_api.answers import decode
 from tunewright_operator.kubernetes_api.client import APIClient, Request, Verb
@@ -40,6 +40,8 @@ MAX_BACKOFF_SECONDS: Final = 30.0
 BATCH: Final = 50
 """After so many objects of a page or of a stream, other tasks of the event loop have a turn."""
 GONE: Final = 410
+REFUSALS: Final = 3
+"""After so many refusals in a row, a namespace without rights for the operator counts as one without objects."""
 
 log = structlog.get_logger(__name__)
 
@@ -146,6 +148,7 @@ class Reflector:
                 if expired or not isinstance(error, UnavailableError):
                     self._version = None
                 await self._pause(error)
+                self._stop_to_wait(error)
 
     async def _list(self) -> str:
         """List all objects, and return the resource version for the watch, which is that of all pages."""
@@ -229,6 +232,18 @@ class Reflector:
             case _:
                 raise ValueError(f"not a watch event: {str(event)[:200]}")
         self._version = str(body["metadata"]["resourceVersion"])
+
+    def _stop_to_wait(self, error: ClusterError) -> None:
+        """Let the others not wait for a namespace in which the operator has no rights.
+
+        Who may change RoleBindings there can take them away, and that must not keep the operator from its work in other
+        namespaces. The list is tried again all the same, and what was known stays in the sink.
+        """
+        refused = isinstance(error, ForbiddenError) and self._failures >= REFUSALS
+        if self._namespace is not None and refused and not self.listed.is_set():
+            log.warning("namespace_without_rights", kind=self._kind.name, namespace=self._namespace)
+            self.listed.set()
+            self._on_listed()
 
     async def _pause(self, error: ClusterError) -> None:
         delay = min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0**self._failures)
