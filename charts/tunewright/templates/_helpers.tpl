@@ -96,10 +96,15 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* The requests and limits of the operator's container. It writes little: what its value leaves out of storage is added. */}}
+{{/* The requests and limits of the operator's container, which writes little: storage is added to those that its value has. */}}
 {{- define "tunewright.operatorResources" -}}
-{{- $storage := dict "requests" (dict "ephemeral-storage" "128Mi") "limits" (dict "ephemeral-storage" "512Mi") -}}
-{{- toYaml (mergeOverwrite $storage (deepCopy .Values.operator.resources)) -}}
+{{- $resources := deepCopy .Values.operator.resources -}}
+{{- range $part, $storage := dict "requests" "128Mi" "limits" "512Mi" -}}
+{{- with index $resources $part -}}
+{{- $_ := set $resources $part (merge . (dict "ephemeral-storage" $storage)) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $resources -}}
 {{- end }}
 
 {{/* The rules of files/operator-rules.yaml, each with its reason. */}}
