@@ -36,7 +36,7 @@ async def answer(_scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> 
         {
             "id": "1",
             "object": "chat.completion",
-            "model": "support--000000000000",
+            "model": "support--00000000000000000000",
             "choices": [{"index": 0, "message": {"role": "assistant", "content": '{"queue": "billing"}'}}],
             "usage": {"prompt_tokens": 50, "completion_tokens": 9},
         }
@@ -50,7 +50,11 @@ async def stream(_scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> 
     """Answer with a hundred events."""
     await receive()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
-    event = {"id": "1", "model": "support--000000000000", "choices": [{"index": 0, "delta": {"content": " word"}}]}
+    event = {
+        "id": "1",
+        "model": "support--00000000000000000000",
+        "choices": [{"index": 0, "delta": {"content": " word"}}],
+    }
     line = f"data: {json.dumps(event)}\n\n".encode()
     for _ in range(EVENTS):
         await send({"type": "http.response.body", "body": line, "more_body": True})

@@ -64,7 +64,7 @@ def walk(root: dict[str, Any], schema: dict[str, Any], values: Any, path: str = 
         if not isinstance(values, dict) or name not in values:
             continue
         where = f"{path}.{name}".removeprefix(".")
-        target = root["definitions"]["image"] if "$ref" in child else child
+        target = root["definitions"]["image"] if child.get("$ref") == "#/definitions/image" else child
         if "properties" in target:
             yield from walk(root, target, values[name], where)
         else:

@@ -200,7 +200,11 @@ def render_permissions() -> str:
             "give no other user rights in it."
         ),
     ]
-    titles = {"cluster": "In every namespace (ClusterRole)", "namespace": "In its own namespace (Role)"}
+    titles = {
+        "cluster": "Outside of namespaces (ClusterRole)",
+        "tenants": "In every namespace (ClusterRole), or in those of `rbac.namespaces` and its own (Roles)",
+        "namespace": "In its own namespace (Role)",
+    }
     for part, title in titles.items():
         lines += ["", f"## {title}", "", "| API group | resources | verbs | why |", "| --- | --- | --- | --- |"]
         lines += [permission_row(rule) for rule in rules[part]]

@@ -192,9 +192,10 @@ async def install_tunewright(api: Api, clone: Path) -> None:
     await _create_definitions(api, clone / "crds")
     await api.create("/api/v1/namespaces", {"metadata": {"name": SYSTEM_NAMESPACE}})
     text = (clone / "charts" / "tunewright" / "files" / "operator-rules.yaml").read_text()
-    for scope, rules in yaml.safe_load(text).items():
-        granted = [{key: value for key, value in rule.items() if key != "reason"} for rule in rules]
-        await _grant(api, granted, None if scope == "cluster" else SYSTEM_NAMESPACE)
+    rules: dict[str, list[Body]] = yaml.safe_load(text)
+    # Clones of earlier releases have the rights in tenants' namespaces among those of the cluster.
+    await _grant(api, [*rules["cluster"], *rules.get("tenants", [])], None)
+    await _grant(api, rules["namespace"], SYSTEM_NAMESPACE)
 
 
 async def _create_definitions(api: Api, folder: Path) -> None:
@@ -218,7 +219,8 @@ async def _grant(api: Api, rules: list[Body], namespace: str | None) -> None:
     kind = "Role" if namespace else "ClusterRole"
     scope = f"/namespaces/{namespace}" if namespace else ""
     root = f"/apis/rbac.authorization.k8s.io/v1{scope}"
-    await api.create(f"{root}/{kind.lower()}s", {"metadata": {"name": OPERATOR}, "rules": rules})
+    granted = [{key: value for key, value in rule.items() if key != "reason"} for rule in rules]
+    await api.create(f"{root}/{kind.lower()}s", {"metadata": {"name": OPERATOR}, "rules": granted})
     await api.create(f"{root}/{kind.lower()}bindings", build_binding(kind, OPERATOR, SYSTEM_NAMESPACE, OPERATOR))
 
 

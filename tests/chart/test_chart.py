@@ -13,8 +13,10 @@ import pytest
 import yaml
 
 from chart.conftest import CHART, KUBE_VERSION, ROOT, Body, Helm, Render
+from tunewright_operator.domain.scheduling import AllowedScheduling
+from tunewright_operator.manifests.resources import DefaultResources
 from tunewright_operator.runtime.leader_thread import STALL_LIMIT_SECONDS
-from tunewright_operator.settings import WorkerCounts
+from tunewright_operator.settings import Settings, WorkerCounts
 
 
 def pick(bodies: list[Body], kind: str, name: str | None = None) -> Body:
@@ -80,6 +82,10 @@ def test_registry_is_required(helm: Helm) -> None:
         ("images.server.digest=abc", "does not match pattern"),
         ("operator.replicas=many", "got string, want integer"),
         ("crds.keep=perhaps", "got string, want boolean"),
+        ("allowedScheduling.nodeLabels[0]=a*b", "does not match pattern"),
+        ("allowedScheduling.tolerations[0]=a", "additional properties 'tolerations' not allowed"),
+        ("defaultResources.job.limits.memory=much", "does not match pattern"),
+        ("defaultResources.prepare.limits.memory=1Gi", "additional properties 'prepare' not allowed"),
     ],
 )
 def test_wrong_values_are_refused(helm: Helm, value: str, message: str) -> None:
@@ -229,6 +235,37 @@ def test_pod_values_reach_the_pod(render: Render) -> None:
     assert {"name": "TUNEWRIGHT_IMAGE_PULL_SECRETS", "value": "pull"} in environment
 
 
+def read_settings(monkeypatch: pytest.MonkeyPatch, bodies: list[Body]) -> Settings:
+    """Return the settings that the operator reads from the environment of its pod."""
+    (container,) = pick(bodies, "Deployment")["spec"]["template"]["spec"]["containers"]
+    for item in container["env"]:
+        monkeypatch.setenv(item["name"], item.get("value", "x"))
+    return Settings()
+
+
+def test_the_operators_own_defaults_are_the_charts(render: Render, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = read_settings(monkeypatch, render())
+    assert settings.default_resources == DefaultResources()
+    assert settings.allowed_scheduling == AllowedScheduling()
+
+
+def test_the_platform_team_decides_about_resources_and_scheduling(
+    render: Render, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = ("defaultResources.train.limits.memory=64Gi", "defaultResources.train.limits.ephemeral-storage=null")
+    settings = read_settings(monkeypatch, render(*values, "allowedScheduling.priorityClasses[0]=batch"))
+    assert settings.default_resources.train.limits == {"memory": "64Gi"}
+    assert settings.default_resources.server == DefaultResources().server
+    assert settings.allowed_scheduling == AllowedScheduling(priority_classes=("batch",))
+
+
+def test_every_container_of_the_chart_has_requests_and_limits(render: Render) -> None:
+    for name, spec in pod_specs(render()).items():
+        for container in spec["containers"]:
+            assert container["resources"]["requests"].keys() == {"cpu", "memory", "ephemeral-storage"}, name
+            assert container["resources"]["limits"].keys() == {"memory", "ephemeral-storage"}, name
+
+
 def test_selector_matches_only_the_operator(render: Render) -> None:
     bodies = render()
     deployment, job = pick(bodies, "Deployment"), pick(bodies, "Job")
@@ -238,11 +275,41 @@ def test_selector_matches_only_the_operator(render: Render) -> None:
 
 
 def test_operator_roles_are_the_listed_rules(render: Render) -> None:
-    listed = yaml.safe_load((CHART / "files" / "operator-rules.yaml").read_text())
     bodies = render()
-    for kind, part in (("ClusterRole", "cluster"), ("Role", "namespace")):
-        expected = [{key: rule[key] for key in ("apiGroups", "resources", "verbs")} for rule in listed[part]]
-        assert pick(bodies, kind, "tunewright-operator")["rules"] == expected
+    assert pick(bodies, "ClusterRole", "tunewright-operator")["rules"] == list_rules("cluster", "tenants")
+    assert pick(bodies, "Role")["rules"] == list_rules("namespace")
+
+
+def list_rules(*parts: str) -> list[Body]:
+    listed = yaml.safe_load((CHART / "files" / "operator-rules.yaml").read_text())
+    return [{key: rule[key] for key in ("apiGroups", "resources", "verbs")} for part in parts for rule in listed[part]]
+
+
+def test_a_namespaced_install_has_rights_only_in_its_namespaces(
+    render: Render, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = ("support", "tunewright-system", "serving", "support")
+    bodies = render(*(f"rbac.namespaces[{number}]={name}" for number, name in enumerate(listed)))
+    cluster = pick(bodies, "ClusterRole", "tunewright-operator")["rules"]
+    assert cluster == list_rules("cluster")
+    assert {name for rule in cluster for name in rule["resources"]} == {
+        "basemodels",
+        "basemodels/status",
+        "customresourcedefinitions",
+        "namespaces",
+    }
+    roles = {body["metadata"]["namespace"]: body["rules"] for body in bodies if body["kind"] == "Role"}
+    assert roles == {
+        "tunewright-system": list_rules("namespace", "tenants"),
+        "support": list_rules("tenants"),
+        "serving": list_rules("tenants"),
+    }
+    bindings = {body["metadata"]["namespace"]: body for body in bodies if body["kind"] == "RoleBinding"}
+    assert bindings.keys() == roles.keys()
+    for binding in bindings.values():
+        (subject,) = binding["subjects"]
+        assert (subject["namespace"], binding["roleRef"]["kind"]) == ("tunewright-system", "Role")
+    assert {*read_settings(monkeypatch, bodies).namespaces} == {*listed}
 
 
 def test_no_role_has_a_wildcard(render: Render) -> None:

@@ -91,7 +91,8 @@ def test_a_value_that_is_false_is_not_absent(helm: Helm, value: str, kind: str) 
 def test_a_default_that_a_user_removed_stays_removed(helm: Helm) -> None:
     bodies = render(helm, CHART, "--set", "operator.resources.limits=null")
     (container,) = bodies["Deployment", "tunewright-operator"]["spec"]["template"]["spec"]["containers"]
-    assert container["resources"] == {"requests": VALUES["operator"]["resources"]["requests"]}
+    requests = VALUES["operator"]["resources"]["requests"]
+    assert container["resources"] == {"requests": {**requests, "ephemeral-storage": "128Mi"}}
 
 
 def test_every_template_that_reads_values_completes_them_first() -> None:

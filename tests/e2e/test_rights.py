@@ -51,7 +51,9 @@ def can(kubectl: Kubectl, user: str, verb: str, resource: str, namespace: str, *
     return done.stdout.strip() == "yes"
 
 
-@pytest.mark.parametrize(("namespace", "parts"), [("default", ["cluster"]), (SYSTEM, ["cluster", "namespace"])])
+@pytest.mark.parametrize(
+    ("namespace", "parts"), [("default", ["cluster", "tenants"]), (SYSTEM, ["cluster", "tenants", "namespace"])]
+)
 def test_operator_has_exactly_the_listed_rights(kubectl: Kubectl, namespace: str, parts: list[str]) -> None:
     listed = set().union(*(rights_of(RULES[part]) for part in parts))
     everyone = ask_rights(kubectl, "system:serviceaccount:default:unbound", namespace)

@@ -87,12 +87,11 @@ async def test_a_run_spec_carries_the_resolved_base_model_and_training():
 
 
 async def test_no_accelerator_is_requested_before_the_data_is_valid():
-    world = World(scheduling={"nodeSelector": {"gpu": "yes"}, "runtimeClassName": "nvidia"})
+    world = World(scheduling={"nodeSelector": {"nvidia.com/gpu.product": "H100"}})
     await world.settle()
     pod = world.cluster.peek(JOB, NAMESPACE, PREPARE)["spec"]["template"]["spec"]
-    assert pod["containers"][0]["resources"] == {"limits": {"memory": "8Gi"}}
+    assert pod["containers"][0]["resources"]["limits"] == {"memory": "8Gi", "ephemeral-storage": "60Gi"}
     assert "nodeSelector" not in pod
-    assert "runtimeClassName" not in pod
 
 
 async def test_a_training_that_ends_before_its_progress_was_read_shows_all_steps():

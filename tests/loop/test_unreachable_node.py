@@ -15,7 +15,7 @@ from support.clusters.fake_cluster import Clock
 from support.clusters.fake_deployments import FakeDeployments
 from support.clusters.fake_pods import FakeServerPods
 from support.virtual_time import in_virtual_time
-from support.worlds.job_worlds import IMAGES, KEEP_SECONDS, FakeTrainers
+from support.worlds.job_worlds import DEFAULTS, KEEP_SECONDS, FakeTrainers
 from support.worlds.rollout_world import revision_of
 from support.worlds.serving_world import SERVING, SUPPORT, ServingWorld, condition
 from tunewright_contracts.clients.access_list import SignedAccessList
@@ -116,14 +116,22 @@ class RunningWorld(ServingWorld):
         evaluators = ProgressPolls(FakeTrainers(), poller, dispatcher.wake, kind="evaluator")
         access = AccessBoard(dispatcher.wake)
         model_servers = ModelServerReconciler(
-            cluster, reads, self.network, servers, keys=keys, board=board, clients=access, images=IMAGES, now=self.clock
+            cluster,
+            reads,
+            self.network,
+            servers,
+            keys=keys,
+            board=board,
+            clients=access,
+            defaults=DEFAULTS,
+            now=self.clock,
         )
         expiry = JobExpiry(cluster, KEEP_SECONDS)
-        models = BaseModelReconciler(cluster, reads, IMAGES, "tunewright-system", expiry=expiry, now=self.clock)
+        models = BaseModelReconciler(cluster, reads, DEFAULTS, "tunewright-system", expiry=expiry, now=self.clock)
         rollouts = AdapterDeploymentReconciler(
-            cluster, reads, keys, board, evaluators=evaluators, images=IMAGES, expiry=expiry, now=self.clock
+            cluster, reads, keys, board, evaluators=evaluators, defaults=DEFAULTS, expiry=expiry, now=self.clock
         )
-        jobs = FineTuneJobReconciler(cluster, reads, trainers, IMAGES, expiry=expiry, now=self.clock)
+        jobs = FineTuneJobReconciler(cluster, reads, trainers, DEFAULTS, expiry=expiry, now=self.clock)
         self.runner = Runner(
             {
                 BASE_MODEL: models.reconcile,

@@ -54,6 +54,9 @@ A section of values is completed, but not a map that is one value: there, a user
 {{/* The operator's environment: its settings. */}}
 {{- define "tunewright.env" -}}
 - {name: TUNEWRIGHT_NAMESPACE, valueFrom: {fieldRef: {fieldPath: metadata.namespace}}}
+{{- with .Values.rbac.namespaces }}
+- {name: TUNEWRIGHT_NAMESPACES, value: {{ join "," . | quote }}}
+{{- end }}
 - {name: TUNEWRIGHT_POD_NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
 - {name: TUNEWRIGHT_DEPLOYMENT, value: {{ include "tunewright.name" . }}}
 - {name: TUNEWRIGHT_OPERATOR_IMAGE, value: {{ include "tunewright.image" (dict "root" . "image" "operator") | quote }}}
@@ -67,6 +70,8 @@ A section of values is completed, but not a map that is one value: there, a user
 {{- end }}
 - {name: AWS_EC2_METADATA_DISABLED, value: "true"}
 - {name: TUNEWRIGHT_KEEP_FINISHED_JOBS_SECONDS, value: {{ .Values.jobs.keepFinishedSeconds | int | quote }}}
+- {name: TUNEWRIGHT_DEFAULT_RESOURCES, value: {{ toJson .Values.defaultResources | quote }}}
+- {name: TUNEWRIGHT_ALLOWED_SCHEDULING, value: {{ toJson .Values.allowedScheduling | quote }}}
 - {name: TUNEWRIGHT_LOG_FORMAT, value: {{ .Values.operator.logFormat }}}
 - {name: TUNEWRIGHT_LOG_LEVEL, value: {{ .Values.operator.logLevel }}}
 - {name: TUNEWRIGHT_WORKERS, value: {{ toJson .Values.operator.workers | quote }}}
@@ -89,6 +94,17 @@ seccompProfile: {type: RuntimeDefault}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* The requests and limits of the operator's container, which writes little: storage is added to those that its value has. */}}
+{{- define "tunewright.operatorResources" -}}
+{{- $resources := deepCopy .Values.operator.resources -}}
+{{- range $part, $storage := dict "requests" "128Mi" "limits" "512Mi" -}}
+{{- with index $resources $part -}}
+{{- $_ := set $resources $part (merge . (dict "ephemeral-storage" $storage)) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $resources -}}
 {{- end }}
 
 {{/* The rules of files/operator-rules.yaml, each with its reason. */}}

@@ -108,6 +108,19 @@ def adapter_folder(digest: str) -> str:
     return digest.replace(":", "-", 1)
 
 
+REVISION_DIGITS = 20
+"""How many digits of an adapter's digest are in its name: 80 bits, so that no other adapter can be made to have it."""
+OLD_REVISION_DIGITS = 12
+"""The same in releases before; an adapter that such a release accepted keeps its name."""
+
+
 def revision_name(model_name: str, digest: str) -> str:
-    """Return the name under which vLLM loads an adapter: ``<modelName>--<first 12 hexadecimal digits>``."""
-    return f"{model_name}--{digest.removeprefix('sha256:')[:12]}"
+    """Return the name under which vLLM loads an adapter: ``<modelName>--<first 20 hexadecimal digits>``."""
+    return f"{model_name}--{digest.removeprefix('sha256:')[:REVISION_DIGITS]}"
+
+
+def is_name_of(revision: str, digest: str) -> bool:
+    """Return whether a revision's name ends with the first digits of a digest, as many as `revision_name` gives it."""
+    alias, _, digits = revision.rpartition("--")
+    expected = digest.removeprefix("sha256:")[: len(digits)]
+    return bool(alias) and len(digits) in (OLD_REVISION_DIGITS, REVISION_DIGITS) and digits == expected

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import unicodedata
 
 _BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
-_FORBIDDEN = re.compile(r"[%\\?#*\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
-"""Bidirectional characters and line separators make an address look like another one."""
+_FORBIDDEN = re.compile(r"[%\\?#*\x00-\x1f\x7f]")
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+"""Unicode's categories of characters that a terminal or a browser does not show, or that change how others look."""
 _MAX_KEY_BYTES = 1024
 
 
@@ -29,7 +31,7 @@ class StorageURI:
     def parse(cls, text: str) -> StorageURI:
         """Parse an address, and reject an ambiguous one.
 
-        Empty segments, ``.``, ``..``, percent escapes, backslashes, control characters, queries and fragments are
+        Empty segments, ``.``, ``..``, percent escapes, backslashes, invisible characters, queries and fragments are
         rejected instead of normalized, because a check and a fetch may normalize them differently.
 
         Raises:
@@ -44,8 +46,10 @@ class StorageURI:
         if not key:
             return cls(bucket, "")
         if _FORBIDDEN.search(key):
+            raise StorageURIError(f"{text!r} must not contain any of % \\ ? # * or control characters")
+        if any(unicodedata.category(character) in _INVISIBLE for character in key):
             raise StorageURIError(
-                f"{text!r} must not contain any of % \\ ? # *, control or bidirectional characters, or line separators"
+                f"{text!r} must not contain control, bidirectional, zero-width or line-separator characters"
             )
         if any(segment in ("", ".", "..") for segment in key.split("/")):
             raise StorageURIError(f"{text!r} must not contain empty, '.' or '..' segments")

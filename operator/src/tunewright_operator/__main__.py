@@ -71,7 +71,7 @@ async def release(settings: Settings) -> int:
 
     The exit code is 1 when a request to the API server fails.
     """
-    async with open_cluster(settings.pod_name) as cluster:
+    async with open_cluster(settings.pod_name, namespaces=settings.watched_namespaces) as cluster:
         try:
             if not settings.deployment:
                 log.info("finalizers_released", resources=await release_finalizers(cluster))
@@ -111,14 +111,16 @@ async def serve(settings: Settings, *, stop: asyncio.Event, started: asyncio.Eve
     ready = asyncio.Event()
     async with contextlib.AsyncExitStack() as stack:
         limit = RateLimit(settings.api_requests_per_second, settings.api_burst)
-        cluster = await stack.enter_async_context(open_cluster(settings.pod_name, limit=limit))
+        cluster = await stack.enter_async_context(
+            open_cluster(settings.pod_name, limit=limit, namespaces=settings.watched_namespaces)
+        )
         probes = await start_probe_server(settings.probe_port, ready)
         stack.push_async_callback(probes.cleanup)
         if await until_stopped(wait_for_crds(cluster), stop):
             started.set()
             store, leader = Store(), build_leader(settings)
             show_store(store)
-            feed = ReflectorFeed(store, SELECTORS, stop)
+            feed = ReflectorFeed(store, SELECTORS, stop, namespaces=settings.watched_namespaces)
             fenced = FencedCluster(cluster, leader.term)
             work = functools.partial(
                 open_loops, settings, fenced, leader.term, store, stop=stop, flush_events=cluster.flush_events

@@ -18,7 +18,9 @@ from tunewright_operator.api.kinds import (
     MODEL_SERVER,
     Kind,
 )
-from tunewright_operator.manifests.pods import ImageDefaults
+from tunewright_operator.domain.scheduling import AllowedScheduling
+from tunewright_operator.manifests.pods import PodDefaults
+from tunewright_operator.manifests.resources import DefaultResources
 
 
 class WorkerCounts(BaseModel):
@@ -50,6 +52,8 @@ class Settings(BaseSettings):
 
     namespace: str = Field(min_length=1)
     """The operator's namespace, with its Lease, its signing key and the inspection Jobs of BaseModels."""
+    namespaces: Annotated[tuple[str, ...], NoDecode] = ()
+    """The namespaces that the operator works in, separated by commas; empty: all. Its own is always one of them."""
     operator_image: str = Field(min_length=1)
     """The image of the operator, of inspection Jobs and of evaluation Jobs."""
     trainer_image: str = Field(min_length=1)
@@ -68,28 +72,38 @@ class Settings(BaseSettings):
     """How many requests it may send at once after a quiet time."""
     keep_finished_jobs_seconds: int = Field(default=3600, ge=300)
     """How long a finished Job and its pod are kept, after its result is in the status of its owner."""
+    default_resources: Annotated[DefaultResources, NoDecode] = DefaultResources()
+    """What containers request, and their limits, for the resources that a spec leaves out; in JSON."""
+    allowed_scheduling: Annotated[AllowedScheduling, NoDecode] = AllowedScheduling()
+    """Which priority classes, tolerations and so on a spec may have; in JSON."""
     deployment: str = ""
     """The operator's Deployment, which `release-finalizers` stops first; empty: it is stopped already."""
     pod_name: str = Field(default_factory=socket.gethostname)
     """This replica's identity in the Lease."""
 
-    @field_validator("image_pull_secrets", mode="before")
+    @field_validator("image_pull_secrets", "namespaces", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
-    @field_validator("workers", mode="before")
+    @field_validator("workers", "default_resources", "allowed_scheduling", mode="before")
     @classmethod
     def _decode(cls, value: object) -> object:
         return json.loads(value) if isinstance(value, str) else value
 
     @property
-    def images(self) -> ImageDefaults:
-        """The images in the form that the manifests need."""
-        return ImageDefaults(
+    def watched_namespaces(self) -> tuple[str, ...]:
+        """The namespaces to watch, with the operator's own; empty: all."""
+        return tuple(sorted({self.namespace, *self.namespaces})) if self.namespaces else ()
+
+    @property
+    def pod_defaults(self) -> PodDefaults:
+        """The images and resources in the form that the manifests need."""
+        return PodDefaults(
             operator=self.operator_image,
             trainer=self.trainer_image,
             server=self.server_image,
             pull_policy=self.image_pull_policy,
             pull_secrets=self.image_pull_secrets,
+            resources=self.default_resources,
         )

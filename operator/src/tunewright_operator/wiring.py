@@ -57,7 +57,7 @@ async def open_reconcilers(
     They act only during the term; ``cluster`` is already fenced by it, and puts its answers into the store. ``wake`` is
     called when a pod's answer concerns a resource.
     """
-    images = settings.images
+    defaults, allowed = settings.pod_defaults, settings.allowed_scheduling
     async with AsyncExitStack() as stack:
         pods = FencedServerPods(await stack.enter_async_context(HTTPServerPods()), term)
         expiry = JobExpiry(cluster, settings.keep_finished_jobs_seconds)
@@ -68,14 +68,24 @@ async def open_reconcilers(
         evaluators = ProgressPolls(progress, poller, wake, kind="evaluator")
         clients = AccessBoard(wake)
         model_servers = ModelServerReconciler(
-            cluster, reads, pods, servers, keys=keys, board=board, clients=clients, images=images
+            cluster,
+            reads,
+            pods,
+            servers,
+            keys=keys,
+            board=board,
+            clients=clients,
+            defaults=defaults,
+            allowed_scheduling=allowed,
         )
         rollouts = AdapterDeploymentReconciler(
-            cluster, reads, keys, board, evaluators=evaluators, images=images, expiry=expiry
+            cluster, reads, keys, board, evaluators=evaluators, defaults=defaults, expiry=expiry
         )
         by_kind: dict[Kind, Reconcile] = {
-            BASE_MODEL: BaseModelReconciler(cluster, reads, images, settings.namespace, expiry=expiry).reconcile,
-            FINE_TUNE_JOB: FineTuneJobReconciler(cluster, reads, trainers, images, expiry=expiry).reconcile,
+            BASE_MODEL: BaseModelReconciler(cluster, reads, defaults, settings.namespace, expiry=expiry).reconcile,
+            FINE_TUNE_JOB: FineTuneJobReconciler(
+                cluster, reads, trainers, defaults, allowed_scheduling=allowed, expiry=expiry
+            ).reconcile,
             MODEL_SERVER: model_servers.reconcile,
             ADAPTER_DEPLOYMENT: rollouts.reconcile,
             MODEL_CLIENT: ModelClientReconciler(cluster, reads, clients).reconcile,

@@ -17,6 +17,7 @@ from e2e.harness import adapters
 from e2e.harness.bucket import Bucket
 from e2e.harness.kubectl import Body, Kubectl, is_true
 from tunewright_cli.new_key import create_key
+from tunewright_contracts.adapter_manifest import revision_name
 from tunewright_contracts.clients.client_key import find_key_id, hash_client_key
 from tunewright_contracts.serving_plan import PLAN_KEY, PLAN_PATH, STATE_PATH, PodState, ServingPlan, SignedPlan
 from tunewright_dev import chart
@@ -262,7 +263,7 @@ def digest_of(uri: str) -> str:
 
 def revision_of(alias: str, uri: str) -> str:
     """Return the name under which an alias' adapter is loaded."""
-    return f"{alias}--{digest_of(uri).removeprefix('sha256:')[:12]}"
+    return revision_name(alias, digest_of(uri))
 
 
 def deploy(kubectl: Kubectl, bucket: Bucket, pool: str, team: str, base: str, seed: int, alias: str) -> tuple[str, str]:

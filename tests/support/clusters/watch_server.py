@@ -62,6 +62,7 @@ class WatchServer:
     async def serve(self) -> AsyncIterator[WatchServer]:
         application = web.Application()
         application.router.add_get("/apis/batch/v1/jobs", self._answer)
+        application.router.add_get("/apis/batch/v1/namespaces/{namespace}/jobs", self._answer)
         async with TestServer(application) as server:
             self.url = str(server.make_url("")).rstrip("/")
             try:

@@ -15,7 +15,7 @@ from tunewright_contracts.phase_result import AdapterSummary, BaseModelSummary, 
 from tunewright_contracts.progress import Phase, Progress
 from tunewright_operator.api.kinds import BASE_MODEL, FINE_TUNE_JOB
 from tunewright_operator.cluster import ConflictError
-from tunewright_operator.manifests.pods import ImageDefaults
+from tunewright_operator.manifests.pods import PodDefaults
 from tunewright_operator.reconcile.base_model import BaseModelReconciler
 from tunewright_operator.reconcile.expiry import JobExpiry
 from tunewright_operator.reconcile.fine_tune_job import FineTuneJobReconciler
@@ -23,7 +23,7 @@ from tunewright_operator.runtime.key import Key
 from tunewright_operator.runtime.polling.progress_polls import ProgressPolls
 from tunewright_operator.runtime.runner import GoneError
 
-IMAGES = ImageDefaults(operator="operator:1", trainer="trainer:1", server="server:1")
+DEFAULTS = PodDefaults(operator="operator:1", trainer="trainer:1", server="server:1")
 KEEP_SECONDS = 3600
 DIGEST = "sha256:" + "a" * 64
 NAME = "tickets"
@@ -117,7 +117,7 @@ class World:
         trainers = ProgressPolls(self.trainers, self.polls.poller, self.polls.wake)
         expiry = JobExpiry(self.feed.cluster, KEEP_SECONDS)
         self.reconciler = FineTuneJobReconciler(
-            self.feed.cluster, self.feed.reads, trainers, IMAGES, expiry=expiry, now=self.clock
+            self.feed.cluster, self.feed.reads, trainers, DEFAULTS, expiry=expiry, now=self.clock
         )
 
     def put_secret(self, *, allowed: bool = True) -> None:
@@ -207,7 +207,7 @@ class BaseModelWorld:
         self.feed = StoreFeed(self.cluster)
         cluster, reads, expiry = self.feed.cluster, self.feed.reads, JobExpiry(self.feed.cluster, KEEP_SECONDS)
         self.reconciler = BaseModelReconciler(
-            cluster, reads, IMAGES, "tunewright-system", expiry=expiry, now=self.clock
+            cluster, reads, DEFAULTS, "tunewright-system", expiry=expiry, now=self.clock
         )
         self.cluster.put(
             {

@@ -11,6 +11,7 @@ import orjson
 
 from support.clusters.fake_cluster import Clock
 from support.clusters.fake_pods import FakePod
+from tunewright_contracts.adapter_manifest import revision_name
 from tunewright_contracts.evaluation_report import EvaluationReport, Verdict
 from tunewright_contracts.phase_result import AdapterSummary, PhaseResult
 from tunewright_contracts.phase_result import Outcome as RunOutcome
@@ -50,7 +51,7 @@ def digest_of(word: str) -> str:
 
 
 def revision_of(word: str, alias: str = "support") -> str:
-    return f"{alias}--{digest_of(word)[7:19]}"
+    return revision_name(alias, digest_of(word))
 
 
 def make_server(**changes: Any) -> ServerView:

@@ -15,7 +15,7 @@ from support.clusters.fake_pods import FakeServerPods
 from support.clusters.feeds import StoreFeed
 from support.crds.status import check_status
 from support.worlds.driven_poller import DrivenPoller
-from support.worlds.job_worlds import IMAGES, KEEP_SECONDS, FakeTrainers
+from support.worlds.job_worlds import DEFAULTS, KEEP_SECONDS, FakeTrainers
 from support.worlds.rollout_world import BASE_DIGEST, READING_SECONDS, digest_of, revision_of
 from tunewright_contracts.evaluation_report import ArmAnswers, EvaluationReport, EvaluationRequest, Verdict
 from tunewright_contracts.serving_plan import BASE_MODEL_TARGET, ServingPlan
@@ -224,13 +224,21 @@ class ServingWorld:
         polls = ServerPolls(self.pods, board, self.polls.poller, now=self.clock)
         access = AccessBoard(self.polls.wake)
         self.servers = ModelServerReconciler(
-            cluster, reads, self.pods, polls, keys=keys, board=board, clients=access, images=IMAGES, now=self.clock
+            cluster,
+            reads,
+            self.pods,
+            polls,
+            keys=keys,
+            board=board,
+            clients=access,
+            defaults=DEFAULTS,
+            now=self.clock,
         )
         self.clients = ModelClientReconciler(cluster, reads, access, now=self.clock)
         evaluators = ProgressPolls(self.evaluators, self.polls.poller, self.polls.wake, kind="evaluator")
         expiry = JobExpiry(cluster, KEEP_SECONDS)
         self.rollouts = AdapterDeploymentReconciler(
-            cluster, reads, keys, board, evaluators=evaluators, images=IMAGES, expiry=expiry, now=self.clock
+            cluster, reads, keys, board, evaluators=evaluators, defaults=DEFAULTS, expiry=expiry, now=self.clock
         )
 
     @property

@@ -9,6 +9,7 @@ from tunewright_contracts.adapter_manifest import (
     AdapterManifest,
     adapter_folder,
     compute_adapter_digest,
+    is_name_of,
     revision_name,
 )
 from tunewright_contracts.document import ContractError
@@ -31,7 +32,23 @@ def test_adapter_digest_is_the_documented_one():
 
 
 def test_revision_name():
-    assert revision_name("support", "sha256:3f9a2c1b7d0e" + "0" * 52) == "support--3f9a2c1b7d0e"
+    assert revision_name("support", "sha256:3f9a2c1b7d0e" + "0" * 52) == "support--3f9a2c1b7d0e00000000"
+
+
+@pytest.mark.parametrize(
+    ("name", "holds"),
+    [
+        ("support--3f9a2c1b7d0e00000000", True),
+        ("support--3f9a2c1b7d0e", True),
+        ("support--3f9a2c1b7d0e00000001", False),
+        ("support--3f9a", False),
+        ("support--", False),
+        ("3f9a2c1b7d0e00000000", False),
+        ("support", False),
+    ],
+)
+def test_a_name_belongs_to_one_digest(name, holds):
+    assert is_name_of(name, "sha256:3f9a2c1b7d0e" + "0" * 52) is holds
 
 
 def test_the_folder_of_a_digest_is_a_valid_part_of_a_uri():

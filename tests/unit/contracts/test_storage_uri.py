@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from tunewright_contracts.storage_uri import StorageURI, StorageURIError
 
+INVISIBLE = "\x85\xad\u200b\u200e\u2028\u2029\u202e\u2066\ufeff\ue000\U000e0041"
+
 
 @pytest.mark.parametrize(
     ("text", "bucket", "key"),
@@ -14,6 +16,7 @@ from tunewright_contracts.storage_uri import StorageURI, StorageURIError
         ("s3://bucket/", "bucket", ""),
         ("s3://bucket/a/b", "bucket", "a/b"),
         ("s3://bucket/a/b/", "bucket", "a/b"),
+        ("s3://bucket/Füße/数据", "bucket", "Füße/数据"),
     ],
 )
 def test_parse(text, bucket, key):
@@ -34,6 +37,7 @@ def test_parse(text, bucket, key):
         ("s3://bucket/a?versionId=1", "must not contain"),
         ("s3://bucket/a\nb", "must not contain"),
         ("s3://bucket/" + "a" * 1025, "1024 bytes"),
+        *((f"s3://bucket/a{character}b", "must not contain control, bid") for character in INVISIBLE),
     ],
 )
 def test_parse_refuses(text, problem):

@@ -121,7 +121,7 @@ RULES: list[tuple[str, str, Callable[[Body], bool]]] = [
     ),
     (
         "BaseModel",
-        "source.s3 needs storage.secretRef, the credentials in the operator's namespace that read it",
+        "source.s3 needs storage, the credentials in the operator's namespace that read it",
         lambda body: "s3" not in body["spec"]["source"] or "storage" in body["spec"],
     ),
     (

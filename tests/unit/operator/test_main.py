@@ -138,7 +138,7 @@ async def test_the_lease_is_held_until_the_loops_have_ended_and_their_writes_are
     watches: list[Watches] = []
     reporter, close = program.FailureReporter, Runner.close
 
-    def watch(*arguments: Any) -> Watches:
+    def watch(*arguments: Any, **_: object) -> Watches:
         watches.append(Watches(*arguments))
         watches[0].at_end = lambda: seen.update(watched=holder(cluster))
         return watches[0]

@@ -20,14 +20,24 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_variables_that_the_chart_sets_suffice():
     settings = Settings()
-    assert settings.images.trainer == "t:1"
+    assert settings.pod_defaults.trainer == "t:1"
     assert settings.image_pull_policy == "IfNotPresent"
     assert settings.pod_name
 
 
 def test_pull_secrets_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TUNEWRIGHT_IMAGE_PULL_SECRETS", "a, b")
-    assert Settings().images.pull_secrets == ("a", "b")
+    assert Settings().pod_defaults.pull_secrets == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("text", "watched"), [("", ()), ("support,serving", ("serving", "support", "sys")), ("sys", ("sys",))]
+)
+def test_the_operators_own_namespace_is_always_watched(
+    monkeypatch: pytest.MonkeyPatch, text: str, watched: tuple[str, ...]
+):
+    monkeypatch.setenv("TUNEWRIGHT_NAMESPACES", text)
+    assert Settings().watched_namespaces == watched
 
 
 def test_each_kind_has_its_workers(monkeypatch: pytest.MonkeyPatch):
@@ -44,6 +54,9 @@ def test_each_kind_has_its_workers(monkeypatch: pytest.MonkeyPatch):
         ("WORKERS", '{"modelServer": 0}'),
         ("WORKERS", "many"),
         ("WORKERS", '{"pod": 1}'),
+        ("DEFAULT_RESOURCES", '{"job": {"limits": {"memory": "much"}}}'),
+        ("DEFAULT_RESOURCES", '{"prepare": {}}'),
+        ("ALLOWED_SCHEDULING", '{"priorityClass": ["x"]}'),
         ("API_REQUESTS_PER_SECOND", "0"),
         ("API_BURST", "0"),
         ("NAMESPACE", ""),

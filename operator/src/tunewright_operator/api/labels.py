@@ -16,7 +16,7 @@ ROLE: Final = f"{GROUP}/role"
 ATTEMPT: Final = f"{GROUP}/attempt"
 USE: Final = f"{GROUP}/use"
 USE_ALLOWED: Final = "allowed"
-"""The label and value that a Secret must carry before jobs and servers may use it."""
+"""The label and value that a Secret or a ServiceAccount must carry before jobs and servers may use it."""
 QUEUE_NAME: Final = "kueue.x-k8s.io/queue-name"
 OWNED_SELECTOR: Final = f"{MANAGED_BY}={MANAGED_BY_VALUE}"
 

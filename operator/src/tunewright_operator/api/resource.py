@@ -66,9 +66,18 @@ class NameReference(ApiModel):
 
 
 class Storage(ApiModel):
-    """Credentials of the object store: a Secret with the label ``tunewright.dev/use: allowed``."""
+    """Credentials of the object store: a Secret, a ServiceAccount, or both; each with `tunewright.dev/use: allowed`.
 
-    secret_ref: NameReference
+    With a ServiceAccount, the Secret's keys of AWS are not used: who a pod is must not depend on two places.
+    """
+
+    secret_ref: NameReference | None = None
+    service_account_name: str | None = None
+
+    @property
+    def secret_name(self) -> str | None:
+        """The name of the Secret, or None."""
+        return None if self.secret_ref is None else self.secret_ref.name
 
 
 class S3Location(ApiModel):

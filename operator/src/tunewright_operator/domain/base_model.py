@@ -14,8 +14,8 @@ from tunewright_operator.domain.job_run import ExpireJob, JobRun, Wait, expire_f
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.base_model import BaseModelReason
 from tunewright_operator.domain.reasons.common import CommonReason, condition_reason
-from tunewright_operator.domain.references import check_secret
-from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.domain.references import check_storage
+from tunewright_operator.domain.secrets import AccountFacts, SecretFacts
 from tunewright_operator.domain.sentences import join_sentences
 
 IN_USE_FINALIZER = "tunewright.dev/in-use"
@@ -34,6 +34,7 @@ class BaseModelObservation:
     """The operator's namespace: the inspection runs there, and its Secret must be there."""
     secret: SecretFacts | None = None
     """None when the spec names none."""
+    account: AccountFacts | None = None
     run: JobRun | None = None
     users: tuple[str, ...] = ()
 
@@ -146,9 +147,9 @@ def _find_problem(observation: BaseModelObservation) -> Problem | None:
         except StorageURIError as error:
             message = join_sentences(f"spec.source.s3.uri: {error}", CommonReason.INVALID_URI.remedy)
             return Problem(CommonReason.INVALID_URI, message)
-    if spec.storage is None or observation.secret is None:
+    if spec.storage is None:
         return None
-    return check_secret(spec.storage.secret_ref.name, observation.namespace, observation.secret)
+    return check_storage(spec.storage, observation.namespace, observation.secret, observation.account)
 
 
 def _report_inspecting(model: BaseModel, wait: Wait | None, now: dt.datetime) -> BaseModelStatus:

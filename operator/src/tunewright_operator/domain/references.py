@@ -1,4 +1,4 @@
-"""Check what a spec refers to: a storage Secret and a BaseModel, for every kind that names one."""
+"""Check what a spec refers to: its storage and a BaseModel, for every kind that names one."""
 
 from __future__ import annotations
 
@@ -7,10 +7,43 @@ from collections.abc import Mapping
 from tunewright_operator.api import labels
 from tunewright_operator.api.base_model import BaseModel
 from tunewright_operator.api.conditions import BaseModelCondition, find_condition
+from tunewright_operator.api.resource import Storage
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.common import CommonReason
-from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.domain.secrets import AccountFacts, SecretFacts
 from tunewright_operator.domain.sentences import join_sentences
+
+
+def check_storage(
+    storage: Storage, namespace: str, secret: SecretFacts | None, account: AccountFacts | None
+) -> Problem | None:
+    """Return why the Secret or the ServiceAccount of `spec.storage` may not be used; None when they may.
+
+    What the spec does not name need not have been read.
+    """
+    problem = None
+    if storage.service_account_name is not None:
+        problem = check_account(storage.service_account_name, namespace, account or AccountFacts(exists=False))
+    if problem is None and storage.secret_name is not None:
+        problem = check_secret(storage.secret_name, namespace, secret or SecretFacts(exists=False))
+    return problem
+
+
+def check_account(name: str, namespace: str, account: AccountFacts) -> Problem | None:
+    """Return why pods may not run as the ServiceAccount of `spec.storage.serviceAccountName`; None when they may."""
+    where = f"spec.storage.serviceAccountName: ServiceAccount {name!r}"
+    if not account.exists:
+        reason = CommonReason.SERVICE_ACCOUNT_NOT_FOUND
+        message = f"{where} does not exist in namespace {namespace!r}."
+        return Problem(reason, join_sentences(message, reason.remedy))
+    if not account.allowed:
+        message = (
+            f"{where} does not have the label {labels.USE}: {labels.USE_ALLOWED}."
+            " If pods of this namespace may run as it, run"
+            f" `kubectl label serviceaccount {name} -n {namespace} {labels.USE}={labels.USE_ALLOWED}`."
+        )
+        return Problem(CommonReason.SERVICE_ACCOUNT_NOT_ALLOWED, message)
+    return None
 
 
 def check_secret(name: str, namespace: str, secret: SecretFacts) -> Problem | None:

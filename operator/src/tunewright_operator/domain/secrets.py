@@ -1,4 +1,4 @@
-"""Secrets in the namespaces of tenants: what the operator knows of theirs, and the one that it creates."""
+"""What the operator knows of what gives a tenant's pods access to storage, and the Secret that it creates."""
 
 from __future__ import annotations
 
@@ -20,3 +20,11 @@ class EnsureDocumentKey:
     It is never read and never replaced: if it was deleted, the next pod gets another key, and what was written with the
     old one is not accepted any more.
     """
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AccountFacts:
+    """What the operator knows of the ServiceAccount that a tenant's pods run as."""
+
+    exists: bool
+    allowed: bool = False

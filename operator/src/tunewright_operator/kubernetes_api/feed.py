@@ -24,10 +24,21 @@ class ReflectorFeed:
         kinds: Mapping[Kind, Mapping[str, str]],
         stop: asyncio.Event,
         *,
+        namespaces: tuple[str, ...] = (),
         open_client: OpenClient | None = None,
         timing: Timing | None = None,
     ) -> None:
-        """Prepare the feed; ``kinds`` has the labels by which the API server selects the objects of each kind."""
+        """Prepare the feed.
+
+        Args:
+            sink: the cache.
+            kinds: the labels by which the API server selects the objects of each kind.
+            stop: set when a reflector fails.
+            namespaces: the namespaces whose objects are watched, each by a reflector of its own; empty: all, by one.
+            open_client: how to connect to the API server.
+            timing: the times in seconds.
+        """
+        self._namespaces = namespaces
         self._sink = sink
         self._kinds = kinds
         self._stop = stop
@@ -41,12 +52,35 @@ class ReflectorFeed:
         """Start to list and to watch."""
         client = await self._stack.enter_async_context(self._open_client())
         for kind, labels in self._kinds.items():
-            reflector = Reflector(client, kind, self._sink, labels=labels, timing=self._timing)
-            task = asyncio.create_task(reflector.run(), name=f"watch-{kind.plural}")
-            task.add_done_callback(lambda _: self._stop.set())
-            self._reflectors.append(reflector)
-            self._tasks.append(task)
+            self._start(client, kind, labels)
         return self
+
+    def _start(self, client: APIClient, kind: Kind, labels: Mapping[str, str]) -> None:
+        """Start the reflectors of a kind; the cache is synced when each of them has listed its part once."""
+        parts: list[Reflector] = []
+
+        def on_listed() -> None:
+            if all(part.listed.is_set() for part in parts):
+                self._sink.synced(kind)
+
+        scopes = self._namespaces if kind.namespaced and self._namespaces else (None,)
+        parts += [
+            Reflector(
+                client,
+                kind,
+                self._sink,
+                namespace=namespace,
+                labels=labels,
+                timing=self._timing,
+                on_listed=on_listed,
+            )
+            for namespace in scopes
+        ]
+        for part in parts:
+            task = asyncio.create_task(part.run(), name=f"watch-{kind.plural}")
+            task.add_done_callback(lambda _: self._stop.set())
+            self._tasks.append(task)
+        self._reflectors += parts
 
     async def __aexit__(self, *_: object) -> None:
         """End the watches.

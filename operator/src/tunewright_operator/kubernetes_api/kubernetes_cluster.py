@@ -7,8 +7,10 @@ import dataclasses
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final
 
+import structlog
+
 from tunewright_operator.api.kinds import Kind, kind_of
-from tunewright_operator.cluster import FIELD_MANAGER, Bodies, Body, NotFoundError, Propagation
+from tunewright_operator.cluster import FIELD_MANAGER, Bodies, Body, ForbiddenError, NotFoundError, Propagation
 from tunewright_operator.kubernetes_api.client import APIClient, Request, Verb
 from tunewright_operator.kubernetes_api.credentials import Credentials, ServiceAccount
 from tunewright_operator.kubernetes_api.event_recorder import EventRecorder
@@ -23,13 +25,16 @@ _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _OWNED = (("fieldManager", FIELD_MANAGER),)
 
+log = structlog.get_logger(__name__)
+
 
 class KubernetesCluster:
     """`Cluster` with a real API server."""
 
-    def __init__(self, client: APIClient, events: EventRecorder) -> None:
+    def __init__(self, client: APIClient, events: EventRecorder, *, namespaces: tuple[str, ...] = ()) -> None:
         self._client = client
         self._events = events
+        self._namespaces = namespaces
 
     async def flush_events(self) -> None:
         """Write the Events that wait, for a bounded time: call it before this replica's term ends."""
@@ -56,16 +61,37 @@ class KubernetesCluster:
         fields: Mapping[str, str] | None = None,
     ) -> Bodies:
         """See `Cluster.list`."""
-        request = Request(Verb.LIST, kind, build_path(kind, namespace), _select(labels, fields))
-        pages = [page async for page in self._list_pages(request)]
+        query = _select(labels, fields)
+        if namespace is not None:
+            lists = self._list_pages(Request(Verb.LIST, kind, build_path(kind, namespace), query))
+        else:
+            lists = self._list_everywhere(Request(Verb.LIST, kind, "", query))
+        pages = [page async for page in lists]
         # The items of a list have no apiVersion and kind, but an object cannot be written without them.
         return [{"apiVersion": kind.api_version, "kind": kind.name, **item} for page in pages for item in page]
 
     async def list_metadata(self, kind: Kind, labels: Mapping[str, str] | None = None) -> AsyncIterator[Bodies]:
         """See `Cluster.list_metadata`."""
-        path = build_path(kind, None)
-        async for page in self._list_pages(Request(Verb.LIST, kind, path, _select(labels), accept=_METADATA_LIST)):
+        request = Request(Verb.LIST, kind, "", _select(labels), accept=_METADATA_LIST)
+        async for page in self._list_everywhere(request):
             yield page
+
+    async def _list_everywhere(self, request: Request) -> AsyncIterator[Bodies]:
+        """Yield the pages of all objects of the request's kind that the operator may see, whatever its path.
+
+        A namespace without rights for the operator is left out, so that its tenants do not stop what all need.
+        """
+        kind = request.kind
+        if not (kind.namespaced and self._namespaces):
+            async for page in self._list_pages(dataclasses.replace(request, path=build_path(kind, None))):
+                yield page
+            return
+        for namespace in self._namespaces:
+            try:
+                async for page in self._list_pages(dataclasses.replace(request, path=build_path(kind, namespace))):
+                    yield page
+            except ForbiddenError as error:
+                log.warning("namespace_without_rights", kind=kind.name, namespace=namespace, error=str(error))
 
     async def _list_pages(self, request: Request) -> AsyncIterator[Bodies]:
         token = ""
@@ -177,19 +203,20 @@ class KubernetesCluster:
 
 @contextlib.asynccontextmanager
 async def open_cluster(
-    instance: str = FIELD_MANAGER, *, limit: RateLimit | None = None
+    instance: str = FIELD_MANAGER, *, limit: RateLimit | None = None, namespaces: tuple[str, ...] = ()
 ) -> AsyncIterator[KubernetesCluster]:
     """Connect to the API server, and close the connections at the end of the context.
 
     Args:
         instance: the name of this replica, in its Events.
         limit: how many requests may be sent; None for the few requests of the Lease, which must never wait.
+        namespaces: the namespaces that it may list objects of; empty: all.
 
     Raises:
         CredentialsError: there are no usable credentials.
     """
     client = APIClient(await load_credentials(), limit=None if limit is None else TokenBucket(limit))
-    cluster = KubernetesCluster(client, EventRecorder(client, instance=instance))
+    cluster = KubernetesCluster(client, EventRecorder(client, instance=instance), namespaces=namespaces)
     try:
         yield cluster
     finally:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from collections.abc import Set as AbstractSet
@@ -22,7 +23,7 @@ import aiohttp
 import structlog
 
 from tunewright_operator.api.kinds import Kind
-from tunewright_operator.cluster import Body, ClusterError, ExpiredError, UnavailableError
+from tunewright_operator.cluster import Body, ClusterError, ExpiredError, ForbiddenError, UnavailableError
 from tunewright_operator.kubernetes_api import metrics
 from tunewright_operator.kubernetes_api.answers import decode
 from tunewright_operator.kubernetes_api.client import APIClient, Request, Verb
@@ -39,6 +40,8 @@ MAX_BACKOFF_SECONDS: Final = 30.0
 BATCH: Final = 50
 """After so many objects of a page or of a stream, other tasks of the event loop have a turn."""
 GONE: Final = 410
+REFUSALS: Final = 3
+"""After so many refusals in a row, a namespace without rights for the operator counts as one without objects."""
 
 log = structlog.get_logger(__name__)
 
@@ -49,8 +52,11 @@ class Sink(Protocol):
     It must expect duplicates, and after a lost connection older versions of an object.
     """
 
-    def retain(self, kind: Kind, uids: AbstractSet[str], version: str) -> object:
-        """Take note that these were all objects at a version: another one that is not newer exists no more."""
+    def retain(self, kind: Kind, uids: AbstractSet[str], version: str, namespace: str | None) -> object:
+        """Take note that these were all objects at a version: another one that is not newer exists no more.
+
+        ``namespace``: it says nothing of other namespaces; None: they were those of all namespaces.
+        """
 
     def upsert(self, kind: Kind, body: Body) -> object:
         """Take an object as it was at some time."""
@@ -94,13 +100,28 @@ class Reflector:
         kind: Kind,
         sink: Sink,
         *,
+        namespace: str | None = None,
         labels: Mapping[str, str] | None = None,
         timing: Timing | None = None,
+        on_listed: Callable[[], object] | None = None,
     ) -> None:
+        """Prepare the reflector.
+
+        Args:
+            client: the connection to the API server.
+            kind: the kind of the objects.
+            sink: what takes them.
+            namespace: the namespace of the objects; None: all.
+            labels: labels that they have.
+            timing: the times in seconds.
+            on_listed: called after each list; by default, the sink takes note that the kind is synced.
+        """
+        self._on_listed = on_listed or functools.partial(sink.synced, kind)
+        self._namespace = namespace
         self._client = client
         self._kind = kind
         self._sink = sink
-        self._path = build_path(kind, None)
+        self._path = build_path(kind, namespace)
         self._selector = [("labelSelector", format_selector(labels))] if labels else []
         self._timing = timing or Timing()
         self.listed = asyncio.Event()
@@ -127,6 +148,7 @@ class Reflector:
                 if expired or not isinstance(error, UnavailableError):
                     self._version = None
                 await self._pause(error)
+                self._stop_to_wait(error)
 
     async def _list(self) -> str:
         """List all objects, and return the resource version for the watch, which is that of all pages."""
@@ -146,9 +168,9 @@ class Reflector:
             if not token:
                 break
         version = str(page["metadata"]["resourceVersion"])
-        self._sink.retain(self._kind, uids, version)
-        self._sink.synced(self._kind)
+        self._sink.retain(self._kind, uids, version, self._namespace)
         self.listed.set()
+        self._on_listed()
         return version
 
     async def _watch(self, version: str) -> Restart:
@@ -210,6 +232,18 @@ class Reflector:
             case _:
                 raise ValueError(f"not a watch event: {str(event)[:200]}")
         self._version = str(body["metadata"]["resourceVersion"])
+
+    def _stop_to_wait(self, error: ClusterError) -> None:
+        """Let the others not wait for a namespace in which the operator has no rights.
+
+        Who may change RoleBindings there can take them away, and that must not keep the operator from its work in other
+        namespaces. The list is tried again all the same, and what was known stays in the sink.
+        """
+        refused = isinstance(error, ForbiddenError) and self._failures >= REFUSALS
+        if self._namespace is not None and refused and not self.listed.is_set():
+            log.warning("namespace_without_rights", kind=self._kind.name, namespace=self._namespace)
+            self.listed.set()
+            self._on_listed()
 
     async def _pause(self, error: ClusterError) -> None:
         delay = min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2.0**self._failures)

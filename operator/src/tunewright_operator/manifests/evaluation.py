@@ -17,12 +17,14 @@ from tunewright_operator.api import labels
 from tunewright_operator.api.adapter_deployment import AdapterDeployment
 from tunewright_operator.api.containers import Container
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, CONFIG_MAP, GROUP, JOB, SECRET
+from tunewright_operator.api.resource import ResourceRequirements, Storage
 from tunewright_operator.domain.rollout.actions import WantedEvaluation
 from tunewright_operator.domain.rollout.evaluation.job import find_report_uri
 from tunewright_operator.domain.rollout.evaluation.stored_answers import list_known
 from tunewright_operator.manifests import pods
 from tunewright_operator.manifests.document_keys import build_document_key_volume
-from tunewright_operator.manifests.jobs import DEFAULT_RESOURCES, SHORT_GRACE_SECONDS
+from tunewright_operator.manifests.jobs import SHORT_GRACE_SECONDS
+from tunewright_operator.manifests.resources import build_resources
 
 Body = dict[str, Any]
 
@@ -84,7 +86,7 @@ def build_request_config_map(job: Mapping[str, Any], request: EvaluationRequest)
     }
 
 
-def build_evaluation_job(owner: Mapping[str, Any], name: str, secret_name: str, images: pods.ImageDefaults) -> Body:
+def build_evaluation_job(owner: Mapping[str, Any], name: str, storage: Storage, defaults: pods.PodDefaults) -> Body:
     """Return the Job; its pod waits for the request and the token, which are created after the Job that owns them."""
     metadata = _build_metadata(owner, name)
     volumes, mounts = pods.join_volumes(
@@ -98,23 +100,23 @@ def build_evaluation_job(owner: Mapping[str, Any], name: str, secret_name: str, 
             [{"name": "token", "mountPath": str(PurePosixPath(TOKEN_PATH).parent), "readOnly": True}],
         ),
         build_document_key_volume(owner),
-        pods.build_ca_volume(secret_name),
+        pods.build_ca_volume(storage),
         pods.build_scratch_volumes(STATE_SIZE),
     )
     container = {
         "name": Container.EVALUATE.value,
-        "image": images.operator,
-        "imagePullPolicy": images.pull_policy,
+        "image": defaults.operator,
+        "imagePullPolicy": defaults.pull_policy,
         "command": ["python", "-m", "tunewright_evaluator"],
-        "env": [*pods.build_common_env(), *pods.build_credential_env(secret_name)],
+        "env": [*pods.build_common_env(), *pods.build_credential_env(storage)],
         "ports": [{"name": "progress", "containerPort": PROGRESS_PORT}],
         "securityContext": pods.build_container_security_context(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "resources": pods.build_resources(DEFAULT_RESOURCES, accelerators=False),
+        "resources": build_resources(ResourceRequirements(), defaults.resources.job, accelerators=False),
         "volumeMounts": mounts,
     }
     pod_spec = {
-        **pods.build_job_pod_base(images, SHORT_GRACE_SECONDS),
+        **pods.build_job_pod_base(defaults, storage, SHORT_GRACE_SECONDS),
         "containers": [container],
         "volumes": volumes,
     }

@@ -16,9 +16,10 @@ from tunewright_operator.api import labels
 from tunewright_operator.api.containers import Container
 from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.api.kinds import CONFIG_MAP, FINE_TUNE_JOB, JOB
-from tunewright_operator.api.resource import ApiModel, ResourceRequirements
+from tunewright_operator.api.resource import ApiModel, ResourceRequirements, Storage
 from tunewright_operator.manifests import pods
 from tunewright_operator.manifests.document_keys import build_document_key_volume
+from tunewright_operator.manifests.resources import build_resources
 
 Body = dict[str, Any]
 
@@ -28,8 +29,6 @@ SHORT_GRACE_SECONDS: Final = 10
 TRAIN_STATE_SIZE: Final = "200Gi"
 """The maximum size of base model, checkpoints and caches; nothing is reserved."""
 PREPARE_STATE_SIZE: Final = "50Gi"
-DEFAULT_RESOURCES: Final = ResourceRequirements(requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": "2Gi"})
-"""For containers without an accelerator, when the user sets no resources."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -55,25 +54,24 @@ def build_request_config_map(identity: JobIdentity, request: Document) -> Body:
     }
 
 
-def build_prepare_job(identity: JobIdentity, job: FineTuneJob, images: pods.ImageDefaults) -> Body:
+def build_prepare_job(identity: JobIdentity, job: FineTuneJob, defaults: pods.PodDefaults) -> Body:
     """Return the Job that reads, checks, splits and stores the dataset, without an accelerator and on any node.
 
     It does not use the node selector and the runtime class of the spec, which are for the training node.
     """
     spec = job.spec
-    resources = pods.build_resources(spec.resources, accelerators=False)
     volumes, mounts = pods.join_volumes(
         pods.build_request_volume(identity.name),
-        pods.build_ca_volume(spec.storage.secret_ref.name),
+        pods.build_ca_volume(spec.storage),
         pods.build_scratch_volumes(PREPARE_STATE_SIZE),
         _build_source_volumes(job),
     )
     container = {
-        **_build_trainer_container(Container.PREPARE, images, spec.storage.secret_ref.name, mounts),
-        "resources": resources or pods.build_resources(DEFAULT_RESOURCES, accelerators=False),
+        **_build_trainer_container(Container.PREPARE, defaults, spec.storage, mounts),
+        "resources": build_resources(spec.resources, defaults.resources.job, accelerators=False),
     }
     pod_spec = {
-        **pods.build_job_pod_base(images, SHORT_GRACE_SECONDS),
+        **pods.build_job_pod_base(defaults, spec.storage, SHORT_GRACE_SECONDS),
         **_keep({"priorityClassName": spec.scheduling.priority_class_name}),
         **_keep({"tolerations": _to_wire_list(spec.scheduling.tolerations)}),
         "containers": [container],
@@ -82,23 +80,23 @@ def build_prepare_job(identity: JobIdentity, job: FineTuneJob, images: pods.Imag
     return _build_job(identity, pod_spec)
 
 
-def build_train_job(identity: JobIdentity, job: FineTuneJob, images: pods.ImageDefaults) -> Body:
+def build_train_job(identity: JobIdentity, job: FineTuneJob, defaults: pods.PodDefaults) -> Body:
     """Return the Job of one training attempt; with a Kueue queue it is suspended until Kueue starts it."""
     spec = job.spec
     volumes, mounts = pods.join_volumes(
         pods.build_request_volume(identity.name),
-        pods.build_ca_volume(spec.storage.secret_ref.name),
+        pods.build_ca_volume(spec.storage),
         build_document_key_volume(identity.owner),
         pods.build_scratch_volumes(TRAIN_STATE_SIZE, shared_memory=True),
     )
     container = {
-        **_build_trainer_container(Container.TRAIN, images, spec.storage.secret_ref.name, mounts),
+        **_build_trainer_container(Container.TRAIN, defaults, spec.storage, mounts),
         "ports": [{"name": "progress", "containerPort": PROGRESS_PORT}],
-        **_keep({"resources": pods.build_resources(spec.resources, accelerators=True)}),
+        "resources": build_resources(spec.resources, defaults.resources.train, accelerators=True),
     }
     scheduling = spec.scheduling
     pod_spec = {
-        **pods.build_job_pod_base(images, TRAIN_GRACE_SECONDS),
+        **pods.build_job_pod_base(defaults, spec.storage, TRAIN_GRACE_SECONDS),
         **_keep({"nodeSelector": scheduling.node_selector}),
         **_keep({"tolerations": _to_wire_list(scheduling.tolerations)}),
         **_keep({"priorityClassName": scheduling.priority_class_name}),
@@ -113,26 +111,26 @@ def build_train_job(identity: JobIdentity, job: FineTuneJob, images: pods.ImageD
     return body
 
 
-def build_inspect_job(identity: JobIdentity, command: str, secret_name: str | None, images: pods.ImageDefaults) -> Body:
+def build_inspect_job(identity: JobIdentity, command: str, storage: Storage | None, defaults: pods.PodDefaults) -> Body:
     """Return the Job that reads storage for the operator: ``inspect-base-model`` or ``inspect-adapter``."""
     volumes, mounts = pods.join_volumes(
         pods.build_request_volume(identity.name),
-        pods.build_ca_volume(secret_name),
+        pods.build_ca_volume(storage),
         pods.build_scratch_volumes(PREPARE_STATE_SIZE),
     )
     container = {
         "name": command,
-        "image": images.operator,
-        "imagePullPolicy": images.pull_policy,
+        "image": defaults.operator,
+        "imagePullPolicy": defaults.pull_policy,
         "command": ["python", "-m", "tunewright_storage", command],
-        "env": [*pods.build_common_env(), *pods.build_credential_env(secret_name)],
+        "env": [*pods.build_common_env(), *pods.build_credential_env(storage)],
         "securityContext": pods.build_container_security_context(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "resources": pods.build_resources(DEFAULT_RESOURCES, accelerators=False),
+        "resources": build_resources(ResourceRequirements(), defaults.resources.job, accelerators=False),
         "volumeMounts": mounts,
     }
     pod_spec = {
-        **pods.build_job_pod_base(images, SHORT_GRACE_SECONDS),
+        **pods.build_job_pod_base(defaults, storage, SHORT_GRACE_SECONDS),
         "containers": [container],
         "volumes": volumes,
     }
@@ -194,12 +192,12 @@ def _build_metadata(identity: JobIdentity) -> Body:
 
 
 def _build_trainer_container(
-    phase: Container, images: pods.ImageDefaults, secret_name: str, mounts: list[Body]
+    phase: Container, defaults: pods.PodDefaults, storage: Storage, mounts: list[Body]
 ) -> Body:
     return {
         "name": phase.value,
-        "image": images.trainer,
-        "imagePullPolicy": images.pull_policy,
+        "image": defaults.trainer,
+        "imagePullPolicy": defaults.pull_policy,
         "command": ["python", "-m", "tunewright_trainer", phase.value],
         # Unsloth writes a compile cache into the working directory.
         "workingDir": pods.STATE_DIRECTORY,
@@ -209,7 +207,7 @@ def _build_trainer_container(
             # By default torch starts a thread for every core of the node. This is the CPU limit; without a limit, it is
             # the number of these cores.
             {"name": "OMP_NUM_THREADS", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}},
-            *pods.build_credential_env(secret_name),
+            *pods.build_credential_env(storage),
         ],
         "securityContext": pods.build_container_security_context(),
         # A killed process writes no result. Then the termination message is the end of its log.

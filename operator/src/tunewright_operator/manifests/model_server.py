@@ -40,6 +40,7 @@ from tunewright_operator.api.kinds import (
 from tunewright_operator.api.model_server import ModelServer
 from tunewright_operator.manifests import pods
 from tunewright_operator.manifests.engine import identify_engine
+from tunewright_operator.manifests.resources import build_resources
 from tunewright_operator.manifests.run_specs import build_base_model_source
 
 Body = dict[str, Any]
@@ -74,7 +75,7 @@ def build_children(
     server: ModelServer,
     base_model: BaseModel,
     public_key: str,
-    images: pods.ImageDefaults,
+    defaults: pods.PodDefaults,
 ) -> Children:
     """Return the objects of a server; ``base_model`` must have been inspected."""
     config = build_server_config(server, base_model)
@@ -83,8 +84,8 @@ def build_children(
         service=build_service(owner),
         disruption_budget=build_disruption_budget(owner),
         config_map=config_map,
-        deployment=build_deployment(owner, server, config_map, images),
-        engine=identify_engine(server, config, images.server),
+        deployment=build_deployment(owner, server, config_map, defaults),
+        engine=identify_engine(server, config, defaults.server),
     )
 
 
@@ -156,7 +157,7 @@ def build_disruption_budget(owner: Mapping[str, Any]) -> Body:
 
 
 def build_deployment(
-    owner: Mapping[str, Any], server: ModelServer, config_map: Mapping[str, Any], images: pods.ImageDefaults
+    owner: Mapping[str, Any], server: ModelServer, config_map: Mapping[str, Any], defaults: pods.PodDefaults
 ) -> Body:
     """Return the Deployment of the replicas.
 
@@ -180,7 +181,7 @@ def build_deployment(
         "progressDeadlineSeconds": START_MINUTES * 60 * 2,
         "template": {
             "metadata": {"labels": selector, "annotations": {CONFIG_HASH: _hash_data(config_map)}},
-            "spec": _build_pod_spec(server, images),
+            "spec": _build_pod_spec(server, defaults),
         },
     }
     template = json.dumps(body["spec"]["template"], sort_keys=True)
@@ -198,24 +199,23 @@ def template_hash(deployment: Mapping[str, Any]) -> str | None:
     return value
 
 
-def _build_pod_spec(server: ModelServer, images: pods.ImageDefaults) -> Body:
+def _build_pod_spec(server: ModelServer, defaults: pods.PodDefaults) -> Body:
     spec = server.spec
-    secret = spec.storage.secret_ref.name
     scheduling = spec.scheduling
     volumes, mounts = pods.join_volumes(
         _build_own_volumes(server.metadata.name),
-        pods.build_ca_volume(secret),
+        pods.build_ca_volume(spec.storage),
         pods.build_scratch_volumes(STATE_SIZE, shared_memory=True),
         _build_adapters_volume(),
     )
     container: Body = {
         "name": CONTAINER,
-        "image": images.server,
-        "imagePullPolicy": images.pull_policy,
+        "image": defaults.server,
+        "imagePullPolicy": defaults.pull_policy,
         "command": ["python", "-m", "tunewright_server"],
         # vLLM and torch write caches into the working directory.
         "workingDir": pods.STATE_DIRECTORY,
-        "env": [*pods.build_common_env(), *pods.build_credential_env(secret)],
+        "env": [*pods.build_common_env(), *pods.build_credential_env(spec.storage)],
         "ports": [{"name": "http", "containerPort": SERVER_PORT, "protocol": "TCP"}],
         "securityContext": pods.build_container_security_context(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -223,13 +223,11 @@ def _build_pod_spec(server: ModelServer, images: pods.ImageDefaults) -> Body:
         "readinessProbe": {**_build_probe("readyz"), "periodSeconds": 2, "failureThreshold": 3},
         "livenessProbe": {**_build_probe("healthz"), "periodSeconds": 10, "failureThreshold": 6},
         "lifecycle": {"preStop": {"sleep": {"seconds": LEAVE_SECONDS}}},
+        "resources": build_resources(spec.resources, defaults.resources.server, accelerators=True),
         "volumeMounts": mounts,
     }
-    resources = pods.build_resources(spec.resources, accelerators=True)
-    if resources:
-        container["resources"] = resources
     pod_spec: Body = {
-        **pods.build_pod_base(images),
+        **pods.build_pod_base(defaults, spec.storage),
         "terminationGracePeriodSeconds": GRACE_SECONDS,
         "containers": [container],
         "volumes": volumes,

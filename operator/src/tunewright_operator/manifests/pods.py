@@ -9,11 +9,13 @@ from typing import Any, Final
 
 from tunewright_contracts.locations import CA_BUNDLE_PATH, RUN_SPEC_PATH, STORAGE_SECRET_KEYS
 from tunewright_operator.api.containers import DEFAULT_CONTAINER
-from tunewright_operator.api.resource import ResourceRequirements
+from tunewright_operator.api.resource import Storage
+from tunewright_operator.manifests.resources import DefaultResources
 
 USER_ID: Final = 65532
 """The user and the group of the images ("nonroot" in distroless images)."""
 STATE_DIRECTORY: Final = "/var/lib/tunewright"
+IDENTITY_KEYS: Final = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"})
 CA_KEY: Final = "ca.crt"
 RUN_SPEC_KEY: Final = PurePosixPath(RUN_SPEC_PATH).name
 TMP_SIZE: Final = "8Gi"
@@ -23,14 +25,15 @@ Body = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class ImageDefaults:
-    """The images of one release, and how the kubelet pulls them."""
+class PodDefaults:
+    """What the platform team decides for all pods: the images of one release, how they are pulled, and resources."""
 
     operator: str
     trainer: str
     server: str
     pull_policy: str = "IfNotPresent"
     pull_secrets: tuple[str, ...] = ()
+    resources: DefaultResources = dataclasses.field(default_factory=DefaultResources)
 
 
 def build_pod_security_context() -> Body:
@@ -53,27 +56,34 @@ def build_container_security_context() -> Body:
     }
 
 
-def build_pod_base(images: ImageDefaults) -> Body:
-    """Return the common fields of all pod specs: security, no token, no service links, pull Secrets."""
+def build_pod_base(defaults: PodDefaults, storage: Storage | None) -> Body:
+    """Return the common fields of all pod specs: security, no token, no service links, identity, pull Secrets.
+
+    A ServiceAccount of the spec is who the pod is for the object store. The platform's webhook for identities gives the
+    pod a token for that purpose; a token for the API server is never mounted.
+    """
     base: Body = {
         "securityContext": build_pod_security_context(),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
     }
-    if images.pull_secrets:
-        base["imagePullSecrets"] = [{"name": name} for name in images.pull_secrets]
+    if storage is not None and storage.service_account_name is not None:
+        base["serviceAccountName"] = storage.service_account_name
+    if defaults.pull_secrets:
+        base["imagePullSecrets"] = [{"name": name} for name in defaults.pull_secrets]
     return base
 
 
-def build_job_pod_base(images: ImageDefaults, grace_seconds: int) -> Body:
+def build_job_pod_base(defaults: PodDefaults, storage: Storage | None, grace_seconds: int) -> Body:
     """Return the common fields of all Jobs' pod specs: those of all pods, and how the pod ends.
 
     Args:
-        images: the images, with their pull Secrets.
+        defaults: what all pods have, with the pull Secrets.
+        storage: the credentials of the spec.
         grace_seconds: the time from SIGTERM to SIGKILL.
     """
     return {
-        **build_pod_base(images),
+        **build_pod_base(defaults, storage),
         "restartPolicy": "Never",
         # The kernel ignores SIGTERM for the first process of a PID namespace until it has a handler. So a pod that is
         # deleted while Python starts would stay for its whole grace period. With a shared namespace, the first process
@@ -104,21 +114,26 @@ def build_common_env() -> list[Body]:
     ]
 
 
-def build_credential_env(secret_name: str | None) -> list[Body]:
-    """Return the allowed keys of a Secret as optional variables; an empty list without a Secret."""
-    if secret_name is None:
+def build_credential_env(storage: Storage | None) -> list[Body]:
+    """Return the allowed keys of a Secret as optional variables; an empty list without a Secret.
+
+    Keys of AWS would take precedence over the identity of a ServiceAccount, so they are left out together with one.
+    """
+    if storage is None or storage.secret_name is None:
         return []
+    left_out = IDENTITY_KEYS if storage.service_account_name is not None else frozenset[str]()
     return [
-        {"name": key, "valueFrom": {"secretKeyRef": {"name": secret_name, "key": key, "optional": True}}}
+        {"name": key, "valueFrom": {"secretKeyRef": {"name": storage.secret_name, "key": key, "optional": True}}}
         for key in STORAGE_SECRET_KEYS
+        if key not in left_out
     ]
 
 
-def build_ca_volume(secret_name: str | None) -> tuple[list[Body], list[Body]]:
+def build_ca_volume(storage: Storage | None) -> tuple[list[Body], list[Body]]:
     """Return (volumes, mounts) of the Secret's ``ca.crt`` at `CA_BUNDLE_PATH`; the key is optional."""
-    if secret_name is None:
+    if storage is None or storage.secret_name is None:
         return [], []
-    source = {"secret": {"name": secret_name, "optional": True, "items": [{"key": CA_KEY, "path": CA_KEY}]}}
+    source = {"secret": {"name": storage.secret_name, "optional": True, "items": [{"key": CA_KEY, "path": CA_KEY}]}}
     folder = str(PurePosixPath(CA_BUNDLE_PATH).parent)
     return [{"name": "ca", "projected": {"sources": [source]}}], [{"name": "ca", "mountPath": folder, "readOnly": True}]
 
@@ -148,16 +163,6 @@ def build_request_volume(config_map: str) -> tuple[list[Body], list[Body]]:
         [{"name": "request", "configMap": {"name": config_map}}],
         [{"name": "request", "mountPath": RUN_SPEC_PATH, "subPath": RUN_SPEC_KEY, "readOnly": True}],
     )
-
-
-def build_resources(wanted: ResourceRequirements, *, accelerators: bool) -> Body:
-    """Return a container's resources; without accelerators, extended resources (``vendor/name``) are left out."""
-    built: Body = {}
-    for field, quantities in (("limits", wanted.limits), ("requests", wanted.requests)):
-        kept = {name: str(value) for name, value in quantities.items() if accelerators or "/" not in name}
-        if kept:
-            built[field] = kept
-    return built
 
 
 def join_volumes(

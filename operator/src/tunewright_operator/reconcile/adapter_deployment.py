@@ -41,7 +41,7 @@ from tunewright_operator.domain.rollout.status import report
 from tunewright_operator.domain.serving.replica import build_server_facts
 from tunewright_operator.manifests.events import EventType
 from tunewright_operator.manifests.jobs import JobIdentity, build_inspect_job, build_request_config_map
-from tunewright_operator.manifests.pods import ImageDefaults
+from tunewright_operator.manifests.pods import PodDefaults
 from tunewright_operator.reconcile.children import confirm_unchanged, ensure_created, list_runs
 from tunewright_operator.reconcile.evaluations import Evaluations
 from tunewright_operator.reconcile.expiry import JobExpiry
@@ -69,16 +69,16 @@ class AdapterDeploymentReconciler:
         board: ServerBoard,
         *,
         evaluators: ProgressPolls,
-        images: ImageDefaults,
+        defaults: PodDefaults,
         expiry: JobExpiry,
         now: Now = utc_now,
     ) -> None:
         self._cluster = cluster
         self._reads = reads
         self._board = board
-        self._images = images
+        self._defaults = defaults
         self._now = now
-        self._evaluations = Evaluations(cluster, reads, keys, images, evaluators)
+        self._evaluations = Evaluations(cluster, reads, keys, defaults, evaluators)
         self._expiry = expiry
         self._unrecorded: dict[Key, UnrecordedEvidence] = {}
 
@@ -126,10 +126,11 @@ class AdapterDeploymentReconciler:
         wanted = {item.name for item in (inspection, evaluation) if item is not None}
         if wanted:
             creates = bool(wanted - {job["metadata"]["name"] for job in self._reads.list_jobs(namespace, uid)})
-            secret_name = deployment.spec.storage.secret_ref.name
-            secret = await self._reads.read_secret_facts(namespace, secret_name, fresh=creates)
-            situation = dataclasses.replace(situation, secret=secret)
-        if inspection is not None and situation.secret_problem is None:
+            storage = deployment.spec.storage
+            secret = await self._reads.read_secret_facts(namespace, storage.secret_name, fresh=creates)
+            account = await self._reads.read_account_facts(namespace, storage.service_account_name, fresh=creates)
+            situation = dataclasses.replace(situation, secret=secret, account=account)
+        if inspection is not None and situation.storage_problem is None:
             runs = await list_runs(self._reads, self._cluster, namespace, uid, inspection.name, now=self._now())
             situation = dataclasses.replace(situation, inspection=runs.get(inspection.name))
         old = self._list_old_inspections(deployment, inspection)
@@ -222,10 +223,10 @@ class AdapterDeploymentReconciler:
             owner=body,
             labels=labels.build_labels(ADAPTER_DEPLOYMENT, deployment.metadata.name, labels.Role.INSPECT),
         )
-        secret_name = deployment.spec.storage.secret_ref.name
+        storage = deployment.spec.storage
         await ensure_created(self._cluster, build_request_config_map(identity, AdapterInspection(uri=inspection.uri)))
         await ensure_created(
-            self._cluster, build_inspect_job(identity, Container.INSPECT_ADAPTER.value, secret_name, self._images)
+            self._cluster, build_inspect_job(identity, Container.INSPECT_ADAPTER.value, storage, self._defaults)
         )
 
 

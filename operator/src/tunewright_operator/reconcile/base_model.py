@@ -21,7 +21,7 @@ from tunewright_operator.domain.base_model import (
 )
 from tunewright_operator.domain.job_run import ExpireJob
 from tunewright_operator.manifests.jobs import JobIdentity, build_inspect_job, build_request_config_map
-from tunewright_operator.manifests.pods import ImageDefaults
+from tunewright_operator.manifests.pods import PodDefaults
 from tunewright_operator.reconcile.children import ensure_created, list_runs
 from tunewright_operator.reconcile.expiry import JobExpiry
 from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
@@ -39,7 +39,7 @@ class BaseModelReconciler:
         self,
         cluster: Cluster,
         reads: Reads,
-        images: ImageDefaults,
+        defaults: PodDefaults,
         namespace: str,
         *,
         expiry: JobExpiry,
@@ -47,7 +47,7 @@ class BaseModelReconciler:
     ) -> None:
         self._cluster = cluster
         self._reads = reads
-        self._images = images
+        self._defaults = defaults
         self._namespace = namespace
         self._expiry = expiry
         self._now = now
@@ -80,13 +80,13 @@ class BaseModelReconciler:
         if model.metadata.deletion_timestamp is not None:
             users = self._reads.list_users(model.metadata.name)
             return BaseModelObservation(model, self._namespace, users=users)
-        secret = None
-        if model.spec.storage is not None and not model.status.digest:
-            secret_name = model.spec.storage.secret_ref.name
-            secret = await self._reads.read_secret_facts(self._namespace, secret_name, fresh=True)
+        secret, account, storage, namespace = None, None, model.spec.storage, self._namespace
+        if storage is not None and not model.status.digest:
+            secret = await self._reads.read_secret_facts(namespace, storage.secret_name, fresh=True)
+            account = await self._reads.read_account_facts(namespace, storage.service_account_name, fresh=True)
         name = inspect_job_name(model.metadata.name)
         runs = await list_runs(self._reads, self._cluster, self._namespace, model.metadata.uid, name, now=self._now())
-        return BaseModelObservation(model, self._namespace, secret, runs.get(name))
+        return BaseModelObservation(model, namespace, secret, account, runs.get(name))
 
     async def _act(self, body: Body, model: BaseModel, action: BaseModelAction) -> None:
         match action:
@@ -121,8 +121,8 @@ class BaseModelReconciler:
             owner=body,
             labels=labels.build_labels(BASE_MODEL, model.metadata.name, labels.Role.INSPECT),
         )
-        secret = model.spec.storage.secret_ref.name if model.spec.storage else None
+        storage = model.spec.storage
         await ensure_created(self._cluster, build_request_config_map(identity, request))
         await ensure_created(
-            self._cluster, build_inspect_job(identity, Container.INSPECT_BASE_MODEL.value, secret, self._images)
+            self._cluster, build_inspect_job(identity, Container.INSPECT_BASE_MODEL.value, storage, self._defaults)
         )

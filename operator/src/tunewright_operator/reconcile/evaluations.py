@@ -21,7 +21,7 @@ from tunewright_operator.domain.rollout.actions import JobReference, WantedEvalu
 from tunewright_operator.domain.rollout.observation import EvaluationRun
 from tunewright_operator.manifests import evaluation as manifests
 from tunewright_operator.manifests.document_keys import document_key_name
-from tunewright_operator.manifests.pods import ImageDefaults
+from tunewright_operator.manifests.pods import PodDefaults
 from tunewright_operator.reconcile.children import (
     NameTakenError,
     ensure_created,
@@ -39,12 +39,12 @@ class Evaluations:
     """The evaluation Jobs of AdapterDeployments."""
 
     def __init__(
-        self, cluster: Cluster, reads: Reads, keys: SigningKeys, images: ImageDefaults, polls: ProgressPolls
+        self, cluster: Cluster, reads: Reads, keys: SigningKeys, defaults: PodDefaults, polls: ProgressPolls
     ) -> None:
         self._cluster = cluster
         self._reads = reads
         self._keys = keys
-        self._images = images
+        self._defaults = defaults
         self._polls = polls
 
     async def observe(
@@ -84,10 +84,8 @@ class Evaluations:
             ClusterError: the API server refused or did not answer.
         """
         await ensure_document_key(self._cluster, owner)
-        secret_name = deployment.spec.storage.secret_ref.name
-        await ensure_created(
-            self._cluster, manifests.build_evaluation_job(owner, wanted.name, secret_name, self._images)
-        )
+        storage = deployment.spec.storage
+        await ensure_created(self._cluster, manifests.build_evaluation_job(owner, wanted.name, storage, self._defaults))
         job = await self._cluster.get(JOB, owner["metadata"]["namespace"], wanted.name)
         if job is None or job["metadata"].get("deletionTimestamp"):
             return

@@ -24,6 +24,7 @@ from tunewright_operator.domain.finetune.observation import (
     train_job_name,
 )
 from tunewright_operator.domain.job_run import ExpireJob, RunState
+from tunewright_operator.domain.scheduling import AllowedScheduling
 from tunewright_operator.domain.secrets import EnsureDocumentKey, SecretFacts
 from tunewright_operator.manifests.document_keys import document_key_name
 from tunewright_operator.manifests.jobs import (
@@ -32,7 +33,7 @@ from tunewright_operator.manifests.jobs import (
     build_train_job,
     fine_tune_identity,
 )
-from tunewright_operator.manifests.pods import ImageDefaults
+from tunewright_operator.manifests.pods import PodDefaults
 from tunewright_operator.manifests.run_specs import build_run_spec
 from tunewright_operator.reconcile.children import confirm_unchanged, ensure_created, ensure_document_key, list_runs
 from tunewright_operator.reconcile.expiry import JobExpiry
@@ -53,15 +54,17 @@ class FineTuneJobReconciler:
         cluster: Cluster,
         reads: Reads,
         trainers: ProgressPolls,
-        images: ImageDefaults,
+        defaults: PodDefaults,
         *,
+        allowed_scheduling: AllowedScheduling = AllowedScheduling(),  # noqa: B008 - frozen
         expiry: JobExpiry,
         now: Now = utc_now,
     ) -> None:
         self._cluster = cluster
         self._reads = reads
         self._trainers = trainers
-        self._images = images
+        self._defaults = defaults
+        self._allowed_scheduling = allowed_scheduling
         self._now = now
         self._expiry = expiry
 
@@ -104,13 +107,15 @@ class FineTuneJobReconciler:
         if not needs_prerequisites(job, runs):
             lacks_key = await self._lacks_key(found)
             return dataclasses.replace(found, progress=progress, lacks_key=lacks_key)
-        base_model = self._reads.find_base_model(job.spec.base_model_ref.name)
+        base_model, storage = self._reads.find_base_model(job.spec.base_model_ref.name), job.spec.storage
         return FineTuneObservation(
             job=job,
             base_model=base_model,
             namespace_labels=await self._read_namespace_labels(namespace, base_model),
-            secret=await self._reads.read_secret_facts(namespace, job.spec.storage.secret_ref.name, fresh=True),
+            secret=await self._reads.read_secret_facts(namespace, storage.secret_name, fresh=True),
+            account=await self._reads.read_account_facts(namespace, storage.service_account_name, fresh=True),
             missing_config_maps=await self._find_missing_config_maps(job),
+            allowed_scheduling=self._allowed_scheduling,
             runs=runs,
         )
 
@@ -155,7 +160,7 @@ class FineTuneJobReconciler:
                 )
                 spec = build_run_spec(job, _require(observation.base_model), attempt=number, micro_batch_size=None)
                 await ensure_created(self._cluster, build_request_config_map(identity, spec))
-                await ensure_created(self._cluster, build_prepare_job(identity, job, self._images))
+                await ensure_created(self._cluster, build_prepare_job(identity, job, self._defaults))
             case EnsureDocumentKey():
                 await ensure_document_key(self._cluster, body)
             case CreateTrainJob(attempt, micro_batch_size):
@@ -166,7 +171,7 @@ class FineTuneJobReconciler:
                 model = _require(observation.base_model)
                 spec = build_run_spec(job, model, attempt=attempt, micro_batch_size=micro_batch_size)
                 await ensure_created(self._cluster, build_request_config_map(identity, spec))
-                await ensure_created(self._cluster, build_train_job(identity, job, self._images))
+                await ensure_created(self._cluster, build_train_job(identity, job, self._defaults))
 
     async def _delete_job(self, job: FineTuneJob, name: str, uid: str) -> None:
         # In the foreground, so that the Job exists until its pod has ended: the loop then sees when the accelerator is

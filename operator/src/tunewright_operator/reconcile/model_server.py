@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from tunewright_contracts.serving_plan import PodState
 from tunewright_operator.api.conditions import ModelServerCondition
 from tunewright_operator.cluster import Cluster
+from tunewright_operator.domain.scheduling import AllowedScheduling
 from tunewright_operator.domain.serving.access import find_pods_without_access
 from tunewright_operator.domain.serving.decision import decide
 from tunewright_operator.domain.serving.observation import (
@@ -24,7 +25,7 @@ from tunewright_operator.domain.serving.observation import (
 )
 from tunewright_operator.domain.serving.pods import find_pods_without
 from tunewright_operator.domain.serving.status import ServerReport, report
-from tunewright_operator.manifests.pods import ImageDefaults
+from tunewright_operator.manifests.pods import PodDefaults
 from tunewright_operator.reconcile.applied import AppliedChildren
 from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
 from tunewright_operator.reconcile.report import write_status
@@ -54,7 +55,8 @@ class ModelServerReconciler:
         keys: SigningKeys,
         board: ServerBoard,
         clients: AccessBoard,
-        images: ImageDefaults,
+        defaults: PodDefaults,
+        allowed_scheduling: AllowedScheduling = AllowedScheduling(),  # noqa: B008 - frozen
         now: Now = utc_now,
     ) -> None:
         self._cluster = cluster
@@ -66,7 +68,9 @@ class ModelServerReconciler:
         self._now = now
         self._reads = reads
         self._documents = ServerDocuments(cluster, now)
-        self._observer = ServerObserver(reads, self._documents, board, keys, images, now=now)
+        self._observer = ServerObserver(
+            reads, self._documents, board, keys, defaults, allowed_scheduling=allowed_scheduling, now=now
+        )
         self._children = AppliedChildren(cluster)
         self._uids: dict[Key, str] = {}
 

@@ -15,6 +15,7 @@ from tunewright_operator.api.kinds import MODEL_SERVER
 from tunewright_operator.api.labels import controller_uid
 from tunewright_operator.api.model_server import ModelServer
 from tunewright_operator.cluster import Body
+from tunewright_operator.domain.scheduling import AllowedScheduling
 from tunewright_operator.domain.serving.observation import AccessFacts, ObservedTenant, PlanFacts, ServerObservation
 from tunewright_operator.domain.serving.pods import (
     DeploymentFacts,
@@ -24,7 +25,7 @@ from tunewright_operator.domain.serving.pods import (
     read_deployment,
 )
 from tunewright_operator.manifests.model_server import Children, build_children, template_hash
-from tunewright_operator.manifests.pods import ImageDefaults
+from tunewright_operator.manifests.pods import PodDefaults
 from tunewright_operator.reconcile.children import NameTakenError
 from tunewright_operator.reconcile.refusals import explain_refused_write
 from tunewright_operator.reconcile.signed_documents import ServerDocuments, Written, WrittenAccess, WrittenPlan
@@ -61,15 +62,17 @@ class ServerObserver:
         documents: ServerDocuments,
         board: ServerBoard,
         keys: SigningKeys,
-        images: ImageDefaults,
+        defaults: PodDefaults,
         *,
+        allowed_scheduling: AllowedScheduling,
         now: Now,
     ) -> None:
         self._reads = reads
         self._documents = documents
         self._board = board
         self._keys = keys
-        self._images = images
+        self._defaults = defaults
+        self._allowed_scheduling = allowed_scheduling
         self._now = now
 
     async def observe(self, found: Observed[ModelServer]) -> ObservedServer:
@@ -96,8 +99,10 @@ class ServerObserver:
             server=server,
             base_model=base_model,
             namespace_labels=await self._reads.read_namespace_labels(namespace),
-            secret=await self._reads.read_secret_facts(namespace, server.spec.storage.secret_ref.name),
+            secret=await self._reads.read_secret_facts(namespace, server.spec.storage.secret_name),
+            account=await self._reads.read_account_facts(namespace, server.spec.storage.service_account_name),
             has_signing_key=key is not None,
+            allowed_scheduling=self._allowed_scheduling,
             deployment=facts,
             template_changed=changed,
             engine=None if changed else _read_engine(children, facts),
@@ -151,7 +156,7 @@ class ServerObserver:
     ) -> Children | None:
         if base_model is None or not base_model.status.digest or key is None:
             return None
-        return build_children(body, server, base_model, key.public_pem(), self._images)
+        return build_children(body, server, base_model, key.public_pem(), self._defaults)
 
     async def _list_tenants(self, server: ModelServer) -> tuple[ObservedTenant, ...]:
         """Return the AdapterDeployments that refer to the server.

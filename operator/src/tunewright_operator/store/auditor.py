@@ -17,7 +17,7 @@ from typing import Final, NoReturn
 import structlog
 
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, BASE_MODEL, MODEL_CLIENT, MODEL_SERVER, Kind
-from tunewright_operator.cluster import Cluster, ClusterError
+from tunewright_operator.cluster import Cluster, ClusterError, ForbiddenError
 from tunewright_operator.store import metrics
 from tunewright_operator.store.entries import Address
 from tunewright_operator.store.projections import SELECTORS, STORED_KINDS, read_origin
@@ -153,8 +153,13 @@ class Auditor:
         kind, (namespace, name) = difference.kind, difference.address
         if self._identify(kind, difference.address) != difference.stored:
             return False  # An event came.
-        # A list of one object needs no other right than the watch.
-        bodies = await self._cluster.list(kind, namespace, SELECTORS[kind], {"metadata.name": name})
+        try:
+            # A list of one object needs no other right than the watch.
+            bodies = await self._cluster.list(kind, namespace, SELECTORS[kind], {"metadata.name": name})
+        except ForbiddenError as error:
+            # Who may change RoleBindings in the namespace must not stop the audit of the others.
+            log.warning("object_not_audited", kind=kind.name, name=f"{namespace}/{name}", error=str(error))
+            return False
         stored = self._identify(kind, difference.address)
         if stored != difference.stored:
             return False

@@ -28,6 +28,7 @@ from tunewright_operator.api.kinds import (
     POD,
     REPLICA_SET,
     SECRET,
+    SERVICE_ACCOUNT,
     Kind,
 )
 from tunewright_operator.api.model_client import ModelClient
@@ -36,7 +37,7 @@ from tunewright_operator.api.resource import LabelSelector, Resource, ResourceEr
 from tunewright_operator.cluster import Bodies, Body, Cluster
 from tunewright_operator.domain.pod_admission import FAILED_CREATE, read_refusals
 from tunewright_operator.domain.rollout.jobs import SelectableJob
-from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.domain.secrets import AccountFacts, SecretFacts
 from tunewright_operator.runtime.clock import Now, utc_now
 from tunewright_operator.store.documents import decode
 from tunewright_operator.store.entries import StoredChild, StoredJob, StoredResource
@@ -79,7 +80,7 @@ class Reads:
     def __init__(self, store: Store, cluster: Cluster, *, now: Now = utc_now) -> None:
         self._store = store
         self._cluster = cluster
-        self._secrets: TimedCache[SecretFacts] = TimedCache(now)
+        self._uses: TimedCache[bool | None] = TimedCache(now)
         self._namespaces: TimedCache[dict[str, str]] = TimedCache(now)
         self._config_maps: TimedCache[bool] = TimedCache(now)
         self._refusals: TimedCache[dict[str, str]] = TimedCache(now)
@@ -208,26 +209,41 @@ class Reads:
 
     # What no event reports ------------------------------------------------------------------------------------------
 
-    async def read_secret_facts(self, namespace: str, name: str, *, fresh: bool = False) -> SecretFacts:
+    async def read_secret_facts(self, namespace: str, name: str | None, *, fresh: bool = False) -> SecretFacts:
         """Return whether a Secret exists and has the label that allows its use; only its metadata is read.
 
-        ``fresh``: it is at most `FRESH_SECONDS` old.
+        Args:
+            namespace: the namespace of the Secret.
+            name: its name; None if the spec names none, and then nothing is read.
+            fresh: whether the answer must be at most `FRESH_SECONDS` old.
 
         Raises:
             ClusterError: the API server refused or did not answer.
         """
+        allowed = None if name is None else await self._read_use(SECRET, namespace, name, fresh=fresh)
+        return SecretFacts(exists=allowed is not None, allowed=bool(allowed))
 
-        async def read() -> SecretFacts:
-            metadata = await self._cluster.read_metadata(SECRET, namespace, name)
+    async def read_account_facts(self, namespace: str, name: str | None, *, fresh: bool = False) -> AccountFacts | None:
+        """Return the same of a ServiceAccount; None if the spec names none."""
+        if name is None:
+            return None
+        allowed = await self._read_use(SERVICE_ACCOUNT, namespace, name, fresh=fresh)
+        return AccountFacts(exists=allowed is not None, allowed=bool(allowed))
+
+    async def _read_use(self, kind: Kind, namespace: str, name: str, *, fresh: bool) -> bool | None:
+        """Return whether an object has the label that allows its use; None if it does not exist."""
+
+        async def read() -> bool | None:
+            metadata = await self._cluster.read_metadata(kind, namespace, name)
             if metadata is None:
-                return SecretFacts(exists=False)
+                return None
             found = metadata["metadata"].get("labels") or {}
-            return SecretFacts(exists=True, allowed=found.get(labels.USE) == labels.USE_ALLOWED)
+            return bool(found.get(labels.USE) == labels.USE_ALLOWED)
 
-        def max_age(facts: SecretFacts) -> float:
-            return CACHE_SECONDS if facts.allowed and not fresh else FRESH_SECONDS
+        def max_age(allowed: bool | None) -> float:
+            return CACHE_SECONDS if allowed and not fresh else FRESH_SECONDS
 
-        return await self._secrets.get((namespace, name), max_age, read)
+        return await self._uses.get((kind, namespace, name), max_age, read)
 
     async def read_namespace_labels(self, namespace: str, *, fresh: bool = False) -> dict[str, str]:
         """Return the labels of a namespace; none if it does not exist.

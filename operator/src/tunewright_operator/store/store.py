@@ -146,9 +146,10 @@ class Store:
         self._replace(kind, address, old, None)
         return True
 
-    def retain(self, kind: Kind, uids: AbstractSet[str], version: str) -> int:
+    def retain(self, kind: Kind, uids: AbstractSet[str], version: str, namespace: str | None = None) -> int:
         """Remove the objects that a complete list, made at a version, did not have; return how many.
 
+        ``namespace``: the list was one of this namespace, and says nothing of the others.
         Objects that are newer than the list stay: they are own writes, for example. Nothing is removed if versions are
         no numbers.
         """
@@ -156,7 +157,9 @@ class Store:
         gone = [
             entry.origin
             for entry in self.entries(kind)
-            if entry.origin.uid not in uids and 0 < entry.origin.version <= listed_at
+            if entry.origin.uid not in uids
+            and 0 < entry.origin.version <= listed_at
+            and namespace in (None, entry.origin.namespace)
         ]
         return sum([self.remove(kind, *origin.address, origin.uid, version=version) for origin in gone])
 

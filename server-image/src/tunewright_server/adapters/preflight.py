@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tunewright_contracts.adapter_manifest import AdapterManifest
+from tunewright_contracts.adapter_manifest import AdapterManifest, is_name_of
 from tunewright_contracts.serving_plan import AdapterEntry, AdapterSource
 from tunewright_contracts.storage_uri import StorageURI, StorageURIError
 from tunewright_storage.adapter_config import check_rank
@@ -27,10 +27,10 @@ def check_entry(entry: AdapterEntry, sources: Iterable[AdapterSource]) -> Storag
     Raises:
         AdapterError: the name does not match the digest, or the namespace may not serve from this address.
     """
-    if not entry.name.endswith(f"--{entry.digest.removeprefix('sha256:')[:12]}"):
+    if not is_name_of(entry.name, entry.digest):
         raise AdapterError(
             AdapterReason.INVALID_ENTRY,
-            f"{entry.name} does not end with the first 12 digits of {entry.digest}; install operator and server image "
+            f"{entry.name} does not end with the first digits of {entry.digest}; install operator and server image "
             "of the same release",
         )
     try:

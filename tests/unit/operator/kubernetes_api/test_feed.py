@@ -12,8 +12,8 @@ import pytest
 
 from support.clusters.recording_api import Tokens
 from support.clusters.watch_server import Fault, WatchServer, bookmark, make_object, make_page
-from tunewright_operator.api.kinds import JOB, Kind
-from tunewright_operator.kubernetes_api.client import APIClient
+from tunewright_operator.api.kinds import BASE_MODEL, JOB, Kind
+from tunewright_operator.kubernetes_api.client import APIClient, Request
 from tunewright_operator.kubernetes_api.feed import ReflectorFeed
 from tunewright_operator.kubernetes_api.reflector import Timing
 from tunewright_operator.store.store import Store
@@ -32,7 +32,7 @@ class Sink:
     def remove(self, kind: Kind, namespace: str | None, name: str, uid: str, *, version: str | None) -> None:
         self.names.remove(name)
 
-    def retain(self, kind: Kind, uids: AbstractSet[str], version: str) -> None:
+    def retain(self, kind: Kind, uids: AbstractSet[str], version: str, namespace: str | None) -> None:
         pass
 
     def synced(self, kind: Kind) -> None:
@@ -87,3 +87,54 @@ async def test_a_new_list_changes_the_store_only_where_something_differs():
         await server.exhausted.wait()
     assert changes == [[1, 8], [1, None]]
     assert {entry.origin.name for entry in store.entries(JOB)} == {"kept", "changed", "written"}
+
+
+class Namespaces:
+    """A client of an API server with one Job in each namespace; the lists of some namespaces wait for `released`."""
+
+    def __init__(self, *slow: str) -> None:
+        self.slow = slow
+        self.released = asyncio.Event()
+        self.listed: list[str] = []
+
+    async def request(self, request: Request) -> dict[str, Any]:
+        namespace = request.path.split("/")[-2]
+        if namespace in self.slow:
+            await self.released.wait()
+        self.listed.append(request.path)
+        body = make_object(f"job-of-{namespace}", 1)
+        body["metadata"]["namespace"] = namespace
+        return make_page(5, *([body] if request.kind is JOB else []))
+
+    @contextlib.asynccontextmanager
+    async def stream(self, *_: object, **__: object) -> AsyncIterator[None]:
+        await asyncio.Event().wait()
+        yield
+
+
+async def test_a_namespaced_operator_watches_each_of_its_namespaces_and_nothing_else():
+    client, synced, first = Namespaces("b"), list[str](), asyncio.Event()
+
+    class Counting(Sink):
+        def synced(self, kind: Kind) -> None:
+            synced.append(kind.plural)
+            first.set()
+
+    @contextlib.asynccontextmanager
+    async def connect() -> AsyncIterator[Any]:
+        yield client
+
+    sink, stop = Counting(), asyncio.Event()
+    kinds: dict[Kind, dict[str, str]] = {JOB: {}, BASE_MODEL: {}}
+    async with ReflectorFeed(sink, kinds, stop, namespaces=("a", "b"), open_client=connect) as feed:
+        await first.wait()
+        assert synced == ["basemodels"], "what is not listed yet only seems not to exist"
+        client.released.set()
+        await feed.wait_until_filled()
+    assert sorted(synced) == ["basemodels", "jobs"]
+    assert sorted(sink.names) == ["job-of-a", "job-of-b"]
+    assert sorted(client.listed) == [
+        "/apis/batch/v1/namespaces/a/jobs",
+        "/apis/batch/v1/namespaces/b/jobs",
+        "/apis/tunewright.dev/v1alpha1/basemodels",
+    ]

@@ -210,6 +210,19 @@ async def test_a_refusal_by_admission_is_one_whatever_its_status(
     assert message in str(caught.value)
 
 
+async def test_a_namespaced_operator_lists_only_its_namespaces(api: RecordingAPI, cluster: KubernetesCluster):
+    cluster._namespaces = ("a", "b")
+    empty = (200, {"metadata": {}, "items": []})
+    api.answers = [empty] * 6
+    await cluster.list(JOB)
+    assert [page async for page in cluster.list_metadata(JOB)] == [[], []]
+    await cluster.list(JOB, "a")
+    await cluster.list(BASE_MODEL)
+    path = "/apis/batch/v1/namespaces/{}/jobs"
+    expected = [path.format(name) for name in ("a", "b", "a", "b", "a")]
+    assert [asked.path for asked in api.asked] == [*expected, "/apis/tunewright.dev/v1alpha1/basemodels"]
+
+
 async def test_list_selects_by_fields(api: RecordingAPI, cluster: KubernetesCluster):
     api.answers = [(200, {"metadata": {}, "items": []})]
     assert await cluster.list(EVENT, "ns", fields={"reason": "FailedCreate", "involvedObject.uid": "u"}) == []

@@ -35,7 +35,7 @@ class Sink:
         assert (kind, namespace) == (JOB, "ns")
         self.got.append(("remove", name, uid, str(version)))
 
-    def retain(self, kind: Kind, uids: AbstractSet[str], version: str) -> None:
+    def retain(self, kind: Kind, uids: AbstractSet[str], version: str, namespace: str | None) -> None:
         assert kind == JOB
         self.got.append(("retain", *sorted(uids), version))
 
@@ -46,8 +46,15 @@ class Sink:
 class Run:
     """One run of a reflector, until the scripts of its server are exhausted."""
 
-    def __init__(self, server: WatchServer, silence: float = 60.0, labels: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        server: WatchServer,
+        silence: float = 60.0,
+        labels: dict[str, str] | None = None,
+        namespace: str | None = None,
+    ) -> None:
         self.server = server
+        self.namespace = namespace
         self.silence = silence
         self.labels = labels
         self.sink = Sink()
@@ -60,7 +67,7 @@ class Run:
         async with self.server.serve():
             client = APIClient(Tokens(self.server.url))
             timing = Timing(silence=self.silence, sleep=self.sleep)
-            reflector = Reflector(client, JOB, self.sink, labels=self.labels, timing=timing)
+            reflector = Reflector(client, JOB, self.sink, namespace=self.namespace, labels=self.labels, timing=timing)
             task = asyncio.create_task(reflector.run())
             exhausted = asyncio.create_task(self.server.exhausted.wait())
             await asyncio.wait({task, exhausted}, return_when=asyncio.FIRST_COMPLETED)
@@ -158,6 +165,20 @@ async def test_a_refused_list_or_watch_is_tried_again_with_a_growing_pause(statu
     ] * 4
     assert [query["resourceVersion"] for query in server.watch_queries] == ["5", "5", "5", "10"]
     assert restarts("error") == before + 4
+
+
+@pytest.mark.parametrize(("namespace", "synced"), [("ns", 2), (None, 1)])
+async def test_others_do_not_wait_for_a_namespace_that_refuses_the_first_lists(namespace: str | None, synced: int):
+    server = WatchServer([*[403] * 4, make_page(5, A)], [[END]])
+    got = await Run(server, namespace=namespace).until_exhausted()
+    assert got.count(("synced", "Job")) == synced
+    assert got[-3:] == [("upsert", "a", "1"), ("retain", "uid-a", "5"), ("synced", "Job")]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_a_namespace_that_is_only_late_is_waited_for(status: int):
+    server = WatchServer([*[status] * 4, make_page(5)], [[END]])
+    assert (await Run(server, namespace="ns").until_exhausted()).count(("synced", "Job")) == 1
 
 
 async def test_the_pause_is_bounded():

@@ -12,6 +12,7 @@ from tunewright_contracts.storage_uri import StorageURI
 from tunewright_contracts.stored_answers import KnownAnswers
 from tunewright_operator.api.adapter_deployment import AdapterDeployment
 from tunewright_operator.api.labels import controller_uid
+from tunewright_operator.api.resource import NameReference, Storage
 from tunewright_operator.domain.rollout.actions import WantedEvaluation
 from tunewright_operator.manifests import evaluation, pods
 
@@ -34,8 +35,9 @@ CANDIDATE = {
 }
 STORED = {"target": "base-model", "key": DIGEST, "digest": DIGEST, "answers": 50, "uri": "s3://models/team/a.json"}
 STABLE = {**CANDIDATE, "revision": "support--1", "since": TIME}
-IMAGES = pods.ImageDefaults(operator="o:1", trainer="t:1", server="s:1", pull_policy="Always", pull_secrets=("p",))
-JOB = evaluation.build_evaluation_job(OWNER, "support-evaluate-1", "s3", IMAGES)
+S3 = Storage(secret_ref=NameReference(name="s3"))
+DEFAULTS = pods.PodDefaults(operator="o:1", trainer="t:1", server="s:1", pull_policy="Always", pull_secrets=("p",))
+JOB = evaluation.build_evaluation_job(OWNER, "support-evaluate-1", S3, DEFAULTS)
 RUNNING = {**JOB, "metadata": {**JOB["metadata"], "uid": "job-uid"}}
 
 

@@ -18,9 +18,9 @@ from tunewright_operator.manifests.jobs import (
     build_train_job,
     fine_tune_identity,
 )
-from tunewright_operator.manifests.pods import ImageDefaults
+from tunewright_operator.manifests.pods import PodDefaults
 
-IMAGES = ImageDefaults(operator="o:1", trainer="t:1", server="s:1", pull_policy="Always", pull_secrets=("regcred",))
+DEFAULTS = PodDefaults(operator="o:1", trainer="t:1", server="s:1", pull_policy="Always", pull_secrets=("regcred",))
 OWNER: dict[str, Any] = {
     "apiVersion": FINE_TUNE_JOB.api_version,
     "kind": FINE_TUNE_JOB.name,
@@ -44,9 +44,9 @@ OWNER: dict[str, Any] = {
 JOB = FineTuneJob.from_body(OWNER)
 IDENTITY = fine_tune_identity(OWNER, "tickets-train-1", Role.TRAIN)
 BODIES = {
-    "prepare": build_prepare_job(IDENTITY, JOB, IMAGES),
-    "train": build_train_job(IDENTITY, JOB, IMAGES),
-    "inspect": build_inspect_job(IDENTITY, "inspect-base-model", "s3", IMAGES),
+    "prepare": build_prepare_job(IDENTITY, JOB, DEFAULTS),
+    "train": build_train_job(IDENTITY, JOB, DEFAULTS),
+    "inspect": build_inspect_job(IDENTITY, "inspect-base-model", JOB.spec.storage, DEFAULTS),
 }
 
 
@@ -138,8 +138,8 @@ def test_sigterm_reaches_a_program_that_has_no_handler_yet(name: str):
 def test_training_gets_the_accelerator_and_its_node():
     pod = BODIES["train"]["spec"]["template"]["spec"]
     assert pod["containers"][0]["resources"] == {
-        "limits": {"nvidia.com/gpu": "1", "memory": "8Gi"},
-        "requests": {"cpu": "2"},
+        "limits": {"nvidia.com/gpu": "1", "memory": "8Gi", "ephemeral-storage": "210Gi"},
+        "requests": {"cpu": "2", "ephemeral-storage": "1Gi"},
     }
     assert pod["nodeSelector"] == {"gpu": "yes"}
     assert pod["runtimeClassName"] == "nvidia"
@@ -151,7 +151,10 @@ def test_training_gets_the_accelerator_and_its_node():
 
 def test_preparing_gets_neither_an_accelerator_nor_a_node_but_the_config_maps():
     pod = BODIES["prepare"]["spec"]["template"]["spec"]
-    assert pod["containers"][0]["resources"] == {"limits": {"memory": "8Gi"}, "requests": {"cpu": "2"}}
+    assert pod["containers"][0]["resources"] == {
+        "limits": {"memory": "8Gi", "ephemeral-storage": "60Gi"},
+        "requests": {"cpu": "2", "ephemeral-storage": "1Gi"},
+    }
     assert not {"nodeSelector", "runtimeClassName"} & pod.keys()
     assert pod["priorityClassName"] == "batch"
     mounts = {mount["mountPath"]: mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
@@ -173,6 +176,6 @@ def test_the_request_is_immutable_and_mounted():
 
 
 def test_without_a_secret_there_are_no_credentials():
-    pod = build_inspect_job(IDENTITY, "inspect-base-model", None, IMAGES)["spec"]["template"]["spec"]
+    pod = build_inspect_job(IDENTITY, "inspect-base-model", None, DEFAULTS)["spec"]["template"]["spec"]
     assert "secretKeyRef" not in str(pod)
     assert "projected" not in str(pod)

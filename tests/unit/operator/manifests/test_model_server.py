@@ -37,9 +37,9 @@ CONFIG = ServerConfig(
 @pytest.mark.parametrize("cpu", [True, False])
 def test_requests_in_flight_have_nearly_the_whole_grace_period(cpu: bool) -> None:
     """The grace period includes the preStop hook; vLLM's limit must end shortly before it."""
-    images = pods.ImageDefaults(operator="o", trainer="t", server="s")
+    defaults = pods.PodDefaults(operator="o", trainer="t", server="s")
     config_map = model_server.build_config_map(OWNER, CONFIG, "key")
-    deployment = model_server.build_deployment(OWNER, SERVER, config_map, images)
+    deployment = model_server.build_deployment(OWNER, SERVER, config_map, defaults)
     pod = deployment["spec"]["template"]["spec"]
     leave = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
     command = launch.build_command(CONFIG, Path("/base-model"), "0.0.0.0", 8000, cpu=cpu)
@@ -49,9 +49,9 @@ def test_requests_in_flight_have_nearly_the_whole_grace_period(cpu: bool) -> Non
 
 
 def test_no_replica_uses_the_metadata_service_or_imports_from_its_working_directory() -> None:
-    images = pods.ImageDefaults(operator="o", trainer="t", server="s")
+    defaults = pods.PodDefaults(operator="o", trainer="t", server="s")
     config_map = model_server.build_config_map(OWNER, CONFIG, "key")
-    deployment = model_server.build_deployment(OWNER, SERVER, config_map, images)
+    deployment = model_server.build_deployment(OWNER, SERVER, config_map, defaults)
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     environment = {item["name"]: item.get("value") for item in container["env"]}
     assert environment["AWS_EC2_METADATA_DISABLED"] == "true"
@@ -59,9 +59,9 @@ def test_no_replica_uses_the_metadata_service_or_imports_from_its_working_direct
 
 
 def test_adapters_have_a_volume_with_a_limit_that_the_pod_never_reaches() -> None:
-    images = pods.ImageDefaults(operator="o", trainer="t", server="s")
+    defaults = pods.PodDefaults(operator="o", trainer="t", server="s")
     config_map = model_server.build_config_map(OWNER, CONFIG, "key")
-    pod = model_server.build_deployment(OWNER, SERVER, config_map, images)["spec"]["template"]["spec"]
+    pod = model_server.build_deployment(OWNER, SERVER, config_map, defaults)["spec"]["template"]["spec"]
     (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "adapters"]
     (mount,) = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == "adapters"]
     assert mount["mountPath"] == str(Settings.from_environment({}).adapters_folder)

@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from tunewright_contracts.locations import STORAGE_SECRET_KEYS
-from tunewright_operator.api.resource import ResourceRequirements
+from tunewright_operator.api.resource import NameReference, Storage
 from tunewright_operator.manifests import pods
 
-IMAGES = pods.ImageDefaults(operator="o:1", trainer="t:1", server="s:1")
+DEFAULTS = pods.PodDefaults(operator="o:1", trainer="t:1", server="s:1")
+S3 = Storage(secret_ref=NameReference(name="s3"))
 
 
 def test_a_pod_has_no_token_and_no_service_links() -> None:
-    base = pods.build_pod_base(IMAGES)
+    base = pods.build_pod_base(DEFAULTS, S3)
     assert base["automountServiceAccountToken"] is False
     assert base["enableServiceLinks"] is False
     assert base["securityContext"]["runAsNonRoot"] is True
     assert base["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert "imagePullSecrets" not in base
+    assert not {"imagePullSecrets", "serviceAccountName"} & base.keys()
+
+
+def test_a_pod_runs_as_the_service_account_of_its_storage_without_a_token_for_the_api_server() -> None:
+    base = pods.build_pod_base(DEFAULTS, Storage(service_account_name="bucket"))
+    assert base["serviceAccountName"] == "bucket"
+    assert base["automountServiceAccountToken"] is False
+
+
+def test_with_a_service_account_no_key_says_who_the_pod_is() -> None:
+    storage = Storage(service_account_name="bucket")
+    assert pods.build_credential_env(storage) == []
+    assert pods.build_ca_volume(storage) == ([], [])
+    names = {item["name"] for item in pods.build_credential_env(S3.updated(service_account_name="bucket"))}
+    assert names == {"AWS_REGION", "AWS_ENDPOINT_URL_S3", "HF_TOKEN", "HF_ENDPOINT"}
 
 
 def test_pull_secrets_are_named() -> None:
-    images = pods.ImageDefaults(operator="o", trainer="t", server="s", pull_secrets=("a", "b"))
-    assert pods.build_pod_base(images)["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}]
+    defaults = pods.PodDefaults(operator="o", trainer="t", server="s", pull_secrets=("a", "b"))
+    assert pods.build_pod_base(defaults, None)["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}]
 
 
 def test_a_jobs_pod_ends_at_once_and_does_not_restart() -> None:
-    base = pods.build_job_pod_base(IMAGES, 30)
-    assert base.items() >= pods.build_pod_base(IMAGES).items()
+    base = pods.build_job_pod_base(DEFAULTS, S3, 30)
+    assert base.items() >= pods.build_pod_base(DEFAULTS, S3).items()
     assert (base["restartPolicy"], base["terminationGracePeriodSeconds"]) == ("Never", 30)
     assert base["shareProcessNamespace"] is True
 
@@ -50,7 +63,7 @@ def test_kubectl_chooses_the_container_of_a_jobs_pod() -> None:
 
 
 def test_only_listed_keys_of_a_secret_become_variables() -> None:
-    variables = pods.build_credential_env("s3")
+    variables = pods.build_credential_env(S3)
     assert {item["name"] for item in variables} == set(STORAGE_SECRET_KEYS)
     for item in variables:
         reference = item["valueFrom"]["secretKeyRef"]
@@ -59,7 +72,7 @@ def test_only_listed_keys_of_a_secret_become_variables() -> None:
 
 
 def test_the_certificate_of_a_secret_is_mounted_where_programs_read_it() -> None:
-    volumes, mounts = pods.build_ca_volume("s3")
+    volumes, mounts = pods.build_ca_volume(S3)
     (source,) = volumes[0]["projected"]["sources"]
     assert source["secret"]["name"] == "s3"
     assert source["secret"]["optional"] is True
@@ -87,29 +100,3 @@ def test_a_request_is_mounted_as_a_file() -> None:
     assert volumes == [{"name": "request", "configMap": {"name": "tickets-train-1"}}]
     (mount,) = mounts
     assert (mount["mountPath"], mount["subPath"]) == ("/etc/tunewright/run.json", "run.json")
-
-
-@pytest.mark.parametrize(
-    ("accelerators", "resources"),
-    [
-        (
-            True,
-            {
-                "limits": {"memory": "8Gi", "nvidia.com/gpu": "1"},
-                "requests": {"cpu": "2", "example.com/fpga": "1"},
-            },
-        ),
-        (False, {"limits": {"memory": "8Gi"}, "requests": {"cpu": "2"}}),
-    ],
-)
-def test_without_accelerators_extended_resources_are_left_out(accelerators: bool, resources: dict[str, Any]) -> None:
-    wanted = ResourceRequirements(
-        limits={"memory": "8Gi", "nvidia.com/gpu": 1}, requests={"cpu": 2, "example.com/fpga": 1}
-    )
-    assert pods.build_resources(wanted, accelerators=accelerators) == resources
-
-
-def test_empty_resources_are_left_out() -> None:
-    only_gpu = ResourceRequirements(limits={"nvidia.com/gpu": 1})
-    assert pods.build_resources(only_gpu, accelerators=False) == {}
-    assert pods.build_resources(only_gpu, accelerators=True) == {"limits": {"nvidia.com/gpu": "1"}}

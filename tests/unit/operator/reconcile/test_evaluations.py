@@ -10,7 +10,7 @@ from support.clusters.fake_cluster import FakeCluster, refer_to_controller
 from support.clusters.fake_jobs import FakeJobs
 from support.clusters.feeds import StoreFeed
 from support.worlds.driven_poller import DrivenPoller
-from support.worlds.job_worlds import IMAGES, FakeTrainers
+from support.worlds.job_worlds import DEFAULTS, FakeTrainers
 from support.worlds.rollout_world import BASE_DIGEST, digest_of, make_deployment_body
 from tunewright_contracts.evaluation_report import EvaluationReport, EvaluationRequest, Verdict
 from tunewright_contracts.progress import Phase, Progress
@@ -51,7 +51,7 @@ class Setting:
         polls = ProgressPolls(self.pods, self.driven.poller, self.driven.wake, kind="evaluator")
         feed = StoreFeed(self.cluster)
         keys = SigningKeys(feed.cluster, "tunewright-system")
-        self.evaluations = Evaluations(feed.cluster, feed.reads, keys, IMAGES, polls)
+        self.evaluations = Evaluations(feed.cluster, feed.reads, keys, DEFAULTS, polls)
         body = make_deployment_body(self.clock)
         body["spec"]["evaluation"] = {"metrics": [{"type": "ExactMatch", "minimum": "0.5"}]}
         self.owner = self.cluster.put(body)

@@ -20,10 +20,11 @@ from tunewright_operator.api.kinds import (
     POD,
     REPLICA_SET,
     SECRET,
+    SERVICE_ACCOUNT,
 )
 from tunewright_operator.api.resource import LabelSelector, ResourceError
 from tunewright_operator.cluster import UnavailableError
-from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.domain.secrets import AccountFacts, SecretFacts
 from tunewright_operator.store import store
 from tunewright_operator.store.reads import (
     CACHE_SECONDS,
@@ -215,6 +216,21 @@ async def test_an_allowed_secret_is_read_once_a_minute_and_fresh_before_a_job():
     cluster.put(build(SECRET, "s3", metadata={"labels": ALLOWED}))
     cluster.clock.advance(FRESH_SECONDS)
     assert (await reads.read_secret_facts("team", "s3")).allowed, "a user fixed it"
+
+
+async def test_a_service_account_is_allowed_by_its_label_and_not_by_that_of_a_secret_with_its_name():
+    cluster, reads = make_reads(build(SECRET, "s3", metadata={"labels": ALLOWED}))
+    assert (await reads.read_secret_facts("team", "s3")).allowed
+    assert await reads.read_account_facts("team", "s3") == AccountFacts(exists=False)
+    cluster.put(build(SERVICE_ACCOUNT, "s3", metadata={"labels": ALLOWED}))
+    cluster.clock.advance(FRESH_SECONDS)
+    assert await reads.read_account_facts("team", "s3") == AccountFacts(exists=True, allowed=True)
+
+
+async def test_what_a_spec_does_not_name_is_not_read():
+    _, reads = make_reads()
+    assert await reads.read_account_facts("team", None) is None
+    assert await reads.read_secret_facts("team", None) == SecretFacts(exists=False)
 
 
 async def test_the_labels_of_a_namespace_are_read_once_a_minute_and_fresh_before_a_job():

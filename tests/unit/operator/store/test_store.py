@@ -121,6 +121,12 @@ def test_an_object_that_a_list_does_not_have_is_removed_unless_it_is_newer(
     assert store.count(kind) == is_kept
 
 
+@pytest.mark.parametrize(("namespace", "removed"), [("team", 1), ("other", 0), (None, 1)])
+def test_a_list_of_a_namespace_says_nothing_of_the_others(namespace: str | None, removed: int):
+    store = fill(Store(), build_job(version=5))
+    assert store.retain(FINE_TUNE_JOB, set(), "9", namespace) == removed
+
+
 def test_an_object_that_a_list_did_not_have_does_not_come_back_with_a_late_event():
     store = fill(Store(), build_job(version=5))
     store.retain(FINE_TUNE_JOB, set(), "9")

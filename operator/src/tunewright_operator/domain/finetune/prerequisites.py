@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 from tunewright_contracts.storage_uri import StorageURI, StorageURIError
@@ -10,7 +11,7 @@ from tunewright_operator.domain.output_schemas import explain_bad_metric
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.common import CommonReason
 from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
-from tunewright_operator.domain.references import check_base_model, check_secret
+from tunewright_operator.domain.references import check_base_model, check_storage
 from tunewright_operator.domain.sentences import join_sentences
 
 IMMUTABLE = "The spec cannot be changed: delete this job and create a corrected one."
@@ -61,6 +62,14 @@ def _check_metrics(observation: FineTuneObservation) -> Problem | None:
     return Problem(CommonReason.INVALID_SCHEMA, join_sentences(problem, IMMUTABLE), final=True)
 
 
+def _check_scheduling(observation: FineTuneObservation) -> Problem | None:
+    spec = observation.job.spec
+    problem = observation.allowed_scheduling.find_problem(spec.scheduling, spec.resources)
+    if problem is None:
+        return None
+    return dataclasses.replace(problem, message=join_sentences(problem.message, IMMUTABLE))
+
+
 def _check_base_model(observation: FineTuneObservation) -> Problem | None:
     job = observation.job
     return check_base_model(
@@ -71,9 +80,9 @@ def _check_base_model(observation: FineTuneObservation) -> Problem | None:
     )
 
 
-def _check_secret(observation: FineTuneObservation) -> Problem | None:
+def _check_storage(observation: FineTuneObservation) -> Problem | None:
     job = observation.job
-    return check_secret(job.spec.storage.secret_ref.name, job.metadata.namespace or "", observation.secret)
+    return check_storage(job.spec.storage, job.metadata.namespace or "", observation.secret, observation.account)
 
 
 def _check_config_maps(observation: FineTuneObservation) -> Problem | None:
@@ -89,7 +98,8 @@ _CHECKS: tuple[Callable[[FineTuneObservation], Problem | None], ...] = (
     _check_addresses,
     _check_overlap,
     _check_metrics,
+    _check_scheduling,
     _check_base_model,
-    _check_secret,
+    _check_storage,
     _check_config_maps,
 )

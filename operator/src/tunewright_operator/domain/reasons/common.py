@@ -45,6 +45,27 @@ class CommonReason(Reason):
         "The Secret does not have the label `tunewright.dev/use: allowed`.",
         "If pods of this namespace may use the Secret, run `kubectl label secret <name> tunewright.dev/use=allowed`.",
     )
+    SERVICE_ACCOUNT_NOT_FOUND = (
+        "ServiceAccountNotFound",
+        "The ServiceAccount of `spec.storage.serviceAccountName` does not exist.",
+        "Create it with a role for the bucket, as in docs/how-to/workload-identity.md.",
+    )
+    SERVICE_ACCOUNT_NOT_ALLOWED = (
+        "ServiceAccountNotAllowed",
+        "The ServiceAccount does not have the label `tunewright.dev/use: allowed`.",
+        (
+            "If pods of this namespace may run as it, "
+            "run `kubectl label serviceaccount <name> tunewright.dev/use=allowed`."
+        ),
+    )
+    SCHEDULING_NOT_ALLOWED = (
+        "SchedulingNotAllowed",
+        (
+            "`spec.scheduling` or `spec.resources` has a priority class, runtime class, toleration, node label or "
+            "extended resource that the chart's values `allowedScheduling` do not list."
+        ),
+        "Remove it, or ask the platform team to add it to the chart's value `allowedScheduling`.",
+    )
     INVALID_URI = (
         "InvalidURI",
         "An `s3://` address is ambiguous or names no bucket.",

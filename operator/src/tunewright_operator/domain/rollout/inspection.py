@@ -74,7 +74,7 @@ def view_inspection(situation: Situation, now: dt.datetime) -> Inspection | None
     uri = find_unread_address(situation.deployment)
     if uri is None:
         return None
-    problem = _check_address(uri) or situation.secret_problem
+    problem = _check_address(uri) or situation.storage_problem
     if problem is not None:
         return Inspection(reason=problem.reason.value, message=problem.message)
     return Inspection() if situation.inspection is None else _view_run(situation.inspection, now)
@@ -90,7 +90,7 @@ def plan_inspection(situation: Situation, now: dt.datetime) -> tuple[RolloutActi
 
 def _plan_wanted(situation: Situation, now: dt.datetime) -> tuple[RolloutAction, ...]:
     wanted, run = find_inspection(situation.deployment), situation.inspection
-    if wanted is None or situation.secret_problem is not None:
+    if wanted is None or situation.storage_problem is not None:
         return ()
     if run is None:
         return (EnsureInspection(wanted),)

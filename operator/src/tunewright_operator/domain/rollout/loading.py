@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from tunewright_operator.api.adapter_deployment import Outcome
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.rollout.holds import END_LATER, hold_paused
 from tunewright_operator.domain.rollout.observation import ActiveStep, Decision
 from tunewright_operator.domain.rollout.transitions import hold, withdraw
 from tunewright_operator.domain.serving.replica import AdapterFailure
+
+OUTDATED: Final = frozenset({Why.RANK_TOO_HIGH.value, "InvalidEntry"})
+"""What only a pod of older settings or of another release refuses: a rank above its limit, and a revision's name.
+
+A plan has only adapters within the current limit, and names that this release gives, so such a pod will be replaced.
+"""
 
 
 def hold_for_loading(step: ActiveStep) -> Decision | None:
@@ -32,8 +40,5 @@ def hold_for_loading(step: ActiveStep) -> Decision | None:
 
 
 def _is_outdated(failure: AdapterFailure) -> bool:
-    """Return whether a pod refused because of a limit that it was started with.
-
-    A plan contains only adapters within the current limit, so the pod has an older limit and will be replaced.
-    """
-    return failure.reason == Why.RANK_TOO_HIGH
+    """Return whether a pod refused because of what it was started with, and not because of the adapter."""
+    return failure.reason in OUTDATED

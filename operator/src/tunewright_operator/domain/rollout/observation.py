@@ -19,10 +19,10 @@ from tunewright_operator.api.adapter_deployment import (
 from tunewright_operator.domain.evidence.observation import Observation
 from tunewright_operator.domain.job_run import JobRun
 from tunewright_operator.domain.problem import Problem
-from tunewright_operator.domain.references import check_secret
+from tunewright_operator.domain.references import check_storage
 from tunewright_operator.domain.rollout.actions import RolloutAction
 from tunewright_operator.domain.rollout.jobs import SelectableJob
-from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.domain.secrets import AccountFacts, SecretFacts
 from tunewright_operator.domain.serving.replica import ServerFacts
 from tunewright_operator.domain.serving.weights import desired_targets
 
@@ -91,6 +91,7 @@ class Situation:
     jobs: tuple[SelectableJob, ...] = ()
     """The FineTuneJobs from which `spec.adapter` chooses."""
     secret: SecretFacts = UNREAD_SECRET
+    account: AccountFacts | None = None
     inspection: JobRun | None = None
     """The Job that reads the manifest at `spec.adapter.uri`."""
     old_inspections: tuple[JobRun, ...] = ()
@@ -119,10 +120,10 @@ class Situation:
         return self.status.candidate
 
     @property
-    def secret_problem(self) -> Problem | None:
-        """Why the Secret of `spec.storage` may not be used."""
+    def storage_problem(self) -> Problem | None:
+        """Why the Secret or the ServiceAccount of `spec.storage` may not be used."""
         namespace = self.deployment.metadata.namespace or ""
-        return check_secret(self.spec.storage.secret_ref.name, namespace, self.secret)
+        return check_storage(self.spec.storage, namespace, self.secret, self.account)
 
     @property
     def converged(self) -> bool:

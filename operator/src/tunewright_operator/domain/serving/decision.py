@@ -28,7 +28,7 @@ from tunewright_operator.domain.serving.prerequisites import find_problem
 def decide(observation: ServerObservation) -> ServerDecision:
     """Return what to do with a ModelServer now."""
     plan, access = observation.plan, observation.access
-    problem = find_problem(observation.server, observation.base_model, observation.namespace_labels, observation.secret)
+    problem = find_problem(observation)
     if not observation.has_signing_key:
         return ServerDecision((CreateSigningKey(),), problem)
     decided = _decide_plan(observation) if plan.problem is None else None

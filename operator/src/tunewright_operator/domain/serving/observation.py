@@ -13,7 +13,8 @@ from tunewright_operator.api.model_client import ModelClient
 from tunewright_operator.api.model_server import ModelServer
 from tunewright_operator.api.resource import Metadata
 from tunewright_operator.domain.problem import Problem
-from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.domain.scheduling import AllowedScheduling
+from tunewright_operator.domain.secrets import AccountFacts, SecretFacts
 from tunewright_operator.domain.serving.claim import Refusals
 from tunewright_operator.domain.serving.pods import DeploymentFacts, EngineFacts, ServerPod
 
@@ -65,6 +66,8 @@ class ServerObservation:
     secret: SecretFacts
     has_signing_key: bool
     """Without a key, the operator can neither sign a plan nor ask a pod for its state."""
+    account: AccountFacts | None = None
+    allowed_scheduling: AllowedScheduling = dataclasses.field(default_factory=AllowedScheduling)
     deployment: DeploymentFacts | None = None
     """None if the server controls no Deployment."""
     template_changed: bool = False

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from tunewright_operator.api.base_model import BaseModel
-from tunewright_operator.api.model_server import ModelServer
 from tunewright_operator.domain.problem import Problem
-from tunewright_operator.domain.references import check_base_model, check_secret
-from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.domain.references import check_base_model, check_storage
+from tunewright_operator.domain.serving.observation import ServerObservation
 
 
-def find_problem(
-    server: ModelServer, base_model: BaseModel | None, namespace_labels: Mapping[str, str], secret: SecretFacts
-) -> Problem | None:
+def find_problem(observation: ServerObservation) -> Problem | None:
     """Return why the server's objects cannot be created as its spec asks; None when they can."""
-    namespace = server.metadata.namespace or ""
-    return check_base_model(server.spec.base_model_ref.name, namespace, base_model, namespace_labels) or check_secret(
-        server.spec.storage.secret_ref.name, namespace, secret
+    spec, namespace = observation.server.spec, observation.server.metadata.namespace or ""
+    return (
+        observation.allowed_scheduling.find_problem(spec.scheduling, spec.resources)
+        or check_base_model(spec.base_model_ref.name, namespace, observation.base_model, observation.namespace_labels)
+        or check_storage(spec.storage, namespace, observation.secret, observation.account)
     )

@@ -50,6 +50,7 @@ BAD_OUTPUT = {"output": {"uri": "s3://bucket/../x"}}
 BAD_SOURCE = {"dataset": {"sources": [*SOURCES, {"name": "c", "s3": {"uri": "/data"}}]}}
 OWN_OUTPUT = {"dataset": {"sources": [*SOURCES, {"name": "c", "s3": {"uri": "s3://bucket/out/datasets/x/"}}]}}
 ABOVE_OUTPUT = {"dataset": {"sources": [{"name": "a", "s3": {"uri": "s3://bucket"}}]}}
+BAD_SCHEDULING = {"scheduling": {"tolerations": [{"operator": "Exists"}]}}
 BAD_METRIC = {"evaluation": {"metrics": [{"type": "JSONSchema", "schema": {"type": 7}}]}}
 
 
@@ -66,6 +67,7 @@ BAD_METRIC = {"evaluation": {"metrics": [{"type": "JSONSchema", "schema": {"type
         ),
         (see(**ABOVE_OUTPUT), "SourceOverlapsOutput", True, "overlaps spec.output.uri s3://bucket/out"),
         (see(**BAD_METRIC), "InvalidSchema", True, "spec.evaluation.metrics[0].schema: "),
+        (see(**BAD_SCHEDULING), "SchedulingNotAllowed", False, "spec.scheduling.tolerations[0]"),
         (see(None), "BaseModelNotFound", False, "'smol'"),
         (see(secret=SecretFacts(exists=False)), "SecretNotFound", False, "'s3'"),
         (see(secret=SecretFacts(exists=True)), "SecretNotAllowed", False, "'s3'"),
@@ -87,6 +89,7 @@ def test_each_problem_is_reported_with_its_place(
         (see(None, **BAD_OUTPUT, **BAD_METRIC), "InvalidURI"),
         (see(None, **OWN_OUTPUT, **BAD_METRIC), "SourceOverlapsOutput"),
         (see(None, **BAD_METRIC), "InvalidSchema"),
+        (see(None, **BAD_SCHEDULING), "SchedulingNotAllowed"),
         (see(None, SecretFacts(exists=False)), "BaseModelNotFound"),
         (see(secret=SecretFacts(exists=False), missing_config_maps=("a",)), "SecretNotFound"),
     ],

@@ -8,7 +8,9 @@ import pytest
 
 from support.worlds.rollout_world import RolloutWorld, digest_of, revision_of
 from tunewright_contracts.evaluation_report import Verdict
+from tunewright_operator.domain.rollout.loading import OUTDATED
 from tunewright_operator.domain.serving.adapter_sources import SourcePolicy
+from tunewright_storage.adapter_reasons import AdapterReason
 
 STEPS: list[dict[str, Any]] = [{"evaluate": {}}, {"setWeight": 20}]
 TWO = revision_of("two")
@@ -52,16 +54,28 @@ def test_a_manual_promotion_ends_a_bake_although_a_replica_lacks_the_adapter():
     assert world.stable == TWO
 
 
-def test_a_candidate_with_a_rank_over_that_of_all_replicas_waits_for_new_replicas():
+def test_what_an_outdated_replica_refuses_is_what_replicas_report():
+    assert {AdapterReason.RANK_TOO_HIGH, AdapterReason.INVALID_ENTRY} == OUTDATED
+
+
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        ("RankTooHigh", "the rank 32 is over this server's 16"),
+        ("InvalidEntry", f"{TWO} does not end with the first 12 digits"),
+    ],
+)
+def test_a_candidate_that_only_outdated_replicas_refuse_waits_for_new_ones(reason: str, message: str):
+    """They have a lower limit of ranks, or are of a release with shorter names of revisions."""
     world = RolloutWorld(STEPS)
     world.promote_first("one")
     for pod in world.pods:
-        pod.broken[TWO] = "the rank 32 is over this server's 16"
-        pod.reasons[TWO] = "RankTooHigh"
+        pod.broken[TWO] = message
+        pod.reasons[TWO] = reason
     world.name_adapter("two")
     decision = world.settle()
     assert (decision.wait.reason, decision.wait.stalled) == ("LoadingRetried", False)
-    assert "pod-0: RankTooHigh" in decision.wait.message
+    assert f"pod-0: {reason}" in decision.wait.message
     for pod in world.pods:
         pod.broken.clear()
         pod.restart(world.plan)

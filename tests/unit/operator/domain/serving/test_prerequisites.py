@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from support.worlds.server_observations import make_base_model, make_model_server
 from tunewright_operator.api.base_model import BaseModel
 from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.domain.serving.observation import ServerObservation
 from tunewright_operator.domain.serving.prerequisites import find_problem
 
 ALLOWED, MISSING = SecretFacts(exists=True, allowed=True), SecretFacts(exists=False)
 
 
 @pytest.mark.parametrize(
-    ("base_model", "secret", "reason", "words"),
+    ("spec", "base_model", "secret", "reason", "words"),
     [
-        (make_base_model(), ALLOWED, None, ""),
-        (make_base_model(), MISSING, "SecretNotFound", "'s3'"),
-        (make_base_model(""), ALLOWED, "BaseModelNotReady", "'smollm2'"),
-        (None, MISSING, "BaseModelNotFound", "'smollm2'"),
+        ({}, make_base_model(), ALLOWED, None, ""),
+        ({}, make_base_model(), MISSING, "SecretNotFound", "'s3'"),
+        ({}, make_base_model(""), ALLOWED, "BaseModelNotReady", "'smollm2'"),
+        ({}, None, MISSING, "BaseModelNotFound", "'smollm2'"),
+        ({"scheduling": {"priorityClassName": "x"}}, None, MISSING, "SchedulingNotAllowed", "'x'"),
     ],
 )
-def test_base_model_and_secret_are_checked_in_this_order(
-    base_model: BaseModel | None, secret: SecretFacts, reason: str | None, words: str
+def test_scheduling_base_model_and_secret_are_checked_in_this_order(
+    spec: dict[str, Any], base_model: BaseModel | None, secret: SecretFacts, reason: str | None, words: str
 ) -> None:
-    problem = find_problem(make_model_server(), base_model, {}, secret)
+    observation = ServerObservation(make_model_server(**spec), base_model, {}, secret, has_signing_key=True)
+    problem = find_problem(observation)
     assert (problem and problem.reason.value) == reason
     assert problem is None or words in problem.message

@@ -101,7 +101,7 @@ def test_when_to_reconcile_again(observation: ServerObservation, outcome: dict[s
 
 
 def test_the_status_counts_pods_and_adapters():
-    loaded, failed = f"support--{digest_of('one')[7:19]}", f"support--{digest_of('two')[7:19]}"
+    loaded, failed = f"support--{digest_of('one')[7:27]}", f"support--{digest_of('two')[7:19]}"
     entries = tuple(
         AdapterEntry(name=name, digest=digest_of(name), uri=f"s3://m/{name}", rank=8, namespace="team")
         for name in (loaded, failed)

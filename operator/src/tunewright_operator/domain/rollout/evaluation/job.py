@@ -104,7 +104,7 @@ def find_evaluation(situation: Situation) -> WantedEvaluation | None:
 
 def find_evaluation_problem(situation: Situation) -> Problem | None:
     """Return what keeps the wanted evaluation from running."""
-    return situation.secret_problem if find_evaluation(situation) is not None else None
+    return situation.storage_problem if find_evaluation(situation) is not None else None
 
 
 def may_change_evaluations(situation: Situation) -> bool:
