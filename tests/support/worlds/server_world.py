@@ -43,6 +43,7 @@ from tunewright_contracts.serving_plan import (
     Target,
 )
 from tunewright_server.adapters.engine import EngineRefusedError
+from tunewright_server.files import write_atomically
 from tunewright_server.http.middleware import TunewrightMiddleware
 from tunewright_server.runtime import Runtime
 from tunewright_server.settings import Settings
@@ -345,10 +346,10 @@ class Pod:
         return self.runtime
 
     def mount(self, plan: ServingPlan) -> None:
-        (self.root / "plan" / "plan.json").write_bytes(sign(plan))
+        write_atomically(self.root / "plan" / "plan.json", sign(plan))
 
     def mount_access(self, access: AccessList) -> None:
-        (self.root / "access" / "access.json").write_bytes(sign(access))
+        write_atomically(self.root / "access" / "access.json", sign(access))
 
     @contextlib.asynccontextmanager
     async def running(self):
@@ -399,7 +400,7 @@ class Pod:
         return await until(enough)
 
 
-async def until(condition, seconds: float = 20.0):
+async def until(condition, seconds: float = 60.0):
     """Poll a condition, plain or asynchronous, until it is true; return its value."""
     deadline = time.monotonic() + seconds
     while True:
