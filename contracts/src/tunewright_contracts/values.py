@@ -32,12 +32,16 @@ MAX_STOP_TOKENS = 16
 
 _UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 """Characters that change what a terminal or a page shows of the text around them; line feeds and tabs do not."""
+_LINE_ENDS = re.compile(r"\r\n?")
 
 
 def show(text: str, limit: int) -> str:
-    """Return a text for users: at most ``limit`` characters, with "�" for each character that could hide others."""
+    """Return a text for users: at most ``limit`` characters, with "�" for each character that could hide others.
+
+    A carriage return, with which progress bars write over themselves, is the end of a line.
+    """
     shown = text if len(text) <= limit else f"{text[: limit - 1]}…"
-    return shown if shown.isprintable() else _UNSAFE.sub("\ufffd", shown)
+    return shown if shown.isprintable() else _UNSAFE.sub("\ufffd", _LINE_ENDS.sub("\n", shown))
 
 
 def _check_address(text: str) -> str:

@@ -99,7 +99,8 @@ def test_texts_are_shortened(kind, limit):
     [
         ("two\n\tlines", "two\n\tlines"),
         ("日本 — é 💥", "日本 — é 💥"),
-        ("a\x1b[2Jb\x00\r", "a\ufffd[2Jb\ufffd\ufffd"),
+        ("a\x1b[2Jb\x00", "a\ufffd[2Jb\ufffd"),
+        ("Loading:  0%\rLoading: 99%\r\nended", "Loading:  0%\nLoading: 99%\nended"),
         ("a\u202eb\u2028c\u2066d\ufeff\x85", "a\ufffdb\ufffdc\ufffdd\ufffd\ufffd"),
     ],
 )
