@@ -66,7 +66,7 @@ def test_a_page_of_an_allowed_origin_can_call_the_server(platform: Kubectl, pool
     try:
         wait_until(
             lambda: all(preflight(address).status_code == 204 for address in addresses()),
-            timeout=60,
+            timeout=180,  # The kubelet updates a mounted ConfigMap within about a minute.
             describe=lambda: str([preflight(address).text for address in addresses()]),
         )
         for address in addresses():
