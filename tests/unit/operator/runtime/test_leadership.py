@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 
 import pytest
 
 from support.clusters.fake_cluster import FakeCluster
+from support.virtual_time import in_virtual_time
 from tunewright_operator.api.kinds import LEASE
 from tunewright_operator.cluster import ConflictError, UnavailableError
 from tunewright_operator.runtime import leadership, metrics
@@ -77,20 +77,21 @@ async def test_a_replica_that_loses_the_race_does_not_lead(cluster: FakeCluster)
     assert not await first.try_acquire()
 
 
+@in_virtual_time
 async def test_a_renewal_that_hangs_ends_leadership_before_another_may_take_over(cluster: FakeCluster, monkeypatch):
     monkeypatch.setattr(leadership, "RENEW_DEADLINE_SECONDS", 0.5)
     monkeypatch.setattr(leadership, "RETRY_SECONDS", 0.05)
-    first = replica(cluster, "a", time.monotonic)
+    first = replica(cluster, "a", asyncio.get_running_loop().time)
     await first.acquire()
 
     async def hang(*_args):
         await asyncio.Event().wait()
 
     monkeypatch.setattr(cluster, "get", hang)
-    started = time.monotonic()
+    started = asyncio.get_running_loop().time()
     async with asyncio.timeout(60):
         await first.hold()
-    assert time.monotonic() - started >= 0.4, "it leads as long as it may"
+    assert asyncio.get_running_loop().time() - started >= 0.4, "it leads as long as it may"
     assert leadership.RETRY_SECONDS < leadership.RENEW_DEADLINE_SECONDS
 
 
@@ -98,9 +99,10 @@ def test_a_holder_gives_up_well_before_another_may_take_over():
     assert RENEW_DEADLINE_SECONDS + RETRY_SECONDS < LEASE_SECONDS
 
 
+@in_virtual_time
 async def test_a_few_failed_renewals_do_not_end_leadership(cluster: FakeCluster, monkeypatch):
     monkeypatch.setattr(leadership, "RETRY_SECONDS", 0.01)
-    first = replica(cluster, "a", time.monotonic)
+    first = replica(cluster, "a", asyncio.get_running_loop().time)
     await first.acquire()
     for _ in range(3):
         cluster.fail_next(UnavailableError("away"), "get", LEASE)
@@ -119,10 +121,11 @@ async def test_leadership_does_not_change_while_the_api_server_is_unreachable(cl
         await replica(cluster, "a", Monotonic()).try_acquire()
 
 
+@in_virtual_time
 async def test_one_request_without_an_answer_does_not_end_leadership(cluster: FakeCluster, monkeypatch):
     monkeypatch.setattr(leadership, "RENEW_DEADLINE_SECONDS", 1.0)
     monkeypatch.setattr(leadership, "RETRY_SECONDS", 0.05)
-    first = replica(cluster, "a", time.monotonic)
+    first = replica(cluster, "a", asyncio.get_running_loop().time)
     await first.acquire()
     answer, asked = cluster.get, []
 
@@ -141,10 +144,11 @@ async def test_one_request_without_an_answer_does_not_end_leadership(cluster: Fa
     hold.cancel()
 
 
+@in_virtual_time
 async def test_the_term_ends_at_the_deadline_even_between_two_attempts(cluster: FakeCluster, monkeypatch):
     monkeypatch.setattr(leadership, "RENEW_DEADLINE_SECONDS", 0.2)
     monkeypatch.setattr(leadership, "RETRY_SECONDS", 3600.0)
-    first = replica(cluster, "a", time.monotonic)
+    first = replica(cluster, "a", asyncio.get_running_loop().time)
     await first.acquire()
     async with asyncio.timeout(60):
         await first.hold()
@@ -210,6 +214,7 @@ async def test_each_renewal_records_the_margin_that_was_left(cluster: FakeCluste
     assert after["sum"] == pytest.approx(before["sum"] + RENEW_DEADLINE_SECONDS - 3)
 
 
+@in_virtual_time
 async def test_a_replica_that_observes_does_not_take_the_lease(cluster: FakeCluster, monkeypatch):
     monkeypatch.setattr(leadership, "RETRY_SECONDS", 0.01)
     until = asyncio.Event()
@@ -221,7 +226,7 @@ async def test_a_replica_that_observes_does_not_take_the_lease(cluster: FakeClus
         return await answer(*args)
 
     monkeypatch.setattr(cluster, "get", count)
-    observing = asyncio.create_task(replica(cluster, "a", time.monotonic).observe(until))
+    observing = asyncio.create_task(replica(cluster, "a", asyncio.get_running_loop().time).observe(until))
     async with asyncio.timeout(60):
         while len(reads) < 5:  # noqa: ASYNC110 - a fake
             await asyncio.sleep(0.01)
