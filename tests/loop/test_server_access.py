@@ -46,7 +46,7 @@ async def test_every_replica_knows_the_clients_of_the_tenants_namespaces(world):
     await world.settle()
     assert keys_in_pods(world) == [[FIRST["id"]]] * 2
     written, status = read_list(world), world.server_status()
-    assert status["access"] == {"generation": written.generation, "hash": written.content_hash()}
+    assert status["access"] == {"generation": written.generation, "hash": written.content_hash}
     assert {pod["accessGeneration"] for pod in status["pods"]} == {written.generation}
 
 

@@ -106,7 +106,7 @@ async def play(world: ServingWorld, course: str) -> dict[str, Any]:
     written = SignedPlan.from_json(world.cluster.peek(CONFIG_MAP, SERVING, "pool-plan")["data"][PLAN_KEY])
     return {
         "conditions": [(item["type"], item["status"], item["reason"]) for item in status["conditions"]],
-        "plan": world.plan.content_hash(),
+        "plan": world.plan.content_hash,
         "signed": (await SigningKeys(world.cluster, SYSTEM).load()).has_signed(written),
         "in force": [pod.plan == world.plan for pod in world.pool.servers()],
         "reported": status["plan"]["generation"] == world.plan.generation,

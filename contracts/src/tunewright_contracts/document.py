@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import base64
+import functools
+import hashlib
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
+
+from tunewright_contracts.values import MAX_COUNT
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 """A content digest: ``sha256:`` and 64 hexadecimal digits."""
@@ -125,6 +129,26 @@ class Document(Message):
                 " Use operator, trainer and server images of the same release"
             )
         return version
+
+
+class NumberedDocument(Document):
+    """What all replicas of a ModelServer apply, identified by (server UID, generation, hash)."""
+
+    server_uid: str
+    generation: int = Field(ge=1, le=MAX_COUNT)
+
+    @functools.cached_property
+    def content_hash(self) -> str:
+        """``sha256:<hex>`` of the document without its generation; one with the same hash is not written."""
+        # Computed once for each object: it takes milliseconds for a document of a large pool.
+        content = self.updated(generation=1)
+        return f"sha256:{hashlib.sha256(content.to_json().encode()).hexdigest()}"
+
+    def __copy__(self) -> Self:
+        """Return a copy without the hash: `model_copy` changes fields of the copy."""
+        copied = super().__copy__()
+        copied.__dict__.pop("content_hash", None)
+        return copied
 
 
 class SignedDocument(Document):

@@ -6,16 +6,15 @@ answer ``GET /tunewright/v1/state`` with a `PodState`.
 
 from __future__ import annotations
 
-import hashlib
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from tunewright_contracts.content_file import PlainName
-from tunewright_contracts.document import Document, Message, Sha256, SignedDocument
+from tunewright_contracts.document import Document, Message, NumberedDocument, Sha256, SignedDocument
 from tunewright_contracts.pool_load import DEFAULT_SHARE_PERCENT
-from tunewright_contracts.values import MAX_COUNT, Count, MetricName, Name, ShortText, StopTokens, Word
+from tunewright_contracts.values import Count, MetricName, Name, ShortText, StopTokens, Word
 
 PLAN_KEY = "plan.json"
 """The key in the plan's ConfigMap; its value is a `SignedPlan`."""
@@ -107,13 +106,11 @@ class Route(Message):
     """Identifies the rollout in the hash that chooses the arm, so that rollouts have independent samples."""
 
 
-class ServingPlan(Document):
-    """What one ModelServer's replicas load and route, identified by (server UID, generation, hash)."""
+class ServingPlan(NumberedDocument):
+    """What one ModelServer's replicas load and route."""
 
     max_bytes: ClassVar[int] = MAX_PLAN_BYTES
 
-    server_uid: str
-    generation: int = Field(ge=1, le=MAX_COUNT)
     base_model_digest: Sha256
     adapters: tuple[AdapterEntry, ...] = ()
     routes: tuple[Route, ...] = ()
@@ -124,11 +121,6 @@ class ServingPlan(Document):
     """Whether requests may constrain their answers by schemas, patterns, grammars or tools. None: they may not."""
     evaluation_share_percent: int = Field(default=DEFAULT_SHARE_PERCENT, ge=1, le=100)
     """The share of a pod's free places that requests of evaluations may use."""
-
-    def content_hash(self) -> str:
-        """Return ``sha256:<hex>`` of the plan without its generation; a plan with the same hash is not written."""
-        content = self.updated(generation=1)
-        return f"sha256:{hashlib.sha256(content.to_json().encode()).hexdigest()}"
 
 
 class SignedPlan(SignedDocument):

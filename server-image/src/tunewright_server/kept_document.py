@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import abc
+import asyncio
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import structlog
 
-from tunewright_contracts.document import ContractError
+from tunewright_contracts.document import ContractError, NumberedDocument, SignedDocument
 from tunewright_contracts.serving_plan import PlanStatus
-from tunewright_server.auth import AuthError
+from tunewright_server.auth import AuthError, OperatorKey
 from tunewright_server.files import Stamp, read_stamp, write_atomically
 
 log = structlog.get_logger(__name__)
 
 
-class Numbered(Protocol):
-    """A document that has generations."""
-
-    @property
-    def generation(self) -> int:
-        """The higher one is the newer one."""
-
-    def content_hash(self) -> str:
-        """Return the hash of the document without its generation."""
-
-
-Kept = TypeVar("Kept", bound=Numbered)
+Kept = TypeVar("Kept", bound=NumberedDocument)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,34 +36,28 @@ class ForeignDocumentError(Exception):
     """A valid document for another server or base model."""
 
 
-class DocumentKeeper(abc.ABC, Generic[Kept]):
-    """Keep the document in force, also on disk, and judge offers.
+class DocumentKeeper(Generic[Kept]):
+    """Keep the document of one server that is in force, also on disk, and judge offers.
 
     Not thread-safe: call it from one thread at a time.
     """
 
     name: str
     """The kind of document, in messages."""
+    kind: type[Kept]
+    signed: type[SignedDocument]
     applies_unstored = False
     """Whether a document that cannot be stored comes into force. Its status then shows that it is not stored, and each
     offer of it tries again."""
 
-    def __init__(self, stored_path: Path) -> None:
+    def __init__(self, key: OperatorKey, server_uid: str, stored_path: Path) -> None:
+        self._key = key
+        self._server_uid = server_uid
         self._stored_path = stored_path
         self._is_stored = True
         self.current: Kept | None = None
         self.current_hash = ""
         self.last = Offer(PlanStatus.NONE, f"no {self.name} has been offered yet")
-
-    @abc.abstractmethod
-    def read(self, text: bytes) -> Kept:
-        """Return the document in a signed text.
-
-        Raises:
-            AuthError: it is not signed by the operator.
-            ContractError: it does not match its schema.
-            ForeignDocumentError: it is for another pool.
-        """
 
     @property
     def generation(self) -> int:
@@ -112,14 +96,14 @@ class DocumentKeeper(abc.ABC, Generic[Kept]):
 
     def _judge(self, text: bytes, *, store: bool = True) -> Offer:
         try:
-            document = self.read(text)
+            document = self._read(text)
         except AuthError as error:
             return Offer(PlanStatus.REFUSED, str(error), unsigned=True)
         except ContractError as error:
             return Offer(PlanStatus.REFUSED, f"the {self.name} cannot be read: {error}")
         except ForeignDocumentError as error:
             return Offer(PlanStatus.REFUSED, str(error))
-        offered_hash = document.content_hash()
+        offered_hash = document.content_hash
         if self.current is not None and document.generation <= self.current.generation:
             return self._compare(self.current.generation, document.generation, offered_hash, text)
         # Store it before it is applied: after a restart, the pod must not use an older document than before.
@@ -129,6 +113,29 @@ class DocumentKeeper(abc.ABC, Generic[Kept]):
         self.current, self.current_hash = document, offered_hash
         log.info("document_applied", document=self.name, generation=document.generation, hash=offered_hash)
         return Offer(PlanStatus.REFUSED if problem else PlanStatus.APPLIED, problem, changed=True)
+
+    def _read(self, text: bytes) -> Kept:
+        """Return the document in a signed text.
+
+        Raises:
+            AuthError: it is not signed by the operator.
+            ContractError: it does not match its schema.
+            ForeignDocumentError: it is for another pool.
+        """
+        document = self.kind.from_json(self._key.verify(self.signed.from_json(text), self.name))
+        if document.server_uid != self._server_uid:
+            raise ForeignDocumentError(
+                f"the {self.name} is for ModelServer {document.server_uid}, but this is {self._server_uid}"
+            )
+        self.check(document)
+        return document
+
+    def check(self, document: Kept) -> None:
+        """Check what else a document must have in common with this pod.
+
+        Raises:
+            ForeignDocumentError: it is for another pool.
+        """
 
     def _compare(self, current: int, offered: int, offered_hash: str, text: bytes) -> Offer:
         if offered < current:
@@ -169,3 +176,39 @@ class MountedDocument:
             return None
         self._stamp = stamp
         return text
+
+
+class DocumentIntake(Generic[Kept]):
+    """Takes what the operator pushes and what is mounted to a keeper, and applies what comes into force."""
+
+    def __init__(self, keeper: DocumentKeeper[Kept], mounted: Path, apply: Callable[[Kept], object]) -> None:
+        self.keeper = keeper
+        self._mounted = MountedDocument(mounted)
+        self._apply = apply
+        self._offers = asyncio.Lock()
+
+    async def restore(self) -> None:
+        """Apply the document that was in force before the container restarted, if there is one."""
+        await asyncio.to_thread(self.keeper.restore)
+        self._apply_current()
+
+    async def offer(self, text: bytes) -> Offer:
+        """Judge a pushed document, and apply it if it came into force."""
+        return await self._judge(self.keeper.offer, text)
+
+    async def read_mounted(self) -> None:
+        """Judge the mounted document if it changed, and apply it if it came into force."""
+        text = self._mounted.read_if_changed()
+        if text is not None:
+            await self._judge(self.keeper.offer_mounted, text)
+
+    async def _judge(self, judge: Callable[[bytes], Offer], text: bytes) -> Offer:
+        async with self._offers:
+            offer = await asyncio.to_thread(judge, text)
+        if offer.changed:
+            self._apply_current()
+        return offer
+
+    def _apply_current(self) -> None:
+        if self.keeper.current is not None:
+            self._apply(self.keeper.current)

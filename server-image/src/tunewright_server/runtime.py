@@ -10,9 +10,9 @@ from typing import Any
 
 import structlog
 
-from tunewright_contracts.clients.access_list import ACCESS_KEY
+from tunewright_contracts.clients.access_list import ACCESS_KEY, AccessList
 from tunewright_contracts.server_config import ServerConfig
-from tunewright_contracts.serving_plan import PLAN_KEY, AccessState, PodState, Route
+from tunewright_contracts.serving_plan import PLAN_KEY, AccessState, PodState, Route, ServingPlan
 from tunewright_server import logs
 from tunewright_server.access.callers import Callers
 from tunewright_server.access.keeper import AccessKeeper
@@ -21,7 +21,7 @@ from tunewright_server.adapters.local_adapters import AdapterLimits, AdapterSour
 from tunewright_server.adapters.pool import AdapterPool
 from tunewright_server.adapters.store import StoredAdapters
 from tunewright_server.auth import OperatorKey
-from tunewright_server.kept_document import MountedDocument, Offer
+from tunewright_server.kept_document import DocumentIntake, Offer
 from tunewright_server.message_limits import fit_state
 from tunewright_server.output_contract.checker import ProcessChecker
 from tunewright_server.plan import PlanKeeper
@@ -53,13 +53,17 @@ class Runtime:
         self.allowed_origins: frozenset[str] = frozenset()
         self.structured_outputs = False
         self._settings = settings
-        self._keeper = PlanKeeper(self.key, config.server_uid, config.base_model.digest, settings.stored_plan_path)
-        self._mounted = MountedDocument(settings.plan_directory / PLAN_KEY)
-        self._access = AccessKeeper(self.key, config.server_uid, settings.stored_access_path)
-        self._mounted_access = MountedDocument(settings.access_directory / ACCESS_KEY)
+        self._plans = DocumentIntake(
+            PlanKeeper(self.key, config.server_uid, config.base_model.digest, settings.stored_plan_path),
+            settings.plan_directory / PLAN_KEY,
+            self._apply_plan,
+        )
+        self._lists = DocumentIntake(
+            AccessKeeper(self.key, config.server_uid, settings.stored_access_path),
+            settings.access_directory / ACCESS_KEY,
+            self._apply_access,
+        )
         self._changed = asyncio.Event()
-        self._offers = asyncio.Lock()
-        self._access_offers = asyncio.Lock()
         self._ready = False
         limits = AdapterLimits(
             base_digest=config.base_model.digest,
@@ -88,11 +92,9 @@ class Runtime:
             self.counters, self.refusals, self.pool.states, self.load.read, lambda: self.plan_generation
         )
         self._unregister = metrics.register(collector)
-        await asyncio.to_thread(self._keeper.restore)
-        await asyncio.to_thread(self._access.restore)
+        await self._lists.restore()
+        await self._plans.restore()
         await self._read_mounted()
-        self._apply()
-        self._apply_access()
         await asyncio.to_thread(self.pool.delete_leftovers)
         self._task = asyncio.create_task(self._run(), name="tunewright-converge")
         log.info("runtime_started", server=self.config.name, boot_id=self.boot_id, generation=self.plan_generation)
@@ -110,12 +112,12 @@ class Runtime:
     @property
     def plan_generation(self) -> int:
         """Return the generation in force, 0 for none."""
-        return self._keeper.generation
+        return self._plans.keeper.generation
 
     @property
     def access_generation(self) -> int:
         """Return the generation of the access list in force, 0 for none."""
-        return self._access.generation
+        return self._lists.keeper.generation
 
     @property
     def is_ready(self) -> bool:
@@ -128,19 +130,11 @@ class Runtime:
 
     async def offer_plan(self, text: bytes) -> Offer:
         """Judge a pushed plan, and start to apply it."""
-        async with self._offers:
-            offer = await asyncio.to_thread(self._keeper.offer, text)
-        if offer.changed:
-            self._apply()
-        return offer
+        return await self._plans.offer(text)
 
     async def offer_access(self, text: bytes) -> Offer:
         """Judge a pushed access list, and apply it to the requests that come from now on."""
-        async with self._access_offers:
-            offer = await asyncio.to_thread(self._access.offer, text)
-        if offer.changed:
-            self._apply_access()
-        return offer
+        return await self._lists.offer(text)
 
     def count_refusal(self, code: str) -> None:
         """Count a request that reached no adapter."""
@@ -149,20 +143,20 @@ class Runtime:
     def state(self) -> PodState:
         """Return what the pod reports about itself."""
         bucketed = frozenset(alias for alias, route in self.routes.items() if route.count_by_key_bucket)
-        last = self._keeper.last
+        plan, access = self._plans.keeper, self._lists.keeper
         state = PodState(
             pod_uid=self._settings.pod_uid,
             boot_id=self.boot_id,
             plan_generation=self.plan_generation,
-            plan_hash=self._keeper.current_hash,
-            plan_status=last.status,
-            plan_message=shorten(last.message),
+            plan_hash=plan.current_hash,
+            plan_status=plan.last.status,
+            plan_message=shorten(plan.last.message),
             settled=self.pool.is_settled(),
             access=AccessState(
-                generation=self._access.generation,
-                hash=self._access.current_hash,
-                status=self._access.last.status,
-                message=shorten(self._access.last.message),
+                generation=access.generation,
+                hash=access.current_hash,
+                status=access.last.status,
+                message=shorten(access.last.message),
             ),
             adapters=self.pool.states(),
             counters=self.counters.snapshot(bucketed),
@@ -170,10 +164,7 @@ class Runtime:
         )
         return fit_state(state)
 
-    def _apply(self) -> None:
-        plan = self._keeper.current
-        if plan is None:
-            return
+    def _apply_plan(self, plan: ServingPlan) -> None:
         self.routes = {route.alias: route for route in plan.routes}
         self.allowed_origins = frozenset(plan.allowed_origins or ())
         self.structured_outputs = bool(plan.structured_outputs)
@@ -184,24 +175,12 @@ class Runtime:
         self.counters.keep(frozenset(named))
         self._changed.set()
 
-    def _apply_access(self) -> None:
-        access = self._access.current
-        if access is not None:
-            self.callers = Callers(access)
+    def _apply_access(self, access: AccessList) -> None:
+        self.callers = Callers(access)
 
     async def _read_mounted(self) -> None:
-        access = self._mounted_access.read_if_changed()
-        if access is not None:
-            async with self._access_offers:
-                offer = await asyncio.to_thread(self._access.offer_mounted, access)
-            if offer.changed:
-                self._apply_access()
-        plan = self._mounted.read_if_changed()
-        if plan is not None:
-            async with self._offers:
-                offer = await asyncio.to_thread(self._keeper.offer_mounted, plan)
-            if offer.changed:
-                self._apply()
+        await self._lists.read_mounted()
+        await self._plans.read_mounted()
 
     async def _run(self) -> None:
         while True:

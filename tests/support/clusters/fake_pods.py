@@ -94,7 +94,7 @@ class FakePod:
     def plan_hash(self) -> str:
         """The plan's hash, computed once for each plan."""
         if self._hashed[0] is not self.plan:
-            self._hashed = (self.plan, self.plan.content_hash() if self.plan else "")
+            self._hashed = (self.plan, self.plan.content_hash if self.plan else "")
         return self._hashed[1]
 
     @property
@@ -109,7 +109,7 @@ class FakePod:
         if self.plan is not None and plan.generation < self.plan.generation:
             self.plan_status = PlanStatus.REFUSED
             return
-        if self.plan is not None and plan.generation == self.plan.generation and plan.content_hash() != self.plan_hash:
+        if self.plan is not None and plan.generation == self.plan.generation and plan.content_hash != self.plan_hash:
             self.plan_status = PlanStatus.CONFLICT
             return
         self.plan, self.plan_status = plan, PlanStatus.APPLIED
@@ -213,7 +213,7 @@ class FakePod:
     def _report_access(self) -> AccessState:
         if self.access is None:
             return AccessState()
-        generation, content_hash = self.access.generation, self.access.content_hash()
+        generation, content_hash = self.access.generation, self.access.content_hash
         return AccessState(generation=generation, hash=content_hash, status=PlanStatus.APPLIED)
 
     def _reason(self, name: str) -> str:

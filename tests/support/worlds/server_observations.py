@@ -54,7 +54,7 @@ def make_model_server(*, status: dict[str, Any] | None = None, **spec: Any) -> M
                 "allowedNamespaces": {"from": "All"},
                 **spec,
             },
-            "status": {"plan": {"generation": 3, "hash": PLAN.content_hash()}} if status is None else status,
+            "status": {"plan": {"generation": 3, "hash": PLAN.content_hash}} if status is None else status,
         }
     )
 

@@ -26,6 +26,14 @@ def test_reader_refuses_a_document_of_another_schema_version():
         ServingPlan.from_wire(wire)
 
 
+def test_the_hash_of_a_changed_copy_is_not_that_of_the_original():
+    plan = _plan()
+    assert plan.content_hash == _plan().content_hash
+    for changed in (plan.updated(routes=()), plan.model_copy(update={"routes": ()})):
+        assert changed.content_hash == _plan().updated(routes=()).content_hash != plan.content_hash
+    assert plan == _plan(), "a document whose hash is known equals one whose hash is not"
+
+
 def test_wire_names_are_camel_case():
     assert set(json.loads(_plan().to_json())) == {
         "schemaVersion", "serverUid", "generation", "baseModelDigest", "adapters", "routes", "adapterSources",

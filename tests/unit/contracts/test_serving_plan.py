@@ -27,8 +27,8 @@ def _plan(generation: int = 1, weight: int = 100, **changes: object) -> ServingP
 
 
 def test_content_hash_ignores_only_the_generation():
-    assert _plan(generation=1).content_hash() == _plan(generation=7).content_hash()
-    assert _plan(weight=100).content_hash() != _plan(weight=90).content_hash()
+    assert _plan(generation=1).content_hash == _plan(generation=7).content_hash
+    assert _plan(weight=100).content_hash != _plan(weight=90).content_hash
 
 
 @pytest.mark.parametrize("weight", [-1, 101])
@@ -78,4 +78,4 @@ def test_an_entry_of_an_earlier_operator_has_no_stop_tokens_and_the_same_hash():
     assert plan.to_wire()["adapters"] == [entry]
     taught = _plan(adapters=(AdapterEntry.from_wire({**entry, "stopTokenIds": [2]}),))
     assert taught.adapters[0].stop_token_ids == (2,)
-    assert taught.content_hash() != plan.content_hash()
+    assert taught.content_hash != plan.content_hash

@@ -27,7 +27,7 @@ def test_a_higher_generation_is_applied(make_keeper):
     for generation in (1, 5):
         assert keeper.offer(world.sign(world.make_plan(generation))).changed
     assert keeper.current.generation == 5
-    assert keeper.current_hash == world.make_plan(5).content_hash()
+    assert keeper.current_hash == world.make_plan(5).content_hash
 
 
 def test_a_lower_generation_is_refused_when_pushed_and_ignored_when_mounted(make_keeper):

@@ -60,7 +60,7 @@ def test_a_pool_with_only_failures_reports_every_reason(tmp_path):
 
 
 async def test_the_reason_for_a_refused_plan_is_cut(pod):
-    pod.runtime._keeper.last = Offer(PlanStatus.REFUSED, "the plan cannot be read: " + "x" * 9000)
+    pod.runtime._plans.keeper.last = Offer(PlanStatus.REFUSED, "the plan cannot be read: " + "x" * 9000)
     assert len(pod.runtime.state().plan_message) == 512
 
 

@@ -6,13 +6,12 @@ bytes over HTTP. It is separate from the plan: a new key changes no plan, and so
 
 from __future__ import annotations
 
-import hashlib
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import StringConstraints
 
 from tunewright_contracts.clients.client_key import HASH_PATTERN, ID_PATTERN
-from tunewright_contracts.document import Document, Message, SignedDocument
+from tunewright_contracts.document import Message, NumberedDocument, SignedDocument
 from tunewright_contracts.serving_plan import ADMIN_PREFIX
 
 ACCESS_KEY = "access.json"
@@ -46,24 +45,17 @@ class ClientEntry(Message):
     aliases: tuple[str, ...] = ()
 
 
-class AccessList(Document):
-    """The clients of one ModelServer, identified by (server UID, generation, hash).
+class AccessList(NumberedDocument):
+    """The clients of one ModelServer.
 
     Key ids and hashes need not be unique: anyone who can read the hash of a key can repeat it in another ModelClient.
     """
 
     kind: Literal["AccessList"]
     """Plans are signed by the same key: without this field, a signed plan would be a list without clients."""
-    server_uid: str
-    generation: int = Field(ge=1)
     anonymous: bool = False
     """Whether requests without a key are answered."""
     clients: tuple[ClientEntry, ...] = ()
-
-    def content_hash(self) -> str:
-        """Return ``sha256:<hex>`` of the list without its generation; a list with the same hash is not written."""
-        content = self.updated(generation=1)
-        return f"sha256:{hashlib.sha256(content.to_json().encode()).hexdigest()}"
 
 
 class SignedAccessList(SignedDocument):

@@ -70,7 +70,7 @@ async def test_a_revoked_key_is_refused_at_the_next_request_and_after_a_restart(
     assert (await pod.push_access(make_access(2))).status_code == 200
     refused(await pod.client.post(CHAT, json=chat()), 401, "invalid_api_key")
     state = PodState.from_wire(await pod.state())
-    assert (state.access.generation, state.access.hash) == (2, make_access(2).content_hash())
+    assert (state.access.generation, state.access.hash) == (2, make_access(2).content_hash)
     again = world.Pod(pod.root)  # the kubelet still mounts the list with the key
     async with again.running() as client:
         refused(await client.post(CHAT, json=chat()), 401, "invalid_api_key")

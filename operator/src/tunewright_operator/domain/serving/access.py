@@ -165,10 +165,10 @@ def _number(
     """
     last = previous.generation if previous is not None else 0
     highest = max([last, status_generation, *(trust_generation(pod.generation) for pod in pods)])
-    is_same = previous is not None and previous.content_hash() == content.content_hash()
+    is_same = previous is not None and previous.content_hash == content.content_hash
     disputed = any(
         pod.status is PlanStatus.CONFLICT
-        or (previous is not None and pod.generation == last and pod.hash != previous.content_hash())
+        or (previous is not None and pod.generation == last and pod.hash != previous.content_hash)
         for pod in pods
     )
     if previous is not None and is_same and highest == last and not disputed:

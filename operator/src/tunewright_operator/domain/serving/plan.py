@@ -217,7 +217,7 @@ def _number(
 ) -> tuple[ServingPlan, bool]:
     """Number the content: 1 + the highest known generation, or the last plan's generation if nothing changed."""
     highest = max([status_generation, previous.generation if previous else 0, *(pod.generation for pod in pods)])
-    if previous is not None and previous.content_hash() == content.content_hash():
+    if previous is not None and previous.content_hash == content.content_hash:
         conflict = any(pod.conflict for pod in pods)
         if not conflict and previous.generation == highest:
             return previous, False

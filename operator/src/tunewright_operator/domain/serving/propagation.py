@@ -88,7 +88,7 @@ def find_applied(access: AccessList, states: Mapping[str, PodState], last: Mappi
         states: the states of the pods that answer, by UID.
         last: the last result, for the same list or one that this list continues.
     """
-    content_hash, applied = access.content_hash(), dict(last)
+    content_hash, applied = access.content_hash, dict(last)
     for uid, state in states.items():
         report = state.access
         if report is None or report.status is not PlanStatus.APPLIED:
@@ -133,4 +133,4 @@ def continues(last: AccessList, access: AccessList) -> bool:
     """
     if access.generation == last.generation:
         return access == last
-    return access.generation == last.generation + 1 and access.content_hash() != last.content_hash()
+    return access.generation == last.generation + 1 and access.content_hash != last.content_hash

@@ -139,7 +139,7 @@ def _build_status(pool: _Pool, now: dt.datetime) -> ModelServerStatus:
         selector=",".join(f"{name}={value}" for name, value in selector.items()),
         replicas=pool.deployment.replicas if pool.deployment is not None else 0,
         ready_replicas=sum(pod.ready for pod in pool.pods),
-        plan=PlanReference(generation=plan.generation, hash=plan.content_hash()) if plan else server.status.plan,
+        plan=PlanReference(generation=plan.generation, hash=plan.content_hash) if plan else server.status.plan,
         access=_refer_to(pool.access) or server.status.access,
         pods=tuple(report_pod(view) for view in pool.views[:MAX_REPORTED_PODS]),
         adapters=AdapterCount(desired=len(wanted_names), converged=len(everywhere)),
@@ -147,7 +147,7 @@ def _build_status(pool: _Pool, now: dt.datetime) -> ModelServerStatus:
 
 
 def _refer_to(access: AccessList | None) -> AccessReference | None:
-    return None if access is None else AccessReference(generation=access.generation, hash=access.content_hash())
+    return None if access is None else AccessReference(generation=access.generation, hash=access.content_hash)
 
 
 def report_pod(view: PodView) -> PodStatus:

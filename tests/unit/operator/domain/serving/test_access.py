@@ -44,7 +44,7 @@ def decide(*clients, previous=None, pods=(), routes=ROUTES, anonymous=False, sta
 
 
 def applied(written, **changes) -> AccessState:
-    report = AccessState(generation=written.generation, hash=written.content_hash(), status=PlanStatus.APPLIED)
+    report = AccessState(generation=written.generation, hash=written.content_hash, status=PlanStatus.APPLIED)
     return report.updated(**changes)
 
 

@@ -128,7 +128,7 @@ CLIENT = ModelClient.from_body(
 ENTRY = ClientEntry(
     namespace="support", name="web", keys=(KeyEntry(id="7Kp2mX9bT4cQ", sha256="9f" * 32),), all_aliases=True
 )
-APPLIED = AccessState(generation=3, hash=ACCESS.content_hash(), status=PlanStatus.APPLIED)
+APPLIED = AccessState(generation=3, hash=ACCESS.content_hash, status=PlanStatus.APPLIED)
 WRITE_ACCESS_4 = WriteAccess(ACCESS.updated(generation=4, clients=(ENTRY,)))
 
 

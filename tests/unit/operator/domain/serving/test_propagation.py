@@ -67,7 +67,7 @@ WRITTEN = access(5)
 
 
 def state(generation, status=APPLIED, content=""):
-    content_hash = content or WRITTEN.content_hash()
+    content_hash = content or WRITTEN.content_hash
     report = None if generation is None else AccessState(generation=generation, hash=content_hash, status=status)
     return PodState(pod_uid="pod", boot_id="b", access=report)
 

@@ -136,7 +136,7 @@ def test_the_status_counts_pods_and_adapters():
     (failure,) = status.pods[0].failed
     assert (failure.name, failure.reason, failure.message) == (failed, "PreflightFailed", "tensor holds Inf")
     assert status.plan is not None
-    assert (status.plan.generation, status.plan.hash) == (3, plan.content_hash())
+    assert (status.plan.generation, status.plan.hash) == (3, plan.content_hash)
     assert report.polls.draining == {loaded, failed}, "no deployment wants them"
 
 

@@ -33,7 +33,7 @@ class Setting:
             pod: PodState(
                 pod_uid=pod,
                 boot_id="b",
-                access=AccessState(generation=number, hash=access.content_hash(), status=PlanStatus.APPLIED),
+                access=AccessState(generation=number, hash=access.content_hash, status=PlanStatus.APPLIED),
             )
             for pod, number in applied.items()
         }
