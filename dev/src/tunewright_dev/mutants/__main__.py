@@ -42,6 +42,7 @@ TESTS = {
     f"{DECISIONS}/rollout/verbs.py": (f"{ROLLOUT}/test_decision.py", f"{ROLLOUT}/test_requests.py"),
     f"{DECISIONS}/rollout/weight.py": (f"{ROLLOUT}/test_weight.py",),
     f"{DECISIONS}/serving/plan.py": ("tests/unit/operator/domain/serving",),
+    f"{DECISIONS}/serving/numbering.py": ("tests/unit/operator/domain/serving",),
     f"{DECISIONS}/evidence/verdict.py": ("tests/unit/operator/domain/evidence/test_verdict.py",),
     f"{DECISIONS}/evidence/finding.py": ("tests/unit/operator/domain/evidence/test_verdict.py",),
     f"{DECISIONS}/evidence/betting.py": ("tests/unit/operator/domain/evidence/test_betting.py",),

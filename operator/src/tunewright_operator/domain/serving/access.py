@@ -15,10 +15,10 @@ from tunewright_contracts.clients.access_list import MAX_ACCESS_BYTES, AccessLis
 from tunewright_contracts.clients.client_key import HASH_PATTERN, ID_PATTERN
 from tunewright_contracts.serving_plan import AccessState, PlanStatus, PodState, Route
 from tunewright_operator.api.model_client import ClientAliases, ClientKey, ModelClient
+from tunewright_operator.domain.serving.numbering import SIGNATURE_OVERHEAD_BYTES, number
 from tunewright_operator.domain.serving.pods import ServerPod, trust_generation
 from tunewright_operator.domain.times import parse_time
 
-SIGNATURE_OVERHEAD_BYTES = 256
 _ENTRY_OVERHEAD_BYTES = 1
 """The comma between two entries."""
 
@@ -68,7 +68,14 @@ def build_access_list(
     content = AccessList(
         kind="AccessList", server_uid=server_uid, generation=1, anonymous=anonymous, clients=tuple(kept)
     )
-    access, changed = _number(content, previous, tuple(pods), status_generation)
+    reports = tuple(pods)
+    access, changed = number(
+        content,
+        previous,
+        (trust_generation(report.generation) for report in reports),
+        status_generation,
+        disputed=any(_is_disputed(report, previous) for report in reports),
+    )
     return AccessDecision(access, changed, omitted)
 
 
@@ -156,21 +163,8 @@ def _age(client: ModelClient) -> tuple[str, str, str]:
     return client.metadata.creation_timestamp, client.metadata.namespace or "", client.metadata.name
 
 
-def _number(
-    content: AccessList, previous: AccessList | None, pods: Sequence[AccessState], status_generation: int
-) -> tuple[AccessList, bool]:
-    """Return the list with its generation, and whether it is a new one.
-
-    The generation exceeds every one that a pod may have applied, also if the ConfigMap was lost or restored.
-    """
-    last = previous.generation if previous is not None else 0
-    highest = max([last, status_generation, *(trust_generation(pod.generation) for pod in pods)])
-    is_same = previous is not None and previous.content_hash == content.content_hash
-    disputed = any(
-        pod.status is PlanStatus.CONFLICT
-        or (previous is not None and pod.generation == last and pod.hash != previous.content_hash)
-        for pod in pods
-    )
-    if previous is not None and is_same and highest == last and not disputed:
-        return previous, False
-    return content.updated(generation=highest + 1), True
+def _is_disputed(report: AccessState, previous: AccessList | None) -> bool:
+    """Return whether a pod has another list of the last generation than the written one."""
+    if report.status is PlanStatus.CONFLICT:
+        return True
+    return previous is not None and report.generation == previous.generation and report.hash != previous.content_hash

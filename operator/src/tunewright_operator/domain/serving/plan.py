@@ -23,10 +23,9 @@ from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploym
 from tunewright_operator.domain.serving.admission import admit, is_known
 from tunewright_operator.domain.serving.claim import PlannedRevision, Refusal, Refusals, ServerView, Tenant
 from tunewright_operator.domain.serving.kept_route import list_kept
+from tunewright_operator.domain.serving.numbering import SIGNATURE_OVERHEAD_BYTES, number
 from tunewright_operator.domain.serving.pods import trust_generation
 from tunewright_operator.domain.serving.slots import SlotRequest, Standing, grant_slots
-
-SIGNATURE_OVERHEAD_BYTES = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +93,13 @@ def build_plan(
         found = {**admission.revisions.get(tenant.claim.uid, {}), **slot_refusals.get(tenant.claim.uid, {})}
         if found:
             refusals[tenant.claim.uid] = Refusals(revisions=found)
-    plan, changed = _number(content, previous, pods, status_generation)
+    plan, changed = number(
+        content,
+        previous,
+        (pod.generation for pod in pods),
+        status_generation,
+        disputed=any(pod.conflict for pod in pods),
+    )
     return PlanDecision(plan=plan, changed=changed, refusals=refusals)
 
 
@@ -210,18 +215,6 @@ def _build_route(tenant: Tenant) -> Route:
         count_by_key_bucket=tenant.count_by_key_bucket,
         salt=tenant.salt,
     )
-
-
-def _number(
-    content: ServingPlan, previous: ServingPlan | None, pods: Sequence[PodReport], status_generation: int
-) -> tuple[ServingPlan, bool]:
-    """Number the content: 1 + the highest known generation, or the last plan's generation if nothing changed."""
-    highest = max([status_generation, previous.generation if previous else 0, *(pod.generation for pod in pods)])
-    if previous is not None and previous.content_hash == content.content_hash:
-        conflict = any(pod.conflict for pod in pods)
-        if not conflict and previous.generation == highest:
-            return previous, False
-    return content.updated(generation=highest + 1), True
 
 
 def _written_bytes(plan: ServingPlan) -> int:
