@@ -30,7 +30,7 @@ from tunewright_operator.reconcile.applied import AppliedChildren
 from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
 from tunewright_operator.reconcile.report import write_status
 from tunewright_operator.reconcile.server_observer import ObservedServer, ServerObserver
-from tunewright_operator.reconcile.signed_documents import Pushed, ServerDocuments, WrittenAccess, WrittenPlan, push
+from tunewright_operator.reconcile.signed_documents import Pushed, ServerDocuments, push
 from tunewright_operator.reconcile.signing_keys import SigningKeys
 from tunewright_operator.runtime.clock import Now, utc_now
 from tunewright_operator.runtime.key import Key
@@ -117,7 +117,7 @@ class ModelServerReconciler:
     async def _act(self, key: Key, observed: ObservedServer, decision: ServerDecision) -> ServerOutcome:
         """Execute every action, even after a refused one; return the outcome, with the problem of a refused action."""
         written, access = observed.written, observed.access
-        states, problem = observed.observation.states, None
+        pods, states, problem = observed.observation.pods, observed.observation.states, None
         for action in decision.actions:
             try:
                 match action:
@@ -129,12 +129,14 @@ class ModelServerReconciler:
                         signing_key = await self._keys.load()
                         written = await self._documents.plans.write(observed.body, written, plan, signing_key)
                     case PushPlan():
-                        states = {**states, **await self._push_plan(key, observed, written, states)}
+                        pushed = await push(written, pods, states, find_pods_without, self._pods.push_plan)
+                        states = {**states, **await self._read_again(key, observed, pushed)}
                     case WriteAccess(wanted):
                         signing_key = await self._keys.load()
                         access = await self._documents.lists.write(observed.body, access, wanted, signing_key)
                     case PushAccess():
-                        states = {**states, **await self._push_access(key, observed, access, states)}
+                        pushed = await push(access, pods, states, find_pods_without_access, self._pods.push_access)
+                        states = {**states, **await self._read_again(key, observed, pushed)}
             except REFUSED_WRITE as error:
                 problem = explain_refused_write(error)
         return ServerOutcome(written.document, states, problem, access.document)
@@ -148,24 +150,6 @@ class ModelServerReconciler:
         if not action.hold_update:
             await self._children.apply(children.config_map, now)
             await self._children.apply(children.deployment, now)
-
-    async def _push_plan(
-        self, key: Key, observed: ObservedServer, written: WrittenPlan, states: Mapping[str, PodState]
-    ) -> Mapping[str, PodState]:
-        """Push the plan to the pods that lack it; return the states of those that got it, which were read again."""
-        if written.document is None or written.signed is None:
-            return {}
-        behind = find_pods_without(written.document, observed.observation.pods, states)
-        return await self._read_again(key, observed, await push(self._pods.push_plan, behind, written.signed))
-
-    async def _push_access(
-        self, key: Key, observed: ObservedServer, written: WrittenAccess, states: Mapping[str, PodState]
-    ) -> Mapping[str, PodState]:
-        """Push the access list, as `_push_plan` does with the plan."""
-        if written.document is None or written.signed is None:
-            return {}
-        behind = find_pods_without_access(written.document, observed.observation.pods, states)
-        return await self._read_again(key, observed, await push(self._pods.push_access, behind, written.signed))
 
     async def _read_again(self, key: Key, observed: ObservedServer, pushed: Pushed) -> Mapping[str, PodState]:
         """Return the states of the pods that got a document, which are read again."""

@@ -12,7 +12,7 @@ import structlog
 
 from tunewright_contracts.clients.access_list import ACCESS_KEY, AccessList, SignedAccessList
 from tunewright_contracts.document import ContractError, Document, SignedDocument
-from tunewright_contracts.serving_plan import PLAN_KEY, ServingPlan, SignedPlan
+from tunewright_contracts.serving_plan import PLAN_KEY, PodState, ServingPlan, SignedPlan
 from tunewright_operator.api.kinds import CONFIG_MAP
 from tunewright_operator.api.labels import controller_uid
 from tunewright_operator.cluster import AlreadyExistsError, Body, Cluster, ConflictError, NotFoundError
@@ -159,13 +159,22 @@ class Pushed:
     """Those that refused it or did not answer; if a pod rejects the document, its state has the reason."""
 
 
-async def push(call: Callable[[PodAddress, S], Awaitable[None]], behind: Iterable[ServerPod], signed: S) -> Pushed:
-    """Push a written document to pods that do not have it, with a call of `ServerPods`."""
-    pods = tuple(behind)
-    answered = await asyncio.gather(*(_push(call, pod, signed) for pod in pods))
+async def push(
+    written: Written[D, S],
+    pods: Iterable[ServerPod],
+    states: Mapping[str, PodState],
+    find_behind: Callable[[D, Iterable[ServerPod], Mapping[str, PodState]], tuple[ServerPod, ...]],
+    call: Callable[[PodAddress, S], Awaitable[None]],
+) -> Pushed:
+    """Push a written document, by a call of `ServerPods`, to the answering pods that do not have it."""
+    document, signed = written.document, written.signed
+    if document is None or signed is None:
+        return Pushed()
+    behind = find_behind(document, pods, states)
+    answered = await asyncio.gather(*(_push(call, pod, signed) for pod in behind))
     return Pushed(
-        answered=tuple(pod for pod, ok in zip(pods, answered, strict=True) if ok),
-        failed=tuple(pod for pod, ok in zip(pods, answered, strict=True) if not ok),
+        answered=tuple(pod for pod, ok in zip(behind, answered, strict=True) if ok),
+        failed=tuple(pod for pod, ok in zip(behind, answered, strict=True) if not ok),
     )
 
 

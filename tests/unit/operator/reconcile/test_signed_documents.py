@@ -152,7 +152,7 @@ def states_of(pods: FakeServerPods) -> dict[str, PodState]:
 async def push_plan(
     pods: FakeServerPods, own: list[ServerPod], states: dict[str, PodState], written: WrittenPlan
 ) -> Pushed:
-    return await push(pods.push_plan, find_pods_without(written.document, own, states), written.signed)
+    return await push(written, own, states, find_pods_without, pods.push_plan)
 
 
 async def test_a_plan_is_pushed_to_answering_pods_that_lack_it() -> None:
