@@ -13,7 +13,7 @@ from tunewright_operator.api import labels
 from tunewright_operator.api.kinds import POD, SECRET, kind_of
 from tunewright_operator.cluster import AlreadyExistsError, Bodies, Body, Cluster, ConflictError
 from tunewright_operator.domain.job_run import JobRun, read_job_run
-from tunewright_operator.manifests.document_keys import build_document_key_secret
+from tunewright_operator.manifests.document_keys import build_document_key_secret, document_key_name
 from tunewright_operator.store.reads import Reads
 
 
@@ -47,6 +47,15 @@ async def ensure_document_key(cluster: Cluster, owner: Body) -> None:
         ClusterError: the server refused or did not answer.
     """
     await ensure_created(cluster, build_document_key_secret(owner, DocumentKey.generate()))
+
+
+async def lacks_document_key(cluster: Cluster, namespace: str | None, name: str, uid: str) -> bool:
+    """Return whether the Secret with the key of a resource's documents, which its pods must mount, does not exist.
+
+    Raises:
+        ClusterError: the server refused or did not answer.
+    """
+    return await cluster.read_metadata(SECRET, namespace, document_key_name(name, uid)) is None
 
 
 async def confirm_unchanged(cluster: Cluster, observed: Body) -> None:

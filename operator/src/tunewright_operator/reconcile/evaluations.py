@@ -20,12 +20,12 @@ from tunewright_operator.domain.job_run import JobRun, RunState, read_job_run
 from tunewright_operator.domain.rollout.actions import JobReference, WantedEvaluation
 from tunewright_operator.domain.rollout.observation import EvaluationRun
 from tunewright_operator.manifests import evaluation as manifests
-from tunewright_operator.manifests.document_keys import document_key_name
 from tunewright_operator.manifests.pods import PodDefaults
 from tunewright_operator.reconcile.children import (
     NameTakenError,
     ensure_created,
     ensure_document_key,
+    lacks_document_key,
     list_pods,
     read_run,
 )
@@ -132,13 +132,10 @@ class Evaluations:
             return EvaluationRun(run)
         annotations = secret["metadata"].get("annotations") or {}
         issued_at = annotations.get(manifests.ISSUED_AT) or ""
-        lacks_key = run.may_lack_volumes(now) and await self._lacks_key(key, owner_uid)
+        lacks_key = run.may_lack_volumes(now) and await lacks_document_key(
+            self._cluster, key.namespace, key.name, owner_uid
+        )
         return EvaluationRun(run, token_issued_at=issued_at, progress=progress, lacks_key=lacks_key)
-
-    async def _lacks_key(self, key: Key, owner_uid: str) -> bool:
-        """Return whether the Secret with the document key, which the pod must mount, does not exist."""
-        name = document_key_name(key.name, owner_uid)
-        return await self._cluster.read_metadata(SECRET, key.namespace, name) is None
 
     def _read_progress(self, key: Key, run: JobRun) -> Progress | None:
         """Return the newest progress of the running pod, which is polled as long as it runs."""

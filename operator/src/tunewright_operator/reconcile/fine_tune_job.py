@@ -9,7 +9,7 @@ from tunewright_contracts.progress import Progress
 from tunewright_operator.api.base_model import BaseModel
 from tunewright_operator.api.conditions import FineTuneJobCondition
 from tunewright_operator.api.fine_tune_job import FineTuneJob
-from tunewright_operator.api.kinds import JOB, SECRET
+from tunewright_operator.api.kinds import JOB
 from tunewright_operator.api.labels import ATTEMPT, Role
 from tunewright_operator.cluster import Body, Cluster, Propagation
 from tunewright_operator.domain.finetune import decision as finetune
@@ -26,7 +26,6 @@ from tunewright_operator.domain.finetune.observation import (
 from tunewright_operator.domain.job_run import ExpireJob, RunState
 from tunewright_operator.domain.scheduling import AllowedScheduling
 from tunewright_operator.domain.secrets import EnsureDocumentKey, SecretFacts
-from tunewright_operator.manifests.document_keys import document_key_name
 from tunewright_operator.manifests.jobs import (
     build_prepare_job,
     build_request_config_map,
@@ -35,7 +34,13 @@ from tunewright_operator.manifests.jobs import (
 )
 from tunewright_operator.manifests.pods import PodDefaults
 from tunewright_operator.manifests.run_specs import build_run_spec
-from tunewright_operator.reconcile.children import confirm_unchanged, ensure_created, ensure_document_key, list_runs
+from tunewright_operator.reconcile.children import (
+    confirm_unchanged,
+    ensure_created,
+    ensure_document_key,
+    lacks_document_key,
+    list_runs,
+)
 from tunewright_operator.reconcile.expiry import JobExpiry
 from tunewright_operator.reconcile.refusals import REFUSED_WRITE, explain_refused_write
 from tunewright_operator.reconcile.report import write_status
@@ -143,8 +148,7 @@ class FineTuneJobReconciler:
         run, metadata = found.current_run, found.job.metadata
         if not found.dataset_is_ready or run is None or not run.may_lack_volumes(self._now()):
             return False
-        name = document_key_name(metadata.name, metadata.uid)
-        return await self._cluster.read_metadata(SECRET, metadata.namespace, name) is None
+        return await lacks_document_key(self._cluster, metadata.namespace, metadata.name, metadata.uid)
 
     async def _act(self, body: Body, observation: FineTuneObservation, action: FineTuneAction) -> None:
         job = observation.job
