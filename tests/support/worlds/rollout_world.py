@@ -29,7 +29,7 @@ from tunewright_operator.domain.rollout.observation import (
     UnrecordedEvidence,
     Unseen,
 )
-from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.domain.secrets import StorageFacts, UseFacts
 from tunewright_operator.domain.serving.adapter_sources import SourcePolicy
 from tunewright_operator.domain.serving.claim import Refusals, ServerView, build_tenant
 from tunewright_operator.domain.serving.plan import PlanDecision, build_plan, report_pod
@@ -105,7 +105,7 @@ def make_situation(spec: dict[str, Any] | None = None, status: dict[str, Any] | 
     body["spec"] |= spec or {}
     body["status"] = status or {}
     server = Seen(ServerFacts(generation=1, targets=None, pods=()), "server-uid", "http://pool.serving.svc:8000")
-    values: dict[str, Any] = {"server": server, "secret": SecretFacts(exists=True, allowed=True)}
+    values: dict[str, Any] = {"server": server, "storage": StorageFacts(secret=UseFacts(exists=True, allowed=True))}
     return Situation(AdapterDeployment.from_body(body), **(values | facts))
 
 
@@ -202,7 +202,7 @@ class RolloutWorld:
             self.deployment,
             self.observe_server(),
             jobs=tuple(self.jobs),
-            secret=SecretFacts(exists=True, allowed=True),
+            storage=StorageFacts(secret=UseFacts(exists=True, allowed=True)),
             inspection=self.inspection(),
             evaluations=tuple(self.evaluations),
             unrecorded=self.unrecorded,

@@ -12,7 +12,7 @@ from tunewright_contracts.clients.access_list import AccessList
 from tunewright_contracts.serving_plan import PlanStatus, PodState
 from tunewright_operator.api.base_model import BaseModel
 from tunewright_operator.api.model_server import ModelServer
-from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.domain.secrets import StorageFacts, UseFacts
 from tunewright_operator.domain.serving.adapter_sources import SourcePolicy
 from tunewright_operator.domain.serving.claim import ServerView
 from tunewright_operator.domain.serving.observation import AccessFacts, PlanFacts, ServerObservation
@@ -80,7 +80,7 @@ def see(server: ModelServer | None = None, **changes: Any) -> ServerObservation:
         server=server or make_model_server(),
         base_model=make_base_model(),
         namespace_labels={},
-        secret=SecretFacts(exists=True, allowed=True),
+        storage=StorageFacts(secret=UseFacts(exists=True, allowed=True)),
         has_signing_key=True,
         deployment=DeploymentFacts(replicas=2, ready_replicas=2),
         pods=PODS,

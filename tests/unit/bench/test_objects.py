@@ -12,7 +12,7 @@ from support.crds.status import check_status, find_pruned
 from tunewright_operator.api.adapter_deployment import AdapterDeployment
 from tunewright_operator.api.kinds import ADAPTER_DEPLOYMENT, FINE_TUNE_JOB
 from tunewright_operator.domain.references import check_secret
-from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.domain.secrets import UseFacts
 
 OPTIONS = Options(jobs=40, deployments=30, servers=4, training=6, rollouts=5)
 JOB = {"metadata": {"uid": "u", "creationTimestamp": objects.LONG_AGO}}
@@ -42,7 +42,7 @@ def test_the_statuses_of_earlier_times_fit_their_crds():
 
 def test_the_secret_may_be_used():
     metadata = objects.build_secret("team")["metadata"]
-    facts = SecretFacts(exists=True, allowed=metadata["labels"]["tunewright.dev/use"] == "allowed")
+    facts = UseFacts(exists=True, allowed=metadata["labels"]["tunewright.dev/use"] == "allowed")
     assert check_secret(metadata["name"], metadata["namespace"], facts) is None
 
 

@@ -15,7 +15,7 @@ from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.base_model import BaseModelReason
 from tunewright_operator.domain.reasons.common import CommonReason, condition_reason
 from tunewright_operator.domain.references import check_storage
-from tunewright_operator.domain.secrets import AccountFacts, SecretFacts
+from tunewright_operator.domain.secrets import UNREAD, StorageFacts
 from tunewright_operator.domain.sentences import join_sentences
 
 IN_USE_FINALIZER = "tunewright.dev/in-use"
@@ -32,9 +32,7 @@ class BaseModelObservation:
     model: BaseModel
     namespace: str
     """The operator's namespace: the inspection runs there, and its Secret must be there."""
-    secret: SecretFacts | None = None
-    """None when the spec names none."""
-    account: AccountFacts | None = None
+    storage: StorageFacts = UNREAD
     run: JobRun | None = None
     users: tuple[str, ...] = ()
 
@@ -149,7 +147,7 @@ def _find_problem(observation: BaseModelObservation) -> Problem | None:
             return Problem(CommonReason.INVALID_URI, message)
     if spec.storage is None:
         return None
-    return check_storage(spec.storage, observation.namespace, observation.secret, observation.account)
+    return check_storage(spec.storage, observation.namespace, observation.storage)
 
 
 def _report_inspecting(model: BaseModel, wait: Wait | None, now: dt.datetime) -> BaseModelStatus:

@@ -10,26 +10,21 @@ from tunewright_operator.api.conditions import BaseModelCondition, find_conditio
 from tunewright_operator.api.resource import Storage
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.common import CommonReason
-from tunewright_operator.domain.secrets import AccountFacts, SecretFacts
+from tunewright_operator.domain.secrets import StorageFacts, UseFacts
 from tunewright_operator.domain.sentences import join_sentences
 
 
-def check_storage(
-    storage: Storage, namespace: str, secret: SecretFacts | None, account: AccountFacts | None
-) -> Problem | None:
-    """Return why the Secret or the ServiceAccount of `spec.storage` may not be used; None when they may.
-
-    What the spec does not name need not have been read.
-    """
+def check_storage(storage: Storage, namespace: str, facts: StorageFacts) -> Problem | None:
+    """Return why the Secret or the ServiceAccount of `spec.storage` may not be used; None when they may."""
     problem = None
     if storage.service_account_name is not None:
-        problem = check_account(storage.service_account_name, namespace, account or AccountFacts(exists=False))
+        problem = check_account(storage.service_account_name, namespace, facts.account)
     if problem is None and storage.secret_name is not None:
-        problem = check_secret(storage.secret_name, namespace, secret or SecretFacts(exists=False))
+        problem = check_secret(storage.secret_name, namespace, facts.secret)
     return problem
 
 
-def check_account(name: str, namespace: str, account: AccountFacts) -> Problem | None:
+def check_account(name: str, namespace: str, account: UseFacts) -> Problem | None:
     """Return why pods may not run as the ServiceAccount of `spec.storage.serviceAccountName`; None when they may."""
     where = f"spec.storage.serviceAccountName: ServiceAccount {name!r}"
     if not account.exists:
@@ -46,7 +41,7 @@ def check_account(name: str, namespace: str, account: AccountFacts) -> Problem |
     return None
 
 
-def check_secret(name: str, namespace: str, secret: SecretFacts) -> Problem | None:
+def check_secret(name: str, namespace: str, secret: UseFacts) -> Problem | None:
     """Return why the Secret of `spec.storage.secretRef` may not be used; None when it may."""
     if not secret.exists:
         message = f"spec.storage.secretRef: Secret {name!r} does not exist in namespace {namespace!r}."

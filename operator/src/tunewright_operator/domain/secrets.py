@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Final
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class SecretFacts:
-    """What the operator knows of a tenant's Secret: whether it exists and may be used, but not its content."""
+class UseFacts:
+    """Whether a tenant's Secret or ServiceAccount exists and may be used; nothing is known of a Secret's content."""
 
     exists: bool
     allowed: bool = False
+
+
+ABSENT: Final = UseFacts(exists=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class StorageFacts:
+    """What the operator knows of what a `spec.storage` names; what it does not name, or was not read, is absent."""
+
+    secret: UseFacts = ABSENT
+    account: UseFacts = ABSENT
+
+
+UNREAD: Final = StorageFacts()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -20,11 +35,3 @@ class EnsureDocumentKey:
     It is never read and never replaced: if it was deleted, the next pod gets another key, and what was written with the
     old one is not accepted any more.
     """
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class AccountFacts:
-    """What the operator knows of the ServiceAccount that a tenant's pods run as."""
-
-    exists: bool
-    allowed: bool = False

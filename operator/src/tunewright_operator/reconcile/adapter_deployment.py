@@ -126,10 +126,8 @@ class AdapterDeploymentReconciler:
         wanted = {item.name for item in (inspection, evaluation) if item is not None}
         if wanted:
             creates = bool(wanted - {job["metadata"]["name"] for job in self._reads.list_jobs(namespace, uid)})
-            storage = deployment.spec.storage
-            secret = await self._reads.read_secret_facts(namespace, storage.secret_name, fresh=creates)
-            account = await self._reads.read_account_facts(namespace, storage.service_account_name, fresh=creates)
-            situation = dataclasses.replace(situation, secret=secret, account=account)
+            facts = await self._reads.read_storage_facts(namespace, deployment.spec.storage, fresh=creates)
+            situation = dataclasses.replace(situation, storage=facts)
         if inspection is not None and situation.storage_problem is None:
             runs = await list_runs(self._reads, self._cluster, namespace, uid, inspection.name, now=self._now())
             situation = dataclasses.replace(situation, inspection=runs.get(inspection.name))

@@ -20,6 +20,7 @@ from tunewright_operator.domain.base_model import (
     inspect_job_name,
 )
 from tunewright_operator.domain.job_run import ExpireJob
+from tunewright_operator.domain.secrets import UNREAD
 from tunewright_operator.manifests.jobs import JobIdentity, build_inspect_job, build_request_config_map
 from tunewright_operator.manifests.pods import PodDefaults
 from tunewright_operator.reconcile.children import ensure_created, list_runs
@@ -80,13 +81,12 @@ class BaseModelReconciler:
         if model.metadata.deletion_timestamp is not None:
             users = self._reads.list_users(model.metadata.name)
             return BaseModelObservation(model, self._namespace, users=users)
-        secret, account, storage, namespace = None, None, model.spec.storage, self._namespace
-        if storage is not None and not model.status.digest:
-            secret = await self._reads.read_secret_facts(namespace, storage.secret_name, fresh=True)
-            account = await self._reads.read_account_facts(namespace, storage.service_account_name, fresh=True)
+        facts = UNREAD
+        if model.spec.storage is not None and not model.status.digest:
+            facts = await self._reads.read_storage_facts(self._namespace, model.spec.storage, fresh=True)
         name = inspect_job_name(model.metadata.name)
         runs = await list_runs(self._reads, self._cluster, self._namespace, model.metadata.uid, name, now=self._now())
-        return BaseModelObservation(model, namespace, secret, account, runs.get(name))
+        return BaseModelObservation(model, self._namespace, facts, runs.get(name))
 
     async def _act(self, body: Body, model: BaseModel, action: BaseModelAction) -> None:
         match action:

@@ -25,7 +25,7 @@ from tunewright_operator.domain.finetune.observation import (
 )
 from tunewright_operator.domain.job_run import ExpireJob, RunState
 from tunewright_operator.domain.scheduling import AllowedScheduling
-from tunewright_operator.domain.secrets import EnsureDocumentKey, SecretFacts
+from tunewright_operator.domain.secrets import UNREAD, EnsureDocumentKey
 from tunewright_operator.manifests.jobs import (
     build_prepare_job,
     build_request_config_map,
@@ -104,7 +104,7 @@ class FineTuneJobReconciler:
 
     async def _observe(self, key: Key, job: FineTuneJob) -> FineTuneObservation:
         namespace = job.metadata.namespace or ""
-        found = FineTuneObservation(job, None, {}, SecretFacts(exists=False))
+        found = FineTuneObservation(job, None, {}, UNREAD)
         uid, current = job.metadata.uid, found.current_name
         runs = await list_runs(self._reads, self._cluster, namespace, uid, current, now=self._now())
         found = dataclasses.replace(found, runs=runs)
@@ -112,13 +112,12 @@ class FineTuneJobReconciler:
         if not needs_prerequisites(job, runs):
             lacks_key = await self._lacks_key(found)
             return dataclasses.replace(found, progress=progress, lacks_key=lacks_key)
-        base_model, storage = self._reads.find_base_model(job.spec.base_model_ref.name), job.spec.storage
+        base_model = self._reads.find_base_model(job.spec.base_model_ref.name)
         return FineTuneObservation(
             job=job,
             base_model=base_model,
             namespace_labels=await self._read_namespace_labels(namespace, base_model),
-            secret=await self._reads.read_secret_facts(namespace, storage.secret_name, fresh=True),
-            account=await self._reads.read_account_facts(namespace, storage.service_account_name, fresh=True),
+            storage=await self._reads.read_storage_facts(namespace, job.spec.storage, fresh=True),
             missing_config_maps=await self._find_missing_config_maps(job),
             allowed_scheduling=self._allowed_scheduling,
             runs=runs,

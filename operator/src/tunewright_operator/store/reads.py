@@ -33,11 +33,11 @@ from tunewright_operator.api.kinds import (
 )
 from tunewright_operator.api.model_client import ModelClient
 from tunewright_operator.api.model_server import ModelServer
-from tunewright_operator.api.resource import LabelSelector, Resource, ResourceError
+from tunewright_operator.api.resource import LabelSelector, Resource, ResourceError, Storage
 from tunewright_operator.cluster import Bodies, Body, Cluster
 from tunewright_operator.domain.pod_admission import FAILED_CREATE, read_refusals
 from tunewright_operator.domain.rollout.jobs import SelectableJob
-from tunewright_operator.domain.secrets import AccountFacts, SecretFacts
+from tunewright_operator.domain.secrets import ABSENT, StorageFacts, UseFacts
 from tunewright_operator.runtime.clock import Now, utc_now
 from tunewright_operator.store.documents import decode
 from tunewright_operator.store.entries import StoredChild, StoredJob, StoredResource
@@ -80,7 +80,7 @@ class Reads:
     def __init__(self, store: Store, cluster: Cluster, *, now: Now = utc_now) -> None:
         self._store = store
         self._cluster = cluster
-        self._uses: TimedCache[bool | None] = TimedCache(now)
+        self._uses: TimedCache[UseFacts] = TimedCache(now)
         self._namespaces: TimedCache[dict[str, str]] = TimedCache(now)
         self._config_maps: TimedCache[bool] = TimedCache(now)
         self._refusals: TimedCache[dict[str, str]] = TimedCache(now)
@@ -209,39 +209,38 @@ class Reads:
 
     # What no event reports ------------------------------------------------------------------------------------------
 
-    async def read_secret_facts(self, namespace: str, name: str | None, *, fresh: bool = False) -> SecretFacts:
-        """Return whether a Secret exists and has the label that allows its use; only its metadata is read.
+    async def read_storage_facts(self, namespace: str, storage: Storage, *, fresh: bool = False) -> StorageFacts:
+        """Return whether what a `spec.storage` names exists and has the label that allows its use.
+
+        Only metadata is read, and nothing that the spec does not name.
 
         Args:
-            namespace: the namespace of the Secret.
-            name: its name; None if the spec names none, and then nothing is read.
+            namespace: the namespace of the Secret and the ServiceAccount.
+            storage: the field of the spec.
             fresh: whether the answer must be at most `FRESH_SECONDS` old.
 
         Raises:
             ClusterError: the API server refused or did not answer.
         """
-        allowed = None if name is None else await self._read_use(SECRET, namespace, name, fresh=fresh)
-        return SecretFacts(exists=allowed is not None, allowed=bool(allowed))
+        return StorageFacts(
+            secret=await self._read_use(SECRET, namespace, storage.secret_name, fresh=fresh),
+            account=await self._read_use(SERVICE_ACCOUNT, namespace, storage.service_account_name, fresh=fresh),
+        )
 
-    async def read_account_facts(self, namespace: str, name: str | None, *, fresh: bool = False) -> AccountFacts | None:
-        """Return the same of a ServiceAccount; None if the spec names none."""
+    async def _read_use(self, kind: Kind, namespace: str, name: str | None, *, fresh: bool) -> UseFacts:
+        """Return whether an object exists and has the label that allows its use."""
         if name is None:
-            return None
-        allowed = await self._read_use(SERVICE_ACCOUNT, namespace, name, fresh=fresh)
-        return AccountFacts(exists=allowed is not None, allowed=bool(allowed))
+            return ABSENT
 
-    async def _read_use(self, kind: Kind, namespace: str, name: str, *, fresh: bool) -> bool | None:
-        """Return whether an object has the label that allows its use; None if it does not exist."""
-
-        async def read() -> bool | None:
+        async def read() -> UseFacts:
             metadata = await self._cluster.read_metadata(kind, namespace, name)
             if metadata is None:
-                return None
+                return ABSENT
             found = metadata["metadata"].get("labels") or {}
-            return bool(found.get(labels.USE) == labels.USE_ALLOWED)
+            return UseFacts(exists=True, allowed=found.get(labels.USE) == labels.USE_ALLOWED)
 
-        def max_age(allowed: bool | None) -> float:
-            return CACHE_SECONDS if allowed and not fresh else FRESH_SECONDS
+        def max_age(facts: UseFacts) -> float:
+            return CACHE_SECONDS if facts.allowed and not fresh else FRESH_SECONDS
 
         return await self._uses.get((kind, namespace, name), max_age, read)
 

@@ -22,7 +22,7 @@ from tunewright_operator.domain.base_model import (
 from tunewright_operator.domain.job_run import ExpireJob, JobRun, PodRun, RunState
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.common import CommonReason
-from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.domain.secrets import StorageFacts, UseFacts
 
 NOW = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 DIGEST = "sha256:" + "a" * 64
@@ -68,14 +68,15 @@ def run(state: RunState, result: PhaseResult | None = None, *, ended: float = 0,
 
 
 DONE = {"digest": DIGEST, "revision": "abc"}
-SECRET = SecretFacts(exists=True, allowed=True)
+SECRET = StorageFacts(secret=UseFacts(exists=True, allowed=True))
+UNLABELLED = StorageFacts(secret=UseFacts(exists=True))
 DELETE = [DeleteInspection("job-uid")]
 ROWS: dict[str, tuple[BaseModelObservation, list[Any], str, float | None]] = {
     "a new model": (see(model(finalizer=False)), [SetFinalizer(present=True)], "", 0),
     "no inspection yet": (see(), [CreateInspection()], "Inspecting", 30),
-    "an allowed Secret": (see(model(**STORAGE), secret=SECRET), [CreateInspection()], "Inspecting", 30),
-    "a missing Secret": (see(model(**STORAGE), secret=SecretFacts(exists=False)), [], "SecretNotFound", 30),
-    "a Secret without the label": (see(model(**STORAGE), secret=SecretFacts(exists=True)), [], "SecretNotAllowed", 30),
+    "an allowed Secret": (see(model(**STORAGE), storage=SECRET), [CreateInspection()], "Inspecting", 30),
+    "a missing Secret": (see(model(**STORAGE), storage=StorageFacts()), [], "SecretNotFound", 30),
+    "a Secret without the label": (see(model(**STORAGE), storage=UNLABELLED), [], "SecretNotAllowed", 30),
     "an ambiguous URI": (see(model(source={"s3": {"uri": "s3://models/../x"}})), [], "InvalidURI", 30),
     "inspected already": (see(model(status=DONE)), [], "Inspected", None),
     "inspected, and the Job is still there": (

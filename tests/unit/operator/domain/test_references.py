@@ -9,7 +9,7 @@ import pytest
 from tunewright_operator.api.base_model import BaseModel
 from tunewright_operator.api.resource import NameReference, Storage
 from tunewright_operator.domain.references import check_account, check_base_model, check_secret, check_storage
-from tunewright_operator.domain.secrets import AccountFacts, SecretFacts
+from tunewright_operator.domain.secrets import ABSENT, StorageFacts, UseFacts
 
 READY = {"type": "Ready", "status": "True", "reason": "Inspected", "lastTransitionTime": "2026-01-01T00:00:00Z"}
 FAILED = {**READY, "status": "False", "reason": "NoSuchBucket", "message": "bucket models does not exist"}
@@ -29,19 +29,19 @@ def make_model(*conditions: dict[str, str], digest: str = "sha256:1", **spec: An
 @pytest.mark.parametrize(
     ("secret", "reason"),
     [
-        (SecretFacts(exists=False), "SecretNotFound"),
-        (SecretFacts(exists=True), "SecretNotAllowed"),
-        (SecretFacts(exists=True, allowed=True), None),
+        (UseFacts(exists=False), "SecretNotFound"),
+        (UseFacts(exists=True), "SecretNotAllowed"),
+        (UseFacts(exists=True, allowed=True), None),
     ],
 )
-def test_a_secret_must_exist_and_be_allowed(secret: SecretFacts, reason: str | None) -> None:
+def test_a_secret_must_exist_and_be_allowed(secret: UseFacts, reason: str | None) -> None:
     problem = check_secret("s3", "team", secret)
     assert (problem and problem.reason.value) == reason
     assert problem is None or "'s3'" in problem.message
 
 
 def test_the_message_about_a_secret_without_the_label_has_the_command_that_adds_it() -> None:
-    problem = check_secret("s3", "team", SecretFacts(exists=True))
+    problem = check_secret("s3", "team", UseFacts(exists=True))
     assert problem is not None
     assert "kubectl label secret s3 -n team tunewright.dev/use=allowed" in problem.message
 
@@ -49,23 +49,22 @@ def test_the_message_about_a_secret_without_the_label_has_the_command_that_adds_
 @pytest.mark.parametrize(
     ("account", "reason", "words"),
     [
-        (AccountFacts(exists=False), "ServiceAccountNotFound", "does not exist in namespace 'team'"),
+        (UseFacts(exists=False), "ServiceAccountNotFound", "does not exist in namespace 'team'"),
         (
-            AccountFacts(exists=True),
+            UseFacts(exists=True),
             "ServiceAccountNotAllowed",
             "kubectl label serviceaccount bucket -n team tunewright.dev/use=allowed",
         ),
-        (AccountFacts(exists=True, allowed=True), None, ""),
+        (UseFacts(exists=True, allowed=True), None, ""),
     ],
 )
-def test_a_service_account_must_exist_and_be_allowed(account: AccountFacts, reason: str | None, words: str) -> None:
+def test_a_service_account_must_exist_and_be_allowed(account: UseFacts, reason: str | None, words: str) -> None:
     problem = check_account("bucket", "team", account)
     assert (problem and problem.reason.value) == reason
     assert problem is None or ("'bucket'" in problem.message and words in problem.message)
 
 
-ALLOWED = SecretFacts(exists=True, allowed=True)
-BOUND = AccountFacts(exists=True, allowed=True)
+ALLOWED = UseFacts(exists=True, allowed=True)
 ONLY_SECRET = Storage(secret_ref=NameReference(name="s3"))
 ONLY_ACCOUNT = Storage(service_account_name="bucket")
 BOTH = ONLY_SECRET.updated(service_account_name="bucket")
@@ -74,19 +73,19 @@ BOTH = ONLY_SECRET.updated(service_account_name="bucket")
 @pytest.mark.parametrize(
     ("storage", "secret", "account", "reason"),
     [
-        (ONLY_SECRET, ALLOWED, None, None),
-        (ONLY_SECRET, None, BOUND, "SecretNotFound"),
-        (ONLY_ACCOUNT, None, BOUND, None),
-        (ONLY_ACCOUNT, ALLOWED, None, "ServiceAccountNotFound"),
-        (BOTH, ALLOWED, BOUND, None),
-        (BOTH, None, BOUND, "SecretNotFound"),
-        (BOTH, ALLOWED, AccountFacts(exists=True), "ServiceAccountNotAllowed"),
+        (ONLY_SECRET, ALLOWED, ABSENT, None),
+        (ONLY_SECRET, ABSENT, ALLOWED, "SecretNotFound"),
+        (ONLY_ACCOUNT, ABSENT, ALLOWED, None),
+        (ONLY_ACCOUNT, ALLOWED, ABSENT, "ServiceAccountNotFound"),
+        (BOTH, ALLOWED, ALLOWED, None),
+        (BOTH, ABSENT, ALLOWED, "SecretNotFound"),
+        (BOTH, ALLOWED, UseFacts(exists=True), "ServiceAccountNotAllowed"),
     ],
 )
 def test_each_part_of_the_storage_that_a_spec_names_must_be_allowed(
-    storage: Storage, secret: SecretFacts | None, account: AccountFacts | None, reason: str | None
+    storage: Storage, secret: UseFacts, account: UseFacts, reason: str | None
 ) -> None:
-    problem = check_storage(storage, "team", secret, account)
+    problem = check_storage(storage, "team", StorageFacts(secret, account))
     assert (problem and problem.reason.value) == reason
 
 

@@ -17,7 +17,7 @@ from tunewright_operator.api.kinds import (
     SECRET,
 )
 from tunewright_operator.api.resource import ResourceError
-from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.domain.secrets import StorageFacts, UseFacts
 from tunewright_operator.reconcile.server_observer import ObservedServer
 from tunewright_operator.reconcile.signing_keys import SIGNING_KEY_SECRET
 from tunewright_operator.runtime.key import Key
@@ -38,7 +38,7 @@ async def test_a_new_server_has_neither_objects_nor_a_plan() -> None:
     observed = await observe(ServingWorld())
     observation = observed.observation
     assert observation.base_model is not None
-    assert observation.secret == SecretFacts(exists=True, allowed=True)
+    assert observation.storage == StorageFacts(secret=UseFacts(exists=True, allowed=True))
     assert observation.namespace_labels == {"team": SERVING}
     assert (observation.has_signing_key, observation.deployment, observation.plan.plan) == (False, None, None)
     assert (observation.pods, observation.states, observed.children) == ((), {}, None)

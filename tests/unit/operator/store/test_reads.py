@@ -22,9 +22,9 @@ from tunewright_operator.api.kinds import (
     SECRET,
     SERVICE_ACCOUNT,
 )
-from tunewright_operator.api.resource import LabelSelector, ResourceError
+from tunewright_operator.api.resource import LabelSelector, NameReference, ResourceError, Storage
 from tunewright_operator.cluster import UnavailableError
-from tunewright_operator.domain.secrets import AccountFacts, SecretFacts
+from tunewright_operator.domain.secrets import ABSENT, StorageFacts, UseFacts
 from tunewright_operator.store import store
 from tunewright_operator.store.reads import (
     CACHE_SECONDS,
@@ -37,6 +37,7 @@ from tunewright_operator.store.reads import (
 )
 
 ALLOWED = {"tunewright.dev/use": "allowed"}
+S3 = Storage(secret_ref=NameReference(name="s3"))
 
 
 def make_reads(*bodies: Body) -> tuple[FakeCluster, Reads]:
@@ -192,45 +193,44 @@ def test_children_are_read_by_their_controller():
 @pytest.mark.parametrize(
     ("labels", "facts"),
     [
-        (None, SecretFacts(exists=True)),
-        (ALLOWED, SecretFacts(exists=True, allowed=True)),
-        ({"tunewright.dev/use": "denied"}, SecretFacts(exists=True)),
-        ({"other": "allowed"}, SecretFacts(exists=True)),
+        (None, UseFacts(exists=True)),
+        (ALLOWED, UseFacts(exists=True, allowed=True)),
+        ({"tunewright.dev/use": "denied"}, UseFacts(exists=True)),
+        ({"other": "allowed"}, UseFacts(exists=True)),
     ],
 )
-async def test_a_secret_is_allowed_by_its_label(labels: dict[str, str] | None, facts: SecretFacts):
+async def test_a_secret_is_allowed_by_its_label(labels: dict[str, str] | None, facts: UseFacts):
     cluster, reads = make_reads()
-    assert await reads.read_secret_facts("team", "s3") == SecretFacts(exists=False)
+    assert await reads.read_storage_facts("team", S3) == StorageFacts()
     cluster.put(build(SECRET, "s3", metadata={"labels": labels}, data={"AWS_REGION": "eA=="}))
     cluster.clock.advance(FRESH_SECONDS)
-    assert await reads.read_secret_facts("team", "s3") == facts
+    assert await reads.read_storage_facts("team", S3) == StorageFacts(secret=facts)
 
 
 async def test_an_allowed_secret_is_read_once_a_minute_and_fresh_before_a_job():
     cluster, reads = make_reads(build(SECRET, "s3", metadata={"labels": ALLOWED}))
-    assert (await reads.read_secret_facts("team", "s3")).allowed
+    assert (await reads.read_storage_facts("team", S3)).secret.allowed
     cluster.put(build(SECRET, "s3"))
     cluster.clock.advance(FRESH_SECONDS)
-    assert (await reads.read_secret_facts("team", "s3")).allowed
-    assert not (await reads.read_secret_facts("team", "s3", fresh=True)).allowed
+    assert (await reads.read_storage_facts("team", S3)).secret.allowed
+    assert not (await reads.read_storage_facts("team", S3, fresh=True)).secret.allowed
     cluster.put(build(SECRET, "s3", metadata={"labels": ALLOWED}))
     cluster.clock.advance(FRESH_SECONDS)
-    assert (await reads.read_secret_facts("team", "s3")).allowed, "a user fixed it"
+    assert (await reads.read_storage_facts("team", S3)).secret.allowed, "a user fixed it"
 
 
 async def test_a_service_account_is_allowed_by_its_label_and_not_by_that_of_a_secret_with_its_name():
     cluster, reads = make_reads(build(SECRET, "s3", metadata={"labels": ALLOWED}))
-    assert (await reads.read_secret_facts("team", "s3")).allowed
-    assert await reads.read_account_facts("team", "s3") == AccountFacts(exists=False)
+    both = S3.updated(service_account_name="s3")
+    assert await reads.read_storage_facts("team", both) == StorageFacts(UseFacts(exists=True, allowed=True), ABSENT)
     cluster.put(build(SERVICE_ACCOUNT, "s3", metadata={"labels": ALLOWED}))
     cluster.clock.advance(FRESH_SECONDS)
-    assert await reads.read_account_facts("team", "s3") == AccountFacts(exists=True, allowed=True)
+    assert (await reads.read_storage_facts("team", both)).account == UseFacts(exists=True, allowed=True)
 
 
 async def test_what_a_spec_does_not_name_is_not_read():
     _, reads = make_reads()
-    assert await reads.read_account_facts("team", None) is None
-    assert await reads.read_secret_facts("team", None) == SecretFacts(exists=False)
+    assert await reads.read_storage_facts("team", Storage()) == StorageFacts()
 
 
 async def test_the_labels_of_a_namespace_are_read_once_a_minute_and_fresh_before_a_job():

@@ -13,7 +13,7 @@ from tunewright_operator.api.fine_tune_job import FineTuneJob, FineTuneJobStatus
 from tunewright_operator.domain.job_run import ExpireJob, JobRun
 from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
 from tunewright_operator.domain.scheduling import AllowedScheduling
-from tunewright_operator.domain.secrets import AccountFacts, EnsureDocumentKey, SecretFacts
+from tunewright_operator.domain.secrets import EnsureDocumentKey, StorageFacts
 
 
 def prepare_job_name(job_name: str, number: int) -> str:
@@ -39,15 +39,14 @@ class RunPhase(StrEnum):
 class FineTuneObservation:
     """Everything that a decision about a FineTuneJob depends on, read at one time.
 
-    Only a new Job depends on ``base_model``, ``namespace_labels``, ``secret``, ``account`` and ``missing_config_maps``:
-    they are not read while a Job runs.
+    Only a new Job depends on ``base_model``, ``namespace_labels``, ``storage`` and ``missing_config_maps``: they are
+    not read while a Job runs.
     """
 
     job: FineTuneJob
     base_model: BaseModel | None
     namespace_labels: Mapping[str, str]
-    secret: SecretFacts
-    account: AccountFacts | None = None
+    storage: StorageFacts
     missing_config_maps: tuple[str, ...] = ()
     allowed_scheduling: AllowedScheduling = dataclasses.field(default_factory=AllowedScheduling)
     runs: Mapping[str, JobRun] = dataclasses.field(default_factory=dict)

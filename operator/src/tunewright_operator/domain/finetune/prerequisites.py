@@ -82,7 +82,7 @@ def _check_base_model(observation: FineTuneObservation) -> Problem | None:
 
 def _check_storage(observation: FineTuneObservation) -> Problem | None:
     job = observation.job
-    return check_storage(job.spec.storage, job.metadata.namespace or "", observation.secret, observation.account)
+    return check_storage(job.spec.storage, job.metadata.namespace or "", observation.storage)
 
 
 def _check_config_maps(observation: FineTuneObservation) -> Problem | None:

@@ -22,12 +22,9 @@ from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.references import check_storage
 from tunewright_operator.domain.rollout.actions import RolloutAction
 from tunewright_operator.domain.rollout.jobs import SelectableJob
-from tunewright_operator.domain.secrets import AccountFacts, SecretFacts
+from tunewright_operator.domain.secrets import UNREAD, StorageFacts
 from tunewright_operator.domain.serving.replica import ServerFacts
 from tunewright_operator.domain.serving.weights import desired_targets
-
-UNREAD_SECRET = SecretFacts(exists=False)
-"""A Secret that was not read counts as one that does not exist."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,8 +87,7 @@ class Situation:
     server: Missing | Unseen | Seen
     jobs: tuple[SelectableJob, ...] = ()
     """The FineTuneJobs from which `spec.adapter` chooses."""
-    secret: SecretFacts = UNREAD_SECRET
-    account: AccountFacts | None = None
+    storage: StorageFacts = UNREAD
     inspection: JobRun | None = None
     """The Job that reads the manifest at `spec.adapter.uri`."""
     old_inspections: tuple[JobRun, ...] = ()
@@ -123,7 +119,7 @@ class Situation:
     def storage_problem(self) -> Problem | None:
         """Why the Secret or the ServiceAccount of `spec.storage` may not be used."""
         namespace = self.deployment.metadata.namespace or ""
-        return check_storage(self.spec.storage, namespace, self.secret, self.account)
+        return check_storage(self.spec.storage, namespace, self.storage)
 
     @property
     def converged(self) -> bool:

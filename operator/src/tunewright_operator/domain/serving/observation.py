@@ -14,7 +14,7 @@ from tunewright_operator.api.model_server import ModelServer
 from tunewright_operator.api.resource import Metadata
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.scheduling import AllowedScheduling
-from tunewright_operator.domain.secrets import AccountFacts, SecretFacts
+from tunewright_operator.domain.secrets import StorageFacts
 from tunewright_operator.domain.serving.claim import Refusals
 from tunewright_operator.domain.serving.pods import DeploymentFacts, EngineFacts, ServerPod
 
@@ -63,10 +63,9 @@ class ServerObservation:
     server: ModelServer
     base_model: BaseModel | None
     namespace_labels: Mapping[str, str]
-    secret: SecretFacts
+    storage: StorageFacts
     has_signing_key: bool
     """Without a key, the operator can neither sign a plan nor ask a pod for its state."""
-    account: AccountFacts | None = None
     allowed_scheduling: AllowedScheduling = dataclasses.field(default_factory=AllowedScheduling)
     deployment: DeploymentFacts | None = None
     """None if the server controls no Deployment."""

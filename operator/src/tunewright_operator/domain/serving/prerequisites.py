@@ -13,5 +13,5 @@ def find_problem(observation: ServerObservation) -> Problem | None:
     return (
         observation.allowed_scheduling.find_problem(spec.scheduling, spec.resources)
         or check_base_model(spec.base_model_ref.name, namespace, observation.base_model, observation.namespace_labels)
-        or check_storage(spec.storage, namespace, observation.secret, observation.account)
+        or check_storage(spec.storage, namespace, observation.storage)
     )

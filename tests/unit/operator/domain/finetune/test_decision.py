@@ -21,7 +21,7 @@ from tunewright_operator.domain.finetune.observation import (
 )
 from tunewright_operator.domain.job_run import ExpireJob, JobRun, PodRun, RunState
 from tunewright_operator.domain.reasons.finetune_job import FineTuneJobReason
-from tunewright_operator.domain.secrets import EnsureDocumentKey, SecretFacts
+from tunewright_operator.domain.secrets import EnsureDocumentKey, StorageFacts, UseFacts
 
 NOW = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 DIGEST = "sha256:" + "a" * 64
@@ -73,7 +73,7 @@ def see(subject: FineTuneJob, *runs: JobRun, **changes: Any) -> FineTuneObservat
         job=subject,
         base_model=BASE_MODEL,
         namespace_labels={},
-        secret=SecretFacts(exists=True, allowed=True),
+        storage=StorageFacts(secret=UseFacts(exists=True, allowed=True)),
         runs={run.name: run for run in runs},
     )
     return dataclasses.replace(observation, **changes)
@@ -111,7 +111,7 @@ EXPIRE_TRAIN = expire(TRAIN)
 TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = {
     "a new job is prepared": (see(job()), (CreatePrepareJob(1),), "Preparing"),
     "nothing starts without a base model": (see(job(), base_model=None), (), "BaseModelNotFound"),
-    "nothing starts without credentials": (see(job(), secret=SecretFacts(exists=False)), (), "SecretNotFound"),
+    "nothing starts without credentials": (see(job(), storage=StorageFacts()), (), "SecretNotFound"),
     "an invalid URI ends the job": (see(job(spec={"output": {"uri": "s3://bucket/../x"}})), (), "InvalidURI"),
     "nothing starts while suspended": (see(job(spec={"suspend": True})), (), "Suspended"),
     "a running prepare continues": (see(job(), run(PREPARE, RunState.ACTIVE, **RUNNING)), (), "Preparing"),
@@ -136,7 +136,7 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
         "OutOfMemory",
     ),
     "no attempt starts without credentials": (
-        see(job(dataset=DATASET), secret=SecretFacts(exists=False)),
+        see(job(dataset=DATASET), storage=StorageFacts()),
         (),
         "SecretNotFound",
     ),
@@ -192,7 +192,7 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
             job(**ready()),
             dataclasses.replace(DEAD, ended_at=ago(20)),
             run("j-train-2", RunState.ACTIVE),
-            secret=SecretFacts(exists=False),
+            storage=StorageFacts(),
         ),
         (),
         "Starting",
@@ -207,7 +207,7 @@ TABLE: dict[str, tuple[FineTuneObservation, tuple[FineTuneAction, ...], str]] = 
             job(),
             dataclasses.replace(run(PREPARE, RunState.FAILED, exit_code=1), ended_at=ago(20)),
             run("j-prepare-2", RunState.ACTIVE),
-            secret=SecretFacts(exists=False),
+            storage=StorageFacts(),
         ),
         (),
         "Preparing",

@@ -16,7 +16,7 @@ from tunewright_operator.domain.finetune.observation import (
     needs_prerequisites,
 )
 from tunewright_operator.domain.job_run import JobRun, RunState
-from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.domain.secrets import StorageFacts, UseFacts
 
 DATASET = {"digest": "sha256:1", "uri": "s3://bucket/x", "train": 8, "validation": 1, "evaluation": 1}
 
@@ -41,7 +41,7 @@ def see(job: FineTuneJob, *runs: JobRun) -> FineTuneObservation:
         job=job,
         base_model=None,
         namespace_labels={},
-        secret=SecretFacts(exists=True),
+        storage=StorageFacts(secret=UseFacts(exists=True)),
         runs={run.name: run for run in runs},
     )
 

@@ -10,7 +10,7 @@ from tunewright_operator.api.base_model import BaseModel
 from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.domain.finetune.observation import FineTuneObservation
 from tunewright_operator.domain.finetune.prerequisites import find_problem
-from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.domain.secrets import StorageFacts, UseFacts
 
 READY = {"type": "Ready", "status": "True", "reason": "Inspected", "lastTransitionTime": "2026-01-01T00:00:00Z"}
 MODEL = BaseModel.from_body(
@@ -20,13 +20,13 @@ MODEL = BaseModel.from_body(
         "status": {"digest": "sha256:1", "conditions": [READY]},
     }
 )
-ALLOWED = SecretFacts(exists=True, allowed=True)
+ALLOWED = UseFacts(exists=True, allowed=True)
 SOURCES = [{"name": "a", "configMap": {"name": "records"}}, {"name": "b", "s3": {"uri": "s3://bucket/x"}}]
 
 
 def see(
     base_model: BaseModel | None = MODEL,
-    secret: SecretFacts = ALLOWED,
+    secret: UseFacts = ALLOWED,
     missing_config_maps: tuple[str, ...] = (),
     **spec: Any,
 ) -> FineTuneObservation:
@@ -41,7 +41,7 @@ def see(
         job=job,
         base_model=base_model,
         namespace_labels={},
-        secret=secret,
+        storage=StorageFacts(secret=secret),
         missing_config_maps=missing_config_maps,
     )
 
@@ -69,8 +69,8 @@ BAD_METRIC = {"evaluation": {"metrics": [{"type": "JSONSchema", "schema": {"type
         (see(**BAD_METRIC), "InvalidSchema", True, "spec.evaluation.metrics[0].schema: "),
         (see(**BAD_SCHEDULING), "SchedulingNotAllowed", False, "spec.scheduling.tolerations[0]"),
         (see(None), "BaseModelNotFound", False, "'smol'"),
-        (see(secret=SecretFacts(exists=False)), "SecretNotFound", False, "'s3'"),
-        (see(secret=SecretFacts(exists=True)), "SecretNotAllowed", False, "'s3'"),
+        (see(secret=UseFacts(exists=False)), "SecretNotFound", False, "'s3'"),
+        (see(secret=UseFacts(exists=True)), "SecretNotAllowed", False, "'s3'"),
         (see(missing_config_maps=("a", "b")), "ConfigMapNotFound", False, "'a', 'b'"),
     ],
 )
@@ -90,8 +90,8 @@ def test_each_problem_is_reported_with_its_place(
         (see(None, **OWN_OUTPUT, **BAD_METRIC), "SourceOverlapsOutput"),
         (see(None, **BAD_METRIC), "InvalidSchema"),
         (see(None, **BAD_SCHEDULING), "SchedulingNotAllowed"),
-        (see(None, SecretFacts(exists=False)), "BaseModelNotFound"),
-        (see(secret=SecretFacts(exists=False), missing_config_maps=("a",)), "SecretNotFound"),
+        (see(None, UseFacts(exists=False)), "BaseModelNotFound"),
+        (see(secret=UseFacts(exists=False), missing_config_maps=("a",)), "SecretNotFound"),
     ],
 )
 def test_a_problem_that_no_change_of_another_object_solves_comes_first(

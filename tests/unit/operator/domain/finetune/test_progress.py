@@ -13,7 +13,7 @@ from tunewright_operator.api.fine_tune_job import FineTuneJob
 from tunewright_operator.domain.finetune.observation import FineTuneObservation
 from tunewright_operator.domain.finetune.progress import report_prepare, report_train
 from tunewright_operator.domain.job_run import JobRun, PodRun, RunState
-from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.domain.secrets import StorageFacts, UseFacts
 
 NOW = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 UNSCHEDULABLE = PodRun("p", "p-uid", waiting="Unschedulable: no gpu")
@@ -42,7 +42,11 @@ def see(
         }
     )
     return FineTuneObservation(
-        job=job, base_model=None, namespace_labels={}, secret=SecretFacts(exists=True), progress=progress
+        job=job,
+        base_model=None,
+        namespace_labels={},
+        storage=StorageFacts(secret=UseFacts(exists=True)),
+        progress=progress,
     )
 
 

@@ -20,7 +20,7 @@ from tunewright_operator.domain.rollout.actions import (
 )
 from tunewright_operator.domain.rollout.decision import decide
 from tunewright_operator.domain.rollout.observation import Situation
-from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.domain.secrets import StorageFacts, UseFacts
 
 CLOCK = Clock()
 NOW = CLOCK()
@@ -79,8 +79,8 @@ NOT_FOUND = PhaseResult(
         pytest.param(observe(status={"stable": STABLE}), [], id="the URI was read before"),
         pytest.param(observe({"uri": f"{URI}/"}, {"stable": STABLE}), [], id="the URI was read in another spelling"),
         pytest.param(observe({"uri": "s3://models/../x"}), [], id="the URI is invalid"),
-        pytest.param(observe(secret=SecretFacts(exists=False)), [], id="there is no Secret"),
-        pytest.param(observe(secret=SecretFacts(exists=True)), [], id="the Secret is not allowed"),
+        pytest.param(observe(storage=StorageFacts()), [], id="there is no Secret"),
+        pytest.param(observe(storage=StorageFacts(secret=UseFacts(exists=True))), [], id="the Secret is not allowed"),
         pytest.param(
             observe(status={"stable": STABLE}, old_inspections=(run(RunState.SUCCEEDED, FOUND, ended=1),)),
             ["expire"],
@@ -169,7 +169,7 @@ def test_all_spellings_of_a_uri_have_the_same_job():
             id="an invalid URI",
         ),
         pytest.param(
-            observe(secret=SecretFacts(exists=True), inspection=run(RunState.SUCCEEDED, FOUND)),
+            observe(storage=StorageFacts(secret=UseFacts(exists=True)), inspection=run(RunState.SUCCEEDED, FOUND)),
             "AdapterUnreadable",
             "SecretNotAllowed: spec.storage.secretRef",
             True,

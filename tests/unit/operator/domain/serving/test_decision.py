@@ -17,7 +17,7 @@ from tunewright_operator.api.model_client import ModelClient
 from tunewright_operator.api.resource import Metadata
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.common import CommonReason
-from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.domain.secrets import StorageFacts, UseFacts
 from tunewright_operator.domain.serving.decision import decide
 from tunewright_operator.domain.serving.observation import (
     AccessFacts,
@@ -37,7 +37,7 @@ MODEL = make_base_model()
 APPLY = ApplyChildren()
 HOLD = ApplyChildren(hold_update=True)
 WRITE_1, WRITE_3, WRITE_4 = (WritePlan(PLAN.updated(generation=number)) for number in (1, 3, 4))
-NO_SECRET = SecretFacts(exists=False)
+NO_SECRET = StorageFacts()
 TAKEN = Problem(CommonReason.NAME_TAKEN, "ConfigMap serving/pool-plan exists and has another owner.")
 
 
@@ -59,7 +59,7 @@ ROWS: dict[str, tuple[ServerObservation, list[Any]]] = {
     "no signing key": (see(has_signing_key=False, states={}), [CreateSigningKey()]),
     "a new server": (see(make_model_server(status={}), **NEW), [APPLY, WRITE_1]),
     "a new server without its Secret has a plan and no pods": (
-        see(make_model_server(status={}), secret=NO_SECRET, **NEW),
+        see(make_model_server(status={}), storage=NO_SECRET, **NEW),
         [WRITE_1],
     ),
     "a new server without a base model": (see(make_model_server(status={}), base_model=None, **NEW), []),
@@ -67,9 +67,9 @@ ROWS: dict[str, tuple[ServerObservation, list[Any]]] = {
         see(make_model_server(status={}), base_model=make_base_model(""), **NEW),
         [],
     ),
-    "a serving server without its Secret": (see(secret=NO_SECRET), []),
+    "a serving server without its Secret": (see(storage=NO_SECRET), []),
     "a serving server without its Secret reaches a pod that lags": (
-        see(secret=NO_SECRET, states=states(b=2)),
+        see(storage=NO_SECRET, states=states(b=2)),
         [PushPlan()],
     ),
     "a serving server whose base model is gone": (see(base_model=None), []),
@@ -151,7 +151,7 @@ ROWS |= {
         see(
             access=AccessFacts(WRITE_ACCESS_4.access, is_signed=True),
             states=reports(),
-            secret=NO_SECRET,
+            storage=NO_SECRET,
             base_model=None,
             plan=PlanFacts(problem=TAKEN),
         ),
@@ -184,12 +184,12 @@ def test_decide(observation: ServerObservation, actions: list[Any]):
         (see(), None),
         (see(base_model=None), "BaseModelNotFound"),
         (see(base_model=make_base_model("")), "BaseModelNotReady"),
-        (see(secret=NO_SECRET), "SecretNotFound"),
-        (see(secret=SecretFacts(exists=True)), "SecretNotAllowed"),
+        (see(storage=NO_SECRET), "SecretNotFound"),
+        (see(storage=StorageFacts(secret=UseFacts(exists=True))), "SecretNotAllowed"),
         (see(plan=PlanFacts(problem=TAKEN)), "NameTaken"),
-        (see(secret=NO_SECRET, plan=PlanFacts(problem=TAKEN)), "NameTaken"),
-        (see(secret=NO_SECRET, access=AccessFacts(problem=TAKEN)), "NameTaken"),
-        (see(secret=NO_SECRET, has_signing_key=False), "SecretNotFound"),
+        (see(storage=NO_SECRET, plan=PlanFacts(problem=TAKEN)), "NameTaken"),
+        (see(storage=NO_SECRET, access=AccessFacts(problem=TAKEN)), "NameTaken"),
+        (see(storage=NO_SECRET, has_signing_key=False), "SecretNotFound"),
     ],
 )
 def test_the_problem_that_prevents_a_server_is_reported(observation: ServerObservation, reason: str | None):

@@ -27,7 +27,7 @@ from tunewright_operator.domain.rollout.actions import (
 from tunewright_operator.domain.rollout.decision import decide
 from tunewright_operator.domain.rollout.evaluation.job import EvaluationView, evaluation_name, view_evaluation
 from tunewright_operator.domain.rollout.observation import EvaluationRun, Missing, Situation, Unseen
-from tunewright_operator.domain.secrets import SecretFacts
+from tunewright_operator.domain.secrets import StorageFacts, UseFacts
 from tunewright_operator.domain.serving.claim import Refusal, Refusals
 
 NOW = Clock()()
@@ -133,8 +133,8 @@ REFUSED = Refusal(Why.RANK_TOO_HIGH, "rank 64")
             id="server not observed, candidate withdrawn",
         ),
         pytest.param(observe({"evaluationDatasetURI": ""}, evaluations=BOTH), [], id="no held-out set"),
-        pytest.param(observe(secret=SecretFacts(exists=False), evaluations=BOTH), [], id="no Secret"),
-        pytest.param(observe(secret=SecretFacts(exists=True)), [], id="the Secret is not allowed"),
+        pytest.param(observe(storage=StorageFacts(), evaluations=BOTH), [], id="no Secret"),
+        pytest.param(observe(storage=StorageFacts(secret=UseFacts(exists=True))), [], id="the Secret is not allowed"),
         # Requests and tokens.
         pytest.param(observe(evaluations=(job(),)), [ENSURE], id="its token was never written"),
         pytest.param(observe(evaluations=(job(token_issued_at=issued(299)),)), [], id="its token is valid"),
@@ -203,10 +203,10 @@ def test_an_edit_with_an_invalid_schema_starts_no_evaluation():
 
 @pytest.mark.parametrize(
     ("secret", "reason"),
-    [(SecretFacts(exists=False), "SecretNotFound"), (SecretFacts(exists=True), "SecretNotAllowed")],
+    [(UseFacts(exists=False), "SecretNotFound"), (UseFacts(exists=True), "SecretNotAllowed")],
 )
 def test_a_secret_that_is_not_allowed_stalls_an_evaluation_that_has_reported(secret, reason):
-    decision = decide(observe(secret=secret, evaluations=(job(report=REPORT),)), NOW)
+    decision = decide(observe(storage=StorageFacts(secret=secret), evaluations=(job(report=REPORT),)), NOW)
     assert (decision.wait.reason, decision.wait.stalled) == (reason, True)
     assert "spec.storage.secretRef" in decision.wait.message
     assert decision.status.candidate == CANDIDATE
