@@ -71,7 +71,8 @@ def decide(observation: ClientObservation, now: dt.datetime) -> ClientDecision:
         return ClientDecision(client.status)
     ends = [end for key in client.spec.keys if (end := find_end(key)) is not None]
     generation = client.metadata.generation
-    ready, propagated = _assess_ready(observation, now), _assess_propagated(observation)
+    propagated = _assess_propagated(observation)
+    ready = _assess_ready(observation, propagated, now)
     wanted = [ready, propagated, *_assess_progress(ready, propagated)]
     status = client.status.updated(
         observed_generation=generation,
@@ -88,14 +89,14 @@ def _waits_for_servers(observation: ClientObservation) -> bool:
     return is_reported and any(server.presence is None for server in observation.servers)
 
 
-def _assess_ready(observation: ClientObservation, now: dt.datetime) -> Wanted:
+def _assess_ready(observation: ClientObservation, propagated: Wanted, now: dt.datetime) -> Wanted:
     ends = {key.id: find_end(key) for key in observation.client.spec.keys}
     valid = {key: end for key, end in ends.items() if end is None or now.timestamp() < end}
     obstacle = _find_obstacle(observation, ends, valid)
     if obstacle is not None:
         return obstacle
-    if not _is_propagated(observation):
-        return Wanted(Type.READY, "False", Why.PROPAGATING, _describe_reach(observation))
+    if propagated.status == "False":
+        return Wanted(Type.READY, "False", propagated.reason, propagated.message)
     aliases = _describe_aliases(observation)
     last, end = max(valid.items(), key=lambda item: (item[1] is None, item[1] or 0))
     if end is not None and end - now.timestamp() <= WARN_BEFORE.total_seconds():
@@ -128,9 +129,13 @@ def _not_ready(reason: Why, detail: str = "") -> Wanted:
 def _assess_propagated(observation: ClientObservation) -> Wanted:
     if not observation.servers:
         return Wanted(Type.PROPAGATED, "True", Why.NO_SERVER, "There is no pod to reach.")
-    if _is_propagated(observation):
-        return Wanted(Type.PROPAGATED, "True", Why.PROPAGATED, _describe_reach(observation))
-    return Wanted(Type.PROPAGATED, "False", Why.PROPAGATING, _describe_reach(observation))
+    lags = {server: _find_lag(observation.client, server) for server in observation.servers}
+    # What is wrong must not be cut off.
+    servers = sorted(observation.servers, key=lambda server: lags[server] == "")
+    message = "; ".join(_describe_reach(observation.client, server, lags[server]) for server in servers)
+    if any(lags.values()):
+        return Wanted(Type.PROPAGATED, "False", Why.PROPAGATING, message)
+    return Wanted(Type.PROPAGATED, "True", Why.PROPAGATED, message)
 
 
 def _assess_progress(ready: Wanted, propagated: Wanted) -> list[Wanted]:
@@ -142,22 +147,11 @@ def _assess_progress(ready: Wanted, propagated: Wanted) -> list[Wanted]:
     return []
 
 
-def _is_propagated(observation: ClientObservation) -> bool:
-    client = observation.client
-    return all(_find_lag(client, server) == "" for server in observation.servers)
-
-
-def _describe_reach(observation: ClientObservation) -> str:
-    """Return n/n for each server, with the names of the pods that are missing."""
-    client = observation.client
-    texts: list[str] = []
-    # What is wrong must not be cut off.
-    for server in sorted(observation.servers, key=lambda server: _find_lag(client, server) == ""):
-        lag = _find_lag(client, server)
-        shown = _report_server(client, server)
-        counted = f"{shown.converged}/{shown.replicas} pods of {server.path}"
-        texts.append(f"{counted} ({lag})" if lag else counted)
-    return "; ".join(texts)
+def _describe_reach(client: ModelClient, server: ServerOfClient, lag: str) -> str:
+    """Return n/n for a server, with the names of the pods that are missing."""
+    shown = _report_server(client, server)
+    counted = f"{shown.converged}/{shown.replicas} pods of {server.path}"
+    return f"{counted} ({lag})" if lag else counted
 
 
 def _find_lag(client: ModelClient, server: ServerOfClient) -> str:
