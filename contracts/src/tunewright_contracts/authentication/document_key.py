@@ -109,7 +109,11 @@ class DocumentKey:
             )
         if not _is_same(found.get("keyId"), self.id):
             raise AuthenticationError(f"its {FIELD} was made with another key than {self.id}")
-        if not _is_same(found.get("mac"), self._compute(kind, content)):
+        try:
+            expected = self._compute(kind, content)
+        except RecursionError as error:
+            raise ContractError("it is too deep") from error
+        if not _is_same(found.get("mac"), expected):
             raise AuthenticationError(f"its {FIELD} does not match: the content was changed, or is not a {kind}")
         return content
 
