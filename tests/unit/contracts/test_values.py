@@ -107,3 +107,8 @@ def test_texts_are_shortened(kind, limit):
 def test_characters_that_could_hide_others_are_replaced(text, shown):
     assert values.show(text, 100) == shown
     assert values.show(shown, 100) == shown
+
+
+def test_long_messages_are_cut_with_an_ellipsis():
+    assert values.show("abcdef", 4) == "abc…"
+    assert values.show("abcd", 4) == "abcd"

@@ -55,13 +55,8 @@ def find_transitions(old: Iterable[Condition], new: Iterable[Condition]) -> tupl
     )
 
 
-def shorten(text: str, limit: int) -> str:
-    """Return a text of at most ``limit`` characters that ends with "…" if the original was longer (`values.show`)."""
-    return show(text, limit)
-
-
 def _merge(before: Condition | None, want: Wanted, generation: int, now: dt.datetime) -> Condition:
-    message = shorten(join_sentences(want.message), MAX_CONDITION_MESSAGE)
+    message = show(join_sentences(want.message), MAX_CONDITION_MESSAGE)
     kept = before if before is not None and before.status == want.status else None
     if kept is not None and (kept.reason, kept.message) == (want.reason, message):
         # Most conditions of most reconciliations are as they were.

@@ -8,8 +8,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 from tunewright_contracts.times import format_time
+from tunewright_contracts.values import show
 from tunewright_operator.api.kinds import EVENT
-from tunewright_operator.domain.conditions import shorten
 from tunewright_operator.domain.sentences import join_sentences
 
 COMPONENT: Final = "tunewright-operator"
@@ -57,7 +57,7 @@ def build_event(
         "type": event_type.value,
         "reason": reason,
         "action": reason,
-        "message": shorten(join_sentences(message), MAX_EVENT_MESSAGE),
+        "message": show(join_sentences(message), MAX_EVENT_MESSAGE),
         "firstTimestamp": stamp,
         "lastTimestamp": stamp,
         "count": 1,

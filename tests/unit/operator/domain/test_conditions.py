@@ -10,7 +10,6 @@ from tunewright_operator.domain.conditions import (
     Wanted,
     find_transitions,
     merge_conditions,
-    shorten,
 )
 
 THEN = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -60,8 +59,3 @@ def test_a_long_message_is_cut_and_stays_as_it_is_when_it_is_merged_again():
     old = merged(Wanted("Ready", "False", "X", "word " * 1000))
     assert len(old[0].message) == MAX_CONDITION_MESSAGE
     assert merged(Wanted("Ready", "False", "X", old[0].message), old=old) == old
-
-
-def test_long_messages_are_cut_with_an_ellipsis():
-    assert shorten("abcdef", 4) == "abc…"
-    assert shorten("abcd", 4) == "abcd"

@@ -12,10 +12,10 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 
 from tunewright_contracts.times import format_time
+from tunewright_contracts.values import show
 from tunewright_operator.api.adapter_deployment import AdapterDeploymentStatus, ConsideredJob, PassedOverJob, SourceJob
 from tunewright_operator.api.conditions import Condition, FineTuneJobCondition, find_condition
 from tunewright_operator.api.fine_tune_job import AdapterStatus, FineTuneJob
-from tunewright_operator.domain.conditions import shorten
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 
 MAX_PASSED_OVER, MAX_MESSAGE = 10, 1024
@@ -187,5 +187,5 @@ def _pass_over(job: SelectableJob, reason: Why, message: str) -> PassedOverJob:
         uid=created.uid,
         creation_time=created.time,
         reason=reason.value,
-        message=shorten(message, MAX_MESSAGE),
+        message=show(message, MAX_MESSAGE),
     )

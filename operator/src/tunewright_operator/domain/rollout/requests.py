@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from tunewright_contracts.values import show
 from tunewright_operator.api.adapter_deployment import AdapterDeploymentStatus, HandledRequest, Verb
-from tunewright_operator.domain.conditions import shorten
 from tunewright_operator.domain.sentences import join_sentences
 
 MAX_VALUE_LENGTH = 256
@@ -37,7 +37,7 @@ class Request:
 
     def handled_at(self, now: str, message: str) -> HandledRequest:
         """Return the record that this request was handled; ``message``: why it did nothing."""
-        return HandledRequest(verb=self.verb, value=self.value, at=now, message=shorten(message, MAX_MESSAGE))
+        return HandledRequest(verb=self.verb, value=self.value, at=now, message=show(message, MAX_MESSAGE))
 
 
 def list_pending(annotations: Mapping[str, str], handled: tuple[HandledRequest, ...]) -> tuple[Request, ...]:

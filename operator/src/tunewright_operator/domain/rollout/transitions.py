@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from tunewright_contracts.reasons import Reason
 from tunewright_contracts.times import format_time
+from tunewright_contracts.values import show
 from tunewright_operator.api.adapter_deployment import (
     AdapterDeploymentStatus,
     CandidateRevision,
@@ -14,7 +15,6 @@ from tunewright_operator.api.adapter_deployment import (
     Outcome,
     StableRevision,
 )
-from tunewright_operator.domain.conditions import shorten
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.rollout import history
 from tunewright_operator.domain.rollout.observation import Decision, Notice, Situation, Wait
@@ -73,9 +73,9 @@ def promote(situation: Situation, candidate: CandidateRevision, now: dt.datetime
 
 def bound_reasons(reasons: Iterable[str]) -> tuple[str, ...]:
     """Return the first reasons, each shortened, as far as the CRD's limits allow."""
-    return tuple(shorten(reason, MAX_REASON) for reason in reasons)[:MAX_REASONS]
+    return tuple(show(reason, MAX_REASON) for reason in reasons)[:MAX_REASONS]
 
 
 def _bound_message(message: str) -> str:
     """Return a message as a sentence that is as long as a status may have it."""
-    return shorten(start_sentence(join_sentences(message)), MAX_MESSAGE)
+    return show(start_sentence(join_sentences(message)), MAX_MESSAGE)

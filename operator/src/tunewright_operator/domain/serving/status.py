@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from tunewright_contracts.clients.access_list import AccessList
 from tunewright_contracts.serving_plan import PodState, ServingPlan
+from tunewright_contracts.values import show
 from tunewright_operator.api import labels
 from tunewright_operator.api.conditions import ModelServerCondition as Type
 from tunewright_operator.api.model_server import (
@@ -19,7 +20,7 @@ from tunewright_operator.api.model_server import (
     PlanReference,
     PodStatus,
 )
-from tunewright_operator.domain.conditions import Wanted, merge_conditions, shorten
+from tunewright_operator.domain.conditions import Wanted, merge_conditions
 from tunewright_operator.domain.problem import Problem
 from tunewright_operator.domain.reasons.model_server import ModelServerReason as Why
 from tunewright_operator.domain.sentences import join_sentences
@@ -153,7 +154,7 @@ def _refer_to(access: AccessList | None) -> AccessReference | None:
 def report_pod(view: PodView) -> PodStatus:
     """Return what a server's status shows of one pod."""
     failed = [
-        FailedAdapter(name=name, reason=failure.reason, message=shorten(failure.message, MAX_REPORTED_MESSAGE))
+        FailedAdapter(name=name, reason=failure.reason, message=show(failure.message, MAX_REPORTED_MESSAGE))
         for name, failure in sorted(view.failures.items(), key=lambda item: item[0])
     ]
     return PodStatus(

@@ -10,8 +10,8 @@ import datetime as dt
 from tunewright_contracts.evaluation_report import EvaluationReport
 from tunewright_contracts.progress import Progress
 from tunewright_contracts.times import format_time
+from tunewright_contracts.values import show
 from tunewright_operator.api.adapter_deployment import CandidateRevision, EvaluationProgress
-from tunewright_operator.domain.conditions import shorten
 from tunewright_operator.domain.reasons.adapter_deployment import AdapterDeploymentReason as Why
 from tunewright_operator.domain.rollout.observation import Notice
 from tunewright_operator.domain.sentences import join_sentences
@@ -74,7 +74,7 @@ def end_progress(candidate: CandidateRevision, report: EvaluationReport) -> Cand
 def describe_end(revision: str, report: EvaluationReport) -> str:
     """Return sentences with the verdict, and with how each arm got its answers."""
     arms = "; ".join(arm.describe() for arm in report.arms)
-    return shorten(join_sentences(f"The evaluation of {revision} has the verdict {report.verdict}.", arms), MAX_MESSAGE)
+    return show(join_sentences(f"The evaluation of {revision} has the verdict {report.verdict}.", arms), MAX_MESSAGE)
 
 
 def describe_progress(candidate: CandidateRevision) -> str:
